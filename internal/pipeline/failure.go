@@ -1,0 +1,45 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Class says what is to be done about a failure. It is set once, where the failure happens.
+type Class string
+
+// The classes of failure.
+const (
+	Interrupted   Class = "interrupted"   // shutdown or deadline: hand the batch back at once, no attempt is counted
+	Retryable     Class = "retryable"     // try here again with backoff, then let another GPU try
+	BadItem       Class = "bad-item"      // this prompt will never work: no retry
+	Truncated     Class = "truncated"     // the answer was cut off by the length: once more with twice the room
+	Degenerate    Class = "degenerate"    // the answer is empty or repeats itself: once more with another seed
+	Poison        Class = "poison"        // it crashed the runner twice, alone
+	Undeliverable Class = "undeliverable" // delivered too often without an outcome
+	Fatal         Class = "fatal"         // nothing can be generated on this GPU until a person mends it
+)
+
+// A Failure is an error with its class.
+type Failure struct {
+	Class Class
+	Err   error
+}
+
+// Fail returns a failure of a class with a formatted message; %w wraps.
+func Fail(class Class, format string, args ...any) *Failure {
+	return &Failure{Class: class, Err: fmt.Errorf(format, args...)}
+}
+
+func (f *Failure) Error() string { return f.Err.Error() }
+func (f *Failure) Unwrap() error { return f.Err }
+
+// ClassOf returns the class of the first failure in err's tree, or Retryable where nobody set one: trying again
+// burns a little time, giving up burns an item.
+func ClassOf(err error) Class {
+	var f *Failure
+	if errors.As(err, &f) {
+		return f.Class
+	}
+	return Retryable
+}

@@ -1,0 +1,21 @@
+package pipeline
+
+import "time"
+
+// Limits of what one run may hold. What exceeds them is refused when it is loaded, with the row named.
+const (
+	MaxRowBytes       = 4 << 20   // one row of a dataset, as it came
+	MaxPromptBytes    = 128 << 10 // one rendered prompt
+	MaxSystemBytes    = 64 << 10  // the system prompt of a run
+	MaxItems          = 1e9       // items of a run: nine digits in an id
+	MaxBatches        = 1e7       // batches of a run: seven digits in an id
+	MaxSamples        = 1000      // answers wanted for one item: three digits in an id
+	MaxBatch          = 256       // generations in one batch
+	MaxBatchBytes     = 256 << 10 // one encoded batch of more than one generation
+	MaxTextBytes      = 512 << 10 // the text of one result
+	MaxErrorBytes     = 16 << 10  // the text of one failure
+	MaxNumPredict     = 128 << 10 // tokens of one answer
+	DefaultBatch      = 8         // generations in one batch: one to three minutes of one slot
+	DefaultNumPredict = 1024      // tokens of one answer
+	DefaultLease      = 90 * time.Second
+)

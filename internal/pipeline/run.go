@@ -1,0 +1,152 @@
+package pipeline
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"time"
+	"unicode/utf8"
+)
+
+// A RunState says what may happen to a run.
+type RunState string
+
+// The states of a run.
+const (
+	RunLoading   RunState = "loading"   // items and batches are still being written; never published
+	RunOpen      RunState = "open"      // sealed: everything is there, batches may be published
+	RunCancelled RunState = "cancelled" // nothing more is published
+	RunDeleting  RunState = "deleting"  // what belongs to it is being removed; never published, never loaded again
+)
+
+// A Run is one generation job: a dataset, a prompt, a model and its options.
+type Run struct {
+	Name        string    `json:"name"`
+	UID         string    `json:"uid"` // a ULID for each load: tells a run from a deleted one of the same name
+	Spec        Spec      `json:"spec"`
+	State       RunState  `json:"state"`
+	Items       int       `json:"items"`
+	Generations int       `json:"generations"` // items times samples
+	Batches     int       `json:"batches"`     // known once the run is open
+	CreatedAt   time.Time `json:"created_at"`
+}
+
+// A Spec says what a run generates. It never changes once loaded: another model or prompt is another run.
+type Spec struct {
+	Model   string  `json:"model"`
+	System  string  `json:"system,omitempty"` // the same for every prompt, sent as it stands
+	Field   string  `json:"field,omitempty"`  // the column that is the prompt, or
+	Prompt  string  `json:"prompt,omitempty"` // a text/template over the row's columns
+	Samples int     `json:"samples"`          // answers wanted for each item
+	Batch   int     `json:"batch"`            // generations in a batch, at most
+	Seed    int     `json:"seed"`
+	Options Options `json:"options"`
+	Dataset Dataset `json:"dataset"`
+}
+
+// Options are the generation options that Ollama takes with a request. Nil means the model's own default.
+type Options struct {
+	Temperature *float64 `json:"temperature,omitempty"`
+	TopP        *float64 `json:"top_p,omitempty"`
+	TopK        *int     `json:"top_k,omitempty"`
+	NumPredict  int      `json:"num_predict"` // tokens of an answer, at most; always positive
+	Stop        []string `json:"stop,omitempty"`
+}
+
+// Dataset says where the items came from.
+type Dataset struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"` // SHA-256 of the rows that were taken, in order
+}
+
+var runName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// ValidateRunName says what is wrong with a run's name.
+func ValidateRunName(name string) error {
+	if !runName.MatchString(name) {
+		return &SpecError{"run", fmt.Sprintf("%q is not allowed: use 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit", name)}
+	}
+	return nil
+}
+
+// A SpecError names the field of a spec that is not valid.
+type SpecError struct {
+	Field   string // as in flags: "samples", "top-p"
+	Problem string
+}
+
+func (e *SpecError) Error() string { return e.Field + ": " + e.Problem }
+
+// Validate returns a *SpecError for the first field that is not valid.
+func (s Spec) Validate() error {
+	switch {
+	case s.Model == "":
+		return &SpecError{"model", "is missing"}
+	case s.Field == "" && s.Prompt == "":
+		return &SpecError{"field", "is missing: name the column that holds the instruction, or give a prompt template"}
+	case s.Field != "" && s.Prompt != "":
+		return &SpecError{"field", "cannot be combined with a prompt template"}
+	case len(s.System) > MaxSystemBytes:
+		return &SpecError{"system", fmt.Sprintf("has %d bytes, the limit is %d", len(s.System), MaxSystemBytes)}
+	case !utf8.ValidString(s.System):
+		return &SpecError{"system", "is not valid UTF-8"}
+	}
+	for _, v := range []struct {
+		field         string
+		is, low, high int
+	}{
+		{"samples", s.Samples, 1, MaxSamples},
+		{"batch", s.Batch, 1, MaxBatch},
+		{"num-predict", s.Options.NumPredict, 1, MaxNumPredict},
+	} {
+		if v.is < v.low || v.is > v.high {
+			return &SpecError{v.field, fmt.Sprintf("%d is not in %d..%d", v.is, v.low, v.high)}
+		}
+	}
+	if t := s.Options.Temperature; t != nil && !(*t >= 0 && *t <= 5) {
+		return &SpecError{"temperature", fmt.Sprintf("%g is not in 0..5", *t)}
+	}
+	if p := s.Options.TopP; p != nil && !(*p > 0 && *p <= 1) {
+		return &SpecError{"top-p", fmt.Sprintf("%g is not in 0..1, 0 excluded", *p)}
+	}
+	if k := s.Options.TopK; k != nil && *k < 1 {
+		return &SpecError{"top-k", fmt.Sprintf("%d is not positive", *k)}
+	}
+	for _, stop := range s.Options.Stop {
+		if stop == "" {
+			return &SpecError{"stop", "an empty stop sequence would end every answer at once"}
+		}
+	}
+	return nil
+}
+
+// Differences names the fields, as in flags, in which two specs ask for different results. The name of the dataset
+// is not one of them, its digest is.
+func (s Spec) Differences(t Spec) []string {
+	var names []string
+	for _, f := range []struct {
+		name string
+		a, b any
+	}{
+		{"dataset", s.Dataset.Digest, t.Dataset.Digest},
+		{"model", s.Model, t.Model},
+		{"system", s.System, t.System},
+		{"field", s.Field, t.Field},
+		{"prompt", s.Prompt, t.Prompt},
+		{"samples", s.Samples, t.Samples},
+		{"batch", s.Batch, t.Batch},
+		{"seed", s.Seed, t.Seed},
+		{"temperature", s.Options.Temperature, t.Options.Temperature},
+		{"top-p", s.Options.TopP, t.Options.TopP},
+		{"top-k", s.Options.TopK, t.Options.TopK},
+		{"num-predict", s.Options.NumPredict, t.Options.NumPredict},
+	} {
+		if !reflect.DeepEqual(f.a, f.b) {
+			names = append(names, f.name)
+		}
+	}
+	if !(len(s.Options.Stop) == 0 && len(t.Options.Stop) == 0) && !reflect.DeepEqual(s.Options.Stop, t.Options.Stop) {
+		names = append(names, "stop")
+	}
+	return names
+}

@@ -1,0 +1,173 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// A Work is what a worker needs to generate a batch, and no other source: the message on the WORK stream.
+type Work struct {
+	Run         string       `json:"run"`
+	UID         string       `json:"uid"` // of the run
+	Batch       int          `json:"batch"`
+	Round       int          `json:"round"`
+	Model       string       `json:"model"`
+	System      string       `json:"system,omitempty"`
+	Options     Options      `json:"options"`
+	Generations []Generation `json:"generations"`
+}
+
+// ID returns the id of the batch.
+func (w Work) ID() string { return BatchID(w.Run, w.Batch) }
+
+// A Generation is one answer wanted for an item.
+type Generation struct {
+	Index  int    `json:"index"` // in its batch
+	Item   int    `json:"item"`
+	Sample int    `json:"sample"`
+	Seed   int    `json:"seed"`
+	Prompt string `json:"prompt"` // rendered
+}
+
+// EncodedBytes returns how many bytes the generation takes in an encoded batch.
+func (g Generation) EncodedBytes() int { return len(must(Encode(g))) + len(",") }
+
+// Validate says what is wrong with a work message.
+func (w Work) Validate() error {
+	if err := ValidateRunName(w.Run); err != nil {
+		return err
+	}
+	switch {
+	case w.Batch < 0 || w.Batch >= MaxBatches:
+		return fmt.Errorf("batch %d is out of range", w.Batch)
+	case w.Round < 1:
+		return fmt.Errorf("round %d is out of range", w.Round)
+	case len(w.UID) > 64:
+		return errors.New("the uid is too long")
+	case w.Model == "":
+		return errors.New("no model")
+	case w.Options.NumPredict < 1 || w.Options.NumPredict > MaxNumPredict:
+		return fmt.Errorf("num_predict %d is out of range", w.Options.NumPredict)
+	case len(w.Generations) == 0 || len(w.Generations) > MaxBatch:
+		return fmt.Errorf("%d generations", len(w.Generations))
+	}
+	last := -1
+	for _, g := range w.Generations {
+		if g.Index <= last || g.Index >= MaxBatch || g.Item < 0 || g.Item >= MaxItems || g.Sample < 0 || g.Sample >= MaxSamples {
+			return fmt.Errorf("generation %d, item %d, sample %d is out of range or out of order", g.Index, g.Item, g.Sample)
+		}
+		last = g.Index
+	}
+	return nil
+}
+
+// Results are answers of one batch: a message on the RESULTS stream.
+type Results struct {
+	Run      string   `json:"run"`
+	UID      string   `json:"uid"` // of the run, as in the work message
+	Batch    int      `json:"batch"`
+	Round    int      `json:"round"`
+	Consumer string   `json:"consumer"` // ULID of the consumer that generated them
+	GPU      string   `json:"gpu"`
+	Results  []Result `json:"results"`
+}
+
+// ID returns the id of the batch.
+func (r Results) ID() string { return BatchID(r.Run, r.Batch) }
+
+// A Result is the answer for one generation.
+type Result struct {
+	Index        int       `json:"index"` // in its batch
+	Item         int       `json:"item"`
+	Sample       int       `json:"sample"`
+	Text         string    `json:"text"`
+	Finish       string    `json:"finish"`         // why the model ended, as Ollama says it: "stop"
+	Seed         int       `json:"seed,omitempty"` // only if another than the generation's own was used
+	PromptTokens int       `json:"prompt_tokens"`
+	OutputTokens int       `json:"output_tokens"`
+	DurationMS   int       `json:"duration_ms"` // from the request to the last token
+	CreatedAt    time.Time `json:"created_at"`
+}
+
+// Validate says what is wrong with a results message in itself; whether its run, batch and generations exist is
+// for the store to say.
+func (r Results) Validate() error {
+	if err := ValidateRunName(r.Run); err != nil {
+		return err
+	}
+	switch {
+	case r.Batch < 0 || r.Batch >= MaxBatches:
+		return fmt.Errorf("batch %d is out of range", r.Batch)
+	case r.Round < 1:
+		return fmt.Errorf("round %d is out of range", r.Round)
+	case len(r.UID) > 64 || len(r.Consumer) > 64 || len(r.GPU) > 128 || !utf8.ValidString(r.Consumer) || !utf8.ValidString(r.GPU):
+		return errors.New("the uid, the consumer or the GPU is not allowed")
+	case len(r.Results) == 0 || len(r.Results) > MaxBatch:
+		return fmt.Errorf("%d results", len(r.Results))
+	}
+	seen := map[int]bool{}
+	for _, x := range r.Results {
+		switch {
+		case x.Index < 0 || x.Index >= MaxBatch || x.Item < 0 || x.Item >= MaxItems || x.Sample < 0 || x.Sample >= MaxSamples:
+			return fmt.Errorf("generation %d, item %d, sample %d is out of range", x.Index, x.Item, x.Sample)
+		case seen[x.Index]:
+			return fmt.Errorf("generation %d stands there twice", x.Index)
+		case len(x.Text) > MaxTextBytes:
+			return fmt.Errorf("the text of generation %d has %d bytes, the limit is %d", x.Index, len(x.Text), MaxTextBytes)
+		case !utf8.ValidString(x.Text):
+			return fmt.Errorf("the text of generation %d is not valid UTF-8", x.Index)
+		case x.Finish != "stop":
+			return fmt.Errorf("generation %d is not complete: finish %.32q", x.Index, x.Finish)
+		case x.PromptTokens < 0 || x.OutputTokens < 0 || x.DurationMS < 0 || x.Seed < 0:
+			return fmt.Errorf("generation %d has a negative count", x.Index)
+		}
+		seen[x.Index] = true
+	}
+	return nil
+}
+
+// Encode returns v as JSON, with <, > and & as they are: answers are full of them.
+func Encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// DecodeWork reads a work message and validates it.
+func DecodeWork(data []byte) (Work, error) {
+	var w Work
+	if err := json.Unmarshal(data, &w); err != nil {
+		return Work{}, fmt.Errorf("work message: %w", err)
+	}
+	if err := w.Validate(); err != nil {
+		return Work{}, fmt.Errorf("work message: %w", err)
+	}
+	return w, nil
+}
+
+// DecodeResults reads a results message and validates it.
+func DecodeResults(data []byte) (Results, error) {
+	var r Results
+	if err := json.Unmarshal(data, &r); err != nil {
+		return Results{}, fmt.Errorf("results message: %w", err)
+	}
+	if err := r.Validate(); err != nil {
+		return Results{}, fmt.Errorf("results message: %w", err)
+	}
+	return r, nil
+}
+
+func must(b []byte, err error) []byte {
+	if err != nil { // only for types that JSON cannot hold
+		panic(err)
+	}
+	return b
+}

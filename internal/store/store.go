@@ -1,0 +1,85 @@
+// Package store keeps the ledger: runs, items, batches and results, in MongoDB or in SQLite, with idempotent writes.
+package store
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// A Store is the ledger of all runs, and the truth about them. All methods may be called from several goroutines
+// and from several processes at once.
+//
+// A method that fails because of the store returns an error with a *pipeline.Failure in its tree: Retryable if the
+// same call may succeed later without anybody's doing (a server that is away, a lock, a timeout), Fatal if a
+// person has to act first (credentials refused, quota exceeded, disk full, a damaged file).
+type Store interface {
+	// CreateRun stores a run in state loading unless there is one of its name, and returns the one that is stored.
+	CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error)
+	// Run returns a run, or pipeline.ErrNoRun.
+	Run(ctx context.Context, name string) (pipeline.Run, error)
+	// Runs returns all runs by name.
+	Runs(ctx context.Context) ([]pipeline.Run, error)
+	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in another state.
+	Seal(ctx context.Context, name string, batches int) error
+	// DeleteRun removes a run and all that belongs to it. It marks the run as deleting first and removes it last,
+	// so that an interrupted call is repeated safely. Progress, which may be nil, gets the number of documents removed so far.
+	DeleteRun(ctx context.Context, name string, progress func(removed int)) error
+
+	// PutItems stores items that are not there yet. Callers write a run's items in order, in calls of at most LoadChunk.
+	PutItems(ctx context.Context, items []pipeline.Item) error
+	// PutBatches stores batches that are not there yet, under the same rule.
+	PutBatches(ctx context.Context, batches []pipeline.Batch) error
+	// Loaded returns how many of a run's first items and batches are certainly stored, whenever its load was interrupted.
+	Loaded(ctx context.Context, run string) (items, batches int, err error)
+	// Items returns the items first, first+1, … of a run, at most count.
+	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
+
+	// Batches returns batches of a run in a state, in order, beginning with index from, at most count.
+	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
+	// BatchesAt returns the batches of a run with these indexes, in any order; those that do not exist are left out.
+	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
+	// MarkQueued sets those of the batches that are still planned to queued.
+	MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error
+	// Requeue starts a new round if the batch is still in this state and round: queued, round+1, failed emptied.
+	// It reports whether it did.
+	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
+	// Fail records indexes that failed in a round, and the last failure's text, and settles the batch's state (see
+	// pipeline.Batch.Settle). It does nothing to a batch that is done or in another round. It reports whether the
+	// batch is now dead.
+	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
+	// Drop gives up a dead batch of this round. It reports whether it did.
+	Drop(ctx context.Context, run string, index, round int) (bool, error)
+
+	// WriteResults stores results; of a generation that has one already, the first stays as it is. Then it adds them
+	// to their batches and settles these. The caller has checked that the generations belong to the batches.
+	// Results of one batch may stand in several of the messages, and messages may be written any number of times.
+	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (Written, error)
+
+	// Progress counts a run. Since says from when on a batch's done_at counts as recent.
+	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
+	// Answers yields every generation of a run in dataset order, with its result if there is one, in constant memory.
+	Answers(ctx context.Context, run string) iter.Seq2[pipeline.Answer, error]
+	// SampleAnswers returns up to count stored answers: the first ones of the run, or random ones.
+	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
+
+	// PutConsumers keeps what consumers said of themselves, by their id.
+	PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error
+	// Consumers returns the consumers of a run (of all runs if it is empty) that were seen since then, by id.
+	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Consumer, error)
+
+	// Ping returns nil if the store can be used now.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Written counts what WriteResults did.
+type Written struct {
+	New       int // results that were not there before
+	Duplicate int // results of generations that had one already
+}
+
+// LoadChunk is how many items or batches one call of PutItems or PutBatches may have.
+const LoadChunk = 1000
