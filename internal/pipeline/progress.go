@@ -18,3 +18,21 @@ type Progress struct {
 	RecentGenerations int
 	RecentTokens      int // output tokens
 }
+
+// Written counts what a write of results did.
+type Written struct {
+	New       int // results that were not there before
+	Duplicate int // results of generations that had one already
+}
+
+// Depth is what of a run is under way on the stream.
+type Depth struct {
+	Waiting int `json:"waiting"` // batches on the queue that nobody holds
+	Held    int `json:"held"`    // batches that workers hold
+	Results int `json:"results"` // messages with results on the way to the store
+}
+
+// Complete reports whether every generation has its end: stored, dead or dropped.
+func (p Progress) Complete() bool {
+	return p.Generations > 0 && p.Stored+p.Failed+p.Dropped >= p.Generations
+}

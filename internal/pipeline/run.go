@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -88,8 +89,13 @@ func (s Spec) Validate() error {
 		return &SpecError{"field", "cannot be combined with a prompt template"}
 	case len(s.System) > MaxSystemBytes:
 		return &SpecError{"system", fmt.Sprintf("has %d bytes, the limit is %d", len(s.System), MaxSystemBytes)}
-	case !utf8.ValidString(s.System):
-		return &SpecError{"system", "is not valid UTF-8"}
+	}
+	for _, v := range []struct{ field, text string }{
+		{"model", s.Model}, {"field", s.Field}, {"prompt", s.Prompt}, {"system", s.System}, {"stop", strings.Join(s.Options.Stop, "\n")},
+	} {
+		if !utf8.ValidString(v.text) { // JSON would change it, and the stored run would not be the one asked for
+			return &SpecError{v.field, "is not valid UTF-8"}
+		}
 	}
 	for _, v := range []struct {
 		field         string

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 	"unicode/utf8"
 )
@@ -122,13 +123,16 @@ func (r Results) Validate() error {
 			return fmt.Errorf("the text of generation %d is not valid UTF-8", x.Index)
 		case x.Finish != "stop":
 			return fmt.Errorf("generation %d is not complete: finish %.32q", x.Index, x.Finish)
-		case x.PromptTokens < 0 || x.OutputTokens < 0 || x.DurationMS < 0 || x.Seed < 0:
-			return fmt.Errorf("generation %d has a negative count", x.Index)
+		case !countable(x.PromptTokens) || !countable(x.OutputTokens) || !countable(x.DurationMS) || !countable(x.Seed):
+			return fmt.Errorf("a count or the seed of generation %d is out of range", x.Index)
 		}
 		seen[x.Index] = true
 	}
 	return nil
 }
+
+// countable reports whether a store can add up as many such numbers as a run may have, whoever sent them.
+func countable(n int) bool { return n >= 0 && n <= math.MaxInt32 }
 
 // Encode returns v as JSON, with <, > and & as they are: answers are full of them.
 func Encode(v any) ([]byte, error) {

@@ -1,0 +1,128 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/template"
+)
+
+// A Prompter renders the prompts of a run.
+type Prompter struct {
+	field    string
+	template *template.Template
+}
+
+// NewPrompter parses what a spec says of its prompt. An error is a *SpecError.
+func NewPrompter(spec Spec) (*Prompter, error) {
+	if spec.Field != "" {
+		return &Prompter{field: spec.Field}, nil
+	}
+	t, err := template.New("prompt").Option("missingkey=error").Funcs(template.FuncMap{"json": toJSON}).Parse(spec.Prompt)
+	if err != nil {
+		return nil, &SpecError{Field: "prompt", Problem: strings.TrimPrefix(err.Error(), "template: ")}
+	}
+	return &Prompter{template: t}, nil
+}
+
+// toJSON is the template function json: it shows any value as JSON.
+func toJSON(v any) (string, error) {
+	b, err := Encode(v)
+	return string(b), err
+}
+
+// Render returns the prompt of a row, which is one JSON object. Its errors say what is wrong with the row.
+func (p *Prompter) Render(row []byte) (string, error) {
+	columns := map[string]any{}
+	decoder := json.NewDecoder(bytes.NewReader(row))
+	decoder.UseNumber() // a number is shown as it came
+	if err := decoder.Decode(&columns); err != nil {
+		return "", fmt.Errorf("the row is not a JSON object: %w", err)
+	}
+	prompt, err := p.fill(columns)
+	switch {
+	case err != nil:
+		return "", err
+	case strings.TrimSpace(prompt) == "":
+		return "", fmt.Errorf("the prompt is empty")
+	case len(prompt) > MaxPromptBytes:
+		return "", fmt.Errorf("the prompt has %d bytes, the limit is %d", len(prompt), MaxPromptBytes)
+	}
+	return prompt, nil
+}
+
+func (p *Prompter) fill(columns map[string]any) (string, error) {
+	if p.field == "" {
+		var b strings.Builder
+		if err := p.template.Execute(&limited{&b}, withNulls(columns)); err != nil {
+			return "", fmt.Errorf("prompt template: %s; the row's columns are %s", templateProblem(err), names(columns))
+		}
+		return b.String(), nil
+	}
+	value, ok := columns[p.field]
+	if !ok {
+		return "", fmt.Errorf("there is no column %q; the row's columns are %s", p.field, names(columns))
+	}
+	switch v := value.(type) {
+	case string:
+		return v, nil
+	case json.Number:
+		return v.String(), nil
+	}
+	return "", fmt.Errorf("column %q is not text; use a prompt template such as {{json (index . %q)}}", p.field, p.field)
+}
+
+// A null is JSON's null in a template: nothing where it is shown, false in a condition, and null as JSON. What
+// text/template makes of nil would be the words "no value" in a prompt.
+type null string
+
+func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
+
+// withNulls replaces nil in a decoded JSON value.
+func withNulls(value any) any {
+	switch v := value.(type) {
+	case nil:
+		return null("")
+	case map[string]any:
+		for name, inner := range v {
+			v[name] = withNulls(inner)
+		}
+	case []any:
+		for i, inner := range v {
+			v[i] = withNulls(inner)
+		}
+	}
+	return value
+}
+
+// limited ends a template that writes without end.
+type limited struct{ b *strings.Builder }
+
+func (l *limited) Write(data []byte) (int, error) {
+	if l.b.Len()+len(data) > 2*MaxPromptBytes {
+		return 0, fmt.Errorf("the prompt has more than %d bytes", MaxPromptBytes)
+	}
+	return l.b.Write(data)
+}
+
+// templateProblem returns what text/template says without the position, which means nothing in a one-line template.
+func templateProblem(err error) string {
+	if _, problem, ok := strings.Cut(err.Error(), ": executing \"prompt\" at "); ok {
+		return problem
+	}
+	return err.Error()
+}
+
+func names(columns map[string]any) string {
+	list := make([]string, 0, len(columns))
+	for name := range columns {
+		list = append(list, name)
+	}
+	if len(list) == 0 {
+		return "none"
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
