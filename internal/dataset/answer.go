@@ -1,0 +1,112 @@
+package dataset
+
+import (
+	"fmt"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// A Layout says what the lines of an exported run look like.
+type Layout struct {
+	Name     string // LayoutRows or LayoutChat
+	Response string // the answer's column in LayoutRows
+}
+
+// The layouts.
+const (
+	LayoutRows = "rows" // the row's columns as they came, the answer, its provenance
+	LayoutChat = "chat" // messages, as chat fine-tuning takes them, and the provenance
+)
+
+// ProvenanceColumn is the column of an exported line that says where its answer comes from.
+const ProvenanceColumn = "gleaner"
+
+// A LineEncoder makes the lines of an exported run.
+type LineEncoder struct {
+	run      pipeline.Run
+	layout   Layout
+	prompter *pipeline.Prompter
+}
+
+// NewLineEncoder returns an encoder for the answers of a run.
+func NewLineEncoder(run pipeline.Run, layout Layout) (*LineEncoder, error) {
+	if layout.Name != LayoutRows && layout.Name != LayoutChat {
+		return nil, fmt.Errorf("layout %q: there are %s and %s", layout.Name, LayoutRows, LayoutChat)
+	}
+	prompter, err := pipeline.NewPrompter(run.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return &LineEncoder{run, layout, prompter}, nil
+}
+
+// Line returns one row. Where there is no answer it holds null.
+func (e *LineEncoder) Line(a pipeline.Answer) ([]byte, error) {
+	var text any
+	if a.Result != nil {
+		text = a.Result.Text
+	}
+	source := Field{ProvenanceColumn, e.provenance(a)}
+	row := a.Input
+	fields := []Field{{e.layout.Response, text}, source}
+	if e.layout.Name == LayoutChat {
+		messages, err := e.messages(a.Input, text)
+		if err != nil {
+			return nil, fmt.Errorf("item %s: %w", pipeline.ItemID(e.run.Name, a.Item), err)
+		}
+		row, fields = []byte("{}"), []Field{{"messages", messages}, source}
+	}
+	line, err := Append(row, fields...)
+	if err != nil {
+		return nil, fmt.Errorf("item %s: %w; give the answer's column another name", pipeline.ItemID(e.run.Name, a.Item), err)
+	}
+	return line, nil
+}
+
+// message is one turn of a chat.
+type message struct {
+	Role    string `json:"role"`
+	Content any    `json:"content"`
+}
+
+func (e *LineEncoder) messages(row []byte, answer any) ([]message, error) {
+	prompt, err := e.prompter.Render(row)
+	if err != nil {
+		return nil, err
+	}
+	messages := []message{{"user", prompt}, {"assistant", answer}}
+	if e.run.Spec.System != "" {
+		messages = append([]message{{"system", e.run.Spec.System}}, messages...)
+	}
+	return messages, nil
+}
+
+// provenance says where an answer comes from.
+type provenance struct {
+	ID           string           `json:"id"`
+	Model        string           `json:"model"`
+	Options      pipeline.Options `json:"options"`
+	Seed         int              `json:"seed"`
+	Sample       int              `json:"sample"`
+	Finish       string           `json:"finish,omitempty"`
+	PromptTokens int              `json:"prompt_tokens,omitempty"`
+	OutputTokens int              `json:"output_tokens,omitempty"`
+	DurationMS   int              `json:"duration_ms,omitempty"`
+	Round        int              `json:"round,omitempty"`
+	Consumer     string           `json:"consumer,omitempty"`
+	GPU          string           `json:"gpu,omitempty"`
+	CreatedAt    time.Time        `json:"created_at,omitzero"`
+}
+
+func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
+	p := provenance{
+		ID:    pipeline.GenerationID(e.run.Name, a.Item, a.Sample),
+		Model: e.run.Spec.Model, Options: e.run.Spec.Options, Seed: a.Seed(e.run), Sample: a.Sample,
+	}
+	if r := a.Result; r != nil {
+		p.Finish, p.PromptTokens, p.OutputTokens, p.DurationMS = r.Finish, r.PromptTokens, r.OutputTokens, r.DurationMS
+		p.Round, p.Consumer, p.GPU, p.CreatedAt = r.Round, r.Consumer, r.GPU, r.CreatedAt
+	}
+	return p
+}

@@ -1,0 +1,134 @@
+package dataset
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"gleaner/internal/pipeline"
+)
+
+// Columns returns the names of a row's columns in their order.
+func Columns(row []byte) ([]string, error) {
+	row = bytes.Trim(row, whitespace)
+	raw, ok := scan(row, nil)
+	if !ok {
+		return nil, fmt.Errorf("row: %s", explain(row, false, true))
+	}
+	names := make([]string, len(raw))
+	for i, name := range raw {
+		names[i] = unquote(name)
+	}
+	return names, nil
+}
+
+// A Field is a further column of a row.
+type Field struct {
+	Name  string
+	Value any // as encoding/json writes it; nil is null
+}
+
+// Append returns a copy of the row with further columns at its end. What is there stays byte for byte. It returns
+// an error if the row has a column of such a name already.
+func Append(row []byte, fields ...Field) ([]byte, error) {
+	row = bytes.Trim(row, whitespace)
+	names, ok := scan(row, nil)
+	if !ok {
+		return nil, fmt.Errorf("row: %s", explain(row, false, true))
+	}
+	open := bytes.TrimRight(row[:len(row)-1], whitespace) // without its closing brace
+	out := append(make([]byte, 0, len(row)+512), open...)
+	filled := len(names) > 0
+	for _, f := range fields {
+		name, err := pipeline.Encode(f.Name)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", f.Name, err)
+		}
+		value, err := pipeline.Encode(f.Value)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %w", f.Name, err)
+		}
+		if slices.ContainsFunc(names, func(n []byte) bool { return unquote(n) == f.Name }) {
+			return nil, fmt.Errorf("the row has a column %q already", f.Name)
+		}
+		if filled {
+			out = append(out, ", "...)
+		}
+		filled = true
+		out = append(append(append(out, name...), ": "...), value...)
+		names = append(names, name)
+	}
+	return append(out, '}'), nil
+}
+
+// scan appends the names of the row's columns, in quotes as they stand there, and reports whether the row is one
+// JSON object in valid UTF-8. Valid JSON needs no more care: what follows a quote is a string.
+func scan(row []byte, names [][]byte) ([][]byte, bool) {
+	if len(row) == 0 || row[0] != '{' || !utf8.Valid(row) || !json.Valid(row) {
+		return names, false
+	}
+	depth, isName := 0, false
+	for i := 0; i < len(row); i++ {
+		switch row[i] {
+		case '"':
+			end := stringEnd(row, i)
+			if isName && depth == 1 {
+				names = append(names, row[i:end])
+				isName = false
+			}
+			i = end - 1
+		case '{', '[':
+			depth++
+			isName = depth == 1
+		case '}', ']':
+			depth--
+		case ',':
+			isName = depth == 1
+		}
+	}
+	return names, true
+}
+
+// stringEnd returns the index behind the string that begins at start.
+func stringEnd(row []byte, start int) int {
+	for i := start + 1; ; i++ {
+		i += bytes.IndexByte(row[i:], '"')
+		escapes := 0
+		for row[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
+		}
+	}
+}
+
+// duplicate says which name stands there twice, or returns nothing. It changes the order of names.
+func duplicate(names [][]byte) string {
+	if slices.ContainsFunc(names, func(n []byte) bool { return bytes.IndexByte(n, '\\') >= 0 }) {
+		for i, name := range names { // two spellings may mean one name
+			names[i] = []byte(unquote(name))
+		}
+	}
+	slices.SortFunc(names, bytes.Compare)
+	for i := 1; i < len(names); i++ {
+		if bytes.Equal(names[i-1], names[i]) {
+			return fmt.Sprintf("the column %.100q stands there twice, and one of them would be lost: rename or remove one", bytes.Trim(names[i], `"`))
+		}
+	}
+	return ""
+}
+
+// unquote returns what a JSON string means.
+func unquote(quoted []byte) string {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	var name string
+	if json.Unmarshal(quoted, &name) != nil { // scan saw that it is valid
+		return string(quoted)
+	}
+	return name
+}
