@@ -1,0 +1,128 @@
+package telemetry
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"go.uber.org/zap/zapcore"
+)
+
+// A console writes entries for people: the time of day, the level, the message, and the fields as key=value in
+// the order in which they were given.
+type console struct {
+	zapcore.LevelEnabler
+	out    zapcore.WriteSyncer
+	colour bool
+	fields []zapcore.Field // those of the logger
+}
+
+func (c *console) With(fields []zapcore.Field) zapcore.Core {
+	with := *c
+	with.fields = slices.Concat(c.fields, fields)
+	return &with
+}
+
+func (c *console) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if c.Enabled(e.Level) {
+		return checked.AddCore(e, c)
+	}
+	return checked
+}
+
+func (c *console) Sync() error { return c.out.Sync() }
+
+func (c *console) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	line := e.Time.AppendFormat(nil, time.TimeOnly)
+	line = append(line, ' ')
+	line = append(line, c.level(e.Level)...)
+	line = append(line, ' ')
+	if e.LoggerName != "" {
+		line = append(append(line, e.LoggerName...), ": "...)
+	}
+	line = append(line, oneLine(e.Message)...)
+	for _, f := range c.fields {
+		line = appendField(line, f)
+	}
+	for _, f := range fields {
+		line = appendField(line, f)
+	}
+	_, err := c.out.Write(append(line, '\n'))
+	return err
+}
+
+// level returns the name of a level, in five columns, with its colour.
+func (c *console) level(l zapcore.Level) string {
+	name := fmt.Sprintf("%-5s", l.CapitalString())
+	if !c.colour {
+		return name
+	}
+	colour := 31 // red
+	switch l {
+	case zapcore.DebugLevel:
+		colour = 90 // grey
+	case zapcore.InfoLevel:
+		colour = 36 // cyan
+	case zapcore.WarnLevel:
+		colour = 33 // yellow
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colour, name)
+}
+
+// appendField adds a field. One field may have several keys, or none.
+func appendField(line []byte, f zapcore.Field) []byte {
+	values := zapcore.NewMapObjectEncoder()
+	f.AddTo(values)
+	for _, key := range slices.Sorted(maps.Keys(values.Fields)) {
+		if strings.HasSuffix(key, "Verbose") && key == f.Key+"Verbose" {
+			continue // the same error once more, with its stack
+		}
+		line = append(append(append(line, ' '), key...), '=')
+		line = append(line, text(values.Fields[key])...)
+	}
+	return line
+}
+
+// text writes a value in one word, or in quotes.
+func text(value any) string {
+	switch v := value.(type) {
+	case time.Duration:
+		return rounded(v).String()
+	case time.Time:
+		return v.Format(time.RFC3339)
+	case float64:
+		return strconv.FormatFloat(v, 'g', 6, 64)
+	}
+	s := fmt.Sprint(value)
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r == ' ' || r == '"' || r == '=' || !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// rounded leaves as much of a duration as a person reads.
+func rounded(d time.Duration) time.Duration {
+	switch {
+	case d.Abs() >= time.Minute:
+		return d.Round(time.Second)
+	case d.Abs() >= time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d.Abs() >= time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	}
+	return d
+}
+
+// oneLine replaces what would break the line or steer the terminal.
+func oneLine(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, message)
+}

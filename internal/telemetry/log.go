@@ -1,0 +1,48 @@
+package telemetry
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+)
+
+// NewLogger returns a logger that writes to w, which it locks. The format is "console" (the default) for people or
+// "json" for machines; the level is debug, info (the default), warn or error.
+//
+// In JSON, ts is in UTC with milliseconds and durations are in seconds.
+func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {
+	least, ok := map[string]zapcore.Level{
+		"": zap.InfoLevel, "debug": zap.DebugLevel, "info": zap.InfoLevel, "warn": zap.WarnLevel, "error": zap.ErrorLevel,
+	}[level]
+	if !ok {
+		return nil, fmt.Errorf("log level %q is not known: use debug, info, warn or error", level)
+	}
+	out := zapcore.Lock(zapcore.AddSync(w))
+	switch format {
+	case "", "console":
+		return zap.New(&console{LevelEnabler: least, out: out, colour: takesColour(w)}), nil
+	case "json":
+		return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(forMachines()), out, least)), nil
+	}
+	return nil, fmt.Errorf("log format %q is not known: use console or json", format)
+}
+
+func forMachines() zapcore.EncoderConfig {
+	return zapcore.EncoderConfig{
+		TimeKey: "ts", LevelKey: "level", NameKey: "logger", MessageKey: "msg",
+		EncodeTime:     zapcore.TimeEncoderOfLayout("2006-01-02T15:04:05.000Z07:00"),
+		EncodeLevel:    zapcore.LowercaseLevelEncoder,
+		EncodeDuration: zapcore.SecondsDurationEncoder,
+	}
+}
+
+// takesColour reports whether w is a terminal whose user has nothing against colours.
+func takesColour(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && runtime.GOOS != "windows" && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))
+}
