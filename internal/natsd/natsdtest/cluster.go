@@ -1,0 +1,81 @@
+package natsdtest
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gleaner/internal/natsd"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Cluster runs n servers that know each other and returns when they have chosen a leader.
+func Cluster(t testing.TB, n int) []*Server {
+	t.Helper()
+	routes := freePorts(t, n)
+	nodes := make([]*Server, n)
+	for i := range nodes {
+		nodes[i] = Start(t, natsd.Config{
+			Name:   fmt.Sprintf("node-%d", i),
+			Adjust: func(o *server.Options) { join(o, routes, i) },
+		})
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		for _, node := range nodes {
+			if node.Leads() {
+				return nodes
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the cluster chose no leader within 30 s")
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// URLs returns the addresses of all servers as one list for a client.
+func URLs(nodes []*Server) string {
+	urls := make([]string, len(nodes))
+	for i, node := range nodes {
+		urls[i] = node.URL()
+	}
+	return strings.Join(urls, ",")
+}
+
+func join(o *server.Options, routes []int, self int) {
+	o.Cluster = server.ClusterOpts{Name: "gleaner", Host: "127.0.0.1", Port: routes[self]}
+	for i, port := range routes {
+		if i != self {
+			o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
+		}
+	}
+}
+
+// freePorts returns ports that nobody listens on. They are held until all are known, so that they differ.
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports
+}
+
+func hostPort(address string) (host string, port int, err error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err = strconv.Atoi(u.Port())
+	return u.Hostname(), port, err
+}

@@ -1,0 +1,137 @@
+package natsd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// Config says where and how the server runs. The zero value of a field is its default.
+type Config struct {
+	Dir        string // where JetStream keeps its files; created if missing; one server at a time
+	Name       string // of the server, seen by clients; default "gleaner"
+	Host       string // address to listen on; default 127.0.0.1
+	Port       int    // 0: connections in this process only; -1: any free port
+	SyncAlways bool   // every write reaches the disk before it is confirmed, else within two minutes
+	MaxStore   int64  // bytes of all streams together; 0: three quarters of the free disk
+
+	// Warn, if set, gets the server's warnings and errors, one line each. It is called from many goroutines.
+	Warn func(line string)
+	// Adjust, if set, changes the server's options last: accounts, users, clusters.
+	Adjust func(*server.Options)
+}
+
+// A Server is a running NATS server. Its method InProcessConn makes it a nats.InProcessConnProvider.
+type Server struct {
+	nats  *server.Server
+	store *lock
+	once  sync.Once
+}
+
+// Start runs a server and returns when clients can connect. The caller ends it with Shutdown.
+func Start(cfg Config) (*Server, error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("start the NATS server: no folder is given")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("start the NATS server: create its folder: %w", err)
+	}
+	store, err := lockFolder(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("start the NATS server: %w", err)
+	}
+	nats, err := run(cfg)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the NATS server: %w", err), store.release())
+	}
+	return &Server{nats: nats, store: store}, nil
+}
+
+func run(cfg Config) (*server.Server, error) {
+	opts := options(cfg)
+	s, err := server.NewServer(opts)
+	if err != nil {
+		return nil, err
+	}
+	log := &logger{warn: cfg.Warn}
+	s.SetLogger(log, false, false)
+	// Start returns once the server accepts connections, or has said by Fatalf why it does not.
+	s.Start()
+	if reason := log.fatal(); reason != "" {
+		s.Shutdown()
+		s.WaitForShutdown()
+		return nil, explain(cfg, reason)
+	}
+	return s, nil
+}
+
+func options(cfg Config) *server.Options {
+	opts := &server.Options{
+		ServerName:        or(cfg.Name, "gleaner"),
+		Host:              or(cfg.Host, "127.0.0.1"),
+		Port:              cfg.Port,
+		DontListen:        cfg.Port == 0,
+		JetStream:         true,
+		StoreDir:          cfg.Dir,
+		JetStreamMaxStore: cfg.MaxStore,
+		SyncAlways:        cfg.SyncAlways,
+		NoSigs:            true, // signals belong to the program
+		MaxPingsOut:       2,
+		PingInterval:      20 * time.Second, // a client that vanished is noticed within a minute
+	}
+	if cfg.Adjust != nil {
+		cfg.Adjust(opts)
+	}
+	return opts
+}
+
+// explain adds to the server's own words what a person can do about it.
+func explain(cfg Config, reason string) error {
+	if cfg.Port > 0 {
+		probe, err := net.Listen("tcp", net.JoinHostPort(or(cfg.Host, "127.0.0.1"), strconv.Itoa(cfg.Port)))
+		if err != nil {
+			return fmt.Errorf("%w: end what listens there, or choose another address", err)
+		}
+		_ = probe.Close()
+	}
+	return fmt.Errorf("%s (folder %s)", reason, cfg.Dir)
+}
+
+// URL returns the address for clients, or "" if the server does not listen.
+func (s *Server) URL() string {
+	if s.nats.Addr() == nil {
+		return ""
+	}
+	return s.nats.ClientURL()
+}
+
+// InProcessConn returns the client's end of a connection that needs no network.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+
+// Name returns the server's name.
+func (s *Server) Name() string { return s.nats.Name() }
+
+// Leads says whether this server leads its cluster.
+func (s *Server) Leads() bool { return s.nats.JetStreamIsLeader() }
+
+// Shutdown ends the server, waits for it and gives its folder free. Calling it again does nothing.
+func (s *Server) Shutdown() {
+	s.once.Do(func() {
+		s.nats.Shutdown()
+		s.nats.WaitForShutdown()
+		_ = s.store.release() // the kernel gives it free at the latest when the process ends
+	})
+}
+
+func or(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}

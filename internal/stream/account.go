@@ -1,0 +1,113 @@
+package stream
+
+import (
+	"fmt"
+
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// JetStream's numbers of what it refuses.
+const (
+	codeConsumers     jetstream.ErrorCode = 10026
+	codeStreams       jetstream.ErrorCode = 10027
+	codeMemory        jetstream.ErrorCode = 10028
+	codeStorage       jetstream.ErrorCode = 10047
+	codeNeedsMaxBytes jetstream.ErrorCode = 10113
+	codeNoTier        jetstream.ErrorCode = 10120
+	codeStreamBytes   jetstream.ErrorCode = 10122
+)
+
+const (
+	defaultBytes = 4 << 30  // of all streams together, where the account allows it
+	leastBytes   = 16 << 20 // below, a stream could not hold one large batch and its answers
+)
+
+// An account is what a NATS account allows. Limits that are not positive do not exist.
+type account struct {
+	maxStore  int64 // bytes of all its streams together
+	maxStream int64 // bytes of one stream
+	streams   int   // how many streams it may have
+	consumers int   // how many durables one stream may have
+	replicas  int   // of our streams
+	copies    int   // how often maxStore counts a byte of our streams
+
+	reserved  int64 // bytes reserved by its streams, ours excluded
+	ours      int64 // bytes reserved by our streams
+	streamsIs int   // how many streams it has
+}
+
+// accountOf reads the limits where they are: hosted accounts have them by number of replicas.
+func accountOf(info *jetstream.AccountInfo, replicas int, ours int64) account {
+	copies := 1 // a tier counts a stream once
+	tier, ok := info.Tiers[fmt.Sprintf("R%d", replicas)]
+	if !ok {
+		tier, copies = info.Tier, replicas
+	}
+	ours *= int64(copies)
+	return account{
+		maxStore: tier.Limits.MaxStore, maxStream: tier.Limits.StoreMaxStreamBytes,
+		streams: tier.Limits.MaxStreams, consumers: tier.Limits.MaxConsumers, replicas: replicas, copies: copies,
+		reserved: max(0, int64(tier.ReservedStore)-ours), ours: ours, streamsIs: tier.Streams,
+	}
+}
+
+// plan divides what the streams may hold together: results are the largest, and where work waits when no sink runs.
+func plan(maxBytes int64, a account) (map[string]int64, error) {
+	total := maxBytes
+	if total == 0 {
+		total = defaultBytes
+		if a.maxStore > 0 {
+			total = min(total, (a.maxStore-a.reserved)/int64(max(1, a.copies)))
+		}
+	}
+	if total < leastBytes {
+		if maxBytes > 0 {
+			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (MaxBytes), they need at least %s", size(maxBytes), size(leastBytes))
+		}
+		return nil, pipeline.Fail(pipeline.Fatal, "the NATS account allows %s of storage and other streams reserve %s of it: Gleaner needs at least %s, delete a stream or use another account",
+			size(a.maxStore), size(a.reserved), size(leastBytes))
+	}
+	presence := min(total/64, 8<<20)
+	quarter := (total - presence) / 4
+	sizes := map[string]int64{WorkStream: quarter, ResultsStream: 2 * quarter, DeadStream: quarter, bucketStream: presence}
+	if a.maxStream > 0 && maxBytes == 0 {
+		for name := range sizes {
+			sizes[name] = min(sizes[name], a.maxStream)
+		}
+	}
+	return sizes, nil
+}
+
+// explain says what an account refused in its own numbers, and what to change.
+func explain(err error, bytes int64, a account) error {
+	hint := ""
+	switch code(err) {
+	case codeStorage:
+		hint = fmt.Sprintf("it reserves %s, %d times; %s: lower MaxBytes, delete a stream, or use a larger account",
+			size(bytes), max(1, a.copies), a.storage())
+	case codeStreamBytes:
+		hint = fmt.Sprintf("the account allows %s in one stream and this one wants %s: lower MaxBytes", size(a.maxStream), size(bytes))
+	case codeStreams:
+		hint = fmt.Sprintf("the account allows %d streams and has %d, Gleaner needs 4 of them: delete a stream, or use a larger account", a.streams, a.streamsIs)
+	case codeConsumers:
+		hint = fmt.Sprintf("the account allows %d durables on one stream and each run needs one: delete finished runs, or use a larger account", a.consumers)
+	case codeNoTier:
+		hint = fmt.Sprintf("the account has no storage with %d replicas: use fewer (1 always works where there is any)", a.replicas)
+	case codeNeedsMaxBytes:
+		hint = "the account wants a size for each stream: set MaxBytes"
+	case codeMemory:
+		hint = "the account has no storage in memory left: Gleaner uses files, use another account"
+	default:
+		return err
+	}
+	return pipeline.Fail(pipeline.Fatal, "%w: %s", err, hint)
+}
+
+func (a account) storage() string {
+	if a.maxStore > 0 {
+		return fmt.Sprintf("the account allows %s, of which other streams reserve %s and Gleaner's %s", size(a.maxStore), size(a.reserved), size(a.ours))
+	}
+	return "the account has no limit of its own, so the server's disk or its limit is used up"
+}

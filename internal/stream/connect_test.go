@@ -1,0 +1,138 @@
+package stream
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gleaner/internal/natsd"
+	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/pipeline"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+)
+
+func TestConnectSaysWhatIsWrong(t *testing.T) {
+	withUsers := natsdtest.Start(t, natsd.Config{Adjust: natsdtest.Users(natsdtest.User("alice", "secret", []string{">"}, []string{">"}))})
+	address := strings.TrimPrefix(withUsers.URL(), "nats://")
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	must(t, err)
+	t.Cleanup(func() { silent.Close() })
+
+	for name, c := range map[string]struct {
+		cfg   Config
+		class pipeline.Class
+		parts []string
+	}{
+		"no address":         {Config{}, pipeline.Fatal, []string{"NATS_URL", "nats://host:4222"}},
+		"not an address":     {Config{URL: "nats://u:secret@ho st:4222"}, pipeline.Fatal, []string{"nats://host:4222"}},
+		"wrong scheme":       {Config{URL: "https://u:secret@host"}, pipeline.Fatal, []string{"begins with https://"}},
+		"nobody there":       {Config{URL: "nats://u:secret@127.0.0.1:1"}, pipeline.Retryable, []string{"nats://127.0.0.1:1", "connection refused", "NATS_URL"}},
+		"no answer":          {Config{URL: silent.Addr().String()}, pipeline.Retryable, []string{silent.Addr().String(), "does not answer as NATS", "the scheme"}},
+		"no such host":       {Config{URL: "nats://no-such-host.invalid:4222"}, pipeline.Retryable, []string{"no-such-host.invalid"}},
+		"wrong password":     {Config{URL: "nats://alice:not-secret@" + address}, pipeline.Fatal, []string{"NATS_CREDS", address}},
+		"no credentials":     {Config{URL: withUsers.URL()}, pipeline.Fatal, []string{"NATS_CREDS"}},
+		"no such file":       {Config{URL: "x", Creds: "missing.creds"}, pipeline.Fatal, []string{"missing.creds", ".creds file, or its content"}},
+		"only the seed":      {Config{URL: "x", Creds: "SUsecretAAAAAAAAA"}, pipeline.Fatal, []string{"no user JWT"}},
+		"user with a dot":    {Config{URL: "x", User: "a.b"}, pipeline.Fatal, []string{`"a.b"`}},
+		"nobody there twice": {Config{URL: "127.0.0.1:1,127.0.0.1:2"}, pipeline.Retryable, []string{"127.0.0.1:1", "127.0.0.1:2"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.cfg.Timeout = 200 * time.Millisecond
+			_, err := Connect(context.Background(), c.cfg)
+			wantError(t, err, c.class, c.parts...)
+			if strings.Contains(err.Error(), "secret") {
+				t.Errorf("a secret is in %q", err)
+			}
+		})
+	}
+}
+
+func TestConnectEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	started := time.Now()
+	if _, err := Connect(ctx, Config{URL: "nats://127.0.0.1:1"}); err == nil || time.Since(started) > 5*time.Second {
+		t.Errorf("%v after %s", err, time.Since(started))
+	}
+}
+
+func TestConnectWaitsForAServerThatIsStarting(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	url := "nats://" + l.Addr().String()
+	must(t, l.Close())
+
+	connected := make(chan error, 1)
+	go func() {
+		c, err := Connect(context.Background(), Config{URL: url})
+		if err == nil {
+			c.Close()
+		}
+		connected <- err
+	}()
+	natsdtest.Start(t, natsd.Config{Port: port})
+	must(t, <-connected)
+}
+
+func TestCredentialsAreAPathOrTheirContentEvenWithoutLineBreaks(t *testing.T) {
+	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{UserName: "gpu-1"})
+	path := filepath.Join(t.TempDir(), "user.creds")
+	must(t, os.WriteFile(path, []byte(creds), 0o600))
+	for name, value := range map[string]string{
+		"path": path, "content": creds, "flat": strings.ReplaceAll(creds, "\n", " "),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t, Config{URL: server.URL(), Creds: value})
+			must(t, c.Ensure(t.Context()))
+			if diff := cmp.Diff("_INBOX_gpu-1", c.nc.Opts.InboxPrefix); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestConnectedServerMayComeAndGo(t *testing.T) {
+	server := serve(t)
+	log, logs := observed()
+	c := connect(t, Config{URL: server.URL(), Log: log})
+	must(t, c.Healthy(t.Context()))
+	server.Shutdown()
+	eventually(t, func() bool { return c.Healthy(t.Context()) != nil }, func() string { return "healthy without a server" })
+	server.Restart()
+	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "not healthy again" })
+	eventually(t, func() bool { return logs.Len() >= 2 }, func() string { return "nothing logged" })
+	var lines []string
+	for _, e := range logs.All() {
+		lines = append(lines, e.Message)
+	}
+	if diff := cmp.Diff([]string{"lost the connection to NATS, trying to connect again", "connected to NATS again"}, lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOneConnectionTooManyIsSaid(t *testing.T) {
+	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxConnections: 1})
+	connect(t, Config{URL: server.URL(), Creds: creds})
+	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds, Timeout: 300 * time.Millisecond})
+	wantError(t, err, pipeline.Retryable, "maximum account active connections", "end another program")
+}
+
+func TestClosingTwiceDoesNothing(t *testing.T) {
+	server, err := natsd.Start(natsd.Config{Dir: t.TempDir()})
+	must(t, err)
+	t.Cleanup(server.Shutdown)
+	c := connect(t, Config{InProcess: server, Log: zap.NewNop()})
+	c.Close()
+	c.Close()
+	if err := c.Publish(t.Context(), testWork("r", 0)); pipeline.ClassOf(err) != pipeline.Interrupted {
+		t.Error(err)
+	}
+}

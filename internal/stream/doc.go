@@ -1,0 +1,70 @@
+// Package stream is the transport: three NATS JetStream streams, WORK, RESULTS and DEAD, a durable for each run, and
+// the presence of the consumers. Nobody else speaks to NATS.
+//
+// JetStream's own consumers are called durables here, because a consumer is the process in a notebook.
+//
+// The rules that this package keeps were measured, and the tests hold them:
+//   - A pull is never cancelled: the server could have answered it already, and the message would be nobody's for a
+//     whole lease. A pull that nobody waits for any more stays parked, and what it still gets is handed back.
+//   - Acks are not fenced. Whoever lost the lease may still ack, but never hand back or reject.
+//   - Nothing is sent late: while there is no connection a publish fails at once and is tried again, it is not buffered.
+//     A hand-back that arrives after its lease would take the message from its next holder.
+//   - A batch is outstanding once, because WORK takes one message for each subject. No deduplication window is used.
+package stream
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Names on the server.
+const (
+	WorkStream    = "GLEANER_WORK"
+	ResultsStream = "GLEANER_RESULTS"
+	DeadStream    = "GLEANER_DEAD"
+	Bucket        = "gleaner_consumers" // the presence of the consumers, a key-value bucket
+
+	sinkDurable   = "sink"
+	mirrorDurable = "mirror"
+	bucketStream  = "KV_" + Bucket
+)
+
+func workSubject(run string, batch int) string {
+	return fmt.Sprintf("gleaner.work.%s.%07d", run, batch)
+}
+func workSubjects(run string) string   { return "gleaner.work." + run + ".>" }
+func resultSubjects(run string) string { return "gleaner.result." + run + ".>" }
+func deadSubjects(run string) string   { return "gleaner.dead." + run + ".>" }
+func presenceSubject(id string) string { return "$KV." + Bucket + "." + id }
+
+func resultSubject(run string, batch, chunk int) string {
+	return fmt.Sprintf("gleaner.result.%s.%07d.%d", run, batch, chunk)
+}
+
+// ofBatch says whether a message on this subject may speak for the batch, so that a permission for some subjects is
+// one for their batches only.
+func ofBatch(subject, kind, run string, batch int) bool {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) < 4 || tokens[0] != "gleaner" || tokens[1] != kind || tokens[2] != run {
+		return false
+	}
+	index, err := strconv.Atoi(tokens[3])
+	return err == nil && index == batch
+}
+
+// ConsumerPermissions returns the subjects that a consumer's user needs, and no others, for a user with this inbox
+// name (Config.User). It may not ack anything but work: with more it could forge the sink's ack and delete a result
+// that is not stored. It has its own inbox: in a common one it would overhear and swallow the others' messages.
+func ConsumerPermissions(user string) (publish, subscribe []string) {
+	return []string{
+		"$JS.API.CONSUMER.LIST." + WorkStream,
+		"$JS.API.CONSUMER.INFO." + WorkStream + ".*",
+		"$JS.API.CONSUMER.MSG.NEXT." + WorkStream + ".*",
+		"$JS.ACK." + WorkStream + ".>",
+		"$JS.ACK.*.*." + WorkStream + ".>", // the same on servers that add domain and account
+		"gleaner.result.>",
+		"gleaner.dead.>",
+		"$KV." + Bucket + ".*",
+	}, []string{inboxPrefix(user) + ".>"}
+}

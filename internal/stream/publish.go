@@ -1,0 +1,153 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+const (
+	codeStoreFailed      jetstream.ErrorCode = 10077 // what a full stream answers, with the reason in its text
+	codeAccountResources jetstream.ErrorCode = 10002
+	codeResources        jetstream.ErrorCode = 10023
+
+	ackWithin     = 5 * time.Second // of one try
+	maxChunkBytes = 900 << 10       // of a results message as it travels; hosted servers take 1 MiB with headers
+	headroom      = 4 << 10         // for headers and subject, where a server takes less
+)
+
+// Publish puts a batch on the queue, and returns nil once the server has confirmed it. While the server does not
+// answer it tries again until ctx ends. It returns pipeline.ErrOutstanding if the batch is on the queue already, also
+// if that was one of its own tries, and pipeline.ErrFull if the stream takes no more. A batch that is too large is a
+// BadItem failure, and so is one that is not valid.
+func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
+	if err := w.Validate(); err != nil {
+		return pipeline.Fail(pipeline.BadItem, "publish batch %s: %w", w.ID(), err)
+	}
+	data, err := pipeline.Encode(w)
+	if err != nil {
+		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
+	}
+	if err := c.publish(ctx, c.codec.pack(workSubject(w.Run, w.Batch), data)); err != nil {
+		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
+	}
+	return nil
+}
+
+// PublishResults sends answers to the store's side, in as many messages as their size needs, and returns nil once the
+// server has confirmed all of them. While the server does not answer, or the stream is full, it tries again until ctx
+// ends: nothing is dropped, and whoever waits keeps its lease. Results that are not valid, or of which one alone is too
+// large, are a BadItem failure.
+func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
+	if err := r.Validate(); err != nil {
+		return pipeline.Fail(pipeline.BadItem, "publish results of batch %s: %w", r.ID(), err)
+	}
+	messages, err := c.chunks(r)
+	if err != nil {
+		return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
+	}
+	for i, msg := range messages {
+		msg.Subject = resultSubject(r.Run, r.Batch, i)
+		if err := c.publishResults(ctx, msg); err != nil {
+			return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
+		}
+	}
+	return nil
+}
+
+// chunks packs the results into messages, halving what does not fit into one.
+func (c *Conn) chunks(r pipeline.Results) ([]*nats.Msg, error) {
+	data, err := pipeline.Encode(r)
+	if err != nil {
+		return nil, err
+	}
+	most := min(maxChunkBytes, int(c.nc.MaxPayload())-headroom)
+	if len(data) <= maxDecoded {
+		if msg := c.codec.pack("", data); len(msg.Data) <= most {
+			return []*nats.Msg{msg}, nil
+		}
+	}
+	if len(r.Results) == 1 {
+		return nil, pipeline.Fail(pipeline.BadItem, "the answer for generation %d takes more than %s, which is what the NATS server accepts in one message",
+			r.Results[0].Index, size(int64(most)))
+	}
+	half := len(r.Results) / 2
+	first, second := r, r
+	first.Results, second.Results = r.Results[:half], r.Results[half:]
+	a, err := c.chunks(first)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.chunks(second)
+	return append(a, b...), err
+}
+
+func (c *Conn) publishResults(ctx context.Context, msg *nats.Msg) error {
+	wait := newWait(100*time.Millisecond, 10*time.Second)
+	for {
+		err := c.publish(ctx, msg)
+		if !errors.Is(err, pipeline.ErrFull) {
+			if err == nil && c.full.ends() {
+				c.log.Info("the results stream takes results again")
+			}
+			return err
+		}
+		if c.full.begins() {
+			c.log.Warn("the results stream is full, waiting until a sink has taken results from it", zap.Error(err))
+		}
+		if wait.next(ctx) != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// publish sends a message until the server has confirmed or refused it, or ctx ends.
+func (c *Conn) publish(ctx context.Context, msg *nats.Msg) error {
+	wait := newWait(50*time.Millisecond, 2*time.Second)
+	for {
+		err := c.call(ctx, msg.Subject, ackWithin, func(ctx context.Context) error {
+			_, err := c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+			return err
+		})
+		again, err := published(err)
+		if !again {
+			if err == nil && c.noStream.ends() {
+				c.log.Info("NATS takes messages again")
+			}
+			return err
+		}
+		if isNobody(err) && c.noStream.begins() {
+			c.log.Warn("no stream takes messages, trying again: is NATS starting, or was the stream deleted?", zap.String("subject", msg.Subject))
+		}
+		if wait.next(ctx) != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// published translates the outcome of a try: whether to try again, else what to return.
+func published(err error) (again bool, _ error) {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+		return false, pipeline.Fail(pipeline.BadItem, "%w: the message is larger than the NATS server accepts", err)
+	case errors.As(err, &api):
+		switch {
+		case api.ErrorCode == codeStoreFailed && strings.Contains(api.Description, "per subject"):
+			return false, pipeline.ErrOutstanding
+		case api.ErrorCode == codeStoreFailed, api.ErrorCode == codeStorage, api.ErrorCode == codeAccountResources, api.ErrorCode == codeResources:
+			return false, fmt.Errorf("%w: %s", pipeline.ErrFull, api.Description)
+		}
+	}
+	return isAway(err) || isNobody(err), err
+}

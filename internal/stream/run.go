@@ -1,0 +1,243 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Keys of a run's metadata, on its durable. An empty digest or context means that any will do.
+const (
+	metaRun     = "run"
+	metaUID     = "uid"
+	metaModel   = "model"
+	metaDigest  = "digest"
+	metaContext = "context" // tokens
+)
+
+// A RunInfo is a run as the stream knows it.
+type RunInfo struct {
+	Run     string
+	Model   string // what a consumer must have ready
+	Digest  string // of the model; empty: any
+	Context int    // tokens a slot must hold; 0: any
+	Waiting int    // batches that nobody holds
+	Held    int    // batches delivered and not acked
+	Paused  bool
+	Lease   time.Duration
+}
+
+// EnsureRun creates the durable of a run, or brings its lease and metadata up to date.
+func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
+	if err := pipeline.ValidateRunName(run.Name); err != nil {
+		return err
+	}
+	want := c.durableConfig(run.Name)
+	want.FilterSubject = workSubjects(run.Name)
+	want.MaxRequestBatch = 1 // nobody can hoard
+	want.Metadata = map[string]string{
+		metaRun: run.Name, metaUID: run.UID, metaModel: run.Spec.Model, metaDigest: "", metaContext: "",
+	}
+	err := c.ensureDurable(ctx, WorkStream, want)
+	if code(err) == codeConsumers {
+		if account, _, lookErr := c.look(ctx, nil); lookErr == nil {
+			return explain(err, 0, account)
+		}
+	}
+	return err
+}
+
+// Depth counts what of a run is on the streams. Without a durable for the run it returns pipeline.ErrNoRun.
+func (c *Conn) Depth(ctx context.Context, run string) (pipeline.Depth, error) {
+	info, err := c.RunInfo(ctx, run)
+	if err != nil {
+		return pipeline.Depth{}, err
+	}
+	depth := pipeline.Depth{Waiting: info.Waiting, Held: info.Held}
+	err = c.api(ctx, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, ResultsStream)
+		if err != nil || s.CachedInfo().State.Msgs == 0 {
+			return err
+		}
+		state, err := s.Info(ctx, jetstream.WithSubjectFilter(resultSubjects(run)))
+		if err != nil {
+			return err
+		}
+		depth.Results = 0
+		for _, n := range state.State.Subjects {
+			depth.Results += int(n)
+		}
+		return nil
+	})
+	if err != nil {
+		return pipeline.Depth{}, fmt.Errorf("count the results of run %s: %w", run, err)
+	}
+	return depth, nil
+}
+
+// RunInfo returns what the stream knows of a run, or pipeline.ErrNoRun.
+func (c *Conn) RunInfo(ctx context.Context, run string) (RunInfo, error) {
+	var info *jetstream.ConsumerInfo
+	err := pipeline.ValidateRunName(run)
+	if err == nil {
+		info, err = c.durableInfo(ctx, WorkStream, run)
+	}
+	switch {
+	case isAbsent(err):
+		return RunInfo{}, fmt.Errorf("run %s is not on the stream: %w", run, pipeline.ErrNoRun)
+	case err != nil:
+		return RunInfo{}, fmt.Errorf("look at run %s on the stream: %w", run, err)
+	}
+	return runInfo(info), nil
+}
+
+func runInfo(info *jetstream.ConsumerInfo) RunInfo {
+	meta := info.Config.Metadata
+	r := RunInfo{
+		Run: info.Name, Model: meta[metaModel], Digest: meta[metaDigest],
+		Waiting: int(info.NumPending), Held: info.NumAckPending, Paused: info.Paused, Lease: info.Config.AckWait,
+	}
+	_, _ = fmt.Sscan(meta[metaContext], &r.Context) // empty or unreadable: any
+	return r
+}
+
+// Runs returns all runs that have a durable, by name. It uses the list of durables alone, which a consumer's user
+// may read.
+func (c *Conn) Runs(ctx context.Context) ([]RunInfo, error) {
+	var runs []RunInfo
+	for {
+		page, err := c.durables(ctx, len(runs))
+		if isAbsent(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the runs on the stream: %w", err)
+		}
+		for _, info := range page.Consumers {
+			runs = append(runs, runInfo(info))
+		}
+		if len(page.Consumers) == 0 || len(runs) >= page.Total {
+			break
+		}
+	}
+	slices.SortFunc(runs, func(a, b RunInfo) int { return cmp.Compare(a.Run, b.Run) })
+	return runs, nil
+}
+
+// A durablesPage is the server's answer to a request for the list of durables.
+type durablesPage struct {
+	Total     int                       `json:"total"`
+	Consumers []*jetstream.ConsumerInfo `json:"consumers"`
+	Error     *jetstream.APIError       `json:"error"`
+}
+
+func (c *Conn) durables(ctx context.Context, offset int) (page durablesPage, err error) {
+	err = c.api(ctx, func(ctx context.Context) error {
+		reply, err := c.nc.RequestWithContext(ctx, "$JS.API.CONSUMER.LIST."+WorkStream, fmt.Appendf(nil, `{"offset":%d}`, offset))
+		if err != nil {
+			return err
+		}
+		page = durablesPage{}
+		if err := json.Unmarshal(reply.Data, &page); err != nil {
+			return err
+		}
+		if page.Error != nil {
+			return page.Error
+		}
+		return nil
+	})
+	return page, err
+}
+
+// RemoveRun deletes the durable of a run and all its messages on the streams. What is already gone is not an error.
+// Workers that still hold a batch may publish results afterwards; the sink refuses those of a run that it does not know.
+func (c *Conn) RemoveRun(ctx context.Context, run string) error {
+	if err := pipeline.ValidateRunName(run); err != nil {
+		return err
+	}
+	err := c.api(ctx, func(ctx context.Context) error { return c.js.DeleteConsumer(ctx, WorkStream, run) })
+	if err != nil && !isAbsent(err) {
+		return fmt.Errorf("delete the durable of run %s: %w", run, err)
+	}
+	// In the order in which batches move, so that nothing slips past.
+	for _, s := range []struct{ stream, subjects string }{
+		{WorkStream, workSubjects(run)}, {ResultsStream, resultSubjects(run)}, {DeadStream, deadSubjects(run)},
+	} {
+		err := c.api(ctx, func(ctx context.Context) error {
+			stream, err := c.js.Stream(ctx, s.stream)
+			if err != nil {
+				return err
+			}
+			return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects))
+		})
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("remove run %s from stream %s: %w", run, s.stream, err)
+		}
+	}
+	return nil
+}
+
+// PutPresence reports a consumer. The report is gone after three leases, unless it is repeated.
+func (c *Conn) PutPresence(ctx context.Context, p pipeline.Consumer) error {
+	if !isToken(p.ID) {
+		return fmt.Errorf("report consumer %.64q: its id cannot be part of a subject", p.ID)
+	}
+	data, err := pipeline.Encode(p)
+	if err != nil {
+		return fmt.Errorf("report consumer %s: %w", p.ID, err)
+	}
+	err = c.call(ctx, presenceSubject(p.ID), 5*time.Second, func(ctx context.Context) error {
+		_, err := c.js.PublishMsg(ctx, &nats.Msg{Subject: presenceSubject(p.ID), Data: data})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("report consumer %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// Consumers returns the consumers that reported themselves within three leases, by id. Reports that cannot be read
+// are left out.
+func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Consumer, error) {
+	var present []pipeline.Consumer
+	err := c.api(ctx, func(ctx context.Context) error {
+		present = nil
+		bucket, err := c.js.KeyValue(ctx, Bucket)
+		if err != nil {
+			return err
+		}
+		watcher, err := bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
+		if err != nil {
+			return err
+		}
+		defer watcher.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case entry := <-watcher.Updates():
+				if entry == nil { // all that were there have come
+					return nil
+				}
+				var p pipeline.Consumer
+				if json.Unmarshal(entry.Value(), &p) == nil && p.ID == entry.Key() {
+					present = append(present, p)
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the consumers: %w", err)
+	}
+	slices.SortFunc(present, func(a, b pipeline.Consumer) int { return cmp.Compare(a.ID, b.ID) })
+	return present, nil
+}

@@ -1,0 +1,464 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/pipeline"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestBatchComesBackAsItWasPublished(t *testing.T) {
+	c := ready(t, Config{})
+	want := testWork("r", 42)
+	want.System = noise(3000) // large enough to be compressed
+	must(t, c.Publish(t.Context(), want))
+	d := next(t, c.Work("r"))
+	if diff := cmp.Diff(want, d.Body); diff != "" {
+		t.Error(diff)
+	}
+	if d.Err != nil || d.Deliveries != 1 || d.Subject != "gleaner.work.r.0000042" {
+		t.Errorf("%v, %d, %s", d.Err, d.Deliveries, d.Subject)
+	}
+	depthIs(t, c, "r", pipeline.Depth{Held: 1})
+	must(t, d.Ack(t.Context()))
+	must(t, d.Ack(t.Context())) // again is harmless
+	depthIs(t, c, "r", pipeline.Depth{})
+}
+
+func TestEachWorkerHoldsOneBatchAlsoAfterReconnects(t *testing.T) {
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL()})
+	for i := range 20 {
+		must(t, c.Publish(t.Context(), testWork("r", i)))
+	}
+	const workers = 3
+	source := c.Work("r")
+	var held [workers]pipeline.Delivery[pipeline.Work]
+	for range 3 {
+		for i := range held {
+			if held[i].Receipt != nil {
+				must(t, held[i].Ack(t.Context()))
+			}
+			held[i] = next(t, source)
+		}
+		info, err := c.RunInfo(t.Context(), "r")
+		must(t, err)
+		if info.Held != workers {
+			t.Errorf("%d held", info.Held)
+		}
+		server.Restart()
+		eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "no reconnect" })
+	}
+}
+
+func TestNextWaitsForTheRunAndSaysSoOnce(t *testing.T) {
+	log, logs := observed()
+	server := serve(t)
+	c := connect(t, Config{URL: server.URL(), Log: log})
+	must(t, c.Ensure(t.Context()))
+	source := c.Work("late")
+	got := make(chan int)
+	for range 3 {
+		go func() { got <- next(t, source).Body.Batch }()
+	}
+	waits := func() bool { return logs.FilterMessage("waiting for the run").Len() > 0 }
+	eventually(t, waits, func() string { return "it does not wait" })
+	must(t, c.EnsureRun(t.Context(), testRun("late")))
+	var batches []int
+	for i := range 3 {
+		must(t, c.Publish(t.Context(), testWork("late", i)))
+		batches = append(batches, <-got)
+	}
+	slices.Sort(batches)
+	if diff := cmp.Diff([]int{0, 1, 2}, batches); diff != "" {
+		t.Error(diff)
+	}
+	if n := logs.FilterMessage("waiting for the run").Len(); n != 1 || logs.FilterMessage("the run is there").Len() != 1 {
+		t.Errorf("said %d times: %v", n, logs.All())
+	}
+}
+
+func TestNextComesBackWhenARunIsDeletedAndLoadedAgain(t *testing.T) {
+	log, logs := observed()
+	c := ready(t, Config{Log: log})
+	source := c.Work("r")
+	must(t, c.Publish(t.Context(), testWork("r", 0)))
+	must(t, next(t, source).Ack(t.Context()))
+	got := make(chan int)
+	go func() { got <- next(t, source).Body.Batch }()
+	must(t, c.RemoveRun(t.Context(), "r"))
+	eventually(t, func() bool { return logs.FilterMessage("waiting for the run").Len() > 0 }, func() string { return "it does not notice" })
+	must(t, c.EnsureRun(t.Context(), testRun("r")))
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	if batch := <-got; batch != 1 {
+		t.Errorf("batch %d", batch)
+	}
+}
+
+func TestPausedRunDeliversNothingUntilItIsResumed(t *testing.T) {
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL()})
+	js := admin(t, server.URL())
+	_, err := js.PauseConsumer(t.Context(), WorkStream, "r", time.Now().Add(time.Hour))
+	must(t, err)
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	source := c.Work("r")
+	if d, err := source.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, %v", d.Subject, err)
+	}
+	_, err = js.ResumeConsumer(t.Context(), WorkStream, "r")
+	must(t, err)
+	next(t, c.Work("r")) // a pull that is there already notices at its next heartbeat
+}
+
+func TestNextEndsAtOnceAndItsPullGoesToTheNextCaller(t *testing.T) {
+	c := ready(t, Config{})
+	source := c.Work("r")
+	for range 50 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		if _, err := source.Next(ctx); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	info, err := c.durableInfo(t.Context(), WorkStream, "r")
+	must(t, err)
+	if info.NumWaiting > 1 {
+		t.Errorf("%d pulls are parked", info.NumWaiting)
+	}
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	next(t, source)
+}
+
+func TestMessageForAParkedPullIsHandedBackAtOnce(t *testing.T) {
+	server := serve(t)
+	leaving, staying := ready(t, Config{URL: server.URL()}), connect(t, Config{URL: server.URL()})
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		_, _ = leaving.Work("r").Next(ctx)
+	}()
+	parked := func() bool {
+		info, err := leaving.durableInfo(t.Context(), WorkStream, "r")
+		return err == nil && info.NumWaiting == 1
+	}
+	eventually(t, parked, func() string { return "no pull" })
+	cancel()
+	<-left
+	must(t, staying.Publish(t.Context(), testWork("r", 1)))
+	d := next(t, staying.Work("r")) // long before the lease of 90 s
+	if d.Deliveries != 2 {
+		t.Errorf("%d deliveries", d.Deliveries)
+	}
+}
+
+func TestClosedConnectionLeavesNoPullBehind(t *testing.T) {
+	server := serve(t)
+	leaving, staying := ready(t, Config{URL: server.URL()}), connect(t, Config{URL: server.URL()})
+	ended := make(chan error)
+	for range 4 {
+		go func() {
+			_, err := leaving.Work("r").Next(context.Background())
+			ended <- err
+		}()
+	}
+	eventually(t, func() bool {
+		info, err := leaving.durableInfo(t.Context(), WorkStream, "r")
+		return err == nil && info.NumWaiting == 4
+	}, func() string { return "no pulls" })
+	leaving.Close()
+	for range 4 {
+		wantError(t, <-ended, pipeline.Interrupted, "closed")
+	}
+	must(t, staying.Publish(t.Context(), testWork("r", 1)))
+	if d := next(t, staying.Work("r")); d.Deliveries != 1 {
+		t.Errorf("%d deliveries", d.Deliveries)
+	}
+}
+
+func TestExtendKeepsABatchBeyondItsLease(t *testing.T) {
+	t.Parallel()
+	const lease = time.Second
+	c := ready(t, Config{Lease: lease})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	source := c.Work("r")
+	d := next(t, source)
+	taken := time.Now()
+	other := make(chan time.Time)
+	go func() {
+		next(t, source)
+		other <- time.Now()
+	}()
+	var last time.Time
+	for time.Since(taken) < 3*lease/2 {
+		<-time.After(lease / 4)
+		must(t, d.Extend(t.Context()))
+		last = time.Now()
+		select {
+		case <-other:
+			t.Fatal("somebody else got it")
+		default:
+		}
+	}
+	if at := <-other; at.Sub(last) < lease/2 {
+		t.Errorf("somebody else got it %s after the last extension", at.Sub(last))
+	}
+}
+
+func TestWhoLostTheLeaseMayAckButNotHandBack(t *testing.T) {
+	t.Parallel()
+	c := ready(t, Config{Lease: time.Second})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	source := c.Work("r")
+	zombie := next(t, source)
+	holder := next(t, source) // the lease is over
+	if zombie.Body.Batch != holder.Body.Batch || holder.Deliveries != 2 {
+		t.Errorf("batch %d, %d deliveries", holder.Body.Batch, holder.Deliveries)
+	}
+	for name, err := range map[string]error{
+		"hand back": zombie.HandBack(t.Context(), 0), "reject": zombie.Reject(t.Context(), "x"), "extend": zombie.Extend(t.Context()),
+	} {
+		if !errors.Is(err, pipeline.ErrLeaseLost) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	depthIs(t, c, "r", pipeline.Depth{Held: 1})
+	must(t, zombie.Ack(t.Context()))
+	depthIs(t, c, "r", pipeline.Depth{})
+	must(t, holder.Ack(t.Context()))
+	must(t, c.Publish(t.Context(), testWork("r", 2)))
+	must(t, next(t, source).Ack(t.Context()))
+}
+
+func TestHandBackWaitsForItsDelay(t *testing.T) {
+	c := ready(t, Config{})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	source := c.Work("r")
+	d := next(t, source)
+	const delay = 300 * time.Millisecond
+	before := time.Now()
+	must(t, d.HandBack(t.Context(), delay))
+	d = next(t, source)
+	if took := time.Since(before); took < delay || d.Deliveries != 2 {
+		t.Errorf("after %s, %d deliveries", took, d.Deliveries)
+	}
+	before = time.Now()
+	must(t, d.HandBack(t.Context(), 0))
+	next(t, source)
+	if took := time.Since(before); took > 5*time.Second {
+		t.Errorf("after %s", took)
+	}
+}
+
+func TestHandBackWithoutAConnectionIsNotSentLate(t *testing.T) {
+	t.Parallel()
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL(), Lease: time.Second})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	d := next(t, c.Work("r"))
+	server.Shutdown()
+	eventually(t, func() bool { return !c.nc.IsConnected() }, func() string { return "still connected" })
+	if err := d.HandBack(t.Context(), time.Hour); !errors.Is(err, pipeline.ErrLeaseLost) {
+		t.Error(err)
+	}
+	server.Restart()
+	next(t, c.Work("r")) // in an hour, had the hand-back been sent
+}
+
+func TestAckOfARunThatWasRemovedIsAnErrorNotAWait(t *testing.T) {
+	c := ready(t, Config{})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	d := next(t, c.Work("r"))
+	must(t, c.RemoveRun(t.Context(), "r"))
+	if err := d.Ack(t.Context()); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestNothingIsLostWhenTheServerRestartsInTheMiddle(t *testing.T) {
+	server := serve(t)
+	const n = 400
+	c := ready(t, Config{URL: server.URL(), Lease: 2 * time.Second})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var group sync.WaitGroup
+	group.Go(func() { // the producer
+		for i := range n {
+			if err := c.Publish(ctx, testWork("r", i)); err != nil && !errors.Is(err, pipeline.ErrOutstanding) {
+				t.Errorf("batch %d: %v", i, err)
+			}
+		}
+	})
+	source := c.Work("r")
+	for range 4 {
+		group.Go(func() { // a worker
+			for {
+				d, err := source.Next(ctx)
+				if err != nil {
+					return
+				}
+				if c.PublishResults(ctx, testResults("r", d.Body.Batch, fmt.Sprint(d.Body.Batch))) == nil {
+					_ = d.Ack(ctx) // unconfirmed: it is delivered and done again
+				}
+			}
+		})
+	}
+	stored := map[int]bool{}
+	restarts := 0
+	for deadline := time.Now().Add(60 * time.Second); len(stored) < n; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d stored", len(stored), n)
+		}
+		results, err := c.Results(ctx, 50, 50*time.Millisecond)
+		if err != nil {
+			continue // the server is away
+		}
+		for _, d := range results {
+			must(t, d.Err)
+			stored[d.Body.Batch] = true
+			_ = d.Ack(ctx) // unsent: it is delivered and stored again
+		}
+		if len(stored) > (restarts+1)*n/4 && restarts < 3 {
+			restarts++
+			server.Restart()
+		}
+	}
+	drain := func() bool {
+		results, _ := c.Results(ctx, 50, 10*time.Millisecond)
+		for _, d := range results {
+			_ = d.Ack(ctx)
+		}
+		depth, err := c.Depth(ctx, "r")
+		return err == nil && depth == pipeline.Depth{}
+	}
+	eventually(t, drain, func() string { return "something is left" })
+	cancel()
+	group.Wait()
+	if restarts != 3 {
+		t.Errorf("%d restarts", restarts)
+	}
+}
+
+func TestResultsAreBoundedAndWaitNoLongerThanAsked(t *testing.T) {
+	c := ready(t, Config{})
+	for i := range 10 {
+		must(t, c.PublishResults(t.Context(), testResults("r", i, "x")))
+	}
+	for _, step := range []struct{ max, want int }{{4, 4}, {4, 4}, {4, 2}, {4, 0}} {
+		results, err := c.Results(t.Context(), step.max, 50*time.Millisecond)
+		must(t, err)
+		if len(results) != step.want {
+			t.Errorf("%d results, want %d", len(results), step.want)
+		}
+	}
+	results, err := c.Results(t.Context(), 4, 0)
+	if err != nil || len(results) != 0 {
+		t.Errorf("%d, %v", len(results), err)
+	}
+}
+
+func TestResultsThatNobodyWaitsForAreHandedBack(t *testing.T) {
+	c := ready(t, Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	abandoned := make(chan error)
+	go func() {
+		_, err := c.Results(ctx, 10, 2*time.Second)
+		abandoned <- err
+	}()
+	eventually(t, func() bool {
+		info, err := c.durableInfo(t.Context(), ResultsStream, sinkDurable)
+		return err == nil && info.NumWaiting == 1
+	}, func() string { return "no pull" })
+	must(t, c.PublishResults(t.Context(), testResults("r", 1, "x")))
+	cancel()
+	if err := <-abandoned; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	var results []pipeline.Delivery[pipeline.Results]
+	eventually(t, func() bool { // long before the lease of 90 s
+		var err error
+		results, err = c.Results(t.Context(), 1, 100*time.Millisecond)
+		return err == nil && len(results) == 1
+	}, func() string { return "it did not come back" })
+}
+
+func TestSinkFindsItsDurableAgainWhenTheStreamsAreGone(t *testing.T) {
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL()})
+	_, err := c.Results(t.Context(), 1, 0)
+	must(t, err)
+	must(t, admin(t, server.URL()).DeleteStream(t.Context(), ResultsStream))
+	eventually(t, func() bool {
+		_, err := c.Results(t.Context(), 1, 10*time.Millisecond)
+		return err == nil
+	}, func() string { return "it stays away" })
+	must(t, c.PublishResults(t.Context(), testResults("r", 1, "x")))
+}
+
+func TestThreeNodesGoOnWhenOneStops(t *testing.T) {
+	nodes := natsdtest.Cluster(t, 3)
+	c := connect(t, Config{URL: natsdtest.URLs(nodes), Replicas: 3, Lease: 2 * time.Second})
+	c.pullFor, c.heartbeat = 2*time.Second, 500*time.Millisecond // a pull that waited on the stopped node is given up after two heartbeats
+	eventually(t, func() bool { return c.Ensure(t.Context()) == nil }, func() string { return "not ready" })
+	must(t, c.EnsureRun(t.Context(), testRun("r")))
+	if err := func() error {
+		must(t, c.Publish(t.Context(), testWork("r", 0)))
+		return c.Publish(t.Context(), testWork("r", 0))
+	}(); !errors.Is(err, pipeline.ErrOutstanding) {
+		t.Errorf("twice: %v", err)
+	}
+	const n = 300
+	seen := make(chan int, 10*n)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	source := c.Work("r")
+	worked := make(chan struct{})
+	for range 2 {
+		go func() {
+			defer func() { worked <- struct{}{} }()
+			for {
+				d, err := source.Next(ctx)
+				if err != nil {
+					return
+				}
+				if c.PublishResults(ctx, testResults("r", d.Body.Batch, "x")) == nil && d.Ack(ctx) == nil {
+					seen <- d.Body.Batch
+				}
+			}
+		}()
+	}
+	s, err := c.js.Stream(t.Context(), WorkStream)
+	must(t, err)
+	leader := slices.IndexFunc(nodes, func(n *natsdtest.Server) bool { return n.Name() == s.CachedInfo().Cluster.Leader })
+	for i := 1; i < n; i++ {
+		if i == n/3 {
+			nodes[leader].Shutdown()
+		}
+		if err := c.Publish(t.Context(), testWork("r", i)); err != nil && !errors.Is(err, pipeline.ErrOutstanding) {
+			t.Fatal(err)
+		}
+	}
+	batches := map[int]bool{}
+	for len(batches) < n {
+		select {
+		case i := <-seen:
+			batches[i] = true
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%d of %d batches came", len(batches), n)
+		}
+	}
+	cancel()
+	<-worked
+	<-worked
+}

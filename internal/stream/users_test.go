@@ -1,0 +1,86 @@
+package stream
+
+import (
+	"strings"
+	"testing"
+
+	"gleaner/internal/natsd"
+	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/pipeline"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+func usersConfig(users ...*server.User) natsd.Config {
+	return natsd.Config{Adjust: natsdtest.Users(users...)}
+}
+
+func withoutJetStream() natsd.Config {
+	return natsd.Config{Adjust: func(o *server.Options) { o.JetStream = false }}
+}
+
+func withUser(url, name, password string) string {
+	return strings.Replace(url, "nats://", "nats://"+name+":"+password+"@", 1)
+}
+
+// A team has an operator, who may do everything, and a consumer with the least that it needs.
+func team(t *testing.T) (operator, consumer *Conn) {
+	t.Helper()
+	publish, subscribe := ConsumerPermissions("gpu")
+	s := natsdtest.Start(t, usersConfig(&server.User{Username: "op", Password: "pw"}, natsdtest.User("gpu", "pw", publish, subscribe)))
+	operator = ready(t, Config{URL: withUser(s.URL(), "op", "pw")})
+	return operator, connect(t, Config{URL: withUser(s.URL(), "gpu", "pw")})
+}
+
+func TestConsumerDoesItsWholeJobWithTheLeastPermissions(t *testing.T) {
+	operator, consumer := team(t)
+	runs, err := consumer.Runs(t.Context())
+	must(t, err)
+	if len(runs) != 1 || runs[0].Run != "r" {
+		t.Errorf("%+v", runs)
+	}
+	info, err := consumer.RunInfo(t.Context(), "r")
+	must(t, err)
+	if info.Model != "tiny" {
+		t.Errorf("%+v", info)
+	}
+	must(t, operator.Publish(t.Context(), testWork("r", 1)))
+	source := consumer.Work("r")
+	d := next(t, source)
+	must(t, d.Extend(t.Context()))
+	must(t, d.HandBack(t.Context(), 0))
+	d = next(t, source)
+	if d.Deliveries != 2 {
+		t.Errorf("%d deliveries", d.Deliveries)
+	}
+	must(t, consumer.PublishResults(t.Context(), testResults("r", 1, "Because.")))
+	must(t, d.Ack(t.Context()))
+	must(t, operator.Publish(t.Context(), testWork("r", 2)))
+	must(t, next(t, source).Reject(t.Context(), "no good"))
+	want := pipeline.Consumer{ID: "01JABC", Run: "r"}
+	must(t, consumer.PutPresence(t.Context(), want))
+	must(t, consumer.Healthy(t.Context()))
+	present, err := operator.Consumers(t.Context())
+	must(t, err)
+	if diff := cmp.Diff([]pipeline.Consumer{want}, present); diff != "" {
+		t.Error(diff)
+	}
+	depthIs(t, operator, "r", pipeline.Depth{Results: 1})
+}
+
+func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
+	operator, consumer := team(t)
+	wantError(t, consumer.Publish(t.Context(), testWork("r", 1)), pipeline.Fatal, "gleaner.work")
+	wantError(t, consumer.EnsureRun(t.Context(), testRun("other")), pipeline.Fatal, "permission")
+	wantError(t, consumer.RemoveRun(t.Context(), "r"), pipeline.Fatal, "CONSUMER.DELETE")
+
+	must(t, consumer.PublishResults(t.Context(), testResults("r", 1, "Because.")))
+	results, err := operator.Results(t.Context(), 1, 5e9)
+	must(t, err)
+	// With a wider permission it could forge the sink's ack.
+	stolen := results[0].Receipt.(*receipt)
+	forged := receipt{c: consumer, reply: stolen.reply, lease: stolen.lease, since: stolen.since}
+	wantError(t, forged.Ack(t.Context()), pipeline.Fatal, "$JS.ACK.GLEANER_RESULTS")
+	depthIs(t, operator, "r", pipeline.Depth{Results: 1})
+}
