@@ -14,27 +14,32 @@ import (
 //
 // A method that fails because of the store returns an error with a *pipeline.Failure in its tree: Retryable if the
 // same call may succeed later without anybody's doing (a server that is away, a lock, a timeout), Fatal if a
-// person has to act first (credentials refused, quota exceeded, disk full, a damaged file).
+// person has to act first (credentials refused, quota exceeded, disk full, a damaged file, no such run). If the
+// caller's context ended, the error is the context's and has no class.
 type Store interface {
-	// CreateRun stores a run in state loading unless there is one of its name, and returns the one that is stored.
+	// CreateRun stores a run in state loading unless there is one of its name, in whatever state, and returns the one
+	// that is stored. A run that is being deleted is there until its deletion is complete.
 	CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error)
 	// Run returns a run, or pipeline.ErrNoRun.
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	// Runs returns all runs by name.
 	Runs(ctx context.Context) ([]pipeline.Run, error)
-	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in another state.
+	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in another state, and
+	// returns pipeline.ErrNoRun if there is none.
 	Seal(ctx context.Context, name string, batches int) error
-	// DeleteRun removes a run and all that belongs to it. It marks the run as deleting first and removes it last,
-	// so that an interrupted call is repeated safely. Progress, which may be nil, gets the number of documents removed so far.
+	// DeleteRun removes a run and all that belongs to it, or returns pipeline.ErrNoRun if there is none. It marks the
+	// run as deleting first and removes it last, so that an interrupted call is repeated safely. Progress, which may
+	// be nil, gets the number of documents removed so far.
 	DeleteRun(ctx context.Context, name string, progress func(removed int)) error
 
-	// PutItems stores items that are not there yet. Callers write a run's items in order, in calls of at most LoadChunk.
+	// PutItems stores items that are not there yet. Callers write a run's items in order, in calls of at most LoadChunk,
+	// all of one run. If the run is not there or is being deleted it stores nothing and returns pipeline.ErrNoRun.
 	PutItems(ctx context.Context, items []pipeline.Item) error
 	// PutBatches stores batches that are not there yet, under the same rule.
 	PutBatches(ctx context.Context, batches []pipeline.Batch) error
 	// Loaded returns how many of a run's first items and batches are certainly stored, whenever its load was interrupted.
 	Loaded(ctx context.Context, run string) (items, batches int, err error)
-	// Items returns the items first, first+1, … of a run, at most count.
+	// Items returns the items first, first+1, … of a run, at most count, and ends before one that is missing.
 	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
 
 	// Batches returns batches of a run in a state, in order, beginning with index from, at most count.
@@ -47,8 +52,8 @@ type Store interface {
 	// It reports whether it did.
 	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
 	// Fail records indexes that failed in a round, and the last failure's text, and settles the batch's state (see
-	// pipeline.Batch.Settle). It does nothing to a batch that is done or in another round. It reports whether the
-	// batch is now dead.
+	// pipeline.Batch.Settle). It reports whether it did that and the batch is dead now: never for a batch that is
+	// done, in another round or not there, to which it does nothing.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	// Drop gives up a dead batch of this round. It reports whether it did.
 	Drop(ctx context.Context, run string, index, round int) (bool, error)
@@ -56,13 +61,16 @@ type Store interface {
 	// WriteResults stores results; of a generation that has one already, the first stays as it is. Then it adds them
 	// to their batches and settles these. The caller has checked that the generations belong to the batches.
 	// Results of one batch may stand in several of the messages, and messages may be written any number of times.
-	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (Written, error)
+	// Results whose batch is not there, because their run was deleted on the way, are left out and not counted.
+	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
 
-	// Progress counts a run. Since says from when on a batch's done_at counts as recent.
+	// Progress counts a run; one that is not there is all zero. Since says from when on a batch's done_at counts as
+	// recent. It reads all batches of the run: about 0.1 s for 100,000 of them, so ask for it every few seconds at most.
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	// Answers yields every generation of a run in dataset order, with its result if there is one, in constant memory.
+	// An error, such as pipeline.ErrNoRun, is the last thing it yields. Of a run that is loading it yields what is loaded.
 	Answers(ctx context.Context, run string) iter.Seq2[pipeline.Answer, error]
-	// SampleAnswers returns up to count stored answers: the first ones of the run, or random ones.
+	// SampleAnswers returns up to count stored answers: the first ones of the run, or random ones, in order.
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
 
 	// PutConsumers keeps what consumers said of themselves, by their id.
@@ -73,12 +81,6 @@ type Store interface {
 	// Ping returns nil if the store can be used now.
 	Ping(ctx context.Context) error
 	Close() error
-}
-
-// Written counts what WriteResults did.
-type Written struct {
-	New       int // results that were not there before
-	Duplicate int // results of generations that had one already
 }
 
 // LoadChunk is how many items or batches one call of PutItems or PutBatches may have.

@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"iter"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"gleaner/internal/pipeline"
+)
+
+// mongoTimeout ends a command that gets no answer, so that a network which swallows packets looks like a failure
+// and not like a long wait. It is long enough for an aggregation over ten million batches.
+const mongoTimeout = 2 * time.Minute
+
+// mongoConnections is how many connections one process has at most: a free cluster has 500 for everybody.
+const mongoConnections = 16
+
+// A mongoStore keeps the ledger in MongoDB. It needs no transactions: every method is a few commands each of which
+// leaves a ledger that a repetition completes.
+type mongoStore struct {
+	client    *mongo.Client
+	runs      *mongo.Collection
+	items     *mongo.Collection
+	batches   *mongo.Collection
+	results   *mongo.Collection
+	consumers *mongo.Collection
+}
+
+func openMongo(ctx context.Context, uri string) (Store, error) {
+	target := parseMongoURI(uri)
+	what := "open the store " + target.shown
+	if target.problem != "" {
+		return nil, pipeline.Fail(pipeline.Fatal, "%s: %s", what, target.problem)
+	}
+	opts := options.Client().ApplyURI(uri)
+	if err := opts.Validate(); err != nil {
+		class, advice := diagnoseMongoURI(uri)
+		return nil, failure(ctx, class, what, target.hide(err), advice)
+	}
+	opts.SetAppName("gleaner").SetWriteConcern(writeconcern.Majority()).SetBSONOptions(&options.BSONOptions{UseJSONStructTags: true})
+	if opts.ServerSelectionTimeout == nil {
+		opts.SetServerSelectionTimeout(openTimeout - time.Second)
+	}
+	if opts.MaxPoolSize == nil {
+		opts.SetMaxPoolSize(mongoConnections)
+	}
+	if opts.Timeout == nil {
+		opts.SetTimeout(mongoTimeout)
+	}
+	client, err := mongo.Connect(opts)
+	if err != nil {
+		return nil, failure(ctx, pipeline.Fatal, what, target.hide(err), "check the URI's options")
+	}
+	if err := client.Ping(ctx, readpref.Primary()); err != nil {
+		_ = client.Disconnect(context.WithoutCancel(ctx)) // it was never connected
+		class, advice := diagnoseMongoOpen(err)
+		return nil, failure(ctx, class, what, target.hide(err), advice)
+	}
+	db := client.Database(target.database)
+	return &mongoStore{
+		client: client, runs: db.Collection("runs"), items: db.Collection("items"), batches: db.Collection("batches"),
+		results: db.Collection("results"), consumers: db.Collection("consumers"),
+	}, nil
+}
+
+func (m *mongoStore) Ping(ctx context.Context) error {
+	return m.fail(ctx, m.client.Ping(ctx, readpref.Primary()), "ping database "+m.runs.Database().Name())
+}
+
+func (m *mongoStore) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	defer cancel()
+	return m.fail(ctx, m.client.Disconnect(ctx), "close the store")
+}
+
+func (m *mongoStore) Answers(ctx context.Context, run string) iter.Seq2[pipeline.Answer, error] {
+	return answers(ctx, m, run)
+}
+
+func (m *mongoStore) SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error) {
+	return sampleAnswers(ctx, m, run, count, random)
+}
+
+// fail returns nil for nil.
+func (m *mongoStore) fail(ctx context.Context, err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	class, advice := diagnoseMongo(err)
+	return failure(ctx, class, what, err, advice)
+}
+
+// A mongoTarget is what a URI says, as far as this package has to know: the driver reads the rest.
+type mongoTarget struct {
+	shown    string // the URI without credentials and options
+	database string
+	password string // as it stands in the URI
+	problem  string // what is wrong with it
+}
+
+func parseMongoURI(uri string) mongoTarget {
+	scheme, rest, ok := strings.Cut(uri, "://")
+	if !ok {
+		return mongoTarget{shown: strings.SplitN(uri, ":", 2)[0] + ":…", problem: "use mongodb://HOST/DATABASE, with two slashes"}
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	var t mongoTarget
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		_, t.password, _ = strings.Cut(rest[:at], ":")
+		rest = rest[at+1:]
+	} else if at := strings.LastIndexByte(query, '@'); at >= 0 {
+		// A password with a question mark in it: nothing before the @ may be shown.
+		return mongoTarget{shown: scheme + "://…", problem: "the user or password holds a ? or /: write it percent-encoded"}
+	}
+	hosts, database, _ := strings.Cut(rest, "/")
+	t.shown = scheme + "://" + hosts + "/" + database
+	name, err := url.PathUnescape(database)
+	switch {
+	case hosts == "":
+		t.problem = "the host is missing: use mongodb://HOST/DATABASE"
+	case err != nil || len(name) > 63 || strings.ContainsAny(name, "/\\. \"$*<>:|?"):
+		t.problem = "the database's name is not allowed"
+	case name == "":
+		name, t.shown = "gleaner", t.shown+"gleaner"
+	}
+	t.database = name
+	return t
+}
+
+// hide returns an error without a text that holds the password or a part of it, as one about its encoding does.
+func (t mongoTarget) hide(err error) error {
+	if t.password == "" {
+		return err
+	}
+	secrets := []string{t.password, "invalid URL escape"}
+	if decoded, unescapeErr := url.PathUnescape(t.password); unescapeErr == nil {
+		secrets = append(secrets, decoded)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(err.Error(), secret) {
+			return hidden{err}
+		}
+	}
+	return err
+}
+
+// hidden is an error whose text would show a password.
+type hidden struct{ err error }
+
+func (h hidden) Error() string {
+	return "the URI is not usable, and the reason would show its password: check that user and password are percent-encoded"
+}
+
+// inRun is a filter for all documents of a run in a collection whose ids begin with the run's name.
+func inRun(run string) bson.D {
+	low, high := pipeline.IDRange(run)
+	return between(low, high)
+}
+
+func between(low, high string) bson.D {
+	return bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: low}, {Key: "$lt", Value: high}}}}
+}
+
+func byID(id string) bson.D { return bson.D{{Key: "_id", Value: id}} }
+
+// op is a document of one field, such as an operator and its argument.
+func op(name string, value any) bson.D { return bson.D{{Key: name, Value: value}} }

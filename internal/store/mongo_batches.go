@@ -1,0 +1,137 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gleaner/internal/pipeline"
+)
+
+// idChunk is how many ids one filter names: some 100 KB.
+const idChunk = 2000
+
+func (m *mongoStore) Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error) {
+	var batches []pipeline.Batch
+	for len(batches) < count {
+		filter := bson.D{{Key: "run", Value: run}, {Key: "state", Value: state}, {Key: "_id", Value: op("$gte", pipeline.BatchID(run, from))}}
+		next, err := page(ctx, m.batches, filter, count-len(batches), batchDoc.batch)
+		if err != nil {
+			return nil, m.fail(ctx, err, fmt.Sprintf("read the %s batches of run %s", state, run))
+		}
+		if len(next) == 0 {
+			break
+		}
+		batches = append(batches, next...)
+		from = next[len(next)-1].Index + 1
+	}
+	return batches, nil
+}
+
+func (m *mongoStore) BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error) {
+	var batches []pipeline.Batch
+	for chunk := range slices.Chunk(indexes, idChunk) {
+		cursor, err := m.batches.Find(ctx, op("_id", op("$in", batchIDs(run, chunk))))
+		var docs []batchDoc
+		if err == nil {
+			err = cursor.All(ctx, &docs)
+		}
+		if err != nil {
+			return nil, m.fail(ctx, err, fmt.Sprintf("read %d batches of run %s", len(chunk), run))
+		}
+		for _, doc := range docs {
+			batch, err := doc.batch()
+			if err != nil {
+				return nil, m.fail(ctx, err, "read a batch of run "+run)
+			}
+			batches = append(batches, batch)
+		}
+	}
+	return batches, nil
+}
+
+func batchIDs(run string, indexes []int) []string {
+	ids := make([]string, len(indexes))
+	for i, index := range indexes {
+		ids[i] = pipeline.BatchID(run, index)
+	}
+	return ids
+}
+
+func (m *mongoStore) MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error {
+	for chunk := range slices.Chunk(indexes, idChunk) {
+		_, err := m.batches.UpdateMany(ctx,
+			bson.D{{Key: "_id", Value: op("$in", batchIDs(run, chunk))}, {Key: "state", Value: pipeline.Planned}},
+			op("$set", bson.D{{Key: "state", Value: pipeline.Queued}, {Key: "queued_at", Value: at}}))
+		if err != nil {
+			return m.fail(ctx, err, fmt.Sprintf("mark %d batches of run %s as queued", len(chunk), run))
+		}
+	}
+	return nil
+}
+
+func (m *mongoStore) Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error) {
+	return m.swap(ctx, pipeline.BatchID(run, index), from, round, "queue it again", bson.D{
+		{Key: "state", Value: pipeline.Queued}, {Key: "round", Value: round + 1}, {Key: "failed", Value: bson.A{}}, {Key: "queued_at", Value: at},
+	})
+}
+
+func (m *mongoStore) Drop(ctx context.Context, run string, index, round int) (bool, error) {
+	return m.swap(ctx, pipeline.BatchID(run, index), pipeline.Dead, round, "drop it", op("state", pipeline.Dropped))
+}
+
+// swap sets fields of a batch that is in this state and round, and reports whether it was.
+func (m *mongoStore) swap(ctx context.Context, id string, from pipeline.BatchState, round int, what string, set bson.D) (bool, error) {
+	if from == pipeline.Done { // a batch that is done stays so
+		return false, nil
+	}
+	result, err := m.batches.UpdateOne(ctx,
+		bson.D{{Key: "_id", Value: id}, {Key: "state", Value: from}, {Key: "round", Value: round}}, op("$set", set))
+	if err != nil {
+		return false, m.fail(ctx, err, "batch "+id+": "+what)
+	}
+	return result.MatchedCount == 1, nil
+}
+
+func (m *mongoStore) Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error) {
+	id := pipeline.BatchID(run, index)
+	update := bson.A{
+		op("$set", bson.D{
+			{Key: "failed", Value: op("$setUnion", bson.A{"$failed", append([]int{}, failed...)})},
+			{Key: "error", Value: op("$literal", message)},
+		}),
+		op("$set", op("state", settled())),
+	}
+	var after struct {
+		State pipeline.BatchState `bson:"state"`
+	}
+	err := m.batches.FindOneAndUpdate(ctx,
+		bson.D{{Key: "_id", Value: id}, {Key: "round", Value: round}, {Key: "state", Value: op("$ne", pipeline.Done)}}, update,
+		options.FindOneAndUpdate().SetReturnDocument(options.After).SetProjection(op("state", 1))).Decode(&after)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return false, nil
+	}
+	return after.State == pipeline.Dead, m.fail(ctx, err, "batch "+id+": record a failure")
+}
+
+// settled is pipeline.Batch.Settle as the server computes it, so that it is one step with the change before it.
+func settled() bson.D {
+	dead := op("$and", bson.A{
+		op("$eq", bson.A{"$state", pipeline.Queued}),
+		op("$eq", bson.A{op("$size", op("$setUnion", bson.A{"$done", "$failed"})), "$generations"}),
+	})
+	return when(complete(), pipeline.Done, when(dead, pipeline.Dead, "$state"))
+}
+
+// complete says whether all generations of a batch are stored.
+func complete() bson.D { return op("$eq", bson.A{op("$size", "$done"), "$generations"}) }
+
+func when(condition, then, otherwise any) bson.D {
+	return op("$cond", bson.A{condition, then, otherwise})
+}

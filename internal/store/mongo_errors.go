@@ -1,0 +1,109 @@
+package store
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"gleaner/internal/pipeline"
+)
+
+const (
+	mongoDuplicateKey  = 11000
+	mongoAtlasError    = 8000  // credentials or quota, told apart by the text
+	mongoOverQuota     = 12501 // "quota exceeded" of older servers
+	mongoOutOfDisk     = 14031
+	mongoUnauthorized  = 13
+	mongoAuthFailed    = 18
+	adviceCredentials  = "check the user, the password and, if the users are kept in another database, authSource=admin; the user needs readWrite on this database"
+	adviceQuota        = "the database is full: delete runs that are exported, or use a bigger cluster; nothing is lost meanwhile"
+	adviceUnreachable  = "check the address, that the server is running, that this machine may reach it, and with Atlas that this machine's IP is on the project's access list"
+	adviceIncompatible = "the server does not support what Gleaner needs: use MongoDB 5 or later, or a server that is compatible with it"
+)
+
+// incompatible are the codes with which a server refuses a command for good: bad value, failed to parse, type
+// mismatch, no such command, not supported, document too big, not implemented, unknown operator.
+func incompatible(code int) bool {
+	return slices.Contains([]int{2, 9, 14, 59, 115, 238, 10334, 17280, 40323, 40324}, code)
+}
+
+// diagnoseMongo returns the class of a driver's error and what a person can do about it. What is not known to be
+// permanent is Retryable: trying again loses nothing, giving up does.
+func diagnoseMongo(err error) (pipeline.Class, string) {
+	var server mongo.ServerError
+	if errors.As(err, &server) {
+		for _, code := range server.ErrorCodes() {
+			switch {
+			case code == mongoOverQuota || code == mongoOutOfDisk || code == mongoAtlasError && aboutQuota(err):
+				return pipeline.Fatal, adviceQuota
+			case code == mongoUnauthorized || code == mongoAuthFailed || code == mongoAtlasError:
+				return pipeline.Fatal, adviceCredentials
+			case incompatible(code):
+				return pipeline.Fatal, adviceIncompatible
+			}
+		}
+		if aboutQuota(err) {
+			return pipeline.Fatal, adviceQuota
+		}
+	}
+	if aboutCredentials(err) {
+		return pipeline.Fatal, adviceCredentials
+	}
+	return pipeline.Retryable, ""
+}
+
+// diagnoseMongoOpen does the same for the first contact, where a wrong address is the likeliest reason.
+func diagnoseMongoOpen(err error) (pipeline.Class, string) {
+	class, advice := diagnoseMongo(err)
+	if advice == "" {
+		advice = adviceUnreachable
+	}
+	return class, advice
+}
+
+// diagnoseMongoURI tells a URI that the driver does not take from a mongodb+srv:// name that does not resolve.
+func diagnoseMongoURI(uri string) (pipeline.Class, string) {
+	if strings.HasPrefix(uri, "mongodb+srv://") {
+		return pipeline.Retryable, "check the host's name, this machine's DNS and the URI's options"
+	}
+	return pipeline.Fatal, "use mongodb://HOST[:PORT][,HOST…]/DATABASE?OPTIONS; user and password percent-encoded"
+}
+
+// aboutQuota knows Atlas' texts: its proxy gives the same code for everything.
+func aboutQuota(err error) bool {
+	text := strings.ToLower(err.Error())
+	return strings.Contains(text, "space quota") || strings.Contains(text, "over your quota") || strings.Contains(text, "quota exceeded")
+}
+
+// aboutCredentials knows the driver's text for a handshake that was refused; the error it wraps is not exported.
+func aboutCredentials(err error) bool {
+	var network net.Error
+	if errors.As(err, &network) {
+		return false
+	}
+	text := err.Error()
+	return strings.Contains(text, "auth error:") || strings.Contains(text, "AuthenticationFailed") || strings.Contains(text, "bad auth")
+}
+
+// duplicates returns the positions of the documents that an unordered write did not store because they are there
+// already, or the error if anything else went wrong.
+func duplicates(err error) (map[int]bool, error) {
+	if err == nil {
+		return nil, nil
+	}
+	var bulk mongo.BulkWriteException
+	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
+		return nil, err
+	}
+	positions := make(map[int]bool, len(bulk.WriteErrors))
+	for _, e := range bulk.WriteErrors {
+		if e.Code != mongoDuplicateKey {
+			return nil, err
+		}
+		positions[e.Index] = true
+	}
+	return positions, nil
+}

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gleaner/internal/pipeline"
+)
+
+// A stateCount sums up a run's batches in one state.
+type stateCount struct {
+	State             pipeline.BatchState `bson:"_id"`
+	Batches           int                 `bson:"batches"`
+	Generations       int                 `bson:"generations"`
+	Stored            int                 `bson:"stored"`
+	PromptTokens      int                 `bson:"prompt_tokens"`
+	OutputTokens      int                 `bson:"output_tokens"`
+	FirstDone         time.Time           `bson:"first_done"` // zero if no batch has a done_at
+	LastDone          time.Time           `bson:"last_done"`
+	RecentGenerations int                 `bson:"recent_generations"`
+	RecentTokens      int                 `bson:"recent_tokens"`
+}
+
+// sum adds up a run's states.
+func sum(counts []stateCount) pipeline.Progress {
+	p := pipeline.Progress{Batches: map[pipeline.BatchState]int{}}
+	for _, c := range counts {
+		p.Batches[c.State] = c.Batches
+		p.Generations += c.Generations
+		p.Stored += c.Stored
+		p.PromptTokens += c.PromptTokens
+		p.OutputTokens += c.OutputTokens
+		p.RecentGenerations += c.RecentGenerations
+		p.RecentTokens += c.RecentTokens
+		switch c.State {
+		case pipeline.Dead: // what is not stored has failed, or it would not be dead
+			p.Failed += c.Generations - c.Stored
+		case pipeline.Dropped:
+			p.Dropped += c.Generations - c.Stored
+		}
+		if !c.FirstDone.IsZero() && (p.FirstDone.IsZero() || c.FirstDone.Before(p.FirstDone)) {
+			p.FirstDone = c.FirstDone
+		}
+		if c.LastDone.After(p.LastDone) {
+			p.LastDone = c.LastDone
+		}
+	}
+	return p
+}
+
+// Progress is one aggregation over the batches: the results, a hundred times as big, are not touched.
+func (m *mongoStore) Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error) {
+	recent := func(field string) bson.D {
+		return op("$sum", when(op("$gte", bson.A{"$done_at", since}), field, 0))
+	}
+	cursor, err := m.batches.Aggregate(ctx, bson.A{
+		op("$match", op("run", run)),
+		op("$group", bson.D{
+			{Key: "_id", Value: "$state"},
+			{Key: "batches", Value: op("$sum", 1)},
+			{Key: "generations", Value: op("$sum", "$generations")},
+			{Key: "stored", Value: op("$sum", op("$size", "$done"))},
+			{Key: "prompt_tokens", Value: op("$sum", "$prompt_tokens")},
+			{Key: "output_tokens", Value: op("$sum", "$output_tokens")},
+			{Key: "first_done", Value: op("$min", "$done_at")},
+			{Key: "last_done", Value: op("$max", "$done_at")},
+			{Key: "recent_generations", Value: recent("$generations")},
+			{Key: "recent_tokens", Value: recent("$output_tokens")},
+		}),
+	})
+	var counts []stateCount
+	if err == nil {
+		err = cursor.All(ctx, &counts)
+	}
+	return sum(counts), m.fail(ctx, err, "count the batches of run "+run)
+}
+
+func (m *mongoStore) resultPage(ctx context.Context, run string, from generation, count int) ([]pipeline.StoredResult, error) {
+	_, high := pipeline.IDRange(run)
+	results, err := page(ctx, m.results, between(pipeline.GenerationID(run, from.item, from.sample), high), count, resultDoc.result)
+	return results, m.fail(ctx, err, fmt.Sprintf("read results of run %s from item %d", run, from.item))
+}
+
+func (m *mongoStore) lastResult(ctx context.Context, run string) (generation, error) {
+	id, err := m.lastID(ctx, m.results, run)
+	if err != nil {
+		return generation{}, m.fail(ctx, err, "find the last result of run "+run)
+	}
+	_, item, sample, err := pipeline.ParseGenerationID(id)
+	return generation{item, sample}, m.fail(ctx, err, "find the last result of run "+run)
+}
+
+func (m *mongoStore) PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error {
+	if len(consumers) == 0 {
+		return nil
+	}
+	models := make([]mongo.WriteModel, len(consumers))
+	for i, c := range consumers {
+		models[i] = mongo.NewReplaceOneModel().SetFilter(byID(c.ID)).SetReplacement(consumerDoc(c)).SetUpsert(true)
+	}
+	_, err := m.consumers.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	_, err = duplicates(err) // another process has just stored the same one
+	return m.fail(ctx, err, fmt.Sprintf("store %d consumers", len(consumers)))
+}
+
+func (m *mongoStore) Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Consumer, error) {
+	filter := bson.D{{Key: "seen", Value: op("$gte", since)}}
+	if run != "" {
+		filter = append(filter, bson.E{Key: "run", Value: run})
+	}
+	cursor, err := m.consumers.Find(ctx, filter, options.Find().SetSort(op("_id", 1)))
+	var docs []consumerDoc
+	if err == nil {
+		err = cursor.All(ctx, &docs)
+	}
+	if err != nil {
+		return nil, m.fail(ctx, err, "read the consumers of run "+run)
+	}
+	consumers := make([]pipeline.Consumer, len(docs))
+	for i, doc := range docs {
+		consumers[i] = pipeline.Consumer(doc)
+	}
+	return consumers, nil
+}

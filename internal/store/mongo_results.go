@@ -1,0 +1,189 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gleaner/internal/pipeline"
+)
+
+// WriteResults is two commands: the results, of which those that are there already are refused one by one, and the
+// batches. A crash between the two leaves results that their batches do not know of; the messages are not acked
+// then, and writing them again adds them. That is why the batches of duplicates are updated too.
+func (m *mongoStore) WriteResults(ctx context.Context, messages []pipeline.Results, at time.Time) (pipeline.Written, error) {
+	results, again := flatten(messages)
+	if len(results) == 0 {
+		return pipeline.Written{}, nil
+	}
+	what := fmt.Sprintf("store %d results of run %s", len(results), messages[0].Run)
+	docs := make([]resultDoc, len(results))
+	for i, r := range results {
+		docs[i] = r.doc
+	}
+	_, err := m.results.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
+	stored, err := duplicates(err)
+	if err != nil {
+		return pipeline.Written{}, m.fail(ctx, err, what)
+	}
+	if err := m.readTokens(ctx, results, stored); err != nil {
+		return pipeline.Written{}, m.fail(ctx, err, what+": read those that are there already")
+	}
+	written := pipeline.Written{New: len(results) - len(stored), Duplicate: len(stored) + again}
+	updates := batchUpdates(results, at)
+	updated, err := m.batches.BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
+	if err != nil {
+		return pipeline.Written{}, m.fail(ctx, err, what+": update their batches")
+	}
+	if int(updated.MatchedCount) < len(updates) {
+		strays, err := m.dropStrays(ctx, results)
+		if err != nil {
+			return pipeline.Written{}, m.fail(ctx, err, what+": take back those of a run that was deleted")
+		}
+		for i, r := range results {
+			switch {
+			case strays[r.batch] && stored[i]:
+				written.Duplicate--
+			case strays[r.batch]:
+				written.New--
+			}
+		}
+	}
+	return written, nil
+}
+
+// A batchResult is a result and the id of its batch.
+type batchResult struct {
+	batch string
+	doc   resultDoc
+}
+
+// flatten returns the results of all messages by batch and id, each generation once, and how many it left out. The
+// order is the same for every sink, so that two that write the same results never wait for each other in a circle.
+func flatten(messages []pipeline.Results) ([]batchResult, int) {
+	var results []batchResult
+	for _, m := range messages {
+		batch := m.ID()
+		for _, r := range m.Results {
+			results = append(results, batchResult{batch, newResultDoc(m, r)})
+		}
+	}
+	slices.SortStableFunc(results, func(a, b batchResult) int {
+		return cmp.Or(cmp.Compare(a.batch, b.batch), cmp.Compare(a.doc.ID, b.doc.ID))
+	})
+	all := len(results)
+	results = slices.CompactFunc(results, func(a, b batchResult) bool { return a.doc.ID == b.doc.ID })
+	return results, all - len(results)
+}
+
+// readTokens replaces the token counts of results that are stored already by the stored ones': the first answer
+// counts, whatever the second one had.
+func (m *mongoStore) readTokens(ctx context.Context, results []batchResult, stored map[int]bool) error {
+	if len(stored) == 0 {
+		return nil
+	}
+	ids := make([]string, 0, len(stored))
+	for i := range stored {
+		ids = append(ids, results[i].doc.ID)
+	}
+	cursor, err := m.results.Find(ctx, op("_id", op("$in", ids)),
+		options.Find().SetProjection(bson.D{{Key: "prompt_tokens", Value: 1}, {Key: "output_tokens", Value: 1}}))
+	if err != nil {
+		return err
+	}
+	var docs []resultDoc
+	if err := cursor.All(ctx, &docs); err != nil {
+		return err
+	}
+	first := make(map[string]resultDoc, len(docs))
+	for _, doc := range docs {
+		first[doc.ID] = doc
+	}
+	for i := range stored {
+		doc := &results[i].doc
+		if f, ok := first[doc.ID]; ok {
+			doc.PromptTokens, doc.OutputTokens = f.PromptTokens, f.OutputTokens
+		}
+	}
+	return nil
+}
+
+// batchUpdates returns one update for each batch of the results, which are ordered by batch.
+func batchUpdates(results []batchResult, at time.Time) []mongo.WriteModel {
+	var models []mongo.WriteModel
+	for len(results) > 0 {
+		batch := results[0].batch
+		end := slices.IndexFunc(results, func(r batchResult) bool { return r.batch != batch })
+		if end < 0 {
+			end = len(results)
+		}
+		models = append(models, mongo.NewUpdateOneModel().SetFilter(byID(batch)).SetUpdate(addResults(results[:end], at)))
+		results = results[end:]
+	}
+	return models
+}
+
+// addResults adds results to their batch. The first stage still sees done as it was, and counts the tokens only of
+// results that are not in it; the second derives the state.
+func addResults(results []batchResult, at time.Time) bson.A {
+	indexes := make(bson.A, len(results))
+	prompt, output := bson.A{"$prompt_tokens"}, bson.A{"$output_tokens"}
+	for i, r := range results {
+		indexes[i] = r.doc.Index
+		known := op("$in", bson.A{r.doc.Index, "$done"})
+		prompt = append(prompt, when(known, 0, r.doc.PromptTokens))
+		output = append(output, when(known, 0, r.doc.OutputTokens))
+	}
+	now := op("$and", bson.A{complete(), op("$ne", bson.A{"$state", pipeline.Done})})
+	return bson.A{
+		op("$set", bson.D{
+			{Key: "prompt_tokens", Value: op("$add", prompt)},
+			{Key: "output_tokens", Value: op("$add", output)},
+			{Key: "done", Value: op("$setUnion", bson.A{"$done", indexes})},
+		}),
+		op("$set", bson.D{
+			{Key: "done_at", Value: when(now, at, "$done_at")},
+			{Key: "state", Value: settled()},
+		}),
+	}
+}
+
+// dropStrays deletes results whose batch is not there: their run was deleted while they were on the way, and the
+// next run of that name would take them for its own. It returns the ids of those batches.
+func (m *mongoStore) dropStrays(ctx context.Context, results []batchResult) (map[string]bool, error) {
+	gone := map[string]bool{}
+	for _, r := range results {
+		gone[r.batch] = true
+	}
+	ids := make([]string, 0, len(gone))
+	for id := range gone {
+		ids = append(ids, id)
+	}
+	cursor, err := m.batches.Find(ctx, op("_id", op("$in", ids)), options.Find().SetProjection(op("_id", 1)))
+	if err != nil {
+		return nil, err
+	}
+	var there []struct {
+		ID string `bson:"_id"`
+	}
+	if err := cursor.All(ctx, &there); err != nil {
+		return nil, err
+	}
+	for _, doc := range there {
+		delete(gone, doc.ID)
+	}
+	strays := make([]string, 0, len(results))
+	for _, r := range results {
+		if gone[r.batch] {
+			strays = append(strays, r.doc.ID)
+		}
+	}
+	_, err = m.results.DeleteMany(ctx, op("_id", op("$in", strays)))
+	return gone, err
+}

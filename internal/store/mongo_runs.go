@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gleaner/internal/pipeline"
+)
+
+func (m *mongoStore) CreateRun(ctx context.Context, run pipeline.Run) (pipeline.Run, bool, error) {
+	what := "create run " + run.Name
+	_, err := m.batches.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: bson.D{{Key: "run", Value: 1}, {Key: "state", Value: 1}, {Key: "_id", Value: 1}}})
+	if err != nil {
+		return pipeline.Run{}, false, m.fail(ctx, err, what+": make the index of batches")
+	}
+	run.State = pipeline.RunLoading
+	for range 10 { // more than once only if a run of this name is deleted at this moment
+		_, err = m.runs.InsertOne(ctx, runDoc(run))
+		if err == nil {
+			break
+		}
+		if !mongo.IsDuplicateKeyError(err) {
+			return pipeline.Run{}, false, m.fail(ctx, err, what)
+		}
+		stored, err := m.Run(ctx, run.Name)
+		if !errors.Is(err, pipeline.ErrNoRun) {
+			return stored, false, err
+		}
+	}
+	if err != nil {
+		return pipeline.Run{}, false, m.fail(ctx, err, what)
+	}
+	stored, err := m.Run(ctx, run.Name)
+	return stored, true, err
+}
+
+func (m *mongoStore) Run(ctx context.Context, name string) (pipeline.Run, error) {
+	var doc runDoc
+	err := m.runs.FindOne(ctx, byID(name)).Decode(&doc)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return pipeline.Run{}, noRun("run " + name)
+	}
+	return doc.run(), m.fail(ctx, err, "read run "+name)
+}
+
+func (m *mongoStore) Runs(ctx context.Context) ([]pipeline.Run, error) {
+	cursor, err := m.runs.Find(ctx, bson.D{}, options.Find().SetSort(op("_id", 1)))
+	var docs []runDoc
+	if err == nil {
+		err = cursor.All(ctx, &docs)
+	}
+	if err != nil {
+		return nil, m.fail(ctx, err, "read all runs")
+	}
+	runs := make([]pipeline.Run, len(docs))
+	for i, doc := range docs {
+		runs[i] = doc.run()
+	}
+	return runs, nil
+}
+
+func (m *mongoStore) Seal(ctx context.Context, name string, batches int) error {
+	result, err := m.runs.UpdateOne(ctx,
+		bson.D{{Key: "_id", Value: name}, {Key: "state", Value: pipeline.RunLoading}},
+		op("$set", bson.D{{Key: "state", Value: pipeline.RunOpen}, {Key: "batches", Value: batches}}))
+	if err != nil {
+		return m.fail(ctx, err, "seal run "+name)
+	}
+	if result.MatchedCount == 0 {
+		_, err = m.Run(ctx, name)
+	}
+	return err
+}
+
+// deleteChunk is how many documents one command of DeleteRun removes: few enough to take seconds on a small server.
+const deleteChunk = 10000
+
+// DeleteRun removes the batches first: results that a sink writes at the same time then find no batch, and the sink
+// takes them back (see dropStrays).
+func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(int)) error {
+	marked, err := m.runs.UpdateOne(ctx, byID(name), op("$set", op("state", pipeline.RunDeleting)))
+	if err != nil {
+		return m.fail(ctx, err, "mark run "+name+" as deleting")
+	}
+	if marked.MatchedCount == 0 {
+		return noRun("delete run " + name)
+	}
+	removed := 0
+	count := func(n int) {
+		removed += n
+		if progress != nil && n > 0 {
+			progress(removed)
+		}
+	}
+	// Twice, for what a call that had begun before the mark wrote behind the first pass.
+	for _, collection := range []*mongo.Collection{m.batches, m.results, m.items, m.batches, m.results, m.items} {
+		if err := m.deleteRange(ctx, collection, name, count); err != nil {
+			return m.fail(ctx, err, "delete the "+collection.Name()+" of run "+name)
+		}
+	}
+	gone, err := m.consumers.DeleteMany(ctx, op("run", name))
+	if err != nil {
+		return m.fail(ctx, err, "delete the consumers of run "+name)
+	}
+	if _, err := m.runs.DeleteOne(ctx, bson.D{{Key: "_id", Value: name}, {Key: "state", Value: pipeline.RunDeleting}}); err != nil {
+		return m.fail(ctx, err, "delete run "+name)
+	}
+	count(int(gone.DeletedCount) + 1)
+	return nil
+}
+
+func (m *mongoStore) deleteRange(ctx context.Context, collection *mongo.Collection, run string, count func(int)) error {
+	low, high := pipeline.IDRange(run)
+	last := options.FindOne().SetSort(op("_id", 1)).SetSkip(deleteChunk).SetProjection(op("_id", 1))
+	for {
+		var end struct {
+			ID string `bson:"_id"`
+		}
+		err := collection.FindOne(ctx, between(low, high), last).Decode(&end)
+		more := err == nil
+		if err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
+			return err
+		}
+		if !more {
+			end.ID = high
+		}
+		result, err := collection.DeleteMany(ctx, between(low, end.ID))
+		if err != nil {
+			return err
+		}
+		count(int(result.DeletedCount))
+		if !more {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// openTimeout is how long Open waits for a store to answer.
+const openTimeout = 10 * time.Second
+
+// Open opens the store that a URI names: mongodb://… and mongodb+srv://… (the database is the path, "gleaner" if
+// there is none) or sqlite:PATH (a file on a local disk, made if it is not there). It returns once the store has
+// answered, or after ten seconds with an error that says what to check. No error holds the URI's password.
+func Open(ctx context.Context, uri string) (Store, error) {
+	limited, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
+	defer cancel()
+	scheme, rest, found := strings.Cut(uri, ":")
+	switch {
+	case found && (scheme == "mongodb" || scheme == "mongodb+srv"):
+		return openMongo(limited, uri)
+	case found && scheme == "sqlite":
+		return openSQLite(limited, rest)
+	}
+	return nil, pipeline.Fail(pipeline.Fatal, "the store's URI %s: use mongodb://HOST/DATABASE, mongodb+srv://USER:PASSWORD@HOST/DATABASE or sqlite:PATH", quoteScheme(scheme, found))
+}
+
+// quoteScheme names a URI that is not understood without what may be a secret in it.
+func quoteScheme(scheme string, found bool) string {
+	switch {
+	case found && len(scheme) <= 16:
+		return fmt.Sprintf("%q is not known", scheme+":…")
+	case scheme == "" && !found:
+		return "is not given"
+	}
+	return "has no scheme"
+}
+
+var errNoAnswer = errors.New("no answer within 10 s")
+
+// failure returns the error of a store's method: what was being done, and either that the caller's context ended or
+// why the store failed, with its class and what a person can do about it.
+func failure(ctx context.Context, class pipeline.Class, what string, err error, advice string) error {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errNoAnswer) {
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	if advice != "" {
+		return pipeline.Fail(class, "%s: %w (%s)", what, err, advice)
+	}
+	return pipeline.Fail(class, "%s: %w", what, err)
+}
+
+// noRun returns the error of a method that needs a run which is not there. Asking again does not bring it.
+func noRun(what string) error { return pipeline.Fail(pipeline.Fatal, "%s: %w", what, pipeline.ErrNoRun) }
+
+// beingDeleted returns the error of a method that would write to a run which is being deleted.
+func beingDeleted(what string) error {
+	return pipeline.Fail(pipeline.Fatal, "%s: the run is being deleted: %w", what, pipeline.ErrNoRun)
+}

@@ -1,0 +1,233 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"gleaner/internal/pipeline"
+)
+
+// A sqliteStore keeps the ledger in a file, which several processes of one machine may have open. Every method that
+// writes is one transaction, on disk before it returns.
+type sqliteStore struct {
+	path    string
+	writer  *sql.DB // one connection: SQLite has one writer at a time, and waiting in Go costs no retries
+	readers *sql.DB
+	stmts   statements
+}
+
+// sqliteReaders is how many reads may go on at once. No method needs two connections at a time.
+const sqliteReaders = 4
+
+func openSQLite(ctx context.Context, path string) (Store, error) {
+	what := "open the store sqlite:" + path
+	path, problem := sqlitePath(path)
+	if problem != "" {
+		return nil, pipeline.Fail(pipeline.Fatal, "%s: %s", what, problem)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, pipeline.Fail(pipeline.Fatal, "%s: make its folder: %w", what, err)
+	}
+	s := &sqliteStore{path: path}
+	if err := s.open(ctx); err != nil {
+		_ = s.Close() // err says more
+		class, advice := diagnoseSQLite(err)
+		return nil, failure(ctx, class, what, err, advice)
+	}
+	return s, nil
+}
+
+// sqlitePath returns the absolute path of the file, or what is wrong with it.
+func sqlitePath(path string) (string, string) {
+	if rest, ok := strings.CutPrefix(path, "//"); ok {
+		if !strings.HasPrefix(rest, "/") {
+			return "", "write sqlite:PATH, with no // before the path"
+		}
+		path = rest
+	}
+	if path == "" || strings.HasPrefix(path, ":memory:") {
+		return "", "the path is missing: use sqlite:PATH, a file on a local disk"
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err.Error()
+	}
+	if info, err := os.Stat(abs); err == nil && info.IsDir() {
+		return "", "this is a folder: name a file in it, such as " + filepath.Join(path, "gleaner.db")
+	}
+	return abs, ""
+}
+
+// dsn returns the driver's name for the file with the settings of one connection. They are per connection, so they
+// stand here and not in open. FULL syncs the log at each commit: an acknowledged write survives a power cut.
+func (s *sqliteStore) dsn(more ...string) string {
+	slashed := filepath.ToSlash(s.path)
+	if !strings.HasPrefix(slashed, "/") { // C:/…
+		slashed = "/" + slashed
+	}
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": append([]string{
+		"busy_timeout(10000)", "synchronous(FULL)", "temp_store(MEMORY)",
+		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)",
+	}, more...)}
+	return (&url.URL{Scheme: "file", Path: slashed, RawQuery: query.Encode()}).String()
+}
+
+func (s *sqliteStore) open(ctx context.Context) error {
+	var err error
+	if s.writer, err = sql.Open("sqlite", s.dsn("cache_size(-16000)")); err != nil {
+		return err
+	}
+	s.writer.SetMaxOpenConns(1)
+	if err := s.prepareFile(ctx); err != nil {
+		return err
+	}
+	if s.readers, err = sql.Open("sqlite", s.dsn("cache_size(-4000)", "query_only(1)")); err != nil {
+		return err
+	}
+	s.readers.SetMaxOpenConns(sqliteReaders)
+	s.readers.SetMaxIdleConns(sqliteReaders)
+	if err := s.stmts.prepare(ctx, s.writer); err != nil {
+		return err
+	}
+	return s.readers.PingContext(ctx)
+}
+
+// Marks of a file that is Gleaner's: "Glnr" as the application id, and the version of the tables.
+const (
+	sqliteApplication = 0x476c6e72
+	sqliteVersion     = 1
+)
+
+// prepareFile makes the tables unless they are there. It looks before it writes, so that another program's file
+// stays as it is. Two processes that do this at once wait for each other.
+func (s *sqliteStore) prepareFile(ctx context.Context) error {
+	ready, err := checkFile(ctx, s.writer)
+	if err != nil {
+		return err
+	}
+	if err := s.setWAL(ctx); err != nil || ready {
+		return err
+	}
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	if ready, err := checkFile(ctx, tx); err != nil || ready {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, schema); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// setWAL switches the file to a write-ahead log. SQLite does not wait for another process that does the same at this
+// moment, so this does.
+func (s *sqliteStore) setWAL(ctx context.Context) error {
+	for {
+		var mode string
+		err := s.writer.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode)
+		switch {
+		case err == nil && mode != "wal":
+			return errors.New("the file system cannot share memory between processes: use a file on a local disk")
+		case err == nil || !busy(err):
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// checkFile reports whether the tables are there. A file that is neither empty nor Gleaner's is an error.
+func checkFile(ctx context.Context, db queryer) (bool, error) {
+	var application, version, tables int
+	for _, q := range []struct {
+		query string
+		into  *int
+	}{
+		{"PRAGMA application_id", &application},
+		{"PRAGMA user_version", &version},
+		{"SELECT COUNT(*) FROM sqlite_schema", &tables},
+	} {
+		if err := db.QueryRowContext(ctx, q.query).Scan(q.into); err != nil {
+			return false, err
+		}
+	}
+	switch {
+	case application == sqliteApplication && version == sqliteVersion:
+		return true, nil
+	case application == sqliteApplication:
+		return false, fmt.Errorf("its tables have version %d, this program knows version %d: use the program that made it", version, sqliteVersion)
+	case application != 0 || tables != 0:
+		return false, errors.New("it is a database of another program: name another file")
+	}
+	return false, nil
+}
+
+func (s *sqliteStore) Ping(ctx context.Context) error {
+	var n int
+	err := s.readers.QueryRowContext(ctx, "SELECT COUNT(*) FROM runs").Scan(&n)
+	return s.fail(ctx, err, "read the file "+s.path)
+}
+
+func (s *sqliteStore) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.readers, s.writer} { // the writer last: its close writes the log back into the file
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *sqliteStore) Answers(ctx context.Context, run string) iter.Seq2[pipeline.Answer, error] {
+	return answers(ctx, s, run)
+}
+
+func (s *sqliteStore) SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error) {
+	return sampleAnswers(ctx, s, run, count, random)
+}
+
+// fail returns nil for nil.
+func (s *sqliteStore) fail(ctx context.Context, err error, what string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pipeline.ErrNoRun):
+		return noRun(what)
+	}
+	class, advice := diagnoseSQLite(err)
+	return failure(ctx, class, what, err, advice)
+}
+
+// write runs f in a transaction that holds the file's write lock from the beginning. The context is watched while
+// it waits for the lock and until it commits, but not by each statement, which would cost more than most of these.
+func (s *sqliteStore) write(ctx context.Context, what string, f func(ctx context.Context, tx *sql.Tx) error) error {
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return s.fail(ctx, err, what)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	if err := f(context.WithoutCancel(ctx), tx); err != nil {
+		return s.fail(ctx, err, what)
+	}
+	return s.fail(ctx, tx.Commit(), what)
+}

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+const runColumns = "name, uid, spec, state, items, generations, batches, created_at"
+
+func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error) {
+	run.State = pipeline.RunLoading
+	spec, err := pipeline.Encode(run.Spec)
+	if err != nil {
+		return pipeline.Run{}, false, err
+	}
+	err = s.write(ctx, "create run "+run.Name, func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING",
+			run.Name, run.UID, string(spec), string(run.State), run.Items, run.Generations, run.Batches, millis(run.CreatedAt))
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		created = n == 1
+		stored, err = scanRun(tx.QueryRowContext(ctx, "SELECT "+runColumns+" FROM runs WHERE name = ?", run.Name))
+		return err
+	})
+	if err != nil {
+		return pipeline.Run{}, false, err
+	}
+	return stored, created, nil
+}
+
+func scanRun(row interface{ Scan(...any) error }) (pipeline.Run, error) {
+	var run pipeline.Run
+	var spec []byte
+	var created int64
+	if err := row.Scan(&run.Name, &run.UID, &spec, &run.State, &run.Items, &run.Generations, &run.Batches, &created); err != nil {
+		return pipeline.Run{}, err
+	}
+	run.CreatedAt = fromMillis(created)
+	return run, json.Unmarshal(spec, &run.Spec)
+}
+
+// millis and fromMillis keep a time to the millisecond, as MongoDB does, and the zero time as 0.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func (s *sqliteStore) Run(ctx context.Context, name string) (pipeline.Run, error) {
+	run, err := scanRun(s.readers.QueryRowContext(ctx, "SELECT "+runColumns+" FROM runs WHERE name = ?", name))
+	if errors.Is(err, sql.ErrNoRows) {
+		return pipeline.Run{}, noRun("run " + name)
+	}
+	return run, s.fail(ctx, err, "read run "+name)
+}
+
+func (s *sqliteStore) Runs(ctx context.Context) ([]pipeline.Run, error) {
+	runs, err := selectRows(ctx, s.readers, func(rows *sql.Rows) (pipeline.Run, error) { return scanRun(rows) },
+		"SELECT "+runColumns+" FROM runs ORDER BY name")
+	return runs, s.fail(ctx, err, "read all runs")
+}
+
+func (s *sqliteStore) Seal(ctx context.Context, name string, batches int) error {
+	return s.write(ctx, "seal run "+name, func(ctx context.Context, tx *sql.Tx) error {
+		if _, _, err := findRun(ctx, tx, name); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE runs SET state = ?, batches = ? WHERE name = ? AND state = ?",
+			string(pipeline.RunOpen), batches, name, string(pipeline.RunLoading))
+		return err
+	})
+}
+
+// findRun returns the number and state of a run, or ErrNoRun.
+func findRun(ctx context.Context, db queryer, name string) (int64, pipeline.RunState, error) {
+	var id int64
+	var state pipeline.RunState
+	err := db.QueryRowContext(ctx, "SELECT id, state FROM runs WHERE name = ?", name).Scan(&id, &state)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = pipeline.ErrNoRun
+	}
+	return id, state, err
+}
+
+// DeleteRun removes rows in transactions of deleteChunk, so that other writers get their turn.
+func (s *sqliteStore) DeleteRun(ctx context.Context, name string, progress func(int)) error {
+	var run int64
+	err := s.write(ctx, "mark run "+name+" as deleting", func(ctx context.Context, tx *sql.Tx) (err error) {
+		if run, _, err = findRun(ctx, tx, name); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE runs SET state = ? WHERE id = ?", string(pipeline.RunDeleting), run)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	removed := 0
+	for _, table := range []string{"batches", "results", "items"} {
+		for n := deleteChunk; n == deleteChunk; {
+			n, err = s.deleteChunk(ctx, table, name, run)
+			if err != nil {
+				return err
+			}
+			removed += n
+			if progress != nil && n > 0 {
+				progress(removed)
+			}
+		}
+	}
+	err = s.write(ctx, "delete run "+name, func(ctx context.Context, tx *sql.Tx) error {
+		gone, err := tx.ExecContext(ctx, "DELETE FROM runs WHERE id = ? AND state = ?", run, string(pipeline.RunDeleting))
+		if err != nil {
+			return err
+		}
+		if n, err := gone.RowsAffected(); err != nil || n == 0 { // another process has finished the same
+			return err
+		}
+		consumers, err := tx.ExecContext(ctx, "DELETE FROM consumers WHERE run = ?", name)
+		if err != nil {
+			return err
+		}
+		n, err := consumers.RowsAffected()
+		removed += int(n) + 1
+		return err
+	})
+	if err == nil && progress != nil {
+		progress(removed)
+	}
+	return err
+}
+
+func (s *sqliteStore) deleteChunk(ctx context.Context, table, name string, run int64) (int, error) {
+	var n int64
+	err := s.write(ctx, "delete the "+table+" of run "+name, func(ctx context.Context, tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx,
+			"DELETE FROM "+table+" WHERE id IN (SELECT id FROM "+table+" WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)",
+			run<<runShift, keyEnd(run), deleteChunk)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return int(n), err
+}
+
+// selectRows returns all rows of a query.
+func selectRows[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	var all []T
+	for rows.Next() {
+		row, err := scan(rows)
+		if err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		all = append(all, row)
+	}
+	return all, errors.Join(rows.Err(), rows.Close())
+}

@@ -1,0 +1,124 @@
+package store
+
+import "gleaner/internal/pipeline"
+
+// The ids of rows are numbers that sort as the ids of the nouns do: the run's number, then the item, sample or batch.
+// So a table is one tree in dataset order, and a new result is appended at its end. Times are milliseconds since
+// 1970, 0 for none. Done and failed are bits, one for each generation of the batch; stored is how many of done are set.
+const schema = `
+PRAGMA application_id = 0x476c6e72;
+PRAGMA user_version = 1;
+CREATE TABLE runs (
+	id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
+	name        TEXT NOT NULL UNIQUE,
+	uid         TEXT NOT NULL,
+	spec        TEXT NOT NULL, -- JSON
+	state       TEXT NOT NULL,
+	items       INTEGER NOT NULL,
+	generations INTEGER NOT NULL,
+	batches     INTEGER NOT NULL,
+	created_at  INTEGER NOT NULL
+);
+CREATE TABLE items (
+	id    INTEGER PRIMARY KEY, -- run << 40 | item << 10
+	input BLOB NOT NULL
+);
+CREATE TABLE batches (
+	id            INTEGER PRIMARY KEY, -- run << 40 | index
+	run           INTEGER NOT NULL,
+	first         INTEGER NOT NULL,
+	generations   INTEGER NOT NULL,
+	state         TEXT NOT NULL,
+	round         INTEGER NOT NULL,
+	done          BLOB NOT NULL,
+	stored        INTEGER NOT NULL,
+	failed        BLOB NOT NULL,
+	prompt_tokens INTEGER NOT NULL,
+	output_tokens INTEGER NOT NULL,
+	queued_at     INTEGER NOT NULL,
+	done_at       INTEGER NOT NULL,
+	error         TEXT NOT NULL
+);
+CREATE INDEX batches_by_state ON batches (run, state);
+CREATE TABLE results (
+	id            INTEGER PRIMARY KEY, -- run << 40 | item << 10 | sample
+	batch         INTEGER NOT NULL,    -- index in the run
+	position      INTEGER NOT NULL,    -- index in the batch
+	round         INTEGER NOT NULL,
+	text          TEXT NOT NULL,
+	finish        TEXT NOT NULL,
+	seed          INTEGER NOT NULL,
+	prompt_tokens INTEGER NOT NULL,
+	output_tokens INTEGER NOT NULL,
+	duration_ms   INTEGER NOT NULL,
+	consumer      TEXT NOT NULL,
+	gpu           TEXT NOT NULL,
+	created_at    INTEGER NOT NULL
+);
+CREATE TABLE consumers (
+	id   TEXT PRIMARY KEY,
+	run  TEXT NOT NULL,
+	seen INTEGER NOT NULL,
+	body TEXT NOT NULL -- JSON
+) WITHOUT ROWID;
+`
+
+// runShift leaves 30 bits for an item, 10 for a sample, and 23 for the runs that a file has ever held.
+const (
+	runShift    = 40
+	sampleShift = 10
+)
+
+func itemKey(run int64, item int) int64 { return run<<runShift | int64(item)<<sampleShift }
+
+func resultKey(run int64, g generation) int64 { return itemKey(run, g.item) | int64(g.sample) }
+
+func batchKey(run int64, index int) int64 { return run<<runShift | int64(index) }
+
+// keyEnd is greater than all keys of a run.
+func keyEnd(run int64) int64 { return (run + 1) << runShift }
+
+func keyGeneration(key int64) generation {
+	return generation{int(key >> sampleShift & (1<<(runShift-sampleShift) - 1)), int(key & (1<<sampleShift - 1))}
+}
+
+func keyBatch(key int64) int { return int(key & (1<<runShift - 1)) }
+
+// A bits holds the indexes of a batch, one bit each, with no zero bytes at its end.
+type bits []byte
+
+func newBits(indexes []int) bits {
+	b := bits{}
+	for _, i := range indexes {
+		b = b.with(i)
+	}
+	return b
+}
+
+func (b bits) has(i int) bool { return i/8 < len(b) && b[i/8]&(1<<(i%8)) != 0 }
+
+func (b bits) with(i int) bits {
+	for len(b) <= i/8 {
+		b = append(b, 0)
+	}
+	b[i/8] |= 1 << (i % 8)
+	return b
+}
+
+// indexes returns the indexes in ascending order, nil if there are none.
+func (b bits) indexes() []int {
+	var indexes []int
+	for i := range len(b) * 8 {
+		if b.has(i) {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+// A batchRow is a batch with the token counts that only the store needs.
+type batchRow struct {
+	key int64
+	pipeline.Batch
+	promptTokens, outputTokens int
+}

@@ -1,0 +1,64 @@
+package storetest
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// MongoURI returns the URI of the server that MONGODB_URI names, with a new database that is dropped at the end of
+// the test. Without the variable the test is skipped, or with CI=true failed.
+func MongoURI(t testing.TB) string {
+	t.Helper()
+	uri := os.Getenv("MONGODB_URI")
+	if uri == "" {
+		const missing = "MONGODB_URI is not set: no MongoDB was tested. Set it to mongodb://HOST:PORT/ of a server that may be written to."
+		if os.Getenv("CI") == "true" {
+			t.Fatal(missing)
+		}
+		t.Skip(missing)
+	}
+	database := "gleaner_test_" + strings.ToLower(rand.Text()[:12])
+	t.Cleanup(func() { dropDatabase(t, uri, database) })
+	return withDatabase(uri, database)
+}
+
+// withDatabase replaces the database of a URI.
+func withDatabase(uri, database string) string {
+	scheme, rest, _ := strings.Cut(uri, "://")
+	rest, query, hasQuery := strings.Cut(rest, "?")
+	user, hosts, hasUser := strings.Cut(rest, "@")
+	if !hasUser {
+		user, hosts = "", rest
+	} else {
+		user += "@"
+	}
+	hosts, _, _ = strings.Cut(hosts, "/")
+	uri = scheme + "://" + user + hosts + "/" + database
+	if hasQuery {
+		uri += "?" + query
+	}
+	return uri
+}
+
+func dropDatabase(t testing.TB, uri, database string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second) // the test's own context has ended
+	defer cancel()
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		t.Errorf("drop the test's database %s: %v", database, err)
+		return
+	}
+	if err := client.Database(database).Drop(ctx); err != nil {
+		t.Errorf("drop the test's database %s: %v", database, err)
+	}
+	if err := client.Disconnect(ctx); err != nil {
+		t.Errorf("disconnect: %v", err)
+	}
+}
