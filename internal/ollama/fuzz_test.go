@@ -1,0 +1,52 @@
+package ollama_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"unicode/utf8"
+
+	"gleaner/internal/ollama"
+	"gleaner/internal/pipeline"
+)
+
+// Whatever a server sends, it becomes an answer that may be stored, or a failure with a class.
+func FuzzAnyStreamIsAnAnswerOrAFailure(f *testing.F) {
+	for _, seed := range []string{"", token("a") + final("stop"), token("a") + final("length"), final("stop"), token("\xff") + final("stop"),
+		says("x") + "\n", strings.Repeat(token(" the"), 31), "{}\n[]\nnull\n", `{"message":null,"done":true,"done_reason":"stop"}`} {
+		f.Add(200, seed)
+		f.Add(500, seed)
+	}
+	var body atomic.Pointer[string]
+	var code atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(int(code.Load()))
+		_, _ = w.Write([]byte(*body.Load()))
+	}))
+	f.Cleanup(server.Close)
+	client, err := ollama.New(server.URL, ollama.Config{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(client.Close)
+	f.Fuzz(func(t *testing.T, status int, text string) {
+		if status < 200 || status > 599 || status == 204 || status == 304 {
+			return // not a status of an answer with a body
+		}
+		body.Store(&text)
+		code.Store(int64(status))
+		c, err := client.Generate(t.Context(), ask)
+		var failure *pipeline.Failure
+		switch {
+		case err != nil && (!errors.As(err, &failure) || c.Text != ""):
+			t.Errorf("no failure, or one with a text: %q, %v", c.Text, err)
+		case err == nil && (c.Finish != "stop" || strings.TrimSpace(c.Text) == "" || !utf8.ValidString(c.Text)):
+			t.Errorf("this is no answer: %+v", c)
+		case err == nil && status >= 400:
+			t.Errorf("status %d was an answer: %+v", status, c)
+		}
+	})
+}

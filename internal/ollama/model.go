@@ -1,0 +1,231 @@
+package ollama
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/ollama/ollama/api"
+	"github.com/ollama/ollama/types/model"
+
+	"gleaner/internal/pipeline"
+)
+
+// A Model is a model as a server has it.
+type Model struct {
+	Name          string // with its tag, as the server lists it
+	Digest        string // SHA-256 of its manifest, in hex
+	Context       int    // tokens that a prompt and its answer may have together; 0 if the server does not say
+	ServerVersion string
+}
+
+// Ping asks the server for its version, to see that it is there.
+func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.version(ctx)
+	return err
+}
+
+// Models returns the names of the models that the server has, as it lists them.
+func (c *Client) Models(ctx context.Context) ([]string, error) {
+	list, err := c.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(list))
+	for i, m := range list {
+		names[i] = m.Name
+	}
+	return names, nil
+}
+
+// Describe returns what the server knows about a model. If it does not have it, the failure is Fatal, wraps
+// ErrNoModel and names the models that are there.
+//
+// Context is what the server gives each slot if the model is loaded, so ask after WarmUp. Otherwise it is what the
+// model itself asks for or was trained with, and the server may give less.
+func (c *Client) Describe(ctx context.Context, name string) (Model, error) {
+	version, err := c.version(ctx)
+	if err != nil {
+		return Model{}, err
+	}
+	list, err := c.list(ctx)
+	if err != nil {
+		return Model{}, err
+	}
+	for _, m := range list {
+		if sameModel(m.Name, name) {
+			length, err := c.contextLength(ctx, m.Name)
+			return Model{Name: m.Name, Digest: m.Digest, Context: length, ServerVersion: version}, err
+		}
+	}
+	there := "it has no models at all"
+	if len(list) > 0 {
+		names := make([]string, len(list))
+		for i, m := range list {
+			names[i] = m.Name
+		}
+		there = "it has " + strings.Join(names, ", ")
+	}
+	return Model{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
+}
+
+// WarmUp loads a model and waits until it is ready, at most ten minutes: no request that may be cancelled should be
+// the first, since the server gives a load up with the request that asked for it.
+func (c *Client) WarmUp(ctx context.Context, name string) error {
+	limited, cancel := context.WithTimeout(ctx, loadCall)
+	defer cancel()
+	no := false
+	var resp api.GenerateResponse
+	err := c.call(limited, http.MethodPost, "/api/generate", &api.GenerateRequest{Model: name, Stream: &no}, &resp)
+	switch {
+	case err != nil:
+		return c.fail(ctx, "load", name, err)
+	case !resp.Done || resp.DoneReason != "load":
+		return pipeline.Fail(pipeline.Retryable, "load model %s on %s: the server did not say that it is loaded (reason %.32q)", name, c.URL(), resp.DoneReason)
+	}
+	return nil
+}
+
+// Pull has the server fetch a model from its registry. Progress, which may be nil, is called for each line of the
+// server's report: the step, and the bytes of one layer that are there and that it has.
+func (c *Client) Pull(ctx context.Context, name string, progress func(status string, done, total int64)) error {
+	watched, dog := watch(ctx, pullSilent)
+	defer dog.stop()
+	resp, err := c.open(watched, http.MethodPost, "/api/pull", &api.PullRequest{Model: name})
+	if err != nil {
+		return c.fail(ctx, "pull", name, err)
+	}
+	defer resp.Body.Close()
+	status := ""
+	err = readLines(resp.Body, func(line []byte) error {
+		var next struct {
+			api.ProgressResponse
+			Error string `json:"error"`
+		}
+		if err := decodeLine(line, &next); err != nil {
+			return err
+		}
+		if next.Error != "" {
+			return streamError(next.Error)
+		}
+		dog.feed(pullSilent)
+		status = next.Status
+		if progress != nil {
+			progress(next.Status, next.Completed, next.Total)
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(context.Cause(watched), errStalled):
+		return pipeline.Fail(pipeline.Retryable, "pull model %s on %s: %w: not a word for %v", name, c.URL(), ErrStalled, pullSilent)
+	case err != nil && strings.Contains(err.Error(), "file does not exist"):
+		return pipeline.Fail(pipeline.Fatal, "pull model %s on %s: %w: %w: the registry does not have it", name, c.URL(), ErrNoModel, err)
+	case err != nil:
+		return c.fail(ctx, "pull", name, err)
+	case status != "success":
+		return pipeline.Fail(pipeline.Retryable, "pull model %s on %s: it ended after %q without success", name, c.URL(), status)
+	}
+	return nil
+}
+
+func (c *Client) version(ctx context.Context) (string, error) {
+	var v struct {
+		Version string `json:"version"`
+	}
+	if err := c.quick(ctx, http.MethodGet, "/api/version", nil, &v); err != nil {
+		return "", err
+	}
+	if v.Version == "" {
+		return "", pipeline.Fail(pipeline.Fatal, "ollama %s: what answers there does not say its version: is that the address of an Ollama server?", c.URL())
+	}
+	return v.Version, nil
+}
+
+func (c *Client) list(ctx context.Context) ([]api.ListModelResponse, error) {
+	var list api.ListResponse
+	err := c.quick(ctx, http.MethodGet, "/api/tags", nil, &list)
+	return list.Models, err
+}
+
+// contextLength returns the context of a loaded model, else what its description says.
+func (c *Client) contextLength(ctx context.Context, name string) (int, error) {
+	var ps api.ProcessResponse
+	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
+		return 0, err
+	}
+	for _, m := range ps.Models {
+		if sameModel(m.Name, name) && m.ContextLength > 0 {
+			return m.ContextLength, nil
+		}
+	}
+	var show api.ShowResponse
+	if err := c.quick(ctx, http.MethodPost, "/api/show", &api.ShowRequest{Model: name}, &show); err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(show.Parameters) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "num_ctx" {
+			if n, err := strconv.Atoi(f[1]); err == nil && n > 0 {
+				return n, nil
+			}
+		}
+	}
+	for key, value := range show.ModelInfo {
+		if n, ok := value.(float64); ok && strings.HasSuffix(key, ".context_length") {
+			return int(n), nil
+		}
+	}
+	return 0, nil
+}
+
+// quick is a call that the server answers at once or not at all.
+func (c *Client) quick(ctx context.Context, method, path string, in, out any) error {
+	limited, cancel := context.WithTimeout(ctx, quickCall)
+	defer cancel()
+	err := c.call(limited, method, path, in, out)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return c.interrupted(ctx, path)
+	}
+	var status api.StatusError
+	switch {
+	case errors.As(err, &status) && status.StatusCode == http.StatusNotFound:
+		return pipeline.Fail(pipeline.Fatal, "ollama %s: %s: %w: is that the address of an Ollama server?", c.URL(), path, err)
+	case limited.Err() != nil:
+		return pipeline.Fail(pipeline.Retryable, "ollama %s: no answer to %s within %v: is `ollama serve` running there?", c.URL(), path, quickCall)
+	}
+	return c.unreachable("ollama "+c.URL(), err)
+}
+
+// fail gives the error of a call about a model its class.
+func (c *Client) fail(ctx context.Context, what, model string, err error) *pipeline.Failure {
+	if ctx.Err() != nil {
+		return c.interrupted(ctx, what+" model "+model)
+	}
+	return c.classify(what, model, err)
+}
+
+// isRefused says whether nobody listens at the address, or there is no such address.
+func isRefused(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// shorten leaves out the method and address that an error of net/http begins with: the message has them already.
+func shorten(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+// sameModel compares names as Ollama does: without case, and ":latest" may be left out.
+func sameModel(a, b string) bool {
+	return model.ParseName(a).EqualFold(model.ParseName(b))
+}

@@ -1,0 +1,129 @@
+package ollamatest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ollama/ollama/api"
+
+	"gleaner/internal/ollama/ollamatest/tinygguf"
+)
+
+// Small is a model that is slower than the tiny ones: some hundred tokens a second. Its answers never end.
+const Small = "small"
+
+// TinyModels returns the names of the models that a real server for tests has.
+func TinyModels() Models {
+	return Models{Stop: "tiny", Endless: "tiny-endless", Loop: "tiny-loop"}
+}
+
+func recipes() []tinygguf.Config {
+	return []tinygguf.Config{
+		{Name: "tiny", Ending: tinygguf.Stop},
+		{Name: "tiny-endless", Ending: tinygguf.Endless},
+		{Name: "tiny-loop", Ending: tinygguf.Loop},
+		{Name: Small, Ending: tinygguf.Endless, Embedding: 512, Layers: 8, Heads: 8, KVHeads: 4, Hidden: 1536},
+	}
+}
+
+// CreateModels gives a server the models of these names, or all that there are if none is named. Those that it has
+// already stay as they are. It waits up to a minute for a server that is just starting.
+func CreateModels(ctx context.Context, rawURL string, names ...string) error {
+	base, err := url.Parse(rawURL)
+	if err != nil {
+		return fmt.Errorf("create models: %w", err)
+	}
+	client := api.NewClient(base, &http.Client{})
+	if err := await(ctx, client, time.Minute); err != nil {
+		return fmt.Errorf("create models on %s: %w", rawURL, err)
+	}
+	list, err := client.List(ctx)
+	if err != nil {
+		return fmt.Errorf("create models on %s: %w", rawURL, err)
+	}
+	for _, r := range recipes() {
+		there := slices.ContainsFunc(list.Models, func(m api.ListModelResponse) bool { return m.Name == r.Name+":latest" })
+		if there || len(names) > 0 && !slices.Contains(names, r.Name) {
+			continue
+		}
+		if err := create(ctx, client, r); err != nil {
+			return fmt.Errorf("create model %s on %s: %w", r.Name, rawURL, err)
+		}
+	}
+	return nil
+}
+
+// await waits until a server answers.
+func await(ctx context.Context, client *api.Client, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	retry := time.NewTicker(50 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		err := client.Heartbeat(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return fmt.Errorf("it does not answer: %w", err)
+		}
+	}
+}
+
+// create does what "ollama create" does.
+func create(ctx context.Context, client *api.Client, recipe tinygguf.Config) error {
+	dir, err := os.MkdirTemp("", "tinygguf")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, recipe.Name+".gguf")
+	if err := tinygguf.Write(path, recipe); err != nil {
+		return err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return err
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	digest := fmt.Sprintf("sha256:%x", sum.Sum(nil))
+	if err := client.CreateBlob(ctx, digest, file); err != nil {
+		return err
+	}
+	status := ""
+	err = client.Create(ctx, &api.CreateRequest{
+		Model:    recipe.Name,
+		Files:    map[string]string{filepath.Base(path): digest},
+		Template: `[INST] {{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} [/INST]`,
+		Parameters: map[string]any{
+			"stop":           []string{"[INST]"},
+			"temperature":    1.0, // with this and the next three the chances are those of the recipe
+			"top_k":          0,
+			"top_p":          1.0,
+			"repeat_penalty": 1.0,
+			"num_thread":     1, // with more, threads that wait for each other on busy cores cost ten times what they give
+		},
+	}, func(p api.ProgressResponse) error { status = p.Status; return nil })
+	if err == nil && status != "success" {
+		err = errors.New("it ended after " + status)
+	}
+	return err
+}

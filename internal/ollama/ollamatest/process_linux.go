@@ -1,0 +1,122 @@
+package ollamatest
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A Process is a real Ollama server of a test's own, which it may kill.
+type Process struct {
+	URL string
+
+	cmd    *exec.Cmd
+	log    string
+	exited chan struct{}
+}
+
+// Start starts a server with these of the models of TinyModels. It is gone with everything that it started when the
+// test ends.
+func Start(t testing.TB, bin string, models ...string) *Process {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	listener.Close() // from here to the start of the server the port is only likely to be free
+	home := t.TempDir()
+	log, err := os.Create(filepath.Join(home, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	p := &Process{URL: "http://" + addr, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "HOME="+home, "OLLAMA_HOST="+addr, "OLLAMA_MODELS="+filepath.Join(home, "models"), "OLLAMA_NO_CLOUD=1",
+		"OLLAMA_NUM_PARALLEL=2", "OLLAMA_CONTEXT_LENGTH=4096", "OLLAMA_KEEP_ALIVE=-1")
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	// A group of its own: after kill -9 the server's runner lives on, but it can still be found by the group.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ends is what the test is about
+		close(p.exited)
+	}()
+	t.Cleanup(func() { p.end(t) })
+	if err := CreateModels(t.Context(), p.URL, models...); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// end kills the whole group and waits until the server is gone.
+func (p *Process) end(t testing.TB) {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // there may be nobody left
+	<-p.exited
+	if t.Failed() {
+		if log, err := os.ReadFile(p.log); err == nil {
+			t.Logf("the end of the server's log:\n%s", log[max(0, len(log)-4000):])
+		}
+	}
+}
+
+// Kill ends the server itself, as kill -9 does, and waits until it is gone. Its runner lives on.
+func (p *Process) Kill(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-p.exited
+}
+
+// SignalRunner sends the process that runs the model a signal, and returns its pid.
+func (p *Process) SignalRunner(t testing.TB, signal syscall.Signal) int {
+	t.Helper()
+	give := time.After(10 * time.Second)
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for {
+		if pid := p.runner(); pid > 0 {
+			if err := syscall.Kill(pid, signal); err != nil {
+				t.Fatal(err)
+			}
+			return pid
+		}
+		select {
+		case <-look.C:
+		case <-give:
+			t.Fatal("the server has no runner")
+		}
+	}
+}
+
+// runner returns the pid of the server's child that runs a model, or 0.
+func (p *Process) runner() int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has just ended
+		}
+		// After the name, in brackets, come the state, the parent and the group.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 3 || string(fields[0]) == "Z" || string(fields[2]) != fmt.Sprint(p.cmd.Process.Pid) {
+			continue
+		}
+		dir := filepath.Dir(path)
+		if line, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && bytes.Contains(line, []byte("\x00runner\x00")) {
+			pid, _ := strconv.Atoi(filepath.Base(dir))
+			return pid
+		}
+	}
+	return 0
+}

@@ -1,0 +1,138 @@
+package ollama_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/ollama"
+	"gleaner/internal/ollamasim"
+	"gleaner/internal/pipeline"
+)
+
+func simulate(t *testing.T, cfg ollamasim.Config, client ollama.Config) (*ollamasim.Server, *ollama.Client) {
+	t.Helper()
+	s := ollamasim.New(cfg)
+	url, err := s.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s, dial(t, url, client)
+}
+
+// until waits for a condition that comes sooner or later.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	look, give := time.NewTicker(time.Millisecond), time.After(30*time.Second)
+	defer look.Stop()
+	for !holds() {
+		select {
+		case <-look.C:
+		case <-give:
+			t.Fatalf("it does not happen that %s", what)
+		}
+	}
+}
+
+var askSim = pipeline.Request{Model: "sim", Prompt: "How many apples do 3 children have?", Seed: 7, Options: pipeline.Options{NumPredict: 3000}}
+
+func TestFaultsOfAServerHaveTheirClasses(t *testing.T) {
+	for _, test := range []struct {
+		fault ollamasim.Fault
+		class pipeline.Class
+		is    error
+	}{
+		{ollamasim.Fault{Kind: ollamasim.Hang}, pipeline.Retryable, ollama.ErrStalled},
+		{ollamasim.Fault{Kind: ollamasim.Hang, After: 3}, pipeline.Retryable, ollama.ErrStalled},
+		{ollamasim.Fault{Kind: ollamasim.Crash}, pipeline.Retryable, ollama.ErrRunnerCrashed},
+		{ollamasim.Fault{Kind: ollamasim.Crash, After: 3}, pipeline.Retryable, ollama.ErrRunnerCrashed},
+		{ollamasim.Fault{Kind: ollamasim.Cut, After: 3}, pipeline.Retryable, nil},
+		{ollamasim.Fault{Kind: ollamasim.Fail}, pipeline.Retryable, nil},
+		{ollamasim.Fault{Kind: ollamasim.Busy}, pipeline.Retryable, nil},
+		{ollamasim.Fault{Kind: ollamasim.Refuse}, pipeline.Retryable, nil},
+		{ollamasim.Fault{Kind: ollamasim.Loop, After: 3}, pipeline.Degenerate, nil},
+		{ollamasim.Fault{Kind: ollamasim.Empty}, pipeline.Degenerate, nil},
+	} {
+		for _, instant := range []bool{false, true} {
+			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{FirstToken: 200 * time.Millisecond, NextToken: 200 * time.Millisecond})
+			test.fault.Count = 1
+			s.Inject(test.fault)
+			_, err := client.Generate(t.Context(), askSim)
+			if pipeline.ClassOf(err) != test.class || err == nil || test.is != nil && !errors.Is(err, test.is) {
+				t.Errorf("%s after %d tokens: class %s, want %s and %v: %v", test.fault.Kind, test.fault.After, pipeline.ClassOf(err), test.class, test.is, err)
+			}
+			if _, err := client.Generate(t.Context(), askSim); err != nil {
+				t.Errorf("the request after %s: %v", test.fault.Kind, err)
+			}
+		}
+	}
+}
+
+func TestACrashOfTheRunnerEndsEveryRequestThatHasASlot(t *testing.T) {
+	s, client := simulate(t, ollamasim.Config{Slots: 3, Models: []string{"sim", "sim-endless"}}, ollama.Config{})
+	errs := make(chan error, 2)
+	for seed := range 2 {
+		go func() {
+			req := askSim
+			req.Model, req.Seed = "sim-endless", seed
+			_, err := client.Generate(t.Context(), req)
+			errs <- err
+		}()
+	}
+	until(t, "two requests have slots", func() bool { busy, _ := s.GPU().Load(); return busy == 2 })
+	s.Inject(ollamasim.Fault{Kind: ollamasim.Crash, Count: 1})
+	_, err := client.Generate(t.Context(), askSim)
+	for _, err := range []error{err, <-errs, <-errs} {
+		if !errors.Is(err, ollama.ErrRunnerCrashed) {
+			t.Errorf("not a crash: %v", err)
+		}
+	}
+}
+
+func TestAPulledModelIsThereAndProgressIsToldOnTheWay(t *testing.T) {
+	_, client := simulate(t, ollamasim.Config{Instant: true}, ollama.Config{})
+	var steps []string
+	var last, size int64
+	err := client.Pull(t.Context(), "mistral", func(status string, done, total int64) {
+		status, _, _ = strings.Cut(status, " ")
+		if !slices.Contains(steps, status) {
+			steps = append(steps, status)
+		}
+		if total > 0 {
+			last, size = done, total
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"pulling", "verifying", "writing", "success"}, steps); d != "" || last != size || size == 0 {
+		t.Errorf("%d of %d bytes, steps (-want +got):\n%s", last, size, d)
+	}
+	m, err := client.Describe(t.Context(), "mistral")
+	if err != nil || m.Name != "mistral:latest" {
+		t.Errorf("described as %+v, %v", m, err)
+	}
+}
+
+func TestTheContextOfALoadedModelIsThatOfTheServer(t *testing.T) {
+	_, client := simulate(t, ollamasim.Config{Instant: true, Context: 2048}, ollama.Config{})
+	before, err := client.Describe(t.Context(), "sim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.WarmUp(t.Context(), "sim"); err != nil {
+		t.Fatal(err)
+	}
+	after, err := client.Describe(t.Context(), "sim")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Context != 32768 || after.Context != 2048 {
+		t.Errorf("the context is %d before the model is loaded and %d after", before.Context, after.Context)
+	}
+}

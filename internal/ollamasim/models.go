@@ -1,0 +1,213 @@
+package ollamasim
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ollama/ollama/api"
+)
+
+// modelBytes is the size that every model claims: Mistral 7B in four bits.
+const modelBytes = 4_109_865_159
+
+// A modelInfo is a model that the server has.
+type modelInfo struct {
+	name   string // with its tag
+	digest string
+	since  time.Time
+}
+
+// A loading is a model that is loaded, or being loaded until ready is closed.
+type loading struct {
+	ready chan struct{}
+	err   error // set before ready is closed
+}
+
+// fullName adds the tag that may be left out.
+func fullName(name string) string {
+	if name != "" && !strings.Contains(name, ":") {
+		return name + ":latest"
+	}
+	return name
+}
+
+// base is a model's name without its tag.
+func base(name string) string {
+	b, _, _ := strings.Cut(name, ":")
+	return b
+}
+
+func (s *Server) add(name string) {
+	name = fullName(name)
+	s.models[name] = modelInfo{name: name, digest: fmt.Sprintf("%x", sha256.Sum256([]byte(name))), since: time.Now().UTC()}
+}
+
+// find returns a model by its name as people write it.
+func (s *Server) find(name string) (modelInfo, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, ok := s.models[fullName(name)]
+	return m, ok
+}
+
+func details() api.ModelDetails {
+	return api.ModelDetails{Format: "gguf", Family: "llama", Families: []string{"llama"}, ParameterSize: "7.2B", QuantizationLevel: "Q4_0"}
+}
+
+func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	list := api.ListResponse{Models: []api.ListModelResponse{}}
+	for _, m := range s.models {
+		list.Models = append(list.Models, api.ListModelResponse{Name: m.name, Model: m.name, ModifiedAt: m.since, Size: modelBytes, Digest: m.digest, Details: details()})
+	}
+	s.mu.Unlock()
+	slices.SortFunc(list.Models, func(a, b api.ListModelResponse) int { return cmp.Compare(a.Name, b.Name) })
+	reply(w, http.StatusOK, list)
+}
+
+func (s *Server) ps(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	list := api.ProcessResponse{Models: []api.ProcessModelResponse{}}
+	for name, l := range s.loaded {
+		select {
+		case <-l.ready:
+		default:
+			continue
+		}
+		size := int64(modelBytes + s.cfg.Slots*s.cfg.Context*128<<10) // weights and KV cache
+		list.Models = append(list.Models, api.ProcessModelResponse{Name: name, Model: name, Size: size, SizeVRAM: size,
+			Digest: s.models[name].digest, Details: details(), ExpiresAt: time.Now().AddDate(200, 0, 0), ContextLength: s.cfg.Context})
+	}
+	s.mu.Unlock()
+	slices.SortFunc(list.Models, func(a, b api.ProcessModelResponse) int { return cmp.Compare(a.Name, b.Name) })
+	reply(w, http.StatusOK, list)
+}
+
+func (s *Server) show(w http.ResponseWriter, r *http.Request) {
+	var req api.ShowRequest
+	if !readRequest(w, r, &req) {
+		return
+	}
+	name := req.Model
+	if name == "" {
+		fail(w, http.StatusBadRequest, "model is required")
+		return
+	}
+	m, ok := s.find(name)
+	if !ok {
+		fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", name))
+		return
+	}
+	reply(w, http.StatusOK, api.ShowResponse{
+		Modelfile: "# a simulated model\nFROM " + m.name + "\n",
+		Template:  "{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }}",
+		Details:   details(),
+		ModelInfo: map[string]any{"general.architecture": "llama", "llama.context_length": 32768},
+	})
+}
+
+// pull adds a model, with the progress lines that a real pull has. The registry has every model but those whose name
+// begins with "no-such".
+func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
+	var req api.PullRequest
+	if !readRequest(w, r, &req) {
+		return
+	}
+	name := fullName(req.Model)
+	if name == "" || strings.ContainsAny(name, " \t") {
+		fail(w, http.StatusBadRequest, "invalid model name")
+		return
+	}
+	stream := req.Stream == nil || *req.Stream
+	out := newLines(w)
+	say := func(p api.ProgressResponse) {
+		if stream {
+			out.write(p)
+			out.flush()
+		}
+	}
+	say(api.ProgressResponse{Status: "pulling manifest"})
+	if strings.HasPrefix(name, "no-such") {
+		const text = "pull model manifest: file does not exist"
+		if !stream {
+			fail(w, http.StatusInternalServerError, text)
+			return
+		}
+		out.write(map[string]string{"error": text})
+		return
+	}
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte("layer of "+name)))
+	const steps = 10
+	for i := range steps + 1 {
+		say(api.ProgressResponse{Status: "pulling " + digest[7:19], Digest: digest, Total: modelBytes, Completed: modelBytes * int64(i) / steps})
+	}
+	say(api.ProgressResponse{Status: "verifying sha256 digest"})
+	say(api.ProgressResponse{Status: "writing manifest"})
+	s.mu.Lock()
+	s.add(name)
+	s.mu.Unlock()
+	if stream {
+		out.write(api.ProgressResponse{Status: "success"})
+		return
+	}
+	reply(w, http.StatusOK, api.ProgressResponse{Status: "success"})
+}
+
+// load waits until a model is loaded. Whoever asks first loads it, and if that one leaves the load is given up.
+func (s *Server) load(ctx context.Context, name string) error {
+	for {
+		s.mu.Lock()
+		l := s.loaded[name]
+		if l == nil {
+			l = &loading{ready: make(chan struct{})}
+			s.loaded[name] = l
+			s.mu.Unlock()
+			return s.finishLoad(ctx, name, l)
+		}
+		s.mu.Unlock()
+		select {
+		case <-l.ready:
+			if l.err == nil {
+				return nil
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *Server) finishLoad(ctx context.Context, name string, l *loading) error {
+	if s.cfg.Load > 0 {
+		timer := time.NewTimer(s.cfg.Load)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			l.err = ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	if l.err != nil && s.loaded[name] == l {
+		delete(s.loaded, name)
+	}
+	s.mu.Unlock()
+	close(l.ready)
+	return l.err
+}
+
+// unload forgets a model, or all of them if the name is empty.
+func (s *Server) unload(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if name == "" {
+		clear(s.loaded)
+		return
+	}
+	delete(s.loaded, name)
+}
