@@ -1,0 +1,168 @@
+// Package consumer is the engine of the GPU's side: for each GPU a set of workers that take batches, generate
+// their answers, publish these and only then release the batch.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/pipeline"
+)
+
+// source hands out work. Next blocks until there is some or ctx ends.
+type source interface {
+	Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error)
+}
+
+// outlet takes what was generated and what the consumer says of itself.
+type outlet interface {
+	PublishResults(ctx context.Context, results pipeline.Results) error
+	PutPresence(ctx context.Context, consumer pipeline.Consumer) error
+}
+
+// model answers one request at a time for each slot. Its errors have a class, see pipeline.ClassOf.
+type model interface {
+	Generate(ctx context.Context, request pipeline.Request) (pipeline.Completion, error)
+}
+
+// A GPU is one model server and what it can do at once.
+type GPU struct {
+	Name    string
+	Model   model
+	Slots   int // generations at a time
+	Context int // tokens of prompt and answer together; 0 = not known
+}
+
+// Config says who the consumer is and how it works. Zero values mean the defaults.
+type Config struct {
+	Identity pipeline.Consumer // ID, Run, Host, versions, model; the engine fills in the rest
+	Lease    time.Duration     // after this long without a sign of life a batch goes to somebody else; default pipeline.DefaultLease
+	Grace    time.Duration     // how long work in hand may go on after a stop; default 30 s
+	HandBack time.Duration     // how long a batch that failed rests the first time; doubled each time; default 30 s
+	Log      *zap.Logger
+}
+
+// ErrCut says that the grace was over before the work in hand was: it was handed back unfinished.
+var ErrCut = errors.New("the grace was over before all work in hand was finished")
+
+// A Consumer runs one set of workers for each GPU.
+type Consumer struct {
+	cfg    Config
+	source source
+	out    outlet
+	gpus   []*gpu
+	log    *zap.Logger
+}
+
+// New returns a consumer for these GPUs.
+func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
+	if len(gpus) == 0 {
+		return nil, errors.New("consumer: no GPU")
+	}
+	if cfg.Identity.ID == "" {
+		return nil, errors.New("consumer: no id")
+	}
+	cfg.Lease = defaultTo(cfg.Lease, pipeline.DefaultLease)
+	cfg.Grace = defaultTo(cfg.Grace, 30*time.Second)
+	cfg.HandBack = defaultTo(cfg.HandBack, 30*time.Second)
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	c := &Consumer{cfg: cfg, source: work, out: out, log: cfg.Log}
+	for i, g := range gpus {
+		if g.Slots < 1 {
+			return nil, fmt.Errorf("consumer: GPU %d (%s): %d slots", i, g.Name, g.Slots)
+		}
+		c.gpus = append(c.gpus, newGPU(g))
+	}
+	return c, nil
+}
+
+func defaultTo(d, def time.Duration) time.Duration {
+	if d == 0 {
+		return def
+	}
+	return d
+}
+
+// Run takes work until ctx ends, then finishes what fits into the grace, publishes what is finished and hands back
+// the rest. It returns nil after a clean stop and ErrCut if something had to be cut.
+func (c *Consumer) Run(ctx context.Context) error {
+	c.cfg.Identity.Started = time.Now().UTC()
+	working, cancel := withGrace(ctx, c.cfg.Grace)
+	defer cancel()
+
+	var workers, reporter sync.WaitGroup
+	reporting, stopReporting := context.WithCancel(context.WithoutCancel(ctx))
+	reporter.Go(func() { c.report(reporting) })
+	for _, g := range c.gpus {
+		// Two more workers than slots: while some publish or fetch, the slots still have somebody to fill them.
+		for range g.Slots + 2 {
+			workers.Go(func() { c.work(ctx, working, g) })
+		}
+	}
+	workers.Wait()
+	stopReporting()
+	reporter.Wait()
+	for _, g := range c.gpus {
+		if g.wasCut() {
+			return ErrCut
+		}
+	}
+	return nil
+}
+
+// withGrace returns a context that ends, with a cause, when the parent has ended and the grace is over as well.
+func withGrace(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(fmt.Errorf("%w: %w", ErrCut, context.Cause(parent)))
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// Snapshot returns what the consumer says of itself now.
+func (c *Consumer) Snapshot() pipeline.Consumer {
+	p := c.cfg.Identity
+	p.Seen = time.Now().UTC()
+	p.GPUs = nil
+	for _, g := range c.gpus {
+		p.GPUs = append(p.GPUs, g.snapshot())
+	}
+	return p
+}
+
+// report tells the others that this consumer is there, three times a lease, and once more when it goes.
+func (c *Consumer) report(ctx context.Context) {
+	ticker := time.NewTicker(c.cfg.Lease / 3)
+	defer ticker.Stop()
+	for {
+		if err := c.out.PutPresence(ctx, c.Snapshot()); err != nil && ctx.Err() == nil {
+			c.log.Debug("presence", zap.Error(err))
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			for _, g := range c.gpus {
+				g.setState("stopped")
+			}
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			if err := c.out.PutPresence(last, c.Snapshot()); err != nil {
+				c.log.Debug("presence", zap.Error(err))
+			}
+			return
+		}
+	}
+}

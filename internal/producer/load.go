@@ -1,0 +1,160 @@
+package producer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// What goes to the ledger at once, at most: so many items or batches, and items of about so many bytes.
+const (
+	loadChunk      = 1000
+	loadChunkBytes = 8 << 20
+)
+
+// A SpecConflict says that a run of this name exists and asks for something else.
+type SpecConflict struct {
+	Run         string
+	Differences []string // fields, as in flags
+}
+
+func (e *SpecConflict) Error() string {
+	return fmt.Sprintf("run %s exists with another %s; a run never changes: load under another name, or remove it first with `producer delete --run %s`",
+		e.Run, strings.Join(e.Differences, ", "), e.Run)
+}
+
+// Load writes a surveyed run to the ledger: items and batches first, the run sealed last. A load that was
+// interrupted goes on where it stopped; one that is complete does nothing. It returns the run as it is stored, and
+// whether anything was left to do. The uid identifies a new run.
+func Load(ctx context.Context, to loader, survey Survey, data Dataset, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
+	want := survey.Run
+	want.UID, want.State, want.CreatedAt = uid, pipeline.RunLoading, time.Now().UTC().Truncate(time.Millisecond)
+	run, _, err = to.CreateRun(ctx, want)
+	if err != nil {
+		return run, false, err
+	}
+	if run.State == pipeline.RunDeleting {
+		return run, false, fmt.Errorf("run %s is being deleted: finish that first with `producer delete --run %s`", run.Name, run.Name)
+	}
+	if differences := want.Spec.Differences(run.Spec); len(differences) > 0 {
+		return run, false, &SpecConflict{run.Name, differences}
+	}
+	if run.State != pipeline.RunLoading {
+		return run, false, nil
+	}
+	items, batches, err := to.Loaded(ctx, run.Name)
+	if err != nil {
+		return run, false, err
+	}
+	w := &writer{to: to, run: run, skipItems: items, skipBatches: batches, progress: progress}
+	if err := w.write(ctx, data); err != nil {
+		return run, true, err
+	}
+	run.State, run.Batches = pipeline.RunOpen, w.cutter.Batches()
+	return run, true, nil
+}
+
+// A writer is one pass over a dataset that fills a run.
+type writer struct {
+	to          loader
+	run         pipeline.Run
+	skipItems   int // that are stored already
+	skipBatches int
+	progress    func(items int)
+
+	cutter  *pipeline.Cutter
+	seq     int
+	items   []pipeline.Item
+	batches []pipeline.Batch
+
+	itemBytes int // of items
+}
+
+func (w *writer) write(ctx context.Context, data Dataset) error {
+	spec := w.run.Spec
+	empty, err := pipeline.Encode(workOf(w.run, pipeline.Batch{Run: w.run.Name, Index: pipeline.MaxBatches, Round: 1}, nil))
+	if err != nil {
+		return err
+	}
+	w.cutter = pipeline.NewCutter(w.run.Name, w.run.Generations, spec.Batch, len(empty), func(b pipeline.Batch) error {
+		if b.Index < w.skipBatches {
+			return nil
+		}
+		w.batches = append(w.batches, b)
+		if len(w.batches) < loadChunk {
+			return nil
+		}
+		return w.flushBatches(ctx)
+	})
+	var digest string
+	if err := data.each(ctx, spec, func(row []byte, prompt string) error { return w.add(ctx, row, prompt) }, &digest); err != nil {
+		return err
+	}
+	if digest != spec.Dataset.Digest {
+		return fmt.Errorf("dataset %s changed while it was being loaded; run %s is not usable: remove it with `producer delete --run %s` and load again",
+			data.Name, w.run.Name, w.run.Name)
+	}
+	if err := errors.Join(w.flushItems(ctx), w.cutter.Flush(), w.flushBatches(ctx)); err != nil {
+		return err
+	}
+	return w.to.Seal(ctx, w.run.Name, w.cutter.Batches())
+}
+
+// add takes the next row: it is stored, and its generations are cut into batches.
+func (w *writer) add(ctx context.Context, row []byte, prompt string) error {
+	if w.seq >= w.skipItems {
+		w.items = append(w.items, pipeline.Item{Run: w.run.Name, Seq: w.seq, Input: bytes.Clone(row)})
+		w.itemBytes += len(row)
+		if len(w.items) == loadChunk || w.itemBytes >= loadChunkBytes {
+			if err := w.flushItems(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	widest := pipeline.Generation{Index: pipeline.MaxBatch, Item: pipeline.MaxItems, Sample: pipeline.MaxSamples, Seed: maxSeed, Prompt: prompt}
+	size := widest.EncodedBytes()
+	for range w.run.Spec.Samples {
+		if err := w.cutter.Add(size); err != nil {
+			return err
+		}
+	}
+	w.seq++
+	return nil
+}
+
+// maxSeed stands for any seed when sizes are counted.
+const maxSeed = 1<<31 - 1
+
+func (w *writer) flushItems(ctx context.Context) error {
+	if len(w.items) == 0 {
+		return nil
+	}
+	err := w.to.PutItems(ctx, w.items)
+	w.items, w.itemBytes = w.items[:0], 0
+	if w.progress != nil {
+		w.progress(w.seq)
+	}
+	return err
+}
+
+func (w *writer) flushBatches(ctx context.Context) error {
+	if len(w.batches) == 0 {
+		return nil
+	}
+	err := w.to.PutBatches(ctx, w.batches)
+	w.batches = w.batches[:0]
+	return err
+}
+
+// workOf returns the message for a batch of a run with these generations.
+func workOf(run pipeline.Run, b pipeline.Batch, generations []pipeline.Generation) pipeline.Work {
+	return pipeline.Work{
+		Run: run.Name, UID: run.UID, Batch: b.Index, Round: b.Round,
+		Model: run.Spec.Model, System: run.Spec.System, Options: run.Spec.Options, Generations: generations,
+	}
+}

@@ -1,0 +1,108 @@
+package producer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"gleaner/internal/pipeline"
+)
+
+// Rows are the rows of a dataset, in order. Next returns io.EOF at the end; what it returns is valid until the next call.
+type Rows interface {
+	Next() ([]byte, error)
+	Line() int // of the row that Next returned last, for messages
+	Close() error
+}
+
+// A Dataset can be read from its beginning more than once.
+type Dataset struct {
+	Name string
+	Open func() (Rows, error)
+	// Limit is how many rows are taken, at most; 0 = all.
+	Limit int
+}
+
+// A Survey is what one pass over a dataset found, before anything is written.
+type Survey struct {
+	Run         pipeline.Run // as it would be loaded: spec with digest, items, generations, batches
+	Prompt      string       // the first one, rendered
+	PromptBytes int          // of all prompts, samples counted once
+	RowBytes    int
+}
+
+// Examine reads a whole dataset and renders every prompt, so that a bad row is found before anything is written.
+// Progress, which may be nil, gets the number of rows read so far. Errors name the line.
+func Examine(ctx context.Context, name string, spec pipeline.Spec, data Dataset, progress func(rows int)) (Survey, error) {
+	if err := pipeline.ValidateRunName(name); err != nil {
+		return Survey{}, err
+	}
+	if err := spec.Validate(); err != nil {
+		return Survey{}, err
+	}
+	spec.Dataset.Name = data.Name
+	survey := Survey{Run: pipeline.Run{Name: name, Spec: spec}}
+	err := data.each(ctx, spec, func(row []byte, prompt string) error {
+		if survey.Run.Items == 0 {
+			survey.Prompt = prompt
+		}
+		survey.Run.Items++
+		survey.RowBytes += len(row)
+		survey.PromptBytes += len(prompt)
+		if progress != nil {
+			progress(survey.Run.Items)
+		}
+		return nil
+	}, &survey.Run.Spec.Dataset.Digest)
+	if err != nil {
+		return Survey{}, err
+	}
+	if survey.Run.Items == 0 {
+		return Survey{}, fmt.Errorf("dataset %s has no rows", data.Name)
+	}
+	survey.Run.Generations = survey.Run.Items * spec.Samples
+	return survey, nil
+}
+
+// each calls do for every row that is taken with its prompt, and sets digest at the end.
+func (d Dataset) each(ctx context.Context, spec pipeline.Spec, do func(row []byte, prompt string) error, digest *string) (err error) {
+	prompter, err := pipeline.NewPrompter(spec)
+	if err != nil {
+		return err
+	}
+	rows, err := d.Open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	sum := sha256.New()
+	for taken := 0; d.Limit == 0 || taken < d.Limit; taken++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		row, err := rows.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if taken >= pipeline.MaxItems {
+			return fmt.Errorf("dataset %s has more than %d rows: take fewer with a limit", d.Name, int(pipeline.MaxItems))
+		}
+		prompt, err := prompter.Render(row)
+		if err != nil {
+			return fmt.Errorf("%s, line %d: %w", d.Name, rows.Line(), err)
+		}
+		sum.Write(row)
+		sum.Write([]byte("\n"))
+		if err := do(row, prompt); err != nil {
+			return err
+		}
+	}
+	*digest = hex.EncodeToString(sum.Sum(nil))
+	return nil
+}

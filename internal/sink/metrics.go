@@ -1,0 +1,79 @@
+package sink
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"gleaner/internal/pipeline"
+)
+
+// Metrics are what the sink counts.
+type Metrics struct {
+	stored        prometheus.Counter   // how many answers are there that were not before?
+	duplicate     prometheus.Counter   // how much GPU time was spent twice?
+	rejected      prometheus.Counter   // does a consumer send what nobody can use?
+	outputTokens  prometheus.Counter   // how fast do all GPUs together generate?
+	flushSeconds  prometheus.Histogram // is the store the bottleneck?
+	storeFailures prometheus.Counter   // is the store away?
+	consumers     prometheus.Gauge     // how many notebooks are there?
+	gpuSlots      *prometheus.GaugeVec // what could each GPU do at once?
+	gpuBusy       *prometheus.GaugeVec // is it idle?
+	gpuRate       *prometheus.GaugeVec // how fast is it?
+}
+
+// NewMetrics registers the sink's metrics; with a nil registerer they are counted and shown to nobody.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	with := promauto.With(reg)
+	gpu := func(name, help string) *prometheus.GaugeVec {
+		return with.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"run", "consumer", "host", "gpu"})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return with.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	return &Metrics{
+		stored:       counter("gleaner_results_stored_total", "Results stored that were not there before."),
+		duplicate:    counter("gleaner_results_duplicate_total", "Results of generations that had one already."),
+		rejected:     counter("gleaner_results_rejected_total", "Messages refused because nothing in the store fits them."),
+		outputTokens: counter("gleaner_output_tokens_total", "Tokens of all results that were written, duplicates included."),
+		flushSeconds: with.NewHistogram(prometheus.HistogramOpts{
+			Name: "gleaner_flush_seconds", Help: "Time to check, write and acknowledge one flush.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
+		}),
+		storeFailures: counter("gleaner_store_failures_total", "Tries at the store that failed."),
+		consumers:     with.NewGauge(prometheus.GaugeOpts{Name: "gleaner_consumers", Help: "Consumers present."}),
+		gpuSlots:      gpu("gleaner_gpu_slots", "Slots of a GPU."),
+		gpuBusy:       gpu("gleaner_gpu_busy_slots", "Slots of a GPU that are generating."),
+		gpuRate:       gpu("gleaner_gpu_tokens_per_second", "Output tokens per second of a GPU over the last minute."),
+	}
+}
+
+func (m *Metrics) flushed(written pipeline.Written, took time.Duration, results []pipeline.Results) {
+	m.stored.Add(float64(written.New))
+	m.duplicate.Add(float64(written.Duplicate))
+	m.flushSeconds.Observe(took.Seconds())
+	tokens := 0
+	for _, r := range results {
+		for _, x := range r.Results {
+			tokens += x.OutputTokens
+		}
+	}
+	m.outputTokens.Add(float64(tokens))
+}
+
+// saw replaces the consumers' figures: who is gone disappears.
+func (m *Metrics) saw(consumers []pipeline.Consumer) {
+	m.consumers.Set(float64(len(consumers)))
+	for _, vec := range []*prometheus.GaugeVec{m.gpuSlots, m.gpuBusy, m.gpuRate} {
+		vec.Reset()
+	}
+	for _, c := range consumers {
+		for _, g := range c.GPUs {
+			labels := []string{c.Run, c.ID, c.Host, g.Name}
+			m.gpuSlots.WithLabelValues(labels...).Set(float64(g.Slots))
+			m.gpuBusy.WithLabelValues(labels...).Set(float64(g.Busy))
+			m.gpuRate.WithLabelValues(labels...).Set(g.TokensPerSecond)
+		}
+	}
+}

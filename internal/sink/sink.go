@@ -1,0 +1,215 @@
+// Package sink is the engine of the store's side: it collects results from the stream, checks them, writes them to
+// the store in bulk and only then acknowledges them.
+package sink
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"gleaner/internal/pipeline"
+)
+
+// source hands out results. Results returns what is there when wait is over, or as soon as there are max messages.
+type source interface {
+	Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error)
+	Consumers(ctx context.Context) ([]pipeline.Consumer, error)
+}
+
+// ledger is where results go.
+type ledger interface {
+	Run(ctx context.Context, name string) (pipeline.Run, error)
+	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
+	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
+	PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error
+}
+
+// Config says how the sink works. Zero values mean the defaults.
+type Config struct {
+	FlushMessages int           // messages of one write; default 128, about 1,000 results, at most 128 MiB
+	FlushEvery    time.Duration // how long results wait for others to be written with; default 1 s
+	ExtendEvery   time.Duration // how often held results are kept from others while the store is away; default 20 s
+	Metrics       *Metrics      // nil: none
+	Log           *zap.Logger
+}
+
+// A Sink moves results from the stream to the store.
+type Sink struct {
+	cfg      Config
+	source   source
+	ledger   ledger
+	check    *checker
+	rejected *rejections
+	log      *zap.Logger
+
+	mu      sync.Mutex
+	written pipeline.Written
+}
+
+// New returns a sink between this stream and this store.
+func New(cfg Config, from source, to ledger) (*Sink, error) {
+	if from == nil || to == nil {
+		return nil, errors.New("sink: needs a stream and a store")
+	}
+	if cfg.FlushMessages == 0 {
+		cfg.FlushMessages = 128
+	}
+	if cfg.FlushEvery == 0 {
+		cfg.FlushEvery = time.Second
+	}
+	if cfg.ExtendEvery == 0 {
+		cfg.ExtendEvery = 20 * time.Second
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	return &Sink{
+		cfg: cfg, source: from, ledger: to, log: cfg.Log,
+		check: newChecker(to), rejected: &rejections{log: cfg.Log, metrics: cfg.Metrics},
+	}, nil
+}
+
+// Written returns how many results this sink has written so far.
+func (s *Sink) Written() pipeline.Written {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written
+}
+
+// Run moves results until ctx ends, and returns nil then. What is held at that moment and not written yet stays on
+// the stream. While the stream or the store is away it waits and says why.
+func (s *Sink) Run(ctx context.Context) error {
+	var group errgroup.Group
+	group.Go(func() error { s.watchConsumers(ctx); return nil })
+	group.Go(func() error { s.move(ctx); return nil })
+	return group.Wait()
+}
+
+func (s *Sink) move(ctx context.Context) {
+	for ctx.Err() == nil {
+		deliveries, err := s.source.Results(ctx, s.cfg.FlushMessages, s.cfg.FlushEvery)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("reading results from the stream", zap.Error(err))
+			sleep(ctx, time.Second)
+		}
+		if len(deliveries) > 0 {
+			s.flush(ctx, deliveries)
+		}
+	}
+}
+
+// flush writes what was delivered, however long the store takes, and acknowledges it.
+func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) {
+	started := time.Now()
+	stop := s.hold(ctx, deliveries)
+	defer stop()
+
+	var good []pipeline.Delivery[pipeline.Results]
+	ok := s.persist(ctx, "checking results", func() error {
+		var bad []rejection
+		var err error
+		if good, bad, err = s.check.sort(ctx, deliveries); err == nil {
+			s.rejected.reject(ctx, bad)
+		}
+		return err
+	})
+	if !ok || len(good) == 0 {
+		return
+	}
+	results := make([]pipeline.Results, len(good))
+	for i, d := range good {
+		results[i] = d.Body
+	}
+	var written pipeline.Written
+	ok = s.persist(ctx, "writing results to the store", func() error {
+		var err error
+		written, err = s.ledger.WriteResults(ctx, results, time.Now().UTC())
+		return err
+	})
+	if !ok {
+		return
+	}
+	s.count(written)
+	s.acknowledge(ctx, good)
+	s.cfg.Metrics.flushed(written, time.Since(started), results)
+	s.log.Debug("results stored", zap.Int("new", written.New), zap.Int("duplicate", written.Duplicate), zap.Duration("took", time.Since(started)))
+}
+
+// persist tries until it succeeds or ctx ends, and reports which. It says once why it waits, and when that is over.
+func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool {
+	failures := 0
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := try()
+		if err != nil && ctx.Err() == nil {
+			if failures++; failures == 1 || failures%20 == 0 {
+				s.log.Warn(doing+"; nothing is lost, trying again until it works", zap.Error(err), zap.Int("failures", failures))
+			}
+			s.cfg.Metrics.storeFailures.Inc()
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 10 * time.Second,
+	}), backoff.WithMaxElapsedTime(0))
+	if err == nil && failures > 0 {
+		s.log.Info(doing+" works again", zap.Int("failures", failures))
+	}
+	return err == nil
+}
+
+func (s *Sink) count(w pipeline.Written) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written.New += w.New
+	s.written.Duplicate += w.Duplicate
+}
+
+// acknowledge removes what is written from the stream. A message whose ack is lost comes again and changes nothing.
+func (s *Sink) acknowledge(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	var group errgroup.Group
+	group.SetLimit(16) // round trips at a time
+	for _, d := range deliveries {
+		group.Go(func() error { return d.Ack(ctx) })
+	}
+	if err := group.Wait(); err != nil {
+		s.log.Debug("acknowledging results", zap.Error(err))
+	}
+}
+
+// hold keeps deliveries from being given to somebody else while the store takes its time.
+func (s *Sink) hold(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for sleep(ctx, s.cfg.ExtendEvery) {
+			for _, d := range deliveries {
+				if err := d.Extend(ctx); err != nil && ctx.Err() == nil {
+					s.log.Debug("renewing a lease", zap.String("subject", d.Subject), zap.Error(err))
+				}
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// sleep waits for d and reports whether ctx was still alive then.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,120 @@
+// Package status puts what the store and the stream know of a run together into one Snapshot, with rates: what the
+// status command, the progress bars and the summaries show.
+package status
+
+import (
+	"context"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// Ledger is what the store knows of a run.
+type Ledger interface {
+	Run(ctx context.Context, name string) (pipeline.Run, error)
+	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
+	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Consumer, error)
+}
+
+// Stream is what NATS knows of a run.
+type Stream interface {
+	Depth(ctx context.Context, run string) (pipeline.Depth, error)
+	Consumers(ctx context.Context) ([]pipeline.Consumer, error)
+}
+
+// A Snapshot is the state of a run at one moment.
+type Snapshot struct {
+	Run         string                      `json:"run"`
+	State       pipeline.RunState           `json:"state"`
+	Model       string                      `json:"model"`
+	Dataset     string                      `json:"dataset"`
+	Items       int                         `json:"items"`
+	Generations int                         `json:"generations"`
+	Stored      int                         `json:"stored"`
+	Failed      int                         `json:"failed"`
+	Dropped     int                         `json:"dropped"`
+	Batches     map[pipeline.BatchState]int `json:"batches"`
+
+	PromptTokens    int           `json:"prompt_tokens"`
+	OutputTokens    int           `json:"output_tokens"`
+	TokensPerSecond float64       `json:"tokens_per_second"` // output tokens, lately
+	PerSecond       float64       `json:"generations_per_second"`
+	ETA             time.Duration `json:"-"`                     // at the present rate; 0 = not known or nothing left
+	ETASeconds      float64       `json:"eta_seconds,omitempty"` // the same
+	FirstDone       time.Time     `json:"first_done,omitzero"`
+	LastDone        time.Time     `json:"last_done,omitzero"`
+
+	Depth     *pipeline.Depth     `json:"stream,omitempty"` // nil: the stream could not be asked
+	Away      string              `json:"stream_error,omitempty"`
+	Consumers []pipeline.Consumer `json:"consumers"`
+}
+
+const (
+	window   = 5 * time.Minute  // over which rates are counted
+	presence = 10 * time.Minute // a consumer that the store saw within it is shown when the stream cannot be asked
+)
+
+// Take looks at a run. Without a stream (nil), or with one that is away, the store alone answers.
+func Take(ctx context.Context, ledger Ledger, stream Stream, name string, now time.Time) (Snapshot, error) {
+	run, err := ledger.Run(ctx, name)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	progress, err := ledger.Progress(ctx, name, now.Add(-window))
+	if err != nil {
+		return Snapshot{}, err
+	}
+	s := Of(run, progress, now)
+	if stream != nil {
+		s.ask(ctx, stream)
+	}
+	if s.Depth == nil {
+		if s.Consumers, err = ledger.Consumers(ctx, name, now.Add(-presence)); err != nil {
+			return Snapshot{}, err
+		}
+	}
+	return s, nil
+}
+
+// ask adds what the stream knows, or why it does not answer.
+func (s *Snapshot) ask(ctx context.Context, stream Stream) {
+	depth, err := stream.Depth(ctx, s.Run)
+	if err != nil {
+		s.Away = err.Error()
+		return
+	}
+	consumers, err := stream.Consumers(ctx)
+	if err != nil {
+		s.Away = err.Error()
+		return
+	}
+	s.Depth = &depth
+	for _, c := range consumers {
+		if c.Run == s.Run {
+			s.Consumers = append(s.Consumers, c)
+		}
+	}
+}
+
+// Of returns the snapshot that follows from the store alone.
+func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
+	s := Snapshot{
+		Run: run.Name, State: run.State, Model: run.Spec.Model, Dataset: run.Spec.Dataset.Name,
+		Items: run.Items, Generations: run.Generations,
+		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Batches: p.Batches,
+		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
+		Consumers: []pipeline.Consumer{},
+	}
+	if p.RecentGenerations == 0 {
+		return s
+	}
+	// Batches done in the window were generated since its beginning, or since the run's first batch was done.
+	seconds := max(min(window, now.Sub(p.FirstDone)).Seconds(), 1)
+	s.PerSecond = float64(p.RecentGenerations) / seconds
+	s.TokensPerSecond = float64(p.RecentTokens) / seconds
+	if left := run.Generations - p.Stored - p.Failed - p.Dropped; left > 0 {
+		s.ETASeconds = float64(left) / s.PerSecond
+		s.ETA = time.Duration(s.ETASeconds * float64(time.Second))
+	}
+	return s
+}
