@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/ollamasim"
+)
+
+// ollamaCmd is the command that runs the simulated Ollama alone.
+type ollamaCmd struct {
+	cli.Log `embed:""`
+	Addr    string   `default:"127.0.0.1:11434" help:"Where to listen."`
+	Models  []string `name:"model" default:"sim:latest" help:"Models that it has."`
+	Slots   int      `default:"8" help:"Generations at a time."`
+	Speed   float64  `default:"10" help:"How many times faster than a T4 it is."`
+	Instant bool     `help:"Answer at once."`
+}
+
+func (c *ollamaCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	log, err := c.Log.Logger(t)
+	if err != nil {
+		return err
+	}
+	host, port, err := split(c.Addr)
+	if err != nil {
+		return err
+	}
+	server := ollamasim.New(ollamasim.Config{Slots: c.Slots, Models: c.Models, Speed: c.Speed, Instant: c.Instant, ChunkEvery: 20 * time.Millisecond})
+	url, err := server.Start(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	fmt.Fprintf(t.Out, "%s\n", url)
+	log.Info("the simulated Ollama is ready; stop with Ctrl-C", zap.Strings("models", c.Models), zap.Int("slots", c.Slots))
+	<-ctx.Done()
+	return nil
+}

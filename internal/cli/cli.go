@@ -1,0 +1,156 @@
+// Package cli is the frame that all programs share: it parses the command line, turns signals into a context and
+// errors into exit codes, and shows progress.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/zap"
+	"golang.org/x/term"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/telemetry"
+)
+
+// The exit codes of all programs.
+const (
+	Done        = 0
+	Failed      = 1
+	WrongUse    = 2
+	DeadLetters = 3 // done, but some generations have no answer
+	Interrupted = 130
+)
+
+// An Exit is an error with an exit code of its own.
+type Exit struct {
+	Code int
+	Err  error
+}
+
+func (e *Exit) Error() string { return e.Err.Error() }
+func (e *Exit) Unwrap() error { return e.Err }
+
+// Usage returns an error for a command line that makes no sense.
+func Usage(format string, args ...any) error {
+	return &Exit{WrongUse, fmt.Errorf(format, args...)}
+}
+
+// A Terminal is where a program reads and writes. Data goes to Out, talk to Err.
+type Terminal struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Interactive reports whether a person can be asked.
+func (t *Terminal) Interactive() bool { return isTerminal(t.In) && isTerminal(t.Err) }
+
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// Log flags stand in every program.
+type Log struct {
+	LogFormat string `enum:"console,json" default:"console" env:"GLEANER_LOG_FORMAT" help:"Form of log lines: console for people, json for machines."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"GLEANER_LOG_LEVEL" help:"Log lines below this level are left out."`
+}
+
+// Logger returns the logger that the flags ask for.
+func (l Log) Logger(t *Terminal) (*zap.Logger, error) {
+	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Err)
+}
+
+// grammar is what every program's command line has besides its own.
+type grammar struct {
+	Version kong.VersionFlag `help:"Show the version and exit."`
+}
+
+// Main runs a program and ends the process with its exit code. Commands is a pointer to a struct for kong, whose
+// commands have a method Run(context.Context, *Terminal) error.
+func Main(name, description string, commands any) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	code := Run(ctx, name, description, commands, os.Args[1:], &Terminal{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// Run runs a program with these arguments and returns its exit code.
+func Run(ctx context.Context, name, description string, commands any, args []string, t *Terminal) int {
+	exit := -1
+	parser, err := kong.New(commands,
+		kong.Name(name), kong.Description(description), kong.Writers(t.Out, t.Err),
+		kong.Exit(func(code int) { exit = code; panic(helpShown{}) }),
+		kong.Embed(&grammar{}), kong.Vars{"version": name + " " + Version()},
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		panic(err) // the grammar itself is wrong
+	}
+	command, err := parse(parser, args)
+	if errors.Is(err, errHelpShown) {
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(t.Err, "%s: %v\nSee %s --help.\n", name, err, name)
+		return WrongUse
+	}
+	command.BindTo(ctx, (*context.Context)(nil))
+	return report(ctx, name, command.Run(t), t)
+}
+
+// helpShown is thrown when kong has shown the help or the version and would end the process.
+type helpShown struct{}
+
+var errHelpShown = errors.New("help shown")
+
+func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) {
+	defer func() {
+		switch r := recover(); r.(type) {
+		case nil:
+		case helpShown:
+			err = errHelpShown
+		default:
+			panic(r)
+		}
+	}()
+	return parser.Parse(args)
+}
+
+// report says how a command ended and returns its exit code.
+func report(ctx context.Context, name string, err error, t *Terminal) int {
+	var exit *Exit
+	var spec *pipeline.SpecError
+	switch {
+	case err == nil:
+		return Done
+	case errors.As(err, &exit):
+		fmt.Fprintf(t.Err, "%s: %v\n", name, exit.Err)
+		return exit.Code
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintf(t.Err, "%s: interrupted; the same command goes on where it stopped\n", name)
+		return Interrupted
+	case errors.As(err, &spec):
+		fmt.Fprintf(t.Err, "%s: %v\nSee %s --help.\n", name, err, name)
+		return WrongUse
+	}
+	fmt.Fprintf(t.Err, "%s: %v\n", name, err)
+	return Failed
+}
+
+// Version returns the version that was stamped into the binary, or the commit it was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,85 @@
+// Package clitest runs the scripts that test the programs as a user sees them: each with a NATS server, a simulated
+// Ollama and a store of its own.
+package clitest
+
+import (
+	"errors"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"gleaner/internal/natsd"
+	"gleaner/internal/ollamasim"
+)
+
+// Main runs the tests of a program; scripts know it by its name.
+func Main(m *testing.M, name string, main func()) {
+	testscript.Main(m, map[string]func(){name: main})
+}
+
+// Run runs testdata/script/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST (with the models
+// sim, sim-loop and sim-endless), a store in MONGODB_URI, and an address where nothing listens in NOBODY. Besides
+// the usual commands they have
+//
+//	exits CODE PROGRAM ARGS…
+//
+// which runs a program that has to end with this exit code.
+func Run(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:      filepath.Join("testdata", "script"),
+		Deadline: time.Now().Add(2 * time.Minute), // a program that hangs is shown with what it said
+		Setup:    setup,
+		Cmds:     map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+	})
+}
+
+func setup(env *testscript.Env) error {
+	nats, err := natsd.Start(natsd.Config{Dir: filepath.Join(env.WorkDir, ".nats"), Port: -1})
+	if err != nil {
+		return err
+	}
+	env.Defer(nats.Shutdown)
+	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim", "sim-loop", "sim-endless"}, Instant: true})
+	url, err := ollama.Start("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	env.Defer(ollama.Close)
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	env.Setenv("NOBODY", nobody.Addr().String())
+	if err := nobody.Close(); err != nil {
+		return err
+	}
+	env.Setenv("HOME", env.WorkDir)
+	env.Setenv("NATS_URL", nats.URL())
+	env.Setenv("OLLAMA_HOST", url)
+	env.Setenv("MONGODB_URI", "sqlite:"+filepath.Join(env.WorkDir, "store.db"))
+	return nil
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM ARGS…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}

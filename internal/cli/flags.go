@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"gleaner/internal/pipeline"
+)
+
+// NATS flags say how to reach the stream.
+type NATS struct {
+	NATSURL   string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS server; wss://HOST:443 where port 4222 is closed."`
+	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" help:"Credentials: the path of a .creds file, or its content."`
+}
+
+// Store flags say where the ledger is.
+type Store struct {
+	Store string `env:"MONGODB_URI" required:"" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`
+}
+
+// Validate is called by kong. A variable that is set to nothing counts as set there.
+func (s Store) Validate() error {
+	if s.Store == "" {
+		return errors.New("missing flags: --store=URI, or MONGODB_URI in the environment")
+	}
+	return nil
+}
+
+// HTTP flags say where a program shows how it is.
+type HTTP struct {
+	HTTP string `name:"http" placeholder:"ADDR" help:"Serve /metrics and /healthz here, such as :9090, which is on loopback. Off by default."`
+}
+
+// Spec flags say what a run generates.
+type Spec struct {
+	Input       string   `placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
+	Field       string   `placeholder:"COLUMN" help:"The column that is the prompt."`
+	Prompt      string   `placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
+	PromptFile  string   `placeholder:"FILE" help:"The same, from a file."`
+	System      string   `placeholder:"TEXT" help:"System prompt."`
+	Model       string   `help:"Model, as Ollama names it."`
+	Samples     int      `default:"1" help:"Answers wanted for each row."`
+	Batch       int      `default:"8" help:"Generations in a batch, at most."`
+	Limit       int      `placeholder:"N" help:"Take the first N rows only."`
+	Temperature *float64 `placeholder:"T" help:"Sampling temperature. Default: the model's own."`
+	TopP        *float64 `placeholder:"P" help:"Nucleus sampling. Default: the model's own."`
+	TopK        *int     `placeholder:"K" help:"Top-k sampling. Default: the model's own."`
+	NumPredict  int      `default:"1024" help:"Tokens of an answer, at most. An answer that is cut off is not stored."`
+	Seed        int      `default:"0" help:"Seed of the run; each generation has its own, made from it."`
+	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
+}
+
+// Spec returns the spec that the flags ask for. It reads the prompt file; the dataset is not looked at.
+func (f Spec) Spec() (pipeline.Spec, error) {
+	if f.Limit < 0 {
+		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}
+	}
+	prompt := f.Prompt
+	if f.PromptFile != "" {
+		if prompt != "" {
+			return pipeline.Spec{}, &pipeline.SpecError{Field: "prompt-file", Problem: "cannot be combined with prompt"}
+		}
+		text, err := os.ReadFile(f.PromptFile)
+		if err != nil {
+			return pipeline.Spec{}, fmt.Errorf("reading the prompt template: %w", err)
+		}
+		prompt = string(text)
+	}
+	return pipeline.Spec{
+		Model: f.Model, System: f.System, Field: f.Field, Prompt: prompt,
+		Samples: f.Samples, Batch: f.Batch, Seed: f.Seed,
+		Options: pipeline.Options{Temperature: f.Temperature, TopP: f.TopP, TopK: f.TopK, NumPredict: f.NumPredict, Stop: f.Stop},
+	}, nil
+}

@@ -1,0 +1,236 @@
+// Package local assembles the whole of Gleaner in one process: an embedded NATS server, SQLite, all engines, and an
+// Ollama server or a simulated one. It is how one machine makes a dataset with nothing to install.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
+	"gleaner/internal/dataset"
+	"gleaner/internal/natsd"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/sink"
+	"gleaner/internal/status"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+)
+
+// Config says what is generated and where everything is kept.
+type Config struct {
+	Run     string           // "": made from the dataset's name and the spec
+	Spec    pipeline.Spec    // without the dataset's digest
+	Dataset producer.Dataset // where the rows come from
+	Data    string           // folder for the store and the queue
+	Out     string           // "": the run's name in the folder Data
+	Layout  dataset.Layout
+	GPUs    []consumer.GPU
+	Log     *zap.Logger
+	Notice  func(survey producer.Survey) // called before anything is written
+	Watch   func(status.Snapshot)        // called while the run goes on
+	Checked func(rows int)               // called while the dataset is read for the first time
+	Loaded  func(items, of int)          // called while it is loaded
+}
+
+// A Summary says what a run came to.
+type Summary struct {
+	status.Snapshot
+	Out       string        `json:"out"`
+	Lines     int           `json:"lines"`
+	Generated int           `json:"generated"` // answers made by this process, those that were stored before not counted
+	Duplicate int           `json:"duplicate"` // of them, answers that were there already
+	Took      time.Duration `json:"-"`
+	Seconds   float64       `json:"seconds"`
+}
+
+// lease is short: all workers are in this process, and after a kill the next one should not wait long for what this
+// one held.
+const lease = 10 * time.Second
+
+// Run loads the dataset, generates every answer and exports the result. What an earlier call with the same
+// arguments has done is not done again. If ctx ends it stops cleanly and returns ctx's error.
+func Run(ctx context.Context, cfg Config) (Summary, error) {
+	started := time.Now()
+	if err := os.MkdirAll(cfg.Data, 0o755); err != nil {
+		return Summary{}, fmt.Errorf("the data folder: %w", err)
+	}
+	survey, err := producer.Examine(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, cfg.Dataset, cfg.Checked)
+	if err != nil {
+		return Summary{}, err
+	}
+	if cfg.Run == "" {
+		survey.Run.Name = runName(survey.Run.Spec)
+	}
+	if cfg.Notice != nil {
+		cfg.Notice(survey)
+	}
+	m := &machine{cfg: cfg, run: survey.Run}
+	defer m.close()
+	if err := m.start(ctx); err != nil {
+		return Summary{}, err
+	}
+	run, _, err := producer.Load(ctx, m.ledger, survey, cfg.Dataset, ulid.Make().String(), func(items int) {
+		if cfg.Loaded != nil {
+			cfg.Loaded(items, survey.Run.Items)
+		}
+	})
+	if err != nil {
+		return Summary{}, err
+	}
+	m.run = run
+	summary := Summary{}
+	if err := m.generate(ctx, &summary); err != nil {
+		return Summary{}, err
+	}
+	if err := m.export(ctx, &summary); err != nil {
+		return Summary{}, err
+	}
+	summary.Took = time.Since(started)
+	summary.Seconds = summary.Took.Seconds()
+	return summary, nil
+}
+
+// A machine is the parts of one call of Run.
+type machine struct {
+	cfg    Config
+	run    pipeline.Run
+	ledger store.Store
+	nats   *natsd.Server
+	conn   *stream.Conn
+}
+
+// start brings up the store and the queue.
+func (m *machine) start(ctx context.Context) (err error) {
+	// The queue's folder is locked by the server, so two processes never share one data folder.
+	m.nats, err = natsd.Start(natsd.Config{Dir: filepath.Join(m.cfg.Data, "nats"), SyncAlways: true, Warn: func(line string) { m.cfg.Log.Warn("nats: " + line) }})
+	if err != nil {
+		return err
+	}
+	if m.ledger, err = store.Open(ctx, "sqlite:"+filepath.Join(m.cfg.Data, "gleaner.db")); err != nil {
+		return err
+	}
+	m.conn, err = stream.Connect(ctx, stream.Config{InProcess: m.nats, Name: "local", User: "local", Lease: lease, Log: m.cfg.Log})
+	if err != nil {
+		return err
+	}
+	return m.conn.Ensure(ctx)
+}
+
+func (m *machine) close() {
+	if m.conn != nil {
+		m.conn.Close()
+	}
+	if m.ledger != nil {
+		_ = m.ledger.Close() // every write was committed before
+	}
+	if m.nats != nil {
+		m.nats.Shutdown()
+	}
+}
+
+// generate runs producer, consumer and sink until every generation is stored or ctx ends.
+func (m *machine) generate(ctx context.Context, summary *Summary) error {
+	publisher, err := producer.NewPublisher(producer.Config{Poll: 200 * time.Millisecond, Log: m.cfg.Log}, m.ledger, m.conn)
+	if err != nil {
+		return err
+	}
+	host, _ := os.Hostname() // a machine without a name will do
+	workers, err := consumer.New(consumer.Config{
+		Identity: pipeline.Consumer{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model},
+		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
+	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
+	if err != nil {
+		return err
+	}
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.ledger)
+	if err != nil {
+		return err
+	}
+
+	if err := m.conn.EnsureRun(ctx, m.run); err != nil {
+		return err
+	}
+	// The consumer stops first, so that the sink still stores what it had finished.
+	sinking, stopSink := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSink()
+	working, stopWork := context.WithCancel(ctx)
+	defer stopWork()
+	var group, sinks errgroup.Group
+	sinks.Go(func() error { return writer.Run(sinking) })
+	group.Go(func() error { return workers.Run(working) })
+	_, failure := publisher.Follow(ctx, m.run.Name, func(p pipeline.Progress) {
+		if m.cfg.Watch != nil {
+			snapshot := status.Of(m.run, p, time.Now())
+			snapshot.Consumers = []pipeline.Consumer{workers.Snapshot()}
+			m.cfg.Watch(snapshot)
+		}
+	})
+	stopWork()
+	failure = errors.Join(failure, group.Wait())
+	if ctx.Err() != nil {
+		m.settle()
+	}
+	stopSink()
+	failure = errors.Join(failure, sinks.Wait())
+	for _, g := range workers.Snapshot().GPUs {
+		summary.Generated += g.Generations
+	}
+	summary.Duplicate = writer.Written().Duplicate
+	return failure
+}
+
+// settle waits a moment for results that are on their way to the store when the run is interrupted. What does not
+// make it stays on the queue.
+func (m *machine) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	for {
+		depth, err := m.conn.Depth(ctx, m.run.Name)
+		if err != nil || depth.Results == 0 {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// export writes the dataset.
+func (m *machine) export(ctx context.Context, summary *Summary) error {
+	path := orDefault(m.cfg.Out, filepath.Join(m.cfg.Data, m.run.Name+".jsonl"))
+	encoder, err := dataset.NewLineEncoder(m.run, m.cfg.Layout)
+	if err != nil {
+		return err
+	}
+	out, err := dataset.Create(path)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	exported, err := sink.Export(ctx, m.ledger.Answers(ctx, m.run.Name), encoder, out, false, nil)
+	if err != nil {
+		return err
+	}
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	consumers := summary.Snapshot.Consumers
+	if summary.Snapshot, err = status.Take(ctx, m.ledger, nil, m.run.Name, time.Now()); err != nil {
+		return err
+	}
+	summary.Consumers = consumers
+	summary.Out, summary.Lines = path, exported.Lines
+	return nil
+}
