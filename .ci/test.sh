@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs all tests. It provides a MongoDB-compatible server and a real Ollama for them, unless MONGODB_URI and
+# OLLAMA_TEST_HOST name running ones. What cannot be provided is skipped and said loudly at the end; with CI=true
+# that is a failure. Arguments go to go test, such as -run NAME or -count 10; the packages are always all.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+started=() skipped=()
+finish() { for script in "${started[@]:-}"; do [ -z "$script" ] || bash ".ci/$script.sh" stop >/dev/null 2>&1; done; }
+trap finish EXIT
+
+# provide SCRIPT VARIABLE WHAT: sets the variables that the script prints
+provide() {
+  [ -z "${!2:-}" ] || { echo "using $2 for $3" >&2; return; }
+  echo "starting $3 (the first time this takes some minutes)" >&2
+  local lines
+  if lines=$(bash ".ci/$1.sh"); then
+    started+=("$1")
+    while IFS='=' read -r name value; do [ -z "$name" ] || export "$name=$value"; done <<<"$lines"
+  else
+    skipped+=("all tests that need $3 ($2 is not set and .ci/$1.sh could not provide it)")
+  fi
+}
+provide mongo MONGODB_URI "a MongoDB-compatible server"
+provide ollama OLLAMA_TEST_HOST "a real Ollama"
+
+race=()
+if [ "$(CGO_ENABLED=1 go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC)" >/dev/null; then
+  race=(-race)
+else
+  skipped+=("the race detector (it needs a C compiler)")
+fi
+CGO_ENABLED=$([ ${#race[@]} -gt 0 ] && echo 1 || echo 0) go test "${race[@]}" -timeout 20m "$@" ./...
+code=$?
+for what in "${skipped[@]:-}"; do [ -z "$what" ] || printf '\n*** SKIPPED: %s ***\n' "$what"; done
+[ ${#skipped[@]} -eq 0 ] || [ "${CI:-}" != true ] || { echo "with CI=true nothing may be skipped" >&2; exit 1; }
+exit $code

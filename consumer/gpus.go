@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
+	"gleaner/internal/ollama"
+	"gleaner/internal/pipeline"
+)
+
+// clients returns a client for each server, all of which answer.
+func (c *command) clients(ctx context.Context) ([]*ollama.Client, error) {
+	if c.Slots < 1 {
+		return nil, cli.Usage("slots %d is not positive", c.Slots)
+	}
+	var clients []*ollama.Client
+	seen := map[string]bool{}
+	for _, url := range c.Ollama {
+		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: c.Slots})
+		if err != nil {
+			return nil, err
+		}
+		if seen[client.URL()] {
+			return nil, cli.Usage("the Ollama server %s stands there twice", client.URL())
+		}
+		seen[client.URL()] = true
+		if err := client.Ping(ctx); err != nil {
+			return nil, err
+		}
+		clients = append(clients, client)
+	}
+	return clients, nil
+}
+
+// gpus loads the model on every server and returns them as GPUs, with what they say of themselves.
+func (c *command) gpus(ctx context.Context, clients []*ollama.Client, model string) ([]consumer.GPU, pipeline.Consumer, error) {
+	models := make([]ollama.Model, len(clients))
+	group, loading := errgroup.WithContext(ctx)
+	for i, client := range clients {
+		group.Go(func() (err error) {
+			if models[i], err = client.Describe(loading, model); err != nil {
+				return err
+			}
+			if err := client.WarmUp(loading, model); err != nil {
+				return err
+			}
+			models[i], err = client.Describe(loading, model) // the context length is known once it is loaded
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, pipeline.Consumer{}, err
+	}
+	gpus := make([]consumer.GPU, len(clients))
+	for i, client := range clients {
+		if models[i].Digest != models[0].Digest {
+			return nil, pipeline.Consumer{}, fmt.Errorf("model %s differs between %s and %s: pull it anew on both", model, clients[0].URL(), client.URL())
+		}
+		gpus[i] = consumer.GPU{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: c.Slots, Context: models[i].Context}
+	}
+	return gpus, pipeline.Consumer{Ollama: models[0].ServerVersion, Digest: models[0].Digest}, nil
+}

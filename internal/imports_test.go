@@ -1,0 +1,353 @@
+package internal
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "gleaner/"
+
+// root is the folder of the module, from where a test of this package runs.
+const root = ".."
+
+// A rule says what a package may import besides the standard library, in words of the lists below.
+type rule struct {
+	ours   string // packages below internal/, or everything
+	theirs string // libraries
+
+	// What its _test.go files may import in addition to that and to what every test may.
+	testOurs, testTheirs string
+}
+
+// Words for what several rules allow.
+const (
+	everything  = "*" // of ours, but for the packages that are for tests
+	forPrograms = "pipeline dataset stream store ollama telemetry telemetry/metrics cli producer consumer sink ledger status"
+	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
+
+	engineLibraries  = "zap backoff errgroup"
+	programLibraries = "kong zap backoff errgroup humanize ulid prometheus"
+	testLibraries    = "go-cmp rapid goleak go-internal zap errgroup"
+)
+
+// rules is who may import whom. The sections are those of doc.go. A folder that is not here may hold no package.
+func rules() map[string]rule {
+	return map[string]rule{
+		"internal":          {},
+		"internal/pipeline": {},
+
+		// An adapter speaks to one outside thing, so a driver stands in one line only: but for zstd, which the
+		// stream needs for its messages, and for the simulated Ollama, which has the real one's types.
+		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
+		"internal/store":             {ours: "pipeline", theirs: "mongo-driver sqlite"},
+		"internal/stream":            {ours: "pipeline", theirs: "nats.go backoff zap compress", testTheirs: "nats-server"},
+		"internal/natsd":             {theirs: "nats-server", testTheirs: "nats.go jwt nkeys"},
+		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},
+		"internal/ollamasim":         {ours: "pipeline", theirs: "ollama", testOurs: "ollama"},
+		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
+		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
+
+		"internal/producer": {ours: "pipeline", theirs: engineLibraries + " prometheus"},
+		"internal/consumer": {ours: "pipeline", theirs: engineLibraries}, // no metrics: the consumer stays slim
+		"internal/sink":     {ours: "pipeline", theirs: engineLibraries + " prometheus"},
+		"internal/ledger":   {ours: "pipeline", theirs: engineLibraries + " prometheus"},
+		"internal/status":   {ours: "pipeline", theirs: engineLibraries + " prometheus"},
+
+		"internal/cli":   {ours: "pipeline status telemetry", theirs: "kong zap humanize term"},
+		"internal/local": {ours: everything, theirs: programLibraries},
+		"internal/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"}, // measures the parts alone, too
+
+		"producer":     {ours: forPrograms, theirs: programLibraries},
+		"consumer":     {ours: forPrograms, theirs: programLibraries},
+		"sink":         {ours: forPrograms, theirs: programLibraries},
+		"deploy/local": {ours: everything, theirs: programLibraries},
+	}
+}
+
+// libraries is what the words for libraries stand for: the beginning of an import path.
+func libraries() map[string]string {
+	return map[string]string{
+		"backoff":      "github.com/cenkalti/backoff/v5",
+		"compress":     "github.com/klauspost/compress",
+		"errgroup":     "golang.org/x/sync/errgroup",
+		"go-cmp":       "github.com/google/go-cmp",
+		"go-internal":  "github.com/rogpeppe/go-internal",
+		"goleak":       "go.uber.org/goleak",
+		"humanize":     "github.com/dustin/go-humanize",
+		"jwt":          "github.com/nats-io/jwt/v2",
+		"kong":         "github.com/alecthomas/kong",
+		"mongo-driver": "go.mongodb.org/mongo-driver/v2",
+		"nats-server":  "github.com/nats-io/nats-server/v2",
+		"nats.go":      "github.com/nats-io/nats.go",
+		"nkeys":        "github.com/nats-io/nkeys",
+		"ollama":       "github.com/ollama/ollama",
+		"prometheus":   "github.com/prometheus/client_golang",
+		"rapid":        "pgregory.net/rapid",
+		"sqlite":       "modernc.org/sqlite",
+		"term":         "golang.org/x/term",
+		"ulid":         "github.com/oklog/ulid/v2",
+		"zap":          "go.uber.org/zap",
+	}
+}
+
+// A source is a Go file of the module.
+type source struct {
+	folder, name string // with slashes, from the root
+	file         *ast.File
+}
+
+func (s source) path() string { return path.Join(s.folder, s.name) }
+func (s source) isTest() bool { return strings.HasSuffix(s.name, "_test.go") }
+
+// sources reads the imports of all files. It reads them itself, and does not ask the go command, so that a cached
+// result of this test is not used any more once one of them changed.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var all []source
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() {
+			if file != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		relative, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		if isIgnored(parsed) {
+			return nil
+		}
+		all = append(all, source{path.Dir(filepath.ToSlash(relative)), name, parsed})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		t.Fatal("there is no Go file")
+	}
+	return all
+}
+
+// isIgnored reports whether a file only holds libraries in go.mod, and belongs to no program.
+func isIgnored(file *ast.File) bool {
+	return slices.ContainsFunc(file.Comments, func(c *ast.CommentGroup) bool {
+		return slices.ContainsFunc(c.List, func(line *ast.Comment) bool { return line.Text == "//go:build deps" })
+	})
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	for _, s := range sources(t) {
+		for _, spec := range s.file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if problem := forbidden(s, imported); problem != "" {
+				t.Errorf("%s imports %s: %s", s.path(), imported, problem)
+			}
+		}
+	}
+}
+
+// forbidden says why a file may not import a path, or nothing.
+func forbidden(s source, imported string) string {
+	rule, ok := ruleOf(s.folder)
+	if !ok {
+		return "its folder is not in the table of imports_test.go"
+	}
+	if s.isTest() {
+		rule.ours += " " + forTests + " " + rule.testOurs + " " + strings.TrimPrefix(s.folder, "internal/")
+		rule.theirs += " " + testLibraries + " " + rule.testTheirs
+	}
+	ours, isOurs := strings.CutPrefix(imported, module)
+	switch {
+	case imported == "C":
+		return "Gleaner is built without cgo"
+	case isOurs && forTestsOnly(ours):
+		if !s.isTest() && !forTestsOnly(s.folder) {
+			return "only _test.go files may import a package whose name ends in test"
+		}
+		return ""
+	case isOurs:
+		short := strings.TrimPrefix(ours, "internal/")
+		if strings.Contains(rule.ours, everything) || slices.Contains(strings.Fields(rule.ours), short) {
+			return ""
+		}
+	case !strings.Contains(strings.Split(imported, "/")[0], "."):
+		return "" // the standard library
+	default:
+		for _, word := range strings.Fields(rule.theirs) {
+			if isBelow(imported, libraries()[word]) {
+				return onlyInMetrics(s, word)
+			}
+		}
+	}
+	return fmt.Sprintf("the table in internal/imports_test.go does not allow it for %s", s.folder)
+}
+
+// onlyInMetrics keeps Prometheus out of the decisions: an engine has one file for its metrics.
+func onlyInMetrics(s source, word string) string {
+	r, _ := ruleOf(s.folder)
+	if word == "prometheus" && !s.isTest() && strings.HasPrefix(r.theirs, engineLibraries) && !strings.HasPrefix(s.name, "metrics") {
+		return "an engine speaks to Prometheus in its metrics.go only"
+	}
+	return ""
+}
+
+// ruleOf returns the rule of a folder. A package for tests, and what is below it, may import what its parent may and
+// what the parent's tests may.
+func ruleOf(folder string) (rule, bool) {
+	if r, ok := rules()[folder]; ok {
+		return r, true
+	}
+	if !forTestsOnly(folder) {
+		return rule{}, false
+	}
+	for forTestsOnly(folder) {
+		folder = path.Dir(folder)
+	}
+	r, ok := rules()[folder]
+	r.ours += " " + forTests + " pipeline " + r.testOurs + " " + strings.TrimPrefix(folder, "internal/")
+	r.theirs += " " + testLibraries + " " + r.testTheirs
+	return r, ok
+}
+
+// forTestsOnly reports whether a folder is, or is below, one whose name ends in "test".
+func forTestsOnly(folder string) bool {
+	return slices.ContainsFunc(strings.Split(folder, "/"), func(name string) bool { return strings.HasSuffix(name, "test") })
+}
+
+func isBelow(imported, prefix string) bool {
+	return prefix != "" && (imported == prefix || strings.HasPrefix(imported, prefix+"/"))
+}
+
+// The table is worth nothing if the check lets everything pass, so here are imports that it has to judge right.
+func TestTheTableBites(t *testing.T) {
+	for _, c := range []struct {
+		file, imported string
+		allowed        bool
+	}{
+		{"internal/pipeline/run.go", "encoding/json", true},
+		{"internal/pipeline/run.go", "go.uber.org/zap", false},
+		{"internal/pipeline/run.go", "gleaner/internal/store", false},
+		{"internal/store/mongo.go", "go.mongodb.org/mongo-driver/v2/bson", true},
+		{"internal/store/mongo.go", "go.mongodb.org/mongo-driver/v3/bson", false},
+		{"internal/store/mongo.go", "gleaner/internal/stream", false},
+		{"internal/sink/sink.go", "go.mongodb.org/mongo-driver/v2/mongo", false},
+		{"internal/sink/sink.go", "gleaner/internal/store", false},
+		{"internal/sink/sink.go", "github.com/prometheus/client_golang/prometheus", false},
+		{"internal/sink/metrics.go", "github.com/prometheus/client_golang/prometheus", true},
+		{"internal/consumer/metrics.go", "github.com/prometheus/client_golang/prometheus", false},
+		{"internal/stream/stream.go", "github.com/nats-io/nats.go/jetstream", true},
+		{"internal/stream/stream.go", "github.com/nats-io/nats-server/v2/server", false},
+		{"internal/stream/stream_test.go", "github.com/nats-io/nats-server/v2/server", true},
+		{"internal/stream/stream_test.go", "gleaner/internal/natsd/natsdtest", true},
+		{"internal/natsd/natsdtest/cluster.go", "github.com/nats-io/jwt/v2", true},
+		{"internal/ollama/ollamatest/tinymodels/main.go", "gleaner/internal/ollama/ollamatest", true},
+		{"internal/local/local.go", "gleaner/internal/natsd", true},
+		{"internal/local/local.go", "gleaner/internal/ollama/ollamatest", false},
+		{"producer/load.go", "gleaner/internal/dataset", true},
+		{"producer/load.go", "gleaner/internal/natsd", false},
+		{"producer/load.go", "gleaner/internal/local", false},
+		{"deploy/local/main.go", "gleaner/internal/local", true},
+		{"internal/util/util.go", "gleaner/internal/pipeline", false},
+		{"internal/store/sqlite.go", "C", false},
+	} {
+		problem := forbidden(source{folder: path.Dir(c.file), name: path.Base(c.file)}, c.imported)
+		if (problem == "") != c.allowed {
+			t.Errorf("%s imports %s: allowed is %v, want %v (%s)", c.file, c.imported, problem == "", c.allowed, problem)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	said := map[string]bool{}
+	for _, s := range sources(t) {
+		if !s.isTest() {
+			said[s.folder] = said[s.folder] || s.file.Doc != nil && strings.TrimSpace(s.file.Doc.Text()) != ""
+		}
+	}
+	for folder, ok := range said {
+		if !ok {
+			t.Errorf("%s has no package comment", folder)
+		}
+	}
+}
+
+// goCommand runs the go command at the root, for the machines that the consumer runs on.
+func goCommand(t *testing.T, args ...string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", args...)
+	command.Dir = root
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=-mod=readonly")
+	var problems strings.Builder
+	command.Stderr = &problems
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, problems.String())
+	}
+	return string(out)
+}
+
+func TestTheConsumerLinksNothingHeavy(t *testing.T) {
+	needConsumer(t)
+	for _, linked := range strings.Fields(goCommand(t, "list", "-deps", "./consumer")) {
+		for _, heavy := range []string{
+			"go.mongodb.org", "modernc.org", "github.com/parquet-go", "github.com/prometheus", "github.com/nats-io/nats-server",
+			"charm.land", "github.com/charmbracelet", "html/template", "gleaner/internal/store", "gleaner/internal/natsd",
+		} {
+			if isBelow(linked, heavy) {
+				t.Errorf("the consumer links %s", linked)
+			}
+		}
+	}
+}
+
+func TestTheConsumerIsSmall(t *testing.T) {
+	needConsumer(t)
+	if testing.Short() {
+		t.Skip("building takes a while")
+	}
+	const most = 15 << 20
+	binary := filepath.Join(t.TempDir(), "consumer")
+	goCommand(t, "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./consumer")
+	info, err := os.Stat(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the consumer has %.1f MiB", float64(info.Size())/(1<<20))
+	if info.Size() >= most {
+		t.Errorf("the consumer has %d bytes, the limit is %d", info.Size(), most)
+	}
+}
+
+func needConsumer(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(root, "consumer")); err != nil {
+		t.Skip("there is no consumer to look at: ", err)
+	}
+}

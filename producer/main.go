@@ -1,0 +1,35 @@
+// Producer is the operator's side of Gleaner: it loads a dataset as a run, publishes its batches and shows how far
+// it is.
+package main
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+)
+
+const description = "Turn a dataset into a run, put its batches on the queue, and see how far it is."
+
+type commands struct {
+	Load    loadCmd    `cmd:"" help:"Load a dataset as a run into the store."`
+	Publish publishCmd `cmd:"" help:"Put the batches of a run on the queue."`
+	Status  statusCmd  `cmd:"" help:"Show all runs, or one of them."`
+	Delete  deleteCmd  `cmd:"" help:"Remove a run and all its results."`
+}
+
+func main() { cli.Main("producer", description, &commands{}) }
+
+// openStore opens the store that the flags name.
+func openStore(ctx context.Context, flags cli.Store) (store.Store, error) {
+	return store.Open(ctx, flags.Store)
+}
+
+// connect connects to the stream that the flags name. Lease 0 is the default one.
+func connect(ctx context.Context, flags cli.NATS, lease time.Duration, log *zap.Logger) (*stream.Conn, error) {
+	return stream.Connect(ctx, stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Lease: lease, Log: log})
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/dataset"
+	"gleaner/internal/sink"
+	"gleaner/internal/store"
+)
+
+// exportCmd is the command sink export: store → dataset.
+type exportCmd struct {
+	cli.Store     `embed:""`
+	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Out           string `required:"" placeholder:"FILE" help:"JSON Lines, compressed if the name ends in .gz or .zst; - is standard output."`
+	Layout        string `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them."`
+	All           bool   `help:"Also write generations without an answer, with null."`
+	ResponseField string `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	JSON          bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
+}
+
+func (c *exportCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	ledger, err := store.Open(ctx, c.Store.Store)
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	run, err := ledger.Run(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: c.Layout, Response: c.ResponseField})
+	if err != nil {
+		return err
+	}
+	out, err := dataset.Create(c.Out)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	progress := cli.NewProgress(t)
+	started := time.Now()
+	exported, err := sink.Export(ctx, ledger.Answers(ctx, run.Name), encoder, out, c.All, func(n int) {
+		if progress.Due() {
+			progress.Show(fmt.Sprintf("exporting %s %s  %s of %s generations", cli.Bar(n, run.Generations, 24), cli.Percent(n, run.Generations), cli.Count(n), cli.Count(run.Generations)))
+		}
+	})
+	progress.Clear()
+	if err != nil {
+		return err
+	}
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	return c.summary(t, exported, time.Since(started))
+}
+
+func (c *exportCmd) summary(t *cli.Terminal, exported sink.Exported, took time.Duration) error {
+	talk := t.Out
+	if c.Out == "-" {
+		talk = t.Err
+	}
+	var err error
+	if c.JSON {
+		err = json.NewEncoder(talk).Encode(exported)
+	} else {
+		_, err = fmt.Fprintf(talk, "%s written to %s in %s\n", cli.Plural(exported.Lines, "line", "lines"), c.Out, cli.Duration(took))
+	}
+	if err == nil && exported.Missing > 0 {
+		what := "left out"
+		if c.All {
+			what = "written as null"
+		}
+		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer yet and were %s", cli.Plural(exported.Missing, "generation has", "generations have"), what)}
+	}
+	return err
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/sink"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+	"gleaner/internal/telemetry"
+	"gleaner/internal/telemetry/metrics"
+)
+
+// serveCmd is the command sink serve: results → store, acknowledged after the write.
+type serveCmd struct {
+	cli.Store  `embed:""`
+	cli.NATS   `embed:""`
+	cli.HTTP   `embed:""`
+	cli.Log    `embed:""`
+	FlushEvery time.Duration `default:"1s" help:"How long results wait for others to be written with."`
+}
+
+func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	log, err := c.Log.Logger(t)
+	if err != nil {
+		return err
+	}
+	ledger, err := store.Open(ctx, c.Store.Store)
+	if err != nil {
+		return err
+	}
+	defer ledger.Close()
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", Log: log})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Ensure(ctx); err != nil {
+		return err
+	}
+	registry := metrics.NewRegistry()
+	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, Metrics: sink.NewMetrics(registry), Log: log}, conn, ledger)
+	if err != nil {
+		return err
+	}
+	if c.HTTP.HTTP != "" {
+		health := func(ctx context.Context) error { return errors.Join(conn.Healthy(ctx), ledger.Ping(ctx)) }
+		server, err := telemetry.Listen(c.HTTP.HTTP, metrics.Handler(registry), health, log)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		log.Info("serving /metrics and /healthz", zap.String("addr", server.Addr()))
+	}
+	log.Info("writing results to the store; stop with Ctrl-C")
+	if err := engine.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("stopped", zap.Int("stored", engine.Written().New))
+	return nil
+}
