@@ -48,8 +48,8 @@ build() {
     run "$log" install_packages || { say "once more"; sleep 5; run "$log" install_packages; } || die "see $log"
   fi
   # In a folder of its own: this module must not come to need malgo.
-  source=$(cd "$out" && GOWORK=off GOFLAGS=-mod=mod go mod download -json "github.com/gen2brain/malgo@$malgo" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p')
-  [ -f "$source/miniaudio.h" ] || die "github.com/gen2brain/malgo@$malgo could not be downloaded, or has no miniaudio.h"
+  source=$(cd "$out" && GOWORK=off GOFLAGS=-mod=mod go mod download -json "github.com/gen2brain/malgo@$malgo" | sed -n 's/^.*"Dir": "\(.*\)".*$/\1/p') || true
+  [ -f "$source/miniaudio.h" ] || die "miniaudio.h is missing: try go mod download -x github.com/gen2brain/malgo@$malgo"
   ln -sfn "$source/miniaudio.h" "$cache/inc/miniaudio/miniaudio.h"
   say "building Ollama $version, some minutes (log: $log)"
   (
@@ -147,12 +147,16 @@ stop() {
   done
 }
 
-action=start
-case ${1:-} in
-stop) action=stop && shift ;;
--h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2 && exit 0 ;;
-esac
-[ $# -le 2 ] || die "usage: .ci/ollama.sh [stop] [DIR] [PORT]"
-dir=${1:-$cache/run}
-case $dir in /*) ;; *) dir=$OLDPWD/$dir ;; esac
-$action "$dir" "${2:-}"
+main() {
+  local action=start dir
+  case ${1:-} in
+  stop) action=stop && shift ;;
+  -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' .ci/ollama.sh >&2 && exit 0 ;;
+  esac
+  [ $# -le 2 ] || die "usage: .ci/ollama.sh [stop] [DIR] [PORT]"
+  dir=${1:-$cache/run}
+  case $dir in /*) ;; *) dir=$OLDPWD/$dir ;; esac
+  $action "$dir" "${2:-}"
+}
+
+{ main "$@"; exit; } # bash reads a script while it runs; like this it may be edited meanwhile

@@ -59,41 +59,45 @@ type Consumer struct {
 	log    *zap.Logger
 }
 
-// New returns a consumer for these GPUs.
+// New returns a consumer for these GPUs, which counts as started now.
 func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
-	if len(gpus) == 0 {
+	switch {
+	case work == nil || out == nil:
+		return nil, errors.New("consumer: needs a source of work and an outlet")
+	case len(gpus) == 0:
 		return nil, errors.New("consumer: no GPU")
-	}
-	if cfg.Identity.ID == "" {
+	case cfg.Identity.ID == "":
 		return nil, errors.New("consumer: no id")
 	}
-	cfg.Lease = defaultTo(cfg.Lease, pipeline.DefaultLease)
-	cfg.Grace = defaultTo(cfg.Grace, 30*time.Second)
-	cfg.HandBack = defaultTo(cfg.HandBack, 30*time.Second)
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		def   time.Duration
+	}{{"lease", &cfg.Lease, pipeline.DefaultLease}, {"grace", &cfg.Grace, 30 * time.Second}, {"hand-back", &cfg.HandBack, 30 * time.Second}} {
+		if *d.value == 0 {
+			*d.value = d.def
+		}
+		if *d.value < time.Millisecond {
+			return nil, fmt.Errorf("consumer: a %s of %s is too short", d.name, *d.value)
+		}
+	}
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
+	cfg.Identity.Started = time.Now().UTC()
 	c := &Consumer{cfg: cfg, source: work, out: out, log: cfg.Log}
 	for i, g := range gpus {
-		if g.Slots < 1 {
-			return nil, fmt.Errorf("consumer: GPU %d (%s): %d slots", i, g.Name, g.Slots)
+		if g.Slots < 1 || g.Model == nil {
+			return nil, fmt.Errorf("consumer: GPU %d (%s): needs a model and at least one slot, has %d", i, g.Name, g.Slots)
 		}
 		c.gpus = append(c.gpus, newGPU(g))
 	}
 	return c, nil
 }
 
-func defaultTo(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
-}
-
 // Run takes work until ctx ends, then finishes what fits into the grace, publishes what is finished and hands back
 // the rest. It returns nil after a clean stop and ErrCut if something had to be cut.
 func (c *Consumer) Run(ctx context.Context) error {
-	c.cfg.Identity.Started = time.Now().UTC()
 	working, cancel := withGrace(ctx, c.cfg.Grace)
 	defer cancel()
 

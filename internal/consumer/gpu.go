@@ -23,12 +23,13 @@ type gpu struct {
 	generations int
 	tokens      int
 	cut         bool
-	since       time.Time // of the first answer
-	recent      []sample  // answers of the last rateWindow, oldest first
+	since       time.Time // of the first request
+	recent      []sample  // tokens of the last rateWindow, oldest first, at most one for each second
 }
 
+// A sample is the tokens of the answers that ended within a second.
 type sample struct {
-	at     time.Time
+	at     time.Time // of the first of them
 	tokens int
 }
 
@@ -41,8 +42,11 @@ func (g *gpu) acquire(ctx context.Context) error {
 	select {
 	case g.permits <- struct{}{}:
 		g.mu.Lock()
+		defer g.mu.Unlock()
 		g.busy++
-		g.mu.Unlock()
+		if g.since.IsZero() {
+			g.since = time.Now()
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -61,15 +65,17 @@ func (g *gpu) count(tokens int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	if g.since.IsZero() {
-		g.since = now
-	}
 	g.generations++
 	g.tokens += tokens
-	g.recent = append(g.forget(now), sample{now, tokens})
+	g.recent = g.forget(now)
+	if last := len(g.recent) - 1; last >= 0 && now.Sub(g.recent[last].at) < time.Second {
+		g.recent[last].tokens += tokens
+		return
+	}
+	g.recent = append(g.recent, sample{now, tokens})
 }
 
-// forget returns the recent answers without those that are too old. The caller holds mu.
+// forget returns the recent samples without those that are too old. The caller holds mu.
 func (g *gpu) forget(now time.Time) []sample {
 	old := 0
 	for old < len(g.recent) && now.Sub(g.recent[old].at) > rateWindow {
@@ -123,6 +129,13 @@ func (g *gpu) hold(d time.Duration, why string) bool {
 	g.heldUntil = time.Now().Add(d)
 	g.state = why
 	return first
+}
+
+// held reports whether no work is to be taken now.
+func (g *gpu) held() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return time.Now().Before(g.heldUntil)
 }
 
 // ready waits until the GPU is not held, and returns early when ctx ends.

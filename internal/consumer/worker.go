@@ -32,12 +32,24 @@ func (c *Consumer) work(taking, working context.Context, g *gpu) {
 			}
 			return
 		}
-		if err != nil {
+		switch {
+		case err != nil && pipeline.ClassOf(err) == pipeline.Fatal:
+			c.holdBack(g, err)
+		case err != nil:
 			c.log.Error("taking work", zap.String("gpu", g.Name), zap.Error(err))
 			sleep(taking, time.Second)
-			continue
+		case g.held(): // since it was asked for
+			c.handBack(working, delivery, jitter(fatalHold))
+		default:
+			c.batch(working, g, delivery)
 		}
-		c.batch(working, g, delivery)
+	}
+}
+
+// holdBack keeps a GPU from taking work, and says why, until it is tried again.
+func (c *Consumer) holdBack(g *gpu, why error) {
+	if g.hold(fatalHold, why.Error()) {
+		c.log.Error("this GPU takes no work until that is mended", zap.String("gpu", g.Name), zap.Error(why), zap.Duration("next_try", fatalHold))
 	}
 }
 
@@ -50,12 +62,34 @@ func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery
 		return
 	}
 	stop := c.keep(ctx, delivery)
-	defer stop()
+	results, failure := c.answers(ctx, g, delivery.Body)
+	// The grace may end meanwhile, or be over: what is finished is still worth publishing.
+	ctx, cancel := withGrace(ctx, publishGrace)
+	defer cancel()
+	if len(results.Results) > 0 {
+		if err := c.out.PublishResults(ctx, results); err != nil {
+			c.log.Error("publishing results", zap.String("batch", results.ID()), zap.String("gpu", g.Name), zap.Error(err))
+			if ctx.Err() != nil {
+				err = &pipeline.Failure{Class: pipeline.Interrupted, Err: err}
+			}
+			failure = worse(failure, err)
+		}
+	}
+	stop() // before the message is released: a renewal that comes later would change how long it rests
+	if failure != nil {
+		c.giveUp(ctx, g, delivery, failure)
+		return
+	}
+	if err := delivery.Ack(ctx); err != nil {
+		// The results are out; whoever gets the batch again generates it in vain, and the sink ignores that.
+		c.log.Warn("acknowledging a batch", zap.String("batch", results.ID()), zap.String("gpu", g.Name), zap.Error(err))
+	}
+}
 
-	work := delivery.Body
+// answers generates a batch. It returns what could be generated, and the failure that decides about the rest.
+func (c *Consumer) answers(ctx context.Context, g *gpu, work pipeline.Work) (results pipeline.Results, failure error) {
 	log := c.log.With(zap.String("batch", work.ID()), zap.String("gpu", g.Name))
-	results := pipeline.Results{Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.cfg.Identity.ID, GPU: g.Name}
-	var failure error
+	results = pipeline.Results{Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.cfg.Identity.ID, GPU: g.Name}
 	for _, generation := range work.Generations {
 		result, err := g.generate(ctx, work, generation)
 		if err == nil {
@@ -69,34 +103,7 @@ func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery
 			break
 		}
 	}
-	c.finish(ctx, g, delivery, results, failure)
-}
-
-// finish publishes what there is, then acknowledges the batch if that is all of it.
-func (c *Consumer) finish(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work], results pipeline.Results, failure error) {
-	if ctx.Err() != nil { // the grace is over: what is finished is still worth publishing
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), publishGrace)
-		defer cancel()
-	}
-	log := c.log.With(zap.String("batch", results.ID()), zap.String("gpu", g.Name))
-	if len(results.Results) > 0 {
-		if err := c.out.PublishResults(ctx, results); err != nil {
-			log.Error("publishing results", zap.Error(err))
-			failure = worse(failure, err)
-			if ctx.Err() != nil {
-				failure = &pipeline.Failure{Class: pipeline.Interrupted, Err: err}
-			}
-		}
-	}
-	if failure == nil {
-		if err := delivery.Ack(ctx); err != nil {
-			// The results are out; whoever gets the batch again generates it in vain, and the sink ignores that.
-			log.Warn("acknowledging a batch", zap.Error(err))
-		}
-		return
-	}
-	c.giveUp(ctx, g, delivery, failure)
+	return results, failure
 }
 
 // giveUp hands a batch back for which this GPU has no answer, after a delay that grows with each delivery.
@@ -108,9 +115,7 @@ func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Deliver
 		g.setCut()
 		c.handBack(ctx, delivery, 0)
 	case pipeline.Fatal:
-		if g.hold(fatalHold, failure.Error()) {
-			log.Error("this GPU takes no work until that is mended", zap.Error(failure), zap.Duration("next_try", fatalHold))
-		}
+		c.holdBack(g, failure)
 		c.handBack(ctx, delivery, jitter(fatalHold))
 	default:
 		delay := jitter(min(c.cfg.HandBack<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))

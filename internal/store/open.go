@@ -55,7 +55,9 @@ func failure(ctx context.Context, class pipeline.Class, what string, err error, 
 }
 
 // noRun returns the error of a method that needs a run which is not there. Asking again does not bring it.
-func noRun(what string) error { return pipeline.Fail(pipeline.Fatal, "%s: %w", what, pipeline.ErrNoRun) }
+func noRun(what string) error {
+	return pipeline.Fail(pipeline.Fatal, "%s: %w", what, pipeline.ErrNoRun)
+}
 
 // beingDeleted returns the error of a method that would write to a run which is being deleted.
 func beingDeleted(what string) error {

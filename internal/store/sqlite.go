@@ -159,19 +159,12 @@ type queryer interface {
 // checkFile reports whether the tables are there. A file that is neither empty nor Gleaner's is an error.
 func checkFile(ctx context.Context, db queryer) (bool, error) {
 	var application, version, tables int
-	for _, q := range []struct {
-		query string
-		into  *int
-	}{
-		{"PRAGMA application_id", &application},
-		{"PRAGMA user_version", &version},
-		{"SELECT COUNT(*) FROM sqlite_schema", &tables},
-	} {
-		if err := db.QueryRowContext(ctx, q.query).Scan(q.into); err != nil {
-			return false, err
-		}
-	}
+	// One statement sees one state of the file, also while another process makes the tables.
+	err := db.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM sqlite_schema),
+		(SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version)`).Scan(&tables, &application, &version)
 	switch {
+	case err != nil:
+		return false, err
 	case application == sqliteApplication && version == sqliteVersion:
 		return true, nil
 	case application == sqliteApplication:

@@ -96,6 +96,7 @@ func (c *Conn) dial(ctx context.Context, cfg Config) error {
 	opts = append(opts, nats.SetCustomDialer(dialer), nats.Timeout(min(timeout, 5*time.Second)))
 
 	wait := newWait(50*time.Millisecond, time.Second)
+	var reason error
 	for {
 		nc, err := nats.Connect(address, opts...)
 		if err == nil {
@@ -105,8 +106,11 @@ func (c *Conn) dial(ctx context.Context, cfg Config) error {
 		if isAuth(err) {
 			return pipeline.Fail(pipeline.Fatal, "connect to NATS at %s: %w: check the credentials (NATS_CREDS) and that they are for this server", redact(address), err)
 		}
+		if reason == nil || ctx.Err() == nil { // that our own time was over in the middle of a try explains nothing
+			reason = dialer.reason(err)
+		}
 		if wait.next(ctx) != nil {
-			return connectError(address, timeout, dialer.reason(err))
+			return connectError(address, timeout, reason)
 		}
 	}
 }
@@ -310,7 +314,6 @@ type dialer struct {
 
 	mu    sync.Mutex
 	first context.Context
-	tried bool
 	last  error
 }
 
@@ -341,10 +344,7 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if ctx.Err() == nil || !isTimeout(err) || !d.tried {
-		d.last = err // but the end of the caller's patience, which explains nothing
-	}
-	d.tried = true
+	d.last = err
 	return conn, err
 }
 

@@ -44,7 +44,7 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.cfg.Timeout = 200 * time.Millisecond
+			c.cfg.Timeout = 300 * time.Millisecond
 			_, err := Connect(context.Background(), c.cfg)
 			wantError(t, err, c.class, c.parts...)
 			if strings.Contains(err.Error(), "secret") {
@@ -121,7 +121,7 @@ func TestConnectedServerMayComeAndGo(t *testing.T) {
 func TestOneConnectionTooManyIsSaid(t *testing.T) {
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxConnections: 1})
 	connect(t, Config{URL: server.URL(), Creds: creds})
-	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds, Timeout: 300 * time.Millisecond})
+	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds, Timeout: time.Second})
 	wantError(t, err, pipeline.Retryable, "maximum account active connections", "end another program")
 }
 

@@ -94,6 +94,7 @@ func TestNextComesBackWhenARunIsDeletedAndLoadedAgain(t *testing.T) {
 	must(t, next(t, source).Ack(t.Context()))
 	got := make(chan int)
 	go func() { got <- next(t, source).Body.Batch }()
+	pullsAre(t, c, WorkStream, "r", 1)
 	must(t, c.RemoveRun(t.Context(), "r"))
 	eventually(t, func() bool { return logs.FilterMessage("waiting for the run").Len() > 0 }, func() string { return "it does not notice" })
 	must(t, c.EnsureRun(t.Context(), testRun("r")))
@@ -149,11 +150,7 @@ func TestMessageForAParkedPullIsHandedBackAtOnce(t *testing.T) {
 		defer close(left)
 		_, _ = leaving.Work("r").Next(ctx)
 	}()
-	parked := func() bool {
-		info, err := leaving.durableInfo(t.Context(), WorkStream, "r")
-		return err == nil && info.NumWaiting == 1
-	}
-	eventually(t, parked, func() string { return "no pull" })
+	pullsAre(t, leaving, WorkStream, "r", 1)
 	cancel()
 	<-left
 	must(t, staying.Publish(t.Context(), testWork("r", 1)))
@@ -173,10 +170,7 @@ func TestClosedConnectionLeavesNoPullBehind(t *testing.T) {
 			ended <- err
 		}()
 	}
-	eventually(t, func() bool {
-		info, err := leaving.durableInfo(t.Context(), WorkStream, "r")
-		return err == nil && info.NumWaiting == 4
-	}, func() string { return "no pulls" })
+	pullsAre(t, leaving, WorkStream, "r", 4)
 	leaving.Close()
 	for range 4 {
 		wantError(t, <-ended, pipeline.Interrupted, "closed")
@@ -376,10 +370,7 @@ func TestResultsThatNobodyWaitsForAreHandedBack(t *testing.T) {
 		_, err := c.Results(ctx, 10, 2*time.Second)
 		abandoned <- err
 	}()
-	eventually(t, func() bool {
-		info, err := c.durableInfo(t.Context(), ResultsStream, sinkDurable)
-		return err == nil && info.NumWaiting == 1
-	}, func() string { return "no pull" })
+	pullsAre(t, c, ResultsStream, sinkDurable, 1)
 	must(t, c.PublishResults(t.Context(), testResults("r", 1, "x")))
 	cancel()
 	if err := <-abandoned; !errors.Is(err, context.Canceled) {
@@ -461,4 +452,13 @@ func TestThreeNodesGoOnWhenOneStops(t *testing.T) {
 	cancel()
 	<-worked
 	<-worked
+}
+
+// pullsAre waits until so many pulls wait on the server.
+func pullsAre(t *testing.T, c *Conn, stream, durable string, n int) {
+	t.Helper()
+	eventually(t, func() bool {
+		info, err := c.durableInfo(t.Context(), stream, durable)
+		return err == nil && info.NumWaiting == n
+	}, func() string { return fmt.Sprintf("there are not %d pulls", n) })
 }

@@ -1,0 +1,255 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// A world is a queue, an outlet and any number of models, and remembers all that happens in it.
+type world struct {
+	t       testing.TB
+	begin   time.Time
+	queue   chan pipeline.Delivery[pipeline.Work]
+	publish func(ctx context.Context, results pipeline.Results) error // nil: it works at once
+	failing error                                                     // what Next returns instead of waiting; nil: nothing
+	present error                                                     // what PutPresence returns
+
+	mu        sync.Mutex
+	events    []event
+	asked     int // calls of Next
+	held      int // batches taken and not released
+	mostHeld  int
+	presences []pipeline.Consumer
+}
+
+// An event is something that became of a batch.
+type event struct {
+	at    time.Duration // since the world began
+	what  string        // take, extend, publish, ack, hand-back, reject
+	batch int
+	delay time.Duration    // of a hand-back
+	sent  pipeline.Results // of a publish
+}
+
+func newWorld(t testing.TB) *world {
+	return &world{t: t, begin: time.Now(), queue: make(chan pipeline.Delivery[pipeline.Work], 1000)}
+}
+
+func (w *world) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
+	w.mu.Lock()
+	w.asked++
+	failing := w.failing
+	w.mu.Unlock()
+	if failing != nil {
+		return pipeline.Delivery[pipeline.Work]{}, failing
+	}
+	select {
+	case d := <-w.queue:
+		w.note(event{what: "take", batch: d.Body.Batch})
+		return d, nil
+	case <-ctx.Done():
+		return pipeline.Delivery[pipeline.Work]{}, ctx.Err()
+	}
+}
+
+func (w *world) PublishResults(ctx context.Context, results pipeline.Results) error {
+	if w.publish != nil {
+		if err := w.publish(ctx, results); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.note(event{what: "publish", batch: results.Batch, sent: results})
+	return nil
+}
+
+func (w *world) PutPresence(ctx context.Context, c pipeline.Consumer) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.presences = append(w.presences, c)
+	return errors.Join(w.present, ctx.Err())
+}
+
+func (w *world) note(e event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e.at = time.Since(w.begin)
+	w.events = append(w.events, e)
+	switch e.what {
+	case "take":
+		w.held++
+		w.mostHeld = max(w.mostHeld, w.held)
+	case "ack", "hand-back", "reject":
+		w.held--
+	}
+}
+
+// of returns what happened to a batch, without its extensions.
+func (w *world) of(batch int) []event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.events), func(e event) bool { return e.batch != batch || e.what == "extend" })
+}
+
+// only returns the events of one kind.
+func (w *world) only(what string) []event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.events), func(e event) bool { return e.what != what })
+}
+
+// story returns what happened to a batch in words.
+func (w *world) story(batch int) []string {
+	var words []string
+	for _, e := range w.of(batch) {
+		words = append(words, e.what)
+	}
+	return words
+}
+
+// stored returns the indexes of a batch that were published, ascending.
+func (w *world) stored(batch int) []int {
+	var indexes []int
+	for _, e := range w.of(batch) {
+		for _, r := range e.sent.Results {
+			indexes = append(indexes, r.Index)
+		}
+	}
+	slices.Sort(indexes)
+	return indexes
+}
+
+func (w *world) lastPresence() pipeline.Consumer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.presences) == 0 {
+		w.t.Fatal("no presence was reported")
+	}
+	return w.presences[len(w.presences)-1]
+}
+
+// add puts a batch on the queue that was delivered so often, with these prompts.
+func (w *world) add(batch, deliveries int, prompts ...string) {
+	work := pipeline.Work{Run: "r", UID: "u", Batch: batch, Round: 2, Model: "tiny", System: "sys", Options: pipeline.Options{NumPredict: 100}}
+	for i, prompt := range prompts {
+		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 10*batch + i, Sample: 1, Seed: 1000 + i, Prompt: prompt})
+	}
+	w.queue <- pipeline.Delivery[pipeline.Work]{
+		Body: work, Deliveries: deliveries, Subject: fmt.Sprintf("work of %d", batch), Receipt: &receipt{w, batch},
+	}
+}
+
+type receipt struct {
+	w     *world
+	batch int
+}
+
+func (r *receipt) Extend(context.Context) error {
+	r.w.note(event{what: "extend", batch: r.batch})
+	return nil
+}
+
+func (r *receipt) Ack(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.w.note(event{what: "ack", batch: r.batch})
+	return nil
+}
+
+func (r *receipt) HandBack(ctx context.Context, delay time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	r.w.note(event{what: "hand-back", batch: r.batch, delay: delay})
+	return nil
+}
+
+func (r *receipt) Reject(context.Context, string) error {
+	r.w.note(event{what: "reject", batch: r.batch})
+	return nil
+}
+
+// A fakeModel takes a second for each answer unless it is told otherwise.
+type fakeModel struct {
+	answer func(ctx context.Context, try int, r pipeline.Request) (pipeline.Completion, error) // nil: after a second
+
+	mu       sync.Mutex
+	active   int
+	most     int
+	requests []pipeline.Request
+	tries    map[string]int // by prompt
+}
+
+func (m *fakeModel) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+	m.mu.Lock()
+	if m.tries == nil {
+		m.tries = map[string]int{}
+	}
+	m.tries[r.Prompt]++
+	try := m.tries[r.Prompt]
+	m.requests = append(m.requests, r)
+	m.active++
+	m.most = max(m.most, m.active)
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.active--
+	}()
+	if m.answer != nil {
+		return m.answer(ctx, try, r)
+	}
+	return after(ctx, time.Second)
+}
+
+func (m *fakeModel) asked() []pipeline.Request {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.requests)
+}
+
+// after is an answer that takes its time.
+func after(ctx context.Context, d time.Duration) (pipeline.Completion, error) {
+	if !sleep(ctx, d) {
+		return pipeline.Completion{}, ctx.Err()
+	}
+	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 5, OutputTokens: 60, Duration: d}, nil
+}
+
+// A runner is a consumer at work.
+type runner struct {
+	*Consumer
+	stop context.CancelFunc
+	done chan error
+}
+
+func config() Config { return Config{Identity: pipeline.Consumer{ID: "c1", Run: "r", Host: "h"}} }
+
+// begin starts a consumer in a world.
+func (w *world) start(cfg Config, gpus ...GPU) *runner {
+	w.t.Helper()
+	c, err := New(cfg, w, w, gpus)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &runner{c, stop, make(chan error, 1)}
+	go func() { r.done <- c.Run(ctx) }()
+	return r
+}
+
+// end stops it and returns what Run returned.
+func (r *runner) end() error {
+	r.stop()
+	return <-r.done
+}

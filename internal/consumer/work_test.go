@@ -1,0 +1,321 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"gleaner/internal/pipeline"
+)
+
+func TestEachGPUGeneratesOnAllItsSlotsAndNeverMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.publish = func(ctx context.Context, _ pipeline.Results) error { sleep(ctx, 150*time.Millisecond); return nil }
+		a, b := &fakeModel{}, &fakeModel{}
+		for i := range 150 {
+			w.add(i, 1, "a", "b", "c", "d")
+		}
+		r := w.start(config(), GPU{Name: "a", Model: a, Slots: 3}, GPU{Name: "b", Model: b, Slots: 2})
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		if a.active != 3 || b.active != 2 || w.held != 3+2+2+2 {
+			t.Errorf("%d and %d generations at once, %d batches held; want 3, 2 and 9", a.active, b.active, w.held)
+		}
+		time.Sleep(123 * time.Second) // 600 seconds of work on five slots, and nothing for the hops between
+		synctest.Wait()
+		if n := len(w.only("ack")); n != 150 {
+			t.Errorf("%d of 150 batches are done after 123.5 s", n)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		if a.most != 3 || b.most != 2 || w.mostHeld != 9 {
+			t.Errorf("at most %d and %d at once and %d batches held, want 3, 2 and 9", a.most, b.most, w.mostHeld)
+		}
+	})
+}
+
+func TestResultsArePublishedBeforeTheBatchIsAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(7, 1, "p0", "p1")
+		r := w.start(config(), GPU{Name: "T4", Model: &fakeModel{}, Slots: 1})
+		time.Sleep(time.Minute)
+		if err := r.end(); err != nil {
+			t.Fatal(err)
+		}
+		result := func(i int) pipeline.Result {
+			return pipeline.Result{
+				Index: i, Item: 70 + i, Sample: 1, Text: "42", Finish: "stop", PromptTokens: 5, OutputTokens: 60, DurationMS: 1000,
+				CreatedAt: w.begin.Add(time.Duration(i+1) * time.Second).UTC(),
+			}
+		}
+		want := []event{
+			{what: "take", batch: 7},
+			{what: "publish", batch: 7, at: 2 * time.Second, sent: pipeline.Results{
+				Run: "r", UID: "u", Batch: 7, Round: 2, Consumer: "c1", GPU: "T4", Results: []pipeline.Result{result(0), result(1)},
+			}},
+			{what: "ack", batch: 7, at: 2 * time.Second},
+		}
+		if diff := cmp.Diff(want, w.of(7), cmp.AllowUnexported(event{})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := w.of(7)[1].sent.Validate(); err != nil {
+			t.Errorf("the sink would refuse it: %v", err)
+		}
+	})
+}
+
+func TestAModelIsAskedForWhatTheMessageSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{}
+		w.add(7, 1, "p0")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		want := []pipeline.Request{{Model: "tiny", System: "sys", Prompt: "p0", Seed: 1000, Options: pipeline.Options{NumPredict: 100}}}
+		if diff := cmp.Diff(want, m.asked()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestABatchIsNotAcknowledgedWhenPublishingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.publish = func(context.Context, pipeline.Results) error { return errors.New("no stream") }
+		w.add(1, 1, "p")
+		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff([]string{"take", "hand-back"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAnUnreadableMessageIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{}
+		w.queue <- pipeline.Delivery[pipeline.Work]{Err: errors.New("of another version"), Subject: "work.r.1", Receipt: &receipt{w, 1}}
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		want := []event{{what: "hand-back", batch: 1, delay: maxHandBack}}
+		if diff := cmp.Diff(want, w.of(1), cmp.AllowUnexported(event{})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := r.end(); err != nil || len(m.asked()) != 0 {
+			t.Errorf("%d generations, %v", len(m.asked()), err)
+		}
+	})
+}
+
+func TestALeaseIsRenewedWhileABatchIsHeldAndNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		slow := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) { return after(ctx, 10*time.Minute) }}
+		w.publish = func(ctx context.Context, _ pipeline.Results) error { sleep(ctx, 10*time.Minute); return nil } // the stream is full
+		w.add(1, 1, "p")
+		r := w.start(Config{Identity: config().Identity, Lease: 90 * time.Second}, GPU{Model: slow, Slots: 1})
+		time.Sleep(time.Hour)
+		last := time.Duration(0)
+		for _, e := range append(w.only("extend"), w.only("ack")...) {
+			if gap := e.at - last; gap > 33*time.Second || e.what == "extend" && gap < 27*time.Second {
+				t.Errorf("%s after %s, %s after the renewal before", e.what, e.at, gap)
+			}
+			last = e.at
+		}
+		if last != 20*time.Minute {
+			t.Errorf("the last sign of life is after %s, want the ack after 20 minutes", last)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALeaseIsNotRenewedAfterABatchWasHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		bad := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+			sleep(ctx, time.Minute)
+			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "too long")
+		}}
+		w.add(1, 1, "p")
+		r := w.start(config(), GPU{Model: bad, Slots: 1})
+		time.Sleep(time.Hour)
+		for _, e := range w.only("extend") {
+			if e.at > time.Minute {
+				t.Errorf("renewed after %s", e.at)
+			}
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWorkIsAskedForAgainAfterAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.failing = errors.New("no such stream")
+		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		time.Sleep(10*time.Second + time.Millisecond)
+		synctest.Wait()
+		if w.asked != 3*11 {
+			t.Errorf("asked %d times in 10 s by three workers, want 33", w.asked)
+		}
+		w.mu.Lock()
+		w.failing = nil
+		w.mu.Unlock()
+		w.add(1, 1, "p")
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(1, 1, "p", "q")
+		cfg := config()
+		cfg.Lease = 30 * time.Second
+		r := w.start(cfg, GPU{Name: "T4", Model: &fakeModel{}, Slots: 2})
+		synctest.Wait()
+		want := pipeline.Consumer{ID: "c1", Run: "r", Host: "h", Started: w.begin.UTC(), Seen: w.begin.UTC(), GPUs: []pipeline.GPU{{Name: "T4", State: "serving", Slots: 2, Busy: 1}}}
+		if diff := cmp.Diff(want, w.lastPresence(), cmpopts.IgnoreFields(pipeline.GPU{}, "Busy")); diff != "" {
+			t.Errorf("at the beginning (-want +got):\n%s", diff)
+		}
+		time.Sleep(95 * time.Second)
+		if n := len(w.presences); n != 1+9 {
+			t.Errorf("%d reports in 95 s, want one at once and one each 10 s", n)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		want.Seen = w.begin.Add(95 * time.Second).UTC()
+		want.GPUs = []pipeline.GPU{{Name: "T4", State: "stopped", Slots: 2, Generations: 2, OutputTokens: 120}}
+		if diff := cmp.Diff(want, w.lastPresence()); diff != "" {
+			t.Errorf("at the end (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAConsumerWorksWhileNobodyTakesItsReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.present = errors.New("no such bucket")
+		w.add(1, 1, "p")
+		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		time.Sleep(time.Minute)
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// Others look at a consumer while it starts and works.
+func TestASnapshotMayBeTakenAtAnyTime(t *testing.T) {
+	w := newWorld(t)
+	for i := range 100 {
+		w.add(i, 1, "p")
+	}
+	at := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) { return after(ctx, 0) }}
+	c, err := New(config(), w, w, []GPU{{Model: at, Slots: 4}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	for c.Snapshot().GPUs[0].Generations < 100 {
+		if c.Snapshot().Started.IsZero() {
+			t.Fatal("it does not say when it started")
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 180 {
+			w.add(i, 1, "p") // 60 tokens in a second, one after the other
+		}
+		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		rate := func() float64 {
+			synctest.Wait()
+			return r.Snapshot().GPUs[0].TokensPerSecond
+		}
+		for _, c := range []struct {
+			wait time.Duration
+			want float64
+		}{
+			{500 * time.Millisecond, 0}, {time.Second, 60 / 1.5}, {9 * time.Second, 10 * 60 / 10.5}, {90 * time.Second, 60},
+			{100 * time.Second, 40}, // the work was over 20.5 seconds ago: 40 answers in the last minute
+			{time.Minute, 0},
+		} {
+			time.Sleep(c.wait)
+			if got := rate(); got < 0.97*c.want || got > 1.03*c.want {
+				t.Errorf("after %s: %.1f tokens per second, want %.1f", time.Since(w.begin), got, c.want)
+			}
+		}
+		if n := len(r.gpus[0].recent); n > 61 {
+			t.Errorf("%d samples of a minute are kept", n)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatIsMissingIsNamed(t *testing.T) {
+	w := newWorld(t)
+	gpus := []GPU{{Name: "T4", Model: &fakeModel{}, Slots: 1}}
+	for _, c := range []struct {
+		change func(*Config, *[]GPU)
+		want   string
+	}{
+		{func(*Config, *[]GPU) {}, ""},
+		{func(c *Config, _ *[]GPU) { c.Identity.ID = "" }, "no id"},
+		{func(_ *Config, g *[]GPU) { *g = nil }, "no GPU"},
+		{func(_ *Config, g *[]GPU) { *g = []GPU{{Name: "T4", Model: &fakeModel{}}} }, "GPU 0 (T4): needs a model and at least one slot, has 0"},
+		{func(_ *Config, g *[]GPU) { *g = []GPU{{Slots: 1}} }, "needs a model"},
+		{func(c *Config, _ *[]GPU) { c.Lease = 1 }, "a lease of 1ns is too short"},
+		{func(c *Config, _ *[]GPU) { c.Grace = -time.Second }, "a grace of -1s is too short"},
+		{func(c *Config, _ *[]GPU) { c.HandBack = -1 }, "a hand-back of -1ns is too short"},
+	} {
+		cfg, g := config(), gpus
+		c.change(&cfg, &g)
+		_, err := New(cfg, w, w, g)
+		if got := fmt.Sprint(err); c.want == "" && err != nil || !strings.Contains(got, c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+	if _, err := New(config(), nil, w, gpus); err == nil {
+		t.Error("a consumer without a source of work")
+	}
+}

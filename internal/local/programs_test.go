@@ -1,0 +1,256 @@
+package local_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"gleaner/internal/natsd"
+	"gleaner/internal/ollama/ollamatest"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/store"
+	"gleaner/internal/store/storetest"
+)
+
+const programRows = 150
+
+// The three programs on real parts: a MongoDB-compatible server, a real Ollama and a NATS server that is restarted
+// in the middle, when two of the three consumers have been killed without a word.
+func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
+	uri, ollama := storetest.MongoURI(t), ollamatest.Host(t)
+	p := build(t, uri)
+	nats := natsd.Config{Dir: t.TempDir(), Port: -1}
+	server, err := natsd.Start(nats)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { server.Shutdown() }()
+	p.env = append(p.env, "NATS_URL="+server.URL())
+	ledger, err := store.Open(t.Context(), uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+
+	// The first consumer is there before the run is.
+	consumers := []*process{p.start("consumer", "--run", "words", "--ollama", ollama, "--slots", "2", "--grace", "60s")}
+	consumers[0].waitFor("waiting for the run")
+	p.run("producer", "load", "--run", "words", "--input", rows(t), "--field", "question", "--model", "tiny", "--num-predict", "1500")
+	sink := p.start("sink", "serve", "--flush-every", "200ms")
+	publish := p.start("producer", "publish", "--run", "words", "--follow", "--lease", "3s", "--json")
+	for range 2 {
+		consumers = append(consumers, p.start("consumer", "--run", "words", "--ollama", ollama, "--slots", "2", "--grace", "60s"))
+	}
+
+	waitForStored(t, ledger, programRows/4)
+	for _, c := range consumers[1:] {
+		if err := c.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitForStored(t, ledger, programRows/2)
+	nats.Port = port(t, server.URL())
+	server.Shutdown()
+	if server, err = natsd.Start(nats); err != nil {
+		t.Fatal(err)
+	}
+
+	if code := publish.wait(); code != 0 {
+		t.Fatalf("producer publish ended with %d:\n%s", code, publish.said())
+	}
+	checkRun(t, ledger)
+	var status struct {
+		Stored int
+		Stream *pipeline.Depth
+	}
+	if err := json.Unmarshal(p.run("producer", "status", "--run", "words", "--json"), &status); err != nil {
+		t.Fatal(err)
+	}
+	if status.Stored != programRows || status.Stream == nil || *status.Stream != (pipeline.Depth{}) {
+		t.Errorf("status is %+v, want %d stored and nothing on the streams", status, programRows)
+	}
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	p.run("sink", "export", "--run", "words", "--out", out)
+	if data, err := os.ReadFile(out); err != nil || bytes.Count(data, []byte("\n")) != programRows {
+		t.Errorf("the export has %d lines (%v), want %d", bytes.Count(data, []byte("\n")), err, programRows)
+	}
+	for _, running := range []*process{consumers[0], sink} {
+		if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if code := running.wait(); code != 0 {
+			t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		}
+	}
+}
+
+// checkRun fails unless every generation has one complete result with its provenance.
+func checkRun(t *testing.T, ledger store.Store) {
+	t.Helper()
+	seen := 0
+	for answer, err := range ledger.Answers(t.Context(), "words") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := answer.Result
+		if r == nil {
+			t.Fatalf("item %d has no result", answer.Item)
+		}
+		if r.Text == "" || r.Finish != "stop" || r.PromptTokens == 0 || r.OutputTokens == 0 || r.Consumer == "" || r.GPU == "" || r.CreatedAt.IsZero() || r.Round != 1 {
+			t.Errorf("the result of item %d lacks something: %+v", answer.Item, r)
+		}
+		seen++
+	}
+	if seen != programRows {
+		t.Errorf("%d results, want %d", seen, programRows)
+	}
+}
+
+func rows(t *testing.T) string {
+	t.Helper()
+	var b bytes.Buffer
+	for i := range programRows {
+		fmt.Fprintf(&b, "{\"n\": %d, \"question\": \"What is the sum of %d and %d?\"}\n", i, i, 7*i)
+	}
+	path := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func port(t *testing.T, url string) int {
+	t.Helper()
+	var n int
+	if _, err := fmt.Sscanf(url[strings.LastIndex(url, ":")+1:], "%d", &n); err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+	return n
+}
+
+func waitForStored(t *testing.T, ledger store.Store, want int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		progress, err := ledger.Progress(ctx, "words", time.Now())
+		if err != nil {
+			t.Fatalf("waiting for %d results: %v", want, err)
+		}
+		if progress.Stored >= want {
+			return
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("the run came to %d results, not to %d", progress.Stored, want)
+		}
+	}
+}
+
+// programs are the three programs, built as they are shipped.
+type programs struct {
+	t   *testing.T
+	dir string
+	env []string
+}
+
+func build(t *testing.T, uri string) *programs {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "gleaner/producer", "gleaner/consumer", "gleaner/sink")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("building the programs: %v\n%s", err, said)
+	}
+	return &programs{t: t, dir: dir, env: append(os.Environ(), "MONGODB_URI="+uri)}
+}
+
+// run runs a program to its end and returns what it printed.
+func (p *programs) run(name string, args ...string) []byte {
+	p.t.Helper()
+	running := p.start(name, args...)
+	if code := running.wait(); code != 0 {
+		p.t.Fatalf("%s %v ended with %d:\n%s", name, args, code, running.said())
+	}
+	return running.out.Bytes()
+}
+
+func (p *programs) start(name string, args ...string) *process {
+	p.t.Helper()
+	running := &process{t: p.t, cmd: exec.Command(filepath.Join(p.dir, name), args...), news: make(chan struct{}, 1)}
+	running.cmd.Env, running.cmd.Stdout, running.cmd.Stderr = p.env, &running.out, running
+	if err := running.cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() {
+		if running.cmd.ProcessState == nil {
+			_ = running.cmd.Process.Kill()
+			_ = running.cmd.Wait()
+		}
+	})
+	return running
+}
+
+// A process is a program that runs.
+type process struct {
+	t   *testing.T
+	cmd *exec.Cmd
+	out bytes.Buffer // standard output; read it when the process has ended
+
+	mu   sync.Mutex
+	errs bytes.Buffer  // standard error
+	news chan struct{} // there is more in errs
+}
+
+// Write takes standard error.
+func (p *process) Write(data []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case p.news <- struct{}{}:
+	default:
+	}
+	return p.errs.Write(data)
+}
+
+func (p *process) said() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.errs.String()
+}
+
+// waitFor returns when the process has said something on standard error.
+func (p *process) waitFor(text string) {
+	p.t.Helper()
+	limit := time.After(time.Minute)
+	for !strings.Contains(p.said(), text) {
+		select {
+		case <-p.news:
+		case <-limit:
+			p.t.Fatalf("%s did not say %q but:\n%s", p.cmd.Args, text, p.said())
+		}
+	}
+}
+
+// wait returns the exit code.
+func (p *process) wait() int {
+	p.t.Helper()
+	limit := time.AfterFunc(3*time.Minute, func() { _ = p.cmd.Process.Kill() })
+	defer limit.Stop()
+	var exit *exec.ExitError
+	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		p.t.Fatal(err)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}

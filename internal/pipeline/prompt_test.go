@@ -1,0 +1,108 @@
+package pipeline
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func render(t *testing.T, spec Spec, row string) (string, error) {
+	t.Helper()
+	p, err := NewPrompter(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Render([]byte(row))
+}
+
+func TestAPromptIsAColumnOrMadeOfSeveral(t *testing.T) {
+	const row = `{"question": "2 < 3 & \"so\"?", "n": 1.50, "big": 12345678901234567890, "zero": 0, "none": null, "no": false,
+		"list": [1, null, {"a": null}], "a b": "x", "<tag>": 1}`
+	for _, c := range []struct{ name, field, template, want string }{
+		{"a column", "question", "", `2 < 3 & "so"?`},
+		{"a number keeps its form", "n", "", "1.50"},
+		{"a number that no float holds", "big", "", "12345678901234567890"},
+		{"a number as it came in a template", "", "{{.n}} of {{.big}}", "1.50 of 12345678901234567890"},
+		{"text around a column", "", "Q: {{.question}}\nA:", "Q: 2 < 3 & \"so\"?\nA:"},
+		{"a column whose name is no identifier", "", `{{index . "a b"}}`, "x"},
+		{"a value as JSON, with < and & as they are", "", "{{json .question}}", `"2 < 3 & \"so\"?"`},
+		{"a list as JSON", "", "{{json .list}}", `[1,null,{"a":null}]`},
+		{"null is nothing", "", "[{{.none}}]", "[]"},
+		{"null is false", "", "{{if .none}}yes{{else}}no{{end}}", "no"},
+		{"null is JSON's null", "", "{{json .none}}", "null"},
+		{"null within a list is nothing", "", "{{range .list}}<{{.}}>{{break}}{{end}}{{index .list 1}}.", "<1>."},
+		{"a boolean", "", "{{.no}}", "false"},
+		{"what comes often", "", "{{range $i, $v := .list}}{{if $i}}, {{end}}{{json $v}}{{end}}", `1, null, {"a":null}`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := render(t, Spec{Field: c.field, Prompt: c.template}, row)
+			if err != nil || got != c.want {
+				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestAPromptThatCannotBeMadeIsExplained(t *testing.T) {
+	long := strings.Repeat("x", MaxPromptBytes)
+	for _, c := range []struct{ name, field, template, row, want string }{
+		{"a missing column", "prompt", "", `{"b": 1, "a": 2}`, `there is no column "prompt"; the row's columns are a, b`},
+		{"a row without columns", "prompt", "", `{}`, `there is no column "prompt"; the row's columns are none`},
+		{"a missing column in a template", "", "{{.x}}", `{"b": 1, "a": 2}`, `prompt template: <.x>: map has no entry for key "x"; the row's columns are a, b`},
+		{"a missing column inside of one", "", "{{.a.b}}", `{"a": {}}`, `prompt template: <.a.b>: map has no entry for key "b"; the row's columns are a`},
+		{"a template that fails", "", "{{index .a 5}}", `{"a": [1]}`, "prompt template: <index .a 5>: error calling index"},
+		{"a column that is no text", "a", "", `{"a": [1]}`, `column "a" is not text; use a prompt template such as {{json (index . "a")}}`},
+		{"a column that is null", "a", "", `{"a": null}`, `column "a" is not text`},
+		{"an empty prompt", "a", "", `{"a": " \n\t "}`, "the prompt is empty"},
+		{"a template that leaves nothing", "", "{{if .a}}x{{end}}", `{"a": ""}`, "the prompt is empty"},
+		{"a prompt that is too long", "a", "", `{"a": "` + long + `x"}`, "the prompt has 131073 bytes, the limit is 131072"},
+		{"a template without end", "", "{{range 1000000000000}}xxxxxxxxxxxxxxxx{{end}}", `{}`, "the prompt has more than 131072 bytes"},
+		{"a row that is a list", "a", "", `[1]`, "the row is not a JSON object"},
+		{"a row that is cut off", "a", "", `{"a": "x`, "the row is not a JSON object"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := render(t, Spec{Field: c.field, Prompt: c.template}, c.row)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %.80q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+	if _, err := render(t, Spec{Field: "a"}, `{"a": "`+long+`"}`); err != nil {
+		t.Errorf("a prompt of the longest length: %v", err)
+	}
+}
+
+// The advice in an error has to work.
+func TestTheTemplateThatIsAdvisedForAColumnWorks(t *testing.T) {
+	const row = `{"my col": {"x": [1]}}`
+	_, err := render(t, Spec{Field: "my col"}, row)
+	_, advice, ok := strings.Cut(err.Error(), "such as ")
+	if !ok {
+		t.Fatalf("no advice: %v", err)
+	}
+	if got, err := render(t, Spec{Prompt: advice}, row); err != nil || got != `{"x":[1]}` {
+		t.Errorf("%s gives %q, %v", advice, got, err)
+	}
+}
+
+func TestATemplateThatCannotBeParsedNamesTheFlag(t *testing.T) {
+	for _, template := range []string{"{{", "{{.a", "{{nonsense .a}}", "{{end}}"} {
+		_, err := NewPrompter(Spec{Prompt: template})
+		var bad *SpecError
+		if !errors.As(err, &bad) || bad.Field != "prompt" || strings.HasPrefix(bad.Problem, "template: ") {
+			t.Errorf("%q: %v", template, err)
+		}
+	}
+}
+
+func TestRenderingLeavesNothingForTheNextRow(t *testing.T) {
+	p, err := NewPrompter(Spec{Prompt: "{{if .b}}{{.b}}{{else}}{{.a}}{{end}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]string{{`{"a":"1","b":"2"}`, "2"}, {`{"a":"3","b":null}`, "3"}} {
+		if got, err := p.Render([]byte(c[0])); err != nil || got != c[1] {
+			t.Errorf("%s gives %q, %v", c[0], got, err)
+		}
+	}
+}
