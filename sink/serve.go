@@ -34,7 +34,7 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer ledger.Close()
-	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", Log: log})
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", Timeout: cli.ConnectWithin, Log: log})
 	if err != nil {
 		return err
 	}

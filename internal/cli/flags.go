@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"gleaner/internal/pipeline"
 )
+
+// ConnectWithin is how long a program waits for its first connection to NATS.
+const ConnectWithin = 5 * time.Second
 
 // NATS flags say how to reach the stream.
 type NATS struct {

@@ -125,7 +125,9 @@ func TestAnUnreadableMessageIsHandedBack(t *testing.T) {
 func TestALeaseIsRenewedWhileABatchIsHeldAndNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		slow := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) { return after(ctx, 10*time.Minute) }}
+		slow := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+			return after(ctx, 10*time.Minute)
+		}}
 		w.publish = func(ctx context.Context, _ pipeline.Results) error { sleep(ctx, 10*time.Minute); return nil } // the stream is full
 		w.add(1, 1, "p")
 		r := w.start(Config{Identity: config().Identity, Lease: 90 * time.Second}, GPU{Model: slow, Slots: 1})
@@ -240,7 +242,9 @@ func TestASnapshotMayBeTakenAtAnyTime(t *testing.T) {
 	for i := range 100 {
 		w.add(i, 1, "p")
 	}
-	at := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) { return after(ctx, 0) }}
+	at := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+		return after(ctx, 0)
+	}}
 	c, err := New(config(), w, w, []GPU{{Model: at, Slots: 4}})
 	if err != nil {
 		t.Fatal(err)

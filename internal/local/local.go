@@ -57,6 +57,9 @@ type Summary struct {
 // one held.
 const lease = 10 * time.Second
 
+// queueBytes is reserved on the disk for the queue.
+const queueBytes = 1 << 30
+
 // Run loads the dataset, generates every answer and exports the result. What an earlier call with the same
 // arguments has done is not done again. If ctx ends it stops cleanly and returns ctx's error.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
@@ -119,7 +122,9 @@ func (m *machine) start(ctx context.Context) (err error) {
 	if m.ledger, err = store.Open(ctx, "sqlite:"+filepath.Join(m.cfg.Data, "gleaner.db")); err != nil {
 		return err
 	}
-	m.conn, err = stream.Connect(ctx, stream.Config{InProcess: m.nats, Name: "local", User: "local", Lease: lease, Log: m.cfg.Log})
+	m.conn, err = stream.Connect(ctx, stream.Config{
+		InProcess: m.nats, Name: "local", User: "local", Lease: lease, MaxBytes: queueBytes, Log: m.cfg.Log,
+	})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ type Delivery[T any] struct {
 type Receipt interface {
 	// Extend renews the lease from now on.
 	Extend(ctx context.Context) error
-	// Ack removes the message from the stream. When it returns nil the server has confirmed that.
+	// Ack removes the message from the stream. For work, the server has confirmed that when it returns nil; a lost
+	// ack of results costs a write that changes nothing.
 	Ack(ctx context.Context) error
 	// HandBack gives the message to the next who asks, not before the delay is over.
 	HandBack(ctx context.Context, delay time.Duration) error

@@ -100,6 +100,7 @@ func TestCredentialsAreAPathOrTheirContentEvenWithoutLineBreaks(t *testing.T) {
 }
 
 func TestConnectedServerMayComeAndGo(t *testing.T) {
+	t.Parallel()
 	server := serve(t)
 	log, logs := observed()
 	c := connect(t, Config{URL: server.URL(), Log: log})
@@ -119,6 +120,7 @@ func TestConnectedServerMayComeAndGo(t *testing.T) {
 }
 
 func TestOneConnectionTooManyIsSaid(t *testing.T) {
+	t.Parallel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxConnections: 1})
 	connect(t, Config{URL: server.URL(), Creds: creds})
 	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds, Timeout: time.Second})

@@ -237,6 +237,7 @@ func TestStreamsAreScaledToTheAccount(t *testing.T) {
 }
 
 func TestServerWithoutJetStreamIsNamed(t *testing.T) {
+	t.Parallel()
 	server := natsdtest.Start(t, withoutJetStream())
 	err := connect(t, Config{URL: server.URL()}).Ensure(t.Context())
 	wantError(t, err, pipeline.Fatal, "-js")

@@ -30,6 +30,7 @@ func TestBatchIsOutstandingOnce(t *testing.T) {
 }
 
 func TestWorkThatIsTooLargeIsAPermanentFailure(t *testing.T) {
+	t.Parallel()
 	c := ready(t, Config{})
 	w := testWork("r", 0)
 	w.Generations[0].Prompt = noise(2 << 20)
@@ -53,6 +54,7 @@ func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {
 }
 
 func TestFullResultsStreamMakesWorkersWait(t *testing.T) {
+	t.Parallel()
 	log, logs := observed()
 	c := ready(t, Config{MaxBytes: leastBytes, Log: log})
 	published := make(chan int)
@@ -93,6 +95,7 @@ func TestFullResultsStreamMakesWorkersWait(t *testing.T) {
 }
 
 func TestLargeResultsAreSplitAndComeBackWhole(t *testing.T) {
+	t.Parallel()
 	c := ready(t, Config{})
 	want := testResults("r", 3, noise(512<<10), noise(512<<10), noise(512<<10), noise(512<<10), noise(512<<10), noise(512<<10), noise(512<<10), noise(512<<10))
 	must(t, c.PublishResults(t.Context(), want))
@@ -127,6 +130,7 @@ func TestRepetitiveResultsTravelInOneMessage(t *testing.T) {
 }
 
 func TestTextOfControlCharactersFitsIntoAMessage(t *testing.T) {
+	t.Parallel()
 	c := ready(t, Config{})
 	b := make([]byte, pipeline.MaxTextBytes)
 	for i := range b {
@@ -203,6 +207,7 @@ func TestUnreadableMessagesAreDeliveredAsErrors(t *testing.T) {
 }
 
 func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
+	t.Parallel()
 	server := serve(t)
 	c := ready(t, Config{URL: server.URL()})
 	const n = 2000

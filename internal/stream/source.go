@@ -16,7 +16,7 @@ import (
 
 const (
 	defaultPullFor   = 30 * time.Second // how long a pull stays on the server; it costs traffic to renew it
-	defaultHeartbeat = 15 * time.Second // two missed and the pull is given up, as when the server's leader died; each costs traffic
+	defaultHeartbeat = 14 * time.Second // nats.go wants two in a pull, and some slack on a busy machine; two missed and the pull is given up, as when the server's leader died; each costs traffic
 )
 
 // A Source hands out the batches of a run. It may be used by many workers at once, each has its own pull.

@@ -34,6 +34,7 @@ func TestBatchComesBackAsItWasPublished(t *testing.T) {
 }
 
 func TestEachWorkerHoldsOneBatchAlsoAfterReconnects(t *testing.T) {
+	t.Parallel()
 	server := serve(t)
 	c := ready(t, Config{URL: server.URL()})
 	for i := range 20 {
@@ -236,6 +237,7 @@ func TestWhoLostTheLeaseMayAckButNotHandBack(t *testing.T) {
 }
 
 func TestHandBackWaitsForItsDelay(t *testing.T) {
+	t.Parallel()
 	c := ready(t, Config{})
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	source := c.Work("r")
@@ -271,6 +273,7 @@ func TestHandBackWithoutAConnectionIsNotSentLate(t *testing.T) {
 }
 
 func TestAckOfARunThatWasRemovedIsAnErrorNotAWait(t *testing.T) {
+	t.Parallel()
 	c := ready(t, Config{})
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	d := next(t, c.Work("r"))
@@ -281,6 +284,7 @@ func TestAckOfARunThatWasRemovedIsAnErrorNotAWait(t *testing.T) {
 }
 
 func TestNothingIsLostWhenTheServerRestartsInTheMiddle(t *testing.T) {
+	t.Parallel()
 	server := serve(t)
 	const n = 400
 	c := ready(t, Config{URL: server.URL(), Lease: 2 * time.Second})
@@ -363,6 +367,7 @@ func TestResultsAreBoundedAndWaitNoLongerThanAsked(t *testing.T) {
 }
 
 func TestResultsThatNobodyWaitsForAreHandedBack(t *testing.T) {
+	t.Parallel()
 	c := ready(t, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	abandoned := make(chan error)
@@ -398,6 +403,7 @@ func TestSinkFindsItsDurableAgainWhenTheStreamsAreGone(t *testing.T) {
 }
 
 func TestThreeNodesGoOnWhenOneStops(t *testing.T) {
+	t.Parallel()
 	nodes := natsdtest.Cluster(t, 3)
 	c := connect(t, Config{URL: natsdtest.URLs(nodes), Replicas: 3, Lease: 2 * time.Second})
 	c.pullFor, c.heartbeat = 2*time.Second, 500*time.Millisecond // a pull that waited on the stopped node is given up after two heartbeats

@@ -1,0 +1,301 @@
+package consumer
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+// failing makes an answer function of verdicts: by prompt, one class for each try, "" for an answer after a second.
+func failing(verdicts map[string][]pipeline.Class) func(context.Context, int, pipeline.Request) (pipeline.Completion, error) {
+	return func(ctx context.Context, try int, r pipeline.Request) (pipeline.Completion, error) {
+		completion, err := after(ctx, time.Second)
+		if classes := verdicts[r.Prompt]; err == nil && len(classes) > 0 && classes[min(try, len(classes))-1] != "" {
+			return pipeline.Completion{}, pipeline.Fail(classes[min(try, len(classes))-1], "it is %s", classes[min(try, len(classes))-1])
+		}
+		return completion, err
+	}
+}
+
+// handedBack returns after what delay a batch was handed back, and checks that nobody acknowledged it.
+func (w *world) handedBack(batch int) time.Duration {
+	w.t.Helper()
+	story := w.of(batch)
+	if len(story) == 0 || story[len(story)-1].what != "hand-back" || slices.Contains(w.story(batch), "ack") {
+		w.t.Fatalf("batch %d was not handed back: %v", batch, w.story(batch))
+	}
+	return story[len(story)-1].delay
+}
+
+// about reports whether d is want with the jitter that keeps many from acting in the same moment.
+func about(d, want time.Duration) bool {
+	return d >= want-want/10 && d <= want+want/10
+}
+
+func TestARetryableFailureIsTriedThreeTimesThenHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable}})}
+		deliveries := map[int]time.Duration{0: 30 * time.Second, 1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 4: 4 * time.Minute, 20: 15 * time.Minute, 1 << 30: 15 * time.Minute}
+		for n := range deliveries {
+			w.add(n, n, "p")
+		}
+		r := w.start(config(), GPU{Model: m, Slots: 8})
+		time.Sleep(time.Minute)
+		for n, want := range deliveries {
+			if got := w.handedBack(n); !about(got, want) {
+				t.Errorf("delivered %d times it rests %s, want about %s", n, got, want)
+			}
+		}
+		if n := len(m.asked()); n != 3*len(deliveries) {
+			t.Errorf("%d tries, want 3 for each of %d batches", n, len(deliveries))
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAFailureWithoutAClassIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{}
+		m.answer = func(ctx context.Context, try int, _ pipeline.Request) (pipeline.Completion, error) {
+			if try < 3 {
+				return pipeline.Completion{}, context.DeadlineExceeded // the model's own, not ours
+			}
+			return after(ctx, time.Second)
+		}
+		w.add(1, 1, "p")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if at := w.only("ack")[0].at; at < 3600*time.Millisecond || at > 4400*time.Millisecond {
+			t.Errorf("done after %s, want pauses of about 1 s and 2 s and an answer of 1 s", at)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTheSlotIsFreeDuringTheRestOfARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.Retryable, ""}})}
+		w.add(1, 1, "bad")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(500 * time.Millisecond)
+		w.add(2, 1, "good")
+		time.Sleep(time.Minute)
+		if acks := w.only("ack"); len(acks) != 2 || acks[0].batch != 2 || acks[0].at != 2*time.Second || m.most != 1 {
+			t.Errorf("%+v, at most %d at once; want batch 2 done in the second that batch 1 rests", acks, m.most)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
+	prompt := strings.Repeat("x", 297) // with the system prompt 300 bytes: at most 100 tokens
+	for _, c := range []struct {
+		name     string
+		context  int
+		verdicts []pipeline.Class
+		rooms    []int
+		done     bool
+	}{
+		{"the context is not known", 0, []pipeline.Class{pipeline.Truncated, ""}, []int{100, 200}, true},
+		{"it just fits", 300, []pipeline.Class{pipeline.Truncated, ""}, []int{100, 200}, true},
+		{"it does not fit", 299, []pipeline.Class{pipeline.Truncated, ""}, []int{100}, false},
+		{"cut again", 0, []pipeline.Class{pipeline.Truncated}, []int{100, 200}, false},
+		{"degenerate with more room", 0, []pipeline.Class{pipeline.Truncated, pipeline.Degenerate, ""}, []int{100, 200, 200}, true},
+		{"away with more room", 0, []pipeline.Class{pipeline.Truncated, pipeline.Retryable, ""}, []int{100, 200, 200}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{prompt: c.verdicts})}
+				w.add(1, 1, prompt)
+				r := w.start(config(), GPU{Model: m, Slots: 1, Context: c.context})
+				time.Sleep(time.Minute)
+				var rooms []int
+				for _, request := range m.asked() {
+					rooms = append(rooms, request.Options.NumPredict)
+				}
+				if diff := cmp.Diff(c.rooms, rooms); diff != "" {
+					t.Errorf("tokens asked for (-want +got):\n%s", diff)
+				}
+				if done := slices.Contains(w.story(1), "ack"); done != c.done {
+					t.Errorf("done: %v, want %v: %v", done, c.done, w.story(1))
+				}
+				if err := r.end(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestMoreRoomEndsAtTheLimit(t *testing.T) {
+	g := newGPU(GPU{Slots: 1})
+	for tokens, want := range map[int]bool{pipeline.MaxNumPredict / 2: true, pipeline.MaxNumPredict/2 + 1: false} {
+		if got := g.hasRoom(pipeline.Request{Options: pipeline.Options{NumPredict: tokens}}); got != want {
+			t.Errorf("room for twice %d tokens: %v", tokens, got)
+		}
+	}
+}
+
+func TestADegenerateAnswerIsTriedOnceWithAnotherSeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"once": {pipeline.Degenerate, ""}, "always": {pipeline.Degenerate}})}
+		w.add(1, 1, "good", "once")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		w.add(2, 1, "always")
+		time.Sleep(time.Minute)
+
+		other := pipeline.Seed(1001, pipeline.GenerationID("r", 11, 1)) // the same on every GPU
+		var seeds []int
+		for _, request := range m.asked() {
+			seeds = append(seeds, request.Seed)
+		}
+		if diff := cmp.Diff([]int{1000, 1001, other, 1000, pipeline.Seed(1000, pipeline.GenerationID("r", 20, 1))}, seeds); diff != "" {
+			t.Errorf("seeds asked for (-want +got):\n%s", diff)
+		}
+		sent := w.of(1)[1].sent.Results
+		if len(sent) != 2 || sent[0].Seed != 0 || sent[1].Seed != other {
+			t.Errorf("the seeds are not recorded: %+v", sent)
+		}
+		if got := w.handedBack(2); !about(got, 30*time.Second) {
+			t.Errorf("rests %s", got)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestABadItemFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
+		w.add(1, 1, "a", "bad", "c")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff([]string{"take", "publish", "hand-back"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]int{0, 2}, w.stored(1)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+		if len(m.asked()) != 3 {
+			t.Errorf("%d requests, want no second try", len(m.asked()))
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		broken, whole := &fakeModel{}, &fakeModel{}
+		mended := false
+		broken.answer = func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
+			if c, err := after(ctx, time.Second); mended || err != nil {
+				return c, err
+			}
+			return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "the model is not there: pull it")
+		}
+		for i := range 1000 {
+			w.add(i, 1, "a", "b")
+		}
+		r := w.start(config(), GPU{Name: "broken", Model: broken, Slots: 2}, GPU{Name: "whole", Model: whole, Slots: 2})
+		time.Sleep(25 * time.Second)
+		synctest.Wait()
+		if n := len(broken.asked()); n > 4 {
+			t.Errorf("the broken GPU was asked %d times, its four workers hold one batch each", n)
+		}
+		if n := len(w.only("ack")); n < 22 {
+			t.Errorf("the other GPU did only %d batches in 25 s", n)
+		}
+		backs := w.only("hand-back")
+		for _, e := range backs {
+			if !about(e.delay, fatalHold) {
+				t.Errorf("batch %d is handed back for %s", e.batch, e.delay)
+			}
+			if got := w.stored(e.batch); len(got) != 0 {
+				t.Errorf("batch %d has answers %v of a broken GPU", e.batch, got)
+			}
+		}
+		if len(backs) == 0 {
+			t.Error("nothing was handed back")
+		}
+		states := r.Snapshot().GPUs
+		if states[0].State != "the model is not there: pull it" || states[1].State != "serving" {
+			t.Errorf("they say %q and %q", states[0].State, states[1].State)
+		}
+		mended = true
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if g := r.Snapshot().GPUs[0]; g.State != "serving" || g.Generations == 0 {
+			t.Errorf("mended, it is %+v", g)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Its workers have asked for work before, and get some afterwards.
+func TestAHeldGPUTriesNothingNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
+		w.add(1, 1, "p")
+		r := w.start(config(), GPU{Model: m, Slots: 2})
+		time.Sleep(5 * time.Second)
+		w.add(2, 1, "p")
+		time.Sleep(5 * time.Second)
+		if got := w.handedBack(2); !about(got, fatalHold) || len(m.asked()) != 1 {
+			t.Errorf("%d tries, batch 2 is handed back for %s", len(m.asked()), got)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAGPUThatMayNotTakeWorkSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.failing = pipeline.Fail(pipeline.Fatal, "no permission")
+		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		time.Sleep(50 * time.Second)
+		synctest.Wait()
+		if w.asked > 2*3 || r.Snapshot().GPUs[0].State != "no permission" {
+			t.Errorf("asked %d times in 50 s by three workers, want each at most twice; state %q", w.asked, r.Snapshot().GPUs[0].State)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTheFailureThatDecidesIsTheGravest(t *testing.T) {
+	interrupted, fatal := pipeline.Fail(pipeline.Interrupted, "i"), pipeline.Fail(pipeline.Fatal, "f")
+	bad, retryable := pipeline.Fail(pipeline.BadItem, "b"), pipeline.Fail(pipeline.Retryable, "r")
+	for _, c := range []struct{ a, b, want error }{
+		{nil, bad, bad}, {bad, retryable, bad}, {bad, fatal, fatal}, {fatal, bad, fatal}, {fatal, interrupted, interrupted}, {interrupted, fatal, interrupted},
+	} {
+		if got := worse(c.a, c.b); got != c.want {
+			t.Errorf("of %v and %v it is %v", c.a, c.b, got)
+		}
+	}
+}

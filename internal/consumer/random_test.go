@@ -1,0 +1,168 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"gleaner/internal/pipeline"
+)
+
+// trouble is one way things can go: how often what happens, in percent, and when the consumer is stopped.
+type trouble struct {
+	seed                               uint64
+	batches, slots                     int
+	bad, fatal, retryable, unpublished int
+	stops                              []time.Duration
+}
+
+func drawTrouble(t *rapid.T) trouble {
+	percent := rapid.IntRange(0, 30)
+	return trouble{
+		seed: rapid.Uint64().Draw(t, "seed"), batches: rapid.IntRange(1, 40).Draw(t, "batches"), slots: rapid.IntRange(1, 4).Draw(t, "slots"),
+		bad: percent.Draw(t, "bad"), fatal: percent.Draw(t, "fatal") / 5, retryable: percent.Draw(t, "retryable"), unpublished: percent.Draw(t, "unpublished"),
+		stops: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) time.Duration {
+			return time.Duration(rapid.IntRange(0, 100_000).Draw(t, "stop after ms")) * time.Millisecond
+		}), 0, 4).Draw(t, "stops"),
+	}
+}
+
+// dice throws the same for the same trouble, for whichever goroutine asks first.
+type dice struct {
+	lock chan *rand.Rand
+}
+
+func newDice(seed uint64) *dice {
+	d := &dice{make(chan *rand.Rand, 1)}
+	d.lock <- rand.New(rand.NewPCG(seed, 1))
+	return d
+}
+
+func (d *dice) percent(n int) bool {
+	r := <-d.lock
+	defer func() { d.lock <- r }()
+	return r.IntN(100) < n
+}
+
+func (d *dice) duration(most time.Duration) time.Duration {
+	r := <-d.lock
+	defer func() { d.lock <- r }()
+	return time.Duration(r.Int64N(int64(most)))
+}
+
+// Whatever goes wrong, a batch that leaves the queue was published as a whole, and in the end all are.
+func TestNoBatchIsLostWhateverGoesWrong(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		trouble := drawTrouble(rt)
+		var problem string // rapid wants to hear of it on its own goroutine
+		synctest.Test(t, func(t *testing.T) { problem = live(t, trouble) })
+		if problem != "" {
+			rt.Fatal(problem)
+		}
+	})
+}
+
+// live runs a world with this trouble to its end and returns what was wrong with it.
+func live(t *testing.T, trouble trouble) string {
+	w, m, dice := newWorld(t), &fakeModel{}, newDice(trouble.seed)
+	wild := true
+	m.answer = func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+		completion, err := after(ctx, dice.duration(20*time.Second))
+		switch {
+		case err != nil || !wild:
+		case dice.percent(trouble.bad):
+			err = pipeline.Fail(pipeline.BadItem, "bad")
+		case dice.percent(trouble.fatal):
+			err = pipeline.Fail(pipeline.Fatal, "fatal")
+		case dice.percent(trouble.retryable):
+			err = pipeline.Fail(pipeline.Retryable, "away")
+		}
+		return completion, err
+	}
+	w.publish = func(ctx context.Context, _ pipeline.Results) error {
+		sleep(ctx, dice.duration(3*time.Second))
+		if wild && dice.percent(trouble.unpublished) {
+			return fmt.Errorf("no stream")
+		}
+		return nil
+	}
+	for i := range trouble.batches {
+		w.add(i, 1, slices.Repeat([]string{fmt.Sprint(i)}, 1+i%4)...)
+	}
+	// What is handed back comes again when its rest is over.
+	live, dead := context.WithCancel(t.Context())
+	queue := make(chan struct{})
+	go func() { defer close(queue); w.redeliver(live) }()
+	defer func() { dead(); <-queue }()
+	gpu := GPU{Name: "T4", Model: m, Slots: trouble.slots}
+	for _, wait := range trouble.stops {
+		if _, err := w.stopAfter(wait, grace(5*time.Second), gpu); err != nil && !errors.Is(err, ErrCut) {
+			return err.Error()
+		}
+		if w.held != 0 {
+			return fmt.Sprintf("%d batches are held after the stop", w.held)
+		}
+	}
+	wild = false
+	if _, err := w.stopAfter(24*time.Hour, grace(5*time.Second), gpu); err != nil {
+		return err.Error()
+	}
+	if m.most > trouble.slots || w.mostHeld > trouble.slots+2 {
+		return fmt.Sprintf("%d generations at once and %d batches held on %d slots", m.most, w.mostHeld, trouble.slots)
+	}
+	for i := range trouble.batches {
+		if problem := w.judge(i, 1+i%4); problem != "" {
+			return fmt.Sprintf("batch %d: %s: %v", i, problem, w.story(i))
+		}
+	}
+	return ""
+}
+
+// redeliver puts back on the queue what was handed back, until ctx ends.
+func (w *world) redeliver(ctx context.Context) {
+	for seen := 0; sleep(ctx, time.Second); {
+		backs := w.only("hand-back")
+		for _, e := range backs[seen:] {
+			batch, delay := e.batch, e.delay
+			time.AfterFunc(delay, func() { w.add(batch, 2, slices.Repeat([]string{fmt.Sprint(batch)}, 1+batch%4)...) })
+		}
+		seen = len(backs)
+	}
+}
+
+// judge says what is wrong with the story of a batch of so many generations.
+func (w *world) judge(batch, generations int) string {
+	held := false
+	stored := map[int]bool{}
+	story := w.of(batch)
+	for i, e := range story {
+		if (e.what == "take") == held {
+			return fmt.Sprintf("%s in the wrong place", e.what)
+		}
+		switch e.what {
+		case "take":
+			held = true
+		case "publish":
+			for _, r := range e.sent.Results {
+				stored[r.Index] = true
+			}
+		case "hand-back":
+			held = false
+		case "ack":
+			if held = false; i != len(story)-1 || len(stored) != generations {
+				return fmt.Sprintf("acknowledged with %d of %d results", len(stored), generations)
+			}
+		}
+	}
+	if len(story) == 0 || story[len(story)-1].what != "ack" {
+		return "it was never finished"
+	}
+	return ""
+}
