@@ -77,8 +77,14 @@ type grammar struct {
 // commands have a method Run(context.Context, *Terminal) error.
 func Main(name, description string, commands any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	code := Run(ctx, name, description, commands, os.Args[1:], &Terminal{os.Stdin, os.Stdout, os.Stderr})
+	terminal := &Terminal{os.Stdin, os.Stdout, os.Stderr}
+	context.AfterFunc(ctx, func() {
+		stop() // so that a second signal ends the process at once
+		if terminal.Interactive() {
+			fmt.Fprintln(terminal.Err, "\nstopping; Ctrl-C again ends at once")
+		}
+	})
+	code := Run(ctx, name, description, commands, os.Args[1:], terminal)
 	stop()
 	os.Exit(code)
 }

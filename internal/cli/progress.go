@@ -130,9 +130,12 @@ func Percent(done, total int) string {
 	return fmt.Sprintf("%d %%", done*100/total)
 }
 
-// Duration returns d as people say it: to the second, without leading zeros.
+// Duration returns d as people say it, with two or three digits of it.
 func Duration(d time.Duration) string {
-	if d < 10*time.Second {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()

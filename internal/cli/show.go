@@ -53,8 +53,8 @@ func GPULines(consumers []pipeline.Consumer) []string {
 	var lines []string
 	for _, c := range consumers {
 		for _, g := range c.GPUs {
-			lines = append(lines, fmt.Sprintf("  %-20s %s %d/%d slots  %s answers  %s tok/s%s",
-				g.Name, Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Count(g.Generations), Rate(g.TokensPerSecond), unless(g.State, "serving")))
+			lines = append(lines, fmt.Sprintf("  %-20s %s %d/%d slots  %s  %s tok/s%s",
+				g.Name, Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Plural(g.Generations, "answer", "answers"), Rate(g.TokensPerSecond), unless(g.State, "serving")))
 		}
 	}
 	return lines

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,8 +95,9 @@ func TestTheSlotIsFreeDuringTheRestOfARetry(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		w.add(2, 1, "good")
 		time.Sleep(time.Minute)
-		if acks := w.only("ack"); len(acks) != 2 || acks[0].batch != 2 || acks[0].at != 2*time.Second || m.most != 1 {
-			t.Errorf("%+v, at most %d at once; want batch 2 done in the second that batch 1 rests", acks, m.most)
+		_, most := m.busy()
+		if acks := w.only("ack"); len(acks) != 2 || acks[0].batch != 2 || acks[0].at != 2*time.Second || most != 1 {
+			t.Errorf("%+v, at most %d at once; want batch 2 done in the second that batch 1 rests", acks, most)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -207,9 +209,9 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		broken, whole := &fakeModel{}, &fakeModel{}
-		mended := false
+		var mended atomic.Bool
 		broken.answer = func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
-			if c, err := after(ctx, time.Second); mended || err != nil {
+			if c, err := after(ctx, time.Second); mended.Load() || err != nil {
 				return c, err
 			}
 			return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "the model is not there: pull it")
@@ -242,7 +244,7 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 		if states[0].State != "the model is not there: pull it" || states[1].State != "serving" {
 			t.Errorf("they say %q and %q", states[0].State, states[1].State)
 		}
-		mended = true
+		mended.Store(true)
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
 		if g := r.Snapshot().GPUs[0]; g.State != "serving" || g.Generations == 0 {
@@ -279,8 +281,8 @@ func TestAGPUThatMayNotTakeWorkSaysSo(t *testing.T) {
 		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
-		if w.asked > 2*3 || r.Snapshot().GPUs[0].State != "no permission" {
-			t.Errorf("asked %d times in 50 s by three workers, want each at most twice; state %q", w.asked, r.Snapshot().GPUs[0].State)
+		if n, _ := w.calls(); n > 2*3 || r.Snapshot().GPUs[0].State != "no permission" {
+			t.Errorf("asked %d times in 50 s by three workers, want each at most twice; state %q", n, r.Snapshot().GPUs[0].State)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)

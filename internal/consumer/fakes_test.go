@@ -20,6 +20,7 @@ type world struct {
 	publish func(ctx context.Context, results pipeline.Results) error // nil: it works at once
 	failing error                                                     // what Next returns instead of waiting; nil: nothing
 	present error                                                     // what PutPresence returns
+	again   func(batch int)                                           // called when a batch that was handed back has rested; may be nil
 
 	mu        sync.Mutex
 	events    []event
@@ -128,6 +129,20 @@ func (w *world) stored(batch int) []int {
 	return indexes
 }
 
+// holds returns how many batches are held now, and the most there ever were.
+func (w *world) holds() (now, most int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held, w.mostHeld
+}
+
+// calls returns how often work was asked for and a presence reported.
+func (w *world) calls() (next, presence int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked, len(w.presences)
+}
+
 func (w *world) lastPresence() pipeline.Consumer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,6 +186,9 @@ func (r *receipt) HandBack(ctx context.Context, delay time.Duration) error {
 		return err
 	}
 	r.w.note(event{what: "hand-back", batch: r.batch, delay: delay})
+	if r.w.again != nil {
+		time.AfterFunc(delay, func() { r.w.again(r.batch) })
+	}
 	return nil
 }
 
@@ -218,6 +236,13 @@ func (m *fakeModel) asked() []pipeline.Request {
 	return slices.Clone(m.requests)
 }
 
+// busy returns how many requests there are now, and the most there ever were.
+func (m *fakeModel) busy() (now, most int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.active, m.most
+}
+
 // after is an answer that takes its time.
 func after(ctx context.Context, d time.Duration) (pipeline.Completion, error) {
 	if !sleep(ctx, d) {
@@ -235,7 +260,7 @@ type runner struct {
 
 func config() Config { return Config{Identity: pipeline.Consumer{ID: "c1", Run: "r", Host: "h"}} }
 
-// begin starts a consumer in a world.
+// start starts a consumer in a world.
 func (w *world) start(cfg Config, gpus ...GPU) *runner {
 	w.t.Helper()
 	c, err := New(cfg, w, w, gpus)

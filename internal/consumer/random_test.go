@@ -93,14 +93,10 @@ func live(t *testing.T, trouble trouble) string {
 		}
 		return nil
 	}
+	w.again = func(batch int) { w.add(batch, 2, slices.Repeat([]string{fmt.Sprint(batch)}, 1+batch%4)...) }
 	for i := range trouble.batches {
-		w.add(i, 1, slices.Repeat([]string{fmt.Sprint(i)}, 1+i%4)...)
+		w.again(i)
 	}
-	// What is handed back comes again when its rest is over.
-	live, dead := context.WithCancel(t.Context())
-	queue := make(chan struct{})
-	go func() { defer close(queue); w.redeliver(live) }()
-	defer func() { dead(); <-queue }()
 	gpu := GPU{Name: "T4", Model: m, Slots: trouble.slots}
 	for _, wait := range trouble.stops {
 		if _, err := w.stopAfter(wait, grace(5*time.Second), gpu); err != nil && !errors.Is(err, ErrCut) {
@@ -111,7 +107,11 @@ func live(t *testing.T, trouble trouble) string {
 		}
 	}
 	wild = false
-	if _, err := w.stopAfter(24*time.Hour, grace(5*time.Second), gpu); err != nil {
+	r := w.start(grace(5*time.Second), gpu)
+	for left := 24 * 60; len(w.only("ack")) < trouble.batches && left > 0; left-- {
+		time.Sleep(time.Minute)
+	}
+	if err := r.end(); err != nil {
 		return err.Error()
 	}
 	if m.most > trouble.slots || w.mostHeld > trouble.slots+2 {
@@ -123,18 +123,6 @@ func live(t *testing.T, trouble trouble) string {
 		}
 	}
 	return ""
-}
-
-// redeliver puts back on the queue what was handed back, until ctx ends.
-func (w *world) redeliver(ctx context.Context) {
-	for seen := 0; sleep(ctx, time.Second); {
-		backs := w.only("hand-back")
-		for _, e := range backs[seen:] {
-			batch, delay := e.batch, e.delay
-			time.AfterFunc(delay, func() { w.add(batch, 2, slices.Repeat([]string{fmt.Sprint(batch)}, 1+batch%4)...) })
-		}
-		seen = len(backs)
-	}
 }
 
 // judge says what is wrong with the story of a batch of so many generations.

@@ -26,8 +26,10 @@ func TestEachGPUGeneratesOnAllItsSlotsAndNeverMore(t *testing.T) {
 		r := w.start(config(), GPU{Name: "a", Model: a, Slots: 3}, GPU{Name: "b", Model: b, Slots: 2})
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
-		if a.active != 3 || b.active != 2 || w.held != 3+2+2+2 {
-			t.Errorf("%d and %d generations at once, %d batches held; want 3, 2 and 9", a.active, b.active, w.held)
+		onA, _ := a.busy()
+		onB, _ := b.busy()
+		if held, _ := w.holds(); onA != 3 || onB != 2 || held != 3+2+2+2 {
+			t.Errorf("%d and %d generations at once, %d batches held; want 3, 2 and 9", onA, onB, held)
 		}
 		time.Sleep(123 * time.Second) // 600 seconds of work on five slots, and nothing for the hops between
 		synctest.Wait()
@@ -37,8 +39,10 @@ func TestEachGPUGeneratesOnAllItsSlotsAndNeverMore(t *testing.T) {
 		if err := r.end(); err != nil {
 			t.Error(err)
 		}
-		if a.most != 3 || b.most != 2 || w.mostHeld != 9 {
-			t.Errorf("at most %d and %d at once and %d batches held, want 3, 2 and 9", a.most, b.most, w.mostHeld)
+		_, onA = a.busy()
+		_, onB = b.busy()
+		if _, held := w.holds(); onA != 3 || onB != 2 || held != 9 {
+			t.Errorf("at most %d and %d at once and %d batches held, want 3, 2 and 9", onA, onB, held)
 		}
 	})
 }
@@ -176,8 +180,8 @@ func TestWorkIsAskedForAgainAfterAnError(t *testing.T) {
 		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
 		time.Sleep(10*time.Second + time.Millisecond)
 		synctest.Wait()
-		if w.asked != 3*11 {
-			t.Errorf("asked %d times in 10 s by three workers, want 33", w.asked)
+		if n, _ := w.calls(); n != 3*11 {
+			t.Errorf("asked %d times in 10 s by three workers, want 33", n)
 		}
 		w.mu.Lock()
 		w.failing = nil
@@ -206,7 +210,8 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 			t.Errorf("at the beginning (-want +got):\n%s", diff)
 		}
 		time.Sleep(95 * time.Second)
-		if n := len(w.presences); n != 1+9 {
+		synctest.Wait()
+		if _, n := w.calls(); n != 1+9 {
 			t.Errorf("%d reports in 95 s, want one at once and one each 10 s", n)
 		}
 		if err := r.end(); err != nil {

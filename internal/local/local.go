@@ -74,6 +74,12 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if cfg.Run == "" {
 		survey.Run.Name = runName(survey.Run.Spec)
 	}
+	if cfg.Out == "" {
+		cfg.Out = filepath.Join(cfg.Data, survey.Run.Name+".jsonl")
+	}
+	if err := writable(cfg.Out); err != nil {
+		return Summary{}, err
+	}
 	if cfg.Notice != nil {
 		cfg.Notice(survey)
 	}
@@ -123,7 +129,7 @@ func (m *machine) start(ctx context.Context) (err error) {
 		return err
 	}
 	m.conn, err = stream.Connect(ctx, stream.Config{
-		InProcess: m.nats, Name: "local", User: "local", Lease: lease, MaxBytes: queueBytes, Log: m.cfg.Log,
+		InProcess: m.nats, Name: "local", User: "local", Lease: lease, SinkLease: lease, MaxBytes: queueBytes, Log: m.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -212,14 +218,22 @@ func (m *machine) settle() {
 	}
 }
 
+// writable says before hours of work what would be wrong with the output after them.
+func writable(path string) error {
+	out, err := dataset.Create(path)
+	if err == nil {
+		out.Abort()
+	}
+	return err
+}
+
 // export writes the dataset.
 func (m *machine) export(ctx context.Context, summary *Summary) error {
-	path := orDefault(m.cfg.Out, filepath.Join(m.cfg.Data, m.run.Name+".jsonl"))
 	encoder, err := dataset.NewLineEncoder(m.run, m.cfg.Layout)
 	if err != nil {
 		return err
 	}
-	out, err := dataset.Create(path)
+	out, err := dataset.Create(m.cfg.Out)
 	if err != nil {
 		return err
 	}
@@ -236,6 +250,6 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	summary.Consumers = consumers
-	summary.Out, summary.Lines = path, exported.Lines
+	summary.Out, summary.Lines = m.cfg.Out, exported.Lines
 	return nil
 }

@@ -33,7 +33,7 @@ type ledger interface {
 type Config struct {
 	FlushMessages int           // messages of one write; default 128, about 1,000 results, at most 128 MiB
 	FlushEvery    time.Duration // how long results wait for others to be written with; default 1 s
-	ExtendEvery   time.Duration // how often held results are kept from others while the store is away; default 20 s
+	ExtendEvery   time.Duration // how often held results are kept from others while the store is away; default 10 s
 	Metrics       *Metrics      // nil: none
 	Log           *zap.Logger
 }
@@ -63,7 +63,7 @@ func New(cfg Config, from source, to ledger) (*Sink, error) {
 		cfg.FlushEvery = time.Second
 	}
 	if cfg.ExtendEvery == 0 {
-		cfg.ExtendEvery = 20 * time.Second
+		cfg.ExtendEvery = 10 * time.Second
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)

@@ -85,10 +85,10 @@ func explain(err error, bytes int64, a account) error {
 	hint := ""
 	switch code(err) {
 	case codeStorage:
-		hint = fmt.Sprintf("it reserves %s, %d times; %s: lower MaxBytes, delete a stream, or use a larger account",
+		hint = fmt.Sprintf("it reserves %s, %d times; %s: free some of it, delete a stream, or use a larger account",
 			size(bytes), max(1, a.copies), a.storage())
 	case codeStreamBytes:
-		hint = fmt.Sprintf("the account allows %s in one stream and this one wants %s: lower MaxBytes", size(a.maxStream), size(bytes))
+		hint = fmt.Sprintf("the account allows %s in one stream and this one wants %s: use an account that allows more", size(a.maxStream), size(bytes))
 	case codeStreams:
 		hint = fmt.Sprintf("the account allows %d streams and has %d, Gleaner needs 4 of them: delete a stream, or use a larger account", a.streams, a.streamsIs)
 	case codeConsumers:

@@ -14,6 +14,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// defaultSinkLease is long enough for a write with retries, and short enough that a sink that died is not missed.
+const defaultSinkLease = 30 * time.Second
+
 // Ensure creates the streams, their durables and the presence bucket, or checks those that are there. Sizes and
 // replicas of what is there are left alone; anything else that differs is an error that says what. Several processes
 // may do it at once, and it may be repeated at any time.
@@ -49,7 +52,7 @@ func (c *Conn) ensure(ctx context.Context) error {
 		}
 	}
 	for stream, name := range map[string]string{ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
-		if err := c.ensureDurable(ctx, stream, c.durableConfig(name)); err != nil {
+		if err := c.ensureDurable(ctx, stream, durableConfig(name, c.sinkFor)); err != nil {
 			return explain(err, 0, account)
 		}
 	}
@@ -184,10 +187,10 @@ func compatible(is, want jetstream.StreamConfig) error {
 
 // durableConfig is what all durables have in common: nothing is delivered to nobody for good, and nothing but
 // the lease decides when a message is delivered again.
-func (c *Conn) durableConfig(name string) jetstream.ConsumerConfig {
+func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckWait: c.lease, MaxDeliver: -1,
+		AckWait: lease, MaxDeliver: -1,
 		MaxWaiting: 4096, // pulls parked by all workers; the server's default of 512 is less than a large pool
 	}
 }

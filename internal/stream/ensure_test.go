@@ -159,11 +159,11 @@ func TestRefusalsOfAnAccountAreExplainedInNumbers(t *testing.T) {
 	}{
 		"all storage used (10047)": {
 			natsdtest.Limits{MaxStore: 100 * MiB, MaxBytesRequired: true}, Config{MaxBytes: 200 * MiB}, nil,
-			[]string{"10047", "the account allows 100 MiB", "lower MaxBytes"},
+			[]string{"10047", "the account allows 100 MiB", "larger account"},
 		},
 		"stream too large (10122)": {
 			natsdtest.Limits{MaxStreamBytes: 10 * MiB}, Config{MaxBytes: GiB}, nil,
-			[]string{"10122", "allows 10 MiB in one stream", "lower MaxBytes"},
+			[]string{"10122", "allows 10 MiB in one stream", "allows more"},
 		},
 		"too many streams (10027)": {
 			natsdtest.Limits{MaxStreams: 2}, Config{}, nil,

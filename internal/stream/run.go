@@ -41,7 +41,7 @@ func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
 	if err := pipeline.ValidateRunName(run.Name); err != nil {
 		return err
 	}
-	want := c.durableConfig(run.Name)
+	want := durableConfig(run.Name, c.lease)
 	want.FilterSubject = workSubjects(run.Name)
 	want.MaxRequestBatch = 1 // nobody can hoard
 	want.Metadata = map[string]string{
