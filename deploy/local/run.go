@@ -150,18 +150,22 @@ func (c *runCmd) real(ctx context.Context, t *cli.Terminal, client *ollama.Clien
 }
 
 func (c *runCmd) summary(t *cli.Terminal, s local.Summary) error {
+	talk := t.Out
+	if c.Out == "-" {
+		talk = t.Err
+	}
 	if c.JSON {
-		if err := json.NewEncoder(t.Out).Encode(s); err != nil {
+		if err := json.NewEncoder(talk).Encode(s); err != nil {
 			return err
 		}
 	} else {
 		rate := float64(s.OutputTokens) / max(s.Took.Seconds(), 0.001)
-		fmt.Fprintf(t.Out, "\n%s of %s in %s: %s, %s tok/s\n", cli.Plural(s.Stored, "answer", "answers"), cli.Count(s.Generations),
+		fmt.Fprintf(talk, "\n%s of %s in %s: %s, %s tok/s\n", cli.Plural(s.Stored, "answer", "answers"), cli.Count(s.Generations),
 			cli.Duration(s.Took), cli.Plural(s.OutputTokens, "token", "tokens"), cli.Rate(rate))
 		if s.Generated < s.Stored {
-			fmt.Fprintf(t.Out, "%s made just now, the others were there already\n", cli.Plural(s.Generated, "answer was", "answers were"))
+			fmt.Fprintf(talk, "%s made just now, the others were there already\n", cli.Plural(s.Generated, "answer was", "answers were"))
 		}
-		fmt.Fprintf(t.Out, "%s in %s\n", cli.Plural(s.Lines, "line", "lines"), s.Out)
+		fmt.Fprintf(talk, "%s in %s\n", cli.Plural(s.Lines, "line", "lines"), s.Out)
 	}
 	if s.Stored < s.Generations {
 		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer", cli.Plural(s.Generations-s.Stored, "generation has", "generations have"))}

@@ -148,8 +148,18 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 func TestMoreRoomEndsAtTheLimit(t *testing.T) {
 	g := newGPU(GPU{Slots: 1})
 	for tokens, want := range map[int]bool{pipeline.MaxNumPredict / 2: true, pipeline.MaxNumPredict/2 + 1: false} {
-		if got := g.hasRoom(pipeline.Request{Options: pipeline.Options{NumPredict: tokens}}); got != want {
+		if got := g.hasRoom(pipeline.Request{Options: pipeline.Options{NumPredict: tokens}}, pipeline.Completion{}); got != want {
 			t.Errorf("room for twice %d tokens: %v", tokens, got)
+		}
+	}
+}
+
+func TestTheRoomIsCountedWithThePromptsRealTokens(t *testing.T) {
+	g := newGPU(GPU{Slots: 1, Context: 1000})
+	request := pipeline.Request{Prompt: strings.Repeat("x", 3000), Options: pipeline.Options{NumPredict: 100}}
+	for tokens, want := range map[int]bool{0: false, 800: true, 801: false} {
+		if got := g.hasRoom(request, pipeline.Completion{PromptTokens: tokens}); got != want {
+			t.Errorf("room with a prompt of %d tokens: %v", tokens, got)
 		}
 	}
 }

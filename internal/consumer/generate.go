@@ -28,7 +28,7 @@ func (g *gpu) generate(ctx context.Context, work pipeline.Work, generation pipel
 			return pipeline.Result{}, &pipeline.Failure{Class: pipeline.Interrupted, Err: context.Cause(ctx)}
 		}
 		switch class := pipeline.ClassOf(err); {
-		case class == pipeline.Truncated && !roomier && g.hasRoom(request):
+		case class == pipeline.Truncated && !roomier && g.hasRoom(request, completion):
 			roomier = true
 			request.Options.NumPredict *= 2
 		case class == pipeline.Degenerate && !reseeded:
@@ -53,9 +53,13 @@ func (g *gpu) once(ctx context.Context, request pipeline.Request) (pipeline.Comp
 	return g.Model.Generate(ctx, request)
 }
 
-// hasRoom reports whether twice the tokens would fit into the context.
-func (g *gpu) hasRoom(r pipeline.Request) bool {
-	prompt := (len(r.System) + len(r.Prompt)) / tokenBytes
+// hasRoom reports whether twice the tokens would fit into the context. The completion that was cut off tells how
+// many the prompt has, if the model counted them.
+func (g *gpu) hasRoom(r pipeline.Request, cut pipeline.Completion) bool {
+	prompt := cut.PromptTokens
+	if prompt == 0 {
+		prompt = (len(r.System) + len(r.Prompt)) / tokenBytes
+	}
 	return 2*r.Options.NumPredict <= pipeline.MaxNumPredict && (g.Context == 0 || prompt+2*r.Options.NumPredict <= g.Context)
 }
 

@@ -11,7 +11,8 @@ type Request struct {
 	Options Options
 }
 
-// A Completion is a complete answer of a model: one that ended by itself.
+// A Completion is a complete answer of a model: one that ended by itself. With a Truncated failure it has no text, but
+// the counts of tokens.
 type Completion struct {
 	Text         string
 	Finish       string // "stop"
