@@ -78,13 +78,14 @@ type grammar struct {
 func Main(name, description string, commands any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	terminal := &Terminal{os.Stdin, os.Stdout, os.Stderr}
-	context.AfterFunc(ctx, func() {
+	quiet := context.AfterFunc(ctx, func() {
 		stop() // so that a second signal ends the process at once
 		if terminal.Interactive() {
 			fmt.Fprintln(terminal.Err, "\nstopping; Ctrl-C again ends at once")
 		}
 	})
 	code := Run(ctx, name, description, commands, os.Args[1:], terminal)
+	quiet() // from here on it is no signal that ends ctx
 	stop()
 	os.Exit(code)
 }

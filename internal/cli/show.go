@@ -89,6 +89,9 @@ func Table(s status.Snapshot) string {
 	} else {
 		row("stream", "not asked: %s", cmp.Or(s.Away, "no connection"))
 	}
+	if len(s.Consumers) == 0 {
+		row("consumers", "none present")
+	}
 	_ = w.Flush() // into a strings.Builder
 	return b.String() + consumers(s)
 }
@@ -106,7 +109,7 @@ func batches(s status.Snapshot) string {
 // consumers shows who is there.
 func consumers(s status.Snapshot) string {
 	if len(s.Consumers) == 0 {
-		return "consumers  none present\n"
+		return ""
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

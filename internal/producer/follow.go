@@ -21,11 +21,11 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	defer func() { stop(); <-published }()
 
 	for failures := 0; ; {
-		progress, err := p.ledger.Progress(ctx, name, time.Now().Add(-recentForRate))
+		progress, err := p.look(ctx, name)
 		switch {
 		case ctx.Err() != nil:
 			return progress, ctx.Err()
-		case err != nil && pipeline.ClassOf(err) != pipeline.Retryable:
+		case err != nil && !isOutage(err):
 			return progress, err
 		case err != nil:
 			if failures++; failures == 1 {
@@ -53,6 +53,18 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 			return progress, err
 		}
 	}
+}
+
+// look returns how far a run is. A run that somebody has cancelled or deleted meanwhile has no end to wait for.
+func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, error) {
+	run, err := p.ledger.Run(ctx, name)
+	if err != nil {
+		return pipeline.Progress{}, err
+	}
+	if run.State != pipeline.RunOpen {
+		return pipeline.Progress{}, notOpen(run)
+	}
+	return p.ledger.Progress(ctx, name, time.Now().Add(-recentForRate))
 }
 
 // persist publishes until it is done, ctx ends, or a person has to act.

@@ -3,7 +3,6 @@ package producer
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -68,7 +67,7 @@ type writer struct {
 	progress    func(items int)
 
 	cutter  *pipeline.Cutter
-	seq     int
+	seq     int // rows seen
 	items   []pipeline.Item
 	batches []pipeline.Batch
 
@@ -99,7 +98,13 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 		return fmt.Errorf("dataset %s changed while it was being loaded; run %s is not usable: remove it with `producer delete --run %s` and load again",
 			data.Name, w.run.Name, w.run.Name)
 	}
-	if err := errors.Join(w.flushItems(ctx), w.cutter.Flush(), w.flushBatches(ctx)); err != nil {
+	if err := w.flushItems(ctx); err != nil {
+		return err
+	}
+	if err := w.cutter.Flush(); err != nil {
+		return err
+	}
+	if err := w.flushBatches(ctx); err != nil {
 		return err
 	}
 	return w.to.Seal(ctx, w.run.Name, w.cutter.Batches())
@@ -107,8 +112,10 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 
 // add takes the next row: it is stored, and its generations are cut into batches.
 func (w *writer) add(ctx context.Context, row []byte, prompt string) error {
-	if w.seq >= w.skipItems {
-		w.items = append(w.items, pipeline.Item{Run: w.run.Name, Seq: w.seq, Input: bytes.Clone(row)})
+	seq := w.seq
+	w.seq++
+	if seq >= w.skipItems {
+		w.items = append(w.items, pipeline.Item{Run: w.run.Name, Seq: seq, Input: bytes.Clone(row)})
 		w.itemBytes += len(row)
 		if len(w.items) == loadChunk || w.itemBytes >= loadChunkBytes {
 			if err := w.flushItems(ctx); err != nil {
@@ -123,7 +130,6 @@ func (w *writer) add(ctx context.Context, row []byte, prompt string) error {
 			return err
 		}
 	}
-	w.seq++
 	return nil
 }
 
@@ -134,12 +140,14 @@ func (w *writer) flushItems(ctx context.Context) error {
 	if len(w.items) == 0 {
 		return nil
 	}
-	err := w.to.PutItems(ctx, w.items)
+	if err := w.to.PutItems(ctx, w.items); err != nil {
+		return err
+	}
 	w.items, w.itemBytes = w.items[:0], 0
 	if w.progress != nil {
 		w.progress(w.seq)
 	}
-	return err
+	return nil
 }
 
 func (w *writer) flushBatches(ctx context.Context) error {

@@ -30,13 +30,11 @@ type Config struct {
 }
 
 const (
-	publishChunk    = 100 // batches read from the ledger at once
-	publishItems    = 256 // items read from the ledger at once
-	publishAtOnce   = 16  // publishes that wait for their confirmation at the same time
-	defaultWindow   = 2000
-	defaultPoll     = time.Second
-	recentForRate   = 5 * time.Minute
-	maxPublishBytes = 16 << 20 // of rendered prompts in memory at once, about
+	publishChunk  = 100 // batches read from the ledger at once
+	publishAtOnce = 16  // publishes that wait for their confirmation at the same time
+	defaultWindow = 2000
+	defaultPoll   = time.Second
+	recentForRate = 5 * time.Minute
 )
 
 // A Publisher puts the batches of a run on the queue and follows the run to its end. Several of them for the same
@@ -51,8 +49,13 @@ type Publisher struct {
 
 // NewPublisher returns a publisher from this ledger to this queue.
 func NewPublisher(cfg Config, from ledger, to queue) (*Publisher, error) {
-	if cfg.Window < 0 {
+	switch {
+	case from == nil || to == nil:
+		return nil, errors.New("producer: needs a ledger and a queue")
+	case cfg.Window < 0:
 		return nil, fmt.Errorf("producer: window %d is negative", cfg.Window)
+	case cfg.Poll < 0:
+		return nil, fmt.Errorf("producer: poll %s is negative", cfg.Poll)
 	}
 	if cfg.Window == 0 {
 		cfg.Window = defaultWindow
@@ -80,9 +83,9 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 		return err
 	}
 	if run.State != pipeline.RunOpen {
-		return fmt.Errorf("run %s is %s: only a run that is loaded completely can be published", name, run.State)
+		return notOpen(run)
 	}
-	prompter, err := pipeline.NewPrompter(run.Spec)
+	prompts, err := newPromptReader(p.ledger, run)
 	if err != nil {
 		return err
 	}
@@ -105,17 +108,28 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 			from = 0
 			continue
 		}
-		if err := p.chunk(ctx, run, prompter, batches); err != nil {
+		if err := p.chunk(ctx, prompts, batches); err != nil {
 			return err
 		}
 		from = batches[len(batches)-1].Index + 1
 	}
 }
 
+// notOpen says why a run that is not open cannot be published.
+func notOpen(run pipeline.Run) error {
+	if run.State == pipeline.RunLoading {
+		return fmt.Errorf("run %s is not loaded completely: repeat `producer load`, which goes on where it stopped", run.Name)
+	}
+	return fmt.Errorf("run %s is %s: it cannot be published", run.Name, run.State)
+}
+
 // room waits until the window has room for at least one batch and returns for how many.
 func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	for waiting := false; ; waiting = true {
 		depth, err := p.queue.Depth(ctx, run)
+		if errors.Is(err, pipeline.ErrNoRun) { // it was there a moment ago, and can be made again
+			return 0, pipeline.Fail(pipeline.Retryable, "the stream has lost the run: %w", err)
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -133,60 +147,16 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 }
 
 // chunk publishes batches of neighbouring items and marks those that are on the queue.
-func (p *Publisher) chunk(ctx context.Context, run pipeline.Run, prompter *pipeline.Prompter, batches []pipeline.Batch) error {
+func (p *Publisher) chunk(ctx context.Context, prompts *promptReader, batches []pipeline.Batch) error {
 	for len(batches) > 0 {
-		works, err := p.works(ctx, run, prompter, batches)
+		works, err := prompts.works(ctx, batches)
 		if err != nil {
 			return err
 		}
-		if err := p.send(ctx, run, works); err != nil {
+		if err := p.send(ctx, prompts.run, works); err != nil {
 			return err
 		}
 		batches = batches[len(works):]
-	}
-	return nil
-}
-
-// works returns the messages for the first of the batches: as many as may be in memory at once, at least one.
-func (p *Publisher) works(ctx context.Context, run pipeline.Run, prompter *pipeline.Prompter, batches []pipeline.Batch) ([]pipeline.Work, error) {
-	final := batches[len(batches)-1]
-	end, _ := final.Generation(final.Count-1, run.Spec.Samples)
-	prompts := map[int]string{} // by item
-	var works []pipeline.Work
-	for bytes := 0; len(works) < len(batches) && bytes < maxPublishBytes; {
-		b := batches[len(works)]
-		generations := make([]pipeline.Generation, 0, b.Count)
-		for _, index := range b.Missing() {
-			item, sample := b.Generation(index, run.Spec.Samples)
-			if _, ok := prompts[item]; !ok {
-				if err := p.prompts(ctx, run, prompter, item, min(publishItems, end-item+1), prompts); err != nil {
-					return nil, err
-				}
-			}
-			seed := pipeline.Seed(run.Spec.Seed, pipeline.GenerationID(run.Name, item, sample))
-			generations = append(generations, pipeline.Generation{Index: index, Item: item, Sample: sample, Seed: seed, Prompt: prompts[item]})
-			bytes += len(prompts[item])
-		}
-		works = append(works, workOf(run, b, generations))
-	}
-	return works, nil
-}
-
-// prompts renders the prompts of an item and of those that follow it, at most count.
-func (p *Publisher) prompts(ctx context.Context, run pipeline.Run, prompter *pipeline.Prompter, first, count int, into map[int]string) error {
-	items, err := p.ledger.Items(ctx, run.Name, first, count)
-	if err != nil {
-		return err
-	}
-	if len(items) == 0 || items[0].Seq != first {
-		return fmt.Errorf("item %s is missing in the store", pipeline.ItemID(run.Name, first))
-	}
-	for _, item := range items {
-		prompt, err := prompter.Render(item.Input)
-		if err != nil {
-			return fmt.Errorf("item %s: %w", item.ID(), err)
-		}
-		into[item.Seq] = prompt
 	}
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -77,18 +79,22 @@ func (c *checker) runs(ctx context.Context, deliveries []pipeline.Delivery[pipel
 
 // learn looks up the batches that were not seen before.
 func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, deliveries []pipeline.Delivery[pipeline.Results]) error {
-	unknown := map[string][]int{}
-	for _, d := range deliveries {
-		run, ok := runs[d.Body.Run]
-		if _, known := c.spans[spanKey{run.UID, d.Body.Batch}]; ok && d.Err == nil && !known {
-			unknown[run.Name] = append(unknown[run.Name], d.Body.Batch)
-		}
-	}
-	if len(c.spans) > maxSpans {
+	if len(c.spans) > maxSpans { // before it is seen what is known
 		clear(c.spans)
 	}
+	unknown := map[string]map[int]bool{}
+	for _, d := range deliveries {
+		run, ok := runs[d.Body.Run]
+		if _, known := c.spans[spanKey{run.UID, d.Body.Batch}]; !ok || d.Err != nil || known {
+			continue
+		}
+		if unknown[run.Name] == nil {
+			unknown[run.Name] = map[int]bool{}
+		}
+		unknown[run.Name][d.Body.Batch] = true // large batches come in several messages
+	}
 	for name, indexes := range unknown {
-		batches, err := c.ledger.BatchesAt(ctx, name, indexes)
+		batches, err := c.ledger.BatchesAt(ctx, name, slices.Sorted(maps.Keys(indexes)))
 		if err != nil {
 			return err
 		}
@@ -110,6 +116,9 @@ func (c *checker) verdict(runs map[string]pipeline.Run, d pipeline.Delivery[pipe
 	}
 	if run.UID != d.Body.UID {
 		return fmt.Sprintf("it belongs to an earlier run %s that was deleted", run.Name)
+	}
+	if run.State == pipeline.RunDeleting {
+		return fmt.Sprintf("run %s is being deleted", run.Name)
 	}
 	span, ok := c.spans[spanKey{run.UID, d.Body.Batch}]
 	if !ok {

@@ -5,6 +5,7 @@ package sink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -55,6 +56,10 @@ type Sink struct {
 func New(cfg Config, from source, to ledger) (*Sink, error) {
 	if from == nil || to == nil {
 		return nil, errors.New("sink: needs a stream and a store")
+	}
+	if cfg.FlushMessages < 0 || cfg.FlushEvery < 0 || cfg.ExtendEvery < 0 {
+		return nil, fmt.Errorf("sink: flush messages %d, flush every %s and extend every %s may not be negative",
+			cfg.FlushMessages, cfg.FlushEvery, cfg.ExtendEvery)
 	}
 	if cfg.FlushMessages == 0 {
 		cfg.FlushMessages = 128

@@ -4,6 +4,8 @@ package status
 
 import (
 	"context"
+	"errors"
+	"math"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -69,9 +71,11 @@ func Take(ctx context.Context, ledger Ledger, stream Stream, name string, now ti
 		s.ask(ctx, stream)
 	}
 	if s.Depth == nil {
-		if s.Consumers, err = ledger.Consumers(ctx, name, now.Add(-presence)); err != nil {
+		seen, err := ledger.Consumers(ctx, name, now.Add(-presence))
+		if err != nil {
 			return Snapshot{}, err
 		}
+		s.Consumers = append(s.Consumers, seen...)
 	}
 	return s, nil
 }
@@ -79,7 +83,7 @@ func Take(ctx context.Context, ledger Ledger, stream Stream, name string, now ti
 // ask adds what the stream knows, or why it does not answer.
 func (s *Snapshot) ask(ctx context.Context, stream Stream) {
 	depth, err := stream.Depth(ctx, s.Run)
-	if err != nil {
+	if err != nil && !errors.Is(err, pipeline.ErrNoRun) { // a run that is not published yet has nothing there
 		s.Away = err.Error()
 		return
 	}
@@ -103,7 +107,10 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 		Items: run.Items, Generations: run.Generations,
 		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Batches: p.Batches,
 		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
-		Consumers: []pipeline.Consumer{},
+		Consumers: []pipeline.Consumer{}, // none is a list, too
+	}
+	if s.Batches == nil {
+		s.Batches = map[pipeline.BatchState]int{}
 	}
 	if p.RecentGenerations == 0 {
 		return s
@@ -114,7 +121,7 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	s.TokensPerSecond = float64(p.RecentTokens) / seconds
 	if left := run.Generations - p.Stored - p.Failed - p.Dropped; left > 0 {
 		s.ETASeconds = float64(left) / s.PerSecond
-		s.ETA = time.Duration(s.ETASeconds * float64(time.Second))
+		s.ETA = time.Duration(min(s.ETASeconds*float64(time.Second), math.MaxInt64/2)) // a Duration ends at 292 years
 	}
 	return s
 }

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+// specOf parses flags.
+func specOf(t *testing.T, args ...string) (pipeline.Spec, error) {
+	t.Helper()
+	var flags struct {
+		Spec `embed:""`
+	}
+	parser, err := kong.New(&flags, kong.Name("tool"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return flags.Spec.Spec()
+}
+
+func TestFlagsMakeASpec(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "prompt.txt")
+	if err := os.WriteFile(file, []byte("Solve, step by step:\n{{.question}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	temperature, topP, topK := 0.0, 0.5, 3
+	for _, c := range []struct {
+		args []string
+		want pipeline.Spec
+	}{
+		{
+			[]string{"--model=tiny", "--field=question"},
+			pipeline.Spec{Model: "tiny", Field: "question", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024}},
+		},
+		{
+			[]string{"--model=m", "--prompt-file=" + file, "--system=Be, brief", "--samples=4", "--batch=2", "--seed=-7", "--temperature=0", "--top-p=0.5",
+				"--top-k=3", "--num-predict=9", "--stop=a,b", "--stop=\n\n", "--limit=5", "--input=x.jsonl"},
+			pipeline.Spec{Model: "m", System: "Be, brief", Prompt: "Solve, step by step:\n{{.question}}\n", Samples: 4, Batch: 2, Seed: -7,
+				Options: pipeline.Options{Temperature: &temperature, TopP: &topP, TopK: &topK, NumPredict: 9, Stop: []string{"a,b", "\n\n"}}},
+		},
+		{[]string{"--prompt={{.a}}, {{.b}}"}, pipeline.Spec{Prompt: "{{.a}}, {{.b}}", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024}}},
+	} {
+		got, err := specOf(t, c.args...)
+		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
+			t.Errorf("%v: %v (-want +got):\n%s", c.args, err, diff)
+		}
+	}
+}
+
+func TestFlagsThatMakeNoSpecAreNamed(t *testing.T) {
+	for field, args := range map[string][]string{
+		"limit":       {"--limit=-1"},
+		"prompt-file": {"--prompt=x", "--prompt-file=y"},
+	} {
+		var bad *pipeline.SpecError
+		if _, err := specOf(t, args...); !errors.As(err, &bad) || bad.Field != field {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	if _, err := specOf(t, "--prompt-file="+filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a template that is not there: %v", err)
+	}
+}

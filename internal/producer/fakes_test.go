@@ -1,0 +1,388 @@
+package producer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// errAway is an outage that ends.
+var errAway = pipeline.Fail(pipeline.Retryable, "the server is away")
+
+// A fakeLedger keeps one run in memory by the rules of a store.
+type fakeLedger struct {
+	fault func(call string) (before, after error) // of each call; after means that it has worked all the same. May be nil
+
+	mu      sync.Mutex
+	run     *pipeline.Run
+	items   map[int]pipeline.Item
+	batches map[int]pipeline.Batch
+	seals   int
+	calls   []string
+	reads   []int // items of each read
+}
+
+func newLedger() *fakeLedger {
+	return &fakeLedger{items: map[int]pipeline.Item{}, batches: map[int]pipeline.Batch{}}
+}
+
+// call is one call of the ledger: do is done unless it fails before.
+func (l *fakeLedger) call(ctx context.Context, name string, do func() error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls = append(l.calls, name)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var before, after error
+	if l.fault != nil {
+		before, after = l.fault(name)
+	}
+	if before != nil {
+		return before
+	}
+	return errors.Join(do(), after)
+}
+
+func (l *fakeLedger) CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error) {
+	err = l.call(ctx, "CreateRun", func() error {
+		if created = l.run == nil; created {
+			l.run = &run
+		}
+		stored = *l.run
+		return nil
+	})
+	return stored, created, err
+}
+
+func (l *fakeLedger) Run(ctx context.Context, name string) (run pipeline.Run, err error) {
+	err = l.call(ctx, "Run", func() error {
+		if l.run == nil || l.run.Name != name {
+			return fmt.Errorf("run %s: %w", name, pipeline.ErrNoRun)
+		}
+		run = *l.run
+		return nil
+	})
+	return run, err
+}
+
+func (l *fakeLedger) PutItems(ctx context.Context, items []pipeline.Item) error {
+	return l.call(ctx, "PutItems", func() error {
+		for _, item := range items {
+			if _, ok := l.items[item.Seq]; !ok {
+				l.items[item.Seq] = item
+			}
+		}
+		return nil
+	})
+}
+
+func (l *fakeLedger) PutBatches(ctx context.Context, batches []pipeline.Batch) error {
+	return l.call(ctx, "PutBatches", func() error {
+		for _, b := range batches {
+			if _, ok := l.batches[b.Index]; !ok {
+				l.batches[b.Index] = b
+			}
+		}
+		return nil
+	})
+}
+
+func (l *fakeLedger) Loaded(ctx context.Context, _ string) (items, batches int, err error) {
+	err = l.call(ctx, "Loaded", func() error {
+		for ; ; items++ {
+			if _, ok := l.items[items]; !ok {
+				break
+			}
+		}
+		for ; ; batches++ {
+			if _, ok := l.batches[batches]; !ok {
+				break
+			}
+		}
+		return nil
+	})
+	return items, batches, err
+}
+
+func (l *fakeLedger) Seal(ctx context.Context, _ string, batches int) error {
+	return l.call(ctx, "Seal", func() error {
+		if l.run.State == pipeline.RunLoading {
+			l.run.State, l.run.Batches = pipeline.RunOpen, batches
+			l.seals++
+		}
+		return nil
+	})
+}
+
+func (l *fakeLedger) Items(ctx context.Context, _ string, first, count int) (items []pipeline.Item, err error) {
+	err = l.call(ctx, "Items", func() error {
+		for seq := first; seq < first+count; seq++ {
+			if item, ok := l.items[seq]; ok {
+				items = append(items, item)
+			}
+		}
+		l.reads = append(l.reads, len(items))
+		return nil
+	})
+	return items, err
+}
+
+func (l *fakeLedger) Batches(ctx context.Context, _ string, state pipeline.BatchState, from, count int) (batches []pipeline.Batch, err error) {
+	err = l.call(ctx, "Batches", func() error {
+		for i := from; i < len(l.batches) && len(batches) < count; i++ {
+			if l.batches[i].State == state {
+				batches = append(batches, l.batches[i])
+			}
+		}
+		return nil
+	})
+	return batches, err
+}
+
+func (l *fakeLedger) MarkQueued(ctx context.Context, _ string, indexes []int, at time.Time) error {
+	return l.call(ctx, "MarkQueued", func() error {
+		for _, i := range indexes {
+			if b := l.batches[i]; b.State == pipeline.Planned {
+				b.State, b.QueuedAt = pipeline.Queued, at
+				l.batches[i] = b
+			}
+		}
+		return nil
+	})
+}
+
+func (l *fakeLedger) Progress(ctx context.Context, _ string, _ time.Time) (p pipeline.Progress, err error) {
+	err = l.call(ctx, "Progress", func() error {
+		p.Batches = map[pipeline.BatchState]int{}
+		for _, b := range l.batches {
+			p.Batches[b.State]++
+			p.Generations += b.Count
+			p.Stored += len(b.Done)
+		}
+		return nil
+	})
+	return p, err
+}
+
+// finish stores all results of a batch.
+func (l *fakeLedger) finish(batch int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.batches[batch]
+	b.Done = nil
+	for i := range b.Count {
+		b.Done = append(b.Done, i)
+	}
+	b.State = b.Settle()
+	l.batches[batch] = b
+}
+
+// count returns how many batches are in a state.
+func (l *fakeLedger) count(state pipeline.BatchState) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, b := range l.batches {
+		if b.State == state {
+			n++
+		}
+	}
+	return n
+}
+
+// called returns how often a method was called.
+func (l *fakeLedger) called(name string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(slices.DeleteFunc(slices.Clone(l.calls), func(call string) bool { return call != name }))
+}
+
+// A fakeQueue holds each batch at most once.
+type fakeQueue struct {
+	limit int                     // messages it has room for; 0: any number
+	fault func(call string) error // of each call, before it does anything; may be nil
+	lost  func(call string) error // the answer to a call that has worked; may be nil
+
+	mu        sync.Mutex
+	ensured   bool
+	waiting   []pipeline.Work
+	most      int
+	published map[int]int // how often, by batch
+	refused   map[error]int
+}
+
+func newQueue() *fakeQueue { return &fakeQueue{published: map[int]int{}, refused: map[error]int{}} }
+
+func (q *fakeQueue) call(ctx context.Context, name string, do func() error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if q.fault != nil {
+		if err := q.fault(name); err != nil {
+			return err
+		}
+	}
+	err := do()
+	if err == nil && q.lost != nil {
+		err = q.lost(name)
+	}
+	return err
+}
+
+func (q *fakeQueue) EnsureRun(ctx context.Context, _ pipeline.Run) error {
+	return q.call(ctx, "EnsureRun", func() error { q.ensured = true; return nil })
+}
+
+func (q *fakeQueue) Publish(ctx context.Context, work pipeline.Work) error {
+	return q.call(ctx, "Publish", func() error {
+		switch {
+		case !q.ensured:
+			return errors.New("published before the run was ensured")
+		case slices.ContainsFunc(q.waiting, func(w pipeline.Work) bool { return w.Batch == work.Batch }):
+			q.refused[pipeline.ErrOutstanding]++
+			return fmt.Errorf("batch %d: %w", work.Batch, pipeline.ErrOutstanding)
+		case q.limit > 0 && len(q.waiting) >= q.limit:
+			q.refused[pipeline.ErrFull]++
+			return fmt.Errorf("batch %d: %w", work.Batch, pipeline.ErrFull)
+		}
+		data, err := pipeline.Encode(work)
+		if err == nil {
+			work, err = pipeline.DecodeWork(data) // as the worker gets it
+		}
+		if err == nil && len(work.Generations) > 1 && len(data) > pipeline.MaxBatchBytes {
+			err = fmt.Errorf("batch %d has %d bytes", work.Batch, len(data))
+		}
+		if err != nil {
+			return err
+		}
+		q.waiting = append(q.waiting, work)
+		q.most = max(q.most, len(q.waiting))
+		q.published[work.Batch]++
+		return nil
+	})
+}
+
+func (q *fakeQueue) Depth(ctx context.Context, _ string) (depth pipeline.Depth, err error) {
+	err = q.call(ctx, "Depth", func() error {
+		if !q.ensured {
+			return fmt.Errorf("run r is not on the stream: %w", pipeline.ErrNoRun)
+		}
+		depth = pipeline.Depth{Waiting: len(q.waiting) / 2, Held: len(q.waiting) - len(q.waiting)/2}
+		return nil
+	})
+	return depth, err
+}
+
+// take removes the first n messages, or as many as there are.
+func (q *fakeQueue) take(n int) []pipeline.Work {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n = min(n, len(q.waiting))
+	taken := slices.Clone(q.waiting[:n])
+	q.waiting = slices.Clone(q.waiting[n:])
+	return taken
+}
+
+func (q *fakeQueue) deepest() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.most
+}
+
+// rowsOf makes a dataset of lines.
+func rowsOf(name string, lines ...string) Dataset {
+	return Dataset{Name: name, Open: func() (Rows, error) { return &fakeRows{lines: lines}, nil }}
+}
+
+// A fakeRows gives the same memory again for each row, as a reader may.
+type fakeRows struct {
+	lines  []string
+	line   int
+	buffer []byte
+	closed error
+}
+
+func (r *fakeRows) Next() ([]byte, error) {
+	if r.line == len(r.lines) {
+		return nil, io.EOF
+	}
+	r.buffer = append(r.buffer[:0], r.lines[r.line]...)
+	r.line++
+	return r.buffer, nil
+}
+
+func (r *fakeRows) Line() int { return 2 * r.line } // as if every second line were empty
+func (r *fakeRows) Close() error {
+	for i := range r.buffer {
+		r.buffer[i] = 'x'
+	}
+	return r.closed
+}
+
+// numbered makes n rows with a question each, some larger than others.
+func numbered(n int) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(`{"question":"%d?%s","n":%d}`, i, strings.Repeat(" x", i%50), i)
+	}
+	return lines
+}
+
+func spec() pipeline.Spec {
+	return pipeline.Spec{Model: "tiny", Field: "question", Samples: 1, Batch: 8, Seed: 3, Options: pipeline.Options{NumPredict: 64}}
+}
+
+// survey examines a dataset that is in order.
+func survey(t testing.TB, s pipeline.Spec, data Dataset) Survey {
+	t.Helper()
+	found, err := Examine(t.Context(), "r", s, data, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// loaded returns a ledger with a run that is open.
+func loaded(t testing.TB, s pipeline.Spec, lines ...string) *fakeLedger {
+	t.Helper()
+	l, data := newLedger(), rowsOf("train.jsonl", lines...)
+	if _, _, err := Load(t.Context(), l, survey(t, s, data), data, "uid", nil); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// rendered says what the messages of a run have to hold.
+func (l *fakeLedger) rendered(t testing.TB, batch pipeline.Batch) []pipeline.Generation {
+	t.Helper()
+	prompter, err := pipeline.NewPrompter(l.run.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var generations []pipeline.Generation
+	for _, index := range batch.Missing() {
+		n := batch.First + index
+		item, sample := n/l.run.Spec.Samples, n%l.run.Spec.Samples
+		prompt, err := prompter.Render(bytes.Clone(l.items[item].Input))
+		if err != nil {
+			t.Fatal(err)
+		}
+		generations = append(generations, pipeline.Generation{
+			Index: index, Item: item, Sample: sample, Prompt: prompt,
+			Seed: pipeline.Seed(l.run.Spec.Seed, fmt.Sprintf("r/%09d.%03d", item, sample)),
+		})
+	}
+	return generations
+}

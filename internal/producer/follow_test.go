@@ -1,0 +1,230 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+// A following is a call of Follow under way.
+type following struct {
+	seen []pipeline.Progress
+	last pipeline.Progress
+	err  error
+	done chan struct{}
+}
+
+func follow(ctx context.Context, p *Publisher) *following {
+	f := &following{done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		f.last, f.err = p.Follow(ctx, "r", func(progress pipeline.Progress) { f.seen = append(f.seen, progress) })
+	}()
+	return f
+}
+
+// ended reports whether Follow has returned after so much time more.
+func (f *following) ended(after time.Duration) bool {
+	time.Sleep(after)
+	synctest.Wait()
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish plays the consumers and the sink: everything on the queue is generated and stored.
+func finish(l *fakeLedger, q *fakeQueue) {
+	for _, work := range q.take(1 << 20) {
+		l.finish(work.Batch)
+	}
+}
+
+func TestFollowPublishesAndWaitsForTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := loaded(t, spec(), numbered(100)...), newQueue()
+		f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+		for range 3 {
+			if f.ended(5 * time.Second) {
+				t.Fatal("it ended early", f.err)
+			}
+			finish(l, q)
+		}
+		if f.ended(5 * time.Second) {
+			t.Fatal("it ended before the last batches were done", f.err)
+		}
+		finish(l, q)
+		if !f.ended(2*time.Second) || f.err != nil {
+			t.Fatal("it did not end", f.err)
+		}
+		want := pipeline.Progress{Batches: map[pipeline.BatchState]int{pipeline.Done: 100}, Generations: 100, Stored: 100}
+		if diff := cmp.Diff(want, f.last); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if n := len(f.seen); n != 21+1 { // once a second
+			t.Errorf("%d looks in 21 s", n)
+		}
+		if diff := cmp.Diff(want, f.seen[len(f.seen)-1]); diff != "" {
+			t.Errorf("the last that is watched (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestFollowGoesOnAfterAnOutage(t *testing.T) {
+	for name, change := range map[string]func(l *fakeLedger, q *fakeQueue, away func() bool){
+		"of the store": func(l *fakeLedger, _ *fakeQueue, away func() bool) {
+			l.fault = func(string) (before, after error) {
+				if away() {
+					return errAway, nil
+				}
+				return nil, nil
+			}
+		},
+		"of the stream": func(_ *fakeLedger, q *fakeQueue, away func() bool) {
+			q.fault = func(string) error {
+				if away() {
+					return errAway
+				}
+				return nil
+			}
+		},
+		"in which the answers were lost": func(_ *fakeLedger, q *fakeQueue, away func() bool) {
+			q.lost = func(string) error {
+				if away() {
+					return errAway
+				}
+				return nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, q := loaded(t, spec(), numbered(100)...), newQueue()
+				begin := time.Now()
+				change(l, q, func() bool {
+					s := time.Since(begin)
+					return s < 20*time.Second || s > 30*time.Second && s < 90*time.Second
+				})
+				f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+				for range 30 {
+					if f.ended(5 * time.Second) {
+						break
+					}
+					finish(l, q)
+				}
+				if f.err != nil || f.last.Stored != 100 {
+					t.Fatalf("%v, %+v", f.err, f.last)
+				}
+			})
+		})
+	}
+}
+
+// The stream may have been on a server that lost its disk.
+func TestFollowPutsTheRunBackOnAStreamThatLostIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := loaded(t, spec(), numbered(100)...), newQueue()
+		f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+		if f.ended(5 * time.Second) {
+			t.Fatal("it ended early", f.err)
+		}
+		q.mu.Lock()
+		q.ensured = false
+		q.mu.Unlock()
+		for range 20 {
+			if f.ended(5 * time.Second) {
+				break
+			}
+			finish(l, q)
+		}
+		if f.err != nil || f.last.Stored != 100 {
+			t.Errorf("%v, %+v", f.err, f.last)
+		}
+	})
+}
+
+func TestFollowEndsWhenAPersonHasToAct(t *testing.T) {
+	fatal := pipeline.Fail(pipeline.Fatal, "credentials refused")
+	for name, c := range map[string]struct {
+		change func(*fakeLedger, *fakeQueue)
+		want   string
+	}{
+		"the store refuses": {func(l *fakeLedger, _ *fakeQueue) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.fault = func(string) (before, after error) { return fatal, nil }
+		}, "credentials refused"},
+		"the stream refuses": {func(_ *fakeLedger, q *fakeQueue) {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.fault = func(string) error { return fatal }
+		}, "credentials refused"},
+		"the run is cancelled": {func(l *fakeLedger, _ *fakeQueue) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.run.State = pipeline.RunCancelled
+		}, "run r is cancelled"},
+		"the run is gone": {func(l *fakeLedger, _ *fakeQueue) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.run, l.batches = nil, nil
+		}, "run r: no such run"},
+	} {
+		for _, when := range []time.Duration{0, 5 * time.Second} {
+			t.Run(fmt.Sprintf("%s after %s", name, when), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l, q := loaded(t, spec(), numbered(100)...), newQueue()
+					if when == 0 {
+						c.change(l, q)
+					}
+					f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+					if when > 0 {
+						if f.ended(when) {
+							t.Fatal("it ended early", f.err)
+						}
+						c.change(l, q)
+					}
+					if !f.ended(2*time.Second) || f.err == nil || !strings.Contains(f.err.Error(), c.want) {
+						t.Errorf("got %v, want %s", f.err, c.want)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestFollowEndsWithItsContext(t *testing.T) {
+	for name, state := range map[string]func(*fakeLedger){
+		"while it publishes":      func(*fakeLedger) {},
+		"while the store is away": func(l *fakeLedger) { l.fault = func(string) (before, after error) { return errAway, nil } },
+		"while it waits for the end": func(l *fakeLedger) {
+			l.batches = map[int]pipeline.Batch{0: {Run: "r", Count: 1, State: pipeline.Queued, Round: 1}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, q := loaded(t, spec(), numbered(100)...), newQueue()
+				state(l)
+				ctx, stop := context.WithCancel(t.Context())
+				f := follow(ctx, publisher(t, Config{Window: 30}, l, q))
+				if f.ended(4500 * time.Millisecond) {
+					t.Fatal("it ended early", f.err)
+				}
+				stop()
+				if !f.ended(0) || !errors.Is(f.err, context.Canceled) {
+					t.Errorf("%v", f.err)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,81 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+
+	"gleaner/internal/pipeline"
+)
+
+// What is in memory at once while a run is published, at most.
+const (
+	firstItems      = 8        // items of the first read, when nothing is known of their size
+	mostItems       = 256      // items of one read
+	itemBytes       = 8 << 20  // of the items of one read, about
+	maxPublishBytes = 16 << 20 // of rendered prompts, about
+)
+
+// A promptReader makes the messages of a run's batches. It reads the items several at a time, fewer where they are
+// large.
+type promptReader struct {
+	ledger   ledger
+	run      pipeline.Run
+	prompter *pipeline.Prompter
+	most     int // items of the next read
+}
+
+func newPromptReader(from ledger, run pipeline.Run) (*promptReader, error) {
+	prompter, err := pipeline.NewPrompter(run.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return &promptReader{ledger: from, run: run, prompter: prompter, most: firstItems}, nil
+}
+
+// works returns the messages for the first of the batches: as many as may be in memory at once, at least one.
+func (r *promptReader) works(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
+	final := batches[len(batches)-1]
+	end, _ := final.Generation(final.Count-1, r.run.Spec.Samples)
+	prompts := map[int]string{} // by item
+	var works []pipeline.Work
+	for bytes := 0; len(works) < len(batches) && bytes < maxPublishBytes; {
+		b := batches[len(works)]
+		generations := make([]pipeline.Generation, 0, b.Count)
+		for _, index := range b.Missing() {
+			item, sample := b.Generation(index, r.run.Spec.Samples)
+			if _, ok := prompts[item]; !ok {
+				if err := r.read(ctx, item, end-item+1, prompts); err != nil {
+					return nil, err
+				}
+			}
+			seed := pipeline.Seed(r.run.Spec.Seed, pipeline.GenerationID(r.run.Name, item, sample))
+			generations = append(generations, pipeline.Generation{Index: index, Item: item, Sample: sample, Seed: seed, Prompt: prompts[item]})
+			bytes += len(prompts[item])
+		}
+		works = append(works, workOf(r.run, b, generations))
+	}
+	return works, nil
+}
+
+// read renders the prompts of an item and of some that follow it, at most count.
+func (r *promptReader) read(ctx context.Context, first, count int, into map[int]string) error {
+	items, err := r.ledger.Items(ctx, r.run.Name, first, min(count, r.most))
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 || items[0].Seq != first {
+		return fmt.Errorf("item %s is missing in the store", pipeline.ItemID(r.run.Name, first))
+	}
+	bytes := 0
+	for _, item := range items {
+		prompt, err := r.prompter.Render(item.Input)
+		if err != nil {
+			return fmt.Errorf("item %s: %w", item.ID(), err)
+		}
+		into[item.Seq] = prompt
+		bytes += len(item.Input)
+	}
+	// Those that follow are taken to be as large, but not all at once.
+	r.most = max(1, min(itemBytes*len(items)/(bytes+1), 2*r.most, mostItems))
+	return nil
+}

@@ -1,0 +1,351 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gleaner/internal/pipeline"
+)
+
+func publisher(t testing.TB, cfg Config, l *fakeLedger, q *fakeQueue) *Publisher {
+	t.Helper()
+	p, err := NewPublisher(cfg, l, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// delivered checks that these are the messages of all batches of a run, each as it has to be.
+func delivered(t *testing.T, l *fakeLedger, works []pipeline.Work) {
+	t.Helper()
+	seen := map[int]bool{}
+	for _, work := range works {
+		b := l.batches[work.Batch]
+		want := pipeline.Work{
+			Run: "r", UID: l.run.UID, Batch: b.Index, Round: b.Round, Model: l.run.Spec.Model, System: l.run.Spec.System, Options: l.run.Spec.Options,
+			Generations: l.rendered(t, b),
+		}
+		if diff := cmp.Diff(want, work); diff != "" {
+			t.Fatalf("batch %d (-want +got):\n%s", work.Batch, diff)
+		}
+		seen[work.Batch] = true
+	}
+	if len(seen) != len(l.batches) {
+		t.Errorf("%d of %d batches were published", len(seen), len(l.batches))
+	}
+}
+
+func TestEveryPlannedBatchIsPublishedOnce(t *testing.T) {
+	for name, change := range map[string]func(*pipeline.Spec){
+		"one sample":     func(*pipeline.Spec) {},
+		"three samples":  func(s *pipeline.Spec) { s.Samples = 3 },
+		"a template":     func(s *pipeline.Spec) { s.Field, s.Prompt = "", "Q{{.n}}: {{.question}}" },
+		"all the others": func(s *pipeline.Spec) { s.System, s.Options.Stop, s.Seed = "be <brief>", []string{"\n"}, -5 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := spec()
+			change(&s)
+			l, q := loaded(t, s, numbered(600)...), newQueue()
+			p := publisher(t, Config{Window: 1 << 20}, l, q)
+			if err := p.Publish(t.Context(), "r"); err != nil {
+				t.Fatal(err)
+			}
+			delivered(t, l, q.waiting)
+			for i, n := range q.published {
+				if n != 1 {
+					t.Errorf("batch %d was published %d times", i, n)
+				}
+			}
+			if n := l.count(pipeline.Queued); n != len(l.batches) || p.Published() != n {
+				t.Errorf("%d of %d batches are queued, %d counted", n, len(l.batches), p.Published())
+			}
+			if err := p.Publish(t.Context(), "r"); err != nil || p.Published() != len(l.batches) {
+				t.Errorf("again: %v, %d counted", err, p.Published())
+			}
+		})
+	}
+}
+
+func TestABatchIsMarkedAfterItWasPublished(t *testing.T) {
+	l, q := loaded(t, spec(), numbered(300)...), newQueue()
+	l.fault = func(call string) (before, after error) {
+		if call == "MarkQueued" {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			if len(q.waiting)%publishChunk != 0 {
+				return fmt.Errorf("marked with %d batches on the queue", len(q.waiting)), nil
+			}
+		}
+		return nil, nil
+	}
+	q.fault = func(call string) error {
+		if n := len(q.waiting); call == "Publish" && n > 0 && n%publishChunk == 0 && l.called("MarkQueued") != n/publishChunk {
+			return fmt.Errorf("%d batches on the queue and %d calls marked them", n, l.called("MarkQueued"))
+		}
+		return nil
+	}
+	if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnlyWhatIsMissingIsPublished(t *testing.T) {
+	l, q := loaded(t, spec(), numbered(4000)...), newQueue()
+	b := l.batches[2]
+	b.Done, b.Round = []int{0, 3, 5}, 4
+	l.batches[2] = b
+	if err := publisher(t, Config{Window: 1 << 20}, l, q).Publish(t.Context(), "r"); err != nil {
+		t.Fatal(err)
+	}
+	delivered(t, l, q.waiting)
+	var indexes []int
+	for _, work := range q.waiting {
+		for _, g := range work.Generations {
+			if work.Batch == 2 && work.Round == 4 {
+				indexes = append(indexes, g.Index)
+			}
+		}
+	}
+	if diff := cmp.Diff([]int{1, 2, 4, 6}, indexes); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestABatchThatIsOutstandingCountsAsPublished(t *testing.T) {
+	l, q := loaded(t, spec(), numbered(50)...), newQueue()
+	if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range l.batches { // nobody marked them
+		b.State = pipeline.Planned
+		l.batches[i] = b
+	}
+	p := publisher(t, Config{}, l, q)
+	if err := p.Publish(t.Context(), "r"); err != nil {
+		t.Fatal(err)
+	}
+	if n := l.count(pipeline.Queued); n != 50 || p.Published() != 0 || q.refused[pipeline.ErrOutstanding] != 50 {
+		t.Errorf("%d batches are queued, %d counted as published, %d were outstanding", n, p.Published(), q.refused[pipeline.ErrOutstanding])
+	}
+}
+
+func TestAFullStreamIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := loaded(t, spec(), numbered(200)...), newQueue()
+		q.limit = 7
+		done := make(chan error, 1)
+		p := publisher(t, Config{}, l, q)
+		go func() { done <- p.Publish(t.Context(), "r") }()
+		var works []pipeline.Work
+		for range 200 {
+			time.Sleep(time.Second)
+			works = append(works, q.take(3)...)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		delivered(t, l, append(works, q.take(100)...))
+		if q.most != 7 || q.refused[pipeline.ErrFull] == 0 || l.count(pipeline.Queued) != 200 {
+			t.Errorf("at most %d waited, %d were refused, %d are queued", q.most, q.refused[pipeline.ErrFull], l.count(pipeline.Queued))
+		}
+	})
+}
+
+func TestTheWindowIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := loaded(t, spec(), numbered(1000)...), newQueue()
+		done := make(chan error, 1)
+		p := publisher(t, Config{Window: 25, Poll: 100 * time.Millisecond}, l, q)
+		go func() { done <- p.Publish(t.Context(), "r") }()
+		var works []pipeline.Work
+		for i := range 200 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if taken := q.take(1 + i%25); len(taken) > 0 {
+				works = append(works, taken...)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		delivered(t, l, append(works, q.take(100)...))
+		if q.most != 25 {
+			t.Errorf("at most %d batches were outstanding, the window is 25", q.most)
+		}
+	})
+}
+
+func TestAWindowOfOneIsEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := loaded(t, spec(), numbered(20)...), newQueue()
+		done := make(chan error, 1)
+		p := publisher(t, Config{Window: 1}, l, q)
+		go func() { done <- p.Publish(t.Context(), "r") }()
+		var works []pipeline.Work
+		for range 30 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			works = append(works, q.take(1)...)
+		}
+		if err := <-done; err != nil || q.deepest() != 1 {
+			t.Errorf("%v, at most %d", err, q.deepest())
+		}
+		delivered(t, l, works)
+	})
+}
+
+func TestPublishingGoesOnWhereverItWasInterrupted(t *testing.T) {
+	lines := numbered(150)
+	count := loaded(t, spec(), lines...)
+	count.calls = nil
+	if err := publisher(t, Config{}, count, newQueue()).Publish(t.Context(), "r"); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= len(count.calls); n++ {
+		for _, worked := range []bool{false, true} {
+			l, q := loaded(t, spec(), lines...), newQueue()
+			interruptedAt(l, n, worked)
+			if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); !errors.Is(err, errAway) {
+				t.Fatalf("call %d (%s): %v", n, count.calls[n-1], err)
+			}
+			if n := l.count(pipeline.Queued); n > len(q.waiting) {
+				t.Fatalf("%d batches are marked, %d are on the queue", n, len(q.waiting))
+			}
+			if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err != nil {
+				t.Fatal(err)
+			}
+			delivered(t, l, q.waiting)
+			if l.count(pipeline.Queued) != len(l.batches) || len(q.waiting) != len(l.batches) {
+				t.Errorf("after call %d: %d of %d batches are queued, %d on the queue", n, l.count(pipeline.Queued), len(l.batches), len(q.waiting))
+			}
+		}
+	}
+}
+
+// What was accepted before a failure is marked, even when the publisher is being stopped.
+func TestWhatWasPublishedBeforeAFailureIsMarked(t *testing.T) {
+	l, q := loaded(t, spec(), numbered(250)...), newQueue()
+	ctx, stop := context.WithCancel(t.Context())
+	q.fault = func(call string) error {
+		if call == "Publish" && len(q.waiting) == 130 {
+			stop()
+			return ctx.Err()
+		}
+		return nil
+	}
+	if err := publisher(t, Config{}, l, q).Publish(ctx, "r"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if n := l.count(pipeline.Queued); n != 130 || len(q.waiting) != 130 {
+		t.Errorf("%d batches are queued, %d are on the queue; want 130", n, len(q.waiting))
+	}
+}
+
+func TestSeveralPublishersOfARunAreHarmless(t *testing.T) {
+	l, q := loaded(t, spec(), numbered(600)...), newQueue()
+	var all sync.WaitGroup
+	for range 4 {
+		p := publisher(t, Config{Window: 1 << 20}, l, q)
+		all.Go(func() {
+			if err := p.Publish(t.Context(), "r"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	delivered(t, l, q.waiting)
+	if l.count(pipeline.Queued) != len(l.batches) || len(q.waiting) != len(l.batches) {
+		t.Errorf("%d of %d batches are queued, %d on the queue", l.count(pipeline.Queued), len(l.batches), len(q.waiting))
+	}
+}
+
+func TestWhatCannotBePublishedIsExplained(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*fakeLedger, *fakeQueue)
+		want   string
+	}{
+		{"no such run", func(l *fakeLedger, _ *fakeQueue) { l.run.Name = "other" }, "run r: no such run"},
+		{"half loaded", func(l *fakeLedger, _ *fakeQueue) { l.run.State = pipeline.RunLoading }, "run r is not loaded completely: repeat `producer load`"},
+		{"cancelled", func(l *fakeLedger, _ *fakeQueue) { l.run.State = pipeline.RunCancelled }, "run r is cancelled"},
+		{"being deleted", func(l *fakeLedger, _ *fakeQueue) { l.run.State = pipeline.RunDeleting }, "run r is deleting"},
+		{"an item is gone", func(l *fakeLedger, _ *fakeQueue) { delete(l.items, 8) }, "item r/000000008 is missing in the store"},
+		{"an item is broken", func(l *fakeLedger, _ *fakeQueue) { l.items[3] = pipeline.Item{Run: "r", Seq: 3, Input: []byte("{}")} }, `item r/000000003: there is no column "question"`},
+		{"the stream refuses", func(_ *fakeLedger, q *fakeQueue) {
+			q.fault = func(call string) error {
+				if call == "Publish" {
+					return errors.New("no permission")
+				}
+				return nil
+			}
+		}, "publishing batch r/00000"},
+		{"the stream cannot be made", func(_ *fakeLedger, q *fakeQueue) { q.fault = func(string) error { return errors.New("account limit") } }, "account limit"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l, q := loaded(t, spec(), numbered(20)...), newQueue()
+			c.change(l, q)
+			if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAPublisherIsCheckedWhenItIsMade(t *testing.T) {
+	l, q := newLedger(), newQueue()
+	if _, err := NewPublisher(Config{Window: -1}, l, q); err == nil || !strings.Contains(err.Error(), "window -1") {
+		t.Error(err)
+	}
+	if _, err := NewPublisher(Config{Poll: -1}, l, q); err == nil || !strings.Contains(err.Error(), "poll -1ns") {
+		t.Error(err)
+	}
+	if _, err := NewPublisher(Config{}, l, nil); err == nil {
+		t.Error("a publisher without a queue")
+	}
+}
+
+func TestThePublisherCounts(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	l, q := loaded(t, spec(), numbered(20)...), newQueue()
+	p := publisher(t, Config{Metrics: NewMetrics(registry)}, l, q)
+	if err := p.Publish(t.Context(), "r"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		l.finish(i)
+	}
+	if _, err := p.Follow(t.Context(), "r", nil); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range m.GetLabel() {
+				name += "/" + label.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	want := map[string]float64{
+		"gleaner_batches_published_total": 20, "gleaner_stream_full_total": 0, "gleaner_run_generations": 20, "gleaner_run_generations_stored": 20,
+		"gleaner_run_batches/planned": 0, "gleaner_run_batches/queued": 0, "gleaner_run_batches/done": 20, "gleaner_run_batches/dead": 0, "gleaner_run_batches/dropped": 0,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,268 @@
+package sink
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"gleaner/internal/pipeline"
+)
+
+// A world is a stream of results and a store with run r, both in memory.
+type world struct {
+	t     testing.TB
+	begin time.Time
+	queue chan pipeline.Delivery[pipeline.Results]
+
+	streamFault func() error            // of each read of the stream; may be nil
+	storeFault  func(call string) error // of each call of the store; may be nil
+
+	mu        sync.Mutex
+	runs      map[string]pipeline.Run
+	batches   map[string]pipeline.Batch // by id
+	stored    map[string]string         // texts by generation
+	events    []event
+	asked     int // batches that BatchesAt was asked for
+	consumers []pipeline.Consumer
+	kept      []pipeline.Consumer
+}
+
+// An event is something that became of a message.
+type event struct {
+	at     time.Duration
+	what   string // write, extend, ack, hand-back, reject
+	msg    int
+	reason string // of a reject
+}
+
+// samples of run r; its batch n has generations 4n … 4n+3.
+const samples = 2
+
+func newWorld(t testing.TB) *world {
+	w := &world{
+		t: t, begin: time.Now(), queue: make(chan pipeline.Delivery[pipeline.Results], 10_000), stored: map[string]string{},
+		runs: map[string]pipeline.Run{"r": {Name: "r", UID: "u", State: pipeline.RunOpen, Spec: pipeline.Spec{Samples: samples}}}, batches: map[string]pipeline.Batch{},
+	}
+	for i := range 100 {
+		b := pipeline.Batch{Run: "r", Index: i, First: 4 * i, Count: 4, State: pipeline.Queued, Round: 1}
+		w.batches[b.ID()] = b
+	}
+	return w
+}
+
+func (w *world) Results(ctx context.Context, most int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error) {
+	if w.streamFault != nil {
+		if err := w.streamFault(); err != nil {
+			return nil, err
+		}
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	var all []pipeline.Delivery[pipeline.Results]
+	for len(all) < most {
+		select {
+		case d := <-w.queue:
+			all = append(all, d)
+		case <-timer.C:
+			return all, nil
+		case <-ctx.Done():
+			for _, d := range all {
+				w.queue <- d
+			}
+			return nil, ctx.Err()
+		}
+	}
+	return all, nil
+}
+
+func (w *world) Consumers(ctx context.Context) ([]pipeline.Consumer, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.consumers), ctx.Err()
+}
+
+// call is one call of the store.
+func (w *world) call(ctx context.Context, name string, do func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if w.storeFault != nil {
+		if err := w.storeFault(name); err != nil {
+			return err
+		}
+	}
+	return do()
+}
+
+func (w *world) Run(ctx context.Context, name string) (run pipeline.Run, err error) {
+	err = w.call(ctx, "Run", func() error {
+		var ok bool
+		if run, ok = w.runs[name]; !ok {
+			return pipeline.Fail(pipeline.Fatal, "run %s: %w", name, pipeline.ErrNoRun)
+		}
+		return nil
+	})
+	return run, err
+}
+
+func (w *world) BatchesAt(ctx context.Context, run string, indexes []int) (batches []pipeline.Batch, err error) {
+	err = w.call(ctx, "BatchesAt", func() error {
+		w.asked += len(indexes)
+		for _, i := range indexes {
+			if b, ok := w.batches[pipeline.BatchID(run, i)]; ok {
+				batches = append(batches, b)
+			}
+		}
+		return nil
+	})
+	return batches, err
+}
+
+func (w *world) WriteResults(ctx context.Context, messages []pipeline.Results, _ time.Time) (written pipeline.Written, err error) {
+	err = w.call(ctx, "WriteResults", func() error {
+		for _, m := range messages {
+			for _, r := range m.Results {
+				id := pipeline.GenerationID(m.Run, r.Item, r.Sample)
+				if _, ok := w.stored[id]; ok {
+					written.Duplicate++
+					continue
+				}
+				w.stored[id] = r.Text
+				written.New++
+			}
+		}
+		w.events = append(w.events, event{what: "write", at: time.Since(w.begin), msg: len(messages)})
+		return nil
+	})
+	return written, err
+}
+
+func (w *world) PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error {
+	return w.call(ctx, "PutConsumers", func() error { w.kept = consumers; return nil })
+}
+
+// message makes the results of a batch for some of its generations.
+func message(batch int, indexes ...int) pipeline.Results {
+	m := pipeline.Results{Run: "r", UID: "u", Batch: batch, Round: 1, Consumer: "c", GPU: "T4"}
+	for _, i := range indexes {
+		n := 4*batch + i
+		m.Results = append(m.Results, pipeline.Result{Index: i, Item: n / samples, Sample: n % samples, Text: fmt.Sprintf("answer %d", n), Finish: "stop", OutputTokens: 10})
+	}
+	return m
+}
+
+// send puts a message on the stream.
+func (w *world) send(number int, m pipeline.Results) {
+	w.queue <- pipeline.Delivery[pipeline.Results]{
+		Body: m, Subject: fmt.Sprintf("gleaner.result.%s.%d", m.Run, m.Batch), Deliveries: 1, Receipt: &receipt{w, number, m},
+	}
+}
+
+// of returns what happened to a message, its extensions left out.
+func (w *world) of(number int) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var words []string
+	for _, e := range w.events {
+		if e.msg == number && e.what != "write" && e.what != "extend" {
+			words = append(words, e.what)
+		}
+	}
+	return words
+}
+
+// only returns the events of one kind.
+func (w *world) only(what string) []event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(w.events), func(e event) bool { return e.what != what })
+}
+
+func (w *world) set(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+// A receipt notices when a message is acknowledged that is not in the store.
+type receipt struct {
+	w       *world
+	number  int
+	message pipeline.Results
+}
+
+func (r *receipt) note(what, reason string) {
+	r.w.events = append(r.w.events, event{at: time.Since(r.w.begin), what: what, msg: r.number, reason: reason})
+}
+
+func (r *receipt) Extend(context.Context) error {
+	r.w.set(func() { r.note("extend", "") })
+	return nil
+}
+
+func (r *receipt) Ack(ctx context.Context) error {
+	r.w.set(func() {
+		r.note("ack", "")
+		for _, x := range r.message.Results {
+			if _, ok := r.w.stored[pipeline.GenerationID(r.message.Run, x.Item, x.Sample)]; !ok {
+				r.w.t.Errorf("message %d is acknowledged and not stored", r.number)
+			}
+		}
+	})
+	return ctx.Err()
+}
+
+func (r *receipt) HandBack(ctx context.Context, _ time.Duration) error {
+	r.w.set(func() { r.note("hand-back", "") })
+	return ctx.Err()
+}
+
+func (r *receipt) Reject(ctx context.Context, reason string) error {
+	r.w.set(func() { r.note("reject", reason) })
+	return ctx.Err()
+}
+
+// A runner is a sink at work.
+type runner struct {
+	*Sink
+	logs *observer.ObservedLogs
+	stop context.CancelFunc
+	done chan error
+}
+
+func (w *world) start(cfg Config) *runner {
+	w.t.Helper()
+	core, logs := observer.New(zapcore.InfoLevel)
+	cfg.Log = zap.New(core)
+	s, err := New(cfg, w, w)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &runner{s, logs, stop, make(chan error, 1)}
+	go func() { r.done <- s.Run(ctx) }()
+	return r
+}
+
+// end stops it after a while and reports what Run returned and how long that took.
+func (r *runner) end(t testing.TB, after time.Duration) time.Duration {
+	t.Helper()
+	time.Sleep(after)
+	synctest.Wait()
+	begin := time.Now()
+	r.stop()
+	if err := <-r.done; err != nil {
+		t.Errorf("Run returned %v", err)
+	}
+	return time.Since(begin)
+}

@@ -1,0 +1,266 @@
+package status
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+var now = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
+
+// A fakeLedger knows one run.
+type fakeLedger struct {
+	progress  pipeline.Progress
+	consumers []pipeline.Consumer
+	failing   error // of Progress
+	asked     string
+}
+
+func (l *fakeLedger) Run(_ context.Context, name string) (pipeline.Run, error) {
+	if name != "gsm8k" {
+		return pipeline.Run{}, pipeline.Fail(pipeline.Fatal, "run %s: %w", name, pipeline.ErrNoRun)
+	}
+	return pipeline.Run{
+		Name: "gsm8k", UID: "u", State: pipeline.RunOpen, Items: 500, Generations: 1000, Batches: 200,
+		Spec: pipeline.Spec{Model: "tiny", Dataset: pipeline.Dataset{Name: "train.jsonl", Digest: "d"}},
+	}, nil
+}
+
+func (l *fakeLedger) Progress(_ context.Context, _ string, since time.Time) (pipeline.Progress, error) {
+	if !since.Equal(now.Add(-window)) {
+		return pipeline.Progress{}, errors.New("another window")
+	}
+	return l.progress, l.failing
+}
+
+func (l *fakeLedger) Consumers(_ context.Context, run string, since time.Time) ([]pipeline.Consumer, error) {
+	l.asked = run
+	if !since.Equal(now.Add(-presence)) {
+		return nil, errors.New("another time")
+	}
+	return l.consumers, nil
+}
+
+// A fakeStream has consumers of several runs.
+type fakeStream struct {
+	depth, consumers error
+}
+
+func (s fakeStream) Depth(context.Context, string) (pipeline.Depth, error) {
+	if s.depth != nil {
+		return pipeline.Depth{}, s.depth
+	}
+	return pipeline.Depth{Waiting: 40, Held: 10, Results: 3}, nil
+}
+
+func (s fakeStream) Consumers(context.Context) ([]pipeline.Consumer, error) {
+	return []pipeline.Consumer{{ID: "c1", Run: "gsm8k"}, {ID: "c2", Run: "other"}, {ID: "c3", Run: "gsm8k"}}, s.consumers
+}
+
+// halfway is the progress of a run that has been generating for an hour.
+func halfway() pipeline.Progress {
+	return pipeline.Progress{
+		Batches:     map[pipeline.BatchState]int{pipeline.Planned: 50, pipeline.Queued: 50, pipeline.Done: 98, pipeline.Dead: 1, pipeline.Dropped: 1},
+		Generations: 1000, Stored: 690, Failed: 6, Dropped: 4, PromptTokens: 7000, OutputTokens: 90000,
+		FirstDone: now.Add(-time.Hour), LastDone: now.Add(-time.Second), RecentGenerations: 60, RecentTokens: 9000,
+	}
+}
+
+func ids(consumers []pipeline.Consumer) []string {
+	var ids []string
+	for _, c := range consumers {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+func TestASnapshotPutsStoreAndStreamTogether(t *testing.T) {
+	here := []string{"c1", "c3"}
+	before := []string{"seen before"}
+	for _, c := range []struct {
+		name      string
+		stream    Stream
+		depth     *pipeline.Depth
+		away      string
+		consumers []string
+	}{
+		{"with a stream", fakeStream{}, &pipeline.Depth{Waiting: 40, Held: 10, Results: 3}, "", here},
+		{"before the run is published", fakeStream{depth: pipeline.Fail(pipeline.Retryable, "run gsm8k is not on the stream: %w", pipeline.ErrNoRun)}, &pipeline.Depth{}, "", here},
+		{"without a stream", nil, nil, "", before},
+		{"with a stream that is away", fakeStream{depth: errors.New("no servers")}, nil, "no servers", before},
+		{"with a stream that does not say who is there", fakeStream{consumers: errors.New("no bucket")}, nil, "no bucket", before},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ledger := &fakeLedger{progress: halfway(), consumers: []pipeline.Consumer{{ID: "seen before", Run: "gsm8k"}}}
+			s, err := Take(t.Context(), ledger, c.stream, "gsm8k", now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.depth, s.Depth); diff != "" || s.Away != c.away {
+				t.Errorf("away %q, depth (-want +got):\n%s", s.Away, diff)
+			}
+			if diff := cmp.Diff(c.consumers, ids(s.Consumers)); diff != "" {
+				t.Errorf("consumers (-want +got):\n%s", diff)
+			}
+			if s.Stored != 690 {
+				t.Errorf("%d stored", s.Stored)
+			}
+		})
+	}
+}
+
+func TestRatesAreThoseOfTheLastMinutes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*pipeline.Progress)
+		per    float64
+		tokens float64
+		eta    time.Duration
+	}{
+		{"after an hour", func(*pipeline.Progress) {}, 0.2, 30, 1500 * time.Second},
+		{"in the first minute", func(p *pipeline.Progress) { p.FirstDone = now.Add(-30 * time.Second) }, 2, 300, 150 * time.Second},
+		{"in the first second", func(p *pipeline.Progress) { p.FirstDone = now.Add(-time.Millisecond) }, 60, 9000, 5 * time.Second},
+		{"with a store whose clock is ahead", func(p *pipeline.Progress) { p.FirstDone = now.Add(time.Minute) }, 60, 9000, 5 * time.Second},
+		{"when nothing was done lately", func(p *pipeline.Progress) { p.RecentGenerations, p.RecentTokens = 0, 0 }, 0, 0, 0},
+		{"when nothing is left", func(p *pipeline.Progress) { p.Stored = 990 }, 0.2, 30, 0},
+		{"when dead letters were answered late", func(p *pipeline.Progress) { p.Stored = 999 }, 0.2, 30, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := halfway()
+			c.change(&p)
+			s, err := Take(t.Context(), &fakeLedger{progress: p}, nil, "gsm8k", now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.PerSecond != c.per || s.TokensPerSecond != c.tokens || s.ETA.Round(time.Millisecond) != c.eta || math.Abs(s.ETASeconds-c.eta.Seconds()) > 1e-6 {
+				t.Errorf("%g generations and %g tokens per second, ETA %s = %g s; want %g, %g, %s", s.PerSecond, s.TokensPerSecond, s.ETA, s.ETASeconds, c.per, c.tokens, c.eta)
+			}
+		})
+	}
+}
+
+func TestAnETABeyondAllTimeIsStillOne(t *testing.T) {
+	s := Of(pipeline.Run{Generations: 1e12}, pipeline.Progress{RecentGenerations: 1, FirstDone: now.Add(-time.Hour)}, now)
+	if s.ETA < 100*365*24*time.Hour {
+		t.Errorf("the ETA is %s", s.ETA)
+	}
+}
+
+func TestWhatTheStoreCannotTellIsAnError(t *testing.T) {
+	if _, err := Take(t.Context(), &fakeLedger{}, nil, "nobody", now); !errors.Is(err, pipeline.ErrNoRun) || err.Error() != "run nobody: no such run" {
+		t.Errorf("got %v", err)
+	}
+	away := errors.New("no store")
+	if _, err := Take(t.Context(), &fakeLedger{failing: away}, fakeStream{}, "gsm8k", now); !errors.Is(err, away) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Other programs read this.
+func TestTheFormOfJSONStays(t *testing.T) {
+	encoded := func(s Snapshot) string {
+		data, err := json.MarshalIndent(s, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	full, err := Take(t.Context(), &fakeLedger{progress: halfway()}, fakeStream{}, "gsm8k", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full.Consumers = []pipeline.Consumer{{
+		ID: "c1", Run: "gsm8k", Host: "h", Version: "v", Ollama: "0.17.4", Model: "tiny", Digest: "d", Started: now, Seen: now, Deadline: now,
+		GPUs: []pipeline.GPU{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 5, OutputTokens: 99, TokensPerSecond: 1.5}},
+	}}
+	const wantFull = `{
+ "run": "gsm8k",
+ "state": "open",
+ "model": "tiny",
+ "dataset": "train.jsonl",
+ "items": 500,
+ "generations": 1000,
+ "stored": 690,
+ "failed": 6,
+ "dropped": 4,
+ "batches": {
+  "dead": 1,
+  "done": 98,
+  "dropped": 1,
+  "planned": 50,
+  "queued": 50
+ },
+ "prompt_tokens": 7000,
+ "output_tokens": 90000,
+ "tokens_per_second": 30,
+ "generations_per_second": 0.2,
+ "eta_seconds": 1500,
+ "first_done": "2025-05-01T11:00:00Z",
+ "last_done": "2025-05-01T11:59:59Z",
+ "stream": {
+  "waiting": 40,
+  "held": 10,
+  "results": 3
+ },
+ "consumers": [
+  {
+   "id": "c1",
+   "run": "gsm8k",
+   "host": "h",
+   "version": "v",
+   "ollama": "0.17.4",
+   "model": "tiny",
+   "digest": "d",
+   "gpus": [
+    {
+     "name": "T4",
+     "state": "serving",
+     "slots": 8,
+     "busy": 7,
+     "generations": 5,
+     "output_tokens": 99,
+     "tokens_per_second": 1.5
+    }
+   ],
+   "started": "2025-05-01T12:00:00Z",
+   "seen": "2025-05-01T12:00:00Z",
+   "deadline": "2025-05-01T12:00:00Z"
+  }
+ ]
+}`
+	if diff := cmp.Diff(wantFull, encoded(full)); diff != "" {
+		t.Errorf("in the middle (-want +got):\n%s", diff)
+	}
+	empty, err := Take(t.Context(), &fakeLedger{}, fakeStream{depth: errors.New("no servers")}, "gsm8k", now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const wantEmpty = `{
+ "run": "gsm8k",
+ "state": "open",
+ "model": "tiny",
+ "dataset": "train.jsonl",
+ "items": 500,
+ "generations": 1000,
+ "stored": 0,
+ "failed": 0,
+ "dropped": 0,
+ "batches": {},
+ "prompt_tokens": 0,
+ "output_tokens": 0,
+ "tokens_per_second": 0,
+ "generations_per_second": 0,
+ "stream_error": "no servers",
+ "consumers": []
+}`
+	if diff := cmp.Diff(wantEmpty, encoded(empty)); diff != "" {
+		t.Errorf("with nothing in it (-want +got):\n%s", diff)
+	}
+}
