@@ -59,7 +59,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
-	engine, err := consumer.New(consumer.Config{Identity: identity, Lease: run.Lease, Grace: c.Grace, Log: log}, conn.Work(run.Run), conn, gpus)
+	engine, err := consumer.New(consumer.Config{Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Log: log}, conn.Work(run.Run), conn, gpus)
 	if err != nil {
 		return err
 	}

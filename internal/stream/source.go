@@ -250,6 +250,8 @@ func (d *durable) react(ctx context.Context, err error, wait *wait) error {
 	switch {
 	case d.c.life.Err() != nil:
 		return errClosed()
+	case ctx.Err() != nil:
+		return ctx.Err()
 	case errors.As(err, &failure):
 		return fmt.Errorf("next batch of run %s: %w", d.name, err)
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoMessages):
