@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/dataset"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/sink"
+	"gleaner/internal/store"
+)
+
+// What the steps leave for each other in their folder.
+const (
+	inputFile = "rows.jsonl"
+	storeFile = "gleaner.db"
+	outFile   = "out.jsonl"
+	childRun  = "load"
+)
+
+// childCmd is one step of load and export.
+type childCmd struct {
+	Step string `arg:"" enum:"load,fill,export"`
+	Dir  string `required:""`
+}
+
+// A childOutcome is what a child prints for its parent.
+type childOutcome struct {
+	Rows    int     `json:"rows"`
+	Seconds float64 `json:"seconds"`
+	Peak    int     `json:"peak_bytes"`
+}
+
+func (c *childCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
+	ledger, err := store.Open(ctx, "sqlite:"+filepath.Join(c.Dir, storeFile))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	step := map[string]func(context.Context, store.Store) (int, error){"load": c.load, "fill": c.fill, "export": c.export}[c.Step]
+	started := time.Now()
+	rows, err := step(ctx, ledger)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(t.Out).Encode(childOutcome{Rows: rows, Seconds: time.Since(started).Seconds(), Peak: peakBytes()})
+}
+
+func (c *childCmd) load(ctx context.Context, ledger store.Store) (int, error) {
+	source, err := dataset.NewSource(filepath.Join(c.Dir, inputFile), nil)
+	if err != nil {
+		return 0, err
+	}
+	data := producer.Dataset{Name: source.Name(), Open: func() (producer.Rows, error) { return source.Open() }}
+	survey, err := producer.Examine(ctx, childRun, spec(), data, nil)
+	if err != nil {
+		return 0, err
+	}
+	run, _, err := producer.Load(ctx, ledger, survey, data, ulid.Make().String(), nil)
+	return run.Items, err
+}
+
+// fill gives every batch its answers, as if it had been generated.
+func (c *childCmd) fill(ctx context.Context, ledger store.Store) (int, error) {
+	model, written := newInstant(), 0
+	run, err := ledger.Run(ctx, childRun)
+	if err != nil {
+		return 0, err
+	}
+	for from := 0; from < run.Batches; {
+		batches, err := ledger.Batches(ctx, childRun, pipeline.Planned, from, upsertsAtOnce/pipeline.DefaultBatch)
+		if err != nil {
+			return 0, err
+		}
+		if len(batches) == 0 {
+			return 0, fmt.Errorf("batch %d is missing", from)
+		}
+		messages := make([]pipeline.Results, len(batches))
+		for i, b := range batches {
+			messages[i] = model.results(run, b)
+		}
+		w, err := ledger.WriteResults(ctx, messages, time.Now())
+		if err != nil {
+			return 0, err
+		}
+		written += w.New
+		from = batches[len(batches)-1].Index + 1
+	}
+	return written, nil
+}
+
+func (c *childCmd) export(ctx context.Context, ledger store.Store) (int, error) {
+	run, err := ledger.Run(ctx, childRun)
+	if err != nil {
+		return 0, err
+	}
+	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"})
+	if err != nil {
+		return 0, err
+	}
+	out, err := dataset.Create(filepath.Join(c.Dir, outFile))
+	if err != nil {
+		return 0, err
+	}
+	defer out.Abort()
+	exported, err := sink.Export(ctx, ledger.Answers(ctx, run.Name), encoder, out, false, nil)
+	if err != nil {
+		return 0, err
+	}
+	return exported.Lines, out.Commit()
+}
