@@ -22,7 +22,7 @@ import (
 	"gleaner/internal/store/storetest"
 )
 
-const programRows = 150
+const programRows = 100
 
 // The three programs on real parts: a MongoDB-compatible server, a real Ollama and a NATS server that is restarted
 // in the middle, when two of the three consumers have been killed without a word.
@@ -46,6 +46,7 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	consumers := []*process{p.start("consumer", "--run", "words", "--ollama", ollama, "--slots", "2", "--grace", "60s")}
 	consumers[0].waitFor("waiting for the run")
 	p.run("producer", "load", "--run", "words", "--input", rows(t), "--field", "question", "--model", "tiny", "--num-predict", "1500")
+	checkExportOfNothing(p)
 	sink := p.start("sink", "serve", "--flush-every", "200ms")
 	publish := p.start("producer", "publish", "--run", "words", "--follow", "--lease", "3s", "--json")
 	for range 2 {
@@ -90,6 +91,20 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 		}
 		if code := running.wait(); code != 0 {
 			t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		}
+	}
+}
+
+// checkExportOfNothing exports the run before it has any answer: rows without one are left out, or written as null.
+func checkExportOfNothing(p *programs) {
+	p.t.Helper()
+	for want, args := range map[int][]string{0: nil, programRows: {"--all"}} {
+		export := p.start("sink", append([]string{"export", "--run", "words", "--out", "-"}, args...)...)
+		if code := export.wait(); code != 3 {
+			p.t.Errorf("the export of a run without answers ended with %d, want 3:\n%s", code, export.said())
+		}
+		if got := bytes.Count(export.out.Bytes(), []byte("\n")); got != want || bytes.Count(export.out.Bytes(), []byte(`"response": null`)) != want {
+			p.t.Errorf("export %v of a run without answers has %d lines, want %d", args, got, want)
 		}
 	}
 }

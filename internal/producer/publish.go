@@ -31,7 +31,7 @@ type Config struct {
 
 const (
 	publishChunk  = 100 // batches read from the ledger at once
-	publishAtOnce = 16  // publishes that wait for their confirmation at the same time
+	publishAtOnce = 64  // publishes that wait for their confirmation at the same time
 	defaultWindow = 2000
 	defaultPoll   = time.Second
 	recentForRate = 5 * time.Minute

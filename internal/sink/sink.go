@@ -70,6 +70,7 @@ func New(cfg Config, from source, to ledger) (*Sink, error) {
 	if cfg.ExtendEvery == 0 {
 		cfg.ExtendEvery = 10 * time.Second
 	}
+	cfg.FlushEvery = min(cfg.FlushEvery, cfg.ExtendEvery) // what waits to be written is held already
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}

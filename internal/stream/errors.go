@@ -49,6 +49,11 @@ func isAway(err error) bool {
 	return isTimeout(err) || errors.As(err, &api) && api.Code == 503
 }
 
+// isNotSent says that the request did not leave this process, since there is no connection.
+func isNotSent(err error) bool {
+	return errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionReconnecting)
+}
+
 func isNobody(err error) bool {
 	return errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
 }
@@ -144,6 +149,8 @@ func (c *Conn) call(ctx context.Context, prefix string, within time.Duration, f 
 	switch {
 	case err == nil:
 		return nil
+	case isNotSent(err):
+		return err
 	case ended(watched) != nil:
 		return ended(watched)
 	case ctx.Err() != nil:

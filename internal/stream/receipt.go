@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -10,7 +9,6 @@ import (
 
 	"gleaner/internal/pipeline"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -127,8 +125,7 @@ func (r *receipt) while(ctx context.Context, left time.Duration, f func(context.
 	wait := newWait(25*time.Millisecond, time.Second)
 	for {
 		err := f(leased)
-		notSent := errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, nats.ErrConnectionReconnecting)
-		if err == nil || !notSent && leased.Err() == nil {
+		if err == nil || !isNotSent(err) && leased.Err() == nil {
 			return err
 		}
 		if leased.Err() != nil || wait.next(leased) != nil {

@@ -28,13 +28,23 @@ func Main(m *testing.M, name string, main func()) {
 //
 //	exits CODE PROGRAM ARGS…
 //
-// which runs a program that has to end with this exit code.
-func Run(t *testing.T) {
+// which runs a program that has to end with this exit code. Prepare is called with the URL of each script's NATS server.
+func Run(t *testing.T, prepare ...func(natsURL string) error) {
 	testscript.Run(t, testscript.Params{
 		Dir:      filepath.Join("testdata", "script"),
 		Deadline: time.Now().Add(2 * time.Minute), // a program that hangs is shown with what it said
-		Setup:    setup,
-		Cmds:     map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Setup: func(env *testscript.Env) error {
+			if err := setup(env); err != nil {
+				return err
+			}
+			for _, f := range prepare {
+				if err := f(env.Getenv("NATS_URL")); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
 	})
 }
 
