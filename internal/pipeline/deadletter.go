@@ -1,0 +1,100 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// A DeadLetter is what is known of the generations of a batch that could not be generated in one round: the message
+// on the DEAD stream. It holds all that is needed to try them again.
+type DeadLetter struct {
+	Run        string              `json:"run"`
+	UID        string              `json:"uid"` // of the run
+	Batch      int                 `json:"batch"`
+	Round      int                 `json:"round"` // in which they failed
+	Class      Class               `json:"class"` // of the first failure
+	Message    string              `json:"message"`
+	Failures   []GenerationFailure `json:"failures"`
+	Deliveries int                 `json:"deliveries"` // of the work message when it was given up
+	Consumer   string              `json:"consumer"`
+	GPU        string              `json:"gpu"`
+	Model      string              `json:"model"`
+	Options    Options             `json:"options"`
+	System     string              `json:"system,omitempty"`
+	FailedAt   time.Time           `json:"failed_at"`
+}
+
+// A GenerationFailure says why one generation has no answer.
+type GenerationFailure struct {
+	Generation
+	Class    Class  `json:"class"`
+	Message  string `json:"message"`
+	Attempts int    `json:"attempts"`
+}
+
+// ID returns the id of the batch.
+func (d DeadLetter) ID() string { return BatchID(d.Run, d.Batch) }
+
+// Failed returns the indexes of the generations in their batch, ascending.
+func (d DeadLetter) Failed() []int {
+	indexes := make([]int, len(d.Failures))
+	for i, f := range d.Failures {
+		indexes[i] = f.Index
+	}
+	slices.Sort(indexes)
+	return indexes
+}
+
+// Validate says what is wrong with a dead letter in itself.
+func (d DeadLetter) Validate() error {
+	if err := ValidateRunName(d.Run); err != nil {
+		return err
+	}
+	switch {
+	case d.Batch < 0 || d.Batch >= MaxBatches:
+		return fmt.Errorf("batch %d is out of range", d.Batch)
+	case d.Round < 1:
+		return fmt.Errorf("round %d is out of range", d.Round)
+	case len(d.UID) > 64 || len(d.Consumer) > 64 || len(d.GPU) > 128:
+		return errors.New("the uid, the consumer or the GPU is not allowed")
+	case len(d.Failures) == 0 || len(d.Failures) > MaxBatch:
+		return fmt.Errorf("%d failures", len(d.Failures))
+	case len(d.Message) > MaxErrorBytes || !utf8.ValidString(d.Message):
+		return errors.New("the message is too long or not valid UTF-8")
+	}
+	seen := map[int]bool{}
+	for _, f := range d.Failures {
+		switch {
+		case f.Index < 0 || f.Index >= MaxBatch || f.Item < 0 || f.Item >= MaxItems || f.Sample < 0 || f.Sample >= MaxSamples:
+			return fmt.Errorf("generation %d, item %d, sample %d is out of range", f.Index, f.Item, f.Sample)
+		case seen[f.Index]:
+			return fmt.Errorf("generation %d stands there twice", f.Index)
+		case len(f.Message) > MaxErrorBytes || !utf8.ValidString(f.Message):
+			return fmt.Errorf("the message of generation %d is too long or not valid UTF-8", f.Index)
+		}
+		seen[f.Index] = true
+	}
+	return nil
+}
+
+// DecodeDeadLetter reads a dead letter and validates it.
+func DecodeDeadLetter(data []byte) (DeadLetter, error) {
+	var d DeadLetter
+	if err := json.Unmarshal(data, &d); err != nil {
+		return DeadLetter{}, fmt.Errorf("dead letter: %w", err)
+	}
+	if err := d.Validate(); err != nil {
+		return DeadLetter{}, fmt.Errorf("dead letter: %w", err)
+	}
+	return d, nil
+}
+
+// A StoredDeadLetter is a dead letter as it lies on the DEAD stream.
+type StoredDeadLetter struct {
+	DeadLetter
+	Sequence uint64 // of its message: what deletes this record and no newer one
+}
