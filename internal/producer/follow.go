@@ -21,7 +21,9 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	defer func() { stop(); <-published }()
 
 	for failures := 0; ; {
+		started := time.Now()
 		progress, err := p.look(ctx, name)
+		took := time.Since(started)
 		switch {
 		case ctx.Err() != nil:
 			return progress, ctx.Err()
@@ -49,7 +51,8 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 			}
 		default:
 		}
-		if err := sleep(ctx, p.cfg.Poll); err != nil {
+		// A large run takes the store a while to count; it is there for the sink.
+		if err := sleep(ctx, max(p.cfg.Poll, 10*took)); err != nil {
 			return progress, err
 		}
 	}
