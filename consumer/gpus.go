@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"gleaner/internal/cli"
@@ -14,7 +16,7 @@ import (
 )
 
 // clients returns a client for each server, all of which answer.
-func (c *command) clients(ctx context.Context) ([]*ollama.Client, error) {
+func (c *command) clients(ctx context.Context, log *zap.Logger) ([]*ollama.Client, error) {
 	if c.Slots < 1 {
 		return nil, cli.Usage("slots %d is not positive", c.Slots)
 	}
@@ -29,12 +31,34 @@ func (c *command) clients(ctx context.Context) ([]*ollama.Client, error) {
 			return nil, cli.Usage("the Ollama server %s stands there twice", client.URL())
 		}
 		seen[client.URL()] = true
-		if err := client.Ping(ctx); err != nil {
+		if err := awaitServer(ctx, client, log); err != nil {
 			return nil, err
 		}
 		clients = append(clients, client)
 	}
 	return clients, nil
+}
+
+// serverWithin is how long a server that was started together with the consumer may take to answer.
+const serverWithin = 10 * time.Second
+
+// awaitServer returns when the server answers, or with the reason why it does not.
+func awaitServer(ctx context.Context, client *ollama.Client, log *zap.Logger) error {
+	limit := time.Now().Add(serverWithin)
+	for waiting := false; ; waiting = true {
+		err := client.Ping(ctx)
+		if err == nil || time.Now().After(limit) {
+			return err
+		}
+		if !waiting {
+			log.Info("waiting for Ollama to answer", zap.String("server", client.URL()))
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // gpus loads the model on every server and returns them as GPUs, with what they say of themselves.

@@ -37,7 +37,10 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	clients, err := c.clients(ctx)
+	clients, err := c.clients(ctx, log)
+	if ctx.Err() != nil {
+		return nil // stopped while it had nothing to do
+	}
 	if err != nil {
 		return err
 	}
@@ -48,7 +51,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	defer conn.Close()
 	run, err := c.find(ctx, conn, log)
 	if ctx.Err() != nil {
-		return nil // stopped while it had nothing to do
+		return nil
 	}
 	if err != nil {
 		return err
