@@ -42,6 +42,7 @@ type Conn struct {
 	codec    *codec
 	waits    waits
 	sink     *durable
+	mirror   *durable
 	lease    time.Duration // of a batch
 	sinkFor  time.Duration // lease of results and dead letters
 	replicas int
@@ -49,7 +50,9 @@ type Conn struct {
 
 	pullFor, heartbeat time.Duration // of a pull for work; a test shortens them
 
-	noStream, full episode // what is logged when it begins and when it ends
+	noStream episode // what is logged when it begins and when it ends
+	full     fullness
+	deadFull fullness
 
 	life     context.Context // ends when the connection is closed
 	end      context.CancelFunc
@@ -82,6 +85,11 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, err
 	}
 	c.sink = &durable{c: c, stream: ResultsStream, name: sinkDurable, looking: make(chan struct{}, 1)}
+	c.mirror = &durable{c: c, stream: DeadStream, name: mirrorDurable, looking: make(chan struct{}, 1)}
+	c.full.is = "the results stream is full, waiting until a sink has taken results from it"
+	c.full.was = "the results stream takes results again"
+	c.deadFull.is = "the dead-letter stream is full, waiting: redrive what failed or drop it (producer dead redrive, producer dead drop)"
+	c.deadFull.was = "the dead-letter stream takes dead letters again"
 	return c, nil
 }
 

@@ -42,6 +42,14 @@ func resultSubject(run string, batch, chunk int) string {
 	return fmt.Sprintf("gleaner.result.%s.%07d.%d", run, batch, chunk)
 }
 
+func resultsOfBatch(run string, batch int) string {
+	return fmt.Sprintf("gleaner.result.%s.%07d.>", run, batch)
+}
+
+func deadSubject(run string, batch int) string {
+	return fmt.Sprintf("gleaner.dead.%s.%07d", run, batch)
+}
+
 // ofBatch says whether a message on this subject may speak for the batch, so that a permission for some subjects is
 // one for their batches only.
 func ofBatch(subject, kind, run string, batch int) bool {
@@ -64,7 +72,7 @@ func ConsumerPermissions(user string) (publish, subscribe []string) {
 		"$JS.ACK." + WorkStream + ".>",
 		"$JS.ACK.*.*." + WorkStream + ".>", // the same on servers that add domain and account
 		"gleaner.result.>",
-		"gleaner.dead.>",
+		"gleaner.dead.*.*", // to publish; it cannot read, replace by sequence or delete any
 		"$KV." + Bucket + ".*",
 	}, []string{inboxPrefix(user) + ".>"}
 }

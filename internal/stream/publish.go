@@ -56,7 +56,7 @@ func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	}
 	for i, msg := range messages {
 		msg.Subject = resultSubject(r.Run, r.Batch, i)
-		if err := c.publishResults(ctx, msg); err != nil {
+		if err := c.publishWhole(ctx, msg, &c.full); err != nil {
 			return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
 		}
 	}
@@ -90,18 +90,25 @@ func (c *Conn) chunks(r pipeline.Results) ([]*nats.Msg, error) {
 	return append(a, b...), err
 }
 
-func (c *Conn) publishResults(ctx context.Context, msg *nats.Msg) error {
+// A fullness is a stream that takes no more: what is said of it once when that begins and once when it ends.
+type fullness struct {
+	episode
+	is, was string
+}
+
+// publishWhole publishes, and waits while the stream is full.
+func (c *Conn) publishWhole(ctx context.Context, msg *nats.Msg, full *fullness) error {
 	wait := newWait(100*time.Millisecond, 10*time.Second)
 	for {
 		err := c.publish(ctx, msg)
 		if !errors.Is(err, pipeline.ErrFull) {
-			if err == nil && c.full.ends() {
-				c.log.Info("the results stream takes results again")
+			if err == nil && full.ends() {
+				c.log.Info(full.was)
 			}
 			return err
 		}
-		if c.full.begins() {
-			c.log.Warn("the results stream is full, waiting until a sink has taken results from it", zap.Error(err))
+		if full.begins() {
+			c.log.Warn(full.is, zap.Error(err))
 		}
 		if wait.next(ctx) != nil {
 			return ctx.Err()

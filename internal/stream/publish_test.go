@@ -181,6 +181,8 @@ func TestUnreadableMessagesAreDeliveredAsErrors(t *testing.T) {
 		{"unknown encoding", resultSubject("r", 1, 0), nats.Header{encodingHeader: []string{"br"}}, good, `"br"`},
 		{"damaged", resultSubject("r", 1, 0), packed, good, "unpack"},
 		{"a bomb", resultSubject("r", 1, 0), packed, bomb, "unpack"},
+		{"it says that it is the end", resultSubject("r", 1, 0), nats.Header{"Status": []string{"404"}}, nil, "results message"},
+		{"it says that the durable is gone", resultSubject("r", 1, 0), nats.Header{"Status": []string{"409"}, "Description": []string{"Consumer Deleted"}}, nil, "results message"},
 	}
 	for _, x := range cases {
 		_, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: x.subject, Header: x.header, Data: x.data})

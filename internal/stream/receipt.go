@@ -9,6 +9,7 @@ import (
 
 	"gleaner/internal/pipeline"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -25,8 +26,8 @@ type receipt struct {
 	since time.Time // when the lease began, or was last renewed for sure
 }
 
-func newReceipt(c *Conn, msg jetstream.Msg, lease time.Duration) *receipt {
-	return &receipt{c: c, reply: msg.Reply(), lease: lease, since: time.Now()}
+func newReceipt(c *Conn, reply string, lease time.Duration) *receipt {
+	return &receipt{c: c, reply: reply, lease: lease, since: time.Now()}
 }
 
 // left returns how long the lease is surely still ours.
@@ -142,24 +143,48 @@ func (r *receipt) ask(ctx context.Context, within time.Duration, body string) er
 	})
 }
 
-// deliver makes a delivery of a message, with Err set if it cannot be read.
-func deliver[T any](c *Conn, msg jetstream.Msg, r *receipt, kind string, decode func([]byte) (T, error), of func(T) (string, int)) pipeline.Delivery[T] {
-	d := pipeline.Delivery[T]{Subject: msg.Subject(), Receipt: r}
+// An incoming is a message as the server delivered it.
+type incoming struct {
+	subject    string
+	header     nats.Header
+	data       []byte
+	deliveries int
+	sequence   uint64 // on its stream
+}
+
+// taken returns a message that nats.go's own pull got.
+func taken(msg jetstream.Msg) incoming {
+	in := incoming{subject: msg.Subject(), header: msg.Headers(), data: msg.Data()}
 	if meta, err := msg.Metadata(); err == nil {
-		d.Deliveries = int(meta.NumDelivered)
+		in.deliveries, in.sequence = int(meta.NumDelivered), meta.Sequence.Stream
 	}
-	data, err := c.codec.unpack(msg.Headers(), msg.Data())
+	return in
+}
+
+// fetched returns a message that our own pull got.
+func fetched(msg *nats.Msg) incoming {
+	in := incoming{subject: msg.Subject, header: msg.Header, data: msg.Data}
+	if meta, err := msg.Metadata(); err == nil {
+		in.deliveries, in.sequence = int(meta.NumDelivered), meta.Sequence.Stream
+	}
+	return in
+}
+
+// deliver makes a delivery of a message, with Err set if it cannot be read.
+func deliver[T any](c *Conn, msg incoming, r *receipt, kind string, decode func([]byte) (T, error), of func(T) (string, int)) pipeline.Delivery[T] {
+	d := pipeline.Delivery[T]{Subject: msg.subject, Deliveries: msg.deliveries, Receipt: r}
+	data, err := c.codec.unpack(msg.header, msg.data)
 	if err == nil {
 		d.Body, err = decode(data)
 	}
 	if err == nil {
-		if run, batch := of(d.Body); !ofBatch(msg.Subject(), kind, run, batch) {
+		if run, batch := of(d.Body); !ofBatch(msg.subject, kind, run, batch) {
 			err = fmt.Errorf("the message is of batch %s, which is not what its subject says", pipeline.BatchID(run, batch))
 		}
 	}
 	if err != nil {
 		var none T
-		d.Body, d.Err = none, fmt.Errorf("message on %s: %w", msg.Subject(), err)
+		d.Body, d.Err = none, fmt.Errorf("message on %s: %w", msg.subject, err)
 	}
 	return d
 }

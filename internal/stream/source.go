@@ -66,7 +66,7 @@ func (s *Source) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], er
 		case got = <-p.got:
 		}
 		if got.err == nil {
-			return deliver(s.durable.c, got.msg, newReceipt(s.durable.c, got.msg, got.lease), "work", pipeline.DecodeWork,
+			return deliver(s.durable.c, taken(got.msg), newReceipt(s.durable.c, got.msg.Reply(), got.lease), "work", pipeline.DecodeWork,
 				func(w pipeline.Work) (string, int) { return w.Run, w.Batch }), nil
 		}
 		if err := s.durable.react(ctx, got.err, wait); err != nil {

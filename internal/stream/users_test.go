@@ -84,3 +84,46 @@ func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
 	wantError(t, forged.Ack(t.Context()), pipeline.Fatal, "$JS.ACK.GLEANER_RESULTS")
 	depthIs(t, operator, "r", pipeline.Depth{Results: 1})
 }
+
+// What the tools for dead letters and the mirror need beside what publishing and storing results do.
+func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
+	inbox := func(user string) []string { return []string{inboxPrefix(user) + ".>"} }
+	s := natsdtest.Start(t, usersConfig(&server.User{Username: "op", Password: "pw"},
+		natsdtest.User("producer", "pw", []string{
+			"$JS.API.STREAM.INFO." + WorkStream, "$JS.API.STREAM.INFO." + ResultsStream, "$JS.API.STREAM.INFO." + DeadStream,
+			"$JS.API.DIRECT.GET." + DeadStream, "$JS.API.STREAM.MSG.GET." + DeadStream, "$JS.API.STREAM.MSG.DELETE." + DeadStream,
+			"$JS.API.CONSUMER.PAUSE." + WorkStream + ".*", "$JS.API.CONSUMER.DELETE." + WorkStream + ".*", "$JS.API.STREAM.PURGE." + WorkStream,
+		}, inbox("producer")),
+		natsdtest.User("sink", "pw", []string{
+			"$JS.API.CONSUMER.INFO." + DeadStream + "." + mirrorDurable, "$JS.API.CONSUMER.MSG.NEXT." + DeadStream + "." + mirrorDurable,
+			"$JS.ACK." + DeadStream + "." + mirrorDurable + ".>", "$JS.ACK.*.*." + DeadStream + "." + mirrorDurable + ".>",
+		}, inbox("sink"))))
+	operator := ready(t, Config{URL: withUser(s.URL(), "op", "pw")})
+	producer, sink := connect(t, Config{URL: withUser(s.URL(), "producer", "pw")}), connect(t, Config{URL: withUser(s.URL(), "sink", "pw")})
+
+	must(t, operator.PublishDeadLetter(t.Context(), testDeadLetter("r", 1, "x")))
+	must(t, operator.Publish(t.Context(), testWork("r", 2)))
+	d := take(t, sink, 1)[0]
+	must(t, d.Extend(t.Context()))
+	must(t, d.Ack(t.Context()))
+	eventually(t, func() bool {
+		info, err := operator.durableInfo(t.Context(), DeadStream, mirrorDurable)
+		return err == nil && info.NumAckPending == 0 && info.NumPending == 0
+	}, func() string { return "the ack did not come" })
+
+	placeIs(t, producer, 2, true, false)
+	if letters := all(t, producer, "r"); len(letters) != 1 {
+		t.Errorf("%d dead letters", len(letters))
+	}
+	letter, _, err := producer.DeadLetter(t.Context(), "r", 1)
+	must(t, err)
+	must(t, producer.DeleteDeadLetter(t.Context(), letter.Sequence))
+	must(t, producer.DeleteDeadLetter(t.Context(), letter.Sequence))
+	must(t, producer.Pause(t.Context(), "r"))
+	must(t, producer.Resume(t.Context(), "r"))
+	removed, err := producer.Cancel(t.Context(), "r")
+	must(t, err)
+	if removed != 1 {
+		t.Errorf("%d are removed", removed)
+	}
+}

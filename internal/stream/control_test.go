@@ -1,0 +1,159 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// placeIs checks on which of the two streams a batch is.
+func placeIs(t testing.TB, c *Conn, batch int, work, results bool) {
+	t.Helper()
+	inWork, err := c.InWork(t.Context(), "r", batch)
+	must(t, err)
+	inResults, err := c.InResults(t.Context(), "r", batch)
+	must(t, err)
+	if inWork != work || inResults != results {
+		t.Errorf("batch %d: on WORK %v, on RESULTS %v; want %v, %v", batch, inWork, inResults, work, results)
+	}
+}
+
+func TestBatchIsFoundWhereItIs(t *testing.T) {
+	c := ready(t, Config{})
+	placeIs(t, c, 1, false, false)
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	must(t, c.EnsureRun(t.Context(), testRun("r2")))
+	must(t, c.Publish(t.Context(), testWork("r2", 2)))
+	must(t, c.PublishResults(t.Context(), testResults("r2", 2, "x")))
+	placeIs(t, c, 1, true, false)
+	placeIs(t, c, 2, false, false)
+	placeIs(t, c, 10, false, false)
+	d := next(t, c.Work("r"))
+	placeIs(t, c, 1, true, false) // a worker holds it
+	must(t, c.PublishResults(t.Context(), testResults("r", 1, noise(512<<10), noise(512<<10), noise(512<<10))))
+	placeIs(t, c, 1, true, true)
+	must(t, d.Ack(t.Context()))
+	placeIs(t, c, 1, false, true)
+	for { // in several messages
+		results, err := c.Results(t.Context(), 1, 100*time.Millisecond)
+		must(t, err)
+		if len(results) == 0 {
+			break
+		}
+		if results[0].Body.Run == "r" {
+			placeIs(t, c, 1, false, true) // a sink holds it
+		}
+		must(t, results[0].Ack(t.Context()))
+	}
+	eventually(t, func() bool {
+		is, err := c.InResults(t.Context(), "r", 1)
+		return err == nil && !is
+	}, func() string { return "it is still there" })
+	if _, err := c.InWork(t.Context(), "no.run", 1); err == nil {
+		t.Error("a name with a dot is taken")
+	}
+}
+
+func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
+	t.Parallel()
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL()})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	must(t, c.Publish(t.Context(), testWork("r", 2)))
+	held := next(t, c.Work("r"))
+	must(t, c.Pause(t.Context(), "r"))
+	must(t, c.Pause(t.Context(), "r"))
+	must(t, c.EnsureRun(t.Context(), testRun("r"))) // a producer that starts changes nothing
+	server.Restart()                                // and neither does that
+	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "no reconnect" })
+	info, err := c.RunInfo(t.Context(), "r")
+	must(t, err)
+	if !info.Paused {
+		t.Error("it is not paused")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	source := c.Work("r")
+	if d, err := source.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, %v", d.Subject, err)
+	}
+	must(t, held.Extend(t.Context()))
+	must(t, held.Ack(t.Context()))
+	depthIs(t, c, "r", pipeline.Depth{Waiting: 1})
+	must(t, c.Resume(t.Context(), "r"))
+	must(t, c.Resume(t.Context(), "r"))
+	if d := next(t, c.Work("r")); d.Body.Batch != 2 {
+		t.Errorf("batch %d", d.Body.Batch)
+	}
+	info, err = c.RunInfo(t.Context(), "r")
+	must(t, err)
+	if info.Paused {
+		t.Error("it is still paused")
+	}
+	for _, do := range []func(context.Context, string) error{c.Pause, c.Resume} {
+		if err := do(t.Context(), "nobody"); !errors.Is(err, pipeline.ErrNoRun) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
+	t.Parallel()
+	c := ready(t, Config{})
+	must(t, c.EnsureRun(t.Context(), testRun("r2")))
+	for i := range 5 {
+		must(t, c.Publish(t.Context(), testWork("r", i)))
+		must(t, c.Publish(t.Context(), testWork("r2", i)))
+	}
+	source := c.Work("r")
+	held := next(t, source)
+	must(t, c.PublishResults(t.Context(), testResults("r", 9, "x")))
+	must(t, c.PublishDeadLetter(t.Context(), testDeadLetter("r", 8, "x")))
+
+	removed, err := c.Cancel(t.Context(), "r")
+	must(t, err)
+	if removed != 5 {
+		t.Errorf("%d are removed", removed)
+	}
+	for i := range 5 {
+		placeIs(t, c, i, false, false)
+	}
+	placeIs(t, c, 9, false, true)
+	if _, ok, err := c.DeadLetter(t.Context(), "r", 8); !ok || err != nil {
+		t.Errorf("the dead letter: %v, %v", ok, err)
+	}
+	depthIs(t, c, "r2", pipeline.Depth{Waiting: 5})
+	if _, err := c.RunInfo(t.Context(), "r"); !errors.Is(err, pipeline.ErrNoRun) {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := source.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	must(t, c.PublishResults(t.Context(), testResults("r", held.Body.Batch, "what it still finished")))
+	if err := held.Ack(t.Context()); err == nil {
+		t.Log("the ack of a batch that is gone is answered")
+	}
+	for range 2 {
+		removed, err = c.Cancel(t.Context(), "r")
+		if removed != 0 || err != nil {
+			t.Errorf("again: %d, %v", removed, err)
+		}
+	}
+	must(t, c.EnsureRun(t.Context(), testRun("r")))
+	must(t, c.Publish(t.Context(), testWork("r", 3)))
+	if d := next(t, c.Work("r")); d.Body.Batch != 3 {
+		t.Errorf("batch %d", d.Body.Batch)
+	}
+}
+
+func TestCancelOnAServerWithoutStreamsIsNoError(t *testing.T) {
+	c := connect(t, Config{URL: serve(t).URL()})
+	if removed, err := c.Cancel(t.Context(), "r"); removed != 0 || err != nil {
+		t.Errorf("%d, %v", removed, err)
+	}
+}
