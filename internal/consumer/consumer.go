@@ -1,5 +1,5 @@
 // Package consumer is the engine of the GPU's side: for each GPU a set of workers that take batches, generate
-// their answers, publish these and only then release the batch.
+// their answers, publish these, then a dead letter for what cannot be answered, and only then release the batch.
 package consumer
 
 import (
@@ -19,9 +19,11 @@ type source interface {
 	Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error)
 }
 
-// outlet takes what was generated and what the consumer says of itself.
+// outlet takes what was generated, what could not be, and what the consumer says of itself. It waits, until ctx ends,
+// while a stream is full.
 type outlet interface {
 	PublishResults(ctx context.Context, results pipeline.Results) error
+	PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error
 	PutPresence(ctx context.Context, consumer pipeline.Consumer) error
 }
 
@@ -43,7 +45,7 @@ type Config struct {
 	Identity pipeline.Consumer // ID, Run, Host, versions, model; the engine fills in the rest
 	Lease    time.Duration     // after this long without a sign of life a batch goes to somebody else; default pipeline.DefaultLease
 	Grace    time.Duration     // how long work in hand may go on after a stop; default 30 s
-	HandBack time.Duration     // how long a batch that failed rests the first time; doubled each time; default 30 s
+	HandBack time.Duration     // how long a batch that failed rests the first time, doubled each time, and a GPU that has to be mended; default 30 s
 	Log      *zap.Logger
 }
 
@@ -90,7 +92,7 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		if g.Slots < 1 || g.Model == nil {
 			return nil, fmt.Errorf("consumer: GPU %d (%s): needs a model and at least one slot, has %d", i, g.Name, g.Slots)
 		}
-		c.gpus = append(c.gpus, newGPU(g))
+		c.gpus = append(c.gpus, newGPU(g, cfg.HandBack, cfg.Log))
 	}
 	return c, nil
 }

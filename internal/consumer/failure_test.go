@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
 
 	"gleaner/internal/pipeline"
 )
@@ -43,7 +46,7 @@ func about(d, want time.Duration) bool {
 func TestARetryableFailureIsTriedThreeTimesThenHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable}})}
-		deliveries := map[int]time.Duration{0: 30 * time.Second, 1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 4: 4 * time.Minute, 20: 15 * time.Minute, 1 << 30: 15 * time.Minute}
+		deliveries := map[int]time.Duration{0: 30 * time.Second, 1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 4: 4 * time.Minute, 20: 15 * time.Minute, 25: 15 * time.Minute}
 		for n := range deliveries {
 			w.add(n, n, "p")
 		}
@@ -54,8 +57,8 @@ func TestARetryableFailureIsTriedThreeTimesThenHandedBack(t *testing.T) {
 				t.Errorf("delivered %d times it rests %s, want about %s", n, got, want)
 			}
 		}
-		if n := len(m.asked()); n != 3*len(deliveries) {
-			t.Errorf("%d tries, want 3 for each of %d batches", n, len(deliveries))
+		if n := len(m.asked()); n != (3+1)*len(deliveries) {
+			t.Errorf("%d requests, want for each of %d batches 3 tries and a word that shows that the server is there", n, len(deliveries))
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -134,8 +137,12 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 				if diff := cmp.Diff(c.rooms, rooms); diff != "" {
 					t.Errorf("tokens asked for (-want +got):\n%s", diff)
 				}
-				if done := slices.Contains(w.story(1), "ack"); done != c.done {
-					t.Errorf("done: %v, want %v: %v", done, c.done, w.story(1))
+				want := []string{"take", "publish", "ack"}
+				if !c.done {
+					want[1] = "dead"
+				}
+				if diff := cmp.Diff(want, w.story(1)); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
 				}
 				if err := r.end(); err != nil {
 					t.Error(err)
@@ -146,7 +153,7 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 }
 
 func TestMoreRoomEndsAtTheLimit(t *testing.T) {
-	g := newGPU(GPU{Slots: 1})
+	g := newGPU(GPU{Slots: 1}, time.Second, zap.NewNop())
 	for tokens, want := range map[int]bool{pipeline.MaxNumPredict / 2: true, pipeline.MaxNumPredict/2 + 1: false} {
 		if got := g.hasRoom(pipeline.Request{Options: pipeline.Options{NumPredict: tokens}}, pipeline.Completion{}); got != want {
 			t.Errorf("room for twice %d tokens: %v", tokens, got)
@@ -155,7 +162,7 @@ func TestMoreRoomEndsAtTheLimit(t *testing.T) {
 }
 
 func TestTheRoomIsCountedWithThePromptsRealTokens(t *testing.T) {
-	g := newGPU(GPU{Slots: 1, Context: 1000})
+	g := newGPU(GPU{Slots: 1, Context: 1000}, time.Second, zap.NewNop())
 	request := pipeline.Request{Prompt: strings.Repeat("x", 3000), Options: pipeline.Options{NumPredict: 100}}
 	for tokens, want := range map[int]bool{0: false, 800: true, 801: false} {
 		if got := g.hasRoom(request, pipeline.Completion{PromptTokens: tokens}); got != want {
@@ -185,8 +192,11 @@ func TestADegenerateAnswerIsTriedOnceWithAnotherSeed(t *testing.T) {
 		if len(sent) != 2 || sent[0].Seed != 0 || sent[1].Seed != other {
 			t.Errorf("the seeds are not recorded: %+v", sent)
 		}
-		if got := w.handedBack(2); !about(got, 30*time.Second) {
-			t.Errorf("rests %s", got)
+		if diff := cmp.Diff([]string{"take", "dead", "ack"}, w.story(2)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if f := w.of(2)[1].dead.Failures[0]; f.Class != pipeline.Degenerate || f.Attempts != 2 || f.Seed != 1000 {
+			t.Errorf("%+v, want two attempts and the generation's own seed", f)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -200,8 +210,11 @@ func TestABadItemFailsAlone(t *testing.T) {
 		w.add(1, 1, "a", "bad", "c")
 		r := w.start(config(), GPU{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
-		if diff := cmp.Diff([]string{"take", "publish", "hand-back"}, w.story(1)); diff != "" {
+		if diff := cmp.Diff([]string{"take", "publish", "dead", "ack"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(map[int]pipeline.Class{1: pipeline.BadItem}, w.failed(1)); diff != "" {
+			t.Errorf("failed (-want +got):\n%s", diff)
 		}
 		if diff := cmp.Diff([]int{0, 2}, w.stored(1)); diff != "" {
 			t.Errorf("published (-want +got):\n%s", diff)
@@ -240,7 +253,7 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 		}
 		backs := w.only("hand-back")
 		for _, e := range backs {
-			if !about(e.delay, fatalHold) {
+			if !about(e.delay, 30*time.Second) {
 				t.Errorf("batch %d is handed back for %s", e.batch, e.delay)
 			}
 			if got := w.stored(e.batch); len(got) != 0 {
@@ -275,7 +288,7 @@ func TestAHeldGPUTriesNothingNew(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		w.add(2, 1, "p")
 		time.Sleep(5 * time.Second)
-		if got := w.handedBack(2); !about(got, fatalHold) || len(m.asked()) != 1 {
+		if got := w.handedBack(2); !about(got, 30*time.Second) || len(m.asked()) != 1 {
 			t.Errorf("%d tries, batch 2 is handed back for %s", len(m.asked()), got)
 		}
 		if err := r.end(); err != nil {
@@ -302,9 +315,10 @@ func TestAGPUThatMayNotTakeWorkSaysSo(t *testing.T) {
 
 func TestTheFailureThatDecidesIsTheGravest(t *testing.T) {
 	interrupted, fatal := pipeline.Fail(pipeline.Interrupted, "i"), pipeline.Fail(pipeline.Fatal, "f")
-	bad, retryable := pipeline.Fail(pipeline.BadItem, "b"), pipeline.Fail(pipeline.Retryable, "r")
+	retryable, other := pipeline.Fail(pipeline.Retryable, "r"), errors.New("o")
+	away := fmt.Errorf("%w: %w", errAway, retryable)
 	for _, c := range []struct{ a, b, want error }{
-		{nil, bad, bad}, {bad, retryable, bad}, {bad, fatal, fatal}, {fatal, bad, fatal}, {fatal, interrupted, interrupted}, {interrupted, fatal, interrupted},
+		{nil, other, other}, {other, retryable, other}, {retryable, away, away}, {away, retryable, away}, {away, fatal, fatal}, {fatal, away, fatal}, {fatal, interrupted, interrupted}, {interrupted, fatal, interrupted},
 	} {
 		if got := worse(c.a, c.b); got != c.want {
 			t.Errorf("of %v and %v it is %v", c.a, c.b, got)

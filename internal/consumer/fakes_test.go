@@ -17,10 +17,11 @@ type world struct {
 	t       testing.TB
 	begin   time.Time
 	queue   chan pipeline.Delivery[pipeline.Work]
-	publish func(ctx context.Context, results pipeline.Results) error // nil: it works at once
-	failing error                                                     // what Next returns instead of waiting; nil: nothing
-	present error                                                     // what PutPresence returns
-	again   func(batch int)                                           // called when a batch that was handed back has rested; may be nil
+	publish func(ctx context.Context, results pipeline.Results) error   // nil: it works at once
+	dying   func(ctx context.Context, letter pipeline.DeadLetter) error // what PublishDeadLetter does first; nil: nothing
+	failing error                                                       // what Next returns instead of waiting; nil: nothing
+	present error                                                       // what PutPresence returns
+	again   func(batch int)                                             // called when a batch that was handed back has rested; may be nil
 
 	mu        sync.Mutex
 	events    []event
@@ -33,10 +34,11 @@ type world struct {
 // An event is something that became of a batch.
 type event struct {
 	at    time.Duration // since the world began
-	what  string        // take, extend, publish, ack, hand-back, reject
+	what  string        // take, extend, publish, dead, ack, hand-back, reject
 	batch int
-	delay time.Duration    // of a hand-back
-	sent  pipeline.Results // of a publish
+	delay time.Duration       // of a hand-back
+	sent  pipeline.Results    // of a publish
+	dead  pipeline.DeadLetter // of a dead letter
 }
 
 func newWorld(t testing.TB) *world {
@@ -70,6 +72,22 @@ func (w *world) PublishResults(ctx context.Context, results pipeline.Results) er
 		return err
 	}
 	w.note(event{what: "publish", batch: results.Batch, sent: results})
+	return nil
+}
+
+func (w *world) PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error {
+	if err := letter.Validate(); err != nil {
+		w.t.Errorf("a dead letter that nobody can read: %v", err)
+	}
+	if w.dying != nil {
+		if err := w.dying(ctx, letter); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w.note(event{what: "dead", batch: letter.Batch, dead: letter})
 	return nil
 }
 
@@ -127,6 +145,17 @@ func (w *world) stored(batch int) []int {
 	}
 	slices.Sort(indexes)
 	return indexes
+}
+
+// failed returns the classes of the generations in a batch's dead letters, by index.
+func (w *world) failed(batch int) map[int]pipeline.Class {
+	classes := map[int]pipeline.Class{}
+	for _, e := range w.of(batch) {
+		for _, f := range e.dead.Failures {
+			classes[f.Index] = f.Class
+		}
+	}
+	return classes
 }
 
 // holds returns how many batches are held now, and the most there ever were.

@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -9,48 +11,128 @@ import (
 
 const (
 	tries      = 3           // of one generation on this GPU while failures are retryable
+	convicting = 2           // crashes of the runner while a generation runs alone, which make it poison
 	firstPause = time.Second // before the second try; doubled before the third
 	maxPause   = 30 * time.Second
 	tokenBytes = 3 // bytes of a token, estimated low, so that the room that is left is estimated low too
 )
 
+// A trial is the way of one generation to its answer, or to the verdict on it.
+type trial struct {
+	request  pipeline.Request
+	attempts int // how often the model was asked, without those that somebody else's crash ended
+	failed   int // attempts with a retryable failure
+	crashes  int // of the runner while it ran alone
+	alone    bool
+	roomier  bool
+	reseeded bool
+	pause    time.Duration
+}
+
 // generate asks for one answer until it is there or the verdict on it is final. It holds a permit only while the
-// model works.
-func (g *gpu) generate(ctx context.Context, work pipeline.Work, generation pipeline.Generation) (pipeline.Result, error) {
-	request := pipeline.Request{Model: work.Model, System: work.System, Prompt: generation.Prompt, Seed: generation.Seed, Options: work.Options}
-	pause := firstPause
-	for failed, roomier, reseeded := 0, false, false; ; {
-		completion, err := g.once(ctx, request)
-		if err == nil {
-			return g.result(generation, request, completion), nil
+// model works. It also returns how many attempts that took.
+func (g *gpu) generate(ctx context.Context, work pipeline.Work, generation pipeline.Generation) (pipeline.Result, int, error) {
+	t := &trial{
+		request: pipeline.Request{Model: work.Model, System: work.System, Prompt: generation.Prompt, Seed: generation.Seed, Options: work.Options},
+		pause:   firstPause,
+	}
+	other := pipeline.Seed(generation.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample))
+	for {
+		completion, began, err := g.once(ctx, t.request, t.alone)
+		if ctx.Err() != nil && err != nil {
+			return pipeline.Result{}, t.attempts, interrupted(ctx)
 		}
-		if ctx.Err() != nil {
-			return pipeline.Result{}, &pipeline.Failure{Class: pipeline.Interrupted, Err: context.Cause(ctx)}
+		t.attempts++
+		class := pipeline.ClassOf(err)
+		if began.probing && (err == nil || class.IsOutcome()) {
+			g.mended()
 		}
-		switch class := pipeline.ClassOf(err); {
-		case class == pipeline.Truncated && !roomier && g.hasRoom(request, completion):
-			roomier = true
-			request.Options.NumPredict *= 2
-		case class == pipeline.Degenerate && !reseeded:
-			reseeded = true
-			request.Seed = pipeline.Seed(request.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample))
-		case class == pipeline.Retryable && failed+1 < tries:
-			failed++
-			sleep(ctx, jitter(pause))
-			pause = min(2*pause, maxPause)
+		switch {
+		case err == nil:
+			return g.result(generation, t.request, completion), t.attempts, nil
+		case class == pipeline.Truncated && !t.roomier && g.hasRoom(t.request, completion):
+			t.roomier = true
+			t.request.Options.NumPredict *= 2
+		case class == pipeline.Degenerate && !t.reseeded:
+			t.reseeded = true
+			t.request.Seed = other
+		case class == pipeline.Retryable:
+			if err := g.retry(ctx, t, began, err); err != nil {
+				return pipeline.Result{}, t.attempts, err
+			}
+		case class == pipeline.Fatal:
+			g.blame(t.request)
+			return pipeline.Result{}, t.attempts, err
 		default:
-			return pipeline.Result{}, err
+			return pipeline.Result{}, t.attempts, err
 		}
 	}
 }
 
-// once makes one try, in a slot.
-func (g *gpu) once(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
-	if err := g.acquire(ctx); err != nil {
-		return pipeline.Completion{}, err
+// retry rests after a retryable failure and returns nil if the generation is to be tried again, else the verdict.
+//
+// After a crash of the runner everything that was in flight is suspect. A suspect is tried again alone, and what
+// happened to it in company is not charged to it. Who crashes the runner alone, too, and more than once, is poison.
+// A request that stalled is tried again alone as well: a runner that hangs is mended only when nothing waits for it.
+func (g *gpu) retry(ctx context.Context, t *trial, began moment, failure error) error {
+	if t.alone && errors.Is(failure, pipeline.ErrRunnerCrashed) {
+		if t.crashes++; t.crashes < convicting {
+			return nil
+		}
+		return g.convict(ctx, t, failure)
 	}
-	defer g.release()
-	return g.Model.Generate(ctx, request)
+	if !sleep(ctx, jitter(t.pause)) {
+		return interrupted(ctx)
+	}
+	// Asked only now: others may have heard of the crash later than this one of its broken connection.
+	if !t.alone && g.crashedSince(began) {
+		t.alone = true
+		t.attempts--
+		return nil
+	}
+	t.alone = t.alone || errors.Is(failure, pipeline.ErrStalled)
+	t.pause = min(2*t.pause, maxPause)
+	if t.failed++; t.failed < tries {
+		return nil
+	}
+	return g.giveUp(ctx, t, failure)
+}
+
+// giveUp returns the verdict on a generation that was tried often enough. It belongs to another GPU, and if the server
+// fails with everything then so does what comes after it.
+func (g *gpu) giveUp(ctx context.Context, t *trial, failure error) error {
+	err := g.canary(ctx, t.request, false)
+	switch {
+	case err == nil || errors.Is(err, pipeline.ErrRunnerCrashed): // somebody else's crash, perhaps
+		return failure
+	case ctx.Err() != nil:
+		return interrupted(ctx)
+	}
+	g.blame(t.request)
+	if pipeline.ClassOf(err) == pipeline.Fatal {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errAway, failure)
+}
+
+// convict returns the verdict on a generation that crashed the runner alone: poison, unless the runner crashes without
+// it just as well. Then the GPU is broken.
+func (g *gpu) convict(ctx context.Context, t *trial, failure error) error {
+	err := g.canary(ctx, t.request, true)
+	switch {
+	case err == nil:
+		return pipeline.Fail(pipeline.Poison, "it crashed the runner %d times while nothing else ran: %w", t.crashes, failure)
+	case ctx.Err() != nil:
+		return interrupted(ctx)
+	case errors.Is(err, pipeline.ErrRunnerCrashed):
+		g.blame(t.request)
+		return pipeline.Fail(pipeline.Fatal, "the runner crashes with everything, look at the log of the server and at the GPU's memory: %w", err)
+	}
+	return err
+}
+
+func interrupted(ctx context.Context) error {
+	return &pipeline.Failure{Class: pipeline.Interrupted, Err: context.Cause(ctx)}
 }
 
 // hasRoom reports whether twice the tokens would fit into the context. The completion that was cut off tells how

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/pipeline"
 )
 
@@ -14,11 +16,15 @@ const rateWindow = time.Minute
 // A gpu is one GPU with its permits and counters.
 type gpu struct {
 	GPU
+	log     *zap.Logger
+	rest    time.Duration // before it is looked whether somebody has mended it
 	permits chan struct{} // one for each slot; bounded so that the server never queues
+	turn    chan struct{} // held by the one who collects all permits
 
 	mu          sync.Mutex
 	state       string
-	heldUntil   time.Time // no work is taken before: something is wrong that a person has to mend
+	crashes     int // of the runner, as far as they were seen
+	hold        hold
 	busy        int
 	generations int
 	tokens      int
@@ -33,31 +39,11 @@ type sample struct {
 	tokens int
 }
 
-func newGPU(g GPU) *gpu {
-	return &gpu{GPU: g, permits: make(chan struct{}, g.Slots), state: "serving"}
-}
-
-// acquire waits for a slot.
-func (g *gpu) acquire(ctx context.Context) error {
-	select {
-	case g.permits <- struct{}{}:
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		g.busy++
-		if g.since.IsZero() {
-			g.since = time.Now()
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
+	return &gpu{
+		GPU: g, rest: rest, log: log.With(zap.String("gpu", g.Name)),
+		permits: make(chan struct{}, g.Slots), turn: make(chan struct{}, 1), state: serving, hold: hold{changed: make(chan struct{})},
 	}
-}
-
-func (g *gpu) release() {
-	g.mu.Lock()
-	g.busy--
-	g.mu.Unlock()
-	<-g.permits
 }
 
 // count adds a finished answer.
@@ -119,38 +105,6 @@ func (g *gpu) wasCut() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.cut
-}
-
-// hold keeps all workers of the GPU from taking work for a while. It reports whether it was not held already.
-func (g *gpu) hold(d time.Duration, why string) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	first := !time.Now().Before(g.heldUntil)
-	g.heldUntil = time.Now().Add(d)
-	g.state = why
-	return first
-}
-
-// held reports whether no work is to be taken now.
-func (g *gpu) held() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return time.Now().Before(g.heldUntil)
-}
-
-// ready waits until the GPU is not held, and returns early when ctx ends.
-func (g *gpu) ready(ctx context.Context) {
-	for {
-		g.mu.Lock()
-		wait := time.Until(g.heldUntil)
-		if wait <= 0 && ctx.Err() == nil {
-			g.state = "serving"
-		}
-		g.mu.Unlock()
-		if wait <= 0 || !sleep(ctx, wait) {
-			return
-		}
-	}
 }
 
 // sleep waits for d and reports whether ctx was still alive then.

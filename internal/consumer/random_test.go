@@ -93,6 +93,7 @@ func live(t *testing.T, trouble trouble) string {
 		}
 		return nil
 	}
+	w.dying = func(ctx context.Context, _ pipeline.DeadLetter) error { return w.publish(ctx, pipeline.Results{}) }
 	w.again = func(batch int) { w.add(batch, 2, slices.Repeat([]string{fmt.Sprint(batch)}, 1+batch%4)...) }
 	for i := range trouble.batches {
 		w.again(i)
@@ -127,30 +128,47 @@ func live(t *testing.T, trouble trouble) string {
 
 // judge says what is wrong with the story of a batch of so many generations.
 func (w *world) judge(batch, generations int) string {
-	held := false
-	stored := map[int]bool{}
 	story := w.of(batch)
-	for i, e := range story {
-		if (e.what == "take") == held {
-			return fmt.Sprintf("%s in the wrong place", e.what)
-		}
-		switch e.what {
-		case "take":
-			held = true
-		case "publish":
-			for _, r := range e.sent.Results {
-				stored[r.Index] = true
-			}
-		case "hand-back":
-			held = false
-		case "ack":
-			if held = false; i != len(story)-1 || len(stored) != generations {
-				return fmt.Sprintf("acknowledged with %d of %d results", len(stored), generations)
-			}
-		}
-	}
 	if len(story) == 0 || story[len(story)-1].what != "ack" {
 		return "it was never finished"
 	}
+	for len(story) > 0 {
+		end := slices.IndexFunc(story, func(e event) bool { return e.what == "ack" || e.what == "hand-back" })
+		if problem := judgeDelivery(story[:end+1], generations); problem != "" {
+			return problem
+		}
+		if story[end].what == "ack" && end != len(story)-1 {
+			return "something came after the ack"
+		}
+		story = story[end+1:]
+	}
 	return ""
+}
+
+// judgeDelivery says what is wrong with what happened between taking a batch and releasing it: results, then at most
+// one dead letter, and if it was acknowledged each generation is in exactly one of them.
+func judgeDelivery(story []event, generations int) string {
+	outcomes := map[int]int{}
+	words := ""
+	for _, e := range story {
+		words += e.what + " "
+		for _, r := range e.sent.Results {
+			outcomes[r.Index]++
+		}
+		for _, index := range e.dead.Failed() {
+			outcomes[index]++
+		}
+	}
+	switch words {
+	case "take hand-back ", "take publish hand-back ":
+		return ""
+	case "take publish ack ", "take publish dead ack ", "take dead ack ":
+		for i := range generations {
+			if outcomes[i] != 1 {
+				return fmt.Sprintf("acknowledged while generation %d has %d outcomes", i, outcomes[i])
+			}
+		}
+		return ""
+	}
+	return "this happened with one delivery: " + words
 }

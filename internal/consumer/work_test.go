@@ -157,15 +157,50 @@ func TestALeaseIsNotRenewedAfterABatchWasHandedBack(t *testing.T) {
 		w := newWorld(t)
 		bad := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 			sleep(ctx, time.Minute)
-			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "too long")
+			return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "away")
 		}}
 		w.add(1, 1, "p")
 		r := w.start(config(), GPU{Model: bad, Slots: 1})
 		time.Sleep(time.Hour)
 		for _, e := range w.only("extend") {
-			if e.at > time.Minute {
-				t.Errorf("renewed after %s", e.at)
+			if back := w.only("hand-back")[0].at; e.at > back {
+				t.Errorf("renewed after %s, handed back after %s", e.at, back)
 			}
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A slow receipt takes its time to hand back.
+type slow struct{ *receipt }
+
+func (s slow) HandBack(ctx context.Context, delay time.Duration) error {
+	s.w.note(event{what: "begin", batch: s.batch})
+	sleep(ctx, 5*time.Second)
+	return s.receipt.HandBack(ctx, delay)
+}
+
+// A renewal would undo the delay.
+func TestALeaseIsNotRenewedWhileABatchIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
+		w.add(1, 1, "p")
+		d := <-w.queue
+		d.Receipt = slow{&receipt{w, 1}}
+		w.queue <- d
+		cfg := config()
+		cfg.Lease = 900 * time.Millisecond
+		r := w.start(cfg, GPU{Model: m, Slots: 1})
+		time.Sleep(20 * time.Second)
+		for _, e := range w.only("extend") {
+			if begin := w.only("begin")[0].at; e.at > begin {
+				t.Errorf("renewed after %s, when handing back had begun after %s", e.at, begin)
+			}
+		}
+		if len(w.only("extend")) == 0 || len(w.only("hand-back")) != 1 {
+			t.Errorf("%v", w.story(1))
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)

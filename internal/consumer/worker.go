@@ -15,14 +15,21 @@ import (
 const (
 	publishGrace = 10 * time.Second // what publishing and handing back may take once the grace is over
 	maxHandBack  = 15 * time.Minute
-	fatalHold    = 30 * time.Second // how long a GPU rests before it looks whether somebody has mended it
 )
 
 // work is one worker: it takes a batch, generates it and releases it, until taking ends. What it holds then may go
 // on until working ends.
 func (c *Consumer) work(taking, working context.Context, g *gpu) {
 	for {
-		if g.ready(taking); taking.Err() != nil {
+		looks := g.ready(taking)
+		if looks {
+			if err := g.answers(taking); err != nil && taking.Err() == nil {
+				g.holdBack(err)
+				continue
+			}
+			g.setState(trying)
+		}
+		if taking.Err() != nil {
 			return
 		}
 		delivery, err := c.source.Next(taking)
@@ -34,92 +41,63 @@ func (c *Consumer) work(taking, working context.Context, g *gpu) {
 		}
 		switch {
 		case err != nil && pipeline.ClassOf(err) == pipeline.Fatal:
-			c.holdBack(g, err)
+			g.holdBack(err)
 		case err != nil:
-			c.log.Error("taking work", zap.String("gpu", g.Name), zap.Error(err))
+			g.log.Error("taking work", zap.Error(err))
 			sleep(taking, time.Second)
-		case g.held(): // since it was asked for
-			c.handBack(working, delivery, jitter(fatalHold))
+		case g.held(looks): // since it was asked for
+			c.handBack(working, delivery, jitter(c.cfg.HandBack))
 		default:
 			c.batch(working, g, delivery)
 		}
-	}
-}
-
-// holdBack keeps a GPU from taking work, and says why, until it is tried again.
-func (c *Consumer) holdBack(g *gpu, why error) {
-	if g.hold(fatalHold, why.Error()) {
-		c.log.Error("this GPU takes no work until that is mended", zap.String("gpu", g.Name), zap.Error(why), zap.Duration("next_try", fatalHold))
+		if looks {
+			g.looked()
+		}
 	}
 }
 
 // batch takes a delivery to its end: everything is published and the message acknowledged, or it is handed back.
 func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) {
 	if delivery.Err != nil {
-		c.log.Error("a work message cannot be read; is this program older than the producer?",
+		g.log.Error("a work message cannot be read; is this program older than the producer?",
 			zap.String("subject", delivery.Subject), zap.Error(delivery.Err))
 		c.handBack(ctx, delivery, maxHandBack)
 		return
 	}
 	stop := c.keep(ctx, delivery)
-	results, failure := c.answers(ctx, g, delivery.Body)
+	o := c.run(ctx, g, delivery)
 	// The grace may end meanwhile, or be over: what is finished is still worth publishing.
 	ctx, cancel := withGrace(ctx, publishGrace)
 	defer cancel()
-	if len(results.Results) > 0 {
-		if err := c.out.PublishResults(ctx, results); err != nil {
-			c.log.Error("publishing results", zap.String("batch", results.ID()), zap.String("gpu", g.Name), zap.Error(err))
-			if ctx.Err() != nil {
-				err = &pipeline.Failure{Class: pipeline.Interrupted, Err: err}
-			}
-			failure = worse(failure, err)
-		}
-	}
+	failure := c.publish(ctx, g, delivery, o)
 	stop() // before the message is released: a renewal that comes later would change how long it rests
 	if failure != nil {
 		c.giveUp(ctx, g, delivery, failure)
 		return
 	}
 	if err := delivery.Ack(ctx); err != nil {
-		// The results are out; whoever gets the batch again generates it in vain, and the sink ignores that.
-		c.log.Warn("acknowledging a batch", zap.String("batch", results.ID()), zap.String("gpu", g.Name), zap.Error(err))
+		// All is out; whoever gets the batch again generates it in vain, and the sink ignores that.
+		g.log.Warn("acknowledging a batch", zap.String("batch", delivery.Body.ID()), zap.Error(err))
 	}
-}
-
-// answers generates a batch. It returns what could be generated, and the failure that decides about the rest.
-func (c *Consumer) answers(ctx context.Context, g *gpu, work pipeline.Work) (results pipeline.Results, failure error) {
-	log := c.log.With(zap.String("batch", work.ID()), zap.String("gpu", g.Name))
-	results = pipeline.Results{Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.cfg.Identity.ID, GPU: g.Name}
-	for _, generation := range work.Generations {
-		result, err := g.generate(ctx, work, generation)
-		if err == nil {
-			results.Results = append(results.Results, result)
-			continue
-		}
-		failure = worse(failure, err)
-		class := pipeline.ClassOf(err)
-		log.Debug("no answer", zap.Int("generation", generation.Index), zap.String("class", string(class)), zap.Error(err))
-		if class == pipeline.Interrupted || class == pipeline.Fatal {
-			break
-		}
-	}
-	return results, failure
 }
 
 // giveUp hands a batch back for which this GPU has no answer, after a delay that grows with each delivery.
 func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work], failure error) {
 	class := pipeline.ClassOf(failure)
-	log := c.log.With(zap.String("batch", delivery.Body.ID()), zap.String("gpu", g.Name), zap.String("class", string(class)))
 	switch class {
 	case pipeline.Interrupted:
 		g.setCut()
 		c.handBack(ctx, delivery, 0)
 	case pipeline.Fatal:
-		c.holdBack(g, failure)
-		c.handBack(ctx, delivery, jitter(fatalHold))
+		g.holdBack(failure)
+		c.handBack(ctx, delivery, jitter(c.cfg.HandBack))
 	default:
+		if errors.Is(failure, errAway) {
+			g.holdBack(failure)
+		}
 		delay := jitter(min(c.cfg.HandBack<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
-		log.Warn("handing a batch back", zap.Int("deliveries", delivery.Deliveries), zap.Duration("delay", delay), zap.Error(failure))
+		g.log.Warn("handing a batch back", zap.String("batch", delivery.Body.ID()), zap.String("class", string(class)),
+			zap.Int("deliveries", delivery.Deliveries), zap.Duration("delay", delay), zap.Error(failure))
 		c.handBack(ctx, delivery, delay)
 	}
 }
@@ -148,11 +126,22 @@ func (c *Consumer) keep(ctx context.Context, delivery pipeline.Delivery[pipeline
 
 // worse returns the failure that decides what becomes of the batch.
 func worse(a, b error) error {
-	rank := map[pipeline.Class]int{pipeline.Interrupted: 2, pipeline.Fatal: 1}
-	if a == nil || rank[pipeline.ClassOf(b)] > rank[pipeline.ClassOf(a)] {
+	if a == nil || gravity(b) > gravity(a) {
 		return b
 	}
 	return a
+}
+
+func gravity(err error) int {
+	switch class := pipeline.ClassOf(err); {
+	case class == pipeline.Interrupted:
+		return 3
+	case class == pipeline.Fatal:
+		return 2
+	case errors.Is(err, errAway):
+		return 1
+	}
+	return 0
 }
 
 // jitter returns d, more or less 10 %, so that many do not act in the same moment.

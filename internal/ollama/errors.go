@@ -13,12 +13,10 @@ import (
 
 // Errors that are wrapped by the failures of this package.
 var (
-	// ErrRunnerCrashed says that the process behind the server that runs the model died while it worked on the
-	// request. Each request that was in flight on the server may be the reason.
-	ErrRunnerCrashed = errors.New("the model's runner crashed")
-	// ErrStalled says that no token came within Config.FirstToken or Config.NextToken. A runner that hangs is
-	// mended by the server only after every request on it was given up.
-	ErrStalled = errors.New("the server stalls")
+	// ErrRunnerCrashed says that the runner died, see pipeline.
+	ErrRunnerCrashed = pipeline.ErrRunnerCrashed
+	// ErrStalled says that no token came within Config.FirstToken or Config.NextToken, see pipeline.
+	ErrStalled = pipeline.ErrStalled
 	// ErrNoModel says that the server does not have the model.
 	ErrNoModel = errors.New("no such model")
 

@@ -20,6 +20,26 @@ const (
 	Fatal         Class = "fatal"         // nothing can be generated on this GPU until a person mends it
 )
 
+// Errors that a model's failures wrap and the engine of the GPU's side decides by.
+var (
+	// ErrRunnerCrashed says that the process behind the server that runs the model died while it worked on the
+	// request. Each request that was in flight on the server may be the reason.
+	ErrRunnerCrashed = errors.New("the model's runner crashed")
+	// ErrStalled says that no token came in time. A runner that hangs is mended by its server only after every
+	// request on it was given up.
+	ErrStalled = errors.New("the server stalls")
+)
+
+// IsOutcome reports whether a failure of this class is the last word on a generation in its round: it goes into a
+// dead letter. What fails in another way is tried again.
+func (c Class) IsOutcome() bool {
+	switch c {
+	case BadItem, Truncated, Degenerate, Poison, Undeliverable:
+		return true
+	}
+	return false
+}
+
 // A Failure is an error with its class.
 type Failure struct {
 	Class Class

@@ -1,0 +1,215 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+func TestADeadLetterHoldsAllThatIsNeededToTryAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "cut": {pipeline.Truncated}})}
+		w.add(7, 3, "cut", "good", "bad")
+		r := w.start(config(), GPU{Name: "T4", Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"take", "publish", "dead", "ack"}, w.story(7)); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+		want := pipeline.DeadLetter{
+			Run: "r", UID: "u", Batch: 7, Round: 2, Class: pipeline.Truncated, Message: "it is truncated",
+			Failures: []pipeline.GenerationFailure{
+				{Generation: pipeline.Generation{Index: 0, Item: 70, Sample: 1, Seed: 1000, Prompt: "cut"}, Class: pipeline.Truncated, Message: "it is truncated", Attempts: 2},
+				{Generation: pipeline.Generation{Index: 2, Item: 72, Sample: 1, Seed: 1002, Prompt: "bad"}, Class: pipeline.BadItem, Message: "it is bad-item", Attempts: 1},
+			},
+			Deliveries: 3, Consumer: "c1", GPU: "T4", Model: "tiny", Options: pipeline.Options{NumPredict: 100}, System: "sys",
+			FailedAt: w.begin.Add(4 * time.Second).UTC(),
+		}
+		if diff := cmp.Diff(want, w.of(7)[2].dead); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]int{1}, w.stored(7)); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestWhatWasDeliveredTooOftenIsNotRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{}
+		w.add(1, 25, "a", "b")
+		w.add(2, 26, "c", "d")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(1)); diff != "" {
+			t.Errorf("delivered 25 times (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff([]string{"take", "dead", "ack"}, w.story(2)); diff != "" {
+			t.Errorf("delivered 26 times (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(map[int]pipeline.Class{0: pipeline.Undeliverable, 1: pipeline.Undeliverable}, w.failed(2)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if letter := w.only("dead")[0].dead; letter.Deliveries != 26 || !strings.Contains(letter.Message, "26 times") || letter.Failures[1].Prompt != "d" {
+			t.Errorf("%+v", letter)
+		}
+		if n := len(m.asked()); n != 2 {
+			t.Errorf("%d generations", n)
+		}
+	})
+}
+
+// Only a batch whose generations all have an outcome is finished.
+func TestABatchThatIsHandedBackHasNoDeadLetter(t *testing.T) {
+	for _, class := range []pipeline.Class{pipeline.Retryable, pipeline.Fatal} {
+		t.Run(string(class), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "open": {class}})}
+				w.add(1, 1, "good", "bad", "open", "good")
+				r := w.start(config(), GPU{Model: m, Slots: 1})
+				time.Sleep(25 * time.Second)
+				if diff := cmp.Diff([]string{"take", "publish", "hand-back"}, w.story(1)); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				want := map[pipeline.Class][]int{pipeline.Retryable: {0, 3}, pipeline.Fatal: {0}}[class]
+				if diff := cmp.Diff(want, w.stored(1)); diff != "" {
+					t.Errorf("published (-want +got):\n%s", diff)
+				}
+				if err := r.end(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+func TestNoDeadLetterGoesAheadOfItsResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
+		w.publish = func(context.Context, pipeline.Results) error { return errors.New("no stream") }
+		w.add(1, 1, "good", "bad")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if diff := cmp.Diff([]string{"take", "hand-back"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestABatchIsKeptWhileTheDeadLetterStreamIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
+		full := make(chan struct{})
+		w.dying = func(ctx context.Context, _ pipeline.DeadLetter) error {
+			select {
+			case <-full:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		w.add(1, 1, "good", "bad")
+		w.add(2, 1, "bad")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if now, _ := w.holds(); now != 2 || len(w.only("extend")) < 2*100 {
+			t.Errorf("%d batches held, renewed %d times in an hour", now, len(w.only("extend")))
+		}
+		close(full)
+		time.Sleep(time.Second)
+		if diff := cmp.Diff([]string{"take", "publish", "dead", "ack"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAStopHandsBackWhatWaitsForTheDeadLetterStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
+		w.dying = func(ctx context.Context, _ pipeline.DeadLetter) error { <-ctx.Done(); return ctx.Err() }
+		w.add(1, 1, "good", "bad")
+		took, err := w.stopAfter(10*time.Second, grace(time.Second), GPU{Model: m, Slots: 1})
+		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
+			t.Errorf("stopped after %s: %v", took, err)
+		}
+		if diff := cmp.Diff([]string{"take", "publish", "hand-back"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		if got := w.handedBack(1); got != 0 {
+			t.Errorf("rests %s", got)
+		}
+	})
+}
+
+func TestADeadLetterThatIsRefusedHandsTheBatchBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
+		w.dying = func(context.Context, pipeline.DeadLetter) error { return errors.New("no stream") }
+		w.add(1, 3, "bad")
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if got := w.handedBack(1); !about(got, 2*time.Minute) {
+			t.Errorf("rests %s", got)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What a server says may be long and need not be text.
+func TestMessagesAreCut(t *testing.T) {
+	for _, text := range []string{"", "short", strings.Repeat("ä", 5000), "a" + strings.Repeat("ä", 5000), strings.Repeat("\xff", 5000), strings.Repeat("\xe2\x82", 9)} {
+		for _, most := range []int{3, 4, 5, 100, 4096} {
+			got := cut(text, most)
+			if len(got) > most || !utf8.ValidString(got) {
+				t.Errorf("%d bytes of %.10q… are %d bytes: %.20q", most, text, len(got), got)
+			}
+		}
+	}
+	if got := cut("eleven bytes", 11); got != "eleven b…" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestALetterOfManyFailuresFitsIntoAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: func(context.Context, int, pipeline.Request) (pipeline.Completion, error) {
+			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "%s", strings.Repeat("\xffä", 10_000))
+		}}
+		w.add(1, 1, slices.Repeat([]string{"p"}, pipeline.MaxBatch)...)
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		sum := 0
+		for _, f := range w.only("dead")[0].dead.Failures {
+			sum += len(f.Message)
+		}
+		if sum > maxMessages || sum < maxMessages/2 {
+			t.Errorf("%d bytes of messages", sum)
+		}
+	})
+}
