@@ -16,7 +16,7 @@ import (
 // maxSpans bounds what a checker remembers: about 10 MB.
 const maxSpans = 50_000
 
-// A checker tells results that belong to a run from those that do not: a consumer may be old, broken or lying.
+// A checker tells messages that belong to a run from those that do not: a consumer may be old, broken or lying.
 type checker struct {
 	ledger ledger
 	spans  map[spanKey]pipeline.Batch // what never changes of batches seen before
@@ -27,6 +27,16 @@ type spanKey struct {
 	uid   string
 	batch int
 }
+
+// A claim is what a message says of a batch.
+type claim struct {
+	err         error // why the message could not be read
+	run, uid    string
+	batch       int
+	generations []generation
+}
+
+type generation struct{ index, item, sample int }
 
 // A rejection is a delivery that can never be stored.
 type rejection struct {
@@ -40,16 +50,20 @@ func newChecker(ledger ledger) *checker {
 
 // sort splits deliveries into those that can be written and those that cannot. An error comes from the store.
 func (c *checker) sort(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (good []pipeline.Delivery[pipeline.Results], bad []rejection, err error) {
-	runs, err := c.runs(ctx, deliveries)
+	claims := make([]claim, len(deliveries))
+	for i, d := range deliveries {
+		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch}
+		for _, r := range d.Body.Results {
+			claims[i].generations = append(claims[i].generations, generation{r.Index, r.Item, r.Sample})
+		}
+	}
+	reasons, err := c.verdicts(ctx, claims)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := c.learn(ctx, runs, deliveries); err != nil {
-		return nil, nil, err
-	}
-	for _, d := range deliveries {
-		if reason := c.verdict(runs, d); reason != "" {
-			bad = append(bad, rejection{d, reason})
+	for i, d := range deliveries {
+		if reasons[i] != "" {
+			bad = append(bad, rejection{d, reasons[i]})
 		} else {
 			good = append(good, d)
 		}
@@ -57,16 +71,32 @@ func (c *checker) sort(ctx context.Context, deliveries []pipeline.Delivery[pipel
 	return good, bad, nil
 }
 
+// verdicts returns for each claim why it cannot be true, or "". An error comes from the store.
+func (c *checker) verdicts(ctx context.Context, claims []claim) ([]string, error) {
+	runs, err := c.runs(ctx, claims)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.learn(ctx, runs, claims); err != nil {
+		return nil, err
+	}
+	reasons := make([]string, len(claims))
+	for i, x := range claims {
+		reasons[i] = c.verdict(runs, x)
+	}
+	return reasons, nil
+}
+
 // runs looks up every run that is named. It is asked anew each time, since a run can be deleted and loaded again.
-func (c *checker) runs(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (map[string]pipeline.Run, error) {
+func (c *checker) runs(ctx context.Context, claims []claim) (map[string]pipeline.Run, error) {
 	runs := map[string]pipeline.Run{}
 	asked := map[string]bool{}
-	for _, d := range deliveries {
-		if d.Err != nil || asked[d.Body.Run] {
+	for _, x := range claims {
+		if x.err != nil || asked[x.run] {
 			continue
 		}
-		asked[d.Body.Run] = true
-		run, err := c.ledger.Run(ctx, d.Body.Run)
+		asked[x.run] = true
+		run, err := c.ledger.Run(ctx, x.run)
 		switch {
 		case err == nil:
 			runs[run.Name] = run
@@ -78,20 +108,20 @@ func (c *checker) runs(ctx context.Context, deliveries []pipeline.Delivery[pipel
 }
 
 // learn looks up the batches that were not seen before.
-func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, deliveries []pipeline.Delivery[pipeline.Results]) error {
+func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claims []claim) error {
 	if len(c.spans) > maxSpans { // before it is seen what is known
 		clear(c.spans)
 	}
 	unknown := map[string]map[int]bool{}
-	for _, d := range deliveries {
-		run, ok := runs[d.Body.Run]
-		if _, known := c.spans[spanKey{run.UID, d.Body.Batch}]; !ok || d.Err != nil || known {
+	for _, x := range claims {
+		run, ok := runs[x.run]
+		if _, known := c.spans[spanKey{run.UID, x.batch}]; !ok || x.err != nil || known {
 			continue
 		}
 		if unknown[run.Name] == nil {
 			unknown[run.Name] = map[int]bool{}
 		}
-		unknown[run.Name][d.Body.Batch] = true // large batches come in several messages
+		unknown[run.Name][x.batch] = true // large batches come in several messages
 	}
 	for name, indexes := range unknown {
 		batches, err := c.ledger.BatchesAt(ctx, name, slices.Sorted(maps.Keys(indexes)))
@@ -105,29 +135,29 @@ func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, deliv
 	return nil
 }
 
-// verdict returns why a delivery cannot be stored, or "".
-func (c *checker) verdict(runs map[string]pipeline.Run, d pipeline.Delivery[pipeline.Results]) string {
-	if d.Err != nil {
-		return d.Err.Error()
+// verdict returns why a claim cannot be true, or "".
+func (c *checker) verdict(runs map[string]pipeline.Run, x claim) string {
+	if x.err != nil {
+		return x.err.Error()
 	}
-	run, ok := runs[d.Body.Run]
+	run, ok := runs[x.run]
 	if !ok {
-		return fmt.Sprintf("there is no run %s", d.Body.Run)
+		return fmt.Sprintf("there is no run %s", x.run)
 	}
-	if run.UID != d.Body.UID {
+	if run.UID != x.uid {
 		return fmt.Sprintf("it belongs to an earlier run %s that was deleted", run.Name)
 	}
 	if run.State == pipeline.RunDeleting {
 		return fmt.Sprintf("run %s is being deleted", run.Name)
 	}
-	span, ok := c.spans[spanKey{run.UID, d.Body.Batch}]
+	span, ok := c.spans[spanKey{run.UID, x.batch}]
 	if !ok {
-		return fmt.Sprintf("run %s has no batch %d", run.Name, d.Body.Batch)
+		return fmt.Sprintf("run %s has no batch %d", run.Name, x.batch)
 	}
-	for _, r := range d.Body.Results {
-		item, sample := span.Generation(r.Index, run.Spec.Samples)
-		if r.Index >= span.Count || item != r.Item || sample != r.Sample {
-			return fmt.Sprintf("generation %s does not belong to batch %s", pipeline.GenerationID(run.Name, r.Item, r.Sample), d.Body.ID())
+	for _, g := range x.generations {
+		item, sample := span.Generation(g.index, run.Spec.Samples)
+		if g.index >= span.Count || item != g.item || sample != g.sample {
+			return fmt.Sprintf("generation %s does not belong to batch %s", pipeline.GenerationID(run.Name, g.item, g.sample), pipeline.BatchID(run.Name, x.batch))
 		}
 	}
 	return ""

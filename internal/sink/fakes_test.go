@@ -16,13 +16,15 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A world is a stream of results and a store with run r, both in memory.
+// A world is a stream of results, one of dead letters and a store with run r, all in memory.
 type world struct {
 	t     testing.TB
 	begin time.Time
 	queue chan pipeline.Delivery[pipeline.Results]
+	dead  chan letter
 
 	streamFault func() error            // of each read of the stream; may be nil
+	deadFault   func() error            // the same of dead letters
 	storeFault  func(call string) error // of each call of the store; may be nil
 
 	mu        sync.Mutex
@@ -30,7 +32,8 @@ type world struct {
 	batches   map[string]pipeline.Batch // by id
 	stored    map[string]string         // texts by generation
 	events    []event
-	asked     int // batches that BatchesAt was asked for
+	failed    []string // batches and rounds of calls of Fail
+	asked     int      // batches that BatchesAt was asked for
 	consumers []pipeline.Consumer
 	kept      []pipeline.Consumer
 }
@@ -48,7 +51,7 @@ const samples = 2
 
 func newWorld(t testing.TB) *world {
 	w := &world{
-		t: t, begin: time.Now(), queue: make(chan pipeline.Delivery[pipeline.Results], 10_000), stored: map[string]string{},
+		t: t, begin: time.Now(), queue: make(chan pipeline.Delivery[pipeline.Results], 10_000), dead: make(chan letter, 10_000), stored: map[string]string{},
 		runs: map[string]pipeline.Run{"r": {Name: "r", UID: "u", State: pipeline.RunOpen, Spec: pipeline.Spec{Samples: samples}}}, batches: map[string]pipeline.Batch{},
 	}
 	for i := range 100 {
@@ -78,6 +81,33 @@ func (w *world) Results(ctx context.Context, most int, wait time.Duration) ([]pi
 				w.queue <- d
 			}
 			return nil, ctx.Err()
+		}
+	}
+	return all, nil
+}
+
+func (w *world) DeadLettersToMirror(ctx context.Context, most int, wait time.Duration) ([]letter, error) {
+	if w.deadFault != nil {
+		if err := w.deadFault(); err != nil {
+			return nil, err
+		}
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	var all []letter
+	select {
+	case d := <-w.dead:
+		all = append(all, d)
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for len(all) < most {
+		select {
+		case d := <-w.dead:
+			all = append(all, d)
+		default:
+			return all, nil
 		}
 	}
 	return all, nil
@@ -139,12 +169,34 @@ func (w *world) WriteResults(ctx context.Context, messages []pipeline.Results, _
 				}
 				w.stored[id] = r.Text
 				written.New++
+				b := w.batches[m.ID()]
+				b.Done = append(b.Done, r.Index)
+				b.State = b.Settle()
+				w.batches[m.ID()] = b
 			}
 		}
 		w.events = append(w.events, event{what: "write", at: time.Since(w.begin), msg: len(messages)})
 		return nil
 	})
 	return written, err
+}
+
+func (w *world) Fail(ctx context.Context, run string, index, round int, failed []int, message string) (dead bool, err error) {
+	err = w.call(ctx, "Fail", func() error {
+		b, ok := w.batches[pipeline.BatchID(run, index)]
+		w.failed = append(w.failed, fmt.Sprintf("%s.%d", pipeline.BatchID(run, index), round))
+		if !ok || b.Round != round || b.State == pipeline.Done {
+			return nil
+		}
+		b.Failed = append(slices.Clone(b.Failed), failed...)
+		slices.Sort(b.Failed)
+		b.Failed, b.Error = slices.Compact(b.Failed), message
+		b.State = b.Settle()
+		w.batches[b.ID()] = b
+		dead = b.State == pipeline.Dead
+		return nil
+	})
+	return dead, err
 }
 
 func (w *world) PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error {

@@ -11,16 +11,18 @@ import (
 
 // Metrics are what the sink counts.
 type Metrics struct {
-	stored        prometheus.Counter   // how many answers are there that were not before?
-	duplicate     prometheus.Counter   // how much GPU time was spent twice?
-	rejected      prometheus.Counter   // does a consumer send what nobody can use?
-	outputTokens  prometheus.Counter   // how fast do all GPUs together generate?
-	flushSeconds  prometheus.Histogram // is the store the bottleneck?
-	storeFailures prometheus.Counter   // is the store away?
-	consumers     prometheus.Gauge     // how many notebooks are there?
-	gpuSlots      *prometheus.GaugeVec // what could each GPU do at once?
-	gpuBusy       *prometheus.GaugeVec // is it idle?
-	gpuRate       *prometheus.GaugeVec // how fast is it?
+	stored        prometheus.Counter     // how many answers are there that were not before?
+	duplicate     prometheus.Counter     // how much GPU time was spent twice?
+	rejected      prometheus.Counter     // does a consumer send what nobody can use?
+	outputTokens  prometheus.Counter     // how fast do all GPUs together generate?
+	flushSeconds  prometheus.Histogram   // is the store the bottleneck?
+	storeFailures prometheus.Counter     // is the store away?
+	deadLetters   *prometheus.CounterVec // what goes wrong, and how often?
+	deadIgnored   *prometheus.CounterVec // does a dead letter come late, or from somebody who has no say?
+	consumers     prometheus.Gauge       // how many notebooks are there?
+	gpuSlots      *prometheus.GaugeVec   // what could each GPU do at once?
+	gpuBusy       *prometheus.GaugeVec   // is it idle?
+	gpuRate       *prometheus.GaugeVec   // how fast is it?
 }
 
 // NewMetrics registers the sink's metrics; with a nil registerer they are counted and shown to nobody.
@@ -42,10 +44,16 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 9),
 		}),
 		storeFailures: counter("gleaner_store_failures_total", "Tries at the store that failed."),
-		consumers:     with.NewGauge(prometheus.GaugeOpts{Name: "gleaner_consumers", Help: "Consumers present."}),
-		gpuSlots:      gpu("gleaner_gpu_slots", "Slots of a GPU."),
-		gpuBusy:       gpu("gleaner_gpu_busy_slots", "Slots of a GPU that are generating."),
-		gpuRate:       gpu("gleaner_gpu_tokens_per_second", "Output tokens per second of a GPU over the last minute."),
+		deadLetters: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "gleaner_dead_letters_total", Help: "Dead letters that the store was told of, by class; one that comes twice counts twice.",
+		}, []string{"class"}),
+		deadIgnored: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "gleaner_dead_letters_ignored_total", Help: "Dead letters of no consequence: stale ones are of a round that is over, foreign ones fit nothing in the store.",
+		}, []string{"reason"}),
+		consumers: with.NewGauge(prometheus.GaugeOpts{Name: "gleaner_consumers", Help: "Consumers present."}),
+		gpuSlots:  gpu("gleaner_gpu_slots", "Slots of a GPU."),
+		gpuBusy:   gpu("gleaner_gpu_busy_slots", "Slots of a GPU that are generating."),
+		gpuRate:   gpu("gleaner_gpu_tokens_per_second", "Output tokens per second of a GPU over the last minute."),
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package sink is the engine of the store's side: it collects results from the stream, checks them, writes them to
-// the store in bulk and only then acknowledges them.
+// Package sink is the engine of the store's side: it collects results and dead letters from the streams, checks them,
+// writes them to the store and only then acknowledges them.
 package sink
 
 import (
@@ -16,17 +16,20 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// source hands out results. Results returns what is there when wait is over, or as soon as there are max messages.
+// source hands out results and dead letters. Results returns what is there when wait is over, or as soon as there are
+// max messages; DeadLettersToMirror as soon as there is one.
 type source interface {
 	Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error)
+	DeadLettersToMirror(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.StoredDeadLetter], error)
 	Consumers(ctx context.Context) ([]pipeline.Consumer, error)
 }
 
-// ledger is where results go.
+// ledger is where they go.
 type ledger interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
+	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error
 }
 
@@ -39,7 +42,7 @@ type Config struct {
 	Log           *zap.Logger
 }
 
-// A Sink moves results from the stream to the store.
+// A Sink moves results from the stream to the store, and tells the store of the dead letters.
 type Sink struct {
 	cfg      Config
 	source   source
@@ -90,12 +93,13 @@ func (s *Sink) Written() pipeline.Written {
 	return s.written
 }
 
-// Run moves results until ctx ends, and returns nil then. What is held at that moment and not written yet stays on
+// Run moves results and dead letters until ctx ends, and returns nil then. What is held at that moment and not written yet stays on
 // the stream. While the stream or the store is away it waits and says why.
 func (s *Sink) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { s.watchConsumers(ctx); return nil })
 	group.Go(func() error { s.move(ctx); return nil })
+	group.Go(func() error { s.mirror(ctx); return nil })
 	return group.Wait()
 }
 
@@ -115,7 +119,7 @@ func (s *Sink) move(ctx context.Context) {
 // flush writes what was delivered, however long the store takes, and acknowledges it.
 func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) {
 	started := time.Now()
-	stop := s.hold(ctx, deliveries)
+	stop := hold(ctx, s.log, s.cfg.ExtendEvery, deliveries)
 	defer stop()
 
 	var good []pipeline.Delivery[pipeline.Results]
@@ -144,7 +148,7 @@ func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipelin
 		return
 	}
 	s.count(written)
-	s.acknowledge(ctx, good)
+	acknowledge(ctx, s.log, good)
 	s.cfg.Metrics.flushed(written, time.Since(started), results)
 	s.log.Debug("results stored", zap.Int("new", written.New), zap.Int("duplicate", written.Duplicate), zap.Duration("took", time.Since(started)))
 }
@@ -178,7 +182,7 @@ func (s *Sink) count(w pipeline.Written) {
 }
 
 // acknowledge removes what is written from the stream. A message whose ack is lost comes again and changes nothing.
-func (s *Sink) acknowledge(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) {
+func acknowledge[T any](ctx context.Context, log *zap.Logger, deliveries []pipeline.Delivery[T]) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	var group errgroup.Group
@@ -187,20 +191,20 @@ func (s *Sink) acknowledge(ctx context.Context, deliveries []pipeline.Delivery[p
 		group.Go(func() error { return d.Ack(ctx) })
 	}
 	if err := group.Wait(); err != nil {
-		s.log.Debug("acknowledging results", zap.Error(err))
+		log.Debug("acknowledging messages", zap.Error(err))
 	}
 }
 
 // hold keeps deliveries from being given to somebody else while the store takes its time.
-func (s *Sink) hold(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (stop func()) {
+func hold[T any](ctx context.Context, log *zap.Logger, every time.Duration, deliveries []pipeline.Delivery[T]) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for sleep(ctx, s.cfg.ExtendEvery) {
+		for sleep(ctx, every) {
 			for _, d := range deliveries {
 				if err := d.Extend(ctx); err != nil && ctx.Err() == nil {
-					s.log.Debug("renewing a lease", zap.String("subject", d.Subject), zap.Error(err))
+					log.Debug("renewing a lease", zap.String("subject", d.Subject), zap.Error(err))
 				}
 			}
 		}
