@@ -28,6 +28,8 @@
 //   - producer: rows become items and batches, batches are published.
 //   - consumer: one set of workers for each GPU: take a batch, generate, publish, acknowledge.
 //   - sink: results are checked, stored, and only then acknowledged; a run is exported.
+//   - ledger: where is this batch? What the streams lost is queued again, dead letters are redriven or dropped, and an
+//     audit proves that nothing is missing.
 //   - status: what a person wants to know about a run, from the store and the stream together.
 //
 // # The programs

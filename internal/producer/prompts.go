@@ -15,25 +15,32 @@ const (
 	maxPublishBytes = 16 << 20 // of rendered prompts, about
 )
 
-// A promptReader makes the messages of a run's batches. It reads the items several at a time, fewer where they are
-// large.
-type promptReader struct {
-	ledger   ledger
+// items is where the rows of a run are read from.
+type items interface {
+	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
+}
+
+// Works makes the messages of a run's batches, for everybody who puts batches on the queue. It reads the items several
+// at a time, fewer where they are large. It is for one goroutine.
+type Works struct {
+	items    items
 	run      pipeline.Run
 	prompter *pipeline.Prompter
 	most     int // items of the next read
 }
 
-func newPromptReader(from ledger, run pipeline.Run) (*promptReader, error) {
+// NewWorks returns a maker of messages for a run whose items are kept there.
+func NewWorks(from items, run pipeline.Run) (*Works, error) {
 	prompter, err := pipeline.NewPrompter(run.Spec)
 	if err != nil {
 		return nil, err
 	}
-	return &promptReader{ledger: from, run: run, prompter: prompter, most: firstItems}, nil
+	return &Works{items: from, run: run, prompter: prompter, most: firstItems}, nil
 }
 
-// works returns the messages for the first of the batches: as many as may be in memory at once, at least one.
-func (r *promptReader) works(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
+// Works returns the messages for the first of the batches: as many as may be in memory at once, at least one. A message
+// has the generations of its batch that are not stored, and the round that stands in the batch.
+func (r *Works) Works(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
 	final := batches[len(batches)-1]
 	end, _ := final.Generation(final.Count-1, r.run.Spec.Samples)
 	prompts := map[int]string{} // by item
@@ -58,8 +65,8 @@ func (r *promptReader) works(ctx context.Context, batches []pipeline.Batch) ([]p
 }
 
 // read renders the prompts of an item and of some that follow it, at most count.
-func (r *promptReader) read(ctx context.Context, first, count int, into map[int]string) error {
-	items, err := r.ledger.Items(ctx, r.run.Name, first, min(count, r.most))
+func (r *Works) read(ctx context.Context, first, count int, into map[int]string) error {
+	items, err := r.items.Items(ctx, r.run.Name, first, min(count, r.most))
 	if err != nil {
 		return err
 	}

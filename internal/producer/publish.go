@@ -85,7 +85,7 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 	if run.State != pipeline.RunOpen {
 		return notOpen(run)
 	}
-	prompts, err := newPromptReader(p.ledger, run)
+	prompts, err := NewWorks(p.ledger, run)
 	if err != nil {
 		return err
 	}
@@ -147,9 +147,9 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 }
 
 // chunk publishes batches of neighbouring items and marks those that are on the queue.
-func (p *Publisher) chunk(ctx context.Context, prompts *promptReader, batches []pipeline.Batch) error {
+func (p *Publisher) chunk(ctx context.Context, prompts *Works, batches []pipeline.Batch) error {
 	for len(batches) > 0 {
-		works, err := prompts.works(ctx, batches)
+		works, err := prompts.Works(ctx, batches)
 		if err != nil {
 			return err
 		}
