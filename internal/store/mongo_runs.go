@@ -76,6 +76,19 @@ func (m *mongoStore) Seal(ctx context.Context, name string, batches int) error {
 	return err
 }
 
+func (m *mongoStore) Cancel(ctx context.Context, name string) error {
+	result, err := m.runs.UpdateOne(ctx,
+		bson.D{{Key: "_id", Value: name}, {Key: "state", Value: op("$in", bson.A{pipeline.RunLoading, pipeline.RunOpen})}},
+		op("$set", bson.D{{Key: "state", Value: pipeline.RunCancelled}}))
+	if err != nil {
+		return m.fail(ctx, err, "cancel run "+name)
+	}
+	if result.MatchedCount == 0 {
+		_, err = m.Run(ctx, name)
+	}
+	return err
+}
+
 // deleteChunk is how many documents one command of DeleteRun removes: few enough to take seconds on a small server.
 const deleteChunk = 10000
 

@@ -89,6 +89,17 @@ func (s *sqliteStore) Seal(ctx context.Context, name string, batches int) error 
 	})
 }
 
+func (s *sqliteStore) Cancel(ctx context.Context, name string) error {
+	return s.write(ctx, "cancel run "+name, func(ctx context.Context, tx *sql.Tx) error {
+		if _, _, err := findRun(ctx, tx, name); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE runs SET state = ? WHERE name = ? AND state IN (?, ?)",
+			string(pipeline.RunCancelled), name, string(pipeline.RunLoading), string(pipeline.RunOpen))
+		return err
+	})
+}
+
 // findRun returns the number and state of a run, or ErrNoRun.
 func findRun(ctx context.Context, db queryer, name string) (int64, pipeline.RunState, error) {
 	var id int64

@@ -27,6 +27,9 @@ type Store interface {
 	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in another state, and
 	// returns pipeline.ErrNoRun if there is none.
 	Seal(ctx context.Context, name string, batches int) error
+	// Cancel ends a run that is loading or open: nothing more of it is published. It does nothing to a run in another
+	// state.
+	Cancel(ctx context.Context, name string) error
 	// DeleteRun removes a run and all that belongs to it, or returns pipeline.ErrNoRun if there is none. It marks the
 	// run as deleting first and removes it last, so that an interrupted call is repeated safely. Progress, which may
 	// be nil, gets the number of documents removed so far.

@@ -39,6 +39,7 @@ func unknownRun(t *testing.T, s *suite) {
 	_, err := s.store.Run(ctx, name)
 	isNoRun(err)
 	isNoRun(s.store.Seal(ctx, name, 1))
+	isNoRun(s.store.Cancel(ctx, name))
 	isNoRun(s.store.DeleteRun(ctx, name, nil))
 	isNoRun(s.store.PutItems(ctx, []pipeline.Item{{Run: name, Input: []byte("{}")}}))
 	isNoRun(s.store.PutBatches(ctx, []pipeline.Batch{{Run: name, Count: 1, State: pipeline.Planned, Round: 1}}))
@@ -253,4 +254,17 @@ func endedContext(t *testing.T, s *suite) {
 		}
 	}
 	f.write(f.results(0, "x", 0)) // the store is as usable as before
+}
+
+func cancelled(t *testing.T, s *suite) {
+	f := s.prepare(t, 3, 2, 4)
+	_, _, err := f.store.CreateRun(f.ctx, f.run)
+	f.ok(err)
+	for range 2 {
+		f.ok(f.store.Cancel(f.ctx, f.run.Name))
+	}
+	f.ok(f.store.Seal(f.ctx, f.run.Name, 2)) // is not loading any more
+	got, err := f.store.Run(f.ctx, f.run.Name)
+	f.ok(err)
+	same(t, got.State, pipeline.RunCancelled)
 }

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"a load that stopped half-way goes on", loadGoesOn},
 		{"a load may be repeated and done twice at once", loadTwice},
 		{"sealing opens a run that is loading and no other", sealing},
+		{"a run that is cancelled stays so", cancelled},
 		{"items come back as they were", itemsComeBack},
 		{"batches of a state come in order and in pages", pagedBatches},
 		{"batches are found by index", batchesAt},
