@@ -20,6 +20,11 @@ type commands struct {
 	Publish publishCmd `cmd:"" help:"Put the batches of a run on the queue."`
 	Status  statusCmd  `cmd:"" help:"Show all runs, or one of them."`
 	Delete  deleteCmd  `cmd:"" help:"Remove a run and all its results."`
+	Dead    deadCmd    `cmd:"" help:"What could not be generated: list, show, redrive, drop."`
+	Audit   auditCmd   `cmd:"" help:"Check that every generation of a run is accounted for."`
+	Pause   pauseCmd   `cmd:"" help:"Stop handing out the batches of a run."`
+	Resume  resumeCmd  `cmd:"" help:"Hand them out again."`
+	Cancel  cancelCmd  `cmd:"" help:"End a run: its batches leave the queue, its answers stay."`
 }
 
 func main() { cli.Main("producer", description, &commands{}) }

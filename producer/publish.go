@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/ledger"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/status"
@@ -36,12 +38,12 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	ledger, err := openStore(ctx, c.Store)
+	books, err := openStore(ctx, c.Store)
 	if err != nil {
 		return err
 	}
-	defer ledger.Close()
-	run, err := ledger.Run(ctx, c.Name)
+	defer books.Close()
+	run, err := books.Run(ctx, c.Name)
 	if err != nil {
 		return err
 	}
@@ -62,7 +64,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		defer server.Close()
 		log.Info("serving /metrics and /healthz", zap.String("addr", server.Addr()))
 	}
-	publisher, err := producer.NewPublisher(producer.Config{Window: c.Window, Metrics: producer.NewMetrics(registry), Log: log}, ledger, conn)
+	publisher, err := producer.NewPublisher(producer.Config{Window: c.Window, Metrics: producer.NewMetrics(registry), Log: log}, books, conn)
 	if err != nil {
 		return err
 	}
@@ -70,9 +72,13 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		if err := publisher.Publish(ctx, c.Name); err != nil {
 			return err
 		}
-		return c.summary(ctx, t, ledger, publisher, run)
+		return c.summary(ctx, t, books, publisher, run)
 	}
-	final, err := publisher.Follow(ctx, c.Name, func(p pipeline.Progress) {
+	engine, err := newLedger(books, conn, c.Lease, log)
+	if err != nil {
+		return err
+	}
+	final, err := follow(ctx, publisher, engine, run.Name, func(p pipeline.Progress) {
 		if progress.Due() {
 			progress.Show(cli.Line(status.Of(run, p, time.Now())))
 		}
@@ -81,7 +87,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	if err := c.summary(ctx, t, ledger, publisher, run); err != nil {
+	if err := c.summary(ctx, t, books, publisher, run); err != nil {
 		return err
 	}
 	if final.Failed+final.Dropped > 0 {
@@ -90,8 +96,39 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return nil
 }
 
-func (c *publishCmd) summary(ctx context.Context, t *cli.Terminal, ledger store.Store, publisher *producer.Publisher, run pipeline.Run) error {
-	snapshot, err := status.Take(ctx, ledger, nil, run.Name, time.Now())
+// follow follows the run to its end, and meanwhile puts back on the queue what the streams lose. A run whose dead
+// letters are lost is not at its end: they are made again.
+func follow(ctx context.Context, publisher *producer.Publisher, engine *ledger.Ledger, run string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+	reconciling, stop := context.WithCancel(ctx)
+	var reconciler sync.WaitGroup
+	reconciler.Go(func() { _ = engine.Reconciler(run).Run(reconciling) }) // it fails with the run, and then Follow says why
+	defer reconciler.Wait()
+	defer stop()
+	for {
+		final, err := publisher.Follow(ctx, run, watch)
+		if err != nil {
+			return final, err
+		}
+		if _, err := engine.Sweep(ctx, run); err != nil {
+			return final, err
+		}
+		account, err := engine.Audit(ctx, run)
+		if err != nil || account.Lost == 0 {
+			return final, err
+		}
+		select {
+		case <-time.After(auditAgain):
+		case <-ctx.Done():
+			return final, ctx.Err()
+		}
+	}
+}
+
+// auditAgain is how often a run is looked at that waits for its lost dead letters.
+const auditAgain = 5 * time.Second
+
+func (c *publishCmd) summary(ctx context.Context, t *cli.Terminal, from store.Store, publisher *producer.Publisher, run pipeline.Run) error {
+	snapshot, err := status.Take(ctx, from, nil, run.Name, time.Now())
 	if err != nil {
 		return err
 	}

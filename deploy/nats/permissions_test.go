@@ -1,0 +1,146 @@
+package nats_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"gleaner/internal/natsd"
+	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/stream"
+)
+
+// connect returns a connection of a role to a real server with the users of permissions.conf.
+func roles(t *testing.T) func(role string) *stream.Conn {
+	t.Helper()
+	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
+		t.Setenv("GLEANER_"+role+"_PASSWORD", "secret")
+	}
+	file, err := server.ProcessConfigFile("permissions.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := natsdtest.Start(t, natsd.Config{Port: -1, Adjust: func(o *server.Options) { o.Users = file.Users }})
+	return func(role string) *stream.Conn {
+		url := strings.Replace(s.URL(), "nats://", "nats://"+role+":secret@", 1)
+		conn, err := stream.Connect(t.Context(), stream.Config{URL: url, Name: role})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		return conn
+	}
+}
+
+var run = pipeline.Run{Name: "words", UID: "uid", Spec: pipeline.Spec{Model: "tiny"}}
+
+func work(batch int) pipeline.Work {
+	return pipeline.Work{
+		Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: "tiny", Options: pipeline.Options{NumPredict: 10},
+		Generations: []pipeline.Generation{{Item: batch, Prompt: "What?"}},
+	}
+}
+
+func results(batch int) pipeline.Results {
+	return pipeline.Results{Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Consumer: "c", Results: []pipeline.Result{{Item: batch, Text: "That.", Finish: "stop"}}}
+}
+
+func letter(batch int) pipeline.DeadLetter {
+	return pipeline.DeadLetter{
+		Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Class: pipeline.BadItem, Message: "too long", FailedAt: time.Now().UTC(),
+		Failures: []pipeline.GenerationFailure{{Generation: work(batch).Generations[0], Class: pipeline.BadItem, Message: "too long"}},
+	}
+}
+
+func TestEachRoleDoesItsWholeJob(t *testing.T) {
+	as := roles(t)
+	producer, consumer, sink := as("producer"), as("consumer"), as("sink")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	must := func(what string, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	must("sink ensures", sink.Ensure(ctx))
+	must("producer ensures", producer.Ensure(ctx))
+	must("producer ensures a run", producer.EnsureRun(ctx, run))
+	for batch := range 2 {
+		must("producer publishes", producer.Publish(ctx, work(batch)))
+	}
+	if _, err := consumer.Runs(ctx); err != nil {
+		t.Fatal(err)
+	}
+	must("consumer says that it is there", consumer.PutPresence(ctx, pipeline.Consumer{ID: "01J", Run: run.Name}))
+	source := consumer.Work(run.Name)
+	for batch := range 2 {
+		d, err := source.Next(ctx)
+		must("consumer takes work", err)
+		must("consumer extends", d.Extend(ctx))
+		if batch == 0 {
+			must("consumer publishes results", consumer.PublishResults(ctx, results(d.Body.Batch)))
+		} else {
+			must("consumer publishes a dead letter", consumer.PublishDeadLetter(ctx, letter(d.Body.Batch)))
+		}
+		must("consumer acks", d.Ack(ctx))
+	}
+	stored, err := sink.Results(ctx, 1, 10*time.Second)
+	must("sink takes results", err)
+	must("sink acks results", stored[0].Ack(ctx))
+	dead, err := sink.DeadLettersToMirror(ctx, 1, 10*time.Second)
+	must("sink takes dead letters", err)
+	must("sink acks dead letters", dead[0].Ack(ctx))
+	_, err = sink.Consumers(ctx)
+	must("sink looks who is there", err)
+	_, err = producer.Consumers(ctx)
+	must("producer looks who is there", err)
+	_, err = producer.Depth(ctx, run.Name)
+	must("producer counts", err)
+	_, err = producer.InWork(ctx, run.Name, 1)
+	must("producer looks for a batch", err)
+	_, err = producer.InResults(ctx, run.Name, 1)
+	must("producer looks for results", err)
+	found, ok, err := producer.DeadLetter(ctx, run.Name, 1)
+	if err != nil || !ok {
+		t.Fatalf("producer reads a dead letter: %v %v", ok, err)
+	}
+	for _, err := range producer.DeadLetters(ctx, run.Name) {
+		must("producer lists dead letters", err)
+	}
+	must("producer deletes a dead letter", producer.DeleteDeadLetter(ctx, found.Sequence))
+	must("producer pauses", producer.Pause(ctx, run.Name))
+	must("producer resumes", producer.Resume(ctx, run.Name))
+	must("producer removes a run", producer.RemoveRun(ctx, run.Name))
+}
+
+func TestNoRoleDoesAnotherOnesJob(t *testing.T) {
+	as := roles(t)
+	producer, consumer, sink := as("producer"), as("consumer"), as("sink")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := producer.Ensure(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := producer.EnsureRun(ctx, run); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"consumer publishes work":    consumer.Publish(ctx, work(1)),
+		"consumer makes a durable":   consumer.EnsureRun(ctx, pipeline.Run{Name: "other"}),
+		"consumer removes a run":     consumer.RemoveRun(ctx, run.Name),
+		"consumer deletes a letter":  consumer.DeleteDeadLetter(ctx, 1),
+		"sink publishes work":        sink.Publish(ctx, work(1)),
+		"sink publishes results":     sink.PublishResults(ctx, results(1)),
+		"sink removes a run":         sink.RemoveRun(ctx, run.Name),
+		"producer publishes results": producer.PublishResults(ctx, results(1)),
+	} {
+		if pipeline.ClassOf(err) != pipeline.Fatal || err == nil {
+			t.Errorf("%s: %v, want a refusal", what, err)
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/ledger"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+)
+
+// deadCmd is the command producer dead: what could not be generated.
+type deadCmd struct {
+	List    deadListCmd    `cmd:"" help:"List dead letters, oldest first."`
+	Show    deadShowCmd    `cmd:"" help:"Show dead letters with everything in them."`
+	Redrive deadRedriveCmd `cmd:"" help:"Put the batches of dead letters on the queue again."`
+	Drop    deadDropCmd    `cmd:"" help:"Give up the batches of dead letters for good."`
+}
+
+// chosen are the flags that choose dead letters.
+type chosen struct {
+	Name      string           `name:"run" placeholder:"NAME" help:"Of this run only."`
+	Class     []pipeline.Class `placeholder:"CLASS" help:"Of these classes: bad-item, truncated, degenerate, poison, undeliverable."`
+	Message   string           `placeholder:"REGEXP" help:"Whose message matches."`
+	OlderThan time.Duration    `placeholder:"AGE" help:"That failed at least so long ago, such as 2h."`
+	NewerThan time.Duration    `placeholder:"AGE" help:"That failed at most so long ago."`
+	Limit     int              `placeholder:"N" help:"At most so many."`
+}
+
+// filter returns what the flags choose.
+func (c chosen) filter() (ledger.Filter, error) {
+	filter := ledger.Filter{Run: c.Name, Classes: c.Class, OlderThan: c.OlderThan, NewerThan: c.NewerThan}
+	if c.Limit < 0 {
+		return filter, cli.Usage("limit %d is negative", c.Limit)
+	}
+	if c.Message != "" {
+		var err error
+		if filter.Pattern, err = regexp.Compile(c.Message); err != nil {
+			return filter, cli.Usage("message: %v", err)
+		}
+	}
+	return filter, nil
+}
+
+// openBoth opens store and stream and returns the ledger engine over both, with a function that closes them.
+func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Duration, log *zap.Logger) (*ledger.Ledger, func(), error) {
+	books, err := openStore(ctx, flags)
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := connect(ctx, nats, lease, log)
+	if err != nil {
+		books.Close()
+		return nil, nil, err
+	}
+	engine, err := newLedger(books, conn, lease, log)
+	return engine, func() { conn.Close(); books.Close() }, err
+}
+
+func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*ledger.Ledger, error) {
+	return ledger.New(ledger.Config{Lease: lease, Log: log}, from, conn, func(run pipeline.Run) (ledger.Builder, error) {
+		return producer.NewWorks(from, run)
+	})
+}
+
+// deadListCmd is the command producer dead list.
+type deadListCmd struct {
+	cli.Store `embed:""`
+	cli.NATS  `embed:""`
+	chosen    `embed:""`
+	JSON      bool `name:"json" help:"Print JSON Lines."`
+}
+
+func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
+		w := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', 0)
+		listed := 0
+		for letter, err := range engine.Letters(ctx, filter) {
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				if err := json.NewEncoder(t.Out).Encode(letter); err != nil {
+					return err
+				}
+			} else {
+				if listed == 0 {
+					fmt.Fprintln(w, "BATCH\tROUND\tSTANDING\tCLASS\tGENERATIONS\tAGE\tCONSUMER\tMESSAGE")
+				}
+				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", letter.ID(), letter.Round, letter.Standing, letter.Class, len(letter.Failures),
+					cli.Duration(max(time.Since(letter.FailedAt), 0)), letter.Consumer, oneLine(letter.Message))
+			}
+			if listed++; listed == c.Limit {
+				break
+			}
+		}
+		if listed == 0 && !c.JSON {
+			fmt.Fprintln(t.Err, "no dead letters")
+		}
+		return w.Flush()
+	})
+}
+
+// each opens what the flags name and calls do with it.
+func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, do func(*ledger.Ledger, ledger.Filter) error) error {
+	filter, err := c.filter()
+	if err != nil {
+		return err
+	}
+	engine, closeBoth, err := openBoth(ctx, flags, nats, 0, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	defer closeBoth()
+	return do(engine, filter)
+}
+
+// messageWidth is how much of a message a table shows.
+const messageWidth = 70
+
+func oneLine(text string) string {
+	runes := []rune(strings.Join(strings.Fields(text), " "))
+	if len(runes) > messageWidth {
+		return string(runes[:messageWidth]) + "…"
+	}
+	return string(runes)
+}
+
+// deadShowCmd is the command producer dead show.
+type deadShowCmd struct {
+	cli.Store `embed:""`
+	cli.NATS  `embed:""`
+	chosen    `embed:""`
+	Batch     []int `placeholder:"INDEX" help:"Of these batches only."`
+	JSON      bool  `name:"json" help:"Print JSON Lines."`
+}
+
+func (c *deadShowCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
+		filter.Batches = c.Batch
+		shown := 0
+		for letter, err := range engine.Letters(ctx, filter) {
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				err = json.NewEncoder(t.Out).Encode(letter)
+			} else {
+				err = show(t, letter)
+			}
+			if err != nil {
+				return err
+			}
+			if shown++; shown == c.Limit {
+				break
+			}
+		}
+		if shown == 0 && !c.JSON {
+			fmt.Fprintln(t.Err, "no dead letters")
+		}
+		return nil
+	})
+}
+
+// show shows a dead letter with its prompts.
+func show(t *cli.Terminal, letter ledger.Letter) error {
+	if _, err := fmt.Fprintf(t.Out, "── %s ── round %d, %s, delivered %s, model %s, consumer %s on %s, %s\n", letter.ID(), letter.Round, letter.Standing,
+		cli.Plural(letter.Deliveries, "time", "times"), letter.Model, letter.Consumer, letter.GPU, letter.FailedAt.Format(time.RFC3339)); err != nil {
+		return err
+	}
+	for _, f := range letter.Failures {
+		if _, err := fmt.Fprintf(t.Out, "%s: %s after %s: %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Class,
+			cli.Plural(f.Attempts, "try", "tries"), f.Message, cli.Indent(f.Prompt)); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintln(t.Out)
+	return err
+}
