@@ -176,6 +176,7 @@ func TestClosedConnectionLeavesNoPullBehind(t *testing.T) {
 	for range 4 {
 		wantError(t, <-ended, pipeline.Interrupted, "closed")
 	}
+	pullsAre(t, staying, WorkStream, "r", 0) // the server has heard of it
 	must(t, staying.Publish(t.Context(), testWork("r", 1)))
 	if d := next(t, staying.Work("r")); d.Deliveries != 1 {
 		t.Errorf("%d deliveries", d.Deliveries)
@@ -287,7 +288,8 @@ func TestNothingIsLostWhenTheServerRestartsInTheMiddle(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
 	const n = 400
-	c := ready(t, Config{URL: server.URL(), Lease: 2 * time.Second})
+	// An ack that a restart swallows costs a lease.
+	c := ready(t, Config{URL: server.URL(), Lease: 2 * time.Second, SinkLease: 2 * time.Second})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var group sync.WaitGroup
