@@ -27,8 +27,8 @@ type Config struct {
 	User      string                     // replies come to _INBOX_<user>; default the user in the credentials or the URL, else a random one
 	InProcess nats.InProcessConnProvider // a server in this process, instead of URL
 	Timeout   time.Duration              // for the first connection; default 10 s
-	Lease     time.Duration              // how long a batch is held without a sign of life; default pipeline.DefaultLease
-	SinkLease time.Duration              // the same for results, which a sink holds only while it writes them; default 30 s
+	Lease     time.Duration              // how long a batch is held without a sign of life; default what the run has, for a new one pipeline.DefaultLease
+	SinkLease time.Duration              // the same for results, which a sink holds only while it writes them; default what they have, at first 30 s
 	Replicas  int                        // of each stream; default 1
 	MaxBytes  int64                      // of all streams together; default what the account allows, at most 4 GiB
 	Log       *zap.Logger                // default none
@@ -44,7 +44,7 @@ type Conn struct {
 	sink     *durable
 	mirror   *durable
 	lease    time.Duration // of a batch
-	sinkFor  time.Duration // lease of results and dead letters
+	sinkFor  time.Duration // lease of results and dead letters; as lease, 0 leaves the one that is there
 	replicas int
 	maxBytes int64
 
@@ -76,7 +76,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{
 		log: cfg.Log, codec: codec, down: make(chan struct{}),
-		lease: orDuration(cfg.Lease, pipeline.DefaultLease), sinkFor: orDuration(cfg.SinkLease, defaultSinkLease), replicas: max(1, cfg.Replicas), maxBytes: cfg.MaxBytes,
+		lease: cfg.Lease, sinkFor: cfg.SinkLease, replicas: max(1, cfg.Replicas), maxBytes: cfg.MaxBytes,
 		pullFor: defaultPullFor, heartbeat: defaultHeartbeat,
 	}
 	c.life, c.end = context.WithCancel(context.Background())

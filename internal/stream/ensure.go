@@ -52,7 +52,7 @@ func (c *Conn) ensure(ctx context.Context) error {
 		}
 	}
 	for stream, name := range map[string]string{ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
-		if err := c.ensureDurable(ctx, stream, durableConfig(name, c.sinkFor)); err != nil {
+		if err := c.ensureDurable(ctx, stream, durableConfig(name, c.sinkFor), defaultSinkLease); err != nil {
 			return explain(err, 0, account)
 		}
 	}
@@ -68,7 +68,7 @@ func (c *Conn) streams() []jetstream.StreamConfig {
 		s.AllowDirect = true
 		return s
 	}
-	presence := 3 * c.lease
+	presence := 3 * orDuration(c.lease, pipeline.DefaultLease)
 	return []jetstream.StreamConfig{
 		common(jetstream.StreamConfig{
 			Name: WorkStream, Subjects: []string{"gleaner.work.>"}, Retention: jetstream.WorkQueuePolicy,
@@ -196,13 +196,15 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 }
 
 // ensureDurable creates a durable, or brings the lease and the metadata of the one that is there up to date. What
-// else it has, as a pause, stays.
-func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.ConsumerConfig) error {
+// else it has, as a pause, stays; so does its lease if no other is wanted, and a new one gets newLease then.
+func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) error {
 	what := fmt.Sprintf("create durable %s on stream %s", want.Durable, stream)
 	info, err := c.durableInfo(ctx, stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		created := want
+		created.AckWait = orDuration(want.AckWait, newLease)
 		err = c.api(ctx, func(ctx context.Context) error {
-			_, err := c.js.CreateConsumer(ctx, stream, want)
+			_, err := c.js.CreateConsumer(ctx, stream, created)
 			return err
 		})
 		if err == nil {
@@ -222,6 +224,7 @@ func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.
 			want.Durable, stream)
 	}
 	maps.DeleteFunc(is.Metadata, func(key, _ string) bool { return strings.HasPrefix(key, "_nats.") })
+	want.AckWait = orDuration(want.AckWait, is.AckWait)
 	if is.AckWait == want.AckWait && maps.Equal(is.Metadata, want.Metadata) {
 		return nil
 	}

@@ -263,3 +263,32 @@ func TestForeignInboxIsFatal(t *testing.T) {
 	c := connect(t, Config{URL: withUser(server.URL(), "weak", "pw")})
 	wantError(t, c.Ensure(t.Context()), pipeline.Fatal, "_INBOX_weak")
 }
+
+func TestOnlyWhoAsksForALeaseChangesIt(t *testing.T) {
+	server := serve(t)
+	run := testRun("r")
+	leases := func(c *Conn) []time.Duration {
+		t.Helper()
+		must(t, c.Ensure(t.Context()))
+		must(t, c.EnsureRun(t.Context(), run))
+		work, err := c.RunInfo(t.Context(), run.Name)
+		must(t, err)
+		results, err := c.durableInfo(t.Context(), ResultsStream, sinkDurable)
+		must(t, err)
+		return []time.Duration{work.Lease, results.Config.AckWait}
+	}
+	anyone := connect(t, Config{URL: server.URL()})
+	some := connect(t, Config{URL: server.URL(), Lease: 2 * time.Second, SinkLease: 3 * time.Second})
+	for _, c := range []struct {
+		conn *Conn
+		want []time.Duration
+	}{
+		{anyone, []time.Duration{pipeline.DefaultLease, defaultSinkLease}},
+		{some, []time.Duration{2 * time.Second, 3 * time.Second}},
+		{anyone, []time.Duration{2 * time.Second, 3 * time.Second}},
+	} {
+		if diff := cmp.Diff(c.want, leases(c.conn)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

@@ -47,7 +47,7 @@ func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
 	want.Metadata = map[string]string{
 		metaRun: run.Name, metaUID: run.UID, metaModel: run.Spec.Model, metaDigest: "", metaContext: "",
 	}
-	err := c.ensureDurable(ctx, WorkStream, want)
+	err := c.ensureDurable(ctx, WorkStream, want, pipeline.DefaultLease)
 	if code(err) == codeConsumers {
 		if account, _, lookErr := c.look(ctx, nil); lookErr == nil {
 			return explain(err, 0, account)
