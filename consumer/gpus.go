@@ -20,10 +20,13 @@ func (c *command) clients(ctx context.Context, log *zap.Logger) ([]*ollama.Clien
 	if c.Slots < 1 {
 		return nil, cli.Usage("slots %d is not positive", c.Slots)
 	}
+	if c.Stall < time.Second || c.Rest < time.Second {
+		return nil, cli.Usage("stall %s and rest %s have to be a second or more", c.Stall, c.Rest)
+	}
 	var clients []*ollama.Client
 	seen := map[string]bool{}
 	for _, url := range c.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: c.Slots})
+		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: c.Slots, NextToken: c.Stall})
 		if err != nil {
 			return nil, err
 		}

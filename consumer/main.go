@@ -27,6 +27,8 @@ type command struct {
 	Ollama   []string      `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
 	Slots    int           `default:"8" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL."`
 	Grace    time.Duration `default:"30s" help:"How long work in hand may go on after Ctrl-C or SIGTERM. What is not finished then is handed back."`
+	Stall    time.Duration `default:"45s" help:"A server that sends no further token for so long has stalled: the request is tried again alone."`
+	Rest     time.Duration `default:"30s" help:"How long a batch that failed here rests before another GPU tries it, doubled each time, and a GPU that has to be mended."`
 	Health   string        `name:"http" placeholder:"ADDR" help:"Serve /healthz here, such as :9091, which is on loopback. Off by default."`
 }
 
@@ -62,7 +64,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
-	engine, err := consumer.New(consumer.Config{Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Log: log}, conn.Work(run.Run), conn, gpus)
+	engine, err := consumer.New(consumer.Config{Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest, Log: log}, conn.Work(run.Run), conn, gpus)
 	if err != nil {
 		return err
 	}

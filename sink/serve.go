@@ -22,9 +22,13 @@ type serveCmd struct {
 	cli.HTTP   `embed:""`
 	cli.Log    `embed:""`
 	FlushEvery time.Duration `default:"1s" help:"How long results wait for others to be written with."`
+	Lease      time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	if c.Lease < time.Second || c.FlushEvery < 0 {
+		return cli.Usage("lease %s has to be a second or more, flush-every %s may not be negative", c.Lease, c.FlushEvery)
+	}
 	log, err := c.Log.Logger(t)
 	if err != nil {
 		return err
@@ -34,7 +38,7 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer ledger.Close()
-	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", Timeout: cli.ConnectWithin, Log: log})
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Timeout: cli.ConnectWithin, Log: log})
 	if err != nil {
 		return err
 	}
@@ -43,7 +47,7 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	registry := metrics.NewRegistry()
-	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, Metrics: sink.NewMetrics(registry), Log: log}, conn, ledger)
+	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, ExtendEvery: c.Lease / 3, Metrics: sink.NewMetrics(registry), Log: log}, conn, ledger)
 	if err != nil {
 		return err
 	}
