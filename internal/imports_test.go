@@ -52,6 +52,7 @@ func rules() map[string]rule {
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
 		"internal/store":             {ours: "pipeline", theirs: "mongo-driver sqlite"},
 		"internal/stream":            {ours: "pipeline", theirs: "nats.go backoff zap compress", testTheirs: "nats-server"},
+		"internal/proxy":             {},
 		"internal/natsd":             {theirs: "nats-server", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},
 		"internal/ollamasim":         {ours: "pipeline", theirs: "ollama", testOurs: "ollama"},

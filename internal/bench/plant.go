@@ -15,6 +15,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/proxy"
 	"gleaner/internal/sink"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
@@ -25,7 +26,7 @@ import (
 type plant struct {
 	cfg    plantConfig
 	nats   *natsd.Server
-	proxy  *proxy // nil: the programs connect without a detour
+	proxy  *proxy.Proxy // nil: the programs connect without a detour
 	ledger store.Store
 	conns  []*stream.Conn
 }
@@ -51,9 +52,10 @@ func newPlant(ctx context.Context, cfg plantConfig) (p *plant, err error) {
 		return p, err
 	}
 	if cfg.delay > 0 {
-		if p.proxy, err = startProxy(strings.TrimPrefix(p.nats.URL(), "nats://"), cfg.delay); err != nil {
+		if p.proxy, err = proxy.Start(strings.TrimPrefix(p.nats.URL(), "nats://")); err != nil {
 			return p, err
 		}
+		p.proxy.Delay(cfg.delay)
 	}
 	if p.ledger, err = store.Open(ctx, cfg.store); err != nil {
 		return p, err
@@ -69,7 +71,7 @@ func newPlant(ctx context.Context, cfg plantConfig) (p *plant, err error) {
 func (p *plant) connect(ctx context.Context) (*stream.Conn, error) {
 	url := p.nats.URL()
 	if p.proxy != nil {
-		url = "nats://" + p.proxy.addr()
+		url = "nats://" + p.proxy.Addr()
 	}
 	conn, err := stream.Connect(ctx, stream.Config{URL: url, Name: "bench", Lease: p.cfg.lease})
 	if err == nil {
@@ -83,7 +85,7 @@ func (p *plant) close() {
 		conn.Close()
 	}
 	if p.proxy != nil {
-		p.proxy.close()
+		p.proxy.Close()
 	}
 	if p.ledger != nil {
 		_ = p.ledger.Close() // what was measured was committed
