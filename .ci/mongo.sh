@@ -3,6 +3,7 @@
 #
 # usage: .ci/mongo.sh [DIR] [PORT]        start it, or find it running; everything but that line goes to stderr
 #        .ci/mongo.sh stop [DIR] [PORT]   stop it; its data stay in DIR (rm -rf DIR removes them)
+#        .ci/mongo.sh pids [DIR] [PORT]   print the ids of its processes, for who wants to kill them
 #
 # It takes the first that this machine has: mongod, docker, or, for root on Debian, PostgreSQL with DocumentDB in a
 # root folder of its own and FerretDB, which speaks MongoDB's protocol, in front of it. The last takes about a minute
@@ -12,7 +13,7 @@
 set -euo pipefail
 
 command=start
-if [ "${1:-}" = stop ]; then command=stop; shift; fi
+case ${1:-} in stop | pids) command=$1 && shift ;; esac
 dir=${1:-${XDG_CACHE_HOME:-$HOME/.cache}/gleaner/mongo}
 port=${2:-27117}
 case $port in
@@ -229,6 +230,15 @@ stop() {
 	fi
 	if docker_works; then docker rm -f "$container" >/dev/null 2>&1 || true; fi
 	say "stopped what ran for port $port"
+}
+
+# pids prints the processes of the server, but for docker's, which are not ours.
+pids() {
+	local file pid
+	for file in "$dir/mongod-$port.pid" "$dir/ferretdb-$port.pid" "$root$data/pg/postmaster.pid"; do
+		pid=$(head -n 1 "$file" 2>/dev/null) || continue
+		if kill -0 "$pid" 2>/dev/null; then echo "$pid" $(ps -o pid= --ppid "$pid" 2>/dev/null) >&3; fi
+	done
 }
 
 # One at a time: two test programs may ask at once.

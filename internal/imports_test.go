@@ -69,6 +69,8 @@ func rules() map[string]rule {
 		"internal/local": {ours: everything, theirs: programLibraries},
 		"internal/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"}, // measures the parts alone, too
 
+		"internal/chaos": {ours: everything, theirs: programLibraries + " nats.go"}, // strikes at the streams from outside
+
 		"producer":     {ours: forPrograms, theirs: programLibraries},
 		"consumer":     {ours: forPrograms, theirs: programLibraries},
 		"sink":         {ours: forPrograms, theirs: programLibraries},

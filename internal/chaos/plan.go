@@ -1,0 +1,142 @@
+//go:build unix
+
+package main
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A kind of fault, as it is counted and printed: what it strikes and how.
+type kind string
+
+// How long the leases are, and what hangs on them.
+const (
+	lease    = time.Second     // of a batch
+	sinkHold = 2 * time.Second // of results
+	stall    = 2 * time.Second // without a token
+	settling = 2 * time.Second // before the first fault
+)
+
+// A fault is one thing that goes wrong.
+type fault struct {
+	at     time.Duration // from the start of the run
+	kind   kind
+	target string        // what it strikes, such as consumer-2
+	lasts  time.Duration // until it is mended
+	count  int           // of requests that it strikes
+}
+
+// A menu is one kind of fault: how often it is chosen, what it can strike and for how long.
+type menu struct {
+	kind     kind
+	weight   int
+	targets  []string
+	from, to time.Duration
+}
+
+// The parts of the plant that faults strike.
+const (
+	consumers = 3
+	gpusEach  = 2
+	sinks     = 2
+)
+
+func numbered(name string, n int) []string {
+	var names []string
+	for i := range n {
+		names = append(names, name+"-"+strconv.Itoa(i+1))
+	}
+	return names
+}
+
+func menus(ownDatabase bool) []menu {
+	const s = time.Second
+	workers, writers, servers := numbered("consumer", consumers), numbered("sink", sinks), numbered("ollama", consumers*gpusEach)
+	producer, broker := []string{"producer"}, []string{"nats"}
+	programs := slices.Concat(workers, writers, producer)
+	storing := slices.Concat(writers, producer)
+	streams := []string{"stream-work", "stream-results", "stream-dead"}
+	all := []menu{
+		{"kill consumer", 5, workers, 0, 2 * s},
+		{"kill sink", 3, writers, 0, 2 * s},
+		{"kill producer", 3, producer, 0, 2 * s},
+		{"kill nats", 3, broker, 0, 2 * s},
+		{"stop consumer", 3, workers, 2 * lease, 4 * lease},
+		{"stop sink", 2, writers, sinkHold * 3 / 2, 2 * sinkHold},
+		{"stop producer", 2, producer, 2 * lease, 4 * lease},
+		{"stop nats", 2, broker, 2 * lease, 4 * lease},
+		{"restart consumer", 2, workers, 0, s},
+		{"restart sink", 1, writers, 0, s},
+		{"restart producer", 1, producer, 0, s},
+		{"restart nats", 1, broker, 0, s},
+		{"empty nats", 1, broker, 0, s},
+		{"cut nats connection", 3, programs, 0, 0},
+		{"stall nats connection", 3, programs, s, 4 * s},
+		{"delay nats connection", 2, programs, s, 4 * s},
+		{"cut store connection", 2, storing, 0, 0},
+		{"stall store connection", 2, storing, s, 4 * s},
+		{"delay store connection", 1, storing, s, 4 * s},
+		{"ollama hangs", 2, servers, 0, 0},
+		{"ollama crashes", 3, servers, 0, 0},
+		{"ollama answers 500", 2, servers, 0, 0},
+		{"ollama answers 503", 2, servers, 0, 0},
+		{"ollama cuts streams", 2, servers, 0, 0},
+		{"ollama refuses", 2, servers, 0, 0},
+		{"restart ollama", 2, servers, 0, 2 * s},
+		{"purge stream", 3, streams, 0, 0},
+		{"delete stream", 2, streams, 0, 0},
+		{"fill stream", 4, streams, s, 4 * s},
+		{"delete durable", 1, []string{"durable-run", "durable-sink", "durable-mirror"}, 0, 0},
+		{"pause run", 1, []string{"run"}, s, 2 * s},
+		{"redrive", 2, []string{"operator"}, 0, 0},
+		{"kill redrive", 1, []string{"operator"}, 0, s / 4},
+	}
+	if ownDatabase {
+		all = append(all, menu{"kill database", 3, []string{"database"}, 0, 2 * s}, menu{"stop database", 2, []string{"database"}, s, 3 * s})
+	}
+	return all
+}
+
+// schedule returns the faults of a seed in order. No two strike the same target at the same time.
+func schedule(seed int64, span time.Duration, count int, ownDatabase bool) []fault {
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	choices := menus(ownDatabase)
+	total := 0
+	for _, m := range choices {
+		total += m.weight
+	}
+	var faults []fault
+	free := map[string]time.Duration{} // from when on a target may be struck again
+	for i := range count {
+		// One in each part of the span, so that they are spread but not regular.
+		at := settling + span*time.Duration(i)/time.Duration(count) + time.Duration(r.Int64N(int64(span)/int64(count)))
+		n := r.IntN(total)
+		chosen := choices[slices.IndexFunc(choices, func(m menu) bool { n -= m.weight; return n < 0 })]
+		f := fault{at: at, kind: chosen.kind, target: chosen.targets[r.IntN(len(chosen.targets))], lasts: chosen.from, count: 1 + r.IntN(6)}
+		if chosen.to > chosen.from {
+			f.lasts += time.Duration(r.Int64N(int64(chosen.to - chosen.from)))
+		}
+		if lane := f.lane(); free[lane] <= f.at {
+			free[lane] = f.at + f.lasts + time.Second
+			faults = append(faults, f)
+		}
+	}
+	slices.SortStableFunc(faults, func(a, b fault) int { return cmp.Compare(a.at, b.at) })
+	return faults
+}
+
+// lane is what two faults at the same time must not share.
+func (f fault) lane() string {
+	switch {
+	case strings.Contains(string(f.kind), "nats connection"):
+		return f.target + " nats"
+	case strings.Contains(string(f.kind), "store connection"):
+		return f.target + " store"
+	}
+	return f.target
+}

@@ -1,0 +1,168 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A process is a program that is kept running: whenever it ends, by whatever cause, it is started again, until it has
+// ended with a code that means its work is done, or the process is ended.
+type process struct {
+	name string
+	args []string
+	env  []string
+	log  *os.File            // standard output and error of all starts
+	done func(code int) bool // which exit codes are the end; nil: none
+
+	mu      sync.Mutex
+	cmd     *exec.Cmd
+	started time.Time
+	held    bool // it is not started again for now
+	ending  bool
+	starts  int
+	blame   []string // what it did that no program may do
+	gaveUp  int      // exits with code 1 soon after the start, as when a server is away at that moment
+	final   int
+	changed *sync.Cond
+	over    chan struct{} // closed when it will not be started again
+}
+
+// soonAfterStart is how long a program may take to find that it cannot start: it waits for its servers at that time.
+const soonAfterStart = 20 * time.Second
+
+func newProcess(name string, log *os.File, env []string, done func(int) bool, args ...string) *process {
+	p := &process{name: name, args: args, env: env, log: log, done: done, over: make(chan struct{})}
+	p.changed = sync.NewCond(&p.mu)
+	go p.keep()
+	return p
+}
+
+// keep starts the program again and again.
+func (p *process) keep() {
+	defer close(p.over)
+	for {
+		cmd, err := p.start()
+		if cmd == nil {
+			if err != nil {
+				p.accuse("does not start: %v", err)
+			}
+			return
+		}
+		err = cmd.Wait()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			p.accuse("waiting for it: %v", err)
+		}
+		if p.ended(cmd) {
+			return
+		}
+	}
+}
+
+// start starts the program once it may run. It returns nil if it shall not run any more.
+func (p *process) start() (*exec.Cmd, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.starts > 0 && !p.held && !p.ending { // as a service manager does, not at once
+		p.mu.Unlock()
+		time.Sleep(200 * time.Millisecond)
+		p.mu.Lock()
+	}
+	for p.held && !p.ending {
+		p.changed.Wait()
+	}
+	if p.ending {
+		return nil, nil
+	}
+	cmd := exec.Command(p.args[0], p.args[1:]...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.env, p.log, p.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C at the terminal is not theirs
+	p.starts++
+	fmt.Fprintf(p.log, "--- %s start %d of %s\n", time.Now().Format("15:04:05.000"), p.starts, p.name)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	p.cmd, p.started = cmd, time.Now()
+	p.changed.Broadcast()
+	return cmd, nil
+}
+
+// ended looks at how the program ended, and reports whether that was the end.
+func (p *process) ended(cmd *exec.Cmd) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd = nil
+	p.changed.Broadcast()
+	code, status := cmd.ProcessState.ExitCode(), cmd.ProcessState.Sys().(syscall.WaitStatus)
+	lived := time.Since(p.started)
+	fmt.Fprintf(p.log, "--- %s ended: %s after %s\n", time.Now().Format("15:04:05.000"), cmd.ProcessState, lived.Round(time.Millisecond))
+	p.final = code
+	switch {
+	case p.done != nil && p.done(code):
+		return true
+	case p.held || p.ending || status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case code == 1 && lived < soonAfterStart:
+		p.gaveUp++
+	default:
+		p.blame = append(p.blame, fmt.Sprintf("%s ended by itself after %s: %s", p.name, lived.Round(time.Second), cmd.ProcessState))
+	}
+	return p.ending
+}
+
+func (p *process) accuse(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.blame = append(p.blame, p.name+" "+fmt.Sprintf(format, args...))
+}
+
+// signal sends a signal to the program if it runs.
+func (p *process) signal(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd != nil {
+		_ = p.cmd.Process.Signal(s) // it may end this moment
+	}
+}
+
+// down ends the program with a signal, waits for that, and keeps it down until up.
+func (p *process) down(s syscall.Signal, grace time.Duration) {
+	p.mu.Lock()
+	p.held = true
+	p.mu.Unlock()
+	p.signal(s)
+	killer := time.AfterFunc(grace, func() { p.accuse("did not end within %s of %s", grace, s); p.signal(syscall.SIGKILL) })
+	defer killer.Stop()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.cmd != nil {
+		p.changed.Wait()
+	}
+}
+
+func (p *process) up() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = false
+	p.changed.Broadcast()
+}
+
+// end ends the program for good and returns its exit code.
+func (p *process) end(s syscall.Signal, grace time.Duration) int {
+	p.mu.Lock()
+	p.ending = true
+	p.changed.Broadcast()
+	p.mu.Unlock()
+	p.signal(syscall.SIGCONT) // a stopped program would not hear
+	p.signal(s)
+	killer := time.AfterFunc(grace, func() { p.accuse("did not end within %s of %s", grace, s); p.signal(syscall.SIGKILL) })
+	defer killer.Stop()
+	<-p.over
+	return p.final
+}

@@ -1,0 +1,93 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"gleaner/internal/cli"
+)
+
+// tell prints what came of a seed.
+func (c *command) tell(t *cli.Terminal, o outcome, known bool) error {
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(o)
+	}
+	word, when := "ok", ""
+	if !o.OK {
+		word = "FAILED"
+	}
+	if known {
+		when = " (from " + c.Out + ")"
+	}
+	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead, %s completed by the models, %s\n", o.Seed, word, o.Seconds, when,
+		cli.Plural(total(o.Faults), "fault", "faults"), cli.Count(o.Stored), cli.Count(o.Dead), cli.Count(o.Answers), spread(o.Recovery))
+	for _, problem := range o.Problems {
+		fmt.Fprintf(t.Out, "  %s\n", problem)
+	}
+	if o.Folder != "" {
+		fmt.Fprintf(t.Out, "  the logs of all processes are in %s\n", o.Folder)
+	}
+	return nil
+}
+
+// sum prints what came of all seeds together.
+func (c *command) sum(t *cli.Terminal, all []outcome) error {
+	faults := map[kind]int{}
+	var recoveries []recovery
+	var failed []int64
+	stored, answers, longest := 0, 0, 0.0
+	for _, o := range all {
+		for k, n := range o.Faults {
+			faults[k] += n
+		}
+		recoveries = append(recoveries, o.Recovery...)
+		stored += o.Stored
+		answers += o.Answers
+		longest = max(longest, o.Seconds)
+		if !o.OK {
+			failed = append(failed, o.Seed)
+		}
+	}
+	if !c.JSON {
+		fmt.Fprintf(t.Out, "\n%s, the longest %.0f s; %s:\n", cli.Plural(len(all), "seed", "seeds"), longest, cli.Plural(total(faults), "fault", "faults"))
+		for _, k := range slices.Sorted(maps.Keys(faults)) {
+			of := slices.DeleteFunc(slices.Clone(recoveries), func(r recovery) bool { return r.Kind != k })
+			after := ""
+			if len(of) > 0 {
+				after = "  " + spread(of)
+			}
+			fmt.Fprintf(t.Out, "%6d  %-24s%s\n", faults[k], k, after)
+		}
+		fmt.Fprintf(t.Out, "answers completed by the models: %s for %s stored, %.3f for each\n", cli.Count(answers), cli.Count(stored), float64(answers)/float64(max(stored, 1)))
+	}
+	if len(failed) > 0 {
+		return errors.New("not as promised: seeds " + strings.Trim(fmt.Sprint(failed), "[]"))
+	}
+	return nil
+}
+
+func total(faults map[kind]int) (n int) {
+	for _, k := range faults {
+		n += k
+	}
+	return n
+}
+
+// spread says how long recoveries took.
+func spread(all []recovery) string {
+	if len(all) == 0 {
+		return "no recovery to measure"
+	}
+	seconds := make([]float64, len(all))
+	for i, r := range all {
+		seconds[i] = r.Seconds
+	}
+	slices.Sort(seconds)
+	return fmt.Sprintf("back at work after %.1f s (median), %.1f s at most", seconds[len(seconds)/2], seconds[len(seconds)-1])
+}
