@@ -174,7 +174,8 @@ func (p *plant) startPrograms() error {
 // settled says whether a code of the producer means that every generation has its end.
 func settled(code int) bool { return code == 0 || code == 3 }
 
-// once runs a program to its end, beside the others, and returns its exit code and standard output.
+// once runs a program, beside the others, to its end or, if that is not 0, for so long, and returns its exit code and
+// standard output.
 func (p *plant) once(ctx context.Context, name string, kill time.Duration, program string, args ...string) (int, []byte, error) {
 	log, err := p.log(name)
 	if err != nil {
@@ -184,20 +185,17 @@ func (p *plant) once(ctx context.Context, name string, kill time.Duration, progr
 	if err != nil {
 		return 0, nil, err
 	}
+	if kill > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, kill) // and then it is killed, as with kill -9
+		defer cancel()
+	}
 	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, program), args...)
 	cmd.Env, cmd.Stderr = env, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if kill > 0 {
-		killer := time.AfterFunc(kill, func() {
-			if cmd.Process != nil {
-				_ = cmd.Process.Kill()
-			}
-		})
-		defer killer.Stop()
-	}
 	out, err := cmd.Output()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if errors.As(err, &exit) || errors.Is(err, context.DeadlineExceeded) {
 		err = nil
 	}
 	fmt.Fprintf(log, "--- %s %v: %v\n%s\n", program, args, cmd.ProcessState, out)
