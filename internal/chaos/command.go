@@ -29,6 +29,7 @@ type command struct {
 	Within      time.Duration `default:"90s" help:"Time for each run to come to its end."`
 	Store       string        `placeholder:"URI" help:"Use this store, which is then not killed. Default: a MongoDB-compatible server of its own."`
 	Dir         string        `placeholder:"DIR" help:"Folder for what is written meanwhile. Default: the system's temporary folder."`
+	Keep        bool          `help:"Keep the logs of all processes, also when all is well."`
 	Quiet       bool          `help:"Do not tell each fault."`
 	JSON        bool          `name:"json" help:"Print the outcome of each seed as a line of JSON."`
 }
@@ -99,7 +100,7 @@ func (c *command) one(ctx context.Context, t *cli.Terminal, seed int64, dir, bin
 	if err != nil {
 		return outcome{Seed: seed, Folder: dir}, fmt.Errorf("seed %d, its logs are in %s: %w", seed, dir, err)
 	}
-	if o.OK {
+	if o.OK && !c.Keep {
 		err = os.RemoveAll(dir)
 	} else {
 		o.Folder = dir
