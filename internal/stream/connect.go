@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -50,7 +51,8 @@ type Conn struct {
 
 	pullFor, heartbeat time.Duration // of a pull for work; a test shortens them
 
-	noStream episode // what is logged when it begins and when it ends
+	ensured  atomic.Bool // all streams were there once
+	noStream episode     // what is logged when it begins and when it ends
 	full     fullness
 	deadFull fullness
 

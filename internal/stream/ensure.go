@@ -12,6 +12,7 @@ import (
 	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 )
 
 // defaultSinkLease is long enough for a write with retries, and short enough that a sink that died is not missed.
@@ -34,28 +35,43 @@ func (c *Conn) ensure(ctx context.Context) error {
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
-	wanted := c.streams()
-	account, missing, err := c.look(ctx, wanted)
+	missing, ours, err := c.look(ctx, c.streams())
 	if err != nil {
 		return err
 	}
 	if len(missing) > 0 {
-		sizes, err := plan(c.maxBytes, account)
-		if err != nil {
+		if err := c.create(ctx, missing, ours); err != nil {
 			return err
-		}
-		for _, s := range missing {
-			s.MaxBytes = sizes[s.Name]
-			if err := c.createStream(ctx, s, account); err != nil {
-				return err
-			}
 		}
 	}
 	for stream, name := range map[string]string{ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
 		if err := c.ensureDurable(ctx, stream, durableConfig(name, c.sinkFor), defaultSinkLease); err != nil {
-			return explain(err, 0, account)
+			return c.explain(ctx, err, ours)
 		}
 	}
+	return nil
+}
+
+// create creates the streams that are missing, within what the account has left beside those that are there.
+func (c *Conn) create(ctx context.Context, missing []jetstream.StreamConfig, ours int64) error {
+	account, err := c.account(ctx, ours)
+	if err != nil {
+		return err
+	}
+	sizes, err := plan(c.maxBytes, account)
+	if err != nil {
+		return err
+	}
+	for _, s := range missing {
+		s.MaxBytes = sizes[s.Name]
+		if err := c.createStream(ctx, s, account); err != nil {
+			return err
+		}
+		if c.ensured.Load() {
+			c.log.Warn("a stream was gone, with all that was on it, and is made again; producer publish --follow puts right what was lost", zap.String("stream", s.Name))
+		}
+	}
+	c.ensured.Store(true)
 	return nil
 }
 
@@ -94,10 +110,8 @@ func (c *Conn) streams() []jetstream.StreamConfig {
 	}
 }
 
-// look returns the account, with what others reserved of its storage, and the streams that are not there yet.
-func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (account, []jetstream.StreamConfig, error) {
-	var missing []jetstream.StreamConfig
-	var ours int64
+// look returns the streams that are not there, and the bytes reserved by those that are.
+func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (missing []jetstream.StreamConfig, ours int64, _ error) {
 	for _, s := range wanted {
 		is, err := c.streamConfig(ctx, s.Name)
 		switch {
@@ -105,24 +119,44 @@ func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (accou
 			missing = append(missing, s)
 			continue
 		case isNobody(err):
-			return account{}, nil, pipeline.Fail(pipeline.Fatal, "look at stream %s: %w: the NATS server has no JetStream, start it with -js", s.Name, err)
+			class := pipeline.Fatal
+			if c.ensured.Load() { // it had one, and is starting
+				class = pipeline.Retryable
+			}
+			return nil, 0, pipeline.Fail(class, "look at stream %s: %w: the NATS server has no JetStream, start it with -js", s.Name, err)
 		case err != nil:
-			return account{}, nil, fmt.Errorf("look at stream %s: %w", s.Name, err)
+			return nil, 0, fmt.Errorf("look at stream %s: %w", s.Name, err)
 		}
 		if err := compatible(is, s); err != nil {
-			return account{}, nil, err
+			return nil, 0, err
 		}
 		ours += max(0, is.MaxBytes)
 	}
+	if len(missing) == 0 {
+		c.ensured.Store(true)
+	}
+	return missing, ours, nil
+}
+
+// account returns what the account allows, with what others than these streams reserved of it.
+func (c *Conn) account(ctx context.Context, ours int64) (account, error) {
 	var info *jetstream.AccountInfo
 	err := c.api(ctx, func(ctx context.Context) (err error) {
 		info, err = c.js.AccountInfo(ctx)
 		return err
 	})
 	if err != nil {
-		return account{}, nil, fmt.Errorf("read the limits of the NATS account: %w", err)
+		return account{}, fmt.Errorf("read the limits of the NATS account: %w", err)
 	}
-	return accountOf(info, c.replicas, ours), missing, nil
+	return accountOf(info, c.replicas, ours), nil
+}
+
+// explain adds the account's numbers to what it refused.
+func (c *Conn) explain(ctx context.Context, err error, ours int64) error {
+	if account, lookErr := c.account(ctx, ours); lookErr == nil {
+		return explain(err, 0, account)
+	}
+	return err
 }
 
 func (c *Conn) streamConfig(ctx context.Context, name string) (jetstream.StreamConfig, error) {

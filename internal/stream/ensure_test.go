@@ -208,7 +208,7 @@ func TestRefusalsOfAnAccountAreExplainedInNumbers(t *testing.T) {
 func TestOtherRefusalsAreExplainedToo(t *testing.T) {
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxStore: 1 << 30, MaxBytesRequired: true})
 	c := connect(t, Config{URL: server.URL(), Creds: creds})
-	account, _, err := c.look(t.Context(), nil)
+	account, err := c.account(t.Context(), 0)
 	must(t, err)
 	_, err = c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s"})
 	wantError(t, explain(err, 0, account), pipeline.Fatal, "10113", "set MaxBytes")

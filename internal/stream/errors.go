@@ -163,13 +163,17 @@ func (c *Conn) call(ctx context.Context, prefix string, within time.Duration, f 
 	return err
 }
 
-// api makes a call to JetStream's API and tries again, for a while, if the answer does not come.
+// api makes a call to JetStream's API and tries again, for a while, if the answer does not come. If it still does not
+// that is a Retryable failure.
 func (c *Conn) api(ctx context.Context, f func(context.Context) error) error {
 	wait := newWait(100*time.Millisecond, time.Second)
 	for tries := 1; ; tries++ {
 		err := c.call(ctx, "$JS.API.", 5*time.Second, f)
-		if err == nil || !isAway(err) && !isNobody(err) || tries == 4 {
+		if err == nil || !isAway(err) && !isNobody(err) {
 			return err
+		}
+		if tries == 4 {
+			return pipeline.Fail(pipeline.Retryable, "%w", err)
 		}
 		if wait.next(ctx) != nil {
 			return ctx.Err()

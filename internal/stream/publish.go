@@ -22,10 +22,12 @@ const (
 	ackWithin     = 5 * time.Second // of one try
 	maxChunkBytes = 900 << 10       // of a results message as it travels; hosted servers take 1 MiB with headers
 	headroom      = 4 << 10         // for headers and subject, where a server takes less
+	absentMost    = 8               // tries, some 3 s: a server that starts may take messages before it has read its streams
 )
 
 // Publish puts a batch on the queue, and returns nil once the server has confirmed it. While the server does not
-// answer it tries again until ctx ends. It returns pipeline.ErrOutstanding if the batch is on the queue already, also
+// answer it tries again until ctx ends. If it answers that there is no stream, for a few seconds, that is a Retryable
+// failure: EnsureRun creates it. It returns pipeline.ErrOutstanding if the batch is on the queue already, also
 // if that was one of its own tries, and pipeline.ErrFull if the stream takes no more. A batch that is too large is a
 // BadItem failure, and so is one that is not valid.
 func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
@@ -36,7 +38,7 @@ func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 	if err != nil {
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
-	if err := c.publish(ctx, c.codec.pack(workSubject(w.Run, w.Batch), data)); err != nil {
+	if err := c.publish(ctx, c.codec.pack(workSubject(w.Run, w.Batch), data), absentMost); err != nil {
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
 	return nil
@@ -100,7 +102,7 @@ type fullness struct {
 func (c *Conn) publishWhole(ctx context.Context, msg *nats.Msg, full *fullness) error {
 	wait := newWait(100*time.Millisecond, 10*time.Second)
 	for {
-		err := c.publish(ctx, msg)
+		err := c.publish(ctx, msg, 0)
 		if !errors.Is(err, pipeline.ErrFull) {
 			if err == nil && full.ends() {
 				c.log.Info(full.was)
@@ -116,10 +118,11 @@ func (c *Conn) publishWhole(ctx context.Context, msg *nats.Msg, full *fullness) 
 	}
 }
 
-// publish sends a message until the server has confirmed or refused it, or ctx ends.
-func (c *Conn) publish(ctx context.Context, msg *nats.Msg) error {
+// publish sends a message until the server has confirmed or refused it, or ctx ends, or so many tries in a row found
+// that no stream takes it; 0 is as many as it takes.
+func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 	wait := newWait(50*time.Millisecond, 2*time.Second)
-	for {
+	for absent := 0; ; {
 		err := c.call(ctx, msg.Subject, ackWithin, func(ctx context.Context) error {
 			_, err := c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
 			return err
@@ -131,7 +134,13 @@ func (c *Conn) publish(ctx context.Context, msg *nats.Msg) error {
 			}
 			return err
 		}
-		if isNobody(err) && c.noStream.begins() {
+		if absent++; !isNobody(err) {
+			absent = 0
+		}
+		if most > 0 && absent == most {
+			return pipeline.Fail(pipeline.Retryable, "%w: the stream is gone, and what was on it: `producer publish --follow` makes it again and publishes what was lost", err)
+		}
+		if most == 0 && isNobody(err) && c.noStream.begins() {
 			c.log.Warn("no stream takes messages, trying again: is NATS starting, or was the stream deleted?", zap.String("subject", msg.Subject))
 		}
 		if wait.next(ctx) != nil {

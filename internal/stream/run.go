@@ -36,9 +36,13 @@ type RunInfo struct {
 	Lease   time.Duration
 }
 
-// EnsureRun creates the durable of a run, or brings its lease and metadata up to date.
+// EnsureRun creates the durable of a run, or brings its lease and metadata up to date. What it stands on may be gone,
+// too: like Ensure it first creates what is missing of the streams.
 func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
 	if err := pipeline.ValidateRunName(run.Name); err != nil {
+		return err
+	}
+	if err := c.Ensure(ctx); err != nil {
 		return err
 	}
 	want := durableConfig(run.Name, c.lease)
@@ -49,9 +53,7 @@ func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
 	}
 	err := c.ensureDurable(ctx, WorkStream, want, pipeline.DefaultLease)
 	if code(err) == codeConsumers {
-		if account, _, lookErr := c.look(ctx, nil); lookErr == nil {
-			return explain(err, 0, account)
-		}
+		return c.explain(ctx, err, 0)
 	}
 	return err
 }
@@ -78,7 +80,7 @@ func (c *Conn) Depth(ctx context.Context, run string) (pipeline.Depth, error) {
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !isAbsent(err) { // a stream that is not there holds nothing
 		return pipeline.Depth{}, fmt.Errorf("count the results of run %s: %w", run, err)
 	}
 	return depth, nil

@@ -1,0 +1,61 @@
+package stream
+
+import (
+	"errors"
+	"testing"
+
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func TestEnsureRunMakesWhatIsGoneAgain(t *testing.T) {
+	server := serve(t)
+	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
+	for _, name := range []string{WorkStream, ResultsStream, DeadStream, bucketStream} {
+		must(t, js.DeleteStream(t.Context(), name))
+		must(t, c.EnsureRun(t.Context(), testRun("r")))
+		must(t, c.Publish(t.Context(), testWork("r", 0)))
+		must(t, c.PublishResults(t.Context(), testResults("r", 0, "x")))
+		must(t, c.PutPresence(t.Context(), pipeline.Consumer{ID: "01J", Run: "r"}))
+		for stream, durable := range map[string]string{WorkStream: "r", ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
+			if _, err := js.Consumer(t.Context(), stream, durable); err != nil {
+				t.Errorf("when %s was deleted: durable %s: %v", name, durable, err)
+			}
+		}
+		_, err := c.Cancel(t.Context(), "r")
+		must(t, err)
+	}
+}
+
+func TestEnsureRunRefusesAStreamThatSomebodyMadeInItsOwnWay(t *testing.T) {
+	server := serve(t)
+	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
+	must(t, js.DeleteStream(t.Context(), ResultsStream))
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: ResultsStream, Subjects: []string{"gleaner.result.>"}})
+	must(t, err)
+	wantError(t, c.EnsureRun(t.Context(), testRun("r")), pipeline.Fatal, ResultsStream, "retention")
+}
+
+func TestABatchForAStreamThatIsGoneIsRefusedWithWhatToDo(t *testing.T) {
+	server := serve(t)
+	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
+	must(t, js.DeleteStream(t.Context(), WorkStream))
+	wantError(t, c.Publish(t.Context(), testWork("r", 0)), pipeline.Retryable, "publish batch r/0000000", "the stream is gone", "publish --follow")
+	must(t, c.EnsureRun(t.Context(), testRun("r")))
+	must(t, c.Publish(t.Context(), testWork("r", 0)))
+}
+
+func TestAResultsStreamThatIsGoneHoldsNothing(t *testing.T) {
+	server := serve(t)
+	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
+	must(t, c.Publish(t.Context(), testWork("r", 0)))
+	must(t, js.DeleteStream(t.Context(), ResultsStream))
+	if depth, err := c.Depth(t.Context(), "r"); err != nil || depth != (pipeline.Depth{Waiting: 1}) {
+		t.Errorf("got %+v, %v", depth, err)
+	}
+	must(t, js.DeleteStream(t.Context(), WorkStream))
+	if _, err := c.Depth(t.Context(), "r"); !errors.Is(err, pipeline.ErrNoRun) {
+		t.Errorf("got %v, want no run", err)
+	}
+}
