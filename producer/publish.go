@@ -78,7 +78,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	final, err := follow(ctx, publisher, engine, run.Name, func(p pipeline.Progress) {
+	final, err := follow(ctx, log, publisher, engine, run.Name, func(p pipeline.Progress) {
 		if progress.Due() {
 			progress.Show(cli.Line(status.Of(run, p, time.Now())))
 		}
@@ -97,24 +97,27 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 // follow follows the run to its end, and meanwhile puts back on the queue what the streams lose. A run whose dead
-// letters are lost is not at its end: they are made again.
-func follow(ctx context.Context, publisher *producer.Publisher, engine *ledger.Ledger, run string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+// letters are lost is not at its end: they are made again. While the store or the streams are away it waits.
+func follow(ctx context.Context, log *zap.Logger, publisher *producer.Publisher, engine *ledger.Ledger, run string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	reconciling, stop := context.WithCancel(ctx)
 	var reconciler sync.WaitGroup
 	reconciler.Go(func() { _ = engine.Reconciler(run).Run(reconciling) }) // it fails with the run, and then Follow says why
 	defer reconciler.Wait()
 	defer stop()
-	for {
+	for said := false; ; {
 		final, err := publisher.Follow(ctx, run, watch)
 		if err != nil {
 			return final, err
 		}
-		if _, err := engine.Sweep(ctx, run); err != nil {
+		lost, err := lost(ctx, engine, run)
+		switch {
+		case err == nil && lost == 0:
+			return final, nil
+		case err != nil && (ctx.Err() != nil || pipeline.ClassOf(err) != pipeline.Retryable):
 			return final, err
-		}
-		account, err := engine.Audit(ctx, run)
-		if err != nil || account.Lost == 0 {
-			return final, err
+		case err != nil && !said:
+			log.Warn("looking whether anything is lost; trying again until it works", zap.Error(err))
+			said = true
 		}
 		select {
 		case <-time.After(auditAgain):
@@ -122,6 +125,15 @@ func follow(ctx context.Context, publisher *producer.Publisher, engine *ledger.L
 			return final, ctx.Err()
 		}
 	}
+}
+
+// lost counts the generations of a finished run that are not accounted for, when the dead letters without use are gone.
+func lost(ctx context.Context, engine *ledger.Ledger, run string) (int, error) {
+	if _, err := engine.Sweep(ctx, run); err != nil {
+		return 0, err
+	}
+	account, err := engine.Audit(ctx, run)
+	return account.Lost, err
 }
 
 // auditAgain is how often a run is looked at that waits for its lost dead letters.

@@ -128,7 +128,7 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	for waiting := false; ; waiting = true {
 		depth, err := p.queue.Depth(ctx, run)
 		if errors.Is(err, pipeline.ErrNoRun) { // it was there a moment ago, and can be made again
-			return 0, pipeline.Fail(pipeline.Retryable, "the stream has lost the run: %w", err)
+			return 0, pipeline.Fail(pipeline.Retryable, "the stream has lost the run: %w: `producer publish --follow` puts right what was lost", err)
 		}
 		if err != nil {
 			return 0, err
