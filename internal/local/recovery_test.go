@@ -1,0 +1,267 @@
+package local_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gleaner/internal/natsd"
+	"gleaner/internal/ollamasim"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+)
+
+const (
+	lossRun  = "losses"
+	lossRows = 200
+)
+
+// Whatever NATS loses in the middle of a run is put right from the store, by programs that nobody starts again: each
+// generation ends as one stored answer or in one dead letter.
+func TestARunCompletesWhateverNATSLoses(t *testing.T) {
+	built := build(t, "")
+	for name, losses := range map[string][]func(*lossy){
+		"work":                    {(*lossy).purgeWork, (*lossy).deleteWork},
+		"the durable, everything": {(*lossy).deleteDurable, (*lossy).loseEverything},
+		"results":                 {(*lossy).purgeResults, (*lossy).deleteResults},
+		"dead letters":            {(*lossy).deleteDead, (*lossy).deletePresence},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := startLossy(t, *built)
+			for i, lose := range losses {
+				l.reach(lossRows * (1 + i) / (2 + len(losses)))
+				lose(l)
+			}
+			l.end()
+		})
+	}
+}
+
+// A lossy is a run on processes, with a NATS server that loses things.
+type lossy struct {
+	*programs
+	config  natsd.Config
+	server  *natsd.Server
+	js      jetstream.JetStream
+	ledger  store.Store
+	ollama  *ollamasim.Server
+	texts   map[int]string // stored at the last look, by item: they never change
+	sink    *process
+	publish *process
+	others  []*process
+}
+
+// startLossy starts a run in which each tenth generation has no answer.
+func startLossy(t *testing.T, p programs) *lossy {
+	t.Helper()
+	uri := "sqlite:" + filepath.Join(t.TempDir(), "gleaner.db")
+	p.t = t
+	l := &lossy{programs: &p, config: natsd.Config{Dir: t.TempDir(), Port: -1}, texts: map[int]string{}}
+	var err error
+	if l.server, err = natsd.Start(l.config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.server.Shutdown() })
+	l.config.Port = port(t, l.server.URL())
+	p.env = append(slices.Clone(p.env), "MONGODB_URI="+uri, "NATS_URL="+l.server.URL())
+	if l.ledger, err = store.Open(t.Context(), uri); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.ledger.Close() })
+	l.ollama = ollamasim.New(ollamasim.Config{
+		Models: []string{"sim"}, TokensPerSecond: func(int) float64 { return 100 }, Lengths: func(string, int) int { return 10 },
+	})
+	url, err := l.ollama.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.ollama.Close)
+	l.ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
+
+	var rows bytes.Buffer
+	for i := range lossRows {
+		fmt.Fprintf(&rows, "{\"question\": \"A %s question, number %d?\"}\n", []string{"bad", "good"}[min(i%10, 1)], i)
+	}
+	input := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l.run("producer", "load", "--run", lossRun, "--input", input, "--field", "question", "--model", "sim", "--batch", "4")
+	l.sink = l.start("sink", "serve", "--flush-every", "50ms")
+	l.publish = l.start("producer", "publish", "--run", lossRun, "--follow", "--lease", "1s", "--window", "30")
+	for range 2 {
+		l.others = append(l.others, l.start("consumer", "--run", lossRun, "--ollama", url, "--slots", "2"))
+	}
+	nc, err := nats.Connect(l.server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if l.js, err = jetstream.New(nc); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// eventually waits until something is so.
+func (l *lossy) eventually(what string, is func(ctx context.Context) (bool, error)) {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		ok, err := is(ctx)
+		if ok {
+			return
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			l.t.Fatalf("waited in vain until %s (%v)\nproducer: %s\nsink: %s\nconsumer: %s", what, err, l.publish.said(), l.sink.said(), l.others[0].said())
+		}
+	}
+}
+
+// reach waits until so many generations have their end, and checks that no stored text has changed.
+func (l *lossy) reach(ended int) {
+	l.t.Helper()
+	l.eventually(fmt.Sprintf("%d generations have their end", ended), func(ctx context.Context) (bool, error) {
+		progress, err := l.ledger.Progress(ctx, lossRun, time.Now())
+		return progress.Stored+progress.Failed >= ended, err
+	})
+	l.checkTexts()
+}
+
+// checkTexts fails if a text that was stored is another now, or gone.
+func (l *lossy) checkTexts() {
+	l.t.Helper()
+	now := map[int]string{}
+	for answer, err := range l.ledger.Answers(l.t.Context(), lossRun) {
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if answer.Result != nil {
+			now[answer.Item] = fmt.Sprint(answer.Result.CreatedAt, answer.Result.Text)
+		}
+	}
+	for item, text := range l.texts {
+		if now[item] != text {
+			l.t.Errorf("the answer of item %d was %q and is %q", item, text, now[item])
+		}
+	}
+	l.texts = maps.Clone(now)
+}
+
+// end waits for the run's end, and checks that everything is accounted for and nothing is left over.
+func (l *lossy) end() {
+	l.t.Helper()
+	if code := l.publish.wait(); code != 3 {
+		l.t.Fatalf("producer publish ended with %d, want 3:\n%s", code, l.publish.said())
+	}
+	l.checkTexts()
+	var account struct{ Total, Stored, Dead, Lost, Outstanding, Leftover int }
+	if err := json.Unmarshal(l.run("producer", "audit", "--run", lossRun, "--json"), &account); err != nil {
+		l.t.Fatal(err)
+	}
+	if account.Total != lossRows || account.Dead != lossRows/10 || account.Stored != lossRows-account.Dead || account.Lost+account.Outstanding+account.Leftover != 0 {
+		l.t.Errorf("the audit says %+v, want %d dead and the rest stored", account, lossRows/10)
+	}
+	for _, running := range append(l.others, l.sink) {
+		if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			l.t.Fatal(err)
+		}
+		if code := running.wait(); code != 0 {
+			l.t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		}
+	}
+}
+
+// ---- The losses.
+
+func (l *lossy) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// holding waits until a stream holds messages.
+func (l *lossy) holding(name string, least uint64) {
+	l.t.Helper()
+	l.eventually(fmt.Sprintf("stream %s holds %d messages", name, least), func(ctx context.Context) (bool, error) {
+		s, err := l.js.Stream(ctx, name)
+		return err == nil && s.CachedInfo().State.Msgs >= least, err
+	})
+}
+
+func (l *lossy) purge(name string) {
+	s, err := l.js.Stream(l.t.Context(), name)
+	l.must(err)
+	l.must(s.Purge(l.t.Context()))
+}
+
+func (l *lossy) purgeWork() {
+	l.holding(stream.WorkStream, 1)
+	l.purge(stream.WorkStream)
+}
+
+func (l *lossy) deleteWork() {
+	l.holding(stream.WorkStream, 1)
+	l.must(l.js.DeleteStream(l.t.Context(), stream.WorkStream))
+}
+
+func (l *lossy) deleteDurable() {
+	l.must(l.js.DeleteConsumer(l.t.Context(), stream.WorkStream, lossRun))
+}
+
+// loseEverything ends the server without a word and starts another one with an empty folder.
+func (l *lossy) loseEverything() {
+	l.server.Shutdown()
+	l.must(os.RemoveAll(l.config.Dir))
+	var err error
+	l.server, err = natsd.Start(l.config)
+	l.must(err)
+}
+
+// purgeResults loses results that wait for a sink which stands still.
+func (l *lossy) purgeResults() {
+	l.must(l.sink.cmd.Process.Signal(syscall.SIGSTOP))
+	l.holding(stream.ResultsStream, 3)
+	l.purge(stream.ResultsStream)
+	l.must(l.sink.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+func (l *lossy) deleteResults() {
+	l.must(l.sink.cmd.Process.Signal(syscall.SIGSTOP))
+	l.holding(stream.ResultsStream, 3)
+	l.must(l.js.DeleteStream(l.t.Context(), stream.ResultsStream))
+	l.must(l.sink.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+func (l *lossy) deleteDead() {
+	l.holding(stream.DeadStream, 3)
+	l.must(l.js.DeleteStream(l.t.Context(), stream.DeadStream))
+}
+
+// deletePresence loses what no generation depends on.
+func (l *lossy) deletePresence() {
+	l.must(l.js.DeleteKeyValue(l.t.Context(), stream.Bucket))
+	l.eventually("a consumer is seen again", func(ctx context.Context) (bool, error) {
+		var seen struct{ Consumers []pipeline.Consumer }
+		err := json.Unmarshal(l.run("producer", "status", "--run", lossRun, "--json"), &seen)
+		return len(seen.Consumers) > 0 && !strings.Contains(l.publish.said(), "panic"), err
+	})
+}
