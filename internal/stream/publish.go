@@ -22,7 +22,7 @@ const (
 	ackWithin     = 5 * time.Second // of one try
 	maxChunkBytes = 900 << 10       // of a results message as it travels; hosted servers take 1 MiB with headers
 	headroom      = 4 << 10         // for headers and subject, where a server takes less
-	absentMost    = 8               // tries, some 3 s: a server that starts may take messages before it has read its streams
+	absentMost    = 10              // tries, some 4 s: a server that starts may take messages before it has read its streams
 )
 
 // Publish puts a batch on the queue, and returns nil once the server has confirmed it. While the server does not

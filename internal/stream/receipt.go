@@ -76,10 +76,12 @@ func (r *receipt) Ack(ctx context.Context) error {
 		switch {
 		case err == nil:
 			return nil
-		case isNobody(err) || isTimeout(err): // the durable is gone, or begun anew and does not know the delivery
+		case isNobody(err): // the durable is gone
 			unanswered++
+		case isTimeout(err): // or begun anew and does not know the delivery; to find that out takes long
+			unanswered += 2
 		}
-		if !isAway(err) && !isNobody(err) || unanswered == 4 {
+		if !isAway(err) && !isNobody(err) || unanswered >= 4 {
 			return fmt.Errorf("ack: %w", err)
 		}
 		if wait.next(ctx) != nil {
