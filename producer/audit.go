@@ -48,7 +48,7 @@ func printAccount(t *cli.Terminal, a ledger.Account) error {
 		what string
 		n    int
 	}{
-		{"stored", a.Stored}, {"dead", a.Dead}, {"dropped", a.Dropped},
+		{"stored", a.Stored}, {"dead", a.Dead}, {"dropped", a.Dropped}, {"cancelled", a.Cancelled},
 		{"planned", a.Planned}, {"on the queue", a.Work}, {"results on their way", a.Results}, {"dead letters on their way", a.Unmirrored}, {"moving", a.Moving},
 		{"lost", a.Lost}, {"total", a.Total},
 	} {

@@ -7,7 +7,7 @@ import (
 )
 
 // An Account is what an audit found of a run. Everything is counted in generations, unless it says otherwise, and
-// stored + dead + dropped + outstanding + lost = total, whatever is wrong.
+// stored + dead + dropped + cancelled + outstanding + lost = total, whatever is wrong.
 type Account struct {
 	Run         string                      `json:"run"`
 	State       pipeline.RunState           `json:"state"`
@@ -15,6 +15,7 @@ type Account struct {
 	Stored      int                         `json:"stored"`
 	Dead        int                         `json:"dead"`        // under a dead letter of their batch's round, in batches that are dead
 	Dropped     int                         `json:"dropped"`     // given up by the operator
+	Cancelled   int                         `json:"cancelled"`   // given up with the whole run: of a cancelled one, what is nowhere
 	Outstanding int                         `json:"outstanding"` // the sum of the five that follow
 	Planned     int                         `json:"planned"`     // not published yet
 	Work        int                         `json:"work"`        // in a batch on the queue
@@ -40,7 +41,8 @@ type Breach struct {
 
 const mostNamed = 1000 // breaches that an account names
 
-// Balanced reports whether every generation is accounted for: stored, dead, dropped or outstanding.
+// Balanced reports whether every generation is accounted for: stored, dead, dropped,
+// cancelled or outstanding.
 func (a Account) Balanced() bool { return a.Breaches == 0 && a.Lost == 0 }
 
 // Complete reports whether every generation has its end, and none is outstanding.
@@ -54,8 +56,14 @@ func (a *Account) breach(b Breach) {
 	}
 }
 
-// lose accounts for what is missing of a batch that was nowhere in two looks.
+// lose accounts for what is missing of a batch that was nowhere in two looks. Of a cancelled run that is what cancel
+// has taken from the queue, or what nobody will look for any more.
 func (a *Account) lose(b pipeline.Batch) {
+	if a.State == pipeline.RunCancelled {
+		a.count(b)
+		a.Cancelled += len(b.Missing())
+		return
+	}
 	reason := "lost, awaiting reconcile: it is queued, but neither on the queue nor in results nor under a dead letter of its round"
 	if b.State == pipeline.Dead {
 		reason = "lost, awaiting reconcile: it is dead, but no dead letter of its round names all that is missing"
@@ -69,7 +77,11 @@ func (a *Account) settle(b pipeline.Batch, letters map[int]record) bool {
 	missing := len(b.Missing())
 	switch b.State {
 	case pipeline.Planned:
-		a.Planned += missing
+		if a.State == pipeline.RunCancelled {
+			a.Cancelled += missing
+		} else {
+			a.Planned += missing
+		}
 	case pipeline.Dropped:
 		a.Dropped += missing
 	case pipeline.Done:
@@ -116,7 +128,7 @@ func (a *Account) count(b pipeline.Batch) {
 // close draws the line under the account.
 func (a *Account) close() {
 	a.Outstanding = a.Planned + a.Work + a.Results + a.Unmirrored + a.Moving
-	sum := a.Stored + a.Dead + a.Dropped + a.Outstanding + a.Lost
+	sum := a.Stored + a.Dead + a.Dropped + a.Cancelled + a.Outstanding + a.Lost
 	if sum != a.Total {
 		a.breach(Breach{Generations: a.Total - sum, Reason: fmt.Sprintf("the run has %d generations, its batches have %d", a.Total, sum)})
 	}

@@ -100,3 +100,35 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// What a worker still held when the run was cancelled is stored when it comes, and what was taken from the queue is not
+// called lost: nobody will publish it again.
+func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
+	m := &machine{world: newWorld(2, 2, 1, 1)}
+	for i := range 3 {
+		works, err := maker{m.run}.Works(t.Context(), m.batches[i:i+1])
+		if err != nil || m.publish(works[0]) != nil {
+			t.Fatal(err)
+		}
+		m.mark(i)
+	}
+	held := m.take(0, nil)
+	m.run.State = pipeline.RunCancelled
+	clear(m.work)
+	audit := func(want Account) {
+		t.Helper()
+		a, err := m.ledger(nil).Audit(t.Context(), testRun)
+		want.Run, want.State, want.Total, want.Batches = testRun, pipeline.RunCancelled, 6, a.Batches
+		if diff := cmp.Diff(want, a); diff != "" || err != nil || !a.Balanced() {
+			t.Errorf("%v -want +got:\n%s", err, diff)
+		}
+	}
+	audit(Account{Cancelled: 6})
+	for !m.step(held) {
+	}
+	audit(Account{Cancelled: 4, Outstanding: 2, Results: 2})
+	for len(m.results) > 0 {
+		m.sink(0, true)
+	}
+	audit(Account{Cancelled: 4, Stored: 2})
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -52,8 +53,22 @@ func (m *machine) lost(b pipeline.Batch) bool {
 	return (b.State == pipeline.Queued || b.State == pipeline.Dead) && !queued && !results && !m.explained(b)
 }
 
-// auditStep compares an audit with the truth.
-func (m *machine) auditStep(rt *rapid.T) { m.audit(rt) }
+// auditStep compares an audit with the truth, now and if the run were cancelled now.
+func (m *machine) auditStep(rt *rapid.T) {
+	m.audit(rt)
+	gone := 0 // generations that will not come to anything
+	for _, b := range m.batches {
+		if b.State == pipeline.Planned || m.lost(b) {
+			gone += len(b.Missing())
+		}
+	}
+	m.run.State = pipeline.RunCancelled
+	defer func(now time.Time) { m.now, m.run.State = now, pipeline.RunOpen }(m.now)
+	a, err := m.ledger(nil).Audit(context.Background(), testRun)
+	if err != nil || !a.Balanced() || a.Cancelled != gone || a.Stored != len(m.texts) {
+		rt.Fatalf("cancelled, %d generations are nowhere: %v, %+v", gone, err, a)
+	}
+}
 
 func (m *machine) audit(rt *rapid.T) Account {
 	now := m.now
