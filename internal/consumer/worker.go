@@ -59,9 +59,7 @@ func (c *Consumer) work(taking, working context.Context, g *gpu) {
 // batch takes a delivery to its end: everything is published and the message acknowledged, or it is handed back.
 func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) {
 	if delivery.Err != nil {
-		g.log.Error("a work message cannot be read; is this program older than the producer?",
-			zap.String("subject", delivery.Subject), zap.Error(delivery.Err))
-		c.handBack(ctx, delivery, maxHandBack)
+		c.unreadable(ctx, g, delivery)
 		return
 	}
 	stop := c.keep(ctx, delivery)
@@ -81,6 +79,30 @@ func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery
 	}
 }
 
+// unreadable hands a message back that this program cannot read: perhaps another one can, which is newer. After as many
+// deliveries as a batch may have it is removed. The ledger knows what was in it, and that it is nowhere.
+func (c *Consumer) unreadable(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) {
+	about := []zap.Field{zap.String("subject", delivery.Subject), zap.Int("deliveries", delivery.Deliveries), zap.Error(delivery.Err)}
+	if delivery.Deliveries <= maxDeliveries {
+		delay := c.rest(delivery)
+		g.log.Error("a work message cannot be read and goes back; is this program older than the producer?", append(about, zap.Duration("delay", delay))...)
+		c.handBack(ctx, delivery, delay)
+		return
+	}
+	g.log.Error("a work message that nobody could read is removed from the queue: `producer publish --follow` publishes its batch anew "+
+		"from the ledger; if that one cannot be read either, use consumers of the producer's version", about...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishGrace)
+	defer cancel()
+	if err := delivery.Reject(ctx, delivery.Err.Error()); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
+		g.log.Warn("removing a work message", zap.String("subject", delivery.Subject), zap.Error(err))
+	}
+}
+
+// rest returns how long a message that is handed back rests, which grows with each delivery.
+func (c *Consumer) rest(delivery pipeline.Delivery[pipeline.Work]) time.Duration {
+	return jitter(min(c.cfg.HandBack<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
+}
+
 // giveUp hands a batch back for which this GPU has no answer, after a delay that grows with each delivery.
 func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work], failure error) {
 	class := pipeline.ClassOf(failure)
@@ -95,7 +117,7 @@ func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Deliver
 		if errors.Is(failure, errAway) {
 			g.holdBack(failure)
 		}
-		delay := jitter(min(c.cfg.HandBack<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
+		delay := c.rest(delivery)
 		g.log.Warn("handing a batch back", zap.String("batch", delivery.Body.ID()), zap.String("class", string(class)),
 			zap.Int("deliveries", delivery.Deliveries), zap.Duration("delay", delay), zap.Error(failure))
 		c.handBack(ctx, delivery, delay)
