@@ -77,14 +77,21 @@ func (a *audit) page(ctx context.Context, from, to int) error {
 	if len(batches) < len(indexes) {
 		a.account.breach(Breach{Reason: fmt.Sprintf("of the batches %d to %d, %d are not in the store", from, to-1, len(indexes)-len(batches))})
 	}
+	var open []pipeline.Batch
 	for _, b := range batches {
 		if r, ok := a.letters[b.Index]; ok && b.State == pipeline.Done && r.round > 0 {
 			a.account.Leftover++
 		}
-		if a.account.settle(b, a.letters) {
-			continue
+		if !a.account.settle(b, a.letters) {
+			open = append(open, b)
 		}
-		where, _, err := a.look(ctx, a.run, b)
+	}
+	queued, err := a.queued(ctx, a.run, len(open))
+	if err != nil {
+		return err
+	}
+	for _, b := range open {
+		where, _, err := a.look(ctx, a.run, b, queued)
 		if err != nil {
 			return err
 		}
@@ -163,7 +170,7 @@ func (a *audit) judge(ctx context.Context, s suspect, b pipeline.Batch, looks in
 	case b.State != pipeline.Dead && a.account.settle(b, nil):
 		return nil, nil
 	}
-	where, _, err := a.look(ctx, a.run, b)
+	where, _, err := a.look(ctx, a.run, b, nil)
 	switch {
 	case err != nil:
 		return nil, err

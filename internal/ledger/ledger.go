@@ -32,6 +32,8 @@ type transport interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
+	// Queued returns the batches of a run that are on the queue, or some of them if there are very many.
+	Queued(ctx context.Context, run string) (map[int]bool, error)
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
 	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
@@ -69,6 +71,8 @@ type Ledger struct {
 	log   *zap.Logger
 	now   func() time.Time // of this process only: it is never compared with another's
 	sleep func(ctx context.Context, d time.Duration) error
+
+	listFrom int // a test lowers it
 }
 
 // New returns a ledger over this store and these streams.
@@ -91,7 +95,7 @@ func New(cfg Config, store books, streams transport, build Build) (*Ledger, erro
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Ledger{cfg: cfg, books: store, to: streams, build: build, log: cfg.Log, now: time.Now, sleep: sleep}, nil
+	return &Ledger{cfg: cfg, books: store, to: streams, build: build, log: cfg.Log, now: time.Now, sleep: sleep, listFrom: listFrom}, nil
 }
 
 // fresh reads one batch.

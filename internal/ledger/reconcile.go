@@ -141,9 +141,25 @@ func (r *Reconciler) page(ctx context.Context, run pipeline.Run, state pipeline.
 		if err != nil || len(batches) == 0 {
 			return err
 		}
-		for _, b := range batches {
-			report.Watched++
-			if err := r.watch(ctx, run, b, report); err != nil {
+		report.Watched += len(batches)
+		due := make([]bool, len(batches))
+		count := 0
+		for i, b := range batches {
+			if due[i] = r.due(b); due[i] {
+				count++
+			}
+		}
+		var queued map[int]bool
+		if state == pipeline.Queued {
+			if queued, err = r.queued(ctx, run, count); err != nil {
+				return err
+			}
+		}
+		for i, b := range batches {
+			if !due[i] && !queued[b.Index] { // a list says of all others, too, that they are there: their time comes later then
+				continue
+			}
+			if err := r.watch(ctx, run, b, queued, report); err != nil {
 				return err
 			}
 		}
@@ -154,8 +170,8 @@ func (r *Reconciler) page(ctx context.Context, run pipeline.Run, state pipeline.
 // wait is how long a batch must be seen absent before anything is done about it.
 func (r *Reconciler) wait() time.Duration { return 3 * r.cfg.Lease }
 
-// watch looks for one batch if it is time to.
-func (r *Reconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Batch, report *PassReport) error {
+// due notes a batch that stands in the ledger, and reports whether it is time to look for it.
+func (r *Reconciler) due(b pipeline.Batch) bool {
 	now := r.now()
 	n, known := r.notes[b.Index]
 	if !known || n.state != b.State || n.round != b.Round {
@@ -163,15 +179,17 @@ func (r *Reconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Bat
 	}
 	n.pass = r.pass
 	r.notes[b.Index] = n
-	if now.Before(n.due) {
-		return nil
-	}
+	return !now.Before(n.due)
+}
+
+// watch looks for one batch.
+func (r *Reconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool, report *PassReport) error {
 	report.Looked++
-	where, letter, err := r.look(ctx, run, b)
+	where, letter, err := r.look(ctx, run, b, queued)
 	if err != nil {
 		return err
 	}
-	now = r.now()
+	now, n := r.now(), r.notes[b.Index]
 	settled := where == inWork || where == inResults || where == inDead && b.State == pipeline.Dead
 	switch {
 	case settled:

@@ -69,6 +69,7 @@ func newMachine(rt *rapid.T, calm bool) *machine {
 			m.fails[n] = true
 		}
 	}
+	m.listFrom = rapid.IntRange(1, 2).Draw(rt, "list from")
 	m.drops = rapid.IntRange(0, 4).Draw(rt, "drops") == 0
 	m.requeued = func(b pipeline.Batch) {
 		if m.calm && b.State == pipeline.Queued && !m.lost(b) { // nobody but a reconciler takes a queued one

@@ -36,6 +36,8 @@ type world struct {
 	room    int    // messages that the queue takes
 	ensured bool
 
+	listFrom int // batches to look for before the queue is listed
+
 	requeued func(pipeline.Batch) // called before a batch gets another round
 
 	now      time.Time
@@ -301,6 +303,17 @@ func (v view) Publish(ctx context.Context, work pipeline.Work) (err error) {
 	return err
 }
 
+// Queued is cut off at a single batch, so that others are searched for.
+func (v view) Queued(context.Context, string) (queued map[int]bool, _ error) {
+	err := v.pass(func() {
+		for _, index := range slices.Sorted(maps.Keys(v.work)) {
+			queued = map[int]bool{index: true}
+			break
+		}
+	})
+	return queued, err
+}
+
 func (v view) InWork(_ context.Context, _ string, index int) (found bool, _ error) {
 	err := v.pass(func() { _, found = v.work[index] })
 	return found, err
@@ -383,6 +396,7 @@ func (w *world) ledger(gate func() verdict) *Ledger {
 	if err != nil {
 		panic(err)
 	}
+	l.listFrom = w.listFrom
 	l.now = func() time.Time { return w.now }
 	l.sleep = func(_ context.Context, d time.Duration) error {
 		return v.pass(func() { w.now = w.now.Add(d) })

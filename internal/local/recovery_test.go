@@ -102,7 +102,7 @@ func startLossy(t *testing.T, p programs) *lossy {
 	}
 	l.run("producer", "load", "--run", lossRun, "--input", input, "--field", "question", "--model", "sim", "--batch", "4")
 	l.sink = l.start("sink", "serve", "--flush-every", "50ms")
-	l.publish = l.start("producer", "publish", "--run", lossRun, "--follow", "--lease", "1s", "--window", "30")
+	l.publish = l.start("producer", "publish", "--run", lossRun, "--follow", "--lease", "1s", "--window", "80")
 	for range 2 {
 		l.others = append(l.others, l.start("consumer", "--run", lossRun, "--ollama", url, "--slots", "2"))
 	}

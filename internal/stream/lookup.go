@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"gleaner/internal/pipeline"
 
@@ -17,6 +19,27 @@ const codeNoMessage jetstream.ErrorCode = 10037
 // for, in one round trip, and not a copy of the stream that may lag behind. A stream that is not there holds nothing.
 func (c *Conn) InWork(ctx context.Context, run string, batch int) (bool, error) {
 	return c.holds(ctx, WorkStream, run, batch, workSubject(run, batch))
+}
+
+// Queued returns the batches of a run that are on the queue, as InWork would, in one round trip. The server names 100,000
+// subjects at most in an answer: of more there may be some missing.
+func (c *Conn) Queued(ctx context.Context, run string) (map[int]bool, error) {
+	err := pipeline.ValidateRunName(run)
+	var state streamState
+	if err == nil {
+		state, err = c.streamState(ctx, WorkStream, workSubjects(run))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the batches of run %s on stream %s: %w", run, WorkStream, err)
+	}
+	queued := make(map[int]bool, len(state.Subjects))
+	for subject, messages := range state.Subjects {
+		index, err := strconv.Atoi(subject[strings.LastIndex(subject, ".")+1:])
+		if err == nil && messages > 0 && subject == workSubject(run, index) {
+			queued[index] = true
+		}
+	}
+	return queued, nil
 }
 
 // InResults reports, in the same way, whether answers for a batch are on their way to the store.

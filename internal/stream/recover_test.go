@@ -6,6 +6,7 @@ import (
 
 	"gleaner/internal/pipeline"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -57,5 +58,27 @@ func TestAResultsStreamThatIsGoneHoldsNothing(t *testing.T) {
 	must(t, js.DeleteStream(t.Context(), WorkStream))
 	if _, err := c.Depth(t.Context(), "r"); !errors.Is(err, pipeline.ErrNoRun) {
 		t.Errorf("got %v, want no run", err)
+	}
+}
+
+func TestTheQueueOfARunIsListed(t *testing.T) {
+	server := serve(t)
+	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
+	must(t, c.EnsureRun(t.Context(), testRun("r2")))
+	for batch := range 5 {
+		must(t, c.Publish(t.Context(), testWork("r", 3*batch)))
+		must(t, c.Publish(t.Context(), testWork("r2", batch)))
+	}
+	source := c.Work("r")
+	must(t, next(t, source).Ack(t.Context())) // the first
+	next(t, source)                           // a batch that is held is on the queue
+	queued, err := c.Queued(t.Context(), "r")
+	must(t, err)
+	if diff := cmp.Diff(map[int]bool{3: true, 6: true, 9: true, 12: true}, queued); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	must(t, js.DeleteStream(t.Context(), WorkStream))
+	if queued, err := c.Queued(t.Context(), "r"); err != nil || len(queued) != 0 {
+		t.Errorf("without a stream: %v, %v", queued, err)
 	}
 }
