@@ -15,6 +15,7 @@ type Progress struct {
 	LastDone     time.Time // when the last batch so far was done; zero if none
 
 	// Of the batches done since the time that was asked for: what a rate is computed from.
+	Since             time.Time // that time, if whoever asked says so; else zero
 	RecentGenerations int
 	RecentTokens      int // output tokens
 }

@@ -58,7 +58,9 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	}
 }
 
-// look returns how far a run is. A run that somebody has cancelled or deleted meanwhile has no end to wait for.
+// look returns how far a run is. What is recent has happened since this publisher began: a run that is resumed may
+// have stood still before, and its rate would seem low for minutes. A run that somebody has cancelled or deleted
+// meanwhile has no end to wait for.
 func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, error) {
 	run, err := p.ledger.Run(ctx, name)
 	if err != nil {
@@ -67,7 +69,13 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, e
 	if run.State != pipeline.RunOpen {
 		return pipeline.Progress{}, notOpen(run)
 	}
-	return p.ledger.Progress(ctx, name, time.Now().Add(-recentForRate))
+	since := time.Now().Add(-recentForRate)
+	if since.After(p.began) {
+		return p.ledger.Progress(ctx, name, since)
+	}
+	progress, err := p.ledger.Progress(ctx, name, p.began)
+	progress.Since = p.began
+	return progress, err
 }
 
 // persist publishes until it is done, ctx ends, or a person has to act.

@@ -53,6 +53,7 @@ func finish(l *fakeLedger, q *fakeQueue) {
 func TestFollowPublishesAndWaitsForTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, q := loaded(t, spec(), numbered(100)...), newQueue()
+		began := time.Now()
 		f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
 		for range 3 {
 			if f.ended(5 * time.Second) {
@@ -67,7 +68,7 @@ func TestFollowPublishesAndWaitsForTheEnd(t *testing.T) {
 		if !f.ended(2*time.Second) || f.err != nil {
 			t.Fatal("it did not end", f.err)
 		}
-		want := pipeline.Progress{Batches: map[pipeline.BatchState]int{pipeline.Done: 100}, Generations: 100, Stored: 100}
+		want := pipeline.Progress{Batches: map[pipeline.BatchState]int{pipeline.Done: 100}, Generations: 100, Stored: 100, Since: began}
 		if diff := cmp.Diff(want, f.last); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}

@@ -44,6 +44,7 @@ type Publisher struct {
 	ledger ledger
 	queue  queue
 	log    *zap.Logger
+	began  time.Time
 	count  atomic.Int64 // batches published by this publisher
 }
 
@@ -69,7 +70,7 @@ func NewPublisher(cfg Config, from ledger, to queue) (*Publisher, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Publisher{cfg: cfg, ledger: from, queue: to, log: cfg.Log}, nil
+	return &Publisher{cfg: cfg, ledger: from, queue: to, log: cfg.Log, began: time.Now()}, nil
 }
 
 // Published returns how many batches this publisher has put on the queue so far.

@@ -116,10 +116,14 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 		return s
 	}
 	// Batches done in the window were generated since its beginning, or since the run's first batch was done.
-	seconds := max(min(window, now.Sub(p.FirstDone)).Seconds(), 1)
+	begin := p.FirstDone
+	if p.Since.After(begin) {
+		begin = p.Since
+	}
+	seconds := max(min(window, now.Sub(begin)).Seconds(), 1)
 	s.PerSecond = float64(p.RecentGenerations) / seconds
 	s.TokensPerSecond = float64(p.RecentTokens) / seconds
-	if left := run.Generations - p.Stored - p.Failed - p.Dropped; left > 0 {
+	if left := run.Generations - p.Stored - p.Failed - p.Dropped; left > 0 && run.State != pipeline.RunCancelled {
 		s.ETASeconds = float64(left) / s.PerSecond
 		s.ETA = time.Duration(min(s.ETASeconds*float64(time.Second), math.MaxInt64/2)) // a Duration ends at 292 years
 	}

@@ -127,6 +127,7 @@ func TestRatesAreThoseOfTheLastMinutes(t *testing.T) {
 		{"after an hour", func(*pipeline.Progress) {}, 0.2, 30, 1500 * time.Second},
 		{"in the first minute", func(p *pipeline.Progress) { p.FirstDone = now.Add(-30 * time.Second) }, 2, 300, 150 * time.Second},
 		{"in the first second", func(p *pipeline.Progress) { p.FirstDone = now.Add(-time.Millisecond) }, 60, 9000, 5 * time.Second},
+		{"when the run was resumed half a minute ago", func(p *pipeline.Progress) { p.Since = now.Add(-30 * time.Second) }, 2, 300, 150 * time.Second},
 		{"with a store whose clock is ahead", func(p *pipeline.Progress) { p.FirstDone = now.Add(time.Minute) }, 60, 9000, 5 * time.Second},
 		{"when nothing was done lately", func(p *pipeline.Progress) { p.RecentGenerations, p.RecentTokens = 0, 0 }, 0, 0, 0},
 		{"when nothing is left", func(p *pipeline.Progress) { p.Stored = 990 }, 0.2, 30, 0},
@@ -143,6 +144,12 @@ func TestRatesAreThoseOfTheLastMinutes(t *testing.T) {
 				t.Errorf("%g generations and %g tokens per second, ETA %s = %g s; want %g, %g, %s", s.PerSecond, s.TokensPerSecond, s.ETA, s.ETASeconds, c.per, c.tokens, c.eta)
 			}
 		})
+	}
+}
+
+func TestACancelledRunHasNoETA(t *testing.T) {
+	if s := Of(pipeline.Run{State: pipeline.RunCancelled, Generations: 1000}, halfway(), now); s.ETA != 0 || s.PerSecond == 0 {
+		t.Errorf("ETA %s at %g generations a second", s.ETA, s.PerSecond)
 	}
 }
 
