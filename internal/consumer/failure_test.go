@@ -171,6 +171,25 @@ func TestTheRoomIsCountedWithThePromptsRealTokens(t *testing.T) {
 	}
 }
 
+// A result that does not name its seed is taken for one with the seed that follows from the run's.
+func TestAnAnswerOfAReseededBatchNamesItsSeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{}
+		w.add(1, 1, "a", "b")
+		d := <-w.queue
+		d.Body.Reseeded = true
+		w.queue <- d
+		r := w.start(config(), GPU{Model: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if sent := w.of(1)[1].sent.Results; len(sent) != 2 || sent[0].Seed != 1000 || sent[1].Seed != 1001 {
+			t.Errorf("the seeds are not recorded: %+v", sent)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestADegenerateAnswerIsTriedOnceWithAnotherSeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"once": {pipeline.Degenerate, ""}, "always": {pipeline.Degenerate}})}

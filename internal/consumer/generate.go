@@ -49,7 +49,11 @@ func (g *gpu) generate(ctx context.Context, work pipeline.Work, generation pipel
 		}
 		switch {
 		case err == nil:
-			return g.result(generation, t.request, completion), t.attempts, nil
+			result := g.result(generation, completion)
+			if work.Reseeded || t.reseeded {
+				result.Seed = t.request.Seed
+			}
+			return result, t.attempts, nil
 		case class == pipeline.Truncated && !t.roomier && g.hasRoom(t.request, completion):
 			t.roomier = true
 			t.request.Options.NumPredict *= 2
@@ -145,16 +149,12 @@ func (g *gpu) hasRoom(r pipeline.Request, cut pipeline.Completion) bool {
 	return 2*r.Options.NumPredict <= pipeline.MaxNumPredict && (g.Context == 0 || prompt+2*r.Options.NumPredict <= g.Context)
 }
 
-func (g *gpu) result(generation pipeline.Generation, request pipeline.Request, completion pipeline.Completion) pipeline.Result {
+func (g *gpu) result(generation pipeline.Generation, completion pipeline.Completion) pipeline.Result {
 	g.count(completion.OutputTokens)
-	result := pipeline.Result{
+	return pipeline.Result{
 		Index: generation.Index, Item: generation.Item, Sample: generation.Sample,
 		Text: completion.Text, Finish: completion.Finish,
 		PromptTokens: completion.PromptTokens, OutputTokens: completion.OutputTokens,
 		DurationMS: int(completion.Duration.Milliseconds()), CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
-	if request.Seed != generation.Seed {
-		result.Seed = request.Seed
-	}
-	return result
 }

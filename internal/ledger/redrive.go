@@ -57,6 +57,7 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 		work.Options.Temperature = o.Temperature
 	}
 	if o.Seed != nil {
+		work.Reseeded = true
 		for i, g := range work.Generations {
 			work.Generations[i].Seed = pipeline.Seed(*o.Seed, pipeline.GenerationID(work.Run, g.Item, g.Sample))
 		}

@@ -155,8 +155,8 @@ func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	if diff := cmp.Diff(want, work.Options); diff != "" {
 		t.Errorf("options (-want +got):\n%s", diff)
 	}
-	if want := pipeline.Seed(5, pipeline.GenerationID(testRun, 0, 0)); work.Generations[0].Seed != want {
-		t.Errorf("seed %d, want %d", work.Generations[0].Seed, want)
+	if want := pipeline.Seed(5, pipeline.GenerationID(testRun, 0, 0)); work.Generations[0].Seed != want || !work.Reseeded {
+		t.Errorf("seed %d, want %d; said: %v", work.Generations[0].Seed, want, work.Reseeded)
 	}
 	if m.run.Spec.Options.NumPredict != 64 {
 		t.Error("the run's own options changed")

@@ -19,6 +19,7 @@ type Work struct {
 	Model       string       `json:"model"`
 	System      string       `json:"system,omitempty"`
 	Options     Options      `json:"options"`
+	Reseeded    bool         `json:"reseeded,omitempty"` // the seeds are not those that follow from the run's, so each result has to name its own
 	Generations []Generation `json:"generations"`
 }
 
@@ -87,7 +88,7 @@ type Result struct {
 	Sample       int       `json:"sample"`
 	Text         string    `json:"text"`
 	Finish       string    `json:"finish"`         // why the model ended, as Ollama says it: "stop"
-	Seed         int       `json:"seed,omitempty"` // only if another than the generation's own was used
+	Seed         int       `json:"seed,omitempty"` // only if another was used than follows from the run's
 	PromptTokens int       `json:"prompt_tokens"`
 	OutputTokens int       `json:"output_tokens"`
 	DurationMS   int       `json:"duration_ms"` // from the request to the last token
