@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,7 +83,7 @@ func (d DeadLetter) Validate() error {
 // DecodeDeadLetter reads a dead letter and validates it.
 func DecodeDeadLetter(data []byte) (DeadLetter, error) {
 	var d DeadLetter
-	if err := json.Unmarshal(data, &d); err != nil {
+	if err := decode(data, &d); err != nil {
 		return DeadLetter{}, fmt.Errorf("dead letter: %w", err)
 	}
 	if err := d.Validate(); err != nil {

@@ -149,7 +149,7 @@ func Encode(v any) ([]byte, error) {
 // DecodeWork reads a work message and validates it.
 func DecodeWork(data []byte) (Work, error) {
 	var w Work
-	if err := json.Unmarshal(data, &w); err != nil {
+	if err := decode(data, &w); err != nil {
 		return Work{}, fmt.Errorf("work message: %w", err)
 	}
 	if err := w.Validate(); err != nil {
@@ -161,13 +161,42 @@ func DecodeWork(data []byte) (Work, error) {
 // DecodeResults reads a results message and validates it.
 func DecodeResults(data []byte) (Results, error) {
 	var r Results
-	if err := json.Unmarshal(data, &r); err != nil {
+	if err := decode(data, &r); err != nil {
 		return Results{}, fmt.Errorf("results message: %w", err)
 	}
 	if err := r.Validate(); err != nil {
 		return Results{}, fmt.Errorf("results message: %w", err)
 	}
 	return r, nil
+}
+
+// maxValues is more than any message has: 256 generations with a dozen fields each, and what is said of them all.
+const maxValues = 64 << 10
+
+// decode reads JSON into a message. What holds too many values is not read at all: three bytes of a list may become a
+// struct of a hundred, and a few KiB that were compressed would take gigabytes of the reader's memory.
+func decode(data []byte, message any) error {
+	if values(data) > maxValues {
+		return fmt.Errorf("it holds more than %d values", maxValues)
+	}
+	return json.Unmarshal(data, message)
+}
+
+// values counts the values in JSON that are followed by another one.
+func values(data []byte) (n int) {
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case ',':
+			n++
+		case '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return n
 }
 
 func must(b []byte, err error) []byte {

@@ -216,6 +216,25 @@ func TestARunIsCompleteWhenEveryGenerationHasItsEnd(t *testing.T) {
 	}
 }
 
+func TestAMessageOfCountlessValuesIsNotRead(t *testing.T) {
+	text := strings.Repeat(`"},{`, maxValues) // says nothing: it is a text
+	full := validResults()
+	full.Results = nil
+	for i := range MaxBatch {
+		full.Results = append(full.Results, Result{Index: i, Item: i, Text: text[:1000], Finish: "stop", Seed: 1, CreatedAt: time.Now()})
+	}
+	full.Results[0].Text = text
+	if _, err := DecodeResults(encoded(t, full)); err != nil {
+		t.Errorf("the largest message: %v", err)
+	}
+	for _, list := range []string{"null", "{}", "[]", "0"} {
+		bomb := []byte(`{"run":"r","round":1,"results":[` + strings.Repeat(list+",", maxValues) + list + `]}`)
+		if _, err := DecodeResults(bomb); err == nil || !strings.Contains(err.Error(), "values") {
+			t.Errorf("a list of %s: %v", list, err)
+		}
+	}
+}
+
 // What a consumer or producer of another version sends is read without harm, and what is accepted stays the same.
 func FuzzDecodeWork(f *testing.F) {
 	f.Add(encoded(f, validWork()))

@@ -9,8 +9,8 @@ import (
 
 const (
 	encodingHeader = "Content-Encoding"
-	compressFrom   = 1 << 10  // bytes; below, the header costs what compression saves
-	maxDecoded     = 16 << 20 // bytes of one message; what unpacks to more is refused
+	compressFrom   = 1 << 10 // bytes; below, the header costs what compression saves
+	maxDecoded     = 4 << 20 // bytes of one message; what unpacks to more is refused. One answer as JSON has at most 3 MiB
 )
 
 // A codec compresses what is sent: an account counts the bytes that travel and the bytes that are stored. It works on

@@ -97,8 +97,12 @@ func (c *Conn) DeadLettersToMirror(ctx context.Context, max int, wait time.Durat
 			return nil, fmt.Errorf("take dead letters: %w", err)
 		}
 		for _, msg := range msgs {
-			bytes += len(msg.Data)
-			all = append(all, c.deliverDeadLetter(msg, lease))
+			d := c.deliverDeadLetter(msg, lease)
+			bytes += len(d.Body.System)
+			for _, f := range d.Body.Failures {
+				bytes += len(f.Prompt) + len(f.Message)
+			}
+			all = append(all, d)
 		}
 		if err != nil || len(msgs) < n {
 			break

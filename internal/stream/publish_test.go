@@ -3,7 +3,9 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -328,4 +330,35 @@ func noise(n int) string {
 		b[i] = letters[rand.IntN(64)]
 	}
 	return string(b)
+}
+
+// What takes little room on the way may take much in memory: one call takes what fits, and the rest comes later.
+func TestLargeAnswersComeInPortions(t *testing.T) {
+	t.Parallel()
+	c := ready(t, Config{})
+	const messages, each = 30, 7 // 30 times 3.5 MiB that travel as a few hundred bytes
+	for batch := range messages {
+		must(t, c.PublishResults(t.Context(), testResults("r", batch, slices.Repeat([]string{strings.Repeat("a", pipeline.MaxTextBytes)}, each)...)))
+	}
+	seen := map[int]bool{}
+	calls := 0
+	eventually(t, func() bool {
+		calls++
+		deliveries, err := c.Results(t.Context(), 100, 100*time.Millisecond)
+		must(t, err)
+		bytes := 0
+		for _, d := range deliveries {
+			must(t, d.Err)
+			must(t, d.Ack(t.Context()))
+			seen[d.Body.Batch] = true
+			bytes += textBytes(d.Body)
+		}
+		if bytes > fetchBytes+each*pipeline.MaxTextBytes {
+			t.Fatalf("a call returned %d bytes", bytes)
+		}
+		return len(seen) == messages
+	}, func() string { return fmt.Sprintf("%d of %d messages came", len(seen), messages) })
+	if calls < 2 {
+		t.Error("all came at once")
+	}
 }

@@ -20,7 +20,7 @@ type receipt struct {
 	c     *Conn
 	reply string // where the server takes acks of this delivery
 	lease time.Duration
-	quick bool // acks and extensions are sent and not confirmed one by one
+	quick bool // acks, rejections and extensions are sent and not confirmed one by one
 
 	mu    sync.Mutex
 	since time.Time // when the lease began, or was last renewed for sure
@@ -106,7 +106,17 @@ func (r *receipt) HandBack(ctx context.Context, delay time.Duration) error {
 // Reject removes a message that can never be used.
 func (r *receipt) Reject(ctx context.Context, reason string) error {
 	reason = strings.Join(strings.Fields(strings.ToValidUTF8(reason, "?")), " ")
-	if err := r.settle(ctx, "+TERM "+reason[:min(len(reason), 256)]); err != nil {
+	reason = reason[:min(len(reason), 256)]
+	if r.quick { // who is sent thousands of messages to reject has no time for a round trip each
+		if r.left() <= 0 {
+			return fmt.Errorf("reject: %w", pipeline.ErrLeaseLost)
+		}
+		if err := r.c.nc.Publish(r.reply, []byte("+TERM "+reason)); err != nil {
+			return fmt.Errorf("reject: %w", err)
+		}
+		return nil
+	}
+	if err := r.settle(ctx, "+TERM "+reason); err != nil {
 		return fmt.Errorf("reject: %w", err)
 	}
 	return nil

@@ -12,13 +12,13 @@ import (
 
 const (
 	fetchMost  = 256      // messages in one pull
-	fetchBytes = 64 << 20 // as they travelled; a call takes no further pull above this, so that large answers do not fill the memory
+	fetchBytes = 64 << 20 // of what they hold; a call takes no more above this, so that large answers do not fill the memory
 )
 
 // Results takes up to max messages for the store's side, and returns those that are there when wait is over. Messages
 // that cannot be read have Err set. It returns ctx.Err() at once when ctx ends; what was on its way is handed back.
 //
-// The acks and extensions of these deliveries are sent in order and not confirmed one by one, which would cost a round
+// The acks, rejections and extensions of these deliveries are sent in order and not confirmed one by one, which would cost a round
 // trip each. One that is lost with its connection costs a second delivery, and the store absorbs that.
 func (c *Conn) Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error) {
 	until := time.Now().Add(wait)
@@ -30,17 +30,30 @@ func (c *Conn) Results(ctx context.Context, max int, wait time.Duration) ([]pipe
 			return nil, fmt.Errorf("take results: %w", err)
 		}
 		for _, msg := range msgs {
+			if bytes >= fetchBytes {
+				_ = c.nc.Publish(msg.Reply, []byte("-NAK")) // not confirmed: should it be lost, the lease ends by itself
+				continue
+			}
 			r := newReceipt(c, msg.Reply, lease)
 			r.quick = true
-			bytes += len(msg.Data)
-			all = append(all, deliver(c, fetched(msg), r, "result", pipeline.DecodeResults,
-				func(r pipeline.Results) (string, int) { return r.Run, r.Batch }))
+			d := deliver(c, fetched(msg), r, "result", pipeline.DecodeResults,
+				func(r pipeline.Results) (string, int) { return r.Run, r.Batch })
+			bytes += textBytes(d.Body)
+			all = append(all, d)
 		}
 		if err != nil || len(msgs) < n {
 			break
 		}
 	}
 	return all, nil
+}
+
+// textBytes returns how much memory answers take, whatever they took on the way.
+func textBytes(r pipeline.Results) (n int) {
+	for _, x := range r.Results {
+		n += len(x.Text)
+	}
+	return n
 }
 
 // fetch makes one pull. If ctx ends first the pull is left to itself and what it gets is handed back.
