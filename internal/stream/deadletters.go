@@ -28,7 +28,7 @@ const (
 // until ctx ends, as PublishResults does. Messages are cut to 4 KiB, and further if the dead letter is too large for
 // one message; prompts never are. A dead letter that is not valid is a BadItem failure.
 func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) error {
-	msg, err := c.packDeadLetter(d)
+	msg, err := c.codec.packDeadLetter(d, min(maxChunkBytes, int(c.nc.MaxPayload())-headroom))
 	if err == nil {
 		err = c.publishWhole(ctx, msg, &c.deadFull)
 	}
@@ -38,8 +38,8 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) err
 	return nil
 }
 
-func (c *Conn) packDeadLetter(d pipeline.DeadLetter) (*nats.Msg, error) {
-	most := min(maxChunkBytes, int(c.nc.MaxPayload())-headroom)
+// packDeadLetter returns a message of at most so many bytes, if messages can be cut so far.
+func (c *codec) packDeadLetter(d pipeline.DeadLetter, most int) (*nats.Msg, error) {
 	var msg *nats.Msg
 	for _, limit := range []int{4 << 10, 1 << 10, 256, 64, 0} { // bytes of a message, until the dead letter fits
 		cut := shortened(d, limit)
@@ -50,7 +50,7 @@ func (c *Conn) packDeadLetter(d pipeline.DeadLetter) (*nats.Msg, error) {
 		if err != nil {
 			return nil, err
 		}
-		msg = c.codec.pack(deadSubject(d.Run, d.Batch), data)
+		msg = c.pack(deadSubject(d.Run, d.Batch), data)
 		if len(data) <= maxDecoded && len(msg.Data) <= most {
 			break
 		}

@@ -243,7 +243,7 @@ func TestBrowsingManyDeadLettersTakesLittleMemory(t *testing.T) {
 	for i := range n {
 		d := testDeadLetter([]string{"r", "s"}[i%2], i, "x")
 		d.Failures[0].Prompt = prompt
-		msg, err := c.packDeadLetter(d)
+		msg, err := c.codec.packDeadLetter(d, maxChunkBytes)
 		must(t, err)
 		_, err = c.js.PublishMsgAsync(msg)
 		must(t, err)

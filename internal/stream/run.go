@@ -230,8 +230,7 @@ func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Consumer, error) {
 				if entry == nil { // all that were there have come
 					return nil
 				}
-				var p pipeline.Consumer
-				if json.Unmarshal(entry.Value(), &p) == nil && p.ID == entry.Key() {
+				if p, ok := readPresence(entry.Key(), entry.Value()); ok {
 					present = append(present, p)
 				}
 			}
@@ -242,4 +241,11 @@ func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Consumer, error) {
 	}
 	slices.SortFunc(present, func(a, b pipeline.Consumer) int { return cmp.Compare(a.ID, b.ID) })
 	return present, nil
+}
+
+// readPresence reads what a consumer reported under a key, and whether it is a report.
+func readPresence(key string, data []byte) (pipeline.Consumer, bool) {
+	var p pipeline.Consumer
+	err := json.Unmarshal(data, &p)
+	return p, err == nil && p.ID == key
 }
