@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -122,6 +123,8 @@ func (r Results) Validate() error {
 			return fmt.Errorf("the text of generation %d has %d bytes, the limit is %d", x.Index, len(x.Text), MaxTextBytes)
 		case !utf8.ValidString(x.Text):
 			return fmt.Errorf("the text of generation %d is not valid UTF-8", x.Index)
+		case strings.TrimSpace(x.Text) == "":
+			return fmt.Errorf("the text of generation %d is empty", x.Index)
 		case x.Finish != "stop":
 			return fmt.Errorf("generation %d is not complete: finish %.32q", x.Index, x.Finish)
 		case !countable(x.PromptTokens) || !countable(x.OutputTokens) || !countable(x.DurationMS) || !countable(x.Seed):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 )
 
@@ -27,7 +28,7 @@ func validResults() Results {
 		Run: "r", UID: "01J", Batch: 3, Round: 2, Consumer: "01K", GPU: "T4 0",
 		Results: []Result{
 			{Index: 2, Item: 6, Text: "<b> & 'c'", Finish: "stop", Seed: 5, PromptTokens: 1, OutputTokens: 2, DurationMS: 3, CreatedAt: time.Unix(1700000000, 5e6).UTC()},
-			{Index: 0, Item: 5, Sample: 1, Text: "", Finish: "stop"},
+			{Index: 0, Item: 5, Sample: 1, Text: "x", Finish: "stop"},
 		},
 	}
 }
@@ -140,6 +141,7 @@ func TestResultsThatCannotBeStoredAreRefused(t *testing.T) {
 		"prompt tokens":       func(r *Results) { r.Results[0].PromptTokens = 1 << 40 },
 		"a duration":          func(r *Results) { r.Results[0].DurationMS = -5 },
 		"a negative seed":     func(r *Results) { r.Results[0].Seed = -5 },
+		"an empty text":       func(r *Results) { r.Results[0].Text = " \n" },
 	} {
 		results := validResults()
 		change(&results)
@@ -240,13 +242,14 @@ func FuzzDecodeWork(f *testing.F) {
 	f.Add(encoded(f, validWork()))
 	f.Add([]byte(`{"run":"r","round":1,"model":"m","options":{"num_predict":1},"generations":[{}]}`))
 	f.Add([]byte(`{"run":"r","round":1e3,"generations":[{"index":-1}]}`))
+	f.Add([]byte(`{"run":"r","round":1,"model":"m","options":{"num_predict":1,"stop":[]},"generations":[{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		work, err := DecodeWork(data)
 		if err != nil {
 			return
 		}
 		again, err := DecodeWork(encoded(t, work))
-		if diff := cmp.Diff(work, again); err != nil || diff != "" {
+		if diff := cmp.Diff(work, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("%v (-first +second):\n%s", err, diff)
 		}
 		if _, _, err := ParseBatchID(work.ID()); err != nil {
