@@ -91,13 +91,18 @@ func shorten(text string, limit int) string {
 func (c *Conn) DeadLettersToMirror(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.StoredDeadLetter], error) {
 	var all []pipeline.Delivery[pipeline.StoredDeadLetter]
 	n := 1
-	for bytes := 0; len(all) < max && bytes < fetchBytes; {
+	for bytes, enough := 0, false; len(all) < max && !enough; {
 		msgs, lease, err := c.fetch(ctx, c.mirror, n, wait)
+		pulled := time.Now()
 		if err != nil && len(all) == 0 {
 			return nil, fmt.Errorf("take dead letters: %w", err)
 		}
 		for _, msg := range msgs {
-			d := c.deliverDeadLetter(msg, lease)
+			if enough = len(all) > 0 && (bytes >= fetchBytes || time.Since(pulled) > readFor(lease)); enough {
+				_ = c.nc.Publish(msg.Reply, []byte("-NAK")) // not confirmed: should it be lost, the lease ends by itself
+				continue
+			}
+			d := c.deliverDeadLetter(msg, lease, pulled)
 			bytes += len(d.Body.System)
 			for _, f := range d.Body.Failures {
 				bytes += len(f.Prompt) + len(f.Message)
@@ -112,9 +117,9 @@ func (c *Conn) DeadLettersToMirror(ctx context.Context, max int, wait time.Durat
 	return all, nil
 }
 
-func (c *Conn) deliverDeadLetter(msg *nats.Msg, lease time.Duration) pipeline.Delivery[pipeline.StoredDeadLetter] {
+func (c *Conn) deliverDeadLetter(msg *nats.Msg, lease time.Duration, pulled time.Time) pipeline.Delivery[pipeline.StoredDeadLetter] {
 	r := newReceipt(c, msg.Reply, lease)
-	r.quick = true
+	r.quick, r.since = true, pulled
 	in := fetched(msg)
 	decode := func(data []byte) (pipeline.StoredDeadLetter, error) {
 		d, err := pipeline.DecodeDeadLetter(data)

@@ -14,7 +14,6 @@ package stream
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -53,12 +52,8 @@ func deadSubject(run string, batch int) string {
 // ofBatch says whether a message on this subject may speak for the batch, so that a permission for some subjects is
 // one for their batches only.
 func ofBatch(subject, kind, run string, batch int) bool {
-	tokens := strings.Split(subject, ".")
-	if len(tokens) < 4 || tokens[0] != "gleaner" || tokens[1] != kind || tokens[2] != run {
-		return false
-	}
-	index, err := strconv.Atoi(tokens[3])
-	return err == nil && index == batch
+	rest, ok := strings.CutPrefix(subject, fmt.Sprintf("gleaner.%s.%s.%07d", kind, run, batch))
+	return ok && (rest == "" || kind == "result" && rest[0] == '.')
 }
 
 // ConsumerPermissions returns the subjects that a consumer's user needs, and no others, for a user with this inbox

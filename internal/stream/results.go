@@ -23,19 +23,20 @@ const (
 func (c *Conn) Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error) {
 	until := time.Now().Add(wait)
 	var all []pipeline.Delivery[pipeline.Results]
-	for bytes := 0; len(all) < max && bytes < fetchBytes; {
+	for bytes, enough := 0, false; len(all) < max && !enough; {
 		n := min(max-len(all), fetchMost)
 		msgs, lease, err := c.fetch(ctx, c.sink, n, time.Until(until))
+		pulled := time.Now()
 		if err != nil && len(all) == 0 {
 			return nil, fmt.Errorf("take results: %w", err)
 		}
 		for _, msg := range msgs {
-			if bytes >= fetchBytes {
+			if enough = len(all) > 0 && (bytes >= fetchBytes || time.Since(pulled) > readFor(lease)); enough {
 				_ = c.nc.Publish(msg.Reply, []byte("-NAK")) // not confirmed: should it be lost, the lease ends by itself
 				continue
 			}
 			r := newReceipt(c, msg.Reply, lease)
-			r.quick = true
+			r.quick, r.since = true, pulled
 			d := deliver(c, fetched(msg), r, "result", pipeline.DecodeResults,
 				func(r pipeline.Results) (string, int) { return r.Run, r.Batch })
 			bytes += textBytes(d.Body)
@@ -47,6 +48,10 @@ func (c *Conn) Results(ctx context.Context, max int, wait time.Duration) ([]pipe
 	}
 	return all, nil
 }
+
+// readFor is how long the messages of one pull may take to be read. Their lease runs meanwhile, and who reads for longer
+// than it could keep none of them: they would all come again, and again.
+func readFor(lease time.Duration) time.Duration { return lease / 4 }
 
 // textBytes returns how much memory answers take, whatever they took on the way.
 func textBytes(r pipeline.Results) (n int) {
