@@ -75,7 +75,7 @@ func rules() map[string]rule {
 		"consumer":     {ours: forPrograms, theirs: programLibraries},
 		"sink":         {ours: forPrograms, theirs: programLibraries},
 		"deploy/local": {ours: everything, theirs: programLibraries},
-		"deploy/nats":  {testOurs: "pipeline stream natsd", testTheirs: "nats-server"}, // the permissions, in a real server
+		"deploy/nats":  {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
 	}
 }
 

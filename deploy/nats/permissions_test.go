@@ -14,8 +14,22 @@ import (
 	"gleaner/internal/stream"
 )
 
-// connect returns a connection of a role to a real server with the users of permissions.conf.
+// roles returns connections of roles to a real server with the users of permissions.conf.
 func roles(t *testing.T) func(role string) *stream.Conn {
+	t.Helper()
+	address := serve(t)
+	return func(role string) *stream.Conn {
+		conn, err := stream.Connect(t.Context(), stream.Config{URL: address(role), Name: role})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Close)
+		return conn
+	}
+}
+
+// serve runs the server and returns its address with a role's credentials.
+func serve(t *testing.T) (address func(role string) string) {
 	t.Helper()
 	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
 		t.Setenv("GLEANER_"+role+"_PASSWORD", "secret")
@@ -25,15 +39,7 @@ func roles(t *testing.T) func(role string) *stream.Conn {
 		t.Fatal(err)
 	}
 	s := natsdtest.Start(t, natsd.Config{Port: -1, Adjust: func(o *server.Options) { o.Users = file.Users }})
-	return func(role string) *stream.Conn {
-		url := strings.Replace(s.URL(), "nats://", "nats://"+role+":secret@", 1)
-		conn, err := stream.Connect(t.Context(), stream.Config{URL: url, Name: role})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(conn.Close)
-		return conn
-	}
+	return func(role string) string { return strings.Replace(s.URL(), "nats://", "nats://"+role+":secret@", 1) }
 }
 
 var run = pipeline.Run{Name: "words", UID: "uid", Spec: pipeline.Spec{Model: "tiny"}}
