@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
+	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
-
-	"gleaner/internal/natsd"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/store"
 )
 
 const (
@@ -60,8 +64,8 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	}
 	checkAudit(p, bad)
 	ollama.ClearFaults()
-	p.run("producer", "dead", "redrive", "--run", "dead", "--class", "degenerate")
-	if code := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "5s").wait(); code != 0 {
+	redriveByManyHands(p, bad)
+	if code := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "2s").wait(); code != 0 {
 		t.Errorf("after the redrive producer publish ended with %d, want 0", code)
 	}
 	if letters := listLetters(p); len(letters) != 0 {
@@ -77,6 +81,85 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 		}
 	}
 }
+
+// redriveByManyHands redrives so many letters of one generation each: some of them, with one redrive that is killed and
+// one that is interrupted, and the rest by two at once.
+func redriveByManyHands(p *programs, letters int) {
+	p.t.Helper()
+	ledger, err := store.Open(p.t.Context(), p.uri)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer ledger.Close()
+	redriven := func() (n int) {
+		p.t.Helper()
+		for _, state := range []pipeline.BatchState{pipeline.Queued, pipeline.Done} {
+			batches, err := ledger.Batches(p.t.Context(), "dead", state, 0, 10_000)
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			for _, b := range batches {
+				n += b.Round - 1
+			}
+		}
+		return n
+	}
+	waitForRedriven := func(want int) {
+		p.t.Helper()
+		eventually(p.t, func() bool { return redriven() >= want }, func() string { return fmt.Sprintf("%d batches are redriven, not %d", redriven(), want) })
+	}
+	redrive := func(args ...string) *process {
+		return p.start("producer", append([]string{"dead", "redrive", "--run", "dead", "--class", "degenerate", "--json"}, args...)...)
+	}
+	report := func(running *process, code int) (r ledgerReport) {
+		p.t.Helper()
+		if got := running.wait(); got != code {
+			p.t.Errorf("%v ended with %d, want %d:\n%s", running.cmd.Args, got, code, running.said())
+		}
+		if err := json.Unmarshal(running.out.Bytes(), &r); err != nil {
+			p.t.Errorf("%v: %v: %s", running.cmd.Args, err, running.out.Bytes())
+		}
+		return r
+	}
+
+	if r := report(redrive("--dry-run"), 0); r.Redriven != letters || r.Generations != letters || redriven() != 0 {
+		p.t.Errorf("a dry run of %d letters redrove %d and says %+v", letters, redriven(), r)
+	}
+	if r := report(redrive("--limit", "3"), 0); r.Redriven != 3 {
+		p.t.Errorf("a redrive of 3 letters says %+v", r)
+	}
+	killed := redrive("--rate", "10")
+	waitForRedriven(6)
+	if err := killed.cmd.Process.Kill(); err != nil {
+		p.t.Fatal(err)
+	}
+	killed.wait()
+	before := redriven()
+	interrupted := redrive("--rate", "10")
+	waitForRedriven(before + 3)
+	if err := interrupted.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		p.t.Fatal(err)
+	}
+	if r := report(interrupted, 130); r.Redriven < 3 || r.Redriven != redriven()-before {
+		p.t.Errorf("the interrupted redrive says %+v, %d batches are redriven", r, redriven()-before)
+	}
+	if said := interrupted.said(); !strings.Contains(said, "goes on where it stopped") {
+		p.t.Errorf("the interrupted redrive says %q", said)
+	}
+	before = redriven()
+	first, second := redrive(), redrive()
+	a, b := report(first, 0), report(second, 0)
+	if a.Redriven+b.Redriven != redriven()-before {
+		p.t.Errorf("two redrives say %+v and %+v, %d batches are redriven", a, b, redriven()-before)
+	}
+	if n := redriven(); n != letters {
+		p.t.Errorf("%d batches are redriven, want %d, each once", n, letters)
+	}
+	p.t.Logf("at once: %+v and %+v", a, b)
+}
+
+// A ledgerReport is what producer dead redrive --json prints.
+type ledgerReport struct{ Chosen, Redriven, Generations, Refused, Stale, Skipped int }
 
 // A letter is what a test looks at of a dead letter.
 type letter struct {
@@ -115,5 +198,66 @@ func checkAudit(p *programs, dead int) {
 	}
 	if account.Dead != dead || account.Stored != 2*deadRows-dead || account.Lost != 0 || account.Outstanding != 0 {
 		p.t.Errorf("the audit says %+v, want %d dead and the rest stored", account, dead)
+	}
+}
+
+// An answer that was cut off is dead until it is redriven with more room, and then it says with which seed it was made.
+func TestATruncatedAnswerIsRedrivenWithMoreRoomAndAnotherSeed(t *testing.T) {
+	server := natsdtest.Start(t, natsd.Config{Port: -1})
+	var mu sync.Mutex
+	seeds := map[string][]int{} // that the model was asked with, by prompt
+	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true, Lengths: func(prompt string, seed int) int {
+		mu.Lock()
+		defer mu.Unlock()
+		seeds[prompt] = append(seeds[prompt], seed)
+		if strings.HasPrefix(prompt, "long") {
+			return 300
+		}
+		return 20
+	}})
+	url, err := ollama.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ollama.Close)
+	p := build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
+	p.env = append(p.env, "NATS_URL="+server.URL())
+	input := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(input, []byte("{\"q\": \"short one\"}\n{\"q\": \"long one\"}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.run("producer", "load", "--run", "cut", "--input", input, "--field", "q", "--model", "sim", "--num-predict", "50", "--seed", "1")
+	p.start("sink", "serve", "--flush-every", "100ms")
+	p.start("consumer", "--run", "cut", "--ollama", url, "--slots", "2")
+	publish := func(want int) {
+		t.Helper()
+		if running := p.start("producer", "publish", "--run", "cut", "--follow", "--lease", "2s"); running.wait() != want {
+			t.Fatalf("producer publish did not end with %d:\n%s", want, running.said())
+		}
+	}
+	publish(3)
+	p.run("producer", "dead", "redrive", "--run", "cut", "--class", "truncated", "--num-predict", "400", "--temperature", "0.9", "--seed", "99")
+	publish(0)
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	p.run("sink", "export", "--run", "cut", "--out", out)
+	data, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range bytes.Split(bytes.TrimSpace(data), []byte("\n")) {
+		var row struct {
+			Q       string
+			Gleaner struct{ Seed, Round int }
+		}
+		if err := json.Unmarshal(line, &row); err != nil {
+			t.Fatal(err)
+		}
+		want := pipeline.Seed([]int{1, 99}[i], pipeline.GenerationID("cut", i, 0))
+		mu.Lock()
+		asked := slices.Clone(seeds[row.Q])
+		mu.Unlock()
+		if row.Gleaner.Seed != want || asked[len(asked)-1] != want || row.Gleaner.Round != i+1 {
+			t.Errorf("%q: seed %d in round %d, asked with %v, want %d", row.Q, row.Gleaner.Seed, row.Gleaner.Round, asked, want)
+		}
 	}
 }

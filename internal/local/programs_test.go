@@ -177,6 +177,7 @@ func waitForStored(t *testing.T, ledger store.Store, want int) {
 type programs struct {
 	t   *testing.T
 	dir string
+	uri string // of the store
 	env []string
 }
 
@@ -188,7 +189,7 @@ func build(t *testing.T, uri string) *programs {
 	if said, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the programs: %v\n%s", err, said)
 	}
-	return &programs{t: t, dir: dir, env: append(os.Environ(), "MONGODB_URI="+uri)}
+	return &programs{t: t, dir: dir, uri: uri, env: append(os.Environ(), "MONGODB_URI="+uri)}
 }
 
 // run runs a program to its end and returns what it printed.

@@ -1,0 +1,72 @@
+package local_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gleaner/internal/natsd"
+	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/ollamasim"
+	"gleaner/internal/store"
+)
+
+const (
+	killedRows = 2000
+	mostTwice  = 0.02 // of them may be generated again
+)
+
+// What a killed consumer held is generated again, and nothing else: of 2,000 generations at most one in fifty, with all
+// settings that decide about it, batch and slots, at their defaults.
+func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
+	server := natsdtest.Start(t, natsd.Config{Port: -1})
+	uri := "sqlite:" + filepath.Join(t.TempDir(), "gleaner.db")
+	p := build(t, uri)
+	p.env = append(p.env, "NATS_URL="+server.URL())
+	var rows bytes.Buffer
+	for i := range killedRows {
+		fmt.Fprintf(&rows, "{\"question\": \"What is %d and %d?\"}\n", i, i)
+	}
+	input := filepath.Join(t.TempDir(), "rows.jsonl")
+	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p.run("producer", "load", "--run", "words", "--input", input, "--field", "question", "--model", "sim")
+	ledger, err := store.Open(t.Context(), uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	p.start("sink", "serve", "--flush-every", "100ms")
+	publish := p.start("producer", "publish", "--run", "words", "--follow", "--lease", "3s")
+	var gpus []*ollamasim.Server
+	var consumers []*process
+	for range 2 {
+		gpu := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Slots: 8, Speed: 200, ChunkEvery: 20 * time.Millisecond})
+		url, err := gpu.Start("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(gpu.Close)
+		gpus = append(gpus, gpu)
+		consumers = append(consumers, p.start("consumer", "--run", "words", "--ollama", url))
+	}
+	waitForStored(t, ledger, killedRows/2)
+	if err := consumers[0].cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if code := publish.wait(); code != 0 {
+		t.Fatalf("producer publish ended with %d:\n%s", code, publish.said())
+	}
+	if gpus[0].Stats().Requests == 0 || gpus[1].Stats().Requests < killedRows/2 {
+		t.Errorf("the killed consumer's GPU generated %+v, the other's %+v", gpus[0].Stats(), gpus[1].Stats())
+	}
+	executed := gpus[0].Stats().Requests + gpus[1].Stats().Requests // those included that the kill cut off
+	t.Logf("%d generations executed for %d needed: %.4f", executed, killedRows, float64(executed)/killedRows)
+	if executed > killedRows*(1+mostTwice) {
+		t.Errorf("%d generations were executed for %d needed", executed, killedRows)
+	}
+}
