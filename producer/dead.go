@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -30,6 +29,7 @@ type deadCmd struct {
 // chosen are the flags that choose dead letters.
 type chosen struct {
 	Name      string           `name:"run" placeholder:"NAME" help:"Of this run only."`
+	Batch     []int            `placeholder:"INDEX" help:"Of these batches only."`
 	Class     []pipeline.Class `placeholder:"CLASS" help:"Of these classes: bad-item, truncated, degenerate, poison, undeliverable."`
 	Message   string           `placeholder:"REGEXP" help:"Whose message matches."`
 	OlderThan time.Duration    `placeholder:"AGE" help:"That failed at least so long ago, such as 2h."`
@@ -39,7 +39,7 @@ type chosen struct {
 
 // filter returns what the flags choose.
 func (c chosen) filter() (ledger.Filter, error) {
-	filter := ledger.Filter{Run: c.Name, Classes: c.Class, OlderThan: c.OlderThan, NewerThan: c.NewerThan}
+	filter := ledger.Filter{Run: c.Name, Batches: c.Batch, Classes: c.Class, OlderThan: c.OlderThan, NewerThan: c.NewerThan}
 	if c.Limit < 0 {
 		return filter, cli.Usage("limit %d is negative", c.Limit)
 	}
@@ -95,10 +95,10 @@ func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
 				}
 			} else {
 				if listed == 0 {
-					fmt.Fprintln(w, "BATCH\tROUND\tSTANDING\tCLASS\tGENERATIONS\tAGE\tCONSUMER\tMESSAGE")
+					fmt.Fprintln(w, "BATCH\tROUND\tSTANDING\tCLASS\tDEAD\tAGE\tMESSAGE")
 				}
-				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\t%s\t%s\n", letter.ID(), letter.Round, letter.Standing, letter.Class, len(letter.Failures),
-					cli.Duration(max(time.Since(letter.FailedAt), 0)), letter.Consumer, oneLine(letter.Message))
+				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\t%s\n", letter.ID(), letter.Round, letter.Standing, cli.Printable(string(letter.Class)), len(letter.Failures),
+					age(letter), brief(letter, t.Columns()-len(letter.ID())-besideMessage))
 			}
 			if listed++; listed == c.Limit {
 				break
@@ -123,67 +123,4 @@ func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, do func
 	}
 	defer closeBoth()
 	return do(engine, filter)
-}
-
-// messageWidth is how much of a message a table shows.
-const messageWidth = 70
-
-func oneLine(text string) string {
-	runes := []rune(strings.Join(strings.Fields(text), " "))
-	if len(runes) > messageWidth {
-		return string(runes[:messageWidth]) + "…"
-	}
-	return string(runes)
-}
-
-// deadShowCmd is the command producer dead show.
-type deadShowCmd struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	chosen    `embed:""`
-	Batch     []int `placeholder:"INDEX" help:"Of these batches only."`
-	JSON      bool  `name:"json" help:"Print JSON Lines."`
-}
-
-func (c *deadShowCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
-		filter.Batches = c.Batch
-		shown := 0
-		for letter, err := range engine.Letters(ctx, filter) {
-			if err != nil {
-				return err
-			}
-			if c.JSON {
-				err = json.NewEncoder(t.Out).Encode(letter)
-			} else {
-				err = show(t, letter)
-			}
-			if err != nil {
-				return err
-			}
-			if shown++; shown == c.Limit {
-				break
-			}
-		}
-		if shown == 0 && !c.JSON {
-			fmt.Fprintln(t.Err, "no dead letters")
-		}
-		return nil
-	})
-}
-
-// show shows a dead letter with its prompts.
-func show(t *cli.Terminal, letter ledger.Letter) error {
-	if _, err := fmt.Fprintf(t.Out, "── %s ── round %d, %s, delivered %s, model %s, consumer %s on %s, %s\n", letter.ID(), letter.Round, letter.Standing,
-		cli.Plural(letter.Deliveries, "time", "times"), letter.Model, letter.Consumer, letter.GPU, letter.FailedAt.Format(time.RFC3339)); err != nil {
-		return err
-	}
-	for _, f := range letter.Failures {
-		if _, err := fmt.Fprintf(t.Out, "%s: %s after %s: %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Class,
-			cli.Plural(f.Attempts, "try", "tries"), f.Message, cli.Indent(f.Prompt)); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintln(t.Out)
-	return err
 }

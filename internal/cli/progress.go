@@ -94,13 +94,18 @@ func (p *Progress) rewind(b *strings.Builder) {
 	}
 }
 
-func columns(t *Terminal) int {
-	if f, ok := t.Err.(*os.File); ok {
+func columns(t *Terminal) int { return width(t.Err, 80) }
+
+// Columns returns how wide a line of data may be: as wide as the terminal, or 120 where there is none.
+func (t *Terminal) Columns() int { return width(t.Out, 120) }
+
+func width(v any, otherwise int) int {
+	if f, ok := v.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 			return width
 		}
 	}
-	return 80
+	return otherwise
 }
 
 func clip(line string, width int) string {

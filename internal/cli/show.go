@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/status"
@@ -29,7 +31,18 @@ func Indent(text string) string {
 	if len(text) > previewBytes {
 		text = strings.ToValidUTF8(text[:previewBytes], "") + " …"
 	}
-	return "  │ " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n  │ ")
+	return "  │ " + strings.ReplaceAll(strings.TrimRight(Printable(text), "\n"), "\n", "\n  │ ")
+}
+
+// Printable returns a text without characters that a terminal takes for commands: it may come from a dataset, from a
+// model, or from somebody else's machine.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return utf8.RuneError
+		}
+		return r
+	}, text)
 }
 
 // Line shows a snapshot in one line: bar, done, rate, time left.
@@ -54,7 +67,7 @@ func GPULines(consumers []pipeline.Consumer) []string {
 	for _, c := range consumers {
 		for _, g := range c.GPUs {
 			lines = append(lines, fmt.Sprintf("  %-20s %s %d/%d slots  %s  %s tok/s%s",
-				g.Name, Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Plural(g.Generations, "answer", "answers"), Rate(g.TokensPerSecond), unless(g.State, "serving")))
+				Printable(g.Name), Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Plural(g.Generations, "answer", "answers"), Rate(g.TokensPerSecond), Printable(unless(g.State, "serving"))))
 		}
 	}
 	return lines
@@ -116,7 +129,7 @@ func consumers(s status.Snapshot) string {
 	fmt.Fprintln(w, "\nCONSUMER\tHOST\tGPU\tSTATE\tSLOTS\tANSWERS\tTOKENS/S\tSEEN")
 	for _, c := range s.Consumers {
 		for _, g := range c.GPUs {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s ago\n", c.ID, c.Host, g.Name, g.State, g.Busy, g.Slots,
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s ago\n", Printable(c.ID), Printable(c.Host), Printable(g.Name), Printable(g.State), g.Busy, g.Slots,
 				Count(g.Generations), Rate(g.TokensPerSecond), Duration(max(time.Since(c.Seen), 0)))
 		}
 	}

@@ -95,5 +95,5 @@ func DecodeDeadLetter(data []byte) (DeadLetter, error) {
 // A StoredDeadLetter is a dead letter as it lies on the DEAD stream.
 type StoredDeadLetter struct {
 	DeadLetter
-	Sequence uint64 // of its message: what deletes this record and no newer one
+	Sequence uint64 `json:"sequence"` // of its message: what deletes this record and no newer one
 }

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/ledger"
+	"gleaner/internal/pipeline"
+)
+
+// deadShowCmd is the command producer dead show.
+type deadShowCmd struct {
+	cli.Store `embed:""`
+	cli.NATS  `embed:""`
+	chosen    `embed:""`
+	JSON      bool `name:"json" help:"Print JSON Lines."`
+}
+
+func (c *deadShowCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
+		shown := 0
+		for letter, err := range engine.Letters(ctx, filter) {
+			if err != nil {
+				return err
+			}
+			if c.JSON {
+				err = json.NewEncoder(t.Out).Encode(letter)
+			} else {
+				_, err = fmt.Fprintln(t.Out, shownLetter(letter))
+			}
+			if err != nil {
+				return err
+			}
+			if shown++; shown == c.Limit {
+				break
+			}
+		}
+		if shown == 0 && !c.JSON {
+			fmt.Fprintln(t.Err, "no dead letters")
+		}
+		return nil
+	})
+}
+
+// shownLetter shows all that is in a dead letter, and what can be done about it.
+func shownLetter(letter ledger.Letter) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), cli.Printable(string(letter.Class)), letter.Round, letter.Standing)
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(w, "  %s\t%s\n", name, cli.Printable(fmt.Sprintf(format, args...)))
+	}
+	if letter.Standing == ledger.Unreadable {
+		row("problem", "%s", letter.Message)
+	} else {
+		row("failed", "%s ago, at %s, when delivered %s", age(letter), letter.FailedAt.Format(time.RFC3339), times(letter.Deliveries))
+		row("consumer", "%s on %s", letter.Consumer, letter.GPU)
+		row("model", "%s, %s", letter.Model, options(letter.Options))
+	}
+	if letter.System != "" {
+		row("system", "%q", letter.System)
+	}
+	row("to do", "%s", advice(letter))
+	_ = w.Flush() // into a strings.Builder
+	for _, f := range letter.Failures {
+		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, cli.Printable(string(f.Class)),
+			cli.Plural(f.Attempts, "try", "tries"), cli.Printable(f.Message), cli.Indent(f.Prompt))
+	}
+	return b.String()
+}
+
+// options shows the options of a round as the flags that ask for them.
+func options(o pipeline.Options) string {
+	parts := []string{fmt.Sprintf("num-predict %d", o.NumPredict)}
+	if o.Temperature != nil {
+		parts = append(parts, fmt.Sprintf("temperature %g", *o.Temperature))
+	}
+	if o.TopP != nil {
+		parts = append(parts, fmt.Sprintf("top-p %g", *o.TopP))
+	}
+	if o.TopK != nil {
+		parts = append(parts, fmt.Sprintf("top-k %d", *o.TopK))
+	}
+	for _, stop := range o.Stop {
+		parts = append(parts, fmt.Sprintf("stop %q", stop))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// advice says what a person can do about a dead letter.
+func advice(letter ledger.Letter) string {
+	command := func(verb string) string {
+		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, letter.Run, letter.Batch)
+	}
+	switch letter.Standing {
+	case ledger.UnderWay:
+		return "nothing: its batch is on the way again, or the sink has not read this letter yet"
+	case ledger.Stale:
+		return "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + command("redrive")
+	case ledger.Dropped, ledger.Orphaned:
+		return "nothing: remove the letter with " + command("drop") + " --yes"
+	case ledger.Unreadable:
+		return "producer publish --follow gives its batch another round if it needs one; remove the letter with " + command("drop") + " --yes"
+	}
+	again := command("redrive")
+	switch letter.Class {
+	case pipeline.Truncated:
+		return fmt.Sprintf("give the answer more room: %s --num-predict %d", again, min(4*letter.Options.NumPredict, pipeline.MaxNumPredict))
+	case pipeline.Degenerate:
+		return "try another seed, or a temperature: " + again + " --seed 2"
+	case pipeline.BadItem:
+		return "it fails again as it is: give the servers a larger context and then " + again + ", or give it up: " + command("drop") + " --yes"
+	case pipeline.Poison:
+		return "it crashes the model's runner: update the servers and then " + again + ", or give it up: " + command("drop") + " --yes"
+	}
+	return "look into the consumers' logs, then " + again
+}
+
+func times(n int) string { return cli.Plural(n, "time", "times") }
+
+func age(letter ledger.Letter) string {
+	return cli.Duration(max(time.Since(letter.FailedAt), 0))
+}
+
+const (
+	besideMessage = 47 // columns of a table with letters beside the batch's id and the message
+	leastMessage  = 20 // columns of a message that still says something
+)
+
+// brief returns the letter's message in one line of at most so many characters, without where it happened, which all
+// messages begin with.
+func brief(letter ledger.Letter, width int) string {
+	text := letter.Message
+	if strings.HasPrefix(text, "generate with model ") {
+		if _, rest, ok := strings.Cut(text, ": "); ok {
+			text = rest
+		}
+	}
+	runes := []rune(strings.Join(strings.Fields(cli.Printable(text)), " "))
+	if width = max(width, leastMessage); len(runes) > width {
+		return string(runes[:width-1]) + "…"
+	}
+	return string(runes)
+}
