@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -100,10 +99,9 @@ func (p *parts) counted(name string) (sum float64) {
 // A liar has a consumer's credentials and no manners.
 type liar struct {
 	*parts
-	nc    *nats.Conn
-	zstd  *zstd.Encoder
-	mine  map[int]bool // items that it answered first
-	wrong int          // messages that the sink has to refuse
+	nc   *nats.Conn
+	zstd *zstd.Encoder
+	mine map[int]bool // items that it answered first
 }
 
 func newLiar(p *parts) *liar {
@@ -329,9 +327,9 @@ func (l *liar) presence() {
 	l.t.Helper()
 	many, err := json.Marshal(pipeline.Consumer{ID: "01MANY", Run: l.run.Name, GPUs: slices.Repeat([]pipeline.GPU{{Name: "\x00\xff", Slots: -1, Busy: math.MaxInt64, TokensPerSecond: math.MaxFloat64}}, 1000)})
 	l.must(err)
-	for key, value := range maps.All(map[string][]byte{
+	for key, value := range map[string][]byte{
 		"01GARBAGE": []byte("{"), "01OTHER": []byte(`{"id":"01HONEST"}`), "01MANY": many, "01HONEST": []byte(`{"id":"01HONEST","gpus":null,"seen":"9999-12-31T23:59:59Z"}`),
-	}) {
+	} {
 		l.send("$KV.gleaner_consumers."+key, nil, value)
 	}
 }
