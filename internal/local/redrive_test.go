@@ -21,6 +21,7 @@ import (
 type ledgerStreams interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	Publish(ctx context.Context, work pipeline.Work) error
+	Queued(ctx context.Context, run string) (map[int]bool, error)
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
 	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
