@@ -137,9 +137,9 @@ func (c *command) seeds() ([]int64, error) {
 
 // build builds the programs as they are shipped, and returns the module's root and the folder with the programs.
 func build(ctx context.Context, dir string) (root, bin string, err error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "gleaner").Output()
 	if err != nil {
-		return "", "", fmt.Errorf("finding the module; chaos is run in a checkout of it: %w", err)
+		return "", "", fmt.Errorf("finding Gleaner's source; chaos is run in a checkout of it: %w", err)
 	}
 	root, bin = strings.TrimSpace(string(out)), filepath.Join(dir, "bin")
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./producer", "./consumer", "./sink", "./deploy/local")

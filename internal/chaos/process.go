@@ -35,7 +35,7 @@ type process struct {
 }
 
 // soonAfterStart is how long a program may take to find that it cannot start: it waits for its servers at that time.
-const soonAfterStart = 20 * time.Second
+const soonAfterStart = 12 * time.Second
 
 func newProcess(name string, log *os.File, env []string, done func(int) bool, args ...string) *process {
 	p := &process{name: name, args: args, env: env, log: log, done: done, over: make(chan struct{})}
