@@ -69,7 +69,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if !c.Follow {
-		if err := publisher.Publish(ctx, c.Name); err != nil {
+		if err := publisher.Persist(ctx, c.Name); err != nil {
 			return err
 		}
 		return c.summary(ctx, t, books, publisher, run)

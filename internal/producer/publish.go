@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ const (
 	defaultWindow = 2000
 	defaultPoll   = time.Second
 	recentForRate = 5 * time.Minute
+	tellFullEvery = 5 * time.Minute // of a queue that is full again with each batch
 )
 
 // A Publisher puts the batches of a run on the queue and follows the run to its end. Several of them for the same
@@ -45,6 +47,10 @@ type Publisher struct {
 	queue  queue
 	log    *zap.Logger
 	count  atomic.Int64 // batches published by this publisher
+	full   pipeline.Trouble
+
+	mu       sync.Mutex
+	unmarked map[string][]int // by a run's uid: batches on the queue of which the ledger does not know yet
 }
 
 // NewPublisher returns a publisher from this ledger to this queue.
@@ -69,15 +75,20 @@ func NewPublisher(cfg Config, from ledger, to queue) (*Publisher, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Publisher{cfg: cfg, ledger: from, queue: to, log: cfg.Log}, nil
+	return &Publisher{cfg: cfg, ledger: from, queue: to, log: cfg.Log, full: pipeline.Trouble{Quiet: tellFullEvery}, unmarked: map[string][]int{}}, nil
 }
 
 // Published returns how many batches this publisher has put on the queue so far.
 func (p *Publisher) Published() int { return int(p.count.Load()) }
 
 // Publish puts all planned batches of a run on the queue and returns when none is planned any more, or with ctx's
-// error. While the queue has no room it waits.
+// error. While the queue has no room it waits. While the store or the stream is away it fails; Persist does not.
 func (p *Publisher) Publish(ctx context.Context, name string) error {
+	return p.publish(ctx, name, func() {})
+}
+
+// publish calls works each time that something was published and marked, and at the end.
+func (p *Publisher) publish(ctx context.Context, name string, works func()) error {
 	run, err := p.ledger.Run(ctx, name)
 	if err != nil {
 		return err
@@ -92,6 +103,9 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 	if err := p.queue.EnsureRun(ctx, run); err != nil {
 		return err
 	}
+	if err := p.mark(ctx, run, nil); err != nil { // of an earlier call
+		return err
+	}
 	for from := 0; ; {
 		room, err := p.room(ctx, name)
 		if err != nil {
@@ -102,6 +116,7 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 			return err
 		}
 		if len(batches) == 0 && from == 0 {
+			works()
 			return nil
 		}
 		if len(batches) == 0 { // some may have stayed behind: look once more from the beginning
@@ -112,6 +127,7 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 			return err
 		}
 		from = batches[len(batches)-1].Index + 1
+		works()
 	}
 }
 
@@ -180,13 +196,28 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 			indexes = append(indexes, work.Batch)
 		}
 	}
-	if len(indexes) > 0 {
-		// Also when the rest failed or ctx ended: what is not marked is only published again, but then for nothing.
-		marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		failure = errors.Join(failure, p.ledger.MarkQueued(marking, run.Name, indexes, time.Now().UTC()))
+	// Also when the rest failed or ctx ended: what is not marked is only published again, but then for nothing.
+	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return errors.Join(failure, p.mark(marking, run, indexes))
+}
+
+// mark tells the ledger what is on the queue. What it does not take is kept for the next call: published again it would
+// be generated again and again while the store refuses writes.
+func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	indexes = append(p.unmarked[run.UID], indexes...)
+	if len(indexes) == 0 {
+		return nil
 	}
-	return failure
+	err := p.ledger.MarkQueued(ctx, run.Name, indexes, time.Now().UTC())
+	if err != nil {
+		p.unmarked[run.UID] = indexes
+		return err
+	}
+	delete(p.unmarked, run.UID)
+	return nil
 }
 
 // one publishes a message and waits while there is no room for it.
@@ -197,6 +228,9 @@ func (p *Publisher) one(ctx context.Context, work pipeline.Work) error {
 		case err == nil:
 			p.count.Add(1)
 			p.cfg.Metrics.published.Inc()
+			if p.full.Ends() {
+				p.log.Info("the queue takes batches again")
+			}
 			return nil
 		case errors.Is(err, pipeline.ErrOutstanding):
 			return nil
@@ -204,6 +238,9 @@ func (p *Publisher) one(ctx context.Context, work pipeline.Work) error {
 			return fmt.Errorf("publishing batch %s: %w", work.ID(), err)
 		}
 		p.cfg.Metrics.full.Inc()
+		if p.full.Begins(err) {
+			p.log.Warn("the queue has no room; waiting until it takes batches again, nothing is lost", zap.String("run", work.Run), zap.Error(err))
+		}
 		if err := sleep(ctx, p.cfg.Poll); err != nil {
 			return err
 		}
