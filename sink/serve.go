@@ -17,11 +17,12 @@ import (
 
 // serveCmd is the command sink serve: results → store, acknowledged after the write.
 type serveCmd struct {
-	cli.Store  `embed:""`
-	cli.NATS   `embed:""`
-	cli.HTTP   `embed:""`
-	cli.Log    `embed:""`
-	FlushEvery time.Duration `default:"1s" help:"How long results wait for others to be written with."`
+	cli.Store   `embed:""`
+	cli.NATS    `embed:""`
+	cli.Streams `embed:""`
+	cli.HTTP    `embed:""`
+	cli.Log     `embed:""`
+	FlushEvery  time.Duration `default:"1s" help:"How long results wait for others to be written with."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
@@ -34,7 +35,7 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer ledger.Close()
-	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", Timeout: cli.ConnectWithin, Log: log})
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", Timeout: cli.ConnectWithin, Patient: true, MaxBytes: int64(c.MaxBytes), Log: log})
 	if err != nil {
 		return err
 	}

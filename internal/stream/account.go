@@ -64,7 +64,7 @@ func plan(maxBytes int64, a account) (map[string]int64, error) {
 	}
 	if total < leastBytes {
 		if maxBytes > 0 {
-			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (MaxBytes), they need at least %s", size(maxBytes), size(leastBytes))
+			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (--max-bytes), they need at least %s", size(maxBytes), size(leastBytes))
 		}
 		return nil, pipeline.Fail(pipeline.Fatal, "the NATS account allows %s of storage and other streams reserve %s of it: Gleaner needs at least %s, delete a stream or use another account",
 			size(a.maxStore), size(a.reserved), size(leastBytes))
@@ -85,18 +85,20 @@ func explain(err error, bytes int64, a account) error {
 	hint := ""
 	switch code(err) {
 	case codeStorage:
-		hint = fmt.Sprintf("it reserves %s, %d times; %s: free some of it, delete a stream, or use a larger account",
+		hint = fmt.Sprintf("it reserves %s, %d times; %s: choose smaller streams (--max-bytes), delete a stream that is not needed, or use a larger account",
 			size(bytes), max(1, a.copies), a.storage())
+	case codeResources, codeAccountResources:
+		hint = fmt.Sprintf("%s: make room there, or choose smaller streams (--max-bytes)", a.storage())
 	case codeStreamBytes:
 		hint = fmt.Sprintf("the account allows %s in one stream and this one wants %s: use an account that allows more", size(a.maxStream), size(bytes))
 	case codeStreams:
 		hint = fmt.Sprintf("the account allows %d streams and has %d, Gleaner needs 4 of them: delete a stream, or use a larger account", a.streams, a.streamsIs)
 	case codeConsumers:
-		hint = fmt.Sprintf("the account allows %d durables on one stream and each run needs one: delete finished runs, or use a larger account", a.consumers)
+		hint = fmt.Sprintf("the account allows %d JetStream consumers on one stream and each run needs one: delete finished runs (producer delete --run NAME), or use a larger account", a.consumers)
 	case codeNoTier:
 		hint = fmt.Sprintf("the account has no storage with %d replicas: use fewer (1 always works where there is any)", a.replicas)
 	case codeNeedsMaxBytes:
-		hint = "the account wants a size for each stream: set MaxBytes"
+		hint = "the account wants a size for each stream (MaxBytes), and this one has none"
 	case codeMemory:
 		hint = "the account has no storage in memory left: Gleaner uses files, use another account"
 	default:

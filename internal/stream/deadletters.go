@@ -30,7 +30,7 @@ const (
 func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) error {
 	msg, err := c.packDeadLetter(d)
 	if err == nil {
-		err = c.publishWhole(ctx, msg, &c.deadFull)
+		err = c.publishWhole(ctx, d.Run, msg, c.letters)
 	}
 	if err != nil {
 		return fmt.Errorf("publish the dead letter of batch %s: %w", d.ID(), err)

@@ -12,14 +12,16 @@ import (
 	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
 )
 
 // defaultSinkLease is long enough for a write with retries, and short enough that a sink that died is not missed.
 const defaultSinkLease = 30 * time.Second
 
-// Ensure creates the streams, their durables and the presence bucket, or checks those that are there. Sizes and
-// replicas of what is there are left alone; anything else that differs is an error that says what. Several processes
-// may do it at once, and it may be repeated at any time.
+// Ensure creates the streams, their durables and the presence bucket, or checks those that are there. Replicas of what
+// is there are left alone, and so are sizes, unless Config.MaxBytes asks for more: that is how a person makes room.
+// Anything else that differs is an error that says what. Several processes may do it at once, and it may be repeated
+// at any time.
 func (c *Conn) Ensure(ctx context.Context) error {
 	for tries := 1; ; tries++ {
 		err := c.ensure(ctx)
@@ -35,18 +37,25 @@ func (c *Conn) ensure(ctx context.Context) error {
 		return err
 	}
 	wanted := c.streams()
-	account, missing, err := c.look(ctx, wanted)
+	account, present, err := c.look(ctx, wanted)
 	if err != nil {
 		return err
 	}
-	if len(missing) > 0 {
+	if len(present) < len(wanted) || c.maxBytes > 0 {
 		sizes, err := plan(c.maxBytes, account)
 		if err != nil {
 			return err
 		}
-		for _, s := range missing {
+		for _, s := range wanted {
 			s.MaxBytes = sizes[s.Name]
-			if err := c.createStream(ctx, s, account); err != nil {
+			is, ok := present[s.Name]
+			switch {
+			case !ok:
+				err = c.createStream(ctx, s, account)
+			case c.maxBytes > 0 && is.MaxBytes > 0 && is.MaxBytes < s.MaxBytes:
+				err = c.enlarge(ctx, is, s.MaxBytes, account)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -94,15 +103,14 @@ func (c *Conn) streams() []jetstream.StreamConfig {
 	}
 }
 
-// look returns the account, with what others reserved of its storage, and the streams that are not there yet.
-func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (account, []jetstream.StreamConfig, error) {
-	var missing []jetstream.StreamConfig
+// look returns the account, with what others reserved of its storage, and those of the streams that are there.
+func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (account, map[string]jetstream.StreamConfig, error) {
+	present := map[string]jetstream.StreamConfig{}
 	var ours int64
 	for _, s := range wanted {
 		is, err := c.streamConfig(ctx, s.Name)
 		switch {
 		case isAbsent(err):
-			missing = append(missing, s)
 			continue
 		case isNobody(err):
 			return account{}, nil, pipeline.Fail(pipeline.Fatal, "look at stream %s: %w: the NATS server has no JetStream, start it with -js", s.Name, err)
@@ -112,6 +120,7 @@ func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (accou
 		if err := compatible(is, s); err != nil {
 			return account{}, nil, err
 		}
+		present[s.Name] = is
 		ours += max(0, is.MaxBytes)
 	}
 	var info *jetstream.AccountInfo
@@ -122,7 +131,7 @@ func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (accou
 	if err != nil {
 		return account{}, nil, fmt.Errorf("read the limits of the NATS account: %w", err)
 	}
-	return accountOf(info, c.replicas, ours), missing, nil
+	return accountOf(info, c.replicas, ours), present, nil
 }
 
 func (c *Conn) streamConfig(ctx context.Context, name string) (jetstream.StreamConfig, error) {
@@ -153,6 +162,21 @@ func (c *Conn) createStream(ctx context.Context, s jetstream.StreamConfig, accou
 	if err != nil {
 		return explain(fmt.Errorf("create stream %s with %s: %w", s.Name, size(s.MaxBytes), err), s.MaxBytes, account)
 	}
+	return nil
+}
+
+// enlarge gives a stream more room. It never makes one smaller.
+func (c *Conn) enlarge(ctx context.Context, s jetstream.StreamConfig, bytes int64, account account) error {
+	before := s.MaxBytes
+	s.MaxBytes = bytes
+	err := c.api(ctx, func(ctx context.Context) error {
+		_, err := c.js.UpdateStream(ctx, s)
+		return err
+	})
+	if err != nil {
+		return explain(fmt.Errorf("enlarge stream %s from %s to %s: %w", s.Name, size(before), size(bytes), err), bytes-before, account)
+	}
+	c.log.Info("enlarged a stream", zap.String("stream", s.Name), zap.String("from", size(before)), zap.String("to", size(bytes)))
 	return nil
 }
 

@@ -174,7 +174,7 @@ func TestRefusalsOfAnAccountAreExplainedInNumbers(t *testing.T) {
 				must(t, c.Ensure(t.Context()))
 				must(t, c.EnsureRun(t.Context(), testRun("one")))
 			},
-			[]string{"10026", "allows 1 durables on one stream", "delete finished runs"},
+			[]string{"10026", "allows 1 JetStream consumers on one stream", "delete finished runs"},
 		},
 		"no replicas (10120)": {
 			natsdtest.Limits{}, Config{Replicas: 3}, nil,
@@ -211,7 +211,7 @@ func TestOtherRefusalsAreExplainedToo(t *testing.T) {
 	account, _, err := c.look(t.Context(), nil)
 	must(t, err)
 	_, err = c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s"})
-	wantError(t, explain(err, 0, account), pipeline.Fatal, "10113", "set MaxBytes")
+	wantError(t, explain(err, 0, account), pipeline.Fatal, "10113", "wants a size for each stream")
 	_, err = c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Storage: jetstream.MemoryStorage, MaxBytes: 1 << 20})
 	wantError(t, explain(err, 0, account), pipeline.Fatal, "10028", "memory")
 }
