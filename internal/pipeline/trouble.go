@@ -14,31 +14,31 @@ const mostReasons = 5
 // what a person is told of it: each reason once, however often it is met and by however many goroutines, and once
 // that it is over. It may be used by many goroutines; the zero value is ready.
 type Trouble struct {
-	// Quiet is how long nothing more is told after a trouble was. It is for what comes and goes all the time, such as a
-	// stream that is full again with each batch.
+	// Quiet is how long a reason is not told again. It is for what comes and goes all the time, such as a stream that is
+	// full again with each batch.
 	Quiet time.Duration
 
-	mu    sync.Mutex
-	said  map[string]bool
-	begun time.Time // when a trouble was told last
+	mu   sync.Mutex
+	said map[string]time.Time // when each reason was told last
+	now  int                  // how many of them this time
 }
 
 // Begins says whether a person is to be told of this error.
 func (t *Trouble) Begins(err error) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	reason := kind(err)
-	if t.said[reason] || len(t.said) >= mostReasons {
+	reason, now := kind(err), time.Now()
+	at, told := t.said[reason]
+	switch {
+	case told && (t.now > 0 || now.Sub(at) < t.Quiet):
 		return false
-	}
-	now := time.Now()
-	if len(t.said) == 0 && !t.begun.IsZero() && now.Sub(t.begun) < t.Quiet {
+	case t.now >= mostReasons:
 		return false
+	case t.said == nil || len(t.said) > 10*mostReasons:
+		t.said = map[string]time.Time{}
 	}
-	if t.said == nil {
-		t.said = map[string]bool{}
-	}
-	t.said[reason], t.begun = true, now
+	t.said[reason] = now
+	t.now++
 	return true
 }
 
@@ -46,8 +46,11 @@ func (t *Trouble) Begins(err error) bool {
 func (t *Trouble) Ends() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	told := len(t.said) > 0
-	clear(t.said)
+	told := t.now > 0
+	t.now = 0
+	if t.Quiet == 0 {
+		clear(t.said)
+	}
 	return told
 }
 

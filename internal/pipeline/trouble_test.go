@@ -45,6 +45,9 @@ func TestATroubleThatComesAndGoesIsToldNowAndThen(t *testing.T) {
 		if begun != 2 || over != 2 {
 			t.Errorf("told %d times that it began and %d times that it was over, in two minutes", begun, over)
 		}
+		if !trouble.Begins(errors.New("full, and so is the other one")) {
+			t.Error("another reason is not told at once")
+		}
 	})
 }
 

@@ -56,6 +56,12 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 	return pipeline.Retryable, ""
 }
 
+// overQuota reports whether the server refuses writes because the database is too full.
+func overQuota(err error) bool {
+	_, advice := diagnoseMongo(err)
+	return advice == adviceQuota
+}
+
 // diagnoseMongoOpen does the same for the first contact, where a wrong address is the likeliest reason.
 func diagnoseMongoOpen(err error) (pipeline.Class, string) {
 	class, advice := diagnoseMongo(err)
