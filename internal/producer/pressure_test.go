@@ -36,6 +36,13 @@ func TestAFullQueueIsToldOnceAndThatItIsOverToo(t *testing.T) {
 		if got := lines(logs); len(got) != 1 || logs.FilterMessageSnippet("the queue has no room").Len() != 1 {
 			t.Errorf("in an hour it said %q", got)
 		}
+		// A dead letter of a batch that is not marked cannot be given up, and that may be what makes room.
+		if marked := l.count(pipeline.Queued); marked != 7 {
+			t.Errorf("while it waits %d batches are marked, want the 7 that are on the queue", marked)
+		}
+		if tries := q.refused[pipeline.ErrFull]; tries > 1000 { // of the 64 that go out at once, and one each five seconds then
+			t.Errorf("in an hour it sent %d messages in vain", tries)
+		}
 		for range 200 {
 			time.Sleep(time.Second)
 			q.take(3)

@@ -177,15 +177,46 @@ func (p *Publisher) chunk(ctx context.Context, prompts *Works, batches []pipelin
 	return nil
 }
 
-// send publishes the messages, several at a time, and marks their batches as queued.
+// send publishes the messages, several at a time, and marks their batches as queued. While there is no room it waits,
+// with all marked that is on the queue: a dead letter of a batch that the ledger takes for planned cannot be given up,
+// and that may be what makes room.
 func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline.Work) error {
+	n, rest := len(works), p.cfg.Poll
+	for {
+		left, err := p.some(ctx, run, works[:n])
+		works = append(left, works[n:]...)
+		switch {
+		case err != nil:
+			return err
+		case len(works) == 0:
+			return nil
+		case len(left) == 0:
+			n, rest = len(works), p.cfg.Poll
+			continue
+		}
+		n = 1 // a message that is refused has travelled all the same: one of them shows whether there is room
+		if err := sleep(ctx, rest); err != nil {
+			return err
+		}
+		rest = min(2*rest, 5*p.cfg.Poll)
+	}
+}
+
+// some publishes messages until there is no room for one, marks their batches and returns those that are left.
+func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline.Work) (left []pipeline.Work, err error) {
 	group, publishing := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
 	sent := make([]bool, len(works))
+	var full atomic.Bool
 	for i, work := range works {
-		group.Go(func() error {
-			err := p.one(publishing, work)
-			sent[i] = err == nil
+		if full.Load() {
+			break
+		}
+		group.Go(func() (err error) {
+			sent[i], err = p.one(publishing, work)
+			if err == nil && !sent[i] {
+				full.Store(true)
+			}
 			return err
 		})
 	}
@@ -194,12 +225,14 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 	for i, work := range works {
 		if sent[i] {
 			indexes = append(indexes, work.Batch)
+		} else {
+			left = append(left, work)
 		}
 	}
 	// Also when the rest failed or ctx ended: what is not marked is only published again, but then for nothing.
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return errors.Join(failure, p.mark(marking, run, indexes))
+	return left, errors.Join(failure, p.mark(marking, run, indexes))
 }
 
 // mark tells the ledger what is on the queue. What it does not take is kept for the next call: published again it would
@@ -220,31 +253,27 @@ func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) e
 	return nil
 }
 
-// one publishes a message and waits while there is no room for it.
-func (p *Publisher) one(ctx context.Context, work pipeline.Work) error {
-	for {
-		err := p.queue.Publish(ctx, work)
-		switch {
-		case err == nil:
-			p.count.Add(1)
-			p.cfg.Metrics.published.Inc()
-			if p.full.Ends() {
-				p.log.Info("the queue takes batches again")
-			}
-			return nil
-		case errors.Is(err, pipeline.ErrOutstanding):
-			return nil
-		case !errors.Is(err, pipeline.ErrFull):
-			return fmt.Errorf("publishing batch %s: %w", work.ID(), err)
+// one publishes a message, and reports whether it is on the queue: if not, there is no room.
+func (p *Publisher) one(ctx context.Context, work pipeline.Work) (bool, error) {
+	err := p.queue.Publish(ctx, work)
+	switch {
+	case err == nil:
+		p.count.Add(1)
+		p.cfg.Metrics.published.Inc()
+		if p.full.Ends() {
+			p.log.Info("the queue takes batches again")
 		}
-		p.cfg.Metrics.full.Inc()
-		if p.full.Begins(err) {
-			p.log.Warn("the queue has no room; waiting until it takes batches again, nothing is lost", zap.String("run", work.Run), zap.Error(err))
-		}
-		if err := sleep(ctx, p.cfg.Poll); err != nil {
-			return err
-		}
+		return true, nil
+	case errors.Is(err, pipeline.ErrOutstanding):
+		return true, nil
+	case !errors.Is(err, pipeline.ErrFull):
+		return false, fmt.Errorf("publishing batch %s: %w", work.ID(), err)
 	}
+	p.cfg.Metrics.full.Inc()
+	if p.full.Begins(err) {
+		p.log.Warn("the queue has no room; waiting until it takes batches again, nothing is lost", zap.String("run", work.Run), zap.Error(err))
+	}
+	return false, nil
 }
 
 // sleep waits for d or returns ctx's error.
