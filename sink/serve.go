@@ -17,12 +17,12 @@ import (
 
 // serveCmd is the command sink serve: results → store, acknowledged after the write.
 type serveCmd struct {
-	cli.Store   `embed:""`
-	cli.NATS    `embed:""`
-	cli.Streams `embed:""`
-	cli.HTTP    `embed:""`
-	cli.Log     `embed:""`
-	FlushEvery  time.Duration `default:"1s" help:"How long results wait for others to be written with."`
+	cli.Store  `embed:""`
+	cli.NATS   `embed:""`
+	cli.HTTP   `embed:""`
+	cli.Log    `embed:""`
+	MaxBytes   cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB, where this program makes them. Default: what the NATS account allows, at most 4GiB."`
+	FlushEvery time.Duration `default:"1s" help:"How long results wait for others to be written with."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {

@@ -21,11 +21,6 @@ type NATS struct {
 	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" help:"Credentials: the path of a .creds file, or its content. Content belongs into the environment: a command line can be seen by others."`
 }
 
-// Streams flags say how large the streams are.
-type Streams struct {
-	MaxBytes Size `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB; those that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB."`
-}
-
 // A Size is a number of bytes, written as 1048576, 512MiB or 2GiB.
 type Size int64
 

@@ -68,7 +68,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 		return p.dropped == dropped
 	})
 	p.told("there is room for dead letters again")
-	bigger, err := stream.Connect(p.ctx, stream.Config{InProcess: p.server, User: "operator", MaxBytes: 16 << 20, Log: p.log})
+	bigger, err := stream.Connect(p.ctx, stream.Config{InProcess: p.server, User: "operator", MaxBytes: 16 << 20, Enlarge: true, Log: p.log})
 	p.check(err)
 	p.check(bigger.Ensure(p.ctx))
 	bigger.Close()

@@ -32,7 +32,8 @@ type Config struct {
 	Lease     time.Duration              // how long a batch is held without a sign of life; default pipeline.DefaultLease
 	SinkLease time.Duration              // the same for results, which a sink holds only while it writes them; default 30 s
 	Replicas  int                        // of each stream; default 1
-	MaxBytes  int64                      // of all streams together, which are enlarged to it; default what the account allows, at most 4 GiB, and no change
+	MaxBytes  int64                      // of all streams together; default what the account allows, at most 4 GiB
+	Enlarge   bool                       // streams that are there and smaller than MaxBytes says, too
 	Log       *zap.Logger                // default none
 }
 
@@ -50,6 +51,7 @@ type Conn struct {
 	sinkFor  time.Duration // lease of results and dead letters
 	replicas int
 	maxBytes int64
+	enlarges bool
 
 	pullFor, heartbeat time.Duration // of a pull for work; a test shortens them
 
@@ -85,7 +87,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{
 		log: cfg.Log, codec: codec, down: make(chan struct{}),
-		lease: orDuration(cfg.Lease, pipeline.DefaultLease), sinkFor: orDuration(cfg.SinkLease, defaultSinkLease), replicas: max(1, cfg.Replicas), maxBytes: cfg.MaxBytes,
+		lease: orDuration(cfg.Lease, pipeline.DefaultLease), sinkFor: orDuration(cfg.SinkLease, defaultSinkLease), replicas: max(1, cfg.Replicas), maxBytes: cfg.MaxBytes, enlarges: cfg.Enlarge,
 		pullFor: defaultPullFor, heartbeat: defaultHeartbeat,
 		results: resultsOutlet(), letters: deadOutlet(),
 	}

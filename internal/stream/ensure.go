@@ -19,7 +19,7 @@ import (
 const defaultSinkLease = 30 * time.Second
 
 // Ensure creates the streams, their durables and the presence bucket, or checks those that are there. Replicas of what
-// is there are left alone, and so are sizes, unless Config.MaxBytes asks for more: that is how a person makes room.
+// is there are left alone, and so are sizes, unless Config.Enlarge asks for more: that is how a person makes room.
 // Anything else that differs is an error that says what. Several processes may do it at once, and it may be repeated
 // at any time.
 func (c *Conn) Ensure(ctx context.Context) error {
@@ -41,7 +41,7 @@ func (c *Conn) ensure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(present) < len(wanted) || c.maxBytes > 0 {
+	if len(present) < len(wanted) || c.enlarges {
 		sizes, err := plan(c.maxBytes, account)
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func (c *Conn) ensure(ctx context.Context) error {
 			switch {
 			case !ok:
 				err = c.createStream(ctx, s, account)
-			case c.maxBytes > 0 && is.MaxBytes > 0 && is.MaxBytes < s.MaxBytes:
+			case c.enlarges && is.MaxBytes > 0 && is.MaxBytes < s.MaxBytes:
 				err = c.enlarge(ctx, is, s.MaxBytes, account)
 			}
 			if err != nil {
