@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,8 +23,19 @@ import (
 
 const accountRows = 60
 
-// The three programs in an account with the limits of the hosted service's free tier, which are kept by a real server.
-func TestTheWholePipelineRunsInAFreeAccount(t *testing.T) {
+// The programs in accounts as a hosted service gives them, with limits that a real server keeps.
+func TestTheProgramsInAHostedAccount(t *testing.T) {
+	built := build(t, "")
+	with := func(t *testing.T) *programs {
+		t.Parallel()
+		return &programs{t: t, dir: built.dir, env: append(slices.Clone(built.env), "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))}
+	}
+	t.Run("the whole pipeline", func(t *testing.T) { wholePipeline(t, with(t)) })
+	t.Run("each limit", func(t *testing.T) { eachLimit(t, with(t)) })
+	t.Run("no connection left", func(t *testing.T) { noConnectionLeft(t, with(t)) })
+}
+
+func wholePipeline(t *testing.T, p *programs) {
 	server, team := natsdtest.StartTeam(t, natsdtest.FreeTier())
 	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})
 	url, err := ollama.Start("127.0.0.1:0")
@@ -33,7 +45,6 @@ func TestTheWholePipelineRunsInAFreeAccount(t *testing.T) {
 	t.Cleanup(ollama.Close)
 	ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
 
-	p := build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
 	secrets := p.use(server, team.Creds(natsdtest.Limits{UserName: "team"}))
 	p.run("producer", "load", "--run", "free", "--input", accountDataset(t), "--field", "question", "--model", "sim", "--num-predict", "2048")
 	all := []*process{
@@ -106,10 +117,9 @@ func accountDataset(t *testing.T) string {
 	return path
 }
 
-// Each limit ends the program, which says in numbers what is wrong and what to do.
-func TestEachLimitOfAnAccountIsSaidByThePrograms(t *testing.T) {
+// eachLimit ends the program, which says in numbers what is wrong and what to do.
+func eachLimit(t *testing.T, p *programs) {
 	const MiB = 1 << 20
-	p := build(t, "")
 	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})
 	url, err := ollama.Start("127.0.0.1:0")
 	if err != nil {
@@ -140,7 +150,7 @@ func TestEachLimitOfAnAccountIsSaidByThePrograms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, creds := natsdtest.StartAccount(t, c.limits)
-			p := &programs{t: t, dir: p.dir, env: append(p.env, "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))}
+			p := &programs{t: t, dir: p.dir, env: append(slices.Clone(p.env), "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))}
 			secrets := p.use(server, creds)
 			for _, run := range []string{"r", "s"} {
 				p.run("producer", "load", "--run", run, "--input", big, "--field", "question", "--model", "sim")
@@ -164,7 +174,7 @@ func TestEachLimitOfAnAccountIsSaidByThePrograms(t *testing.T) {
 	}
 	t.Run("no JetStream", func(t *testing.T) {
 		server := natsdtest.Start(t, natsd.Config{Adjust: natsdtest.WithoutJetStream})
-		p := &programs{t: t, dir: p.dir, env: append(p.env, "NATS_URL="+server.URL(), "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))}
+		p := &programs{t: t, dir: p.dir, env: append(slices.Clone(p.env), "NATS_URL="+server.URL(), "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))}
 		p.run("producer", "load", "--run", "r", "--input", big, "--field", "question", "--model", "sim")
 		for _, run := range [][]string{sink, publish} {
 			running := p.start(run[0], run[1:]...)
@@ -187,15 +197,14 @@ func noise(n int) string {
 	return b.String()[:n]
 }
 
-// Who comes last waits for a connection; a command for people says at once that there is none.
-func TestAProgramWaitsForAConnectionOfTheAccount(t *testing.T) {
+// Who comes last waits for a connection; a command for people says soon that there is none.
+func noConnectionLeft(t *testing.T, p *programs) {
 	server, team := natsdtest.StartTeam(t, natsdtest.Limits{MaxConnections: 1})
 	first, err := stream.Connect(t.Context(), stream.Config{URL: server.URL(), Creds: team.Creds(natsdtest.Limits{}), Log: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	p := build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
 	secrets := p.use(server, team.Creds(natsdtest.Limits{}))
 	sink := p.start("sink", "serve")
 	sink.waitFor("all connections of the NATS account are in use; waiting for one to be free")

@@ -2,12 +2,14 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"gleaner/internal/pipeline"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/zap"
 )
 
@@ -119,6 +122,34 @@ func TestConnectedServerMayComeAndGo(t *testing.T) {
 	if diff := cmp.Diff([]string{"lost the connection to NATS, trying to connect again", "connected to NATS again"}, lines); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// An outage that is longer than a call's patience is one that passes: nobody gives up because of it.
+func TestAnOutageIsRetryableAlsoWithoutJetStream(t *testing.T) {
+	t.Parallel()
+	var without atomic.Bool
+	server := natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.JetStream = !without.Load() }})
+	c := ready(t, Config{URL: server.URL()})
+	outage := func(what string) {
+		t.Helper()
+		_, err := c.Depth(t.Context(), "r")
+		var failure *pipeline.Failure
+		if !errors.As(err, &failure) || failure.Class != pipeline.Retryable {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := c.Ensure(t.Context()); !errors.As(err, &failure) || failure.Class != pipeline.Retryable {
+			t.Errorf("%s: Ensure: %v", what, err)
+		}
+	}
+	server.Shutdown()
+	outage("no server")
+	without.Store(true)
+	server.Restart()
+	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "not healthy again" })
+	outage("no JetStream any more")
+	without.Store(false)
+	server.Restart()
+	eventually(t, func() bool { _, err := c.Depth(t.Context(), "r"); return err == nil }, func() string { return "it does not come back" })
 }
 
 func TestOneConnectionTooManyIsSaid(t *testing.T) {

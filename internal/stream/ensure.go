@@ -113,7 +113,7 @@ func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (accou
 		case isAbsent(err):
 			continue
 		case isNobody(err):
-			return account{}, nil, pipeline.Fail(pipeline.Fatal, "look at stream %s: %w: the NATS server has no JetStream, start it with -js", s.Name, err)
+			return account{}, nil, pipeline.Fail(c.withoutJetStream(), "look at stream %s: %w. If the NATS server has no JetStream, start it with -js", s.Name, err)
 		case err != nil:
 			return account{}, nil, fmt.Errorf("look at stream %s: %w", s.Name, err)
 		}
