@@ -46,7 +46,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "consumer", Timeout: cli.ConnectWithin, Log: log})
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "consumer", Timeout: cli.ConnectWithin, Patient: true, Log: log})
 	if err != nil {
 		return err
 	}

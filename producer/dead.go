@@ -82,7 +82,7 @@ type deadListCmd struct {
 }
 
 func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *ledger.Ledger, filter ledger.Filter) error {
 		w := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', 0)
 		listed := 0
 		for letter, err := range engine.Letters(ctx, filter) {
@@ -112,12 +112,12 @@ func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 // each opens what the flags name and calls do with it.
-func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, do func(*ledger.Ledger, ledger.Filter) error) error {
+func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, log *zap.Logger, do func(*ledger.Ledger, ledger.Filter) error) error {
 	filter, err := c.filter()
 	if err != nil {
 		return err
 	}
-	engine, closeBoth, err := openBoth(ctx, flags, nats, 0, zap.NewNop())
+	engine, closeBoth, err := openBoth(ctx, flags, nats, 0, log)
 	if err != nil {
 		return err
 	}

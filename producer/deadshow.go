@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/cli"
 	"gleaner/internal/ledger"
 	"gleaner/internal/pipeline"
@@ -22,7 +24,7 @@ type deadShowCmd struct {
 }
 
 func (c *deadShowCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *ledger.Ledger, filter ledger.Filter) error {
 		shown := 0
 		for letter, err := range engine.Letters(ctx, filter) {
 			if err != nil {

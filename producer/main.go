@@ -36,5 +36,9 @@ func openStore(ctx context.Context, flags cli.Store) (store.Store, error) {
 
 // connect connects to the stream that the flags name. Lease 0 is the default one.
 func connect(ctx context.Context, flags cli.NATS, lease time.Duration, log *zap.Logger) (*stream.Conn, error) {
-	return stream.Connect(ctx, stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Timeout: cli.ConnectWithin, Lease: lease, Log: log})
+	return stream.Connect(ctx, streamConfig(flags, lease, log))
+}
+
+func streamConfig(flags cli.NATS, lease time.Duration, log *zap.Logger) stream.Config {
+	return stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Timeout: cli.ConnectWithin, Lease: lease, Log: log}
 }

@@ -15,6 +15,7 @@ import (
 	"gleaner/internal/producer"
 	"gleaner/internal/status"
 	"gleaner/internal/store"
+	"gleaner/internal/stream"
 	"gleaner/internal/telemetry"
 	"gleaner/internal/telemetry/metrics"
 )
@@ -29,6 +30,7 @@ type publishCmd struct {
 	Window    int           `default:"2000" help:"Batches on the queue at a time, at most."`
 	Follow    bool          `help:"Stay until every generation has its end. Exits 3 if some have no answer."`
 	Lease     time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for so long."`
+	MaxBytes  cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
 	JSON      bool          `name:"json" help:"Print the summary as JSON."`
 }
 
@@ -47,7 +49,9 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	conn, err := connect(ctx, c.NATS, c.Lease, log)
+	config := streamConfig(c.NATS, c.Lease, log)
+	config.Patient, config.MaxBytes, config.Enlarge = true, int64(c.MaxBytes), c.MaxBytes > 0
+	conn, err := stream.Connect(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if !c.Follow {
-		if err := publisher.Publish(ctx, c.Name); err != nil {
+		if err := publisher.Persist(ctx, c.Name); err != nil {
 			return err
 		}
 		return c.summary(ctx, t, books, publisher, run)

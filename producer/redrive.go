@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/cli"
 	"gleaner/internal/ledger"
 )
@@ -13,6 +15,7 @@ import (
 type deadRedriveCmd struct {
 	cli.Store   `embed:""`
 	cli.NATS    `embed:""`
+	cli.Log     `embed:""`
 	chosen      `embed:""`
 	Rate        float64  `placeholder:"N" help:"Batches a second, at most."`
 	DryRun      bool     `help:"Only count."`
@@ -23,8 +26,12 @@ type deadRedriveCmd struct {
 }
 
 func (c *deadRedriveCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
-		progress := cli.NewProgress(t)
+	progress := cli.NewProgress(t)
+	log, err := c.Log.Logger(&cli.Terminal{Err: progress})
+	if err != nil {
+		return err
+	}
+	return each(ctx, c.Store, c.NATS, c.chosen, log, func(engine *ledger.Ledger, filter ledger.Filter) error {
 		report, err := engine.Redrive(ctx, filter, ledger.RedriveOptions{
 			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, NumPredict: c.NumPredict, Temperature: c.Temperature, Seed: c.Seed,
 			Progress: func(r ledger.RedriveReport) {
@@ -64,7 +71,7 @@ func (c *deadDropCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if !c.Yes && !c.DryRun {
 		return cli.Usage("dead letters that are dropped are gone, and their generations get no answer: say --yes, or look first with --dry-run")
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, func(engine *ledger.Ledger, filter ledger.Filter) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *ledger.Ledger, filter ledger.Filter) error {
 		report, err := engine.Drop(ctx, filter, ledger.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
 		if c.JSON {
 			if encodeErr := json.NewEncoder(t.Out).Encode(report); err == nil {

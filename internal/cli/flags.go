@@ -3,7 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -15,7 +18,30 @@ const ConnectWithin = 5 * time.Second
 // NATS flags say how to reach the stream.
 type NATS struct {
 	NATSURL   string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS server; wss://HOST:443 where port 4222 is closed."`
-	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" help:"Credentials: the path of a .creds file, or its content."`
+	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" help:"Credentials: the path of a .creds file, or its content. Content belongs into the environment: a command line can be seen by others."`
+}
+
+// A Size is a number of bytes, written as 1048576, 512MiB or 2GiB.
+type Size int64
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Size) UnmarshalText(text []byte) error {
+	number, unit := strings.TrimSpace(string(text)), int64(1)
+	for _, u := range []struct {
+		suffix string
+		bytes  int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if n, ok := strings.CutSuffix(number, u.suffix); ok {
+			number, unit = strings.TrimSpace(n), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n < 1 || n > math.MaxInt64/unit {
+		return fmt.Errorf("%q is not a size: it looks like 1048576, 512MiB or 2GiB", text)
+	}
+	*s = Size(n * unit)
+	return nil
 }
 
 // Store flags say where the ledger is.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
@@ -69,5 +70,19 @@ func TestFlagsThatMakeNoSpecAreNamed(t *testing.T) {
 	}
 	if _, err := specOf(t, "--prompt-file="+filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a template that is not there: %v", err)
+	}
+}
+
+func TestASizeIsBytesWithOrWithoutAUnit(t *testing.T) {
+	for text, want := range map[string]Size{"1": 1, "1048576": 1 << 20, "2GiB": 2 << 30, "512 MiB": 512 << 20, "3KiB": 3 << 10} {
+		var got Size
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("%q is %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "GiB", "1.5GiB", "2GB", "9999999999GiB"} {
+		if err := new(Size).UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), "512MiB") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

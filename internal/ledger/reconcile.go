@@ -256,15 +256,10 @@ func (r *Reconciler) repair(ctx context.Context, b pipeline.Batch, report *PassR
 		return nil
 	case errors.Is(err, pipeline.ErrFull):
 		report.Refused++
-		return fmt.Errorf("putting the lost batch %s on the queue again: %w; it waits until workers have taken something from there. %s", b.ID(), err, wayOut(b.Run))
+		return fmt.Errorf("putting the lost batch %s on the queue again: %w; it waits until workers have taken something from there", b.ID(), err)
 	case err != nil:
 		return fmt.Errorf("putting the lost batch %s on the queue again: %w", b.ID(), err)
 	}
 	r.log.Debug("a lost batch is on the queue again", zap.String("batch", b.ID()), zap.Int("round", work.Round), zap.Int("generations", len(work.Generations)))
 	return nil
-}
-
-// wayOut says what a person can do where nothing moves any more, because both streams are full of what fails for good.
-func wayOut(run string) string {
-	return fmt.Sprintf("If nothing moves because the dead letters are full, too: give some of them up with `producer dead drop --run %s`, or raise the streams' limits", run)
 }

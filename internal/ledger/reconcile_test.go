@@ -84,7 +84,7 @@ func TestAFullQueueEndsThePass(t *testing.T) {
 		report, err = r.Pass(t.Context())
 		m.now = m.now.Add(testLease)
 	}
-	if !errors.Is(err, pipeline.ErrFull) || !strings.Contains(err.Error(), "dead drop --run r") || report.Repaired != 1 || report.Refused != 1 {
+	if !errors.Is(err, pipeline.ErrFull) || !strings.Contains(err.Error(), "putting the lost batch r/0000000 on the queue again") || report.Repaired != 1 || report.Refused != 1 {
 		t.Errorf("%v, %+v", err, report)
 	}
 }

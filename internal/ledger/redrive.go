@@ -25,6 +25,9 @@ type RedriveOptions struct {
 	Progress func(RedriveReport) // called after each letter; nil: not
 }
 
+// tellFullEvery is how often is told of a queue that is full again with each batch.
+const tellFullEvery = 5 * time.Minute
+
 // A RedriveReport says what became of the dead letters that were chosen.
 type RedriveReport struct {
 	Chosen      int `json:"chosen"`      // letters that the filter let through
@@ -66,28 +69,88 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 
 // Redrive gives the batches of the chosen dead letters another round, oldest first. It may be interrupted anywhere and
 // called again, also by several at once: a batch is taken by one of them, and what an interruption left half done is
-// what a Reconciler repairs. The report is right also when an error ends it.
+// what a Reconciler repairs. While the store or the streams are away, refuse writes or have no room, it waits. The report
+// is right also when an error ends it.
 func (l *Ledger) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
-	r := redrive{Ledger: l, options: options, builders: map[string]Builder{}}
+	r := redrive{Ledger: l, options: options, builders: map[string]Builder{}, full: pipeline.Trouble{Quiet: tellFullEvery}}
 	if err := options.validate(); err != nil {
 		return r.report, err
 	}
-	for letter, err := range l.Letters(ctx, filter) {
-		if err == nil {
-			r.report.Chosen++
-			err = r.one(ctx, letter, filter.Run != "")
-		}
-		if err != nil {
+	for last := uint64(0); ; {
+		outage, err := r.through(ctx, filter, &last)
+		if err != nil || outage == nil {
 			return r.report, err
 		}
-		if options.Progress != nil {
-			options.Progress(r.report)
+		if err := r.rest(ctx, outage); err != nil {
+			return r.report, err
 		}
-		if options.Limit > 0 && r.report.Redriven+r.report.Refused >= options.Limit {
+	}
+}
+
+// through goes through the letters that come after the last one. An outage ends it, and is returned apart from errors
+// that end the redrive.
+func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (outage, err error) {
+	for letter, err := range r.Letters(ctx, filter) {
+		switch {
+		case err != nil && ctx.Err() == nil && isOutage(err):
+			return err, nil
+		case err != nil:
+			return nil, err
+		case letter.Sequence <= *last:
+			continue
+		}
+		*last = letter.Sequence
+		r.report.Chosen++
+		if err := r.one(ctx, letter, filter.Run != ""); err != nil {
+			return nil, err
+		}
+		if r.options.Progress != nil {
+			r.options.Progress(r.report)
+		}
+		if r.options.Limit > 0 && r.report.Redriven+r.report.Refused >= r.options.Limit {
 			break
 		}
 	}
-	return r.report, nil
+	return nil, nil
+}
+
+// isOutage reports whether an adapter said that the same call may succeed later.
+func isOutage(err error) bool {
+	var failure *pipeline.Failure
+	return errors.As(err, &failure) && failure.Class == pipeline.Retryable
+}
+
+// rest says once why the redrive waits, and waits a moment.
+func (r *redrive) rest(ctx context.Context, outage error) error {
+	if r.away.Begins(outage) {
+		r.log.Warn("the redrive waits; nothing is lost, trying again until it works", zap.Error(outage))
+	}
+	return r.sleep(ctx, r.cfg.Pause)
+}
+
+// persist tries a step until it succeeds, a person has to act, or ctx ends. A step whose success was not heard of is
+// done again, and changes nothing then.
+func (r *redrive) persist(ctx context.Context, step func() error) error {
+	for {
+		err := step()
+		switch {
+		case err == nil:
+			if r.away.Ends() {
+				r.log.Info("the redrive goes on")
+			}
+			return nil
+		case ctx.Err() != nil || !isOutage(err):
+			return err
+		}
+		if r.rest(ctx, err) != nil {
+			return err
+		}
+	}
+}
+
+// remove deletes a record.
+func (r *redrive) remove(ctx context.Context, sequence uint64) error {
+	return r.persist(ctx, func() error { return r.to.DeleteDeadLetter(ctx, sequence) })
 }
 
 // A redrive is one call of Redrive.
@@ -97,6 +160,8 @@ type redrive struct {
 	report   RedriveReport
 	builders map[string]Builder // by run
 	next     time.Time          // before which no letter is put on the queue
+	away     pipeline.Trouble
+	full     pipeline.Trouble
 }
 
 // one decides about a letter. Whether its round is the batch's does not matter: the batch is taken as it is. A run that
@@ -108,7 +173,7 @@ func (r *redrive) one(ctx context.Context, letter Letter, named bool) error {
 		if r.options.DryRun {
 			return nil
 		}
-		return r.to.DeleteDeadLetter(ctx, letter.Sequence)
+		return r.remove(ctx, letter.Sequence)
 	case letter.Now.State != pipeline.Dead, letter.Owner.State != pipeline.RunOpen && !named:
 		r.report.Skipped++
 		return nil
@@ -131,12 +196,15 @@ func (r *redrive) count(generations int) {
 
 // take starts a new round of a dead batch, publishes it, and only then removes the record.
 func (r *redrive) take(ctx context.Context, letter Letter) error {
-	builder, err := r.builder(ctx, letter.Owner)
-	if err != nil {
-		return err
-	}
 	b := letter.Now
-	work, err := workFor(ctx, builder, b)
+	var work pipeline.Work
+	err := r.persist(ctx, func() error {
+		builder, err := r.builder(ctx, letter.Owner)
+		if err == nil {
+			work, err = workFor(ctx, builder, b)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -146,7 +214,11 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	}
 	finish, cancel := finishing(ctx)
 	defer cancel()
-	ours, err := r.books.Requeue(finish, b.Run, b.Index, pipeline.Dead, b.Round, r.now().UTC())
+	ours := false
+	err = r.persist(ctx, func() (err error) {
+		ours, err = r.books.Requeue(finish, b.Run, b.Index, pipeline.Dead, b.Round, r.now().UTC())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -163,7 +235,7 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 		return fmt.Errorf("redriving %s: %w", b.ID(), err)
 	}
 	r.count(len(work.Generations))
-	return r.to.DeleteDeadLetter(finish, letter.Sequence)
+	return r.remove(finish, letter.Sequence)
 }
 
 // finishWithin is how long a letter that is taken may go on after an interruption.
@@ -194,13 +266,23 @@ func (r *redrive) builder(ctx context.Context, run pipeline.Run) (Builder, error
 
 // publish waits while there is no room, but not after an interruption.
 func (r *redrive) publish(ctx, finish context.Context, work pipeline.Work) error {
-	for waiting := false; ; waiting = true {
+	for {
 		err := r.to.Publish(finish, work)
-		if !errors.Is(err, pipeline.ErrFull) {
+		switch {
+		case errors.Is(err, pipeline.ErrFull):
+		case err != nil && ctx.Err() == nil && isOutage(err):
+			if err := r.rest(ctx, err); err != nil {
+				return err
+			}
+			continue
+		default:
+			if r.full.Ends() {
+				r.log.Info("the queue takes batches again")
+			}
 			return err
 		}
-		if !waiting {
-			r.log.Warn("the queue is full; the redrive waits until workers have taken something from it. "+wayOut(work.Run), zap.String("batch", work.ID()), zap.Error(err))
+		if r.full.Begins(err) {
+			r.log.Warn("the queue has no room; the redrive waits until it takes batches again, nothing is lost", zap.Error(err))
 		}
 		if err := r.sleep(ctx, r.cfg.Pause); err != nil {
 			return err

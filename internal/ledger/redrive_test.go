@@ -89,6 +89,40 @@ func TestARedriveMayBeKilledBetweenAnyTwoSteps(t *testing.T) {
 	}
 }
 
+// Each of its calls is refused for a while: the store is over its quota, the stream is away.
+func TestARedriveGoesOnByItselfAfterAnOutageAnywhere(t *testing.T) {
+	for n := 1; ; n++ {
+		m := failed(3)
+		clear(m.fails)
+		calls := 0
+		gate := func() verdict {
+			if calls++; calls >= n && calls < n+100 {
+				return refuse
+			}
+			return proceed
+		}
+		core, logs := observer.New(zap.InfoLevel)
+		l := m.ledger(gate)
+		l.log, l.sleep = zap.New(core), sleepless
+		report, err := l.Redrive(t.Context(), Filter{}, RedriveOptions{})
+		if diff := cmp.Diff(RedriveReport{Chosen: 3, Redriven: 3, Generations: 3}, report); diff != "" || err != nil || len(m.dead) != 0 || len(m.work) != 3 {
+			t.Fatalf("refused from call %d: %v, %d dead letters, %d on the queue, report (-want +got):\n%s", n, err, len(m.dead), len(m.work), diff)
+		}
+		if calls < n {
+			break
+		}
+		var said []string
+		for _, e := range logs.All() {
+			said = append(said, e.Message)
+		}
+		if diff := cmp.Diff([]string{"the redrive waits; nothing is lost, trying again until it works", "the redrive goes on"}, said); diff != "" {
+			t.Fatalf("refused from call %d: (-want +got):\n%s", n, diff)
+		}
+	}
+}
+
+func sleepless(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+
 // An interruption ends a redrive between two letters, not within one.
 func TestAnInterruptedRedriveFinishesTheLetterThatItHolds(t *testing.T) {
 	m := failed(3)
@@ -166,11 +200,11 @@ func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	}
 }
 
-// While the queue is full a redrive waits, and says what to do if that has no end.
-func TestARedriveWaitsForRoomAndNamesTheWayOut(t *testing.T) {
+// While the queue is full a redrive waits, and says what the stream says of it.
+func TestARedriveWaitsForRoomAndSaysSoOnce(t *testing.T) {
 	m := failed(2)
 	m.room = 0
-	core, logs := observer.New(zap.WarnLevel)
+	core, logs := observer.New(zap.InfoLevel)
 	l := m.ledger(nil)
 	l.log = zap.New(core)
 	waits := 0
@@ -184,7 +218,7 @@ func TestARedriveWaitsForRoomAndNamesTheWayOut(t *testing.T) {
 	if err != nil || report.Redriven != 2 {
 		t.Fatal(report, err)
 	}
-	if logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, "producer dead drop --run r") {
+	if logs.Len() != 2 || !strings.Contains(logs.All()[0].Message, "the queue has no room") || !strings.Contains(logs.All()[1].Message, "takes batches again") {
 		t.Errorf("the log has %v", logs.All())
 	}
 }

@@ -212,13 +212,19 @@ const (
 	proceed   verdict = iota
 	loseReply         // it has its effect, and nobody learns of it
 	die               // it has none
+	refuse            // it has none, and may have one later
 )
+
+// errAway is an outage that ends.
+var errAway = pipeline.Fail(pipeline.Retryable, "you are over your space quota")
 
 // pass lets a call happen and returns what its caller gets to know.
 func (v view) pass(effect func()) error {
 	switch v.gate() {
 	case die:
 		return errGone
+	case refuse:
+		return errAway
 	case loseReply:
 		effect()
 		return errGone

@@ -17,10 +17,11 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	published := make(chan error, 1)
 	publishing, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() { published <- p.persist(publishing, name) }()
+	go func() { published <- p.Persist(publishing, name) }()
 	defer func() { stop(); <-published }()
 
-	for failures := 0; ; {
+	var away pipeline.Trouble
+	for {
 		started := time.Now()
 		progress, err := p.look(ctx, name)
 		took := time.Since(started)
@@ -30,11 +31,13 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 		case err != nil && !isOutage(err):
 			return progress, err
 		case err != nil:
-			if failures++; failures == 1 {
-				p.log.Warn("looking at the run; trying again until it works", zap.Error(err))
+			if away.Begins(err) {
+				p.log.Warn("cannot look at the run; trying again until it works", zap.String("run", name), zap.Error(err))
 			}
 		default:
-			failures = 0
+			if away.Ends() {
+				p.log.Info("the run can be looked at again", zap.String("run", name))
+			}
 			if watch != nil {
 				watch(progress)
 			}
@@ -78,16 +81,27 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, e
 	return progress, err
 }
 
-// persist publishes until it is done, ctx ends, or a person has to act.
-func (p *Publisher) persist(ctx context.Context, name string) error {
+// Persist publishes as Publish does, and goes on by itself after the store or the stream was away or refused to take
+// anything. It returns when everything is published, with ctx's error, or when a person has to act.
+func (p *Publisher) Persist(ctx context.Context, name string) error {
+	var away pipeline.Trouble
+	rest := 5 * p.cfg.Poll
 	for {
-		err := p.Publish(ctx, name)
+		err := p.publish(ctx, name, func() {
+			rest = 5 * p.cfg.Poll
+			if away.Ends() {
+				p.log.Info("publishing goes on", zap.String("run", name))
+			}
+		})
 		if err == nil || ctx.Err() != nil || !isOutage(err) {
 			return err
 		}
-		p.log.Warn("publishing; trying again", zap.Error(err))
-		if err := sleep(ctx, 5*p.cfg.Poll); err != nil {
+		if away.Begins(err) {
+			p.log.Warn("cannot publish; nothing is lost, trying again until it works", zap.String("run", name), zap.Error(err))
+		}
+		if err := sleep(ctx, rest); err != nil {
 			return err
 		}
+		rest = min(2*rest, 30*p.cfg.Poll)
 	}
 }

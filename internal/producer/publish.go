@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ const (
 	defaultWindow = 2000
 	defaultPoll   = time.Second
 	recentForRate = 5 * time.Minute
+	tellFullEvery = 5 * time.Minute // of a queue that is full again with each batch
 )
 
 // A Publisher puts the batches of a run on the queue and follows the run to its end. Several of them for the same
@@ -46,6 +48,10 @@ type Publisher struct {
 	log    *zap.Logger
 	began  time.Time
 	count  atomic.Int64 // batches published by this publisher
+	full   pipeline.Trouble
+
+	mu       sync.Mutex
+	unmarked map[string][]int // by a run's uid: batches on the queue of which the ledger does not know yet
 }
 
 // NewPublisher returns a publisher from this ledger to this queue.
@@ -70,15 +76,20 @@ func NewPublisher(cfg Config, from ledger, to queue) (*Publisher, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Publisher{cfg: cfg, ledger: from, queue: to, log: cfg.Log, began: time.Now()}, nil
+	return &Publisher{cfg: cfg, ledger: from, queue: to, log: cfg.Log, began: time.Now(), full: pipeline.Trouble{Quiet: tellFullEvery}, unmarked: map[string][]int{}}, nil
 }
 
 // Published returns how many batches this publisher has put on the queue so far.
 func (p *Publisher) Published() int { return int(p.count.Load()) }
 
 // Publish puts all planned batches of a run on the queue and returns when none is planned any more, or with ctx's
-// error. While the queue has no room it waits.
+// error. While the queue has no room it waits. While the store or the stream is away it fails; Persist does not.
 func (p *Publisher) Publish(ctx context.Context, name string) error {
+	return p.publish(ctx, name, func() {})
+}
+
+// publish calls works each time that something was published and marked, and at the end.
+func (p *Publisher) publish(ctx context.Context, name string, works func()) error {
 	run, err := p.ledger.Run(ctx, name)
 	if err != nil {
 		return err
@@ -93,6 +104,9 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 	if err := p.queue.EnsureRun(ctx, run); err != nil {
 		return err
 	}
+	if err := p.mark(ctx, run, nil); err != nil { // of an earlier call
+		return err
+	}
 	for from := 0; ; {
 		room, err := p.room(ctx, name)
 		if err != nil {
@@ -103,6 +117,7 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 			return err
 		}
 		if len(batches) == 0 && from == 0 {
+			works()
 			return nil
 		}
 		if len(batches) == 0 { // some may have stayed behind: look once more from the beginning
@@ -113,6 +128,7 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 			return err
 		}
 		from = batches[len(batches)-1].Index + 1
+		works()
 	}
 }
 
@@ -162,15 +178,46 @@ func (p *Publisher) chunk(ctx context.Context, prompts *Works, batches []pipelin
 	return nil
 }
 
-// send publishes the messages, several at a time, and marks their batches as queued.
+// send publishes the messages, several at a time, and marks their batches as queued. While there is no room it waits,
+// with all marked that is on the queue: a dead letter of a batch that the ledger takes for planned cannot be given up,
+// and that may be what makes room.
 func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline.Work) error {
+	n, rest := len(works), p.cfg.Poll
+	for {
+		left, err := p.some(ctx, run, works[:n])
+		works = append(left, works[n:]...)
+		switch {
+		case err != nil:
+			return err
+		case len(works) == 0:
+			return nil
+		case len(left) == 0:
+			n, rest = len(works), p.cfg.Poll
+			continue
+		}
+		n = 1 // a message that is refused has travelled all the same: one of them shows whether there is room
+		if err := sleep(ctx, rest); err != nil {
+			return err
+		}
+		rest = min(2*rest, 5*p.cfg.Poll)
+	}
+}
+
+// some publishes messages until there is no room for one, marks their batches and returns those that are left.
+func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline.Work) (left []pipeline.Work, err error) {
 	group, publishing := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
 	sent := make([]bool, len(works))
+	var full atomic.Bool
 	for i, work := range works {
-		group.Go(func() error {
-			err := p.one(publishing, work)
-			sent[i] = err == nil
+		if full.Load() {
+			break
+		}
+		group.Go(func() (err error) {
+			sent[i], err = p.one(publishing, work)
+			if err == nil && !sent[i] {
+				full.Store(true)
+			}
 			return err
 		})
 	}
@@ -179,36 +226,55 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 	for i, work := range works {
 		if sent[i] {
 			indexes = append(indexes, work.Batch)
+		} else {
+			left = append(left, work)
 		}
 	}
-	if len(indexes) > 0 {
-		// Also when the rest failed or ctx ended: what is not marked is only published again, but then for nothing.
-		marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		failure = errors.Join(failure, p.ledger.MarkQueued(marking, run.Name, indexes, time.Now().UTC()))
-	}
-	return failure
+	// Also when the rest failed or ctx ended: what is not marked is only published again, but then for nothing.
+	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return left, errors.Join(failure, p.mark(marking, run, indexes))
 }
 
-// one publishes a message and waits while there is no room for it.
-func (p *Publisher) one(ctx context.Context, work pipeline.Work) error {
-	for {
-		err := p.queue.Publish(ctx, work)
-		switch {
-		case err == nil:
-			p.count.Add(1)
-			p.cfg.Metrics.published.Inc()
-			return nil
-		case errors.Is(err, pipeline.ErrOutstanding):
-			return nil
-		case !errors.Is(err, pipeline.ErrFull):
-			return fmt.Errorf("publishing batch %s: %w", work.ID(), err)
-		}
-		p.cfg.Metrics.full.Inc()
-		if err := sleep(ctx, p.cfg.Poll); err != nil {
-			return err
-		}
+// mark tells the ledger what is on the queue. What it does not take is kept for the next call: published again it would
+// be generated again and again while the store refuses writes.
+func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	indexes = append(p.unmarked[run.UID], indexes...)
+	if len(indexes) == 0 {
+		return nil
 	}
+	err := p.ledger.MarkQueued(ctx, run.Name, indexes, time.Now().UTC())
+	if err != nil {
+		p.unmarked[run.UID] = indexes
+		return err
+	}
+	delete(p.unmarked, run.UID)
+	return nil
+}
+
+// one publishes a message, and reports whether it is on the queue: if not, there is no room.
+func (p *Publisher) one(ctx context.Context, work pipeline.Work) (bool, error) {
+	err := p.queue.Publish(ctx, work)
+	switch {
+	case err == nil:
+		p.count.Add(1)
+		p.cfg.Metrics.published.Inc()
+		if p.full.Ends() {
+			p.log.Info("the queue takes batches again")
+		}
+		return true, nil
+	case errors.Is(err, pipeline.ErrOutstanding):
+		return true, nil
+	case !errors.Is(err, pipeline.ErrFull):
+		return false, fmt.Errorf("publishing batch %s: %w", work.ID(), err)
+	}
+	p.cfg.Metrics.full.Inc()
+	if p.full.Begins(err) {
+		p.log.Warn("the queue has no room; waiting until it takes batches again, nothing is lost", zap.String("run", work.Run), zap.Error(err))
+	}
+	return false, nil
 }
 
 // sleep waits for d or returns ctx's error.

@@ -36,12 +36,10 @@ type mirror struct {
 // mirror runs until ctx ends.
 func (s *Sink) mirror(ctx context.Context) {
 	m := &mirror{s: s, check: newChecker(s.ledger)}
+	var away pipeline.Trouble
 	for ctx.Err() == nil {
 		letters, err := s.source.DeadLettersToMirror(ctx, mirrorMost, mirrorWait)
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("reading dead letters from the stream", zap.Error(err))
-			sleep(ctx, time.Second)
-		}
+		s.read(ctx, "dead letters", &away, err)
 		if len(letters) > 0 {
 			m.apply(ctx, letters)
 		}

@@ -104,15 +104,28 @@ func (s *Sink) Run(ctx context.Context) error {
 }
 
 func (s *Sink) move(ctx context.Context) {
+	var away pipeline.Trouble
 	for ctx.Err() == nil {
 		deliveries, err := s.source.Results(ctx, s.cfg.FlushMessages, s.cfg.FlushEvery)
-		if err != nil && ctx.Err() == nil {
-			s.log.Warn("reading results from the stream", zap.Error(err))
-			sleep(ctx, time.Second)
-		}
+		s.read(ctx, "results", &away, err)
 		if len(deliveries) > 0 {
 			s.flush(ctx, deliveries)
 		}
+	}
+}
+
+// read says how reading from the stream went, and rests a moment if it failed.
+func (s *Sink) read(ctx context.Context, what string, away *pipeline.Trouble, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err == nil && away.Ends():
+		s.log.Info("the stream hands out " + what + " again")
+	case err == nil:
+	default:
+		if away.Begins(err) {
+			s.log.Warn("cannot read "+what+" from the stream; nothing is lost, trying again until it works", zap.Error(err))
+		}
+		sleep(ctx, time.Second)
 	}
 }
 
@@ -156,11 +169,13 @@ func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipelin
 // persist tries until it succeeds or ctx ends, and reports which. It says once why it waits, and when that is over.
 func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool {
 	failures := 0
+	var away pipeline.Trouble
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := try()
 		if err != nil && ctx.Err() == nil {
-			if failures++; failures == 1 || failures%20 == 0 {
-				s.log.Warn(doing+"; nothing is lost, trying again until it works", zap.Error(err), zap.Int("failures", failures))
+			failures++
+			if away.Begins(err) {
+				s.log.Warn(doing+" fails; nothing is lost, trying again until it works", zap.Error(err))
 			}
 			s.cfg.Metrics.storeFailures.Inc()
 		}
@@ -168,7 +183,7 @@ func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool
 	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
 		InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.3, Multiplier: 2, MaxInterval: 10 * time.Second,
 	}), backoff.WithMaxElapsedTime(0))
-	if err == nil && failures > 0 {
+	if err == nil && away.Ends() {
 		s.log.Info(doing+" works again", zap.Int("failures", failures))
 	}
 	return err == nil

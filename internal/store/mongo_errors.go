@@ -19,7 +19,7 @@ const (
 	mongoUnauthorized  = 13
 	mongoAuthFailed    = 18
 	adviceCredentials  = "check the user, the password and, if the users are kept in another database, authSource=admin; the user needs readWrite on this database"
-	adviceQuota        = "the database is full: delete runs that are exported, or use a bigger cluster; nothing is lost meanwhile"
+	adviceQuota        = "the database is full: delete runs that are exported (producer delete --run NAME) or use a bigger cluster; what is stored can still be read and exported"
 	adviceUnreachable  = "check the address, that the server is running, that this machine may reach it, and with Atlas that this machine's IP is on the project's access list"
 	adviceIncompatible = "the server does not support what Gleaner needs: use MongoDB 5 or later, or a server that is compatible with it"
 )
@@ -31,14 +31,15 @@ func incompatible(code int) bool {
 }
 
 // diagnoseMongo returns the class of a driver's error and what a person can do about it. What is not known to be
-// permanent is Retryable: trying again loses nothing, giving up does.
+// permanent is Retryable: trying again loses nothing, giving up does. A database that is full is, too: it takes writes
+// again as soon as somebody has made room, and nobody should have to start the programs again then.
 func diagnoseMongo(err error) (pipeline.Class, string) {
 	var server mongo.ServerError
 	if errors.As(err, &server) {
 		for _, code := range server.ErrorCodes() {
 			switch {
 			case code == mongoOverQuota || code == mongoOutOfDisk || code == mongoAtlasError && aboutQuota(err):
-				return pipeline.Fatal, adviceQuota
+				return pipeline.Retryable, adviceQuota
 			case code == mongoUnauthorized || code == mongoAuthFailed || code == mongoAtlasError:
 				return pipeline.Fatal, adviceCredentials
 			case incompatible(code):
@@ -46,13 +47,19 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 			}
 		}
 		if aboutQuota(err) {
-			return pipeline.Fatal, adviceQuota
+			return pipeline.Retryable, adviceQuota
 		}
 	}
 	if aboutCredentials(err) {
 		return pipeline.Fatal, adviceCredentials
 	}
 	return pipeline.Retryable, ""
+}
+
+// overQuota reports whether the server refuses writes because the database is too full.
+func overQuota(err error) bool {
+	_, advice := diagnoseMongo(err)
+	return advice == adviceQuota
 }
 
 // diagnoseMongoOpen does the same for the first contact, where a wrong address is the likeliest reason.

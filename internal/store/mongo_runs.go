@@ -93,14 +93,12 @@ func (m *mongoStore) Cancel(ctx context.Context, name string) error {
 const deleteChunk = 10000
 
 // DeleteRun removes the batches first: results that a sink writes at the same time then find no batch, and the sink
-// takes them back (see dropStrays).
+// takes them back (see dropStrays). A database over its quota refuses the mark, and only deletions make room in it: then
+// the run is deleted as it is, nobody else can write to it either, and it is marked as soon as there is room.
 func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(int)) error {
-	marked, err := m.runs.UpdateOne(ctx, byID(name), op("$set", op("state", pipeline.RunDeleting)))
+	marked, err := m.markDeleting(ctx, name)
 	if err != nil {
-		return m.fail(ctx, err, "mark run "+name+" as deleting")
-	}
-	if marked.MatchedCount == 0 {
-		return noRun("delete run " + name)
+		return err
 	}
 	removed := 0
 	count := func(n int) {
@@ -114,16 +112,41 @@ func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(i
 		if err := m.deleteRange(ctx, collection, name, count); err != nil {
 			return m.fail(ctx, err, "delete the "+collection.Name()+" of run "+name)
 		}
+		if !marked {
+			if marked, err = m.markDeleting(ctx, name); err != nil {
+				return err
+			}
+		}
 	}
 	gone, err := m.consumers.DeleteMany(ctx, op("run", name))
 	if err != nil {
 		return m.fail(ctx, err, "delete the consumers of run "+name)
 	}
-	if _, err := m.runs.DeleteOne(ctx, bson.D{{Key: "_id", Value: name}, {Key: "state", Value: pipeline.RunDeleting}}); err != nil {
+	last := byID(name)
+	if marked {
+		last = bson.D{{Key: "_id", Value: name}, {Key: "state", Value: pipeline.RunDeleting}}
+	}
+	if _, err := m.runs.DeleteOne(ctx, last); err != nil {
 		return m.fail(ctx, err, "delete run "+name)
 	}
 	count(int(gone.DeletedCount) + 1)
 	return nil
+}
+
+// markDeleting keeps others from writing to a run. It reports false if the run is there and the database is too full for
+// the mark.
+func (m *mongoStore) markDeleting(ctx context.Context, name string) (bool, error) {
+	marked, err := m.runs.UpdateOne(ctx, byID(name), op("$set", op("state", pipeline.RunDeleting)))
+	switch {
+	case err != nil && overQuota(err):
+		_, err := m.Run(ctx, name)
+		return false, err
+	case err != nil:
+		return false, m.fail(ctx, err, "mark run "+name+" as deleting")
+	case marked.MatchedCount == 0:
+		return false, noRun("delete run " + name)
+	}
+	return true, nil
 }
 
 func (m *mongoStore) deleteRange(ctx context.Context, collection *mongo.Collection, run string, count func(int)) error {

@@ -37,7 +37,7 @@ func diagnoseSQLite(err error) (pipeline.Class, string) {
 	case lib.SQLITE_NOMEM, lib.SQLITE_INTERRUPT, lib.SQLITE_SCHEMA:
 		return pipeline.Retryable, ""
 	case lib.SQLITE_FULL:
-		return pipeline.Fatal, "the disk is full: make room; nothing is lost meanwhile"
+		return pipeline.Retryable, "the disk is full: make room; what is stored can still be read"
 	case lib.SQLITE_CORRUPT:
 		return pipeline.Fatal, "the file is damaged: restore it from a backup, or move it away and load the run again"
 	case lib.SQLITE_NOTADB:

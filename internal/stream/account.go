@@ -33,9 +33,8 @@ type account struct {
 	replicas  int   // of our streams
 	copies    int   // how often maxStore counts a byte of our streams
 
-	reserved  int64 // bytes reserved by its streams, ours excluded
-	ours      int64 // bytes reserved by our streams
-	streamsIs int   // how many streams it has
+	reserved int64 // bytes reserved by its streams, ours excluded
+	ours     int64 // bytes reserved by our streams
 }
 
 // accountOf reads the limits where they are: hosted accounts have them by number of replicas.
@@ -49,7 +48,7 @@ func accountOf(info *jetstream.AccountInfo, replicas int, ours int64) account {
 	return account{
 		maxStore: tier.Limits.MaxStore, maxStream: tier.Limits.StoreMaxStreamBytes,
 		streams: tier.Limits.MaxStreams, consumers: tier.Limits.MaxConsumers, replicas: replicas, copies: copies,
-		reserved: max(0, int64(tier.ReservedStore)-ours), ours: ours, streamsIs: tier.Streams,
+		reserved: max(0, int64(tier.ReservedStore)-ours), ours: ours,
 	}
 }
 
@@ -64,10 +63,14 @@ func plan(maxBytes int64, a account) (map[string]int64, error) {
 	}
 	if total < leastBytes {
 		if maxBytes > 0 {
-			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (MaxBytes), they need at least %s", size(maxBytes), size(leastBytes))
+			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (--max-bytes), they need at least %s", size(maxBytes), size(leastBytes))
 		}
 		return nil, pipeline.Fail(pipeline.Fatal, "the NATS account allows %s of storage and other streams reserve %s of it: Gleaner needs at least %s, delete a stream or use another account",
 			size(a.maxStore), size(a.reserved), size(leastBytes))
+	}
+	if free := a.maxStore - a.reserved; maxBytes > 0 && a.maxStore > 0 && maxBytes*int64(max(1, a.copies)) > free {
+		return nil, pipeline.Fail(pipeline.Fatal, "the streams are to hold %s together (--max-bytes)%s; the NATS account allows %s, of which other streams reserve %s: choose less, delete a stream that is not needed, or use a larger account",
+			size(maxBytes), a.each(), size(a.maxStore), size(a.reserved))
 	}
 	presence := min(total/64, 8<<20)
 	quarter := (total - presence) / 4
@@ -85,24 +88,34 @@ func explain(err error, bytes int64, a account) error {
 	hint := ""
 	switch code(err) {
 	case codeStorage:
-		hint = fmt.Sprintf("it reserves %s, %d times; %s: free some of it, delete a stream, or use a larger account",
-			size(bytes), max(1, a.copies), a.storage())
+		hint = fmt.Sprintf("it reserves %s%s; %s: choose smaller streams (--max-bytes), delete a stream that is not needed, or use a larger account",
+			size(bytes), a.each(), a.storage())
+	case codeResources, codeAccountResources:
+		hint = fmt.Sprintf("%s: make room there, or choose smaller streams (--max-bytes)", a.storage())
 	case codeStreamBytes:
 		hint = fmt.Sprintf("the account allows %s in one stream and this one wants %s: use an account that allows more", size(a.maxStream), size(bytes))
 	case codeStreams:
-		hint = fmt.Sprintf("the account allows %d streams and has %d, Gleaner needs 4 of them: delete a stream, or use a larger account", a.streams, a.streamsIs)
+		hint = fmt.Sprintf("the account allows %d streams and Gleaner needs 4 of its own: delete one that is not needed, or use a larger account", a.streams)
 	case codeConsumers:
-		hint = fmt.Sprintf("the account allows %d durables on one stream and each run needs one: delete finished runs, or use a larger account", a.consumers)
+		hint = fmt.Sprintf("the account allows %d JetStream consumers on one stream and each run needs one: delete finished runs (producer delete --run NAME), or use a larger account", a.consumers)
 	case codeNoTier:
 		hint = fmt.Sprintf("the account has no storage with %d replicas: use fewer (1 always works where there is any)", a.replicas)
 	case codeNeedsMaxBytes:
-		hint = "the account wants a size for each stream: set MaxBytes"
+		hint = "the account wants a size for each stream (MaxBytes), and this one has none"
 	case codeMemory:
 		hint = "the account has no storage in memory left: Gleaner uses files, use another account"
 	default:
 		return err
 	}
 	return pipeline.Fail(pipeline.Fatal, "%w: %s", err, hint)
+}
+
+// each says how often a byte is counted, where it is more than once.
+func (a account) each() string {
+	if a.copies > 1 {
+		return fmt.Sprintf(" for each of %d replicas", a.copies)
+	}
+	return ""
 }
 
 func (a account) storage() string {

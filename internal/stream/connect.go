@@ -28,10 +28,12 @@ type Config struct {
 	User      string                     // replies come to _INBOX_<user>; default the user in the credentials or the URL, else a random one
 	InProcess nats.InProcessConnProvider // a server in this process, instead of URL
 	Timeout   time.Duration              // for the first connection; default 10 s
+	Patient   bool                       // where all connections of the account are in use, wait for one as long as it takes
 	Lease     time.Duration              // how long a batch is held without a sign of life; default what the run has, for a new one pipeline.DefaultLease
 	SinkLease time.Duration              // the same for results, which a sink holds only while it writes them; default what they have, at first 30 s
 	Replicas  int                        // of each stream; default 1
 	MaxBytes  int64                      // of all streams together; default what the account allows, at most 4 GiB
+	Enlarge   bool                       // streams that are there and smaller than MaxBytes says, too
 	Log       *zap.Logger                // default none
 }
 
@@ -41,6 +43,7 @@ type Conn struct {
 	js       jetstream.JetStream
 	log      *zap.Logger
 	codec    *codec
+	creds    *keeper // nil: none
 	waits    waits
 	sink     *durable
 	mirror   *durable
@@ -48,13 +51,20 @@ type Conn struct {
 	sinkFor  time.Duration // lease of results and dead letters; as lease, 0 leaves the one that is there
 	replicas int
 	maxBytes int64
+	enlarges bool
 
 	pullFor, heartbeat time.Duration // of a pull for work; a test shortens them
 
 	ensured  atomic.Bool // all streams were there once
-	noStream episode     // what is logged when it begins and when it ends
-	full     fullness
-	deadFull fullness
+	worked   atomic.Bool // JetStream has answered before
+	noStream pipeline.Trouble
+	results  *outlet
+	letters  *outlet
+	reported pipeline.Trouble // what the server says beside the conversation
+
+	levelMu    sync.Mutex
+	levelAt    time.Time // when the levels were asked for
+	work, dead level
 
 	life     context.Context // ends when the connection is closed
 	end      context.CancelFunc
@@ -78,8 +88,9 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{
 		log: cfg.Log, codec: codec, down: make(chan struct{}),
-		lease: cfg.Lease, sinkFor: cfg.SinkLease, replicas: max(1, cfg.Replicas), maxBytes: cfg.MaxBytes,
+		lease: cfg.Lease, sinkFor: cfg.SinkLease, replicas: max(1, cfg.Replicas), maxBytes: cfg.MaxBytes, enlarges: cfg.Enlarge,
 		pullFor: defaultPullFor, heartbeat: defaultHeartbeat,
+		results: resultsOutlet(), letters: deadOutlet(),
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	if err := c.dial(ctx, cfg); err != nil {
@@ -88,10 +99,6 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c.sink = &durable{c: c, stream: ResultsStream, name: sinkDurable, looking: make(chan struct{}, 1)}
 	c.mirror = &durable{c: c, stream: DeadStream, name: mirrorDurable, looking: make(chan struct{}, 1)}
-	c.full.is = "the results stream is full, waiting until a sink has taken results from it"
-	c.full.was = "the results stream takes results again"
-	c.deadFull.is = "the dead-letter stream is full, waiting: redrive what failed or drop it (producer dead redrive, producer dead drop)"
-	c.deadFull.was = "the dead-letter stream takes dead letters again"
 	return c, nil
 }
 
@@ -102,13 +109,19 @@ func (c *Conn) dial(ctx context.Context, cfg Config) error {
 		return err
 	}
 	timeout := orDuration(cfg.Timeout, 10*time.Second)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	parent := ctx
+	ctx, cancel := context.WithTimeout(parent, timeout)
 	defer cancel()
-	dialer := &dialer{first: ctx, life: c.life}
+	first := ctx
+	if cfg.Patient {
+		first = parent
+	}
+	dialer := &dialer{first: first, life: c.life}
 	opts = append(opts, nats.SetCustomDialer(dialer), nats.Timeout(min(timeout, 5*time.Second)))
 
 	wait := newWait(50*time.Millisecond, time.Second)
 	var reason error
+	var full pipeline.Trouble
 	for {
 		nc, err := nats.Connect(address, opts...)
 		if err == nil {
@@ -116,7 +129,17 @@ func (c *Conn) dial(ctx context.Context, cfg Config) error {
 			return c.use(nc)
 		}
 		if isAuth(err) {
-			return pipeline.Fail(pipeline.Fatal, "connect to NATS at %s: %w: check the credentials (NATS_CREDS) and that they are for this server", redact(address), err)
+			return pipeline.Fail(pipeline.Fatal, "connect to NATS at %s: %w: %s", redact(address), err, c.creds.advice(time.Now()))
+		}
+		if cfg.Patient && isCrowded(err) {
+			if full.Begins(err) {
+				c.log.Warn("all connections of the NATS account are in use; waiting for one to be free. End a program that is not needed (one that vanished is counted for some minutes), or use a larger plan",
+					zap.String("server", redact(address)), zap.Error(err))
+			}
+			if err := sleep(parent, crowdedWait()); err != nil {
+				return err
+			}
+			continue
 		}
 		if reason == nil || ctx.Err() == nil { // that our own time was over in the middle of a try explains nothing
 			reason = dialer.reason(err)
@@ -137,13 +160,21 @@ func (c *Conn) use(nc *nats.Conn) (err error) {
 	return err
 }
 
+// isCrowded says that the account, or the server, has no connection left.
+func isCrowded(err error) bool {
+	return errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) || errors.Is(err, nats.ErrMaxConnectionsExceeded)
+}
+
+// crowdedWait is the time between two tries for a connection of an account that has none left.
+func crowdedWait() time.Duration { return time.Second + rand.N(time.Second) }
+
 func connectError(address string, timeout time.Duration, err error) error {
 	hint := "check the address (NATS_URL)"
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		hint = "check the address (NATS_URL) and that a NATS server runs there"
-	case errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) || errors.Is(err, nats.ErrMaxConnectionsExceeded):
-		hint = "end another program of this account, or use a larger plan"
+	case isCrowded(err):
+		hint = "end another program of this account, or use a larger plan; one that vanished is counted for some minutes"
 	case errors.Is(err, errSilent):
 		hint = "check that it is a NATS server (NATS_URL), and that the scheme is right: nats://, tls:// or wss://"
 	case isTimeout(err):
@@ -172,7 +203,8 @@ func (c *Conn) options(cfg Config) (address string, opts []nats.Option, err erro
 		if err != nil {
 			return "", nil, err
 		}
-		opts = append(opts, creds.option())
+		c.creds = &keeper{from: cfg.Creds, last: creds}
+		opts = append(opts, c.creds.option())
 		user = or(user, creds.user())
 	}
 	if cfg.InProcess != nil {
@@ -250,6 +282,7 @@ func (c *Conn) onDisconnect(nc *nats.Conn, err error) {
 }
 
 func (c *Conn) onReconnect(nc *nats.Conn) {
+	c.reported.Ends()
 	c.log.Info("connected to NATS again", zap.String("server", redact(nc.ConnectedUrl())))
 }
 
@@ -258,7 +291,22 @@ func (c *Conn) onError(err error) {
 		c.waits.deny(err)
 		return
 	}
-	c.log.Warn("NATS reports an error", zap.Error(err))
+	if c.reported.Begins(err) {
+		c.log.Warn("NATS reports: "+c.reportAdvice(err), zap.Error(err))
+	}
+}
+
+// reportAdvice says what a person can do about what the server reports beside the conversation.
+func (c *Conn) reportAdvice(err error) string {
+	switch {
+	case isCrowded(err):
+		return "all connections of the account are in use; trying again until one is free. End a program that is not needed, or use a larger plan"
+	case isAuth(err):
+		return "it refuses the credentials; trying again until it takes them: " + c.creds.advice(time.Now())
+	case errors.Is(err, nats.ErrMaxSubscriptionsExceeded):
+		return "the account allows no more subscriptions on one connection, and each slot needs one: use fewer slots (--slots), or a consumer for each GPU"
+	}
+	return "an error"
 }
 
 // connected waits for the connection to be there.

@@ -2,10 +2,14 @@ package stream
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +18,7 @@ import (
 	"gleaner/internal/pipeline"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"go.uber.org/zap"
 )
 
@@ -119,12 +124,133 @@ func TestConnectedServerMayComeAndGo(t *testing.T) {
 	}
 }
 
+// An outage that is longer than a call's patience is one that passes: nobody gives up because of it.
+func TestAnOutageIsRetryableAlsoWithoutJetStream(t *testing.T) {
+	t.Parallel()
+	var without atomic.Bool
+	server := natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.JetStream = !without.Load() }})
+	c := ready(t, Config{URL: server.URL()})
+	outage := func(what string) {
+		t.Helper()
+		_, err := c.Depth(t.Context(), "r")
+		var failure *pipeline.Failure
+		if !errors.As(err, &failure) || failure.Class != pipeline.Retryable {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := c.Ensure(t.Context()); !errors.As(err, &failure) || failure.Class != pipeline.Retryable {
+			t.Errorf("%s: Ensure: %v", what, err)
+		}
+	}
+	server.Shutdown()
+	outage("no server")
+	without.Store(true)
+	server.Restart()
+	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "not healthy again" })
+	outage("no JetStream any more")
+	without.Store(false)
+	server.Restart()
+	eventually(t, func() bool { _, err := c.Depth(t.Context(), "r"); return err == nil }, func() string { return "it does not come back" })
+}
+
 func TestOneConnectionTooManyIsSaid(t *testing.T) {
 	t.Parallel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxConnections: 1})
 	connect(t, Config{URL: server.URL(), Creds: creds})
 	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds, Timeout: time.Second})
 	wantError(t, err, pipeline.Retryable, "maximum account active connections", "end another program")
+}
+
+func TestWhoeverIsPatientWaitsForAConnectionOfTheAccountAndSaysSoOnce(t *testing.T) {
+	t.Parallel()
+	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxConnections: 1})
+	first := connect(t, Config{URL: server.URL(), Creds: creds})
+	log, logs := observed()
+	got := make(chan error, 1)
+	go func() {
+		c, err := Connect(context.Background(), Config{URL: server.URL(), Creds: creds, Patient: true, Timeout: 100 * time.Millisecond, Log: log})
+		if err == nil {
+			c.Close()
+		}
+		got <- err
+	}()
+	eventually(t, func() bool { return logs.Len() > 0 }, func() string { return "nothing is said" })
+	first.Close()
+	must(t, <-got)
+	if n := logs.FilterMessageSnippet("all connections of the NATS account are in use").Len(); n != 1 || logs.Len() != 1 {
+		t.Errorf("it said %v", logs.All())
+	}
+}
+
+// Credentials that expire end no program: new ones in the same file are taken at the next try.
+func TestCredentialsThatExpireAreToldOnceAndNewOnesInTheFileAreTaken(t *testing.T) {
+	t.Parallel()
+	server, team := natsdtest.StartTeam(t, natsdtest.Limits{})
+	path := filepath.Join(t.TempDir(), "user.creds")
+	put := func(expires time.Time) {
+		must(t, os.WriteFile(path, []byte(team.Creds(natsdtest.Limits{UserName: "u", UserExpires: expires})), 0o600))
+	}
+	put(time.Now().Add(2 * time.Second))
+	log, logs := observed()
+	c := connect(t, Config{URL: server.URL(), Creds: path, Log: log})
+	told := func() bool { return logs.FilterMessageSnippet("the credentials expired on ").Len() > 0 }
+	eventually(t, told, func() string { return fmt.Sprint(logs.All()) })
+	put(time.Time{})
+	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return fmt.Sprint("not healthy again: ", logs.All()) })
+	if n := logs.FilterMessageSnippet("the credentials expired on ").Len(); n != 1 || logs.Len() > 5 {
+		t.Errorf("it said %v", logs.All())
+	}
+}
+
+func TestRevokedCredentialsAreToldOnce(t *testing.T) {
+	t.Parallel()
+	server, team := natsdtest.StartTeam(t, natsdtest.Limits{})
+	creds := team.Creds(natsdtest.Limits{UserName: "u"})
+	log, logs := observed()
+	connect(t, Config{URL: server.URL(), Creds: creds, Log: log})
+	team.Revoke()
+	server.Restart()
+	told := func() bool { return logs.FilterMessageSnippet("were they revoked?").Len() > 0 }
+	eventually(t, told, func() string { return fmt.Sprint(logs.All()) })
+	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds})
+	wantError(t, err, pipeline.Fatal, "were they revoked?", "NATS_CREDS")
+	if n := logs.FilterMessageSnippet("were they revoked?").Len(); n != 1 || logs.Len() > 3 {
+		t.Errorf("it said %v", logs.All())
+	}
+}
+
+// Each pull takes a subscription. Where the account allows fewer than there are workers, it is said, and the work is
+// done with those that there are.
+func TestTooFewSubscriptionsAreSaid(t *testing.T) {
+	t.Parallel()
+	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxSubscriptions: 4})
+	log, logs := observed()
+	c := ready(t, Config{URL: server.URL(), Creds: creds, Log: log})
+	ctx, cancel := context.WithCancel(t.Context())
+	source := c.Work("r")
+	got := make(chan int, 20)
+	var workers sync.WaitGroup
+	for range 8 {
+		workers.Go(func() {
+			for {
+				d, err := source.Next(ctx)
+				if err != nil {
+					return
+				}
+				got <- d.Body.Batch
+				_ = d.Ack(context.Background())
+			}
+		})
+	}
+	eventually(t, func() bool { return logs.FilterMessageSnippet("fewer slots (--slots)").Len() == 1 }, func() string { return fmt.Sprint(logs.All()) })
+	for i := range 20 {
+		must(t, c.Publish(t.Context(), testWork("r", i)))
+	}
+	for range 20 {
+		<-got
+	}
+	cancel()
+	workers.Wait()
+	t.Log(logs.All())
 }
 
 func TestClosingTwiceDoesNothing(t *testing.T) {

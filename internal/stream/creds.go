@@ -8,6 +8,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
+	"time"
 
 	"gleaner/internal/pipeline"
 
@@ -20,7 +22,7 @@ type credentials struct{ token, seed string }
 // readCreds takes a path or the content itself: a notebook's secret is a string. What it holds is never printed.
 func readCreds(creds string) (credentials, error) {
 	content := creds
-	isPath := !looksSecret(creds)
+	isPath := isFile(creds) || !looksSecret(creds)
 	if isPath {
 		data, err := os.ReadFile(creds)
 		if err != nil {
@@ -35,6 +37,11 @@ func readCreds(creds string) (credentials, error) {
 		return c, pipeline.Fail(pipeline.Fatal, "the NATS credentials: %w", err)
 	}
 	return c, nil
+}
+
+func isFile(s string) bool {
+	info, err := os.Stat(s)
+	return err == nil && !info.IsDir()
 }
 
 func looksSecret(s string) bool {
@@ -63,20 +70,75 @@ func (c credentials) option() nats.Option {
 			"-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n", c.token, c.seed))
 }
 
-// user returns the name in the token if it can stand in a subject, else the user's public key.
-func (c credentials) user() string {
+// A keeper hands out credentials each time that a connection is made. A file is read again: a new one may have been put
+// in the place of one that expired.
+type keeper struct {
+	from string // the path or the content
+
+	mu   sync.Mutex
+	last credentials
+}
+
+func (k *keeper) option() nats.Option {
+	return nats.UserJWT(
+		func() (string, error) { return k.read().token, nil },
+		func(nonce []byte) ([]byte, error) {
+			var o nats.Options // nats.go knows how to sign
+			if err := k.known().option()(&o); err != nil {
+				return nil, err
+			}
+			return o.SignatureCB(nonce)
+		})
+}
+
+// read returns what is there now, or what was there last if that cannot be read.
+func (k *keeper) read() credentials {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c, err := readCreds(k.from); err == nil {
+		k.last = c
+	}
+	return k.last
+}
+
+func (k *keeper) known() credentials {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.last
+}
+
+// advice says what is wrong with credentials that the server refuses, as far as they tell.
+func (k *keeper) advice(now time.Time) string {
+	if k == nil {
+		return "give credentials (NATS_CREDS) that are for this server"
+	}
+	if expired := k.known().claims().Expires; expired > 0 && now.Unix() >= expired {
+		return fmt.Sprintf("the credentials expired on %s: make new ones for this user (NATS_CREDS)", time.Unix(expired, 0).UTC().Format(time.RFC3339))
+	}
+	return "check the credentials (NATS_CREDS): are they for this server, and were they revoked?"
+}
+
+// claims are what a token says of its user, as far as this package has to know. What cannot be read is empty.
+type claims struct {
+	Name, Sub string
+	Expires   int64 `json:"exp"` // seconds since 1970; 0: never
+}
+
+func (c credentials) claims() (claims claims) {
 	parts := strings.Split(c.token, ".")
 	if len(parts) != 3 {
-		return ""
+		return claims
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return ""
+	if err == nil {
+		_ = json.Unmarshal(payload, &claims)
 	}
-	var claims struct{ Name, Sub string }
-	if json.Unmarshal(payload, &claims) != nil {
-		return ""
-	}
+	return claims
+}
+
+// user returns the name in the token if it can stand in a subject, else the user's public key.
+func (c credentials) user() string {
+	claims := c.claims()
 	if isToken(claims.Name) {
 		return claims.Name
 	}

@@ -30,7 +30,7 @@ const (
 func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) error {
 	msg, err := c.codec.packDeadLetter(d, min(maxChunkBytes, int(c.nc.MaxPayload())-headroom))
 	if err == nil {
-		err = c.publishWhole(ctx, msg, &c.deadFull)
+		err = c.publishWhole(ctx, d.Run, msg, c.letters)
 	}
 	if err != nil {
 		return fmt.Errorf("publish the dead letter of batch %s: %w", d.ID(), err)

@@ -204,7 +204,7 @@ func TestFullDeadLetterStreamMakesWorkersWaitAndSaysTheWayOut(t *testing.T) {
 			published <- i
 		}
 	}()
-	waits := func() bool { return logs.FilterMessageSnippet("is full").Len() > 0 }
+	waits := func() bool { return logs.FilterMessageSnippet("no room for dead letters").Len() > 0 }
 	before := -1
 	for !waits() {
 		select {
@@ -226,11 +226,11 @@ func TestFullDeadLetterStreamMakesWorkersWaitAndSaysTheWayOut(t *testing.T) {
 	cancel()
 	for range published {
 	}
-	full := logs.FilterMessageSnippet("is full").All()
-	if len(full) < 1 || len(full) > 2 || !strings.Contains(full[0].Message, "producer dead redrive") || !strings.Contains(full[0].Message, "producer dead drop") {
+	full := logs.FilterMessageSnippet("no room for dead letters").All()
+	if len(full) != 1 || !strings.Contains(full[0].Message, "producer dead redrive --run r)") || !strings.Contains(full[0].Message, "producer dead drop --run r --yes") {
 		t.Errorf("logged %v", logs.All())
 	}
-	if logs.FilterMessageSnippet("takes dead letters again").Len() < 1 {
+	if logs.FilterMessageSnippet("room for dead letters again").Len() < 1 {
 		t.Errorf("logged %v", logs.All())
 	}
 }

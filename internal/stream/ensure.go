@@ -18,9 +18,10 @@ import (
 // defaultSinkLease is long enough for a write with retries, and short enough that a sink that died is not missed.
 const defaultSinkLease = 30 * time.Second
 
-// Ensure creates the streams, their durables and the presence bucket, or checks those that are there. Sizes and
-// replicas of what is there are left alone; anything else that differs is an error that says what. Several processes
-// may do it at once, and it may be repeated at any time.
+// Ensure creates the streams, their durables and the presence bucket, or checks those that are there. Replicas of what
+// is there are left alone, and so are sizes, unless Config.Enlarge asks for more: that is how a person makes room.
+// Anything else that differs is an error that says what. Several processes may do it at once, and it may be repeated
+// at any time.
 func (c *Conn) Ensure(ctx context.Context) error {
 	for tries := 1; ; tries++ {
 		err := c.ensure(ctx)
@@ -35,15 +36,17 @@ func (c *Conn) ensure(ctx context.Context) error {
 	if err := c.checkVersion(); err != nil {
 		return err
 	}
-	missing, ours, err := c.look(ctx, c.streams())
+	wanted := c.streams()
+	present, ours, err := c.look(ctx, wanted)
 	if err != nil {
 		return err
 	}
-	if len(missing) > 0 {
-		if err := c.create(ctx, missing, ours); err != nil {
+	if len(present) < len(wanted) || c.enlarges {
+		if err := c.provide(ctx, wanted, present, ours); err != nil {
 			return err
 		}
 	}
+	c.ensured.Store(true)
 	for stream, name := range map[string]string{ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
 		if err := c.ensureDurable(ctx, stream, durableConfig(name, c.sinkFor), defaultSinkLease); err != nil {
 			return c.explain(ctx, err, ours)
@@ -52,8 +55,9 @@ func (c *Conn) ensure(ctx context.Context) error {
 	return nil
 }
 
-// create creates the streams that are missing, within what the account has left beside those that are there.
-func (c *Conn) create(ctx context.Context, missing []jetstream.StreamConfig, ours int64) error {
+// provide creates the streams that are missing, within what the account has left beside those that are there, and
+// enlarges those if that is wanted.
+func (c *Conn) provide(ctx context.Context, wanted []jetstream.StreamConfig, present map[string]jetstream.StreamConfig, ours int64) error {
 	account, err := c.account(ctx, ours)
 	if err != nil {
 		return err
@@ -62,16 +66,22 @@ func (c *Conn) create(ctx context.Context, missing []jetstream.StreamConfig, our
 	if err != nil {
 		return err
 	}
-	for _, s := range missing {
+	for _, s := range wanted {
 		s.MaxBytes = sizes[s.Name]
-		if err := c.createStream(ctx, s, account); err != nil {
+		is, ok := present[s.Name]
+		switch {
+		case !ok:
+			err = c.createStream(ctx, s, account)
+		case c.enlarges && is.MaxBytes > 0 && is.MaxBytes < s.MaxBytes:
+			err = c.enlarge(ctx, is, s.MaxBytes, account)
+		}
+		if err != nil {
 			return err
 		}
-		if c.ensured.Load() {
+		if !ok && c.ensured.Load() {
 			c.log.Warn("a stream was gone, with all that was on it, and is made again; producer publish --follow puts right what was lost", zap.String("stream", s.Name))
 		}
 	}
-	c.ensured.Store(true)
 	return nil
 }
 
@@ -110,32 +120,26 @@ func (c *Conn) streams() []jetstream.StreamConfig {
 	}
 }
 
-// look returns the streams that are not there, and the bytes reserved by those that are.
-func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (missing []jetstream.StreamConfig, ours int64, _ error) {
+// look returns those of the streams that are there, and the bytes that they reserve.
+func (c *Conn) look(ctx context.Context, wanted []jetstream.StreamConfig) (present map[string]jetstream.StreamConfig, ours int64, _ error) {
+	present = map[string]jetstream.StreamConfig{}
 	for _, s := range wanted {
 		is, err := c.streamConfig(ctx, s.Name)
 		switch {
 		case isAbsent(err):
-			missing = append(missing, s)
 			continue
 		case isNobody(err):
-			class := pipeline.Fatal
-			if c.ensured.Load() { // it had one, and is starting
-				class = pipeline.Retryable
-			}
-			return nil, 0, pipeline.Fail(class, "look at stream %s: %w: the NATS server has no JetStream, start it with -js", s.Name, err)
+			return nil, 0, pipeline.Fail(c.withoutJetStream(), "look at stream %s: %w. If the NATS server has no JetStream, start it with -js", s.Name, err)
 		case err != nil:
 			return nil, 0, fmt.Errorf("look at stream %s: %w", s.Name, err)
 		}
 		if err := compatible(is, s); err != nil {
 			return nil, 0, err
 		}
+		present[s.Name] = is
 		ours += max(0, is.MaxBytes)
 	}
-	if len(missing) == 0 {
-		c.ensured.Store(true)
-	}
-	return missing, ours, nil
+	return present, ours, nil
 }
 
 // account returns what the account allows, with what others than these streams reserved of it.
@@ -187,6 +191,21 @@ func (c *Conn) createStream(ctx context.Context, s jetstream.StreamConfig, accou
 	if err != nil {
 		return explain(fmt.Errorf("create stream %s with %s: %w", s.Name, size(s.MaxBytes), err), s.MaxBytes, account)
 	}
+	return nil
+}
+
+// enlarge gives a stream more room. It never makes one smaller.
+func (c *Conn) enlarge(ctx context.Context, s jetstream.StreamConfig, bytes int64, account account) error {
+	before := s.MaxBytes
+	s.MaxBytes = bytes
+	err := c.api(ctx, func(ctx context.Context) error {
+		_, err := c.js.UpdateStream(ctx, s)
+		return err
+	})
+	if err != nil {
+		return explain(fmt.Errorf("enlarge stream %s from %s to %s: %w", s.Name, size(before), size(bytes), err), bytes-before, account)
+	}
+	c.log.Info("enlarged a stream", zap.String("stream", s.Name), zap.String("from", size(before)), zap.String("to", size(bytes)))
 	return nil
 }
 

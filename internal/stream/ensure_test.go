@@ -6,10 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
@@ -157,9 +159,9 @@ func TestRefusalsOfAnAccountAreExplainedInNumbers(t *testing.T) {
 		before func(testing.TB, *Conn)
 		parts  []string
 	}{
-		"all storage used (10047)": {
+		"more than there is": {
 			natsdtest.Limits{MaxStore: 100 * MiB, MaxBytesRequired: true}, Config{MaxBytes: 200 * MiB}, nil,
-			[]string{"10047", "the account allows 100 MiB", "larger account"},
+			[]string{"to hold 200 MiB together (--max-bytes)", "the NATS account allows 100 MiB", "larger account"},
 		},
 		"stream too large (10122)": {
 			natsdtest.Limits{MaxStreamBytes: 10 * MiB}, Config{MaxBytes: GiB}, nil,
@@ -174,7 +176,7 @@ func TestRefusalsOfAnAccountAreExplainedInNumbers(t *testing.T) {
 				must(t, c.Ensure(t.Context()))
 				must(t, c.EnsureRun(t.Context(), testRun("one")))
 			},
-			[]string{"10026", "allows 1 durables on one stream", "delete finished runs"},
+			[]string{"10026", "allows 1 JetStream consumers on one stream", "delete finished runs"},
 		},
 		"no replicas (10120)": {
 			natsdtest.Limits{}, Config{Replicas: 3}, nil,
@@ -205,13 +207,47 @@ func TestRefusalsOfAnAccountAreExplainedInNumbers(t *testing.T) {
 	}
 }
 
+// The default is too much for a server with a small disk: the way out is a smaller size.
+func TestAServerWithLittleRoomIsExplained(t *testing.T) {
+	server := natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.JetStreamMaxStore = 100 << 20 }})
+	wantError(t, connect(t, Config{URL: server.URL()}).Ensure(t.Context()), pipeline.Fatal, "10047", "no limit of its own", "choose smaller streams (--max-bytes)")
+	must(t, connect(t, Config{URL: server.URL(), MaxBytes: 64 << 20}).Ensure(t.Context()))
+}
+
+func TestStreamsThatAreThereAreEnlargedAndNeverMadeSmaller(t *testing.T) {
+	server := serve(t)
+	sizes := func() (all []int64) {
+		for _, name := range []string{WorkStream, ResultsStream, DeadStream, bucketStream} {
+			s, err := admin(t, server.URL()).Stream(t.Context(), name)
+			must(t, err)
+			all = append(all, s.CachedInfo().Config.MaxBytes>>10)
+		}
+		return all
+	}
+	for _, c := range []struct {
+		max     int64
+		enlarge bool
+		want    []int64 // KiB
+	}{
+		{32 << 20, true, []int64{8064, 16128, 8064, 512}},
+		{64 << 20, false, []int64{8064, 16128, 8064, 512}},
+		{64 << 20, true, []int64{16128, 32256, 16128, 1024}},
+		{16 << 20, true, []int64{16128, 32256, 16128, 1024}},
+	} {
+		must(t, connect(t, Config{URL: server.URL(), MaxBytes: c.max, Enlarge: c.enlarge}).Ensure(t.Context()))
+		if diff := cmp.Diff(c.want, sizes()); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", c, diff)
+		}
+	}
+}
+
 func TestOtherRefusalsAreExplainedToo(t *testing.T) {
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxStore: 1 << 30, MaxBytesRequired: true})
 	c := connect(t, Config{URL: server.URL(), Creds: creds})
 	account, err := c.account(t.Context(), 0)
 	must(t, err)
 	_, err = c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s"})
-	wantError(t, explain(err, 0, account), pipeline.Fatal, "10113", "set MaxBytes")
+	wantError(t, explain(err, 0, account), pipeline.Fatal, "10113", "wants a size for each stream")
 	_, err = c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Storage: jetstream.MemoryStorage, MaxBytes: 1 << 20})
 	wantError(t, explain(err, 0, account), pipeline.Fatal, "10028", "memory")
 }

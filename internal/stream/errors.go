@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -157,10 +156,22 @@ func (c *Conn) call(ctx context.Context, prefix string, within time.Duration, f 
 		return ctx.Err()
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return errClosed()
-	case errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
-		return pipeline.Fail(pipeline.Fatal, "%w: start the NATS server with JetStream (-js), or use an account that has it", err)
+	case isWithout(err):
+		return pipeline.Fail(c.withoutJetStream(), "%w: start the NATS server with JetStream (-js), or use an account that has it", err)
 	}
 	return err
+}
+
+func isWithout(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
+}
+
+// withoutJetStream returns the class of its absence: where it has worked before it was taken away, and can come back.
+func (c *Conn) withoutJetStream() pipeline.Class {
+	if c.worked.Load() {
+		return pipeline.Retryable
+	}
+	return pipeline.Fatal
 }
 
 // api makes a call to JetStream's API and tries again, for a while, if the answer does not come. If it still does not
@@ -169,16 +180,27 @@ func (c *Conn) api(ctx context.Context, f func(context.Context) error) error {
 	wait := newWait(100*time.Millisecond, time.Second)
 	for tries := 1; ; tries++ {
 		err := c.call(ctx, "$JS.API.", 5*time.Second, f)
-		if err == nil || !isAway(err) && !isNobody(err) {
+		switch {
+		case err == nil:
+			c.worked.Store(true)
+			return nil
+		case !isAway(err) && !isNobody(err):
 			return err
-		}
-		if tries == 4 {
-			return pipeline.Fail(pipeline.Retryable, "%w", err)
+		case tries == 4:
+			return pipeline.Fail(pipeline.Retryable, "%w: %s", err, c.whyAway())
 		}
 		if wait.next(ctx) != nil {
 			return ctx.Err()
 		}
 	}
+}
+
+// whyAway says what a person can do about a server that does not answer.
+func (c *Conn) whyAway() string {
+	if !c.nc.IsConnected() {
+		return "there is no connection to the NATS server at present; is it running?"
+	}
+	return "the NATS server is there, but its JetStream does not answer; is it starting, is its disk full?"
 }
 
 func errClosed() error {
@@ -207,12 +229,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
-
-// An episode is something that many goroutines notice and one of them logs, once when it begins and once when it ends.
-type episode struct{ on atomic.Bool }
-
-func (e *episode) begins() bool { return e.on.CompareAndSwap(false, true) }
-func (e *episode) ends() bool   { return e.on.Load() && e.on.CompareAndSwap(true, false) }
 
 // size prints bytes as a person reads them.
 func size(bytes int64) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -15,10 +14,6 @@ import (
 )
 
 const (
-	codeStoreFailed      jetstream.ErrorCode = 10077 // what a full stream answers, with the reason in its text
-	codeAccountResources jetstream.ErrorCode = 10002
-	codeResources        jetstream.ErrorCode = 10023
-
 	ackWithin     = 5 * time.Second // of one try
 	maxChunkBytes = 900 << 10       // of a results message as it travels; hosted servers take 1 MiB with headers
 	headroom      = 4 << 10         // for headers and subject, where a server takes less
@@ -39,6 +34,9 @@ func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
 	if err := c.publish(ctx, c.codec.pack(workSubject(w.Run, w.Batch), data), absentMost); err != nil {
+		if errors.Is(err, pipeline.ErrFull) {
+			err = c.inNumbers(ctx, w.Run, err)
+		}
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
 	return nil
@@ -58,7 +56,7 @@ func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	}
 	for i, msg := range messages {
 		msg.Subject = resultSubject(r.Run, r.Batch, i)
-		if err := c.publishWhole(ctx, msg, &c.full); err != nil {
+		if err := c.publishWhole(ctx, r.Run, msg, c.results); err != nil {
 			return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
 		}
 	}
@@ -92,44 +90,19 @@ func (c *Conn) chunks(r pipeline.Results) ([]*nats.Msg, error) {
 	return append(a, b...), err
 }
 
-// A fullness is a stream that takes no more: what is said of it once when that begins and once when it ends.
-type fullness struct {
-	episode
-	is, was string
-}
-
-// publishWhole publishes, and waits while the stream is full.
-func (c *Conn) publishWhole(ctx context.Context, msg *nats.Msg, full *fullness) error {
-	wait := newWait(100*time.Millisecond, 10*time.Second)
-	for {
-		err := c.publish(ctx, msg, 0)
-		if !errors.Is(err, pipeline.ErrFull) {
-			if err == nil && full.ends() {
-				c.log.Info(full.was)
-			}
-			return err
-		}
-		if full.begins() {
-			c.log.Warn(full.is, zap.Error(err))
-		}
-		if wait.next(ctx) != nil {
-			return ctx.Err()
-		}
-	}
-}
-
 // publish sends a message until the server has confirmed or refused it, or ctx ends, or so many tries in a row found
 // that no stream takes it; 0 is as many as it takes.
 func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 	wait := newWait(50*time.Millisecond, 2*time.Second)
-	for absent := 0; ; {
+	absent := 0
+	for tries := 1; ; tries++ {
 		err := c.call(ctx, msg.Subject, ackWithin, func(ctx context.Context) error {
 			_, err := c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
 			return err
 		})
-		again, err := published(err)
+		again, err := c.published(msg, err)
 		if !again {
-			if err == nil && c.noStream.ends() {
+			if err == nil && c.noStream.Ends() {
 				c.log.Info("NATS takes messages again")
 			}
 			return err
@@ -140,8 +113,11 @@ func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 		if most > 0 && absent == most {
 			return pipeline.Fail(pipeline.Retryable, "%w: the stream is gone, and what was on it: `producer publish --follow` makes it again and publishes what was lost", err)
 		}
-		if most == 0 && isNobody(err) && c.noStream.begins() {
-			c.log.Warn("no stream takes messages, trying again: is NATS starting, or was the stream deleted?", zap.String("subject", msg.Subject))
+		// A lost connection is told where it is noticed, and a single answer that does not come is nothing to tell. Nor
+		// is a stream that its publisher makes again.
+		if (isNobody(err) && most == 0 || tries == 2 && c.nc.IsConnected()) && c.noStream.Begins(err) {
+			c.log.Warn("no stream takes messages, trying again until one does: is NATS starting, is its disk full, or was the stream deleted?",
+				zap.String("subject", msg.Subject), zap.Error(err))
 		}
 		if wait.next(ctx) != nil {
 			return ctx.Err()
@@ -150,20 +126,16 @@ func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 }
 
 // published translates the outcome of a try: whether to try again, else what to return.
-func published(err error) (again bool, _ error) {
-	var api *jetstream.APIError
+func (c *Conn) published(msg *nats.Msg, err error) (again bool, _ error) {
 	switch {
 	case err == nil:
 		return false, nil
 	case errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
-		return false, pipeline.Fail(pipeline.BadItem, "%w: the message is larger than the NATS server accepts", err)
-	case errors.As(err, &api):
-		switch {
-		case api.ErrorCode == codeStoreFailed && strings.Contains(api.Description, "per subject"):
-			return false, pipeline.ErrOutstanding
-		case api.ErrorCode == codeStoreFailed, api.ErrorCode == codeStorage, api.ErrorCode == codeAccountResources, api.ErrorCode == codeResources:
-			return false, fmt.Errorf("%w: %s", pipeline.ErrFull, api.Description)
-		}
+		return false, pipeline.Fail(pipeline.BadItem, "%w: the message has %s and the NATS server accepts %s in one: raise its max_payload, or load the run with smaller batches (--batch)",
+			err, size(int64(msg.Size())), size(c.nc.MaxPayload()))
+	}
+	if refusal := noRoom(err); refusal != nil {
+		return false, refusal
 	}
 	return isAway(err) || isNobody(err), err
 }

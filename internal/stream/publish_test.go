@@ -36,7 +36,7 @@ func TestWorkThatIsTooLargeIsAPermanentFailure(t *testing.T) {
 	c := ready(t, Config{})
 	w := testWork("r", 0)
 	w.Generations[0].Prompt = noise(2 << 20)
-	wantError(t, c.Publish(t.Context(), w), pipeline.BadItem, "larger than the NATS server accepts")
+	wantError(t, c.Publish(t.Context(), w), pipeline.BadItem, "accepts 1 MiB in one")
 }
 
 func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {
@@ -67,7 +67,7 @@ func TestFullResultsStreamMakesWorkersWait(t *testing.T) {
 			published <- i
 		}
 	}()
-	waits := func() bool { return logs.FilterMessageSnippet("is full").Len() > 0 }
+	waits := func() bool { return logs.FilterMessageSnippet("no room for results").Len() > 0 }
 	before := 0
 	for !waits() {
 		select {
@@ -91,7 +91,7 @@ func TestFullResultsStreamMakesWorkersWait(t *testing.T) {
 	cancel()
 	for range published {
 	}
-	if took == 0 || logs.FilterMessageSnippet("is full").Len() != 1 || logs.FilterMessageSnippet("takes results again").Len() < 1 {
+	if took == 0 || logs.FilterMessageSnippet("no room for results").Len() != 1 || logs.FilterMessageSnippet("room for results again").Len() < 1 {
 		t.Errorf("took %d, logged %v", took, logs.All())
 	}
 }

@@ -180,7 +180,7 @@ type durable struct {
 	handle jetstream.Consumer
 	found  time.Time
 
-	waiting, trouble episode // what is logged once
+	waiting, trouble pipeline.Trouble // what is logged once
 }
 
 // A lease may be changed while workers run; it is read again at this interval.
@@ -236,8 +236,10 @@ func (d *durable) look(ctx context.Context) (handle jetstream.Consumer, err erro
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.handle, d.found = handle, time.Now()
-	d.trouble.ends()
-	if d.waiting.ends() {
+	if d.trouble.Ends() {
+		d.c.log.Info("batches can be taken again", zap.String("run", d.name))
+	}
+	if d.waiting.Ends() {
 		d.c.log.Info("the run is there", zap.String("run", d.name))
 	}
 	return handle, nil
@@ -258,14 +260,14 @@ func (d *durable) react(ctx context.Context, err error, wait *wait) error {
 		return nil
 	case isAbsent(err):
 		d.forget()
-		if d.waiting.begins() {
+		if d.waiting.Begins(err) {
 			d.c.log.Info("waiting for the run", zap.String("run", d.name))
 		}
 	case isNobody(err):
 		d.forget()
 	case isAway(err):
-	case d.trouble.begins():
-		d.c.log.Warn("cannot take batches, trying again", zap.String("run", d.name), zap.Error(err))
+	case d.trouble.Begins(err):
+		d.c.log.Warn("cannot take batches, trying again until it works", zap.String("run", d.name), zap.Error(err))
 	}
 	if wait.next(ctx) != nil {
 		return ctx.Err()

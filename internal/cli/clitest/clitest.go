@@ -4,7 +4,6 @@ package clitest
 
 import (
 	"errors"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -60,14 +59,7 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(ollama.Close)
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	env.Setenv("NOBODY", nobody.Addr().String())
-	if err := nobody.Close(); err != nil {
-		return err
-	}
+	env.Setenv("NOBODY", "127.0.0.1:1") // no port that is given to whoever asks for a free one
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("NATS_URL", nats.URL())
 	env.Setenv("OLLAMA_HOST", url)

@@ -2,6 +2,7 @@ package natsdtest
 
 import (
 	"testing"
+	"time"
 
 	"gleaner/internal/natsd"
 
@@ -17,10 +18,13 @@ type Limits struct {
 	MaxStreams       int64
 	MaxConsumers     int64 // JetStream's own, of all streams
 	MaxConnections   int64
+	MaxSubscriptions int64 // of one connection
+	MaxPayload       int64 // bytes of one message
 	MaxBytesRequired bool
 	WithReplicas3    bool // streams with three replicas are allowed too
 	UserName         string
-	PublishAllowed   []string // subjects; none means all
+	UserExpires      time.Time // zero: never
+	PublishAllowed   []string  // subjects; none means all
 	SubscribeAllowed []string
 }
 
@@ -28,10 +32,37 @@ type Limits struct {
 // user's .creds file.
 func StartAccount(t testing.TB, limits Limits) (s *Server, creds string) {
 	t.Helper()
+	s, account := StartTeam(t, limits)
+	return s, account.Creds(limits)
+}
+
+// An Account makes users.
+type Account struct {
+	t      testing.TB
+	key    key
+	limits Limits
+	store  func(*jwt.AccountClaims)
+}
+
+// Creds returns the content of a new user's .creds file: name, expiry and permissions are those of the limits.
+func (a *Account) Creds(limits Limits) string {
+	a.t.Helper()
+	return userCreds(a.t, a.key, newKey(a.t, nkeys.CreateUser), limits)
+}
+
+// Revoke revokes all users that were made so far. The server knows it when it is restarted.
+func (a *Account) Revoke() {
+	claims := accountClaims(a.key.public, a.limits)
+	claims.RevokeAt(jwt.All, time.Now())
+	a.store(claims)
+}
+
+// StartTeam runs a server with one account, as a hosted service would give it.
+func StartTeam(t testing.TB, limits Limits) (s *Server, a *Account) {
+	t.Helper()
 	operator := newKey(t, nkeys.CreateOperator)
 	system := newKey(t, nkeys.CreateAccount)
 	account := newKey(t, nkeys.CreateAccount)
-	user := newKey(t, nkeys.CreateUser)
 
 	resolver := &server.MemAccResolver{}
 	store := func(claims *jwt.AccountClaims) {
@@ -41,7 +72,6 @@ func StartAccount(t testing.TB, limits Limits) (s *Server, creds string) {
 	}
 	store(jwt.NewAccountClaims(system.public))
 	store(accountClaims(account.public, limits))
-	creds = userCreds(t, account, user, limits)
 
 	operatorClaims := jwt.NewOperatorClaims(operator.public)
 	operatorClaims.SystemAccount = system.public
@@ -50,7 +80,7 @@ func StartAccount(t testing.TB, limits Limits) (s *Server, creds string) {
 		o.SystemAccount = system.public
 		o.AccountResolver = resolver
 	}})
-	return s, creds
+	return s, &Account{t, account, limits, store}
 }
 
 func accountClaims(subject string, limits Limits) *jwt.AccountClaims {
@@ -71,6 +101,8 @@ func accountClaims(subject string, limits Limits) *jwt.AccountClaims {
 		claims.Limits.JetStreamTieredLimits["R3"] = tier
 	}
 	claims.Limits.Conn = unlimited(limits.MaxConnections)
+	claims.Limits.Subs = unlimited(limits.MaxSubscriptions)
+	claims.Limits.Payload = unlimited(limits.MaxPayload)
 	return claims
 }
 
@@ -78,6 +110,9 @@ func userCreds(t testing.TB, account, user key, limits Limits) string {
 	t.Helper()
 	claims := jwt.NewUserClaims(user.public)
 	claims.Name = limits.UserName
+	if !limits.UserExpires.IsZero() {
+		claims.Expires = limits.UserExpires.Unix()
+	}
 	claims.Pub.Allow = limits.PublishAllowed
 	claims.Sub.Allow = limits.SubscribeAllowed
 	token, err := claims.Encode(account.pair)

@@ -76,3 +76,6 @@ func User(name, password string, publish, subscribe []string) *server.User {
 func Users(users ...*server.User) func(*server.Options) {
 	return func(o *server.Options) { o.Users = users }
 }
+
+// WithoutJetStream makes the server one that has none; it is a natsd.Config's Adjust.
+func WithoutJetStream(o *server.Options) { o.JetStream = false }

@@ -1,0 +1,343 @@
+package local_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"gleaner/internal/consumer"
+	"gleaner/internal/dataset"
+	"gleaner/internal/ledger"
+	"gleaner/internal/natsd"
+	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/ollama"
+	"gleaner/internal/ollamasim"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/sink"
+	"gleaner/internal/store"
+	"gleaner/internal/store/storetest"
+	"gleaner/internal/stream"
+)
+
+const (
+	pressureGood = 250 // rows
+	pressureBad  = 150 // rows that cannot be generated until a switch is turned
+)
+
+// Each place where something can be full is full in turn, and everything waits behind it, says why, loses nothing and
+// goes on by itself: the store over its quota, RESULTS, WORK, DEAD, and WORK and DEAD at the same time.
+func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
+	p := newPressure(t)
+	p.server.Resize(stream.WorkStream, 8<<10)
+	p.server.Resize(stream.ResultsStream, 6<<10)
+	p.server.Resize(stream.DeadStream, 4<<10)
+
+	// Nobody works, so WORK is full first. Then the store refuses what comes.
+	p.start("publisher", p.publish)
+	p.told("the queue has no room", "GLEANER_WORK holds ", "of 8 KiB")
+	p.front.SetFull(true)
+	p.start("sink", p.sink)
+	p.start("consumer", p.consumer)
+	p.told("writing results to the store fails; nothing is lost", "514 MB of 512 MB", "producer delete --run")
+	p.told("no room for results, waiting until there is; nothing is lost; a sink makes room", "maximum bytes")
+	if stored := p.progress().Stored; stored != 0 {
+		t.Errorf("%d are stored in a store that takes nothing", stored)
+	}
+	p.front.SetFull(false)
+	p.told("writing results to the store works again")
+	p.told("there is room for results again")
+
+	// What fails for good fills DEAD, and then WORK, from which it cannot be taken any more.
+	p.told("no room for dead letters", "producer dead redrive --run r)", "producer dead drop --run r --yes", "producer publish --run r --max-bytes SIZE")
+	p.told("the queue has no room", "The dead letters are full, too (GLEANER_DEAD holds", "producer dead drop --run r --yes", "--max-bytes SIZE")
+	const dropped = 3
+	p.eventually("three batches are given up", func() bool {
+		report, err := p.ledger.Drop(p.ctx, ledger.Filter{Run: "r"}, ledger.DropOptions{Limit: dropped - p.dropped})
+		p.check(err)
+		p.dropped += report.Dropped
+		return p.dropped == dropped
+	})
+	p.told("there is room for dead letters again")
+	bigger, err := stream.Connect(p.ctx, stream.Config{InProcess: p.server, User: "operator", MaxBytes: 16 << 20, Enlarge: true, Log: p.log})
+	p.check(err)
+	p.check(bigger.Ensure(p.ctx))
+	bigger.Close()
+	p.told("enlarged a stream", stream.DeadStream)
+	p.eventually("the run comes to its end", func() bool { return p.progress().Complete() })
+	p.wait("publisher")
+	p.balanced(ledger.Account{Total: pressureGood + pressureBad, Stored: pressureGood, Dead: pressureBad - dropped, Dropped: dropped})
+
+	// A redrive finds WORK full.
+	p.stop("consumer")
+	p.ollama.ClearFaults()
+	p.server.Resize(stream.WorkStream, 4<<10)
+	before := p.times("the queue has no room; the redrive waits")
+	p.start("redrive", func(ctx context.Context) error {
+		report, err := p.ledger.Redrive(ctx, ledger.Filter{Run: "r"}, ledger.RedriveOptions{})
+		if report.Redriven != pressureBad-dropped {
+			t.Errorf("the redrive says %+v", report)
+		}
+		return err
+	})
+	p.eventually("the redrive waits", func() bool { return p.times("the queue has no room; the redrive waits") > before })
+	p.front.SetAway(true) // and the store goes away meanwhile
+	p.start("consumer", p.consumer)
+	p.told("the redrive waits; nothing is lost")
+	p.front.SetAway(false)
+	p.wait("redrive")
+	p.told("the redrive goes on")
+	p.eventually("everything is stored", func() bool { return p.progress().Stored == pressureGood+pressureBad-dropped })
+	p.eventually("the streams are empty", func() bool {
+		depth, err := p.conn.Depth(p.ctx, "r")
+		p.check(err)
+		return depth == pipeline.Depth{}
+	})
+	p.balanced(ledger.Account{Total: pressureGood + pressureBad, Stored: pressureGood + pressureBad - dropped, Dropped: dropped})
+	p.quiet()
+}
+
+// A pressure is all engines in this process, with a real NATS server and a real store behind a front.
+type pressure struct {
+	t      *testing.T
+	ctx    context.Context
+	server *natsdtest.Server
+	front  *storetest.Front
+	books  store.Store
+	conn   *stream.Conn
+	ollama *ollamasim.Server
+	gpu    consumer.GPU
+	ledger *ledger.Ledger
+	log    *zap.Logger
+	logs   *observer.ObservedLogs
+
+	dropped int
+
+	mu      sync.Mutex
+	running map[string]*running
+}
+
+type running struct {
+	stop context.CancelFunc
+	done chan error
+}
+
+const pressureLease = 3 * time.Second
+
+func newPressure(t *testing.T) *pressure {
+	t.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	t.Cleanup(cancel)
+	p := &pressure{t: t, ctx: ctx, server: natsdtest.Start(t, natsd.Config{}), front: storetest.NewFront(t, storetest.MongoURI(t)),
+		ollama: ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true, Slots: 4}), log: zap.New(core), logs: logs, running: map[string]*running{}}
+	t.Cleanup(p.ollama.Close)
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, e := range logs.All() {
+				t.Log(e.Level, e.Message, e.ContextMap())
+			}
+		}
+	})
+	url, err := p.ollama.Start("127.0.0.1:0")
+	p.check(err)
+	client, err := ollama.New(url, ollama.Config{Slots: 4})
+	p.check(err)
+	p.gpu = consumer.GPU{Name: "sim", Model: client, Slots: 4, Context: ollamasim.DefaultContext}
+	p.ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
+	p.books, err = store.Open(ctx, p.front.URI)
+	p.check(err)
+	t.Cleanup(func() { p.check(p.books.Close()) })
+	p.conn, err = stream.Connect(ctx, stream.Config{InProcess: p.server, User: "all", Lease: pressureLease, SinkLease: pressureLease, MaxBytes: 16 << 20, Log: p.log})
+	p.check(err)
+	t.Cleanup(p.conn.Close)
+	t.Cleanup(p.stopAll)
+	p.check(p.conn.Ensure(ctx))
+	p.ledger, err = ledger.New(ledger.Config{Lease: pressureLease, Pause: 50 * time.Millisecond, Log: p.log}, p.books, p.conn,
+		func(run pipeline.Run) (ledger.Builder, error) { return producer.NewWorks(p.books, run) })
+	p.check(err)
+	p.load()
+	return p
+}
+
+func (p *pressure) check(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// load loads a run of batches of one generation, the good ones first.
+func (p *pressure) load() {
+	p.t.Helper()
+	var rows bytes.Buffer
+	for i := range pressureGood + pressureBad {
+		kind := "good"
+		if i >= pressureGood {
+			kind = "bad"
+		}
+		fmt.Fprintf(&rows, "{\"question\": \"A %s question, number %d?\"}\n", kind, i)
+	}
+	path := filepath.Join(p.t.TempDir(), "rows.jsonl")
+	p.check(os.WriteFile(path, rows.Bytes(), 0o644))
+	data := producer.Dataset{Name: "rows.jsonl", Open: func() (producer.Rows, error) { return dataset.Open(path) }}
+	spec := pipeline.Spec{Model: "sim", Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
+	survey, err := producer.Examine(p.ctx, "r", spec, data, nil)
+	p.check(err)
+	run, _, err := producer.Load(p.ctx, p.books, survey, data, "01JPRESSURE", nil)
+	p.check(err)
+	p.check(p.conn.EnsureRun(p.ctx, run))
+}
+
+func (p *pressure) publish(ctx context.Context) error {
+	publisher, err := producer.NewPublisher(producer.Config{Poll: 50 * time.Millisecond, Log: p.log}, p.books, p.conn)
+	p.check(err)
+	_, err = publisher.Follow(ctx, "r", nil)
+	return err
+}
+
+func (p *pressure) sink(ctx context.Context) error {
+	engine, err := sink.New(sink.Config{FlushEvery: 100 * time.Millisecond, ExtendEvery: time.Second, Log: p.log}, p.conn, p.books)
+	p.check(err)
+	return engine.Run(ctx)
+}
+
+func (p *pressure) consumer(ctx context.Context) error {
+	engine, err := consumer.New(consumer.Config{Identity: pipeline.Consumer{ID: "c", Run: "r", Model: "sim"}, Lease: pressureLease, Grace: 5 * time.Second, Log: p.log},
+		p.conn.Work("r"), p.conn, []consumer.GPU{p.gpu})
+	p.check(err)
+	return engine.Run(ctx)
+}
+
+func (p *pressure) start(name string, run func(context.Context) error) {
+	ctx, stop := context.WithCancel(p.ctx)
+	r := &running{stop, make(chan error, 1)}
+	p.mu.Lock()
+	p.running[name] = r
+	p.mu.Unlock()
+	go func() { r.done <- run(ctx) }()
+}
+
+// wait waits until a part has ended by itself.
+func (p *pressure) wait(name string) {
+	p.t.Helper()
+	p.mu.Lock()
+	r := p.running[name]
+	delete(p.running, name)
+	p.mu.Unlock()
+	select {
+	case err := <-r.done:
+		if err != nil {
+			p.t.Errorf("%s: %v", name, err)
+		}
+	case <-p.ctx.Done():
+		p.t.Errorf("%s does not end", name)
+	}
+	r.stop()
+}
+
+func (p *pressure) stop(name string) {
+	p.t.Helper()
+	p.mu.Lock()
+	r := p.running[name]
+	p.mu.Unlock()
+	r.stop()
+	p.wait(name)
+}
+
+func (p *pressure) stopAll() {
+	for _, r := range p.running {
+		r.stop()
+		<-r.done
+	}
+}
+
+func (p *pressure) progress() pipeline.Progress {
+	p.t.Helper()
+	progress, err := p.books.Progress(p.ctx, "r", time.Now())
+	p.check(err)
+	return progress
+}
+
+// text is a line as a person sees it.
+func text(e observer.LoggedEntry) string { return fmt.Sprint(e.Message, " ", e.ContextMap()) }
+
+// told waits until a line with all these parts was logged.
+func (p *pressure) told(parts ...string) {
+	p.t.Helper()
+	p.eventually(fmt.Sprintf("it says %q", parts), func() bool {
+		for _, e := range p.logs.All() {
+			missing := 0
+			for _, part := range parts {
+				if !strings.Contains(text(e), part) {
+					missing++
+				}
+			}
+			if missing == 0 {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func (p *pressure) times(part string) int { return p.logs.FilterMessageSnippet(part).Len() }
+
+func (p *pressure) eventually(what string, holds func() bool) {
+	p.t.Helper()
+	for !holds() {
+		select {
+		case <-p.ctx.Done():
+			p.t.Fatalf("it does not come to this: %s; %s", what, p.standing())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// balanced waits until an audit says exactly this: the sink's acks may still be on their way.
+func (p *pressure) balanced(want ledger.Account) {
+	p.t.Helper()
+	var got ledger.Account
+	p.eventually(fmt.Sprintf("the audit finds %+v", want), func() bool {
+		var err error
+		got, err = p.ledger.Audit(p.ctx, "r")
+		p.check(err)
+		return got.Outstanding == 0
+	})
+	if !got.Balanced() || got.Total != want.Total || got.Stored != want.Stored || got.Dead != want.Dead || got.Dropped != want.Dropped {
+		p.t.Errorf("the audit finds %+v, want %+v", got, want)
+	}
+}
+
+// quiet fails if the same line was logged again and again.
+func (p *pressure) quiet() {
+	p.t.Helper()
+	lines := map[string]int{}
+	for _, e := range p.logs.All() {
+		if e.Level >= zap.WarnLevel {
+			lines[e.Message]++
+		}
+	}
+	for line, n := range lines {
+		if n > 3 {
+			p.t.Errorf("%d times: %s", n, line)
+		}
+	}
+}
+
+// standing says where everything is.
+func (p *pressure) standing() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	account, err := p.ledger.Audit(ctx, "r")
+	return fmt.Sprintf("the audit finds %+v, %v", account, err)
+}
