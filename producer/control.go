@@ -69,10 +69,14 @@ func (c *resumeCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	})
 }
 
-// cancelCmd is the command producer cancel: the ledger first, so that nobody publishes what is removed.
+// cancelCmd is the command producer cancel: the ledger first, so that nobody publishes what is removed, and the queue
+// twice, for a publisher or a reconciler that was in the middle of something.
 type cancelCmd struct {
 	controlled `embed:""`
 }
+
+// cancelAgain is how long whoever publishes a chunk of batches may take to notice that their run is cancelled.
+const cancelAgain = 2 * time.Second
 
 func (c *cancelCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return c.do(ctx, t, func(conn *stream.Conn, from store.Store) (string, error) {
@@ -83,6 +87,16 @@ func (c *cancelCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		if err != nil {
 			return "", err
 		}
+		select {
+		case <-time.After(cancelAgain):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		late, err := conn.Cancel(ctx, c.Name)
+		if err != nil {
+			return "", err
+		}
+		removed += late
 		progress, err := from.Progress(ctx, c.Name, time.Now())
 		return fmt.Sprintf("is cancelled: %s taken from the queue, %s of %s generations have an answer, which stays and can be exported",
 			cli.Plural(removed, "batch", "batches"), cli.Count(progress.Stored), cli.Count(progress.Generations)), err

@@ -124,6 +124,12 @@ func (p *Publisher) publish(ctx context.Context, name string, works func()) erro
 			from = 0
 			continue
 		}
+		if run, err = p.ledger.Run(ctx, name); err != nil {
+			return err
+		}
+		if run.State != pipeline.RunOpen { // somebody has cancelled it meanwhile
+			return notOpen(run)
+		}
 		if err := p.chunk(ctx, prompts, batches); err != nil {
 			return err
 		}

@@ -349,3 +349,25 @@ func TestThePublisherCounts(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestACancelledRunIsNoticedWithinAChunk(t *testing.T) {
+	l, q := loaded(t, spec(), numbered(4000)...), newQueue()
+	published := 0
+	q.lost = func(name string) error {
+		if name == "Publish" {
+			if published++; published == 1 {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				l.run.State = pipeline.RunCancelled
+			}
+		}
+		return nil
+	}
+	err := publisher(t, Config{Window: 1 << 20}, l, q).Publish(t.Context(), "r")
+	if err == nil || !strings.Contains(err.Error(), "run r is cancelled") {
+		t.Errorf("got %v, want that the run is cancelled", err)
+	}
+	if n := len(q.waiting); n > publishChunk {
+		t.Errorf("%d batches were published of a run that was cancelled after the first", n)
+	}
+}
