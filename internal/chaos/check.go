@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,13 +34,8 @@ func (v *verdict) say(format string, args ...any) {
 func (p *plant) check(ctx context.Context, rows []row, v *verdict) (stored, dead int) {
 	p.checkAudit(ctx, v)
 	letters := p.checkStreams(ctx, v)
-	batches := map[int]pipeline.Batch{}
-	for state, b := range p.batches(ctx, v) {
-		_ = state
-		batches[b.Index] = b
-	}
 	stored, dead = p.checkGenerations(ctx, rows, letters, v)
-	for _, b := range batches {
+	for b := range p.batches(ctx, v) {
 		_, lettered := letters[b.Index]
 		switch {
 		case b.State != pipeline.Done && b.State != pipeline.Dead:
@@ -93,8 +89,8 @@ func (p *plant) checkStreams(ctx context.Context, v *verdict) map[int]pipeline.S
 }
 
 // batches yields all batches of the run.
-func (p *plant) batches(ctx context.Context, v *verdict) func(func(pipeline.BatchState, pipeline.Batch) bool) {
-	return func(yield func(pipeline.BatchState, pipeline.Batch) bool) {
+func (p *plant) batches(ctx context.Context, v *verdict) iter.Seq[pipeline.Batch] {
+	return func(yield func(pipeline.Batch) bool) {
 		for _, state := range pipeline.BatchStates {
 			for from := 0; ; {
 				page, err := p.ledger.Batches(ctx, run, state, from, 1000)
@@ -106,7 +102,7 @@ func (p *plant) batches(ctx context.Context, v *verdict) func(func(pipeline.Batc
 					break
 				}
 				for _, b := range page {
-					if !yield(state, b) {
+					if !yield(b) {
 						return
 					}
 				}
@@ -190,7 +186,7 @@ func leftOver(dir string) (found []string) {
 	return found
 }
 
-// audited waits until an audit finds nothing under way, for what came twice may still be on the streams.
+// quiesce waits until nothing is under way: what came twice may still be on the streams when a run is at its end.
 func (p *plant) quiesce(ctx context.Context) {
 	for ctx.Err() == nil {
 		left := uint64(0)

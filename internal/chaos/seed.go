@@ -39,7 +39,7 @@ type row struct {
 	class    pipeline.Class // of the dead letter; empty: it has to be stored
 }
 
-// sizes of a seed's run.
+// A size is how much happens in the run of a seed.
 type size struct {
 	generations int
 	span        time.Duration // in which faults are injected
