@@ -21,6 +21,9 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	defer func() { stop(); <-published }()
 
 	var away pipeline.Trouble
+	// How long a look takes: a large run takes the store a while to count, and it is there for the sink, so it is
+	// looked at less often. One look that an outage held up says little, so this at most doubles with each.
+	var usual time.Duration
 	for {
 		started := time.Now()
 		progress, err := p.look(ctx, name)
@@ -54,8 +57,8 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 			}
 		default:
 		}
-		// A large run takes the store a while to count; it is there for the sink.
-		if err := sleep(ctx, max(p.cfg.Poll, 10*took)); err != nil {
+		usual = min(took, max(2*usual, p.cfg.Poll/10))
+		if err := sleep(ctx, max(p.cfg.Poll, 10*usual)); err != nil {
 			return progress, err
 		}
 	}

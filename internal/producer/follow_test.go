@@ -229,3 +229,61 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 		})
 	}
 }
+
+// A slowLedger takes its time to count.
+type slowLedger struct {
+	*fakeLedger
+	takes func() time.Duration
+}
+
+func (l slowLedger) Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error) {
+	time.Sleep(l.takes())
+	return l.fakeLedger.Progress(ctx, run, since)
+}
+
+func TestOneSlowLookDoesNotDelayTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := loaded(t, spec(), numbered(10)...), newQueue()
+		looks := 0
+		slow := slowLedger{l, func() time.Duration {
+			if looks++; looks == 3 {
+				return time.Minute // the store was away in the middle of it
+			}
+			return 0
+		}}
+		p, err := NewPublisher(Config{}, slow, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := follow(t.Context(), p)
+		if f.ended(63 * time.Second) {
+			t.Fatal("it ended early", f.err)
+		}
+		finish(l, q)
+		if !f.ended(3*time.Second) || f.err != nil {
+			t.Errorf("it has not noticed the end of the run (%v)", f.err)
+		}
+	})
+}
+
+func TestARunThatIsSlowToCountIsLookedAtSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const takes = 2 * time.Second
+		l, q := loaded(t, spec(), numbered(10)...), newQueue()
+		p, err := NewPublisher(Config{}, slowLedger{l, func() time.Duration { return takes }}, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := follow(t.Context(), p)
+		if f.ended(10 * time.Minute) {
+			t.Fatal("it ended early", f.err)
+		}
+		if share := float64(len(f.seen)) * takes.Seconds() / 600; share > 0.12 {
+			t.Errorf("the store is kept counting %.0f %% of the time", 100*share)
+		}
+		finish(l, q)
+		if !f.ended(time.Minute) || f.err != nil {
+			t.Errorf("it has not noticed the end of the run (%v)", f.err)
+		}
+	})
+}
