@@ -71,11 +71,12 @@ func rules() map[string]rule {
 
 		"internal/chaos": {ours: everything, theirs: programLibraries + " nats.go"}, // strikes at the streams from outside
 
-		"producer":     {ours: forPrograms, theirs: programLibraries},
-		"consumer":     {ours: forPrograms, theirs: programLibraries},
-		"sink":         {ours: forPrograms, theirs: programLibraries},
-		"deploy/local": {ours: everything, theirs: programLibraries},
-		"deploy/nats":  {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
+		"producer":      {ours: forPrograms, theirs: programLibraries},
+		"consumer":      {ours: forPrograms, theirs: programLibraries},
+		"sink":          {ours: forPrograms, theirs: programLibraries},
+		"deploy/local":  {ours: everything, theirs: programLibraries},
+		"deploy/kaggle": {testOurs: "pipeline stream"},                                          // the notebook, in a real Jupyter
+		"deploy/nats":   {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
 	}
 }
 
