@@ -36,5 +36,10 @@ func openStore(ctx context.Context, flags cli.Store) (store.Store, error) {
 
 // connect connects to the stream that the flags name. Lease 0 is the default one.
 func connect(ctx context.Context, flags cli.NATS, lease time.Duration, log *zap.Logger) (*stream.Conn, error) {
-	return stream.Connect(ctx, stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Timeout: cli.ConnectWithin, Lease: lease, Log: log})
+	return connectAndMake(ctx, flags, cli.Streams{}, lease, log)
+}
+
+// connectAndMake does the same for a command that makes streams.
+func connectAndMake(ctx context.Context, flags cli.NATS, streams cli.Streams, lease time.Duration, log *zap.Logger) (*stream.Conn, error) {
+	return stream.Connect(ctx, stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Replicas: streams.Replicas, Timeout: cli.ConnectWithin, Lease: lease, Log: log})
 }

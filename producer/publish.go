@@ -21,15 +21,16 @@ import (
 
 // publishCmd is the command producer publish: planned batches of a run → the queue.
 type publishCmd struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	cli.HTTP  `embed:""`
-	cli.Log   `embed:""`
-	Name      string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Window    int           `default:"2000" help:"Batches on the queue at a time, at most."`
-	Follow    bool          `help:"Stay until every generation has its end. Exits 3 if some have no answer."`
-	Lease     time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for so long."`
-	JSON      bool          `name:"json" help:"Print the summary as JSON."`
+	cli.Store   `embed:""`
+	cli.NATS    `embed:""`
+	cli.Streams `embed:""`
+	cli.HTTP    `embed:""`
+	cli.Log     `embed:""`
+	Name        string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Window      int           `default:"2000" help:"Batches on the queue at a time, at most."`
+	Follow      bool          `help:"Stay until every generation has its end. Exits 3 if some have no answer."`
+	Lease       time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for so long."`
+	JSON        bool          `name:"json" help:"Print the summary as JSON."`
 }
 
 func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
@@ -47,7 +48,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	conn, err := connect(ctx, c.NATS, c.Lease, log)
+	conn, err := connectAndMake(ctx, c.NATS, c.Streams, c.Lease, log)
 	if err != nil {
 		return err
 	}

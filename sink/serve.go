@@ -17,12 +17,13 @@ import (
 
 // serveCmd is the command sink serve: results → store, acknowledged after the write.
 type serveCmd struct {
-	cli.Store  `embed:""`
-	cli.NATS   `embed:""`
-	cli.HTTP   `embed:""`
-	cli.Log    `embed:""`
-	FlushEvery time.Duration `default:"1s" help:"How long results wait for others to be written with."`
-	Lease      time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
+	cli.Store   `embed:""`
+	cli.NATS    `embed:""`
+	cli.Streams `embed:""`
+	cli.HTTP    `embed:""`
+	cli.Log     `embed:""`
+	FlushEvery  time.Duration `default:"1s" help:"How long results wait for others to be written with."`
+	Lease       time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
@@ -38,7 +39,7 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer ledger.Close()
-	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Timeout: cli.ConnectWithin, Log: log})
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Replicas: c.Replicas, Timeout: cli.ConnectWithin, Log: log})
 	if err != nil {
 		return err
 	}
