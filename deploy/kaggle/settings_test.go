@@ -69,6 +69,20 @@ func TestTheNotebookGivesTheConsumerEveryGPU(t *testing.T) {
 	}
 }
 
+func TestTheNotebookTakesTheConsumerOutOfARelease(t *testing.T) {
+	python := python(t)
+	m := newMachine(t, nil, "NATS_URL=nats://nats.example:4222", "OLLAMA_HOST=http://127.0.0.1:1")
+	write(t, filepath.Join(m.dir, "gleaner_1.0.0_linux_amd64", "consumer"), standIn)
+	write(t, filepath.Join(m.dir, "input", "release", "SHA256SUMS"), "")
+	archive := filepath.Join(m.dir, "input", "release", "gleaner_1.0.0_linux_amd64.tar.gz")
+	if said, err := exec.Command("tar", "-czf", archive, "-C", m.dir, "gleaner_1.0.0_linux_amd64").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	if shown, ok := m.run(t, python); !ok || !strings.Contains(shown, "arguments: --ollama http://127.0.0.1:1 --for") {
+		t.Errorf("the notebook works is %v, and shows\n%s", ok, shown)
+	}
+}
+
 func TestTheNotebookServesOnTheCPUOnlyWhenAsked(t *testing.T) {
 	python := python(t)
 	ollama := "#!/bin/sh\necho \"$1 $2\" >>\"$HOME/asked\"\ncase $1 in serve) exec sleep 600 ;; show) exit 1 ;; esac\n"
