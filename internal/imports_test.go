@@ -75,8 +75,9 @@ func rules() map[string]rule {
 		"consumer":      {ours: forPrograms, theirs: programLibraries},
 		"sink":          {ours: forPrograms, theirs: programLibraries},
 		"deploy/local":  {ours: everything, theirs: programLibraries},
-		"deploy/kaggle": {testOurs: "pipeline stream"},                                          // the notebook, in a real Jupyter
-		"deploy/nats":   {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
+		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go yaml"}, // every file that configures something
+		"deploy/kaggle": {testOurs: "pipeline stream"},                                                         // the notebook, in a real Jupyter
+		"deploy/nats":   {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"},                // the permissions, in a real server
 	}
 }
 
@@ -102,6 +103,7 @@ func libraries() map[string]string {
 		"sqlite":       "modernc.org/sqlite",
 		"term":         "golang.org/x/term",
 		"ulid":         "github.com/oklog/ulid/v2",
+		"yaml":         "go.yaml.in/yaml/v3",
 		"zap":          "go.uber.org/zap",
 	}
 }
