@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -20,7 +21,7 @@ import (
 func inManifests(t *testing.T) (all []line) {
 	t.Helper()
 	for maker, pod := range pods(objects(t)) {
-		file := map[string]string{"Deployment sink": "sink", "Deployment consumer": "consumer", "Job producer-words": "producer"}[maker]
+		file := map[string]string{"Deployment sink": "sink", "Deployment consumer": "consumer", "Job producer-words": "run/producer"}[maker]
 		for _, c := range pod.Spec.all() {
 			if program, ours := strings.CutPrefix(c.Image, "gleaner-"); ours {
 				all = append(all, line{"kubernetes/" + file + ".yaml", program, c.Args})
@@ -161,13 +162,15 @@ func TestTheManifestsSpeakOfTheSameRun(t *testing.T) {
 	scaled := all["ScaledObject consumer"].Spec
 	trigger := scaled.Triggers[0]
 	service, namespace := all["Service nats"], all["Namespace gleaner"]
-	kustomization := all["Kustomization "]
-	if namespace.Kind == "" || kustomization.Namespace != namespace.Metadata.Name {
-		t.Errorf("the namespace is %q in the kustomization", kustomization.Namespace)
-	}
-	for _, file := range kustomization.Resources {
-		if _, err := os.Stat(filepath.Join("kubernetes", file)); err != nil {
-			t.Error(err)
+	for _, folder := range []string{"kubernetes", "kubernetes/run"} {
+		kustomization := all["Kustomization "+folder+"/kustomization.yaml"]
+		if namespace.Kind == "" || kustomization.Namespace != namespace.Metadata.Name {
+			t.Errorf("the namespace is %q in the kustomization of %s", kustomization.Namespace, folder)
+		}
+		for _, file := range kustomization.Resources {
+			if _, err := os.Stat(filepath.Join(folder, file)); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	want := map[string]string{
@@ -220,5 +223,22 @@ func TestAPodHasTimeForItsProgramsGrace(t *testing.T) {
 	}
 	if pod := all["Deployment consumer"].Spec.Template.Spec.TerminationGracePeriodSeconds; pod <= seconds {
 		t.Errorf("the pod has %d s, the consumer's grace is %s", pod, grace)
+	}
+}
+
+// Every image of ours gets a registry by the kustomizations, when kubectl builds them.
+func TestKubectlBuildsTheManifests(t *testing.T) {
+	kubectl, err := exec.LookPath("kubectl")
+	if err != nil {
+		t.Skip("SKIPPED, the manifests are not built: there is no kubectl")
+	}
+	for folder, want := range map[string]string{"kubernetes": "StatefulSet", "kubernetes/run": "Job"} {
+		out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", folder).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "kind: "+want) {
+			t.Errorf("%s: %v\n%.2000s", folder, err, out)
+		}
+		if bare := regexp.MustCompile(`image: gleaner-\S+`).FindString(string(out)); bare != "" {
+			t.Errorf("%s: %s has no registry", folder, bare)
+		}
 	}
 }

@@ -130,7 +130,12 @@ type (
 		Data       map[string]string // of a ConfigMap
 		Namespace  string            // of a Kustomization
 		Resources  []string          // of a Kustomization
-		Spec       struct {
+		Images     []struct {        // of a Kustomization
+			Name    string
+			NewName string `yaml:"newName"`
+			NewTag  string `yaml:"newTag"`
+		}
+		Spec struct {
 			// Deployment, StatefulSet, Job
 			Replicas            *int
 			Selector            map[string]any // its form differs between kinds
@@ -192,15 +197,16 @@ type (
 func objects(t *testing.T) map[string]object {
 	t.Helper()
 	files, err := filepath.Glob("kubernetes/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("manifests: %v %v", files, err)
+	runs, runErr := filepath.Glob("kubernetes/run/*.yaml")
+	if err != nil || runErr != nil || len(files) == 0 || len(runs) == 0 {
+		t.Fatalf("manifests: %v %v, %v %v", files, err, runs, runErr)
 	}
 	versions := map[string]string{
 		"ConfigMap": "v1", "Service": "v1", "Namespace": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "Job": "batch/v1",
 		"PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1", "ScaledObject": "keda.sh/v1alpha1", "Kustomization": "kustomize.config.k8s.io/v1beta1",
 	}
 	all := map[string]object{}
-	for _, file := range files {
+	for _, file := range append(files, runs...) {
 		for _, document := range documents(t, file) {
 			var o object
 			parse(t, file, document, &o)
@@ -211,6 +217,9 @@ func objects(t *testing.T) map[string]object {
 				t.Errorf("%s: %s has the name %q", file, o.Kind, o.Metadata.Name)
 			}
 			key := o.Kind + " " + o.Metadata.Name
+			if o.Kind == "Kustomization" {
+				key = o.Kind + " " + filepath.ToSlash(file)
+			}
 			if _, twice := all[key]; twice {
 				t.Errorf("%s: %s stands there twice", file, key)
 			}

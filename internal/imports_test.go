@@ -71,13 +71,15 @@ func rules() map[string]rule {
 
 		"internal/chaos": {ours: everything, theirs: programLibraries + " nats.go"}, // strikes at the streams from outside
 
-		"producer":      {ours: forPrograms, theirs: programLibraries},
-		"consumer":      {ours: forPrograms, theirs: programLibraries},
-		"sink":          {ours: forPrograms, theirs: programLibraries},
-		"deploy/local":  {ours: everything, theirs: programLibraries},
-		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go yaml"}, // every file that configures something
-		"deploy/kaggle": {testOurs: "pipeline stream"},                                                         // the notebook, in a real Jupyter
-		"deploy/nats":   {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"},                // the permissions, in a real server
+		"producer":     {ours: forPrograms, theirs: programLibraries},
+		"consumer":     {ours: forPrograms, theirs: programLibraries},
+		"sink":         {ours: forPrograms, theirs: programLibraries},
+		"deploy/local": {ours: everything, theirs: programLibraries},
+		"deploy/nats":  {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
+
+		// What configures something else than Go is read, run and executed by tests.
+		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go yaml"},
+		"deploy/kaggle": {testOurs: "pipeline stream"},
 	}
 }
 
