@@ -69,6 +69,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	defer say(ctx, c.Report, engine.Snapshot, log)()
 	if c.Health != "" {
 		server, err := telemetry.Listen(c.Health, nil, conn.Healthy, log)
 		if err != nil {
@@ -79,9 +80,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	log.Info("taking work", zap.String("run", run.Run), zap.String("model", run.Model), zap.Int("gpus", len(gpus)),
 		zap.Int("slots", c.Slots), zap.String("consumer", identity.ID))
-	quiet := say(ctx, c.Report, engine.Snapshot, log)
 	err = engine.Run(ctx)
-	quiet()
 	said := engine.Snapshot()
 	for _, g := range said.GPUs {
 		log.Info("stopped", zap.String("gpu", g.Name), zap.Int("generations", g.Generations), zap.Int("output_tokens", g.OutputTokens))
