@@ -139,8 +139,9 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// jupyter executes the notebook until ctx ends, in the background, and returns what waits for it.
-func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (wait func() notebook) {
+// jupyter executes the notebook until ctx ends, in the background. It returns a context that ends with the execution,
+// and what waits for it.
+func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (executing context.Context, wait func() notebook) {
 	t.Helper()
 	done := filepath.Join(m.dir, "executed.ipynb")
 	command := exec.CommandContext(ctx, python, "-c", execute, "consumer.ipynb", done)
@@ -152,9 +153,10 @@ func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (wait
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	executing, over := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
-	return func() notebook {
+	go func() { ended <- command.Wait(); over() }()
+	return executing, func() notebook {
 		t.Helper()
 		if err := <-ended; err != nil {
 			t.Fatalf("Jupyter: %v\n%s", err, said.String())
@@ -179,8 +181,8 @@ func consumerFlags(t *testing.T, binary string) string {
 
 const batches = 6
 
-// publish puts batches on the queue, and returns what waits until all of them are answered.
-func publish(ctx context.Context, t *testing.T, url, creds string) (answered func()) {
+// publish puts batches on the queue, and returns what waits until all of them are answered, or its context ends first.
+func publish(ctx context.Context, t *testing.T, url, creds string) (answered func(context.Context) bool) {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
@@ -200,13 +202,18 @@ func publish(ctx context.Context, t *testing.T, url, creds string) (answered fun
 			Generations: []pipeline.Generation{{Item: batch, Prompt: fmt.Sprintf("What is %d and %d?", batch, batch), Seed: batch}},
 		}))
 	}
-	return func() {
-		t.Helper()
-		for look := time.NewTicker(100 * time.Millisecond); ; <-look.C {
+	return func(ctx context.Context) bool {
+		look := time.NewTicker(100 * time.Millisecond)
+		defer look.Stop()
+		for {
 			depth, err := conn.Depth(ctx, run.Name)
-			check(err)
-			if depth.Waiting+depth.Held == 0 && depth.Results > 0 { // each batch has its answer or its dead letter
-				return
+			if err == nil && depth.Waiting+depth.Held == 0 && depth.Results > 0 { // each batch has its answer or its dead letter
+				return true
+			}
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return false
 			}
 		}
 	}
@@ -244,9 +251,10 @@ func TestTheNotebookRunsFromTheFirstToTheLastCell(t *testing.T) {
 	build(t, binary)
 	m.env = append(m.env, "GLEANER_FLAGS="+consumerFlags(t, binary))
 
-	wait := m.jupyter(ctx, t, python)
-	answered()
-	interrupt(t, filepath.Join(m.dir, "work", "consumer"))
+	executing, wait := m.jupyter(ctx, t, python)
+	if answered(executing) {
+		interrupt(t, filepath.Join(m.dir, "work", "consumer"))
+	}
 	executed := wait()
 
 	shown := executed.shown()
