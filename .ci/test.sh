@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Runs all tests. It provides a MongoDB-compatible server and a real Ollama for them, unless MONGODB_URI and
-# OLLAMA_TEST_HOST name running ones. What cannot be provided is skipped and said loudly at the end; with CI=true
-# that is a failure. Arguments go to go test, such as -run NAME or -count 10; the packages are always all.
+# Runs all tests. It provides a MongoDB-compatible server, a real Ollama and Jupyter for them, unless MONGODB_URI,
+# OLLAMA_TEST_HOST and JUPYTER_TEST_PYTHON name what is there. What cannot be provided is skipped and said loudly at
+# the end; with CI=true that is a failure. Arguments go to go test, such as -run NAME or -count 10; the packages are
+# always all.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 started=() skipped=()
@@ -22,6 +23,7 @@ provide() {
 }
 provide mongo MONGODB_URI "a MongoDB-compatible server"
 provide ollama OLLAMA_TEST_HOST "a real Ollama"
+provide jupyter JUPYTER_TEST_PYTHON "Jupyter"
 
 race=()
 if [ "$(CGO_ENABLED=1 go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC)" >/dev/null; then

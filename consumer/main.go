@@ -29,6 +29,7 @@ type command struct {
 	Grace    time.Duration `default:"30s" help:"How long work in hand may go on after Ctrl-C or SIGTERM. What is not finished then is handed back."`
 	Stall    time.Duration `default:"45s" help:"A server that sends no further token for so long has stalled: the request is tried again alone."`
 	Rest     time.Duration `default:"30s" help:"How long a batch that failed here rests before another GPU tries it, doubled each time, and a GPU that has to be mended."`
+	Report   time.Duration `default:"1m" help:"Say how far each GPU is so often; 0 for never."`
 	Health   string        `name:"http" placeholder:"ADDR" help:"Serve /healthz here, such as :9091, which is on loopback. Off by default."`
 }
 
@@ -68,6 +69,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	defer say(ctx, c.Report, engine.Snapshot, log)()
 	if c.Health != "" {
 		server, err := telemetry.Listen(c.Health, nil, conn.Healthy, log)
 		if err != nil {

@@ -76,6 +76,10 @@ func rules() map[string]rule {
 		"sink":         {ours: forPrograms, theirs: programLibraries},
 		"deploy/local": {ours: everything, theirs: programLibraries},
 		"deploy/nats":  {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
+
+		// What configures something else than Go is read, run and executed by tests.
+		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go yaml"},
+		"deploy/kaggle": {testOurs: "pipeline stream"},
 	}
 }
 
@@ -101,6 +105,7 @@ func libraries() map[string]string {
 		"sqlite":       "modernc.org/sqlite",
 		"term":         "golang.org/x/term",
 		"ulid":         "github.com/oklog/ulid/v2",
+		"yaml":         "go.yaml.in/yaml/v3",
 		"zap":          "go.uber.org/zap",
 	}
 }

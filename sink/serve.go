@@ -17,13 +17,14 @@ import (
 
 // serveCmd is the command sink serve: results → store, acknowledged after the write.
 type serveCmd struct {
-	cli.Store  `embed:""`
-	cli.NATS   `embed:""`
-	cli.HTTP   `embed:""`
-	cli.Log    `embed:""`
-	MaxBytes   cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB, where this program makes them. Default: what the NATS account allows, at most 4GiB."`
-	FlushEvery time.Duration `default:"1s" help:"How long results wait for others to be written with."`
-	Lease      time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
+	cli.Store   `embed:""`
+	cli.NATS    `embed:""`
+	cli.Streams `embed:""`
+	cli.HTTP    `embed:""`
+	cli.Log     `embed:""`
+	MaxBytes    cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB, where this program makes them. Default: what the NATS account allows, at most 4GiB."`
+	FlushEvery  time.Duration `default:"1s" help:"How long results wait for others to be written with."`
+	Lease       time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
@@ -39,7 +40,7 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer ledger.Close()
-	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Timeout: cli.ConnectWithin, Patient: true, MaxBytes: int64(c.MaxBytes), Log: log})
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Timeout: cli.ConnectWithin, Patient: true, Replicas: c.Replicas, MaxBytes: int64(c.MaxBytes), Log: log})
 	if err != nil {
 		return err
 	}

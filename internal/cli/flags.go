@@ -44,6 +44,19 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Streams flags say how the streams are kept that this program makes if they are not there.
+type Streams struct {
+	Replicas int `env:"GLEANER_REPLICAS" default:"1" help:"Copies of each stream, on as many servers of a NATS cluster. Streams that are there keep theirs."`
+}
+
+// Validate is called by kong.
+func (s Streams) Validate() error {
+	if s.Replicas < 1 || s.Replicas > 5 {
+		return fmt.Errorf("replicas %d: use 1, 3 or 5", s.Replicas)
+	}
+	return nil
+}
+
 // Store flags say where the ledger is.
 type Store struct {
 	Store string `env:"MONGODB_URI" required:"" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`

@@ -1,0 +1,187 @@
+package deploy_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/stream"
+)
+
+// cluster starts the three servers of the manifests with their own configuration; only addresses and folders are others.
+func cluster(t *testing.T) []*server.Server {
+	t.Helper()
+	path := beside(t, map[string]string{"nats.conf": objects(t)["ConfigMap nats"].Data["nats.conf"], "permissions.conf": text(t, "nats/permissions.conf")}, "nats.conf")
+	ports := freePorts(t, 3)
+	nodes := make([]*server.Server, 3)
+	for i := range nodes {
+		t.Setenv("POD_NAME", fmt.Sprintf("nats-%d", i))
+		nodes[i] = configured(t, path, func(o *server.Options) {
+			if o.ServerName != fmt.Sprintf("nats-%d", i) || o.Cluster.Port != 6222 || !o.Cluster.NoAdvertise || len(o.Routes) != 3 {
+				t.Errorf("the server is %s, its routes are %v", o.ServerName, o.Routes)
+			}
+			o.Cluster.Host, o.Cluster.Port, o.Routes = "127.0.0.1", ports[i], nil
+			for _, port := range ports {
+				o.Routes = append(o.Routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)})
+			}
+		})
+	}
+	until(t, "the servers have a leader", func() bool {
+		return slices.ContainsFunc(nodes, func(s *server.Server) bool { return s.JetStreamIsLeader() })
+	})
+	return nodes
+}
+
+// freePorts returns ports that nobody listens on. They are held until all are known, so that they differ.
+func freePorts(t *testing.T, n int) (ports []int) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	look, limit := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	defer look.Stop()
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatalf("within a minute it was not so that %s", what)
+		}
+	}
+}
+
+// as connects with a role's user to all servers.
+func as(t *testing.T, role string, nodes []*server.Server) *stream.Conn {
+	t.Helper()
+	var urls []string
+	for _, node := range nodes {
+		urls = append(urls, strings.Replace(node.ClientURL(), "://", "://"+role+":"+role+"-password@", 1))
+	}
+	conn, err := stream.Connect(t.Context(), stream.Config{URL: strings.Join(urls, ","), Name: role, Replicas: 3, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+// Three copies of each stream are on three servers, work goes on when one is gone, and the servers tell the numbers that
+// KEDA's scaler looks for, in the way in which it looks.
+func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
+	nodes := cluster(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	sink, producer := as(t, "sink", nodes), as(t, "producer", nodes)
+	check(sink.Ensure(ctx))
+	run := pipeline.Run{Name: objects(t)["ScaledObject consumer"].Spec.Triggers[0].Metadata["consumer"], UID: "uid", Spec: pipeline.Spec{Model: "mistral"}}
+	check(producer.EnsureRun(ctx, run))
+	publish := func(from, to int) {
+		t.Helper()
+		for batch := from; batch < to; batch++ {
+			work := pipeline.Work{
+				Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: "mistral", Options: pipeline.Options{NumPredict: 10},
+				Generations: []pipeline.Generation{{Item: batch, Prompt: "What?"}},
+			}
+			err := producer.Publish(ctx, work)
+			for ; err != nil && pipeline.ClassOf(err) == pipeline.Retryable && ctx.Err() == nil; err = producer.Publish(ctx, work) {
+			}
+			check(err)
+		}
+	}
+	publish(0, 5)
+	until(t, "KEDA reads five batches", func() bool { return lag(t, nodes, run.Name) == 5 })
+	_, err := as(t, "consumer", nodes).Work(run.Name).Next(ctx)
+	check(err)
+	until(t, "a batch that is held counts as well", func() bool { return lag(t, nodes, run.Name) == 5 })
+
+	nodes[1].Shutdown()
+	nodes[1].WaitForShutdown()
+	publish(5, 10)
+	rest := []*server.Server{nodes[0], nodes[2]}
+	until(t, "KEDA reads ten batches from the others", func() bool { return lag(t, rest, run.Name) == 10 })
+}
+
+// lag reads the queue's length as KEDA does: waiting and held, from the server that leads the durable. Servers do not
+// advertise themselves, so it goes by their names, which are those of the pods. It is -1 while nobody leads.
+func lag(t *testing.T, nodes []*server.Server, run string) int {
+	t.Helper()
+	for _, node := range nodes {
+		var info struct {
+			Name        string   `json:"server_name"`
+			ConnectURLs []string `json:"connect_urls"`
+		}
+		ask(t, node, "/varz", &info)
+		if len(info.ConnectURLs) > 0 {
+			t.Errorf("the server advertises %v", info.ConnectURLs)
+		}
+		var said struct {
+			Accounts []struct {
+				Name    string
+				Streams []struct {
+					Name   string
+					Config struct {
+						Replicas int `json:"num_replicas"`
+					}
+					Consumers []struct {
+						Name    string
+						Pending int `json:"num_pending"`
+						Held    int `json:"num_ack_pending"`
+						Cluster struct{ Leader string }
+					} `json:"consumer_detail"`
+				} `json:"stream_detail"`
+			} `json:"account_details"`
+		}
+		ask(t, node, "/jsz?acc=$G&consumers=true&config=true", &said)
+		for _, account := range said.Accounts {
+			for _, s := range account.Streams {
+				if s.Config.Replicas != 3 {
+					t.Errorf("stream %s has %d copies", s.Name, s.Config.Replicas)
+				}
+				for _, c := range s.Consumers {
+					if account.Name == "$G" && s.Name == stream.WorkStream && c.Name == run && c.Cluster.Leader == info.Name {
+						return c.Pending + c.Held
+					}
+				}
+			}
+		}
+	}
+	return -1
+}
+
+// ask reads what a server tells on its monitoring port.
+func ask(t *testing.T, node *server.Server, path string, into any) {
+	t.Helper()
+	response, err := http.Get("http://" + node.MonitorAddr().String() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}

@@ -1,0 +1,240 @@
+package deploy_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A line is a command line of one of the programs, and where it stands.
+type line struct {
+	where   string
+	program string
+	args    []string
+}
+
+// wrong says what the real program finds wrong with a command line, or nothing. With --help it parses all that stands
+// there, every flag and its value, and does nothing else.
+func (l line) wrong(t *testing.T) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), filepath.Join(programs(t), l.program), append(slices.Clone(l.args), "--help")...)
+	command.Env = []string{"MONGODB_URI=sqlite:nothing.db"}
+	var said bytes.Buffer
+	command.Stderr = &said
+	if err := command.Run(); err != nil {
+		return err.Error() + ": " + said.String()
+	}
+	return ""
+}
+
+// known is what a program's --help says, with the commands in front of the flags.
+func known(t *testing.T, program string, commands ...string) string {
+	t.Helper()
+	help, err := exec.CommandContext(t.Context(), filepath.Join(programs(t), program), append(commands, "--help")...).Output()
+	if err != nil {
+		t.Fatalf("%s --help: %v", program, err)
+	}
+	return string(help)
+}
+
+// expected are flags and commands that files here use and that the programs may not have yet. Each that a program has
+// can be taken out of this list.
+func expected() map[string][]string {
+	return map[string][]string{
+		"consumer": {"--gpus", "--ollama-bin", "--models", "--model-file", "--for", "--idle-exit", "--stay"},
+		"producer": {"plan"},
+	}
+}
+
+// withoutExpected leaves out what the program does not have yet, each flag with its value. It returns false for a
+// command that is not there.
+func (l line) withoutExpected(t *testing.T) (line, bool) {
+	t.Helper()
+	help := known(t, l.program)
+	l.args = slices.Clone(l.args)
+	for _, word := range expected()[l.program] {
+		at := slices.Index(l.args, word)
+		if at < 0 || regexp.MustCompile(`(?m)(^|\s)`+word+`\b`).MatchString(help) {
+			continue
+		}
+		t.Logf("%s: %s does not know %s yet: it is not checked", l.where, l.program, word)
+		if !strings.HasPrefix(word, "--") {
+			return l, false
+		}
+		value := 0
+		if at+1 < len(l.args) && !strings.HasPrefix(l.args[at+1], "-") {
+			value = 1
+		}
+		l.args = slices.Delete(l.args, at, at+1+value)
+	}
+	return l, true
+}
+
+func TestEveryCommandLineIsOneThatTheProgramTakes(t *testing.T) {
+	lines := slices.Concat(inPages(t), inUnits(t), inCompose(t), inManifests(t))
+	counts := map[string]int{}
+	for _, l := range lines {
+		counts[strings.Split(l.where, ":")[0]]++
+		l, there := l.withoutExpected(t)
+		if !there {
+			continue
+		}
+		if problem := l.wrong(t); problem != "" {
+			t.Errorf("%s: %s %s\n%s", l.where, l.program, strings.Join(l.args, " "), problem)
+		}
+	}
+	for _, file := range []string{"../README.md", "atlas/README.md", "compose/README.md", "compose/compose.yaml", "kubernetes/run/producer.yaml", "synadia/README.md", "systemd/gleaner-sink.service"} {
+		if counts[file] == 0 {
+			t.Errorf("no command line was found in %s", file)
+		}
+	}
+	t.Logf("%d command lines", len(lines))
+}
+
+// The check is worth nothing if it lets everything pass.
+func TestTheCheckOfCommandLinesBites(t *testing.T) {
+	for _, l := range []line{
+		{"", "sink", []string{"serve", "--nonsense"}},
+		{"", "producer", []string{"publish", "--window", "many"}},
+		{"", "producer", []string{"nonsense"}},
+		{"", "consumer", []string{"stray"}},
+	} {
+		if l.wrong(t) == "" {
+			t.Errorf("%s %v passes", l.program, l.args)
+		}
+	}
+}
+
+// inPages finds the command lines in the READMEs: in indented blocks and between backticks.
+func inPages(t *testing.T) (all []line) {
+	t.Helper()
+	pages, err := filepath.Glob("*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	span := regexp.MustCompile("`([^`]+)`")
+	for _, page := range append(pages, "../README.md") {
+		for content := range strings.Lines(text(t, page)) {
+			if code, indented := strings.CutPrefix(content, "    "); indented {
+				all = append(all, inShell(page, strings.TrimSpace(code))...)
+				continue
+			}
+			for _, code := range span.FindAllStringSubmatch(content, -1) {
+				all = append(all, inShell(page, code[1])...)
+			}
+		}
+	}
+	return all
+}
+
+// inShell finds the command lines in a line of shell.
+func inShell(where, code string) (all []line) {
+	code, _, _ = strings.Cut(code, "  #")
+	for _, part := range regexp.MustCompile(`&&|;|\|`).Split(code, -1) {
+		words := split(part)
+		for len(words) > 0 && regexp.MustCompile(`^[A-Z_]+=`).MatchString(words[0]) {
+			words = words[1:] // a variable in front of the command
+		}
+		if at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, ">") }); at >= 0 {
+			words = words[:at]
+		}
+		words = slices.DeleteFunc(words, func(w string) bool { return w == "…" })
+		if l, ok := ofProgram(where, words); ok {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// ofProgram recognises the forms in which the programs are called.
+func ofProgram(where string, words []string) (line, bool) {
+	text := strings.Join(words, " ")
+	for _, form := range []struct{ begin, program, command string }{
+		{"go run ./producer ", "producer", ""}, {"go run ./consumer ", "consumer", ""}, {"go run ./sink ", "sink", ""},
+		{"go tool task load -- ", "producer", "load"}, {"go tool task produce -- ", "producer", "publish"}, {"go tool task consume -- ", "consumer", ""},
+		{"go tool task status -- ", "producer", "status"}, {"go tool task export -- ", "sink", "export"}, {"go tool task sink", "sink", "serve"},
+		{"docker compose run --rm --no-deps producer ", "producer", ""},
+		{"producer ", "producer", ""}, {"consumer ", "consumer", ""}, {"sink ", "sink", ""},
+	} {
+		if !strings.HasPrefix(text, form.begin) && text+" " != form.begin {
+			continue
+		}
+		args := words[len(strings.Fields(form.begin)):]
+		if form.command != "" {
+			args = append([]string{form.command}, args...)
+		}
+		return line{where, form.program, args}, len(args) > 0
+	}
+	return line{}, false
+}
+
+// split splits a command as a shell does, as far as files here need it.
+func split(command string) (words []string) {
+	for _, word := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(command, -1) {
+		words = append(words, strings.Trim(word, `'"`))
+	}
+	return words
+}
+
+func inUnits(t *testing.T) (all []line) {
+	t.Helper()
+	units, err := filepath.Glob("systemd/*.service")
+	if err != nil || len(units) == 0 {
+		t.Fatalf("units: %v %v", units, err)
+	}
+	for _, unit := range units {
+		for _, start := range regexp.MustCompile(`(?m)^ExecStart=/usr/local/bin/(\w+) (.*)$`).FindAllStringSubmatch(text(t, unit), -1) {
+			all = append(all, line{unit, start[1], split(start[2])})
+		}
+	}
+	return all
+}
+
+// The notebook gives the consumer no flag that it does not take.
+func TestTheNotebookKnowsTheConsumersFlags(t *testing.T) {
+	help := known(t, "consumer")
+	for _, flag := range regexp.MustCompile(`--[a-z]+(-[a-z]+)*`).FindAllString(text(t, "kaggle/consumer.ipynb"), -1) {
+		if flag == "--help" || regexp.MustCompile(flag+`\b`).MatchString(help) {
+			continue
+		}
+		if slices.Contains(expected()["consumer"], flag) {
+			t.Logf("the consumer does not know %s yet", flag)
+			continue
+		}
+		t.Errorf("the consumer does not know %s", flag)
+	}
+}
+
+// Units are checked by systemd itself where it is installed. Their programs and files need not be there.
+func TestSystemdTakesTheUnits(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("SKIPPED, the units are not checked by systemd: there is no systemd-analyze")
+	}
+	for _, name := range []string{"gleaner-sink.service", "gleaner-consumer.service"} {
+		unit := text(t, filepath.Join("systemd", name))
+		path := filepath.Join(t.TempDir(), name)
+		unit = regexp.MustCompile(`/usr/local/bin/(sink|consumer) `).ReplaceAllString(unit, "/bin/true ")
+		if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		said, err := exec.CommandContext(t.Context(), analyze, "verify", path).CombinedOutput()
+		if strings.Contains(string(said), "initialize manager") {
+			t.Skipf("SKIPPED, systemd-analyze does not work here: %s", said)
+		}
+		// What it says is an unknown or wrong setting, which systemd would pass over.
+		if err != nil || strings.Contains(string(said), name) {
+			t.Errorf("%s: %v\n%s", name, err, said)
+		}
+		for _, want := range []string{"DynamicUser=yes", "NoNewPrivileges=yes", "ProtectSystem=strict", "EnvironmentFile=/etc/gleaner/", "LoadCredential=", "Restart=", "RestartPreventExitStatus=2"} {
+			if !strings.Contains(unit, "\n"+want) {
+				t.Errorf("%s has no %s", name, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,173 @@
+// Package deploy_test checks every file below deploy that configures something else than Go: against what it may say,
+// against the real programs, and in real servers.
+package deploy_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// programs is the folder with the real programs, built once.
+func programs(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv(programsEnv)
+	if dir == "" {
+		t.Fatal("the programs are built in TestMain")
+	}
+	return dir
+}
+
+// programsEnv names the folder of the programs to the tests of this process.
+const programsEnv = "GLEANER_TEST_PROGRAMS"
+
+func TestMain(m *testing.M) { os.Exit(withPrograms(m.Run)) }
+
+func withPrograms(run func() int) int {
+	dir, err := os.MkdirTemp("", "gleaner-programs")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "gleaner/producer", "gleaner/consumer", "gleaner/sink")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, said)
+		return 1
+	}
+	if err := os.Setenv(programsEnv, dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return run()
+}
+
+func text(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// parse reads one YAML document; a field that the type does not have is an error.
+func parse(t *testing.T, from string, data []byte, into any) {
+	t.Helper()
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("%s: %v", from, err)
+	}
+}
+
+// documents splits a YAML file.
+func documents(t *testing.T, path string) [][]byte {
+	t.Helper()
+	decoder := yaml.NewDecoder(strings.NewReader(text(t, path)))
+	var all [][]byte
+	for {
+		var node yaml.Node
+		err := decoder.Decode(&node)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		data, err := yaml.Marshal(&node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, data)
+	}
+}
+
+// settings reads a file of NAME=VALUE.
+func settings(t *testing.T, path string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for line := range strings.Lines(text(t, path)) {
+		if line = strings.TrimSpace(line); line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if !ok {
+			t.Fatalf("%s: %q is no setting", path, line)
+		}
+		all[name] = value
+	}
+	return all
+}
+
+// A folder of deployments has a README of about one page, which says what could not be tried, and links to what is there.
+func TestEachFolderHasAPageThatSaysWhatWasTried(t *testing.T) {
+	for _, folder := range []string{"atlas", "compose", "kaggle", "kubernetes", "synadia", "systemd"} {
+		path := filepath.Join(folder, "README.md")
+		page := text(t, path)
+		if lines := strings.Count(page, "\n"); lines > 80 {
+			t.Errorf("%s has %d lines: one page is enough", path, lines)
+		}
+		if !strings.Contains(page, "## Tried, and not") {
+			t.Errorf("%s does not say what was tried", path)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(page, -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(folder, link[1])); err != nil {
+				t.Errorf("%s links to nothing: %v", path, err)
+			}
+		}
+	}
+}
+
+// The images hold one program, certificates and nothing else, and run without root.
+func TestTheImagesAreSmallAndWithoutRoot(t *testing.T) {
+	const path = "compose/Dockerfile"
+	file := text(t, path)
+	stages := regexp.MustCompile(`(?m)^FROM (\S+) AS (\S+)$`).FindAllStringSubmatch(file, -1)
+	var names []string
+	for _, stage := range stages {
+		names = append(names, stage[2])
+		if stage[2] != "build" && stage[1] != "scratch" && stage[1] != "base" {
+			t.Errorf("%s: stage %s stands on %s", path, stage[2], stage[1])
+		}
+	}
+	if want := []string{"build", "base", "producer", "sink", "consumer"}; !slices.Equal(names, want) {
+		t.Errorf("%s has the stages %v, want %v", path, names, want)
+	}
+	for line := range strings.Lines(strings.ReplaceAll(file, "\\\n", " ")) {
+		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !slices.Contains([]string{"", "#", "FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "ENTRYPOINT"}, word) {
+			t.Errorf("%s: %q is no instruction that belongs there", path, word)
+		}
+	}
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(text(t, "../go.mod"))[1]
+	for _, want := range []string{"golang:" + version + "-", "CGO_ENABLED=0", "ca-certificates.crt", "USER 65532:65532"} {
+		if !strings.Contains(file, want) {
+			t.Errorf("%s has no %s", path, want)
+		}
+	}
+	for _, from := range regexp.MustCompile(`(?m)^COPY (go\S+ go\S+) `).FindAllStringSubmatch(file, -1) {
+		for name := range strings.FieldsSeq(from[1]) {
+			if _, err := os.Stat(filepath.Join("..", name)); err != nil {
+				t.Errorf("%s copies what is not there: %v", path, err)
+			}
+		}
+	}
+	if !strings.Contains(text(t, path+".dockerignore"), "**/.env") {
+		t.Error("a file with passwords can get into an image")
+	}
+}

@@ -1,0 +1,316 @@
+package kaggle_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/ollama/ollamatest"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/stream"
+)
+
+// A notebook is one that was executed, as far as it is looked at.
+type notebook struct {
+	Cells []struct {
+		Type    string `json:"cell_type"`
+		Count   *int   `json:"execution_count"`
+		Outputs []struct {
+			Type, Name string
+			OutputType string `json:"output_type"`
+			Text       text
+			Traceback  []string
+		}
+		Source text
+	}
+}
+
+// text is written as one string or as a list of lines.
+type text string
+
+func (t *text) UnmarshalJSON(data []byte) error {
+	var lines []string
+	if json.Unmarshal(data, &lines) == nil {
+		*t = text(strings.Join(lines, ""))
+		return nil
+	}
+	return json.Unmarshal(data, (*string)(t))
+}
+
+// shown returns all that a reader sees below the cells.
+func (n notebook) shown() string {
+	var all strings.Builder
+	for _, cell := range n.Cells {
+		for _, out := range cell.Outputs {
+			all.WriteString(string(out.Text) + strings.Join(out.Traceback, "\n"))
+		}
+	}
+	return all.String()
+}
+
+func read(t *testing.T, path string) notebook {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n notebook
+	if err := json.Unmarshal(data, &n); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return n
+}
+
+// python returns the path of a Python that has Jupyter. Without one the test is skipped, or fails where CI is set.
+func python(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("JUPYTER_TEST_PYTHON")
+	switch {
+	case path != "":
+		return path
+	case os.Getenv("CI") != "":
+		t.Fatal("JUPYTER_TEST_PYTHON is not set, but CI is: run .ci/jupyter.sh and set what it prints")
+	}
+	t.Skip("SKIPPED, the notebook is not executed: JUPYTER_TEST_PYTHON is not set; .ci/jupyter.sh prints what to set")
+	return ""
+}
+
+// execute is what "Save & Run All" does: every cell in a kernel of its own, and the outputs are kept.
+const execute = `
+import sys, nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+book = nbformat.read(sys.argv[1], 4)
+nbformat.validate(book)
+try:
+    NotebookClient(book, timeout=180, kernel_name="python3").execute()
+except CellExecutionError:
+    pass
+nbformat.write(book, sys.argv[2])
+`
+
+// A machine is what a notebook finds where it runs.
+type machine struct {
+	dir string
+	env []string
+}
+
+// newMachine returns a machine with these variables, and with programs that stand in for those of this one.
+func newMachine(t *testing.T, programs map[string]string, env ...string) machine {
+	t.Helper()
+	dir := t.TempDir()
+	for name, script := range programs {
+		write(t, filepath.Join(dir, "bin", name), script)
+	}
+	for _, name := range []string{"sh", "sleep", "tar"} { // and no Ollama or nvidia-smi that this machine may have
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, "bin", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return machine{dir: dir, env: append([]string{
+		"PATH=" + filepath.Join(dir, "bin"), "HOME=" + dir, "LANG=C.UTF-8",
+		"GLEANER_INPUT=" + filepath.Join(dir, "input"), "GLEANER_WORK=" + filepath.Join(dir, "work"),
+	}, env...)}
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// jupyter executes the notebook until ctx ends, in the background. It returns a context that ends with the execution,
+// and what waits for it.
+func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (executing context.Context, wait func() notebook) {
+	t.Helper()
+	done := filepath.Join(m.dir, "executed.ipynb")
+	command := exec.CommandContext(ctx, python, "-c", execute, "consumer.ipynb", done)
+	command.Env = m.env
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	var said bytes.Buffer
+	command.Stdout, command.Stderr = &said, &said
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	executing, over := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait(); over() }()
+	return executing, func() notebook {
+		t.Helper()
+		if err := <-ended; err != nil {
+			t.Fatalf("Jupyter: %v\n%s", err, said.String())
+		}
+		return read(t, done)
+	}
+}
+
+// consumerFlags are those of the notebook, as far as this consumer knows them: the deadline may come later.
+func consumerFlags(t *testing.T, binary string) string {
+	t.Helper()
+	help, err := exec.Command(binary, "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(help, []byte("--for")) {
+		t.Log("this consumer has no --for yet: the notebook is tried without it")
+		return "--grace 20s"
+	}
+	return "--for 11h40m --idle-exit 10m"
+}
+
+const batches = 6
+
+// publish puts batches on the queue, and returns what waits until all of them are answered, or its context ends first.
+func publish(ctx context.Context, t *testing.T, url, creds string) (answered func(context.Context) bool) {
+	t.Helper()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := stream.Connect(ctx, stream.Config{URL: url, Creds: creds, Name: "test"})
+	check(err)
+	t.Cleanup(conn.Close)
+	run := pipeline.Run{Name: "words", UID: "uid", Spec: pipeline.Spec{Model: ollamatest.TinyModels().Stop}}
+	check(conn.Ensure(ctx))
+	check(conn.EnsureRun(ctx, run))
+	for batch := range batches {
+		check(conn.Publish(ctx, pipeline.Work{
+			Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: run.Spec.Model, Options: pipeline.Options{NumPredict: 200},
+			Generations: []pipeline.Generation{{Item: batch, Prompt: fmt.Sprintf("What is %d and %d?", batch, batch), Seed: batch}},
+		}))
+	}
+	return func(ctx context.Context) bool {
+		look := time.NewTicker(100 * time.Millisecond)
+		defer look.Stop()
+		for {
+			depth, err := conn.Depth(ctx, run.Name)
+			if err == nil && depth.Waiting+depth.Held == 0 && depth.Results > 0 { // each batch has its answer or its dead letter
+				return true
+			}
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return false
+			}
+		}
+	}
+}
+
+// interrupt sends SIGTERM to the program that runs from this path, as the end of a session does.
+func interrupt(t *testing.T, path string) {
+	t.Helper()
+	processes, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range processes {
+		if to, err := os.Readlink(exe); err != nil || to != path {
+			continue
+		}
+		var pid int
+		if _, err := fmt.Sscanf(exe, "/proc/%d/exe", &pid); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("%s does not run", path)
+}
+
+func TestTheNotebookRunsFromTheFirstToTheLastCell(t *testing.T) {
+	python, ollama := python(t), ollamatest.Host(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxStore: 5 << 30, MaxBytesRequired: true, UserName: "consumer"})
+	answered := publish(ctx, t, server.URL(), creds)
+	url := strings.Replace(server.URL(), "://", "://someone:secret-in-the-url@", 1)
+	m := newMachine(t, nil, "NATS_URL="+url, "NATS_CREDS="+creds, "OLLAMA_HOST="+ollama, "GLEANER_RUN=words")
+	binary := filepath.Join(m.dir, "input", "team-gleaner", "consumer-linux-amd64")
+	build(t, binary)
+	m.env = append(m.env, "GLEANER_FLAGS="+consumerFlags(t, binary))
+
+	executing, wait := m.jupyter(ctx, t, python)
+	if answered(executing) {
+		interrupt(t, filepath.Join(m.dir, "work", "consumer"))
+	}
+	executed := wait()
+
+	shown := executed.shown()
+	t.Log(shown)
+	for _, want := range []string{"using the Ollama server", "starting " + m.dir, "taking work", "stopped", "the consumer has ended"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("the notebook does not show %q", want)
+		}
+	}
+	isComplete(t, executed)
+	isReadable(t, shown)
+	hides(t, shown, append(strings.Split(creds, "\n"), "secret-in-the-url")...)
+}
+
+// build builds the consumer as the guide says, for the machines of notebooks.
+func build(t *testing.T, binary string) {
+	t.Helper()
+	command := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./consumer")
+	command.Dir = filepath.Join("..", "..")
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("building the consumer: %v\n%s", err, said)
+	}
+}
+
+// isComplete fails if a cell was not executed, or failed.
+func isComplete(t *testing.T, n notebook) {
+	t.Helper()
+	for i, cell := range n.Cells {
+		if cell.Type == "code" && cell.Count == nil {
+			t.Errorf("cell %d was not executed", i)
+		}
+		for _, out := range cell.Outputs {
+			if out.OutputType == "error" {
+				t.Errorf("cell %d failed: %v", i, out.Traceback)
+			}
+		}
+	}
+}
+
+// isReadable fails if the output has something that only a terminal understands.
+func isReadable(t *testing.T, shown string) {
+	t.Helper()
+	for _, r := range shown {
+		if r < ' ' && r != '\n' && r != '\t' {
+			t.Errorf("the output has the control character %q", r)
+		}
+	}
+}
+
+// hides fails if one of the secrets is shown.
+func hides(t *testing.T, shown string, secrets ...string) {
+	t.Helper()
+	for _, secret := range secrets {
+		if secret = strings.TrimSpace(secret); len(secret) > 8 && !strings.HasPrefix(secret, "--") && !strings.HasPrefix(secret, "**") && strings.Contains(shown, secret) {
+			t.Errorf("the output shows a secret: %.4s…", secret)
+		}
+	}
+}
