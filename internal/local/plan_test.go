@@ -3,6 +3,7 @@ package local_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -169,6 +170,40 @@ func watch(t *testing.T, url string) func() seen {
 	}
 }
 
+// watchAPI logs what is asked of JetStream from now on. The returned function ends it and returns how much that was.
+func watchAPI(t *testing.T, url string) func() pipeline.Traffic {
+	t.Helper()
+	closed := make(chan struct{})
+	nc, err := nats.Connect(url, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	var sum pipeline.Traffic
+	calls := map[string]int{}
+	_, err = nc.Subscribe("$JS.API.>", func(m *nats.Msg) {
+		sum = sum.Plus(pipeline.Traffic{Messages: 1, Bytes: float64(len(m.Data))})
+		tokens := strings.Split(m.Subject, ".")
+		calls[strings.Join(tokens[2:min(len(tokens), 6)], ".")]++
+	})
+	if err == nil {
+		err = nc.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() pipeline.Traffic {
+		if err := nc.Drain(); err != nil {
+			t.Fatal(err)
+		}
+		<-closed
+		for _, call := range slices.Sorted(maps.Keys(calls)) {
+			t.Logf("%6d × %s", calls[call], call)
+		}
+		return sum
+	}
+}
+
 // A whole run beside its plan: GLEANER_PLAN_DATASET names a JSON Lines file with a column question, such as GSM8K's
 // train.jsonl. Time runs ten times faster than on T4s and leases are ten times shorter, so that they are renewed as
 // often for each batch as in reality. It takes minutes; MONGODB_URI, if set, is the store.
@@ -197,9 +232,10 @@ func TestAPlanAgainstARun(t *testing.T) {
 		return pipeline.Traffic{Messages: float64(count.Messages), Bytes: float64(count.Bytes), Wire: float64(p.proxy.Carried())}
 	}
 	before, began := now(), time.Now()
+	asked := watchAPI(t, p.nats.URL())
 	p.generate(name, gpus)
 	took := time.Since(began)
-	is := now().Plus(before.Times(-1))
+	is := now().Plus(before.Times(-1)).Plus(asked().Times(-1)) // the onlooker is served past the proxy, but counted
 	for _, part := range e.Parts {
 		t.Logf("%-32s %8.0f messages %10.0f bytes %10.0f on the wire", part.What, part.Messages, part.Bytes, part.Wire)
 	}

@@ -15,7 +15,11 @@ const (
 	mirrorEvery    = 10 * time.Second // a pull for dead letters
 	watchEvery     = 15 * time.Second // the sink reads the consumers' reports
 	lookEvery      = 5 * time.Minute  // each program looks up its durables
-	pollEvery      = time.Second      // the producer looks at the run in the store, and at the queue while its window is full
+	pollEvery      = time.Second      // the producer looks at the run in the store; at the queue, while its window is full,
+	mostPolls      = 16               // less and less often, up to so many of them apart,
+	refill         = 20               // until there is room for this part of the window
+	ledgerPage     = 1000             // batches that reconcile reads, and looks for on the queue, at once
+	betweenSeconds = 2.5              // that answers are neither on the queue nor in the store: reconcile looks for their batches one by one
 	publishChunk   = 100              // batches published before the queue is looked at again
 	itemsOfOneRead = 256
 	month          = 30 * 24 * time.Hour
@@ -124,11 +128,7 @@ func (p *Planner) traffic(e *Estimate, scale float64) error {
 	work, results := s.work.Times(scale), s.results.Times(scale)
 	e.PerBatch = work.Plus(results)
 	third := p.cfg.Lease / 3
-	waiting := e.Seconds * max(0, 1-float64(p.cfg.Window)/float64(p.cfg.Run.Batches)) // while the window is full
 	n := float64(p.cfg.Fleet.Consumers)
-	queue := p.nats.Depth(run).Times(float64(p.cfg.Run.Batches)/publishChunk + waiting/pollEvery.Seconds()).
-		Plus(p.nats.Ensure(run).Times(often(p.cfg.Lease) + 1)).
-		Plus(p.nats.Queued(run, min(p.cfg.Run.Batches, p.cfg.Window)).Times(e.Seconds / (12 * p.cfg.Lease).Seconds()))
 	e.Parts = []Part{
 		{"batches to the GPUs", work},
 		{"answers to the store", results},
@@ -136,7 +136,7 @@ func (p *Planner) traffic(e *Estimate, scale float64) error {
 		{"consumers' reports", presence.Times(n * (often(third) + 2)).Plus(p.nats.Look(run).Times(n * often(lookEvery)))},
 		{"the sink asks and watches", p.nats.SinkPull().Times(often(sinkEvery) + 1).Plus(p.nats.MirrorPull().Times(often(mirrorEvery) + 1)).
 			Plus(watch.Times(often(watchEvery) + 1)).Plus(p.nats.Look("sink").Times(2 * (often(lookEvery) + 1)))},
-		{"the producer watches the queue", queue},
+		{"the producer watches the queue", p.watching(e.Seconds)},
 		{"connections", p.nats.Connection(run).Plus(p.nats.KeepAlive().Times(e.Seconds / 3600)).Times(float64(e.Connection))},
 	}
 	for _, part := range e.Parts {
@@ -150,6 +150,33 @@ func (p *Planner) traffic(e *Estimate, scale float64) error {
 		{"a consumer", pull.Times(workers * in(lasts)).Plus(presence.Times(in(third)))},
 	}
 	return nil
+}
+
+// watching is what the producer asks while it follows the run: is there room on the queue, are the streams there, and
+// where are the batches that have been on their way for three leases and more.
+func (p *Planner) watching(seconds float64) pipeline.Traffic {
+	run, lease := p.cfg.Run.Name, p.cfg.Lease.Seconds()
+	batches, window := float64(p.cfg.Run.Batches), float64(min(p.cfg.Run.Batches, p.cfg.Window))
+	waiting := seconds * (1 - window/batches) // while the window is full
+	looks := batches / publishChunk
+	if waiting > 0 {
+		refills := (batches - window) / max(1, window/refill)
+		each := waiting / refills
+		looks += refills * (math.Log2(1+min(each, mostPolls)) + each/mostPolls)
+	}
+	t := p.nats.Depth(run).Times(looks).Plus(p.nats.Ensure(run).Times(seconds/lease + 1))
+	list := func(entries float64) pipeline.Traffic {
+		return p.nats.Queued(run, int(entries)).Plus(p.nats.Search(run).Times(batches / max(1, seconds) * betweenSeconds))
+	}
+	// A page of the ledger is looked for again after the time that its batches have been known, within 3 and 12 leases.
+	pages := math.Ceil(window / ledgerPage)
+	t = t.Plus(list(window).Times(waiting / (3 * lease) * (1 + (pages-1)/4)))
+	drain := seconds - waiting
+	for age := 3 * lease; age < drain; age += min(max(age, 3*lease), 12*lease) {
+		left := window * (1 - age/drain)
+		t = t.Plus(list(left).Times(math.Ceil(left / ledgerPage)))
+	}
+	return t
 }
 
 // consumers returns consumers as they report themselves.

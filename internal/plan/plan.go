@@ -26,6 +26,7 @@ type transport interface {
 	Depth(run string) pipeline.Traffic
 	Ensure(run string) pipeline.Traffic
 	Queued(run string, batches int) pipeline.Traffic
+	Search(run string) pipeline.Traffic
 	Connection(run string) pipeline.Traffic
 	KeepAlive() pipeline.Traffic
 }

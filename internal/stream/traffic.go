@@ -215,6 +215,15 @@ func (m *Meter) Queued(run string, batches int) pipeline.Traffic {
 	return asked("$JS.API.STREAM.INFO."+WorkStream, len(`{"subjects_filter":""}`)+len(workSubjects(run)), streamInfoBytes+batches*(len(workSubject(run, 0))+len(`"":1,`)))
 }
 
+// Search is what it costs to look for a batch that is not on the list: on the queue and among the results.
+func (m *Meter) Search(run string) pipeline.Traffic {
+	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run)) + nameOfBatch
+	return asked("$JS.API.STREAM.INFO."+ResultsStream, filter, streamInfoBytes+nameOfBatch).Times(2)
+}
+
+// nameOfBatch is how much longer a subject is with a batch in it.
+const nameOfBatch = 8
+
 // Connection is what a program costs until it works.
 func (m *Meter) Connection(run string) pipeline.Traffic {
 	return m.Ensure(run).Times(2).Plus(pipeline.Traffic{Wire: connectWire})
