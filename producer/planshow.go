@@ -50,7 +50,7 @@ func planTable(e plan.Estimate) string {
 			verdict = "NO"
 			advice = append(advice, fmt.Sprintf("%s: %s", c.What, c.Advice))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.What, amount(c.Need, c.Unit), amount(c.Free, c.Unit), verdict)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", c.What, strings.TrimSuffix(amount(c.Need, c.Unit), " a week"), amount(c.Free, c.Unit), verdict)
 	}
 	_ = w.Flush()
 	if len(advice) > 0 {

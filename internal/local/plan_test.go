@@ -184,7 +184,7 @@ func watchAPI(t *testing.T, url string) func() pipeline.Traffic {
 	_, err = nc.Subscribe("$JS.API.>", func(m *nats.Msg) {
 		sum = sum.Plus(pipeline.Traffic{Messages: 1, Bytes: float64(len(m.Data))})
 		tokens := strings.Split(m.Subject, ".")
-		calls[strings.Join(tokens[2:min(len(tokens), 6)], ".")]++
+		calls[strings.Join(tokens[2:min(len(tokens), 5)], ".")]++
 	})
 	if err == nil {
 		err = nc.Flush()
