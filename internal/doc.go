@@ -31,13 +31,16 @@
 //   - sink: results are checked, stored, and only then acknowledged; a run is exported.
 //   - ledger: where is this batch? What the streams lost is queued again, dead letters are redriven or dropped, and an
 //     audit proves that nothing is missing.
+//   - plan: what a run will cost, and whether that fits into free tiers. The adapters tell what an exchange or a document
+//     costs, it knows how many there will be.
 //   - status: what a person wants to know about a run, from the store and the stream together.
 //
 // # The programs
 //
 // The folders producer, consumer and sink at the top are programs: each parses its flags, builds its parts, runs one
 // engine and exits. cli is the frame that they share. local puts all engines into one process, on natsd and SQLite;
-// its program is deploy/local, and its test is the end-to-end test.
+// its program is deploy/local, and its test is the end-to-end test. release, bench and chaos are programs for those who
+// work on Gleaner: they build the archives, measure, and break things on purpose.
 //
 // # Who may import whom
 //

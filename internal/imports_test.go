@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline dataset stream store ollama telemetry telemetry/metrics cli producer consumer sink ledger status"
+	forPrograms = "pipeline dataset stream store ollama telemetry telemetry/metrics cli producer consumer sink ledger status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -64,12 +64,15 @@ func rules() map[string]rule {
 		"internal/sink":     {ours: "pipeline", theirs: engineLibraries + " prometheus"},
 		"internal/ledger":   {ours: "pipeline", theirs: engineLibraries + " prometheus"},
 		"internal/status":   {ours: "pipeline", theirs: engineLibraries + " prometheus"},
+		"internal/plan":     {ours: "pipeline"},
 
 		"internal/cli":   {ours: "pipeline status telemetry", theirs: "kong zap humanize term"},
 		"internal/local": {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind everybody's back
 		"internal/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"},            // measures the parts alone, too
 
 		"internal/chaos": {ours: everything, theirs: programLibraries + " nats.go"}, // strikes at the streams from outside
+
+		"internal/release": {ours: "cli"},
 
 		"producer":     {ours: forPrograms, theirs: programLibraries},
 		"consumer":     {ours: forPrograms, theirs: programLibraries},

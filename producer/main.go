@@ -16,6 +16,7 @@ import (
 const description = "Turn a dataset into a run, put its batches on the queue, and see how far it is."
 
 type commands struct {
+	Plan    planCmd    `cmd:"" help:"Say what a run will cost, and whether it fits into free tiers, before anything is spent."`
 	Load    loadCmd    `cmd:"" help:"Load a dataset as a run into the store."`
 	Publish publishCmd `cmd:"" help:"Put the batches of a run on the queue."`
 	Status  statusCmd  `cmd:"" help:"Show all runs, or one of them."`

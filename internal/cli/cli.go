@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -96,7 +97,7 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 	parser, err := kong.New(commands,
 		kong.Name(name), kong.Description(description), kong.Writers(t.Out, t.Err),
 		kong.Exit(func(code int) { exit = code; panic(helpShown{}) }),
-		kong.Embed(&grammar{}), kong.Vars{"version": name + " " + Version()},
+		kong.Embed(&grammar{}), kong.Vars{"version": name + " " + origin()},
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
@@ -153,11 +154,25 @@ func report(ctx context.Context, name string, err error, t *Terminal) int {
 	return Failed
 }
 
-// Version returns the version that was stamped into the binary, or the commit it was built from.
+// Version returns the version that was stamped into the binary: a tag, or one made from the commit it was built from.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"
 	}
 	return info.Main.Version
+}
+
+// origin returns what --version says besides the name: the version, the commit if it is known, and what it was built
+// with and for.
+func origin() string {
+	built := runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				built = "commit " + setting.Value + ", " + built
+			}
+		}
+	}
+	return Version() + " (" + built + ")"
 }

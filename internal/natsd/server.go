@@ -117,6 +117,21 @@ func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn
 // Name returns the server's name.
 func (s *Server) Name() string { return s.nats.Name() }
 
+// A Count is what a server has carried for its clients since it started, both directions together.
+type Count struct {
+	Messages int64
+	Bytes    int64 // of headers and contents; subjects and protocol are not counted
+}
+
+// Count returns the server's own counters.
+func (s *Server) Count() (Count, error) {
+	v, err := s.nats.Varz(nil)
+	if err != nil {
+		return Count{}, fmt.Errorf("read the NATS server's counters: %w", err)
+	}
+	return Count{Messages: v.InMsgs + v.OutMsgs, Bytes: v.InBytes + v.OutBytes}, nil
+}
+
 // Leads says whether this server leads its cluster.
 func (s *Server) Leads() bool { return s.nats.JetStreamIsLeader() }
 

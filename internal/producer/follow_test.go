@@ -195,7 +195,7 @@ func TestFollowEndsWhenAPersonHasToAct(t *testing.T) {
 						}
 						c.change(l, q)
 					}
-					if !f.ended(2*time.Second) || f.err == nil || !strings.Contains(f.err.Error(), c.want) {
+					if !f.ended(mostPolls*time.Second) || f.err == nil || !strings.Contains(f.err.Error(), c.want) {
 						t.Errorf("got %v, want %s", f.err, c.want)
 					}
 				})

@@ -32,6 +32,7 @@ type Config struct {
 
 const (
 	publishChunk  = 100 // batches read from the ledger at once
+	mostPolls     = 16  // by so many polls the looks at a full window are apart, at most
 	publishAtOnce = 64  // publishes that wait for their confirmation at the same time
 	defaultWindow = 2000
 	defaultPoll   = time.Second
@@ -146,8 +147,10 @@ func notOpen(run pipeline.Run) error {
 	return fmt.Errorf("run %s is %s: it cannot be published", run.Name, run.State)
 }
 
-// room waits until the window has room for at least one batch and returns for how many.
+// room returns for how many batches the window has room. While it is full it waits until there is some for a twentieth of
+// it, and looks less and less often: each look costs traffic and a read of the store, and a run may take weeks.
 func (p *Publisher) room(ctx context.Context, run string) (int, error) {
+	wait, enough := p.cfg.Poll, 1
 	for waiting := false; ; waiting = true {
 		depth, err := p.queue.Depth(ctx, run)
 		if errors.Is(err, pipeline.ErrNoRun) { // it was there a moment ago, and can be made again
@@ -157,15 +160,16 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 			return 0, err
 		}
 		outstanding := depth.Waiting + depth.Held
-		if outstanding < p.cfg.Window {
+		if p.cfg.Window-outstanding >= enough {
 			return p.cfg.Window - outstanding, nil
 		}
 		if !waiting {
 			p.log.Debug("the window is full", zap.Int("outstanding", outstanding), zap.Int("window", p.cfg.Window))
 		}
-		if err := sleep(ctx, p.cfg.Poll); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return 0, err
 		}
+		wait, enough = min(2*wait, mostPolls*p.cfg.Poll), max(1, p.cfg.Window/20)
 	}
 }
 

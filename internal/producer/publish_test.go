@@ -185,6 +185,43 @@ func TestTheWindowIsKept(t *testing.T) {
 	})
 }
 
+func TestAFullWindowIsSeldomLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, q := loaded(t, spec(), numbered(1000)...), newQueue()
+		looks := 0
+		q.fault = func(call string) error { // while it holds the queue's lock
+			if call == "Depth" {
+				looks++
+			}
+			return nil
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- publisher(t, Config{Window: 100}, l, q).Publish(ctx, "r") }()
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if looks > 50 {
+			t.Errorf("a window that is full for 600 s was looked at %d times", looks)
+		}
+		q.take(4)
+		time.Sleep(mostPolls * time.Second)
+		synctest.Wait()
+		if got := len(q.waiting); got != 96 {
+			t.Errorf("%d batches are on the queue after 4 of 100 were taken: it is filled up for five and more", got)
+		}
+		q.take(1)
+		time.Sleep(mostPolls * time.Second)
+		synctest.Wait()
+		if got := len(q.waiting); got != 100 {
+			t.Errorf("%d batches are on the queue, the window of 100 has room for five", got)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAWindowOfOneIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, q := loaded(t, spec(), numbered(20)...), newQueue()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,7 @@ import (
 type Proxy struct {
 	listener net.Listener
 	target   string // host and port
+	carried  atomic.Int64
 
 	mu     sync.Mutex
 	delay  time.Duration
@@ -48,6 +50,9 @@ func Start(target string) (*Proxy, error) {
 
 // Addr returns the host and port to connect to.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Carried returns how many bytes it has read from all connections so far, in both directions.
+func (p *Proxy) Carried() int64 { return p.carried.Load() }
 
 // Delay makes everything that is sent from now on, in either direction, arrive so much later. It delays and does not
 // throttle: any number of bytes may be on the way.
@@ -177,6 +182,7 @@ func (p *Proxy) carry(from, to net.Conn) {
 		if err != nil {
 			break
 		}
+		p.carried.Add(int64(n))
 		segments <- segment{append([]byte(nil), buffer[:n]...), time.Now().Add(p.delayNow())}
 	}
 	close(segments)

@@ -50,7 +50,7 @@ func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	if err := r.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish results of batch %s: %w", r.ID(), err)
 	}
-	messages, err := c.chunks(r)
+	messages, err := c.codec.chunks(r, min(maxChunkBytes, int(c.nc.MaxPayload())-headroom))
 	if err != nil {
 		return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
 	}
@@ -63,15 +63,14 @@ func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	return nil
 }
 
-// chunks packs the results into messages, halving what does not fit into one.
-func (c *Conn) chunks(r pipeline.Results) ([]*nats.Msg, error) {
+// chunks packs the results into messages of at most so many bytes, halving what does not fit into one.
+func (c *codec) chunks(r pipeline.Results, most int) ([]*nats.Msg, error) {
 	data, err := pipeline.Encode(r)
 	if err != nil {
 		return nil, err
 	}
-	most := min(maxChunkBytes, int(c.nc.MaxPayload())-headroom)
 	if len(data) <= maxDecoded {
-		if msg := c.codec.pack("", data); len(msg.Data) <= most {
+		if msg := c.pack("", data); len(msg.Data) <= most {
 			return []*nats.Msg{msg}, nil
 		}
 	}
@@ -82,11 +81,11 @@ func (c *Conn) chunks(r pipeline.Results) ([]*nats.Msg, error) {
 	half := len(r.Results) / 2
 	first, second := r, r
 	first.Results, second.Results = r.Results[:half], r.Results[half:]
-	a, err := c.chunks(first)
+	a, err := c.chunks(first, most)
 	if err != nil {
 		return nil, err
 	}
-	b, err := c.chunks(second)
+	b, err := c.chunks(second, most)
 	return append(a, b...), err
 }
 
@@ -100,7 +99,7 @@ func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 			_, err := c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
 			return err
 		})
-		again, err := c.published(msg, err)
+		again, err := c.outcomeOf(msg, err)
 		if !again {
 			if err == nil && c.noStream.Ends() {
 				c.log.Info("NATS takes messages again")
@@ -125,8 +124,8 @@ func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 	}
 }
 
-// published translates the outcome of a try: whether to try again, else what to return.
-func (c *Conn) published(msg *nats.Msg, err error) (again bool, _ error) {
+// outcomeOf translates the outcome of a try: whether to try again, else what to return.
+func (c *Conn) outcomeOf(msg *nats.Msg, err error) (again bool, _ error) {
 	switch {
 	case err == nil:
 		return false, nil

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const sumsFile = "SHA256SUMS"
+
+// release builds the commit that is checked out in root: an archive and its SBOM for each platform into a folder, with the checksums of all of them, and
+// returns the names of the files, in order.
+func release(ctx context.Context, root, out string, platforms []platform, say func(string)) (names []string, err error) {
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return nil, err
+	}
+	if err := sweep(out); err != nil {
+		return nil, err
+	}
+	work, err := os.MkdirTemp("", "gleaner-release-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	source := filepath.Join(work, "source")
+	if err := clone(ctx, root, source, say); err != nil {
+		return nil, err
+	}
+	for _, p := range platforms {
+		say("building for " + p.String())
+		made, err := releaseFor(ctx, source, work, out, p)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, made...)
+	}
+	slices.Sort(names)
+	if err := writeSums(out, names); err != nil {
+		return nil, err
+	}
+	return append(names, sumsFile), nil
+}
+
+// sweep removes what an earlier release left: the sums would not name it.
+func sweep(out string) error {
+	old, err := filepath.Glob(filepath.Join(out, "gleaner_*"))
+	if err != nil {
+		return err
+	}
+	for _, file := range append(old, filepath.Join(out, sumsFile)) {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseFor makes the archive of one platform and its SBOM, and returns their names.
+func releaseFor(ctx context.Context, source, work, out string, p platform) ([]string, error) {
+	bin := filepath.Join(work, p.os+"_"+p.arch)
+	if err := build(ctx, source, bin, p); err != nil {
+		return nil, err
+	}
+	s, err := stampOf(filepath.Join(bin, p.binary(programs()[0])))
+	if err != nil {
+		return nil, err
+	}
+	base := fmt.Sprintf("gleaner_%s_%s_%s", strings.TrimPrefix(s.version, "v"), p.os, p.arch)
+	bom, err := billOfMaterials(bin, p, s)
+	if err != nil {
+		return nil, err
+	}
+	members := []member{{name: "sbom.cdx.json", mode: 0o644, data: bom}}
+	for _, name := range []string{"README.md", "LICENSE"} {
+		data, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, member{name, 0o644, data})
+	}
+	for _, program := range programs() {
+		name := p.binary(program)
+		data, err := os.ReadFile(filepath.Join(bin, name))
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, member{name, 0o755, data})
+	}
+	archive, pack := base+".tar.gz", tarball
+	if p.os == "windows" {
+		archive, pack = base+".zip", zipfile
+	}
+	packed, err := pack(base, members, s.time)
+	if err != nil {
+		return nil, fmt.Errorf("pack %s: %w", archive, err)
+	}
+	names := []string{archive, base + ".cdx.json"}
+	return names, errors.Join(
+		os.WriteFile(filepath.Join(out, archive), packed, 0o644),
+		os.WriteFile(filepath.Join(out, base+".cdx.json"), bom, 0o644))
+}
+
+// writeSums writes the checksums as sha256sum -c reads them.
+func writeSums(out string, names []string) error {
+	var sums bytes.Buffer
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(out, name))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(data), name)
+	}
+	return os.WriteFile(filepath.Join(out, sumsFile), sums.Bytes(), 0o644)
+}

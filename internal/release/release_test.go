@@ -1,0 +1,215 @@
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("building takes a while")
+	}
+	root, err := moduleRoot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("git", "-C", root, "rev-parse", "HEAD").CombinedOutput(); err != nil {
+		t.Skipf("this is not a git repository: %s", out)
+	}
+	here := platform{runtime.GOOS, runtime.GOARCH}
+	first, second := t.TempDir(), t.TempDir()
+	names, err := release(t.Context(), root, first, []platform{here}, func(line string) { t.Log(line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What an earlier release left does not stay.
+	if err := os.WriteFile(filepath.Join(second, "gleaner_old.zip"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := release(t.Context(), root, second, []platform{here}, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(contents(t, first), contents(t, second)); diff != "" {
+		t.Errorf("two releases differ (-first +second):\n%s", diff)
+	}
+	checkSums(t, first, names)
+
+	archive := names[slices.IndexFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".json") })]
+	files := unpack(t, filepath.Join(first, archive))
+	bill := checkBill(t, files, here)
+	for _, program := range programs() {
+		name := here.binary(program)
+		binary := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(binary, files[name], 0o755); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), binary, "--version").CombinedOutput()
+		commit := bill.Metadata.Component.Properties[1].Value
+		if err != nil || !strings.Contains(string(out), " "+bill.Metadata.Component.Version+" ") || !strings.Contains(string(out), "commit "+commit) {
+			t.Errorf("%s --version: %v, %s\nwant version %s and commit %s", name, err, out, bill.Metadata.Component.Version, commit)
+		}
+	}
+}
+
+// contents returns the checksum of each file of a folder.
+func contents(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums := map[string]string{}
+	for _, entry := range entries {
+		data, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums[entry.Name()] = fmt.Sprintf("%x", sha256.Sum256(data))
+	}
+	return sums
+}
+
+// checkSums checks that the sums name every other file of the folder, with its sum.
+func checkSums(t *testing.T, folder string, names []string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(folder, sumsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		sum, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		said[name] = sum
+	}
+	is := contents(t, folder)
+	delete(is, sumsFile)
+	if diff := cmp.Diff(is, said); diff != "" {
+		t.Errorf("%s (-files +sums):\n%s", sumsFile, diff)
+	}
+	if len(names) != len(is)+1 {
+		t.Errorf("the release names %q, there are %d files and the sums", names, len(is))
+	}
+}
+
+// unpack returns the files of an archive by their names in its only folder.
+func unpack(t *testing.T, archive string) map[string][]byte {
+	t.Helper()
+	data, err := os.ReadFile(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	if strings.HasSuffix(archive, ".zip") {
+		r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range r.File {
+			in, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if files[path.Base(f.Name)], err = io.ReadAll(in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return files
+	}
+	zipped, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r := tar.NewReader(zipped); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[path.Base(header.Name)], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// checkBill checks that the SBOM names every program with its sum, and modules that are surely linked.
+func checkBill(t *testing.T, files map[string][]byte, p platform) bom {
+	t.Helper()
+	var bill bom
+	if err := json.Unmarshal(files["sbom.cdx.json"], &bill); err != nil {
+		t.Fatal(err)
+	}
+	refs := map[string]bool{bill.Metadata.Component.Ref: true}
+	names := map[string]component{}
+	for _, c := range bill.Components {
+		if refs[c.Ref] {
+			t.Errorf("component %s stands there twice", c.Ref)
+		}
+		refs[c.Ref], names[c.Name] = true, c
+	}
+	for _, program := range programs() {
+		name := p.binary(program)
+		want := []hash{{"SHA-256", fmt.Sprintf("%x", sha256.Sum256(files[name]))}}
+		if diff := cmp.Diff(want, names[name].Hashes); diff != "" {
+			t.Errorf("the sum of %s (-file +SBOM):\n%s", name, diff)
+		}
+	}
+	for _, m := range []string{"std", "github.com/nats-io/nats.go", "go.mongodb.org/mongo-driver/v2", "modernc.org/sqlite"} {
+		if c := names[m]; c.Version == "" || c.PURL == "" {
+			t.Errorf("the SBOM says of module %s: %+v", m, c)
+		}
+	}
+	for _, d := range bill.Dependencies {
+		for _, on := range append(d.DependsOn, d.Ref) {
+			if !refs[on] {
+				t.Errorf("a dependency names %s, which is no component", on)
+			}
+		}
+	}
+	return bill
+}
+
+func TestArchivesKnowNoTimeButTheCommits(t *testing.T) {
+	at := time.Date(2026, 11, 22, 20, 0, 0, 0, time.FixedZone("somewhere", 3600))
+	members := []member{{"README.md", 0o644, []byte("read me")}, {"consumer", 0o755, bytes.Repeat([]byte("program"), 1000)}}
+	for name, pack := range map[string]func(string, []member, time.Time) ([]byte, error){"gleaner.tar.gz": tarball, "gleaner.zip": zipfile} {
+		first, err := pack("gleaner", members, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := pack("gleaner", members, at.UTC())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(first, second) {
+			t.Errorf("%s depends on the time zone", name)
+		}
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, first, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string][]byte{"README.md": members[0].data, "consumer": members[1].data}
+		if diff := cmp.Diff(want, unpack(t, file)); diff != "" {
+			t.Errorf("%s (-packed +unpacked):\n%s", name, diff)
+		}
+	}
+}

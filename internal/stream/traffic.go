@@ -1,0 +1,233 @@
+package stream
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A Meter tells what the exchanges of this package cost, without a server: each is put together as it would travel.
+// What an account is charged for is its owner's to say; a Traffic has both counts that come into question. It is for
+// one goroutine.
+type Meter struct{ codec *codec }
+
+// NewMeter returns a meter.
+func NewMeter() (*Meter, error) {
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	return &Meter{codec}, nil
+}
+
+// Names and numbers as long as they usually are.
+const (
+	typicalSequence = 12345
+	typicalTime     = 1700000000000000000 // of a delivery, in nanoseconds
+	typicalSID      = 123                 // number of a subscription
+	nuidBytes       = 22                  // of a random name
+	inboxBytes      = len("_INBOX_") + nuidBytes + len(".") + nuidBytes
+	replyBytes      = inboxBytes + len(".") + 8 // of a request that many share an inbox for
+
+	// What JetStream answers, as measured on server 2.15: it has the configuration and the state in it.
+	streamInfoBytes  = 885
+	durableInfoBytes = 895
+	watchMessages    = 4 // to begin and end a look into the bucket
+	watchBytes       = 1350
+	watchWire        = watchBytes + 485
+	expiredPullBytes = 86 // the server's word that a pull is over
+	heartbeatBytes   = 75
+	storedExtra      = 34           // what a stream adds to each message, besides its subject
+	connectWire      = 1500         // of a connection, both sides' greetings
+	keepAliveWire    = 2 * 180 * 12 // in an hour: pings of both sides, each 20 s
+)
+
+// sent is one message from a client to the server.
+func sent(subject, reply, header, body int) pipeline.Traffic {
+	line := len("PUB ") + subject + len(" ") + digits(header+body) + len("\r\n\r\n")
+	if reply > 0 {
+		line += reply + len(" ")
+	}
+	if header > 0 {
+		line += len("H ") + digits(header)
+	}
+	return pipeline.Traffic{Messages: 1, Bytes: float64(header + body), Wire: float64(line + header + body)}
+}
+
+// received is one message from the server to a client.
+func received(subject, reply, header, body int) pipeline.Traffic {
+	t := sent(subject, reply, header, body)
+	t.Wire += float64(len(" ") + digits(typicalSID))
+	return t
+}
+
+// asked is a request that has an answer.
+func asked(subject string, body, answer int) pipeline.Traffic {
+	return sent(len(subject), replyBytes, 0, body).Plus(received(replyBytes, 0, 0, answer))
+}
+
+func digits(n int) int { return len(strconv.Itoa(n)) }
+
+// published is a message that a stream takes and confirms.
+func published(msg *nats.Msg, subject, stream string) pipeline.Traffic {
+	confirmed := len(fmt.Sprintf(`{"stream":"%s","seq":%d}`, stream, typicalSequence))
+	return sent(len(subject), replyBytes, headerBytes(msg), len(msg.Data)).Plus(received(replyBytes, 0, 0, confirmed))
+}
+
+// delivered is a message on its way from a stream to a client.
+func delivered(msg *nats.Msg, subject, stream, durable string) pipeline.Traffic {
+	return received(len(subject), len(ackSubject(stream, durable)), headerBytes(msg), len(msg.Data))
+}
+
+func headerBytes(msg *nats.Msg) int {
+	if len(msg.Header) == 0 {
+		return 0
+	}
+	n := len("NATS/1.0\r\n\r\n")
+	for name, values := range msg.Header {
+		for _, value := range values {
+			n += len(name) + len(": \r\n") + len(value)
+		}
+	}
+	return n
+}
+
+func ackSubject(stream, durable string) string {
+	return fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.%d.%d", stream, durable, typicalSequence, typicalSequence, typicalTime, typicalSequence)
+}
+
+// pulling is a pull without what it brings.
+func pulling(stream, durable, request string) pipeline.Traffic {
+	t := sent(len("$JS.API.CONSUMER.MSG.NEXT.")+len(stream)+len(".")+len(durable), inboxBytes, 0, len(request))
+	sid := digits(typicalSID)
+	t.Wire += float64(len("SUB ")+inboxBytes+len("  ")+sid+len("\r\n")) + float64(len("UNSUB ")+sid+len("\r\n"))
+	return t
+}
+
+// Work is what a batch costs on its way to a worker: it is published, delivered and acknowledged. Size is the message
+// as it travels, which must not be larger than the server takes; stored is what it takes on its stream.
+func (m *Meter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
+	data, err := pipeline.Encode(w)
+	if err != nil {
+		return t, 0, 0, fmt.Errorf("encode batch %s: %w", w.ID(), err)
+	}
+	subject := workSubject(w.Run, w.Batch)
+	msg := m.codec.pack(subject, data)
+	t = published(msg, subject, WorkStream).
+		Plus(m.workPull(w.Run)).
+		Plus(delivered(msg, subject, WorkStream, w.Run)).
+		Plus(asked(ackSubject(WorkStream, w.Run), len("+ACK"), 0))
+	size = headerBytes(msg) + len(msg.Data)
+	return t, size, size + len(subject) + storedExtra, nil
+}
+
+func (m *Meter) workPull(run string) pipeline.Traffic {
+	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, defaultPullFor, defaultHeartbeat))
+}
+
+// Results is what the answers of a batch cost on their way to the store, and what they take on their stream meanwhile.
+// The sink's pulls are not in it: see SinkPull.
+func (m *Meter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
+	chunks, err := m.codec.chunks(r, maxChunkBytes)
+	if err != nil {
+		return t, 0, fmt.Errorf("encode results of batch %s: %w", r.ID(), err)
+	}
+	for i, msg := range chunks {
+		subject := resultSubject(r.Run, r.Batch, i)
+		t = t.Plus(published(msg, subject, ResultsStream)).
+			Plus(delivered(msg, subject, ResultsStream, sinkDurable)).
+			Plus(sent(len(ackSubject(ResultsStream, sinkDurable)), 0, 0, len("+ACK")))
+		stored += len(subject) + headerBytes(msg) + len(msg.Data) + storedExtra
+	}
+	return t, stored, nil
+}
+
+// Renewal is what it costs to renew the lease of a batch once.
+func (m *Meter) Renewal(run string) pipeline.Traffic {
+	return asked(ackSubject(WorkStream, run), len("+WPI"), 0)
+}
+
+// Presence is what one report of a consumer costs, without those who read it.
+func (m *Meter) Presence(c pipeline.Consumer) (pipeline.Traffic, error) {
+	data, err := pipeline.Encode(c)
+	if err != nil {
+		return pipeline.Traffic{}, fmt.Errorf("encode consumer %s: %w", c.ID, err)
+	}
+	return published(&nats.Msg{Data: data}, presenceSubject(c.ID), bucketStream), nil
+}
+
+// Watch is what it costs to read the reports of consumers once.
+func (m *Meter) Watch(consumers []pipeline.Consumer) (pipeline.Traffic, error) {
+	t := asked("$JS.API.STREAM.INFO."+bucketStream, 0, streamInfoBytes)
+	t = t.Plus(pipeline.Traffic{Messages: watchMessages, Bytes: watchBytes, Wire: watchWire})
+	for _, c := range consumers {
+		data, err := pipeline.Encode(c)
+		if err != nil {
+			return pipeline.Traffic{}, fmt.Errorf("encode consumer %s: %w", c.ID, err)
+		}
+		msg := &nats.Msg{Data: data}
+		t = t.Plus(delivered(msg, presenceSubject(c.ID), bucketStream, "12345678"))
+	}
+	return t, nil
+}
+
+// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: a worker with nothing to do makes
+// one after the other.
+func (m *Meter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
+	beats := float64(defaultPullFor / defaultHeartbeat)
+	return m.workPull(run).Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(beats)).
+		Plus(received(inboxBytes, 0, expiredPullBytes, 0)), defaultPullFor
+}
+
+// SinkPull is what a pull for results costs, besides the results, until its time is over.
+func (m *Meter) SinkPull() pipeline.Traffic { return m.emptyPull(ResultsStream, sinkDurable) }
+
+// MirrorPull is the same for dead letters.
+func (m *Meter) MirrorPull() pipeline.Traffic { return m.emptyPull(DeadStream, mirrorDurable) }
+
+func (m *Meter) emptyPull(stream, durable string) pipeline.Traffic {
+	return pulling(stream, durable, `{"batch":128,"expires":999999999}`).Plus(received(inboxBytes, 0, expiredPullBytes, 0))
+}
+
+// Look is what it costs to look up the durable of a run, or one of the sink's.
+func (m *Meter) Look(durable string) pipeline.Traffic {
+	return asked("$JS.API.CONSUMER.INFO."+WorkStream+"."+durable, 0, durableInfoBytes)
+}
+
+// Depth is what it costs to count what of a run is under way.
+func (m *Meter) Depth(run string) pipeline.Traffic {
+	info := "$JS.API.STREAM.INFO." + ResultsStream
+	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run))
+	return m.Look(run).Plus(asked(info, 0, streamInfoBytes)).Plus(asked(info, filter, streamInfoBytes+200))
+}
+
+// Ensure is what it costs to see that all streams and durables of a run are there.
+func (m *Meter) Ensure(run string) pipeline.Traffic {
+	return asked("$JS.API.STREAM.INFO."+WorkStream, 0, streamInfoBytes).Times(4).Plus(m.Look(run).Times(3))
+}
+
+// Queued is what it costs to list so many batches on the queue.
+func (m *Meter) Queued(run string, batches int) pipeline.Traffic {
+	return asked("$JS.API.STREAM.INFO."+WorkStream, len(`{"subjects_filter":""}`)+len(workSubjects(run)), streamInfoBytes+batches*(len(workSubject(run, 0))+len(`"":1,`)))
+}
+
+// Search is what it costs to look for a batch that is not on the list: on the queue and among the results.
+func (m *Meter) Search(run string) pipeline.Traffic {
+	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run)) + nameOfBatch
+	return asked("$JS.API.STREAM.INFO."+ResultsStream, filter, streamInfoBytes+nameOfBatch).Times(2)
+}
+
+// nameOfBatch is how much longer a subject is with a batch in it.
+const nameOfBatch = 8
+
+// Connection is what a program costs until it works.
+func (m *Meter) Connection(run string) pipeline.Traffic {
+	return m.Ensure(run).Times(2).Plus(pipeline.Traffic{Wire: connectWire})
+}
+
+// KeepAlive is what a connection costs in an hour with nothing else on it.
+func (m *Meter) KeepAlive() pipeline.Traffic { return pipeline.Traffic{Wire: keepAliveWire} }
