@@ -10,7 +10,7 @@ const (
 	slice      = 2 * time.Second  // the speed is taken in slices, whose differences tell how sure it is
 	briefly    = 4 * time.Second  // enough for a number that is far behind
 	atLeast    = 8 * time.Second  // else; and two answers of each slot, so that prompts and answers have their share
-	atMost     = time.Minute      // unless not even one answer of every second slot came
+	atMost     = 30 * time.Second // unless not even one answer of every second slot came
 	givenUp    = 5 * atMost       // in any case
 	unoccupied = 10 * time.Minute // after which a number is given up that was not once in full use for long enough
 	sure       = 0.015            // standard error of the speed, in parts of it
@@ -72,5 +72,9 @@ func (s *stint) over(slots int, other float64) bool {
 	case s.full >= atMost && 2*s.answers >= slots || s.full >= givenUp:
 		return true
 	}
-	return s.full >= atLeast && s.answers >= 2*slots && s.doubt() <= sure*s.rate()
+	if s.full < atLeast || s.answers < 2*slots {
+		return false
+	}
+	clear := other > 0 && math.Abs(s.rate()-other) > 3*s.doubt()+2*sure*other
+	return clear || s.doubt() <= sure*s.rate()
 }

@@ -3,6 +3,7 @@ package consumer
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ const (
 	worthIt    = 1.02 // more slots have to be so much faster: they make every answer slower
 	asGood     = 0.995
 	changed    = 0.12 // of the speed, twice in a row, and everything is tried anew
+	mostBouts  = 5    // with a number that is hard to tell from the best
 
 	probeEvery  = 10 * time.Minute // between two looks at other numbers while nothing seems to change
 	minPatience = 5 * time.Minute  // between two searches, doubled when one found nothing new
@@ -34,6 +36,8 @@ type tuner struct {
 
 	bestRate  float64 // of the best's last use
 	triedRate float64
+	doubt     float64   // standard error of that, in parts of it
+	bouts     []float64 // speed of the number that is tried in its uses so far, in parts of the best's
 
 	searching bool
 	plan      []int           // what is still to be tried
@@ -44,6 +48,7 @@ type tuner struct {
 	quiet    time.Duration // since the last search
 	unlooked time.Duration // since the last look at another number
 	strange  int           // uses of the best in a row that differ from before
+	unrest   float64       // by how much they usually differ, in parts of the speed
 	patience time.Duration
 	looks    int
 }
@@ -84,25 +89,35 @@ func (t *tuner) observe(o observation) {
 	switch {
 	case t.other != 0 && t.as.wall > unoccupied && t.as.full < atLeast:
 		t.ratios[t.other] = 0 // there is not enough work to tell
-		t.other = 0
+		t.other, t.bouts = 0, nil
 		t.as = stint{}
 		t.next()
 	case t.other != 0 && t.as.over(t.other, t.bestRate):
 		t.tried, t.triedRate, t.other = t.other, t.as.rate(), 0
+		t.doubt = t.as.doubt() / max(t.triedRate, 1e-9)
 		t.as = stint{}
-	case t.other == 0 && t.as.over(t.best, 0):
+	case t.other == 0 && t.as.over(t.best, t.rival()):
 		use := t.as
 		t.as = stint{}
 		t.used(use)
 	}
 }
 
+// rival returns the speed with which this use of the best is compared, or 0.
+func (t *tuner) rival() float64 {
+	if t.tried == 0 {
+		return 0
+	}
+	return t.triedRate
+}
+
 // used draws the conclusions from a use of the best.
 func (t *tuner) used(use stint) {
 	switch rate := use.rate(); {
 	case t.tried != 0:
-		t.compare(rate)
-		t.next()
+		if t.compare(rate) {
+			t.next()
+		}
 	case t.searching:
 		t.bestRate = rate
 		t.next()
@@ -111,23 +126,39 @@ func (t *tuner) used(use stint) {
 	}
 }
 
-// compare decides between the best and what was tried between two uses of it.
-func (t *tuner) compare(after float64) {
-	before, other, n := t.bestRate, t.triedRate, t.tried
+// compare decides between the best and what was tried between two uses of it, and reports whether that is settled. If
+// they are hard to tell apart, because the speed changes by itself, they meet again.
+func (t *tuner) compare(after float64) bool {
+	before, n := t.bestRate, t.tried
 	mean := (before + after) / 2
 	t.tried, t.bestRate = 0, after
 	if mean <= 0 {
-		return
+		return true
 	}
-	t.ratios[n] = other / mean
-	if n > t.best && (other < worthIt*mean || other < max(before, after)) || n < t.best && (other < asGood*mean || other < min(before, after)) {
-		return
+	t.bouts = append(t.bouts, t.triedRate/mean)
+	ratio, noise := average(t.bouts), max(math.Abs(before-after)/mean, 2*t.doubt)
+	if len(t.bouts) < mostBouts && math.Abs(ratio-1) < noise/math.Sqrt(float64(len(t.bouts))) && noise > 2*sure {
+		t.other = n
+		return false
+	}
+	t.bouts, t.ratios[n] = nil, ratio
+	if n > t.best && ratio < worthIt || n < t.best && ratio < asGood {
+		return true
 	}
 	for k := range t.ratios {
-		t.ratios[k] /= other / mean
+		t.ratios[k] /= ratio
 	}
-	t.ratios[t.best], t.ratios[n] = mean/other, 1
-	t.best, t.bestRate = n, other
+	t.ratios[t.best], t.ratios[n] = 1/ratio, 1
+	t.best, t.bestRate = n, ratio*mean
+	return true
+}
+
+func average(of []float64) float64 {
+	sum := 0.0
+	for _, x := range of {
+		sum += x
+	}
+	return sum / float64(len(of))
 }
 
 // search begins to try all numbers that are far apart.
@@ -211,7 +242,10 @@ func (t *tuner) watch(use stint) {
 	rate := use.rate()
 	t.quiet += use.full
 	t.unlooked += use.full
-	if rate < (1-changed)*t.bestRate || rate > (1+changed)*t.bestRate {
+	differs := math.Abs(rate/max(t.bestRate, 1e-9) - 1)
+	strange := differs > max(changed, 3*t.unrest)
+	t.unrest += (min(differs, changed) - t.unrest) / 5
+	if strange {
 		t.strange++
 	} else {
 		t.strange = 0

@@ -124,6 +124,15 @@ func turning(first curve, after time.Duration, then curve) func(time.Duration) c
 	}
 }
 
+// restless is a GPU that others use, too: its speed changes by up to a fifth, every fifteen seconds.
+func restless(c curve) func(time.Duration) curve {
+	return func(since time.Duration) curve {
+		random := rand.New(rand.NewPCG(1, uint64(since/(15*time.Second))))
+		speed := 0.8 + 0.2*random.Float64()
+		return func(slots int) float64 { return speed * c(slots) }
+	}
+}
+
 var (
 	growing = points(1, 35, 2, 60, 4, 105, 8, 150, 12, 195, 16, 230)
 	fewer   = points(1, 60, 3, 130, 6, 100, 16, 40)
@@ -153,6 +162,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 		{"long answers", 900, always(sharp), same, 2 * hour},
 		{"short answers", 8, always(stepped), same, hour},
 		{"prompts that grow and shrink", 110, always(sharp), func(since time.Duration) int { return []int{10, 120}[int(since.Minutes()/7)%2] }, hour},
+		{"other programs on the machine", 110, restless(stepped), same, 2 * hour},
 		{"from many to few in the middle", 110, turning(growing, hour, fewer), same, 2 * hour},
 		{"from one to many in the middle", 110, turning(alone, hour, growing), same, 2 * hour},
 		{"slower for all in the middle", 110, turning(sharp, hour, func(n int) float64 { return sharp(n) / 2 }), same, 2 * hour},
