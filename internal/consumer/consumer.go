@@ -141,7 +141,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 			helpers.Go(func() { c.retire(watching, g, leave) })
 		}
 		if g.Auto {
-			helpers.Go(func() { g.tune(helping) })
+			helpers.Go(func() { g.tune(helping, c.cutoff) })
 		}
 		for range g.Slots + spareHands {
 			workers.Go(func() { c.work(taking, working, g) })

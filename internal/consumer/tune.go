@@ -7,12 +7,21 @@ import (
 	"go.uber.org/zap"
 )
 
-// tune gives a GPU the number of slots that its tuner wants, until ctx ends, and says what was found.
-func (g *gpu) tune(ctx context.Context) {
+// undisturbed is the time before the deadline in which no other number of slots is tried: batches that are held take
+// longer with fewer slots, and there is little left to gain.
+const undisturbed = 5 * time.Minute
+
+// tune gives a GPU the number of slots that its tuner wants, and says what was found, until ctx ends or the end of work
+// (zero: none) is near.
+func (g *gpu) tune(ctx context.Context, end time.Time) {
 	t := newTuner(g.Slots)
 	g.useSlots(t.slots())
 	told := 0
 	for sleep(ctx, time.Second) {
+		if !end.IsZero() && time.Until(end) < undisturbed {
+			g.useSlots(t.best)
+			return
+		}
 		t.observe(g.meter.take())
 		if _, slots := g.permits.load(); slots != t.slots() {
 			g.useSlots(t.slots())
