@@ -17,16 +17,13 @@ import (
 
 // clients returns a client for each server, all of which answer.
 func (c *command) clients(ctx context.Context, log *zap.Logger) ([]*ollama.Client, error) {
-	if c.Slots < 1 {
-		return nil, cli.Usage("slots %d is not positive", c.Slots)
-	}
 	if c.Stall < time.Second || c.Rest < time.Second {
 		return nil, cli.Usage("stall %s and rest %s have to be a second or more", c.Stall, c.Rest)
 	}
 	var clients []*ollama.Client
 	seen := map[string]bool{}
 	for _, url := range c.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: c.Slots, NextToken: c.Stall})
+		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: c.Slots.Most, NextToken: c.Stall})
 		if err != nil {
 			return nil, err
 		}
@@ -88,7 +85,7 @@ func (c *command) gpus(ctx context.Context, clients []*ollama.Client, model stri
 		if models[i].Digest != models[0].Digest {
 			return nil, pipeline.Consumer{}, fmt.Errorf("model %s differs between %s and %s: pull it anew on both", model, clients[0].URL(), client.URL())
 		}
-		gpus[i] = consumer.GPU{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: c.Slots, Context: models[i].Context}
+		gpus[i] = consumer.GPU{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: c.Slots.Most, Auto: c.Slots.Auto, Context: models[i].Context}
 	}
 	return gpus, pipeline.Consumer{Ollama: models[0].ServerVersion, Digest: models[0].Digest}, nil
 }

@@ -23,9 +23,10 @@ const description = "Take batches from the queue, generate their answers with Ol
 type command struct {
 	cli.NATS `embed:""`
 	cli.Log  `embed:""`
-	Name     string        `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
-	Ollama   []string      `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
-	Slots    int           `default:"8" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL."`
+	Name     string   `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
+	Ollama   []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
+	Slots    slots    `default:"8" placeholder:"N" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL. auto: the number with the most tokens a second, up to 16, found at work."`
+	ending   `embed:""`
 	Grace    time.Duration `default:"30s" help:"How long work in hand may go on after Ctrl-C or SIGTERM. What is not finished then is handed back."`
 	Stall    time.Duration `default:"45s" help:"A server that sends no further token for so long has stalled: the request is tried again alone."`
 	Rest     time.Duration `default:"30s" help:"How long a batch that failed here rests before another GPU tries it, doubled each time, and a GPU that has to be mended."`
@@ -37,6 +38,10 @@ func main() { cli.Main("consumer", description, &command{}) }
 
 func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	log, err := c.Log.Logger(t)
+	if err != nil {
+		return err
+	}
+	deadline, err := c.deadline(time.Now())
 	if err != nil {
 		return err
 	}
@@ -52,12 +57,12 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer conn.Close()
-	run, err := c.find(ctx, conn, log)
+	run, err := c.find(ctx, conn, deadline, log)
 	if ctx.Err() != nil {
 		return nil
 	}
 	if err != nil {
-		return err
+		return ended(log, err)
 	}
 	gpus, identity, err := c.gpus(ctx, clients, run.Model)
 	if err != nil {
@@ -65,7 +70,10 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
-	engine, err := consumer.New(consumer.Config{Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest, Log: log}, conn.Work(run.Run), conn, gpus)
+	engine, err := consumer.New(consumer.Config{
+		Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest, Log: log,
+		Deadline: deadline, IdleExit: c.IdleExit, Complete: c.complete(conn, run.Run),
+	}, conn.Work(run.Run), conn, gpus)
 	if err != nil {
 		return err
 	}
@@ -79,7 +87,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 		log.Info("serving /healthz", zap.String("addr", server.Addr()))
 	}
 	log.Info("taking work", zap.String("run", run.Run), zap.String("model", run.Model), zap.Int("gpus", len(gpus)),
-		zap.Int("slots", c.Slots), zap.String("consumer", identity.ID))
+		zap.Stringer("slots", c.Slots), zap.String("consumer", identity.ID))
 	err = engine.Run(ctx)
 	said := engine.Snapshot()
 	for _, g := range said.GPUs {

@@ -11,10 +11,10 @@ import (
 
 func TestMain(m *testing.M) { clitest.Main(m, "consumer", main) }
 
-func TestScripts(t *testing.T) { clitest.Run(t, publishTwoRuns) }
+func TestScripts(t *testing.T) { clitest.Run(t, publishRuns) }
 
-// publishTwoRuns makes the runs words and ghost, whose models the simulated Ollama has and has not.
-func publishTwoRuns(natsURL string) error {
+// publishRuns makes the runs words and ghost, whose models the simulated Ollama has and has not, and done, which is complete.
+func publishRuns(natsURL string) error {
 	ctx := context.Background()
 	conn, err := stream.Connect(ctx, stream.Config{URL: natsURL})
 	if err != nil {
@@ -30,5 +30,9 @@ func publishTwoRuns(natsURL string) error {
 			return err
 		}
 	}
-	return nil
+	run := pipeline.Run{Name: "done", UID: "done", Spec: pipeline.Spec{Model: "sim"}}
+	if err := conn.EnsureRun(ctx, run); err != nil {
+		return err
+	}
+	return conn.CompleteRun(ctx, run)
 }

@@ -14,22 +14,39 @@ import (
 // waitForRun is how often a consumer looks for a run that is not there yet.
 const waitForRun = 2 * time.Second
 
-// find returns the run to work for: the one that was named, once it is there, or the only one.
-func (c *command) find(ctx context.Context, conn *stream.Conn, log *zap.Logger) (stream.RunInfo, error) {
+// find returns the run to work for: the one that was named, once it is there, or the only one that is not complete. It
+// returns errNothing when there is nothing to do or to wait for.
+func (c *command) find(ctx context.Context, conn *stream.Conn, deadline time.Time, log *zap.Logger) (stream.RunInfo, error) {
+	started := time.Now()
 	for waiting := false; ; waiting = true {
 		runs, err := conn.Runs(ctx)
 		if err != nil {
 			return stream.RunInfo{}, err
 		}
-		var names []string
+		var names, openNames []string
+		var open []stream.RunInfo
 		for _, run := range runs {
-			if run.Run == c.Name || c.Name == "" && len(runs) == 1 {
-				return run, nil
-			}
 			names = append(names, run.Run)
+			switch {
+			case run.Run == c.Name && run.Complete && !c.Stay:
+				return stream.RunInfo{}, fmt.Errorf("%w: run %s is complete", errNothing, run.Run)
+			case run.Run == c.Name:
+				return run, nil
+			case !run.Complete || c.Stay:
+				open, openNames = append(open, run), append(openNames, run.Run)
+			}
 		}
-		if c.Name == "" {
-			return stream.RunInfo{}, whichRun(names)
+		switch {
+		case c.Name == "" && len(open) == 1:
+			return open[0], nil
+		case c.Name == "" && len(open) == 0 && len(runs) > 0:
+			return stream.RunInfo{}, fmt.Errorf("%w: all runs are complete: %s", errNothing, strings.Join(names, ", "))
+		case c.Name == "":
+			return stream.RunInfo{}, whichRun(openNames)
+		case !deadline.IsZero() && time.Now().After(deadline):
+			return stream.RunInfo{}, fmt.Errorf("%w: the deadline is here and run %s is not published", errNothing, c.Name)
+		case c.IdleExit > 0 && time.Since(started) > c.IdleExit:
+			return stream.RunInfo{}, fmt.Errorf("%w: run %s was not published within %s", errNothing, c.Name, c.IdleExit)
 		}
 		if !waiting {
 			log.Info("waiting for the run to be published", zap.String("run", c.Name), zap.Strings("there_are", names))

@@ -77,6 +77,11 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		if err := publisher.Persist(ctx, c.Name); err != nil {
 			return err
 		}
+		progress, err := books.Progress(ctx, c.Name, time.Now())
+		if err != nil {
+			return err
+		}
+		complete(ctx, log, conn, run, progress)
 		return c.summary(ctx, t, books, publisher, run)
 	}
 	engine, err := newLedger(books, conn, c.Lease, log)
@@ -92,6 +97,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	complete(ctx, log, conn, run, final)
 	if err := c.summary(ctx, t, books, publisher, run); err != nil {
 		return err
 	}
@@ -99,6 +105,17 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("run %s: %d generations have no answer", run.Name, final.Failed+final.Dropped)}
 	}
 	return nil
+}
+
+// complete tells the consumers that their work is done, if it is for good: what is under a dead letter may have another
+// round. If it cannot be told they wait, which costs time but loses nothing.
+func complete(ctx context.Context, log *zap.Logger, conn *stream.Conn, run pipeline.Run, p pipeline.Progress) {
+	if !p.Complete() || p.Failed > 0 {
+		return
+	}
+	if err := conn.CompleteRun(ctx, run); err != nil {
+		log.Warn("telling the consumers that the run is complete; those without --for or --idle-exit wait on", zap.Error(err))
+	}
 }
 
 // follow follows the run to its end, and meanwhile puts back on the queue what the streams lose. A run whose dead

@@ -8,6 +8,7 @@ const description = "Measure how busy GPUs are kept, how much the pipeline can c
 
 type commands struct {
 	Run   runCmd   `cmd:"" default:"withargs" help:"Measure (the default)."`
+	Slots slotsCmd `cmd:"" help:"Measure fixed numbers of slots on a real Ollama server beside the one that the consumer finds."`
 	Child childCmd `cmd:"" hidden:"" help:"One step of load and export, in a process of its own so that its peak memory is its own."`
 }
 

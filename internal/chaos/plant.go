@@ -163,7 +163,7 @@ func (p *plant) startPrograms() error {
 			urls = append(urls, "http://"+o.addr)
 		}
 		err := p.start(fmt.Sprintf("consumer-%d", i+1), false, nil, "consumer", "--run", run, "--ollama", strings.Join(urls, ","),
-			"--slots", fmt.Sprint(slots), "--stall", stall.String(), "--rest", "1s", "--grace", "10s")
+			"--slots", fmt.Sprint(slots), "--stay", "--stall", stall.String(), "--rest", "1s", "--grace", "10s")
 		if err != nil {
 			return err
 		}

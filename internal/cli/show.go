@@ -126,15 +126,27 @@ func consumers(s status.Snapshot) string {
 	}
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\nCONSUMER\tHOST\tGPU\tSTATE\tSLOTS\tANSWERS\tTOKENS/S\tSEEN")
+	fmt.Fprintln(w, "\nCONSUMER\tHOST\tGPU\tSTATE\tSLOTS\tANSWERS\tTOKENS/S\tSEEN\tENDS")
 	for _, c := range s.Consumers {
 		for _, g := range c.GPUs {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s ago\n", Printable(c.ID), Printable(c.Host), Printable(g.Name), Printable(g.State), g.Busy, g.Slots,
-				Count(g.Generations), Rate(g.TokensPerSecond), Duration(max(time.Since(c.Seen), 0)))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s ago\t%s\n", Printable(c.ID), Printable(c.Host), Printable(g.Name), Printable(g.State), g.Busy, g.Slots,
+				Count(g.Generations), Rate(g.TokensPerSecond), Duration(max(time.Since(c.Seen), 0)), ends(c.Deadline))
 		}
 	}
 	_ = w.Flush()
 	return b.String()
+}
+
+// ends shows how far away a consumer's deadline is.
+func ends(deadline time.Time) string {
+	switch left := time.Until(deadline); {
+	case deadline.IsZero():
+		return "-"
+	case left <= 0:
+		return "now"
+	default:
+		return "in " + Duration(left)
+	}
 }
 
 // Rate shows tokens per second.

@@ -23,7 +23,7 @@ func snapshot() status.Snapshot {
 }
 
 func consumersAt(now time.Time) []pipeline.Consumer {
-	return []pipeline.Consumer{{ID: "01J", Host: "notebook", Seen: now.Add(-7 * time.Second), GPUs: []pipeline.GPU{
+	return []pipeline.Consumer{{ID: "01J", Host: "notebook", Seen: now.Add(-7 * time.Second), Deadline: now.Add(200 * time.Minute), GPUs: []pipeline.GPU{
 		{Name: "T4 0", State: "serving", Slots: 8, Busy: 8, Generations: 1500, TokensPerSecond: 101.7},
 		{Name: "T4 1", State: "model tiny is not there", Slots: 8, Generations: 1, TokensPerSecond: 1.25},
 	}}, {ID: "01K", Host: "ahead", Seen: now.Add(time.Minute), GPUs: []pipeline.GPU{{Name: "A", State: "serving", Slots: 1}}}}
@@ -71,10 +71,10 @@ rate       1,234 tok/s, 8.0 generations/s
 ETA        16m30s
 stream     90 waiting, 10 held by workers, 1 message on the way back
 
-CONSUMER  HOST      GPU   STATE                    SLOTS  ANSWERS  TOKENS/S  SEEN
-01J       notebook  T4 0  serving                  8/8    1,500    101       7s ago
-01J       notebook  T4 1  model tiny is not there  0/8    1        1.2       7s ago
-01K       ahead     A     serving                  0/1    0        0.0       0s ago
+CONSUMER  HOST      GPU   STATE                    SLOTS  ANSWERS  TOKENS/S  SEEN    ENDS
+01J       notebook  T4 0  serving                  8/8    1,500    101       7s ago  in 3h20m0s
+01J       notebook  T4 1  model tiny is not there  0/8    1        1.2       7s ago  in 3h20m0s
+01K       ahead     A     serving                  0/1    0        0.0       0s ago  -
 `
 		if diff := cmp.Diff(wantFull, "\n"+Table(full)); diff != "" {
 			t.Errorf("in the middle (-want +got):\n%s", diff)

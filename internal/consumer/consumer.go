@@ -36,8 +36,9 @@ type model interface {
 type GPU struct {
 	Name    string
 	Model   model
-	Slots   int // generations at a time
-	Context int // tokens of prompt and answer together; 0 = not known
+	Slots   int  // generations at a time, or if Auto the most that its server can do at once
+	Context int  // tokens of prompt and answer together; 0 = not known
+	Auto    bool // use the number of slots with which it is fastest; it is found out at work and followed when it changes
 }
 
 // Config says who the consumer is and how it works. Zero values mean the defaults.
@@ -47,6 +48,15 @@ type Config struct {
 	Grace    time.Duration     // how long work in hand may go on after a stop; default 30 s
 	HandBack time.Duration     // how long a batch that failed rests the first time, doubled each time, and a GPU that has to be mended; default 30 s
 	Log      *zap.Logger
+
+	// Deadline is when Run has returned: it takes no work that would not end in time, by how long batches took so far,
+	// and hands back what does not. Zero: never.
+	Deadline time.Time
+	// IdleExit is after how long without any work Run returns. Zero: never.
+	IdleExit time.Duration
+	// Complete reports whether the run has its end, so that no work will come; then Run returns. It is asked while there
+	// is no work. Nil: Run waits for more.
+	Complete func(ctx context.Context) (bool, error)
 }
 
 // ErrCut says that the grace was over before the work in hand was: it was handed back unfinished.
@@ -59,6 +69,9 @@ type Consumer struct {
 	out    outlet
 	gpus   []*gpu
 	log    *zap.Logger
+
+	cutoff     time.Time     // when what is not finished is handed back, so that this is done by the deadline
+	afterwards time.Duration // what publishing and handing back may take once working has ended
 }
 
 // New returns a consumer for these GPUs, which counts as started now.
@@ -87,38 +100,75 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		cfg.Log = zap.NewNop()
 	}
 	cfg.Identity.Started = time.Now().UTC()
-	c := &Consumer{cfg: cfg, source: work, out: out, log: cfg.Log}
+	c := &Consumer{cfg: cfg, source: work, out: out, log: cfg.Log, afterwards: publishGrace}
+	if !cfg.Deadline.IsZero() {
+		kept := reserve(time.Until(cfg.Deadline))
+		c.cutoff, c.afterwards = cfg.Deadline.Add(-kept), min(publishGrace, max(kept/2, time.Millisecond))
+	}
 	for i, g := range gpus {
 		if g.Slots < 1 || g.Model == nil {
 			return nil, fmt.Errorf("consumer: GPU %d (%s): needs a model and at least one slot, has %d", i, g.Name, g.Slots)
 		}
-		c.gpus = append(c.gpus, newGPU(g, cfg.HandBack, cfg.Log))
+		gpu := newGPU(g, cfg.HandBack, cfg.Log)
+		gpu.careful = !cfg.Deadline.IsZero()
+		gpu.useSlots(g.Slots)
+		c.gpus = append(c.gpus, gpu)
 	}
 	return c, nil
 }
 
-// Run takes work until ctx ends, then finishes what fits into the grace, publishes what is finished and hands back
-// the rest. It returns nil after a clean stop and ErrCut if something had to be cut.
+// Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into the grace, or into
+// the time until the deadline, publishes what is finished and hands back the rest. It returns nil after a clean stop,
+// also where the deadline left no time, and ErrCut if a stop had to cut something.
 func (c *Consumer) Run(ctx context.Context) error {
 	working, cancel := withGrace(ctx, c.cfg.Grace)
 	defer cancel()
-
-	var workers, reporter sync.WaitGroup
-	reporting, stopReporting := context.WithCancel(context.WithoutCancel(ctx))
-	reporter.Go(func() { c.report(reporting) })
+	if !c.cutoff.IsZero() {
+		working, cancel = context.WithDeadlineCause(working, c.cutoff, errDeadline)
+		defer cancel()
+	}
+	taking, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	var workers, helpers sync.WaitGroup
+	helping, stopHelping := context.WithCancel(context.WithoutCancel(ctx))
+	helpers.Go(func() { c.report(helping) })
+	watching, stopWatching := context.WithCancel(taking)
+	helpers.Go(func() { c.watch(watching, leave) })
 	for _, g := range c.gpus {
-		// Two more workers than slots: while some publish or fetch, the slots still have somebody to fill them.
-		for range g.Slots + 2 {
-			workers.Go(func() { c.work(ctx, working, g) })
+		taking, leave := context.WithCancelCause(taking)
+		defer leave(nil)
+		if !c.cutoff.IsZero() {
+			helpers.Go(func() { c.retire(watching, g, leave) })
+		}
+		if g.Auto {
+			helpers.Go(func() { g.tune(helping, c.cutoff) })
+		}
+		for range g.Slots + spareHands {
+			workers.Go(func() { c.work(taking, working, g) })
 		}
 	}
 	workers.Wait()
-	stopReporting()
-	reporter.Wait()
+	stopWatching()
+	stopHelping()
+	helpers.Wait()
+	return c.ending(ctx, context.Cause(taking))
+}
+
+// ending says what Run returns, and in the log why it ended by itself.
+func (c *Consumer) ending(ctx context.Context, cause error) error {
 	for _, g := range c.gpus {
 		if g.wasCut() {
 			return ErrCut
 		}
+	}
+	switch {
+	case ctx.Err() != nil:
+	case cause == nil: // each GPU left by itself
+		c.log.Info("ending in time", zap.Time("deadline", c.cfg.Deadline))
+	case errors.Is(cause, errComplete), errors.Is(cause, errIdle):
+		c.log.Info("ending", zap.NamedError("because", cause))
+	default:
+		return cause
 	}
 	return nil
 }
@@ -141,7 +191,7 @@ func withGrace(parent context.Context, grace time.Duration) (context.Context, co
 // Snapshot returns what the consumer says of itself now.
 func (c *Consumer) Snapshot() pipeline.Consumer {
 	p := c.cfg.Identity
-	p.Seen = time.Now().UTC()
+	p.Seen, p.Deadline = time.Now().UTC(), c.cfg.Deadline
 	p.GPUs = nil
 	for _, g := range c.gpus {
 		p.GPUs = append(p.GPUs, g.snapshot())

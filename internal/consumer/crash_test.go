@@ -276,12 +276,12 @@ func TestOneThatWaitsToBeAloneLeavesWithAStop(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if len(g.permits) != 1 || len(g.turn) != 0 {
-		t.Errorf("%d permits are out, %d turns", len(g.permits), len(g.turn))
+	if busy, _ := g.permits.load(); busy != 1 || len(g.permits.waiting) != 0 {
+		t.Errorf("%d permits are out, %d wait for one", busy, len(g.permits.waiting))
 	}
-	g.release(false)
-	if err := g.acquire(t.Context(), true); err != nil || len(g.permits) != 2 {
-		t.Errorf("%d permits, %v", len(g.permits), err)
+	g.release()
+	if err := g.acquire(t.Context(), true); err != nil || !g.permits.alone {
+		t.Errorf("alone: %t, %v", g.permits.alone, err)
 	}
 }
 

@@ -18,14 +18,16 @@ type gpu struct {
 	GPU
 	log     *zap.Logger
 	rest    time.Duration // before it is looked whether somebody has mended it
-	permits chan struct{} // one for each slot; bounded so that the server never queues
-	turn    chan struct{} // held by the one who collects all permits
+	permits *gate         // lets as many generations in as there are slots, so that the server never queues
+	hands   *gate         // lets so many workers take batches that the slots stay full
+	meter   *meter
+	pace    *pace
+	careful bool // until it is known how long batches take, no worker has one that has to wait for a slot
 
 	mu          sync.Mutex
 	state       string
 	crashes     int // of the runner, as far as they were seen
 	hold        hold
-	busy        int
 	generations int
 	tokens      int
 	cut         bool
@@ -40,9 +42,45 @@ type sample struct {
 }
 
 func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
+	meter := newMeter()
 	return &gpu{
-		GPU: g, rest: rest, log: log.With(zap.String("gpu", g.Name)),
-		permits: make(chan struct{}, g.Slots), turn: make(chan struct{}, 1), state: serving, hold: hold{changed: make(chan struct{})},
+		GPU: g, rest: rest, log: log.With(zap.String("gpu", g.Name)), meter: meter, pace: newPace(),
+		permits: &gate{limit: g.Slots, notice: meter.note}, hands: &gate{limit: g.Slots + spareHands},
+		state: serving, hold: hold{changed: make(chan struct{})},
+	}
+}
+
+// spareHands is how many workers more than slots have a batch: while some publish or fetch, the slots still have
+// somebody to fill them.
+const spareHands = 2
+
+// useSlots changes how many generations run at a time. What runs goes on.
+func (g *gpu) useSlots(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.allow(n)
+}
+
+// allow sets both gates for so many slots. The caller holds mu.
+func (g *gpu) allow(slots int) {
+	g.permits.allow(slots)
+	if g.careful && !g.pace.known() {
+		g.hands.allow(slots)
+	} else {
+		g.hands.allow(slots + spareHands)
+	}
+}
+
+// begin notes a batch until the returned function is called, with whether the batch is done.
+func (g *gpu) begin() (end func(done bool)) {
+	_, slots := g.permits.load()
+	ended := g.pace.begin(slots)
+	return func(done bool) {
+		ended(done)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		_, slots := g.permits.load()
+		g.allow(slots)
 	}
 }
 
@@ -83,8 +121,9 @@ func (g *gpu) snapshot() pipeline.GPU {
 	if seconds := min(now.Sub(g.since), rateWindow).Seconds(); len(g.recent) > 0 {
 		rate = float64(sum) / max(seconds, 1)
 	}
+	busy, slots := g.permits.load()
 	return pipeline.GPU{
-		Name: g.Name, State: g.state, Slots: g.Slots, Busy: g.busy,
+		Name: g.Name, State: g.state, Slots: slots, Busy: busy,
 		Generations: g.generations, OutputTokens: g.tokens, TokensPerSecond: rate,
 	}
 }

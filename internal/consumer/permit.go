@@ -3,57 +3,26 @@ package consumer
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"gleaner/internal/pipeline"
 )
 
-// acquire waits for a slot, or, for one that has to be alone, for all of them.
+// acquire waits for a slot, or, for one that has to be alone, until no other is in use.
 func (g *gpu) acquire(ctx context.Context, alone bool) error {
-	wanted := 1
-	if alone {
-		// One at a time collects permits: two, each with some of them, would wait for each other for ever.
-		select {
-		case g.turn <- struct{}{}:
-			defer func() { <-g.turn }()
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		wanted = g.Slots
-	}
-	for got := range wanted {
-		select {
-		case g.permits <- struct{}{}:
-		case <-ctx.Done():
-			g.giveBack(got)
-			return ctx.Err()
-		}
+	if err := g.permits.enter(ctx, alone); err != nil {
+		return err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.busy++
 	if g.since.IsZero() {
 		g.since = time.Now()
 	}
 	return nil
 }
 
-func (g *gpu) release(alone bool) {
-	g.mu.Lock()
-	g.busy--
-	g.mu.Unlock()
-	if alone {
-		g.giveBack(g.Slots)
-	} else {
-		g.giveBack(1)
-	}
-}
-
-func (g *gpu) giveBack(permits int) {
-	for range permits {
-		<-g.permits
-	}
-}
+func (g *gpu) release() { g.permits.leave() }
 
 // A moment is what was known of a GPU when a request began.
 type moment struct {
@@ -79,9 +48,9 @@ func (g *gpu) once(ctx context.Context, request pipeline.Request, alone bool) (p
 	if err := g.acquire(ctx, alone); err != nil {
 		return pipeline.Completion{}, moment{}, err
 	}
-	defer g.release(alone)
+	defer g.release()
 	began := g.now()
-	completion, err := g.Model.Generate(ctx, request)
+	completion, err := g.measured(ctx, request)
 	if errors.Is(err, pipeline.ErrRunnerCrashed) {
 		g.mu.Lock()
 		g.crashes++
@@ -91,4 +60,19 @@ func (g *gpu) once(ctx context.Context, request pipeline.Request, alone bool) (p
 		}
 	}
 	return completion, began, err
+}
+
+// measured has the model answer, and the meter count its tokens as they come. What a model does not tell of meanwhile
+// counts at the end.
+func (g *gpu) measured(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
+	var told atomic.Int64
+	completion, err := g.Model.Generate(pipeline.WithTokens(ctx, func(n int) {
+		told.Add(int64(n))
+		g.meter.tokens(n)
+	}), request)
+	if err == nil {
+		g.meter.tokens(completion.OutputTokens - int(told.Load()))
+	}
+	g.meter.ended(err != nil && !pipeline.ClassOf(err).IsOutcome())
+	return completion, err
 }

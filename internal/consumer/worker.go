@@ -20,63 +20,80 @@ const (
 // work is one worker: it takes a batch, generates it and releases it, until taking ends. What it holds then may go
 // on until working ends.
 func (c *Consumer) work(taking, working context.Context, g *gpu) {
-	for {
-		looks := g.ready(taking)
-		if looks {
-			if err := g.answers(taking); err != nil && taking.Err() == nil {
-				g.holdBack(err)
-				continue
-			}
-			g.setState(trying)
-		}
-		if taking.Err() != nil {
-			return
-		}
-		delivery, err := c.source.Next(taking)
-		if taking.Err() != nil {
-			if err == nil {
-				c.handBack(working, delivery, 0)
-			}
-			return
-		}
-		switch {
-		case err != nil && pipeline.ClassOf(err) == pipeline.Fatal:
-			g.holdBack(err)
-		case err != nil:
-			g.log.Error("taking work", zap.Error(err))
-			sleep(taking, time.Second)
-		case g.held(looks): // since it was asked for
-			c.handBack(working, delivery, jitter(c.cfg.HandBack))
-		default:
-			c.batch(working, g, delivery)
-		}
-		if looks {
-			g.looked()
-		}
+	for again := true; again && g.hands.enter(taking, false) == nil; {
+		again = c.turn(taking, working, g)
+		g.hands.leave()
 	}
 }
 
-// batch takes a delivery to its end: everything is published and the message acknowledged, or it is handed back.
-func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) {
+// turn does one batch, if it gets one, and reports whether the worker is to go on.
+func (c *Consumer) turn(taking, working context.Context, g *gpu) bool {
+	looks := g.ready(taking)
+	if looks {
+		if err := g.answers(taking); err != nil && taking.Err() == nil {
+			g.holdBack(err)
+			return true
+		}
+		g.setState(trying)
+	}
+	if taking.Err() != nil || !c.fits(g) {
+		if looks {
+			g.looked()
+		}
+		return false
+	}
+	delivery, err := c.source.Next(taking)
+	if taking.Err() != nil {
+		if err == nil {
+			c.handBack(working, delivery, 0)
+		}
+		return false
+	}
+	goesOn := true
+	switch {
+	case err != nil && pipeline.ClassOf(err) == pipeline.Fatal:
+		g.holdBack(err)
+	case err != nil:
+		g.log.Error("taking work", zap.Error(err))
+		sleep(taking, time.Second)
+	case g.held(looks): // since it was asked for
+		c.handBack(working, delivery, jitter(c.cfg.HandBack))
+	case !c.fits(g): // it came late
+		c.handBack(working, delivery, 0)
+		goesOn = false
+	default:
+		end := g.begin()
+		end(c.batch(working, g, delivery))
+	}
+	if looks {
+		g.looked()
+	}
+	return goesOn
+}
+
+// batch takes a delivery to its end: everything is published and the message acknowledged, or it is handed back. It
+// reports whether the batch is done.
+func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) bool {
 	if delivery.Err != nil {
 		c.unreadable(ctx, g, delivery)
-		return
+		return false
 	}
 	stop := c.keep(ctx, delivery)
 	o := c.run(ctx, g, delivery)
 	// The grace may end meanwhile, or be over: what is finished is still worth publishing.
-	ctx, cancel := withGrace(ctx, publishGrace)
+	ctx, cancel := withGrace(ctx, c.afterwards)
 	defer cancel()
 	failure := c.publish(ctx, g, delivery, o)
 	stop() // before the message is released: a renewal that comes later would change how long it rests
 	if failure != nil {
 		c.giveUp(ctx, g, delivery, failure)
-		return
+		return false
 	}
 	if err := delivery.Ack(ctx); err != nil {
 		// All is out; whoever gets the batch again generates it in vain, and the sink ignores that.
 		g.log.Warn("acknowledging a batch", zap.String("batch", delivery.Body.ID()), zap.Error(err))
 	}
+	return true
 }
 
 // unreadable hands a message back that this program cannot read: perhaps another one can, which is newer. After as many
@@ -108,7 +125,11 @@ func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Deliver
 	class := pipeline.ClassOf(failure)
 	switch class {
 	case pipeline.Interrupted:
-		g.setCut()
+		if errors.Is(failure, errDeadline) {
+			g.log.Info("a batch did not end before the deadline and goes back", zap.String("batch", delivery.Body.ID()))
+		} else {
+			g.setCut()
+		}
 		c.handBack(ctx, delivery, 0)
 	case pipeline.Fatal:
 		g.holdBack(failure)
@@ -125,7 +146,7 @@ func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Deliver
 }
 
 func (c *Consumer) handBack(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], delay time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishGrace)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.afterwards)
 	defer cancel()
 	if err := delivery.HandBack(ctx, delay); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
 		c.log.Warn("handing a batch back", zap.String("subject", delivery.Subject), zap.Error(err))

@@ -72,6 +72,7 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 		return err
 	}
 	defer resp.Body.Close()
+	tokens := pipeline.Tokens(ctx)
 	return readLines(resp.Body, func(line []byte) error {
 		if a.done {
 			return errEnough // nothing may follow; the connection is not used again
@@ -90,6 +91,8 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 		if a.done {
 			// The end of the stream comes at once. It is read so that the connection can be used again.
 			dog.feed(time.Second)
+		} else {
+			tokens(1) // Ollama sends a chunk for each, seldom for more
 		}
 		return nil
 	})

@@ -100,6 +100,34 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	}
 }
 
+// It is complete when who knows the ledger said so, and only while nothing is on the queue.
+func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
+	c := ready(t, Config{})
+	is := func(want bool, when string) {
+		t.Helper()
+		info, err := c.RunInfo(t.Context(), "r")
+		must(t, err)
+		runs, err := c.Runs(t.Context())
+		must(t, err)
+		if info.Complete != want || len(runs) != 1 || runs[0].Complete != want {
+			t.Errorf("%s: complete %t, in the list %+v", when, info.Complete, runs)
+		}
+	}
+	is(false, "new")
+	must(t, c.CompleteRun(t.Context(), testRun("r")))
+	is(true, "marked")
+	must(t, c.Pause(t.Context(), "r"))
+	must(t, c.Publish(t.Context(), testWork("r", 1))) // by somebody who ensured the run before it was marked
+	is(false, "with a batch that waits")
+	must(t, c.Resume(t.Context(), "r"))
+	d := next(t, c.Work("r"))
+	is(false, "with a batch that is held")
+	must(t, d.Ack(t.Context()))
+	is(true, "with that done")
+	must(t, c.EnsureRun(t.Context(), testRun("r")))
+	is(false, "ensured anew")
+}
+
 func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
 	t.Parallel()
 	c := ready(t, Config{})

@@ -22,6 +22,8 @@ const (
 	metaModel   = "model"
 	metaDigest  = "digest"
 	metaContext = "context" // tokens
+
+	metaComplete = "complete" // "yes": every generation has its end for good
 )
 
 // A RunInfo is a run as the stream knows it.
@@ -33,12 +35,25 @@ type RunInfo struct {
 	Waiting int    // batches that nobody holds
 	Held    int    // batches delivered and not acked
 	Paused  bool
-	Lease   time.Duration
+	// Complete says that every generation has its end for good, as CompleteRun said, and that nothing is on the queue.
+	Complete bool
+	Lease    time.Duration
 }
 
 // EnsureRun creates the durable of a run, or brings its lease and metadata up to date. What it stands on may be gone,
-// too: like Ensure it first creates what is missing of the streams.
+// too: like Ensure it first creates what is missing of the streams. The run is not complete after that: whoever calls
+// it is about to publish something.
 func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
+	return c.ensureRun(ctx, run, "")
+}
+
+// CompleteRun tells the consumers of a run that no work will come, until EnsureRun is called again. It is for who knows
+// from the ledger that every generation has its end and that none is under a dead letter, which may have another round.
+func (c *Conn) CompleteRun(ctx context.Context, run pipeline.Run) error {
+	return c.ensureRun(ctx, run, "yes")
+}
+
+func (c *Conn) ensureRun(ctx context.Context, run pipeline.Run, complete string) error {
 	if err := pipeline.ValidateRunName(run.Name); err != nil {
 		return err
 	}
@@ -50,6 +65,9 @@ func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
 	want.MaxRequestBatch = 1 // nobody can hoard
 	want.Metadata = map[string]string{
 		metaRun: run.Name, metaUID: run.UID, metaModel: run.Spec.Model, metaDigest: "", metaContext: "",
+	}
+	if complete != "" {
+		want.Metadata[metaComplete] = complete
 	}
 	err := c.ensureDurable(ctx, WorkStream, want, pipeline.DefaultLease)
 	if code(err) == codeConsumers {
@@ -109,6 +127,8 @@ func runInfo(info *jetstream.ConsumerInfo) RunInfo {
 		Waiting: int(info.NumPending), Held: info.NumAckPending, Paused: info.Paused, Lease: info.Config.AckWait,
 	}
 	_, _ = fmt.Sscan(meta[metaContext], &r.Context) // empty or unreadable: any
+	// Who marked it may have looked before somebody else published something: the queue knows better.
+	r.Complete = meta[metaComplete] != "" && r.Waiting == 0 && r.Held == 0
 	return r
 }
 

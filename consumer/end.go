@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/stream"
+)
+
+// ending are the flags that say when the consumer ends by itself.
+type ending struct {
+	For      time.Duration `placeholder:"11h40m" help:"End in time for this: take no work that would not end by then, by how long batches took so far, hand back what does not, exit 0."`
+	Until    string        `placeholder:"TIME" help:"The same for a time of day, such as 07:30, or a date with time, such as 2026-03-01T07:30:00Z."`
+	IdleExit time.Duration `name:"idle-exit" placeholder:"10m" help:"End after so long without work; 0: never. Default: 0."`
+	Stay     bool          `help:"Do not end when the run is complete."`
+}
+
+// errNothing is why a consumer ends that has not even begun.
+var errNothing = errors.New("nothing to do")
+
+// ended says why there is nothing to do, which is no failure. Other errors it returns.
+func ended(log *zap.Logger, err error) error {
+	if errors.Is(err, errNothing) {
+		log.Info("ending", zap.NamedError("because", err))
+		return nil
+	}
+	return err
+}
+
+// deadline returns when the consumer has to be gone, or zero.
+func (e ending) deadline(now time.Time) (time.Time, error) {
+	switch {
+	case e.For != 0 && e.Until != "":
+		return time.Time{}, cli.Usage("--for and --until say the same: give one of them")
+	case e.For < 0 || e.IdleExit < 0:
+		return time.Time{}, cli.Usage("--for %s and --idle-exit %s must not be negative", e.For, e.IdleExit)
+	case e.For > 0:
+		return now.Add(e.For), nil
+	case e.Until == "":
+		return time.Time{}, nil
+	}
+	if at, err := time.Parse(time.RFC3339, e.Until); err == nil {
+		if !at.After(now) {
+			return time.Time{}, cli.Usage("--until %s is over", e.Until)
+		}
+		return at, nil
+	}
+	clock, err := time.Parse("15:04", e.Until)
+	if err != nil {
+		return time.Time{}, cli.Usage("--until %q is neither a time such as 07:30 nor one such as 2026-03-01T07:30:00Z", e.Until)
+	}
+	at := time.Date(now.Year(), now.Month(), now.Day(), clock.Hour(), clock.Minute(), 0, 0, now.Location())
+	if !at.After(now) {
+		at = time.Date(now.Year(), now.Month(), now.Day()+1, clock.Hour(), clock.Minute(), 0, 0, now.Location())
+	}
+	return at, nil
+}
+
+// complete returns the question whether the run is complete, or nil if the consumer is to stay then.
+func (e ending) complete(conn *stream.Conn, run string) func(context.Context) (bool, error) {
+	if e.Stay {
+		return nil
+	}
+	return func(ctx context.Context) (bool, error) {
+		info, err := conn.RunInfo(ctx, run)
+		return info.Complete, err
+	}
+}
+
+// maxAuto is how many slots are tried on a server of which it is not known how many it has: more do not fit onto the
+// GPUs that Gleaner is made for.
+const maxAuto = 16
+
+// slots is the value of --slots.
+type slots struct {
+	Most int
+	Auto bool
+}
+
+// UnmarshalText reads a number or the word auto.
+func (s *slots) UnmarshalText(text []byte) error {
+	if string(text) == "auto" {
+		*s = slots{maxAuto, true}
+		return nil
+	}
+	n, err := strconv.Atoi(string(text))
+	switch {
+	case err != nil:
+		return fmt.Errorf("slots %q is neither a number nor auto", text)
+	case n < 1:
+		return fmt.Errorf("slots %d is not positive", n)
+	}
+	*s = slots{Most: n}
+	return nil
+}
+
+func (s slots) String() string {
+	if s.Auto {
+		return "auto"
+	}
+	return strconv.Itoa(s.Most)
+}
