@@ -32,12 +32,14 @@ type model interface {
 	Generate(ctx context.Context, request pipeline.Request) (pipeline.Completion, error)
 }
 
-// A GPU is one model server and what it can do at once.
+// A GPU is one model server and what it can do at once. The server is there already, as Model, or the consumer runs it
+// itself: then Launch starts it, and Model and Context are not set.
 type GPU struct {
 	Name    string
 	Model   model
 	Slots   int // generations at a time
 	Context int // tokens of prompt and answer together; 0 = not known
+	Launch  func(ctx context.Context, slots int) (Server, error)
 }
 
 // Config says who the consumer is and how it works. Zero values mean the defaults.
@@ -46,15 +48,20 @@ type Config struct {
 	Lease    time.Duration     // after this long without a sign of life a batch goes to somebody else; default pipeline.DefaultLease
 	Grace    time.Duration     // how long work in hand may go on after a stop; default 30 s
 	HandBack time.Duration     // how long a batch that failed rests the first time, doubled each time, and a GPU that has to be mended; default 30 s
+	Care     Care              // of the servers that the consumer runs itself
 	Log      *zap.Logger
 }
 
 // ErrCut says that the grace was over before the work in hand was: it was handed back unfinished.
 var ErrCut = errors.New("the grace was over before all work in hand was finished")
 
+// ErrNoGPU says that all GPUs were given up, since their servers do not work.
+var ErrNoGPU = errors.New("no GPU is left")
+
 // A Consumer runs one set of workers for each GPU.
 type Consumer struct {
 	cfg    Config
+	mu     sync.Mutex // guards cfg.Identity
 	source source
 	out    outlet
 	gpus   []*gpu
@@ -87,34 +94,82 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		cfg.Log = zap.NewNop()
 	}
 	cfg.Identity.Started = time.Now().UTC()
+	var err error
+	if cfg.Care, err = cfg.Care.complete(); err != nil {
+		return nil, err
+	}
 	c := &Consumer{cfg: cfg, source: work, out: out, log: cfg.Log}
 	for i, g := range gpus {
-		if g.Slots < 1 || g.Model == nil {
+		if g.Slots < 1 || (g.Model == nil) == (g.Launch == nil) {
 			return nil, fmt.Errorf("consumer: GPU %d (%s): needs a model and at least one slot, has %d", i, g.Name, g.Slots)
 		}
 		c.gpus = append(c.gpus, newGPU(g, cfg.HandBack, cfg.Log))
 	}
+	c.keepers()
 	return c, nil
 }
 
+// keepers gives those GPUs a keeper whose servers the consumer runs itself.
+func (c *Consumer) keepers() {
+	depot := newDepot()
+	for _, g := range c.gpus {
+		if g.Launch == nil {
+			continue
+		}
+		g.keeper = &keeper{
+			g: g, launch: g.Launch, model: c.cfg.Identity.Model, care: c.cfg.Care, depot: depot, said: c.identify, log: g.log,
+			record: record{rests: c.cfg.Care.Rests},
+		}
+		g.Model = g.keeper
+		g.close(starting, false)
+	}
+}
+
+// identify takes down what a server says of itself and of its model.
+func (c *Consumer) identify(loaded pipeline.Loaded) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Identity.Ollama, c.cfg.Identity.Digest = loaded.Version, loaded.Digest
+}
+
 // Run takes work until ctx ends, then finishes what fits into the grace, publishes what is finished and hands back
-// the rest. It returns nil after a clean stop and ErrCut if something had to be cut.
+// the rest. It returns nil after a clean stop, ErrCut if something had to be cut, and ErrNoGPU if all GPUs were given up.
+// Nothing is left then of the servers that it started.
 func (c *Consumer) Run(ctx context.Context) error {
-	working, cancel := withGrace(ctx, c.cfg.Grace)
+	taking, stopTaking := context.WithCancelCause(ctx)
+	defer stopTaking(nil)
+	working, cancel := withGrace(taking, c.cfg.Grace)
 	defer cancel()
 
-	var workers, reporter sync.WaitGroup
+	var workers, keepers, reporter sync.WaitGroup
 	reporting, stopReporting := context.WithCancel(context.WithoutCancel(ctx))
 	reporter.Go(func() { c.report(reporting) })
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	left := make(chan struct{}, len(c.gpus)) // one for each GPU that is not given up
 	for _, g := range c.gpus {
+		left <- struct{}{}
+		if g.keeper != nil {
+			keepers.Go(func() {
+				if err := g.keeper.run(keeping); err != nil {
+					if <-left; len(left) == 0 {
+						stopTaking(fmt.Errorf("%w: %w", ErrNoGPU, err))
+					}
+				}
+			})
+		}
 		// Two more workers than slots: while some publish or fetch, the slots still have somebody to fill them.
 		for range g.Slots + 2 {
-			workers.Go(func() { c.work(ctx, working, g) })
+			workers.Go(func() { c.work(taking, working, g) })
 		}
 	}
 	workers.Wait()
+	stopKeeping()
+	keepers.Wait()
 	stopReporting()
 	reporter.Wait()
+	if cause := context.Cause(taking); ctx.Err() == nil && errors.Is(cause, ErrNoGPU) {
+		return cause
+	}
 	for _, g := range c.gpus {
 		if g.wasCut() {
 			return ErrCut
@@ -140,7 +195,9 @@ func withGrace(parent context.Context, grace time.Duration) (context.Context, co
 
 // Snapshot returns what the consumer says of itself now.
 func (c *Consumer) Snapshot() pipeline.Consumer {
+	c.mu.Lock()
 	p := c.cfg.Identity
+	c.mu.Unlock()
 	p.Seen = time.Now().UTC()
 	p.GPUs = nil
 	for _, g := range c.gpus {

@@ -17,6 +17,7 @@ const rateWindow = time.Minute
 type gpu struct {
 	GPU
 	log     *zap.Logger
+	keeper  *keeper       // of the server, if the consumer runs it itself
 	rest    time.Duration // before it is looked whether somebody has mended it
 	permits chan struct{} // one for each slot; bounded so that the server never queues
 	turn    chan struct{} // held by the one who collects all permits
