@@ -23,6 +23,7 @@ const description = "Take batches from the queue, generate their answers with Ol
 type command struct {
 	cli.NATS `embed:""`
 	cli.Log  `embed:""`
+	fleet    `embed:""`
 	Name     string        `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
 	Ollama   []string      `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
 	Slots    int           `default:"8" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL."`
@@ -39,13 +40,17 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	clients, err := c.clients(ctx, log)
+	if err := c.checkFlags(); err != nil {
+		return err
+	}
+	servers, err := c.servers(ctx, log)
 	if ctx.Err() != nil {
 		return nil // stopped while it had nothing to do
 	}
 	if err != nil {
 		return err
 	}
+	defer servers.release()
 	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "consumer", Timeout: cli.ConnectWithin, Log: log})
 	if err != nil {
 		return err
@@ -58,13 +63,14 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	gpus, identity, err := c.gpus(ctx, clients, run.Model)
+	gpus, identity, err := c.gpus(ctx, servers, run.Model)
 	if err != nil {
 		return err
 	}
 	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
-	engine, err := consumer.New(consumer.Config{Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest, Log: log}, conn.Work(run.Run), conn, gpus)
+	engine, err := consumer.New(consumer.Config{Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest,
+		Care: consumer.Care{Stall: c.Stall, AllowCPU: c.AllowCPU}, Log: log}, conn.Work(run.Run), conn, gpus)
 	if err != nil {
 		return err
 	}
