@@ -125,8 +125,8 @@ func (s *Server) Stop() error {
 }
 
 const (
-	tailBytes = 16 << 10 // of the log, which are looked at
-	tailLines = 12       // of them that are shown
+	tailBytes = 256 << 10 // of the log, which are looked at; lines about requests fill most of it
+	tailLines = 12        // of them that are shown
 	lineBytes = 300
 )
 
