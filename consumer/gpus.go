@@ -12,14 +12,30 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/ollama"
+	"gleaner/internal/ollama/serve"
 	"gleaner/internal/pipeline"
 )
 
+// servers are what generates: clients to servers that run already, or GPUs to run servers on.
+type servers struct {
+	clients []*ollama.Client
+	seats   []*serve.Seat
+	release func()
+}
+
+// servers finds them.
+func (c *command) servers(ctx context.Context, log *zap.Logger) (s servers, err error) {
+	if c.wanted() {
+		s.seats, s.release, err = c.seats(ctx, log)
+		return s, err
+	}
+	s.release = func() {}
+	s.clients, err = c.clients(ctx, log)
+	return s, err
+}
+
 // clients returns a client for each server, all of which answer.
 func (c *command) clients(ctx context.Context, log *zap.Logger) ([]*ollama.Client, error) {
-	if c.Stall < time.Second || c.Rest < time.Second {
-		return nil, cli.Usage("stall %s and rest %s have to be a second or more", c.Stall, c.Rest)
-	}
 	var clients []*ollama.Client
 	seen := map[string]bool{}
 	for _, url := range c.Ollama {
@@ -61,8 +77,12 @@ func awaitServer(ctx context.Context, client *ollama.Client, log *zap.Logger) er
 	}
 }
 
-// gpus loads the model on every server and returns them as GPUs, with what they say of themselves.
-func (c *command) gpus(ctx context.Context, clients []*ollama.Client, model string) ([]consumer.GPU, pipeline.Consumer, error) {
+// gpus returns the servers as GPUs, with what they say of themselves. On those that run already it loads the model.
+func (c *command) gpus(ctx context.Context, servers servers, model string) ([]consumer.GPU, pipeline.Consumer, error) {
+	if c.wanted() {
+		return c.fleetOf(servers.seats), pipeline.Consumer{}, nil
+	}
+	clients := servers.clients
 	models := make([]ollama.Model, len(clients))
 	group, loading := errgroup.WithContext(ctx)
 	for i, client := range clients {

@@ -23,6 +23,7 @@ const description = "Take batches from the queue, generate their answers with Ol
 type command struct {
 	cli.NATS `embed:""`
 	cli.Log  `embed:""`
+	fleet    `embed:""`
 	Name     string   `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
 	Ollama   []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
 	Slots    slots    `default:"8" placeholder:"N" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL. auto: the number with the most tokens a second, up to 16, found at work."`
@@ -41,17 +42,21 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkFlags(); err != nil {
+		return err
+	}
 	deadline, err := c.deadline(time.Now())
 	if err != nil {
 		return err
 	}
-	clients, err := c.clients(ctx, log)
+	servers, err := c.servers(ctx, log)
 	if ctx.Err() != nil {
 		return nil // stopped while it had nothing to do
 	}
 	if err != nil {
 		return err
 	}
+	defer servers.release()
 	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "consumer", Timeout: cli.ConnectWithin, Patient: true, Log: log})
 	if err != nil {
 		return err
@@ -64,7 +69,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return ended(log, err)
 	}
-	gpus, identity, err := c.gpus(ctx, clients, run.Model)
+	gpus, identity, err := c.gpus(ctx, servers, run.Model)
 	if err != nil {
 		return err
 	}
@@ -72,6 +77,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
 	engine, err := consumer.New(consumer.Config{
 		Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest, Log: log,
+		Care:     consumer.Care{Stall: c.Stall, AllowCPU: c.AllowCPU},
 		Deadline: deadline, IdleExit: c.IdleExit, Complete: c.complete(conn, run.Run),
 	}, conn.Work(run.Run), conn, gpus)
 	if err != nil {

@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline dataset stream store ollama telemetry telemetry/metrics cli producer consumer sink ledger status plan"
+	forPrograms = "pipeline dataset stream store ollama ollama/serve telemetry telemetry/metrics cli producer consumer sink ledger status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -55,6 +55,7 @@ func rules() map[string]rule {
 		"internal/proxy":             {},
 		"internal/natsd":             {theirs: "nats-server", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},
+		"internal/ollama/serve":      {ours: "pipeline ollama"}, // the processes, beside the client to what they serve
 		"internal/ollamasim":         {ours: "pipeline", theirs: "ollama", testOurs: "ollama"},
 		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},

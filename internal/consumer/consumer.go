@@ -32,13 +32,15 @@ type model interface {
 	Generate(ctx context.Context, request pipeline.Request) (pipeline.Completion, error)
 }
 
-// A GPU is one model server and what it can do at once.
+// A GPU is one model server and what it can do at once. The server is there already, as Model, or the consumer runs it
+// itself: then Launch starts it, and Model and Context are not set.
 type GPU struct {
 	Name    string
 	Model   model
 	Slots   int  // generations at a time, or if Auto the most that its server can do at once
 	Context int  // tokens of prompt and answer together; 0 = not known
 	Auto    bool // use the number of slots with which it is fastest; it is found out at work and followed when it changes
+	Launch  func(ctx context.Context, slots int) (Server, error)
 }
 
 // Config says who the consumer is and how it works. Zero values mean the defaults.
@@ -47,6 +49,7 @@ type Config struct {
 	Lease    time.Duration     // after this long without a sign of life a batch goes to somebody else; default pipeline.DefaultLease
 	Grace    time.Duration     // how long work in hand may go on after a stop; default 30 s
 	HandBack time.Duration     // how long a batch that failed rests the first time, doubled each time, and a GPU that has to be mended; default 30 s
+	Care     Care              // of the servers that the consumer runs itself
 	Log      *zap.Logger
 
 	// Deadline is when Run has returned: it takes no work that would not end in time, by how long batches took so far,
@@ -62,9 +65,13 @@ type Config struct {
 // ErrCut says that the grace was over before the work in hand was: it was handed back unfinished.
 var ErrCut = errors.New("the grace was over before all work in hand was finished")
 
+// ErrNoGPU says that all GPUs were given up, since their servers do not work.
+var ErrNoGPU = errors.New("no GPU is left")
+
 // A Consumer runs one set of workers for each GPU.
 type Consumer struct {
 	cfg    Config
+	mu     sync.Mutex // guards cfg.Identity
 	source source
 	out    outlet
 	gpus   []*gpu
@@ -100,13 +107,17 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		cfg.Log = zap.NewNop()
 	}
 	cfg.Identity.Started = time.Now().UTC()
+	var err error
+	if cfg.Care, err = cfg.Care.complete(); err != nil {
+		return nil, err
+	}
 	c := &Consumer{cfg: cfg, source: work, out: out, log: cfg.Log, afterwards: publishGrace}
 	if !cfg.Deadline.IsZero() {
 		kept := reserve(time.Until(cfg.Deadline))
 		c.cutoff, c.afterwards = cfg.Deadline.Add(-kept), min(publishGrace, max(kept/2, time.Millisecond))
 	}
 	for i, g := range gpus {
-		if g.Slots < 1 || g.Model == nil {
+		if g.Slots < 1 || (g.Model == nil) == (g.Launch == nil) {
 			return nil, fmt.Errorf("consumer: GPU %d (%s): needs a model and at least one slot, has %d", i, g.Name, g.Slots)
 		}
 		gpu := newGPU(g, cfg.HandBack, cfg.Log)
@@ -114,26 +125,54 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		gpu.useSlots(g.Slots)
 		c.gpus = append(c.gpus, gpu)
 	}
+	c.keepers()
 	return c, nil
+}
+
+// keepers gives those GPUs a keeper whose servers the consumer runs itself.
+func (c *Consumer) keepers() {
+	depot := newDepot()
+	for _, g := range c.gpus {
+		if g.Launch == nil {
+			continue
+		}
+		g.keeper = &keeper{
+			g: g, launch: g.Launch, model: c.cfg.Identity.Model, care: c.cfg.Care, depot: depot, said: c.identify, log: g.log,
+			record: record{rests: c.cfg.Care.Rests},
+		}
+		g.Model = g.keeper
+		g.close(starting, false)
+	}
+}
+
+// identify takes down what a server says of itself and of its model.
+func (c *Consumer) identify(loaded pipeline.Loaded) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cfg.Identity.Ollama, c.cfg.Identity.Digest = loaded.Version, loaded.Digest
 }
 
 // Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into the grace, or into
 // the time until the deadline, publishes what is finished and hands back the rest. It returns nil after a clean stop,
-// also where the deadline left no time, and ErrCut if a stop had to cut something.
+// also where the deadline left no time, ErrCut if a stop had to cut something, and ErrNoGPU if all GPUs were given up.
+// Nothing is left then of the servers that it started.
 func (c *Consumer) Run(ctx context.Context) error {
-	working, cancel := withGrace(ctx, c.cfg.Grace)
+	able, disable := context.WithCancelCause(ctx)
+	defer disable(nil)
+	working, cancel := withGrace(able, c.cfg.Grace)
 	defer cancel()
 	if !c.cutoff.IsZero() {
 		working, cancel = context.WithDeadlineCause(working, c.cutoff, errDeadline)
 		defer cancel()
 	}
-	taking, leave := context.WithCancelCause(ctx)
+	taking, leave := context.WithCancelCause(able)
 	defer leave(nil)
-	var workers, helpers sync.WaitGroup
+	var workers, keepers, helpers sync.WaitGroup
 	helping, stopHelping := context.WithCancel(context.WithoutCancel(ctx))
 	helpers.Go(func() { c.report(helping) })
 	watching, stopWatching := context.WithCancel(taking)
 	helpers.Go(func() { c.watch(watching, leave) })
+	stopKeeping := c.keepServers(ctx, &keepers, disable)
 	for _, g := range c.gpus {
 		taking, leave := context.WithCancelCause(taking)
 		defer leave(nil)
@@ -148,14 +187,42 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}
 	}
 	workers.Wait()
+	stopKeeping()
+	keepers.Wait()
 	stopWatching()
 	stopHelping()
 	helpers.Wait()
 	return c.ending(ctx, context.Cause(taking))
 }
 
+// keepServers starts the keepers, and calls disable when all GPUs are given up. They end, with their servers, once
+// stop is called.
+func (c *Consumer) keepServers(ctx context.Context, keepers *sync.WaitGroup, disable context.CancelCauseFunc) (stop context.CancelFunc) {
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	left := make(chan struct{}, len(c.gpus)) // one for each GPU that is not given up
+	for range c.gpus {
+		left <- struct{}{}
+	}
+	for _, g := range c.gpus {
+		if g.keeper == nil {
+			continue
+		}
+		keepers.Go(func() {
+			if err := g.keeper.run(keeping); err != nil {
+				if <-left; len(left) == 0 {
+					disable(fmt.Errorf("%w: %w", ErrNoGPU, err))
+				}
+			}
+		})
+	}
+	return stop
+}
+
 // ending says what Run returns, and in the log why it ended by itself.
 func (c *Consumer) ending(ctx context.Context, cause error) error {
+	if ctx.Err() == nil && errors.Is(cause, ErrNoGPU) {
+		return cause
+	}
 	for _, g := range c.gpus {
 		if g.wasCut() {
 			return ErrCut
@@ -190,7 +257,9 @@ func withGrace(parent context.Context, grace time.Duration) (context.Context, co
 
 // Snapshot returns what the consumer says of itself now.
 func (c *Consumer) Snapshot() pipeline.Consumer {
+	c.mu.Lock()
 	p := c.cfg.Identity
+	c.mu.Unlock()
 	p.Seen, p.Deadline = time.Now().UTC(), c.cfg.Deadline
 	p.GPUs = nil
 	for _, g := range c.gpus {

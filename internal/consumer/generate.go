@@ -79,6 +79,9 @@ func (g *gpu) generate(ctx context.Context, work pipeline.Work, generation pipel
 // happened to it in company is not charged to it. Who crashes the runner alone, too, and more than once, is poison.
 // A request that stalled is tried again alone as well: a runner that hangs is mended only when nothing waits for it.
 func (g *gpu) retry(ctx context.Context, t *trial, began moment, failure error) error {
+	if errors.Is(failure, errAway) { // it was waited for already
+		return failure
+	}
 	if t.alone && errors.Is(failure, pipeline.ErrRunnerCrashed) {
 		if t.crashes++; t.crashes < convicting {
 			return nil
@@ -146,7 +149,10 @@ func (g *gpu) hasRoom(r pipeline.Request, cut pipeline.Completion) bool {
 	if prompt == 0 {
 		prompt = (len(r.System) + len(r.Prompt)) / tokenBytes
 	}
-	return 2*r.Options.NumPredict <= pipeline.MaxNumPredict && (g.Context == 0 || prompt+2*r.Options.NumPredict <= g.Context)
+	g.mu.Lock()
+	room := g.Context
+	g.mu.Unlock()
+	return 2*r.Options.NumPredict <= pipeline.MaxNumPredict && (room == 0 || prompt+2*r.Options.NumPredict <= room)
 }
 
 func (g *gpu) result(generation pipeline.Generation, completion pipeline.Completion) pipeline.Result {

@@ -17,6 +17,7 @@ const rateWindow = time.Minute
 type gpu struct {
 	GPU
 	log     *zap.Logger
+	keeper  *keeper       // of the server, if the consumer runs it itself
 	rest    time.Duration // before it is looked whether somebody has mended it
 	permits *gate         // lets as many generations in as there are slots, so that the server never queues
 	hands   *gate         // lets so many workers take batches that the slots stay full

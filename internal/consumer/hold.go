@@ -27,6 +27,9 @@ type hold struct {
 	probing bool              // a worker is having a look
 	request *pipeline.Request // what failed, if it was a request
 	changed chan struct{}     // closed when any of this changes
+
+	closed bool // the GPU's keeper lets nothing in, see keeper; then the rest does not count
+	gone   bool // and never will again
 }
 
 // change notifies those who wait. The caller holds the GPU's mutex.
@@ -42,6 +45,10 @@ func (g *gpu) holdBack(why error) {
 		rest /= 6 // nobody has to come and mend it: the server is probably back soon
 	}
 	g.mu.Lock()
+	if g.hold.closed { // the keeper knows better
+		g.mu.Unlock()
+		return
+	}
 	first := !g.hold.on
 	g.hold.on, g.hold.probing, g.hold.until = true, false, time.Now().Add(rest)
 	g.hold.change()
@@ -62,6 +69,10 @@ func (g *gpu) blame(request pipeline.Request) {
 // mended ends a hold.
 func (g *gpu) mended() {
 	g.mu.Lock()
+	if g.hold.closed {
+		g.mu.Unlock()
+		return
+	}
 	was := g.hold.on
 	g.hold.on, g.hold.probing, g.hold.request = false, false, nil
 	g.hold.change()
@@ -76,7 +87,55 @@ func (g *gpu) mended() {
 func (g *gpu) held(looks bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.hold.on && !(looks && g.hold.probing)
+	return g.hold.closed || g.hold.on && !(looks && g.hold.probing)
+}
+
+// close lets no work in while the GPU's server is not there, or never again, and says why.
+func (g *gpu) close(state string, forever bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hold.closed, g.hold.gone = true, forever
+	g.hold.on, g.hold.probing = false, false
+	g.hold.change()
+	g.state = cut(state, maxState)
+}
+
+// open lets work in: the GPU has a server, with this context, that nothing bad is known of.
+func (g *gpu) open(context int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hold = hold{changed: g.hold.changed}
+	g.hold.change()
+	g.Context = context
+	g.state = serving
+	g.pace.wake()
+}
+
+// await waits while the GPU is closed, but no longer than work in hand should: then somebody else does it sooner.
+func (g *gpu) await(ctx context.Context) error {
+	patience := time.NewTimer(g.rest)
+	defer patience.Stop()
+	for {
+		g.mu.Lock()
+		h, state := g.hold, g.state
+		g.mu.Unlock()
+		if !h.closed {
+			return nil
+		}
+		late := h.gone
+		if !late {
+			select {
+			case <-h.changed:
+			case <-patience.C:
+				late = true
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if late {
+			return pipeline.Fail(pipeline.Retryable, "%s: %w: it is %s", g.Name, errAway, state)
+		}
+	}
 }
 
 // ready waits until this worker may take work. It reports whether the worker is the one who looks whether a held GPU
@@ -87,6 +146,8 @@ func (g *gpu) ready(ctx context.Context) (looks bool) {
 		h := &g.hold
 		wait, changed := time.Until(h.until), h.changed
 		switch {
+		case h.closed:
+			wait = g.rest // or until it is opened
 		case !h.on:
 			g.mu.Unlock()
 			return false

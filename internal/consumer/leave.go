@@ -48,10 +48,14 @@ func (c *Consumer) watch(ctx context.Context, leave func(cause error)) {
 	}
 }
 
-// idle returns for how long no GPU had a batch.
+// idle returns for how long no GPU had a batch. One whose server is on its way to its first word is not idle: a model
+// may take longer to come than a consumer waits for work.
 func (c *Consumer) idle() time.Duration {
 	idle := c.gpus[0].pace.idle()
 	for _, g := range c.gpus {
+		if g.keeper != nil && g.prepares() {
+			return 0
+		}
 		idle = min(idle, g.pace.idle())
 	}
 	return idle

@@ -21,7 +21,7 @@ func (w *world) ends(r *runner) (time.Duration, error) {
 }
 
 // fill puts so many batches of eight on the queue.
-func (w *world) fill(batches int) {
+func (w *world) stock(batches int) {
 	for i := range batches {
 		w.add(i, 1, "a", "b", "c", "d", "e", "f", "g", "h")
 	}
@@ -33,7 +33,7 @@ func TestNothingIsCutByADeadlineThatBatchesFitInto(t *testing.T) {
 			t.Run(fmt.Sprintf("%d slots, auto %t", slots, auto), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld(t)
-					w.fill(500)
+					w.stock(500)
 					var cut atomic.Int64
 					m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 						c, err := after(ctx, 2500*time.Millisecond) // 20 s for a batch
@@ -109,7 +109,7 @@ func TestADeadlineEndsAConsumerThatWaitsForWork(t *testing.T) {
 func TestADeadlineThatIsOverEndsAConsumerAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.fill(10)
+		w.stock(10)
 		cfg := config()
 		cfg.Deadline = time.Now().Add(-time.Second)
 		took, err := w.ends(w.start(cfg, GPU{Model: &fakeModel{}, Slots: 8}))
@@ -122,7 +122,7 @@ func TestADeadlineThatIsOverEndsAConsumerAtOnce(t *testing.T) {
 func TestAStopBeforeTheDeadlineIsAStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.fill(3)
+		w.stock(3)
 		cfg := grace(time.Second)
 		cfg.Deadline = time.Now().Add(time.Hour)
 		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
@@ -173,7 +173,7 @@ func TestGPUsThatCannotWorkEndWithAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.fill(500)
+				w.stock(500)
 				cfg := config()
 				cfg.IdleExit = 10 * time.Minute
 				took, err := w.ends(w.start(cfg, GPU{Model: &fakeModel{answer: failing(verdicts)}, Slots: 1}))
@@ -188,7 +188,7 @@ func TestGPUsThatCannotWorkEndWithAnError(t *testing.T) {
 func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.fill(3)
+		w.stock(3)
 		var asked atomic.Int64
 		cfg := config()
 		cfg.Complete = func(context.Context) (bool, error) {

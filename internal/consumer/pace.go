@@ -21,6 +21,13 @@ type pace struct {
 	last   time.Time       // when a batch was done
 }
 
+// wake says that there can be batches from now on.
+func (p *pace) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = time.Now()
+}
+
 func newPace() *pace { return &pace{held: map[int]time.Time{}, last: time.Now()} }
 
 // begin notes that a batch is taken. The returned function notes that it is released, done or not.

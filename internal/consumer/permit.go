@@ -45,6 +45,9 @@ func (g *gpu) crashedSince(m moment) bool {
 
 // once makes one try, in a slot, or while nothing else runs on this GPU. It returns the moment at which it began.
 func (g *gpu) once(ctx context.Context, request pipeline.Request, alone bool) (pipeline.Completion, moment, error) {
+	if err := g.await(ctx); err != nil {
+		return pipeline.Completion{}, moment{}, err
+	}
 	if err := g.acquire(ctx, alone); err != nil {
 		return pipeline.Completion{}, moment{}, err
 	}

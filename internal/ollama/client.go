@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ollama/ollama/api"
@@ -51,9 +52,10 @@ type Config struct {
 
 // A Client speaks to one server. It is safe for concurrent use.
 type Client struct {
-	base *url.URL
-	cfg  Config
-	http *http.Client
+	base   *url.URL
+	cfg    Config
+	http   *http.Client
+	chunks atomic.Int64 // see Chunks
 }
 
 // New returns a client for the server at an address as Ollama itself writes it: "http://host:port", "host:port" or
@@ -89,6 +91,10 @@ func New(rawURL string, cfg Config) (*Client, error) {
 
 // URL returns the server's address, without a password if it has one.
 func (c *Client) URL() string { return c.base.Redacted() }
+
+// Chunks returns how many pieces of answers have come in all, about one for each token, also of requests that are not
+// finished yet. That it does not grow while requests are in flight says that the server stalls.
+func (c *Client) Chunks() int64 { return c.chunks.Load() }
 
 // Close closes the connections that no request uses.
 func (c *Client) Close() { c.http.CloseIdleConnections() }

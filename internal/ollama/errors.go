@@ -68,6 +68,11 @@ func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 // byText is for status 500 and for errors inside a stream, which may mean anything.
 func byText(where, text string, err error) *pipeline.Failure {
 	switch {
+	case contains(text, "out of memory", "requires more system memory", "unable to load full model on GPU", "resource limitations"):
+		if contains(text, "running the model", "unexpectedly stopped") {
+			return pipeline.Fail(pipeline.Retryable, "%s: %w: %w: %w", where, ErrRunnerCrashed, pipeline.ErrMemory, err)
+		}
+		return pipeline.Fail(pipeline.Retryable, "%s: %w: %w", where, pipeline.ErrMemory, err)
 	case contains(text, "error was encountered while running the model", "runner has unexpectedly stopped", "error reading llm response"):
 		return pipeline.Fail(pipeline.Retryable, "%s: %w: %w", where, ErrRunnerCrashed, err)
 	case contains(text, "repeat limit reached"):

@@ -84,6 +84,7 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 		if next.Error != "" {
 			return streamError(next.Error)
 		}
+		c.chunks.Add(1)
 		dog.feed(c.cfg.NextToken)
 		if err := a.add(next); err != nil {
 			return err

@@ -73,6 +73,24 @@ func (c *Client) Describe(ctx context.Context, name string) (Model, error) {
 	return Model{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
 }
 
+// Loaded returns what the server says of a model that it has loaded. If it is not loaded the failure is Retryable.
+func (c *Client) Loaded(ctx context.Context, name string) (pipeline.Loaded, error) {
+	version, err := c.version(ctx)
+	if err != nil {
+		return pipeline.Loaded{}, err
+	}
+	var ps api.ProcessResponse
+	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
+		return pipeline.Loaded{}, err
+	}
+	for _, m := range ps.Models {
+		if sameModel(m.Name, name) {
+			return pipeline.Loaded{Digest: m.Digest, Version: version, Context: m.ContextLength, Size: m.Size, OnGPU: m.SizeVRAM}, nil
+		}
+	}
+	return pipeline.Loaded{}, pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
+}
+
 // WarmUp loads a model and waits until it is ready, at most ten minutes: no request that may be cancelled should be
 // the first, since the server gives a load up with the request that asked for it.
 func (c *Client) WarmUp(ctx context.Context, name string) error {
@@ -93,43 +111,11 @@ func (c *Client) WarmUp(ctx context.Context, name string) error {
 // Pull has the server fetch a model from its registry. Progress, which may be nil, is called for each line of the
 // server's report: the step, and the bytes of one layer that are there and that it has.
 func (c *Client) Pull(ctx context.Context, name string, progress func(status string, done, total int64)) error {
-	watched, dog := watch(ctx, pullSilent)
-	defer dog.stop()
-	resp, err := c.open(watched, http.MethodPost, "/api/pull", &api.PullRequest{Model: name})
-	if err != nil {
-		return c.fail(ctx, "pull", name, err)
+	err := c.steps(ctx, "pull", name, "/api/pull", pullSilent, &api.PullRequest{Model: name}, progress)
+	if err != nil && strings.Contains(err.Error(), "file does not exist") {
+		return pipeline.Fail(pipeline.Fatal, "%w: %w: the registry does not have it", ErrNoModel, err)
 	}
-	defer resp.Body.Close()
-	status := ""
-	err = readLines(resp.Body, func(line []byte) error {
-		var next struct {
-			api.ProgressResponse
-			Error string `json:"error"`
-		}
-		if err := decodeLine(line, &next); err != nil {
-			return err
-		}
-		if next.Error != "" {
-			return streamError(next.Error)
-		}
-		dog.feed(pullSilent)
-		status = next.Status
-		if progress != nil {
-			progress(next.Status, next.Completed, next.Total)
-		}
-		return nil
-	})
-	switch {
-	case errors.Is(context.Cause(watched), errStalled):
-		return pipeline.Fail(pipeline.Retryable, "pull model %s on %s: %w: not a word for %v", name, c.URL(), ErrStalled, pullSilent)
-	case err != nil && strings.Contains(err.Error(), "file does not exist"):
-		return pipeline.Fail(pipeline.Fatal, "pull model %s on %s: %w: %w: the registry does not have it", name, c.URL(), ErrNoModel, err)
-	case err != nil:
-		return c.fail(ctx, "pull", name, err)
-	case status != "success":
-		return pipeline.Fail(pipeline.Retryable, "pull model %s on %s: it ended after %q without success", name, c.URL(), status)
-	}
-	return nil
+	return err
 }
 
 func (c *Client) version(ctx context.Context) (string, error) {

@@ -28,6 +28,8 @@ var (
 	// ErrStalled says that no token came in time. A runner that hangs is mended by its server only after every
 	// request on it was given up.
 	ErrStalled = errors.New("the server stalls")
+	// ErrMemory says that the model does not fit, or not any more, into the memory of the GPU with so many slots.
+	ErrMemory = errors.New("the GPU's memory is too small")
 )
 
 // IsOutcome reports whether a failure of this class is the last word on a generation in its round: it goes into a

@@ -27,3 +27,12 @@ type GPU struct {
 	OutputTokens    int     `json:"output_tokens"`
 	TokensPerSecond float64 `json:"tokens_per_second"` // over the last minute
 }
+
+// Loaded is what a server says of the model that it has loaded.
+type Loaded struct {
+	Digest  string // of the model
+	Version string // of the server
+	Context int    // tokens of prompt and answer together; 0 = not known
+	Size    int64  // bytes of the model with its context
+	OnGPU   int64  // how many of them are in the GPU's memory
+}

@@ -15,7 +15,8 @@ import (
 
 // A Process is a real Ollama server of a test's own, which it may kill.
 type Process struct {
-	URL string
+	URL    string
+	Models string // the folder of its models
 
 	cmd    *exec.Cmd
 	log    string
@@ -24,7 +25,7 @@ type Process struct {
 
 // Start starts a server with these of the models of TinyModels. It is gone with everything that it started when the
 // test ends.
-func Start(t testing.TB, bin string, models ...string) *Process {
+func Start(t testing.TB, bin string, names ...string) *Process {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -38,8 +39,9 @@ func Start(t testing.TB, bin string, models ...string) *Process {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p := &Process{URL: "http://" + addr, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "HOME="+home, "OLLAMA_HOST="+addr, "OLLAMA_MODELS="+filepath.Join(home, "models"), "OLLAMA_NO_CLOUD=1",
+	models := filepath.Join(home, "models")
+	p := &Process{URL: "http://" + addr, Models: models, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "HOME="+home, "OLLAMA_HOST="+addr, "OLLAMA_MODELS="+models, "OLLAMA_NO_CLOUD=1",
 		"OLLAMA_NUM_PARALLEL=2", "OLLAMA_CONTEXT_LENGTH=4096", "OLLAMA_KEEP_ALIVE=-1")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// A group of its own: after kill -9 the server's runner lives on, but it can still be found by the group.
@@ -52,7 +54,7 @@ func Start(t testing.TB, bin string, models ...string) *Process {
 		close(p.exited)
 	}()
 	t.Cleanup(func() { p.end(t) })
-	if err := CreateModels(t.Context(), p.URL, models...); err != nil {
+	if err := CreateModels(t.Context(), p.URL, names...); err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -1,0 +1,326 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gleaner/internal/ollama"
+	"gleaner/internal/ollama/ollamatest"
+	"gleaner/internal/ollama/ollamatest/tinygguf"
+	"gleaner/internal/pipeline"
+)
+
+var gpu = GPU{Index: 0, UUID: "GPU-aaaa", Name: "Tesla T4"}
+
+// victim is the variable that makes this program a consumer with a server, for others to kill: "BIN STATE MODELFILE".
+const victim = "GLEANER_TEST_VICTIM"
+
+func TestMain(m *testing.M) {
+	if args := os.Getenv(victim); args != "" {
+		live(strings.Fields(args))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// live runs a server with a loaded model and says its process, until it is killed.
+func live(args []string) {
+	check := func(err error) {
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	ctx := context.Background()
+	seat, err := Claim(Config{Bin: args[0], State: args[1], Models: filepath.Join(args[1], "models"), ModelFile: args[2]}, gpu)
+	check(err)
+	server, err := seat.Launch(ctx, 2)
+	check(err)
+	check(server.Answer(ctx))
+	_, err = server.Provide(ctx, "tiny", func(string, int64, int64) {})
+	check(err)
+	check(server.WarmUp(ctx, "tiny"))
+	fmt.Println("serving", server.cmd.Process.Pid)
+	select {}
+}
+
+// startVictim returns a consumer that has a server with a loaded model, and the process of that.
+func startVictim(t *testing.T, cfg Config) (consumer *exec.Cmd, server int) {
+	t.Helper()
+	consumer = exec.Command(os.Args[0])
+	consumer.Env = append(os.Environ(), victim+"="+strings.Join([]string{cfg.Bin, cfg.State, cfg.ModelFile}, " "))
+	out, err := consumer.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := consumer.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := make([]byte, 4096)
+	n, _ := out.Read(said)
+	if _, err := fmt.Sscanf(string(said[:n]), "serving %d", &server); err != nil {
+		t.Fatalf("the consumer said %q", said[:n])
+	}
+	return consumer, server
+}
+
+func config(t *testing.T) Config {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "tiny.gguf")
+	if err := tinygguf.Write(file, tinygguf.Config{Name: "tiny", Ending: tinygguf.Stop}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	return Config{Bin: ollamatest.Bin(t), State: dir, Models: filepath.Join(dir, "models"), ModelFile: file}
+}
+
+func claim(t *testing.T, cfg Config) *Seat {
+	t.Helper()
+	seat, err := Claim(cfg, gpu)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := seat.Release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return seat
+}
+
+// ready returns a server with a loaded model.
+func ready(t *testing.T, seat *Seat) *Server {
+	t.Helper()
+	server, err := seat.Launch(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Answer(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, strings.Join(server.Log(), "\n"))
+	}
+	if _, err := server.Provide(t.Context(), "tiny", func(string, int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.WarmUp(t.Context(), "tiny"); err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+// processes returns the processes of a seat, the server among them.
+func processes(seat *Seat) []int {
+	var pids []int
+	for _, p := range marked(seat.mark()) {
+		pids = append(pids, p.Pid)
+	}
+	return pids
+}
+
+func TestARealServerIsMadeReadyFromAFileAndNothingIsLeftOfIt(t *testing.T) {
+	cfg := config(t)
+	seat := claim(t, cfg)
+	server := ready(t, seat)
+	loaded, err := server.Loaded(t.Context(), "tiny")
+	if err != nil || loaded.Digest == "" || loaded.Version == "" || loaded.Context != DefaultContext || loaded.Size == 0 || loaded.OnGPU != 0 {
+		t.Errorf("it says %+v, %v", loaded, err)
+	}
+	_, err = server.Generate(t.Context(), pipeline.Request{Model: "tiny", Prompt: "Hello", Options: pipeline.Options{NumPredict: 5}})
+	if server.Chunks() == 0 {
+		t.Errorf("no chunk has come: %v", err)
+	}
+	again, err := server.Provide(t.Context(), "tiny", nil)
+	if err != nil || again {
+		t.Errorf("the model is got again: %v", err)
+	}
+	if n := len(processes(seat)); n < 2 {
+		t.Errorf("there are %d processes, want the server and its runner", n)
+	}
+	if _, err := Claim(cfg, gpu); err == nil || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Errorf("the GPU can be claimed twice, or nobody says by whom it was: %v", err)
+	}
+	if err := server.Stop(); err != nil {
+		t.Error(err)
+	}
+	if left := processes(seat); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAServerThatIsKilledLeavesNoRunner(t *testing.T) {
+	seat := claim(t, config(t))
+	server := ready(t, seat)
+	if err := server.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-server.Exited()
+	if len(processes(seat)) == 0 {
+		t.Error("the runner was gone before it was ended: this test shows nothing")
+	}
+	if err := server.Ended(); !strings.Contains(err.Error(), "killed") {
+		t.Errorf("it ended by %v", err)
+	}
+	if err := server.Stop(); err != nil {
+		t.Error(err)
+	}
+	if left := processes(seat); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAStoppedServerIsEndedAsWell(t *testing.T) {
+	seat := claim(t, config(t))
+	server := ready(t, seat)
+	for _, pid := range processes(seat) {
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := server.Stop(); err != nil {
+		t.Error(err)
+	}
+	if left := processes(seat); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestTheServersOfAKilledConsumerEndWithIt(t *testing.T) {
+	cfg := config(t)
+	consumer, _ := startVictim(t, cfg)
+	if err := consumer.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = consumer.Wait()
+	mark := filepath.Join(cfg.State, fileName(gpu)+".lock")
+	until(t, "its processes are gone", func() bool { return len(marked(mark)) == 0 })
+}
+
+// The runner of a server that was killed goes on for ever, and keeps the GPU's memory, if its consumer is killed as well.
+func TestTheNextConsumerEndsWhatAKilledOneLeftAndNothingElse(t *testing.T) {
+	cfg := config(t)
+	stranger := ollamatest.Start(t, cfg.Bin, "tiny")
+	consumer, server := startVictim(t, cfg)
+	for _, strike := range []struct {
+		pid    int
+		signal syscall.Signal
+	}{{consumer.Process.Pid, syscall.SIGSTOP}, {server, syscall.SIGKILL}, {consumer.Process.Pid, syscall.SIGKILL}} {
+		if err := syscall.Kill(strike.pid, strike.signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = consumer.Wait()
+	mark := filepath.Join(cfg.State, fileName(gpu)+".lock")
+	until(t, "the server is gone", func() bool { return len(marked(mark)) == 1 })
+	seat := claim(t, cfg)
+	if seat.Orphans != 1 || len(processes(seat)) != 0 {
+		t.Errorf("%d processes were ended, %d are left", seat.Orphans, len(processes(seat)))
+	}
+	client, err := ollama.New(stranger.URL, ollama.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.Ping(t.Context()); err != nil {
+		t.Errorf("somebody else's server does not answer any more: %v", err)
+	}
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	limit := time.After(30 * time.Second)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatalf("in vain it was waited until %s", what)
+		}
+	}
+}
+
+// program writes a script that stands in for Ollama.
+func program(t *testing.T, script string) Config {
+	t.Helper()
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "ollama")
+	if err := os.WriteFile(bin, []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return Config{Bin: bin, State: dir, Grace: 50 * time.Millisecond}
+}
+
+func TestAServerThatEndsAtOnceSaysWhyInItsLog(t *testing.T) {
+	seat := claim(t, program(t, "echo '[GIN] a request'; echo 'error while loading shared libraries' >&2; exit 127"))
+	server, err := seat.Launch(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Answer(t.Context()); err == nil || !strings.Contains(err.Error(), "127") {
+		t.Errorf("it answers: %v", err)
+	}
+	if log := strings.Join(server.Log(), "|"); log != "error while loading shared libraries" {
+		t.Errorf("its log is %q", log)
+	}
+	if err := server.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhoDoesNotHearIsKilledWithItsChildren(t *testing.T) {
+	seat := claim(t, program(t, "trap '' TERM\n(trap '' TERM; echo child; sleep 1000) &\nsleep 1000; sleep 1000"))
+	server, err := seat.Launch(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all of them run", func() bool { return len(server.Log()) > 0 && len(processes(seat)) >= 3 })
+	if err := server.Stop(); err != nil {
+		t.Error(err)
+	}
+	if left := processes(seat); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	cfg := program(t, "")
+	for want, change := range map[string]func(*Config){
+		"--ollama-bin":     func(c *Config) { c.Bin = "no-such-program" },
+		"the model's file": func(c *Config) { c.ModelFile = "no-such-file" },
+		"positive":         func(c *Config) { c.Context = -1 },
+	} {
+		broken := cfg
+		change(&broken)
+		if _, err := Claim(broken, gpu); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	cfg.ModelFile = ""
+	seat := claim(t, cfg)
+	server := &Server{Client: dead(t), seat: seat}
+	if _, err := server.Provide(t.Context(), "tiny", nil); err == nil || errors.Is(err, ollama.ErrNoModel) {
+		t.Errorf("a server that is not there lacks the model: %v", err)
+	}
+}
+
+func dead(t *testing.T) *ollama.Client {
+	t.Helper()
+	host, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := ollama.New("http://"+host, ollama.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
