@@ -53,14 +53,17 @@ func (s *stint) rate() float64 {
 	return float64(s.tokens) / s.full.Seconds()
 }
 
-// doubt returns the standard error of the rate.
+// doubt returns the standard error of the rate, without a limit as long as it can only be guessed.
 func (s *stint) doubt() float64 {
-	if s.slices < 2 {
+	if s.slices < 3 {
 		return math.Inf(1)
 	}
 	n := float64(s.slices)
 	return math.Sqrt(s.sums / (n - 1) / n)
 }
+
+// uncertain returns the doubt in parts of the rate.
+func (s *stint) uncertain() float64 { return s.doubt() / max(s.rate(), 1e-9) }
 
 // over reports whether enough is known of these slots, when another number has this rate (0: there is no other).
 func (s *stint) over(slots int, other float64) bool {
@@ -75,6 +78,6 @@ func (s *stint) over(slots int, other float64) bool {
 	if s.full < atLeast || s.answers < 2*slots {
 		return false
 	}
-	clear := other > 0 && math.Abs(s.rate()-other) > 3*s.doubt()+2*sure*other
+	clear := other > 0 && s.full >= 2*atLeast && math.Abs(s.rate()-other) > 3*s.doubt()+2*sure*other
 	return clear || s.doubt() <= sure*s.rate()
 }

@@ -94,7 +94,7 @@ func (t *tuner) observe(o observation) {
 		t.next()
 	case t.other != 0 && t.as.over(t.other, t.bestRate):
 		t.tried, t.triedRate, t.other = t.other, t.as.rate(), 0
-		t.doubt = t.as.doubt() / max(t.triedRate, 1e-9)
+		t.doubt = t.as.uncertain()
 		t.as = stint{}
 	case t.other == 0 && t.as.over(t.best, t.rival()):
 		use := t.as
@@ -115,6 +115,7 @@ func (t *tuner) rival() float64 {
 func (t *tuner) used(use stint) {
 	switch rate := use.rate(); {
 	case t.tried != 0:
+		t.doubt = max(t.doubt, use.uncertain())
 		if t.compare(rate) {
 			t.next()
 		}
@@ -137,12 +138,16 @@ func (t *tuner) compare(after float64) bool {
 	}
 	t.bouts = append(t.bouts, t.triedRate/mean)
 	ratio, noise := average(t.bouts), max(math.Abs(before-after)/mean, 2*t.doubt)
-	if len(t.bouts) < mostBouts && math.Abs(ratio-1) < noise/math.Sqrt(float64(len(t.bouts))) && noise > 2*sure {
+	wanted := asGood
+	if n > t.best {
+		wanted = worthIt
+	}
+	if len(t.bouts) < mostBouts && math.Abs(ratio-wanted) < noise/math.Sqrt(float64(len(t.bouts))) && noise > 2*sure {
 		t.other = n
 		return false
 	}
 	t.bouts, t.ratios[n] = nil, ratio
-	if n > t.best && ratio < worthIt || n < t.best && ratio < asGood {
+	if ratio < wanted {
 		return true
 	}
 	for k := range t.ratios {
