@@ -68,7 +68,8 @@ func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 // byText is for status 500 and for errors inside a stream, which may mean anything.
 func byText(where, text string, err error) *pipeline.Failure {
 	switch {
-	case contains(text, "out of memory", "requires more system memory", "unable to load full model on GPU", "resource limitations"):
+	// Not "resource limitations": that is what it says of every runner that is gone, whatever the reason.
+	case contains(text, "out of memory", "requires more system memory", "unable to load full model on GPU"):
 		if contains(text, "running the model", "unexpectedly stopped") {
 			return pipeline.Fail(pipeline.Retryable, "%s: %w: %w: %w", where, ErrRunnerCrashed, pipeline.ErrMemory, err)
 		}
