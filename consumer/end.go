@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,10 @@ import (
 
 // ending are the flags that say when the consumer ends by itself.
 type ending struct {
-	For      time.Duration `placeholder:"11h40m" help:"End in time for this: take no work that would not end by then, by how long batches took so far, hand back what does not, exit 0."`
-	Until    string        `placeholder:"TIME" help:"The same for a time of day, such as 07:30, or a date with time, such as 2026-03-01T07:30:00Z."`
-	IdleExit time.Duration `name:"idle-exit" placeholder:"10m" help:"End after so long without work; 0: never. Default: 0."`
-	Stay     bool          `help:"Do not end when the run is complete."`
+	For      time.Duration  `placeholder:"11h40m" help:"End in time for this: take no work that would not end by then, by how long batches took so far, hand back what does not, exit 0."`
+	Until    string         `placeholder:"TIME" help:"The same for a time of day, such as 07:30, or a date with time, such as 2026-03-01T07:30:00Z."`
+	IdleExit *time.Duration `name:"idle-exit" placeholder:"10m" help:"End after so long without work; 0: never. Default: 10m with --gpus, for an idle notebook burns its quota, else never."`
+	Stay     bool           `help:"Do not end when the run is complete."`
 }
 
 // errNothing is why a consumer ends that has not even begun.
@@ -33,13 +34,24 @@ func ended(log *zap.Logger, err error) error {
 	return err
 }
 
+// idleExit returns after how long without work the consumer ends; 0 is never.
+func (c *command) idleExit() time.Duration {
+	switch {
+	case c.IdleExit != nil:
+		return *c.IdleExit
+	case c.wanted():
+		return 10 * time.Minute
+	}
+	return 0
+}
+
 // deadline returns when the consumer has to be gone, or zero.
 func (e ending) deadline(now time.Time) (time.Time, error) {
 	switch {
 	case e.For != 0 && e.Until != "":
 		return time.Time{}, cli.Usage("--for and --until say the same: give one of them")
-	case e.For < 0 || e.IdleExit < 0:
-		return time.Time{}, cli.Usage("--for %s and --idle-exit %s must not be negative", e.For, e.IdleExit)
+	case e.For < 0 || e.IdleExit != nil && *e.IdleExit < 0:
+		return time.Time{}, cli.Usage("--for %s and --idle-exit %s must not be negative", e.For, *cmp.Or(e.IdleExit, new(time.Duration)))
 	case e.For > 0:
 		return now.Add(e.For), nil
 	case e.Until == "":

@@ -78,7 +78,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	engine, err := consumer.New(consumer.Config{
 		Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest, Log: log,
 		Care:     consumer.Care{Stall: c.Stall, AllowCPU: c.AllowCPU},
-		Deadline: deadline, IdleExit: c.IdleExit, Complete: c.complete(conn, run.Run),
+		Deadline: deadline, IdleExit: c.idleExit(), Complete: c.complete(conn, run.Run),
 	}, conn.Work(run.Run), conn, gpus)
 	if err != nil {
 		return err

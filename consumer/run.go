@@ -45,8 +45,8 @@ func (c *command) find(ctx context.Context, conn *stream.Conn, deadline time.Tim
 			return stream.RunInfo{}, whichRun(openNames)
 		case !deadline.IsZero() && time.Now().After(deadline):
 			return stream.RunInfo{}, fmt.Errorf("%w: the deadline is here and run %s is not published", errNothing, c.Name)
-		case c.IdleExit > 0 && time.Since(started) > c.IdleExit:
-			return stream.RunInfo{}, fmt.Errorf("%w: run %s was not published within %s", errNothing, c.Name, c.IdleExit)
+		case c.idleExit() > 0 && time.Since(started) > c.idleExit():
+			return stream.RunInfo{}, fmt.Errorf("%w: run %s was not published within %s", errNothing, c.Name, c.idleExit())
 		}
 		if !waiting {
 			log.Info("waiting for the run to be published", zap.String("run", c.Name), zap.Strings("there_are", names))
