@@ -1,0 +1,79 @@
+package local_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"gleaner/internal/consumer"
+	"gleaner/internal/natsd"
+	"gleaner/internal/ollama"
+	"gleaner/internal/ollamasim"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/stream"
+)
+
+// How long it takes, with everything up and idle, from a batch's publication to the moment in which the model's server
+// begins with it: over NATS, through the consumer, over HTTP.
+func BenchmarkABatchBeginsToGenerate(b *testing.B) {
+	began := make(chan time.Time, 1)
+	sim := ollamasim.New(ollamasim.Config{Instant: true, Lengths: func(string, int) int {
+		began <- time.Now()
+		return 1
+	}})
+	url, err := sim.Start("127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sim.Close()
+	nats, err := natsd.Start(natsd.Config{Dir: b.TempDir(), Port: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer nats.Shutdown()
+	connect := func(name string) *stream.Conn {
+		conn, err := stream.Connect(b.Context(), stream.Config{URL: nats.URL(), Name: name})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return conn
+	}
+	operator, worker := connect("producer"), connect("consumer")
+	defer operator.Close()
+	defer worker.Close()
+	run := pipeline.Run{Name: "bench", UID: ulid.Make().String(), State: pipeline.RunOpen, Spec: pipeline.Spec{Model: ollamasim.DefaultModel}}
+	if err := operator.Ensure(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	if err := operator.EnsureRun(b.Context(), run); err != nil {
+		b.Fatal(err)
+	}
+	client, err := ollama.New(url, ollama.Config{Slots: 8})
+	if err != nil {
+		b.Fatal(err)
+	}
+	engine, err := consumer.New(consumer.Config{Identity: pipeline.Consumer{ID: ulid.Make().String(), Run: run.Name}},
+		worker.Work(run.Name), worker, []consumer.GPU{{Name: "bench", Model: client, Slots: 8, Context: 4096}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- engine.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+
+	worst, batch := time.Duration(0), 0
+	for b.Loop() {
+		work := pipeline.Work{Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: run.Spec.Model, Options: pipeline.Options{NumPredict: 64},
+			Generations: []pipeline.Generation{{Item: batch, Prompt: "What is the sum of 1 and 2?"}}}
+		batch++
+		published := time.Now()
+		if err := operator.Publish(b.Context(), work); err != nil {
+			b.Fatal(err)
+		}
+		worst = max(worst, (<-began).Sub(published))
+	}
+	b.ReportMetric(float64(worst)/1e6, "worst-ms")
+}
