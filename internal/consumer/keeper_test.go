@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -250,8 +251,13 @@ func TestWorkIsTakenOnlyWhileTheServerServes(t *testing.T) {
 func TestTheFirstServerGetsTheModelForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		lacks := func(s *fakeServer) { s.has, s.took = false, time.Minute }
-		first, second := &rack{prepare: lacks}, &rack{}
+		var asked atomic.Bool
+		lacks := func(s *fakeServer) { // whichever comes first
+			if asked.CompareAndSwap(false, true) {
+				s.has, s.took = false, time.Minute
+			}
+		}
+		first, second := &rack{prepare: lacks}, &rack{prepare: lacks}
 		r, logs := w.fleet(first, second)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
