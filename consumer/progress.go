@@ -2,36 +2,21 @@ package main
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 )
 
 // say logs how far each GPU is, every so often, until the function that it returns is called: in the output of a
 // notebook nothing else shows that work goes on. Every 0 says nothing.
 func say(ctx context.Context, every time.Duration, snapshot func() pipeline.Consumer, log *zap.Logger) (stop func()) {
-	if every <= 0 {
-		return func() {}
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	var saying sync.WaitGroup
-	saying.Go(func() {
-		ticker := time.NewTicker(every)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-			case <-ctx.Done():
-				return
-			}
-			for _, g := range snapshot().GPUs {
-				log.Info(g.State, zap.String("gpu", g.Name), zap.Int("busy", g.Busy), zap.Int("slots", g.Slots),
-					zap.Int("generations", g.Generations), zap.Int("tokens_per_second", int(g.TokensPerSecond+0.5)))
-			}
+	return cli.Every(ctx, every, func() {
+		for _, g := range snapshot().GPUs {
+			log.Info(g.State, zap.String("gpu", g.Name), zap.Int("busy", g.Busy), zap.Int("slots", g.Slots),
+				zap.Int("generations", g.Generations), zap.Int("tokens_per_second", int(g.TokensPerSecond+0.5)))
 		}
 	})
-	return func() { cancel(); saying.Wait() }
 }

@@ -25,11 +25,12 @@ type serveCmd struct {
 	MaxBytes    cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB, where this program makes them. Default: what the NATS account allows, at most 4GiB."`
 	FlushEvery  time.Duration `default:"1s" help:"How long results wait for others to be written with."`
 	Lease       time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
+	Report      time.Duration `default:"1m" help:"Say how many answers were stored so often, if there were any; 0 for never."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	if c.Lease < time.Second || c.FlushEvery < 0 {
-		return cli.Usage("lease %s has to be a second or more, flush-every %s may not be negative", c.Lease, c.FlushEvery)
+	if c.Lease < time.Second || c.FlushEvery < 0 || c.Report < 0 {
+		return cli.Usage("lease %s has to be a second or more, flush-every %s and report %s may not be negative", c.Lease, c.FlushEvery, c.Report)
 	}
 	log, err := c.Log.Logger(t)
 	if err != nil {
@@ -63,6 +64,13 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		log.Info("serving /metrics and /healthz", zap.String("addr", server.Addr()))
 	}
 	log.Info("writing results to the store; stop with Ctrl-C")
+	said := 0
+	defer cli.Every(ctx, c.Report, func() {
+		if stored := engine.Written().New; stored > said {
+			log.Info("storing answers", zap.Int("stored", stored), zap.Int("since_last_said", stored-said))
+			said = stored
+		}
+	})()
 	if err := engine.Run(ctx); err != nil {
 		return err
 	}
