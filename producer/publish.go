@@ -102,9 +102,18 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if final.Failed+final.Dropped > 0 {
-		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("run %s: %d generations have no answer", run.Name, final.Failed+final.Dropped)}
+		return &cli.Exit{Code: cli.DeadLetters, Err: noAnswer(run.Name, final)}
 	}
 	return nil
+}
+
+// noAnswer says that a run has ended with dead letters, and what can be done about those that were not given up.
+func noAnswer(run string, p pipeline.Progress) error {
+	err := fmt.Errorf("run %s: %d of %d generations have no answer", run, p.Failed+p.Dropped, p.Generations)
+	if p.Failed > 0 {
+		err = fmt.Errorf("%w: `producer dead list --run %s` says why, `producer dead redrive --run %s` gives them another round", err, run, run)
+	}
+	return err
 }
 
 // complete tells the consumers that their work is done, if it is for good: what is under a dead letter may have another
