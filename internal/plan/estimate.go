@@ -12,6 +12,7 @@ import (
 // engines and of what they stand on; the test in internal/local that compares a plan with a run holds them together.
 const (
 	sinkEvery      = time.Second      // a pull for results; and a write, if there are any
+	sinkIdleEvery  = 5 * time.Second  // the same while there are none
 	mirrorEvery    = 10 * time.Second // a pull for dead letters
 	watchEvery     = 15 * time.Second // the sink reads the consumers' reports
 	lookEvery      = 5 * time.Minute  // each program looks up its durables
@@ -146,7 +147,7 @@ func (p *Planner) traffic(e *Estimate, scale float64) error {
 	in := func(every time.Duration) float64 { return float64(month) / float64(every) }
 	workers := float64(p.cfg.Fleet.GPUs * (p.cfg.Fleet.Slots + 2))
 	e.Idle = []Part{
-		{"a sink", p.nats.SinkPull().Times(in(sinkEvery)).Plus(p.nats.MirrorPull().Times(in(mirrorEvery))).Plus(watch.Times(in(watchEvery)))},
+		{"a sink", p.nats.SinkPull().Times(in(sinkIdleEvery)).Plus(p.nats.MirrorPull().Times(in(mirrorEvery))).Plus(watch.Times(in(watchEvery)))},
 		{"a consumer", pull.Times(workers * in(lasts)).Plus(presence.Times(in(third)))},
 	}
 	return nil

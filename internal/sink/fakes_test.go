@@ -34,6 +34,7 @@ type world struct {
 	events    []event
 	failed    []string // batches and rounds of calls of Fail
 	asked     int      // batches that BatchesAt was asked for
+	pulls     int      // reads of the stream of results
 	consumers []pipeline.Consumer
 	kept      []pipeline.Consumer
 }
@@ -67,6 +68,9 @@ func (w *world) Results(ctx context.Context, most int, wait time.Duration) ([]pi
 			return nil, err
 		}
 	}
+	w.mu.Lock()
+	w.pulls++
+	w.mu.Unlock()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	var all []pipeline.Delivery[pipeline.Results]

@@ -103,10 +103,20 @@ func (s *Sink) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// idleWait is how long a pull waits for the first results after a quiet moment. Each pull costs traffic, and free
+// traffic is counted; a pull that is lost with its connection is missed for so long.
+const idleWait = 5 * time.Second
+
 func (s *Sink) move(ctx context.Context) {
 	var away pipeline.Trouble
+	quiet := false
 	for ctx.Err() == nil {
-		deliveries, err := s.source.Results(ctx, s.cfg.FlushMessages, s.cfg.FlushEvery)
+		most, wait := s.cfg.FlushMessages, s.cfg.FlushEvery
+		if quiet {
+			most, wait = 1, max(wait, idleWait) // the first ends the wait, and those that follow are gathered again
+		}
+		deliveries, err := s.source.Results(ctx, most, wait)
+		quiet = err == nil && len(deliveries) == 0
 		s.read(ctx, "results", &away, err)
 		if len(deliveries) > 0 {
 			s.flush(ctx, deliveries)

@@ -42,6 +42,28 @@ func TestResultsAreWrittenInBulkAndThenAcknowledged(t *testing.T) {
 	})
 }
 
+// Each pull is paid for, so while nothing comes there are few; and what comes then is not kept waiting.
+func TestAQuietStreamIsAskedSeldomAndItsFirstResultIsWrittenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		r := w.start(Config{})
+		time.Sleep(time.Minute + time.Second/2)
+		synctest.Wait()
+		if w.pulls != 13 { // one second, and then five each
+			t.Errorf("in a minute without results the stream was asked %d times", w.pulls)
+		}
+		sent := time.Since(w.begin)
+		for i := range 3 {
+			w.send(i, message(i, 0, 1, 2, 3))
+		}
+		r.end(t, 10*time.Second)
+		want := []event{{what: "write", msg: 1, at: sent}, {what: "write", msg: 2, at: sent + time.Second}}
+		if diff := cmp.Diff(want, w.only("write"), cmp.AllowUnexported(event{})); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestAnAnswerThatIsThereIsCountedAsDuplicate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
