@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	corev1 "k8s.io/api/core/v1"
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
@@ -21,7 +22,7 @@ import (
 // cluster starts the three servers of the manifests with their own configuration; only addresses and folders are others.
 func cluster(t *testing.T) []*server.Server {
 	t.Helper()
-	path := beside(t, map[string]string{"nats.conf": objects(t)["ConfigMap nats"].Data["nats.conf"], "permissions.conf": text(t, "nats/permissions.conf")}, "nats.conf")
+	path := beside(t, map[string]string{"nats.conf": get[*corev1.ConfigMap](t, manifests(t), "ConfigMap nats").Data["nats.conf"], "permissions.conf": text(t, "nats/permissions.conf")}, "nats.conf")
 	ports := freePorts(t, 3)
 	nodes := make([]*server.Server, 3)
 	for i := range nodes {
@@ -98,7 +99,7 @@ func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
 	}
 	sink, producer := as(t, "sink", nodes), as(t, "producer", nodes)
 	check(sink.Ensure(ctx))
-	run := pipeline.Run{Name: objects(t)["ScaledObject consumer"].Spec.Triggers[0].Metadata["consumer"], UID: "uid", Spec: pipeline.Spec{Model: "mistral"}}
+	run := pipeline.Run{Name: get[*scaledObject](t, manifests(t), "ScaledObject consumer").Spec.Triggers[0].Metadata["consumer"], UID: "uid", Spec: pipeline.Spec{Model: "mistral"}}
 	check(producer.EnsureRun(ctx, run))
 	publish := func(from, to int) {
 		t.Helper()

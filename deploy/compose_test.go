@@ -9,113 +9,75 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/google/go-cmp/cmp"
 )
 
-// A composition is what a compose file may say here. There is no field for ports: no server is published.
-type composition struct {
-	Name     string
-	Template yaml.Node `yaml:"x-gleaner"`
-	Services map[string]service
-	Networks map[string]struct{ Internal bool }
-	Volumes  map[string]struct{}
+// compose reads compose files as Docker does: by the schema, with these variables filled in and everything that is
+// named there.
+func compose(t *testing.T, values map[string]string, files ...string) *types.Project {
+	t.Helper()
+	details := types.ConfigDetails{WorkingDir: "compose", Environment: values}
+	for _, file := range files {
+		details.ConfigFiles = append(details.ConfigFiles, types.ConfigFile{Filename: filepath.Join("compose", file)})
+	}
+	project, err := loader.LoadWithContext(t.Context(), details)
+	if err != nil {
+		t.Fatalf("%v: %v", files, err)
+	}
+	return project
 }
 
-type service struct {
-	Image, Restart string
-	Build          struct{ Context, Dockerfile, Target string }
-	Command        []string
-	Environment    map[string]string
-	Volumes        []string
-	Networks       []string
-	ReadOnly       bool                                  `yaml:"read_only"`
-	CapDrop        []string                              `yaml:"cap_drop"`
-	SecurityOpt    []string                              `yaml:"security_opt"`
-	StopGrace      string                                `yaml:"stop_grace_period"`
-	DependsOn      map[string]struct{ Condition string } `yaml:"depends_on"`
-	Healthcheck    struct {
-		Test              []string
-		Interval, Timeout string
-		Retries           int
-	}
-	Deploy struct {
-		Resources struct {
-			Reservations struct {
-				Devices []struct {
-					Driver       string
-					Count        int
-					Capabilities []string
-				}
-			}
+// filledIn returns the settings of env.example, with a password wherever one has to be set.
+func filledIn(t *testing.T) map[string]string {
+	t.Helper()
+	values := settings(t, "compose/env.example")
+	for name := range values {
+		if role, secret := strings.CutSuffix(name, "_PASSWORD"); secret {
+			values[name] = strings.ToLower(role) + "-password"
 		}
 	}
-}
-
-func compose(t *testing.T, file string) (c composition) {
-	t.Helper()
-	path := filepath.Join("compose", file)
-	parse(t, path, []byte(text(t, path)), &c)
-	return c
-}
-
-// fill puts the variables of env.example into a text, as compose does.
-func fill(t *testing.T, content string, values map[string]string) string {
-	t.Helper()
-	return regexp.MustCompile(`\$\{([A-Z_]+)(:[?-][^}]*)?\}`).ReplaceAllStringFunc(content, func(match string) string {
-		name := regexp.MustCompile(`[A-Z_]+`).FindString(match)
-		value, ok := values[name]
-		if !ok {
-			t.Errorf("%s is not in env.example", name)
-		}
-		return value
-	})
+	return values
 }
 
 // inCompose finds the command lines of the services that run our programs.
 func inCompose(t *testing.T) (all []line) {
 	t.Helper()
-	values := settings(t, "compose/env.example")
-	for name, s := range compose(t, "compose.yaml").Services {
-		program, ours := strings.CutPrefix(s.Image, "gleaner-")
-		if !ours {
-			continue
+	for name, s := range compose(t, filledIn(t), "compose.yaml").Services {
+		if program, ours := strings.CutPrefix(s.Image, "gleaner-"); ours {
+			all = append(all, line{"compose/compose.yaml: " + name, program, s.Command})
 		}
-		var args []string
-		for _, arg := range s.Command {
-			args = append(args, fill(t, arg, values))
-		}
-		all = append(all, line{"compose/compose.yaml: " + name, program, args})
 	}
 	return all
 }
 
 func TestTheServicesOfTheComposeFileFitTogether(t *testing.T) {
-	c := compose(t, "compose.yaml")
+	c := compose(t, filledIn(t), "compose.yaml")
 	dockerfile := text(t, "compose/Dockerfile")
 	for name, s := range c.Services {
 		for on, how := range s.DependsOn {
-			other, there := c.Services[on]
+			other := c.Services[on]
 			switch {
-			case !there:
-				t.Errorf("%s waits for %s, which is not there", name, on)
-			case how.Condition == "service_healthy" && len(other.Healthcheck.Test) == 0:
+			case how.Condition == types.ServiceConditionHealthy && (other.HealthCheck == nil || len(other.HealthCheck.Test) == 0):
 				t.Errorf("%s waits until %s is healthy, which is never asked", name, on)
-			case how.Condition == "service_completed_successfully" && slices.Contains([]string{"always", "unless-stopped"}, other.Restart):
+			case how.Condition == types.ServiceConditionCompletedSuccessfully && slices.Contains([]string{"always", "unless-stopped"}, other.Restart):
 				t.Errorf("%s waits for the end of %s, which never ends", name, on)
-			case !slices.Contains([]string{"service_healthy", "service_started", "service_completed_successfully"}, how.Condition):
-				t.Errorf("%s waits for %s to be %s", name, on, how.Condition)
 			}
 		}
-		if !slices.Contains(s.Networks, "inside") || slices.Contains(s.Networks, "outside") && name != "ollama" {
-			t.Errorf("%s is in the networks %v", name, s.Networks)
+		if len(s.Ports) > 0 {
+			t.Errorf("%s is published: %v", name, s.Ports)
+		}
+		networks := slices.Collect(maps.Keys(s.Networks))
+		if !slices.Contains(networks, "inside") || slices.Contains(networks, "outside") && name != "ollama" {
+			t.Errorf("%s is in the networks %v", name, networks)
 		}
 		for _, volume := range s.Volumes {
-			from := strings.Split(volume, ":")[0]
-			if _, declared := c.Volumes[from]; declared || from == "./data" {
-				continue
+			if volume.Type != types.VolumeTypeBind || strings.HasSuffix(volume.Source, "/data") {
+				continue // the datasets are the user's
 			}
-			if _, err := os.Stat(filepath.Join("compose", from)); err != nil {
-				t.Errorf("%s mounts %s: %v", name, from, err)
+			if _, err := os.Stat(volume.Source); err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
 		}
 		if _, ours := strings.CutPrefix(s.Image, "gleaner-"); ours {
@@ -123,7 +85,7 @@ func TestTheServicesOfTheComposeFileFitTogether(t *testing.T) {
 			if !strings.Contains(dockerfile, "\nFROM base AS "+s.Build.Target+"\n") || s.Image != "gleaner-"+s.Build.Target {
 				t.Errorf("%s is built as %s, for the image %s", name, s.Build.Target, s.Image)
 			}
-			if _, err := os.Stat(filepath.Join("compose", s.Build.Context, s.Build.Dockerfile)); err != nil {
+			if _, err := os.Stat(filepath.Join(s.Build.Context, s.Build.Dockerfile)); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		} else if !regexp.MustCompile(`:[\w.-]+$`).MatchString(s.Image) {
@@ -133,17 +95,23 @@ func TestTheServicesOfTheComposeFileFitTogether(t *testing.T) {
 	if !c.Networks["inside"].Internal {
 		t.Error("the network inside is not internal")
 	}
-	for name := range compose(t, "gpu.yaml").Services {
-		if _, there := c.Services[name]; !there {
-			t.Errorf("gpu.yaml changes %s, which is not there", name)
-		}
-	}
 }
 
-func isHardened(t *testing.T, name string, s service) {
+func isHardened(t *testing.T, name string, s types.ServiceConfig) {
 	t.Helper()
 	if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) {
 		t.Errorf("%s may do more than it needs", name)
+	}
+}
+
+func TestTheSecondComposeFileGivesOllamaTheGPUAndChangesNothingElse(t *testing.T) {
+	without, with := compose(t, filledIn(t), "compose.yaml").Services, compose(t, filledIn(t), "compose.yaml", "gpu.yaml").Services
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(without)), slices.Sorted(maps.Keys(with))); diff != "" {
+		t.Errorf("services without and with gpu.yaml:\n%s", diff)
+	}
+	want := []types.DeviceRequest{{Driver: "nvidia", Count: 1, Capabilities: []string{"gpu"}}}
+	if diff := cmp.Diff(want, with["ollama"].Deploy.Resources.Reservations.Devices); diff != "" {
+		t.Errorf("Ollama's devices (-want +got):\n%s", diff)
 	}
 }
 

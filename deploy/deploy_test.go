@@ -3,10 +3,7 @@
 package deploy_test
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // programs is the folder with the real programs, built once.
@@ -60,38 +55,6 @@ func text(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(data)
-}
-
-// parse reads one YAML document; a field that the type does not have is an error.
-func parse(t *testing.T, from string, data []byte, into any) {
-	t.Helper()
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	decoder.KnownFields(true)
-	if err := decoder.Decode(into); err != nil {
-		t.Fatalf("%s: %v", from, err)
-	}
-}
-
-// documents splits a YAML file.
-func documents(t *testing.T, path string) [][]byte {
-	t.Helper()
-	decoder := yaml.NewDecoder(strings.NewReader(text(t, path)))
-	var all [][]byte
-	for {
-		var node yaml.Node
-		err := decoder.Decode(&node)
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		data, err := yaml.Marshal(&node)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, data)
-	}
 }
 
 // settings reads a file of NAME=VALUE.

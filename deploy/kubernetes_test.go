@@ -4,15 +4,18 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"gleaner/internal/stream"
 )
@@ -20,10 +23,10 @@ import (
 // inManifests finds the command lines of the containers that run our programs.
 func inManifests(t *testing.T) (all []line) {
 	t.Helper()
-	for maker, pod := range pods(objects(t)) {
+	for maker, pod := range manifests(t).pods() {
 		file := map[string]string{"Deployment sink": "sink", "Deployment consumer": "consumer", "Job producer-words": "run/producer"}[maker]
-		for _, c := range pod.Spec.all() {
-			if program, ours := strings.CutPrefix(c.Image, "gleaner-"); ours {
+		for _, c := range containers(pod) {
+			if program, ours := ours(c.Image); ours {
 				all = append(all, line{"kubernetes/" + file + ".yaml", program, c.Args})
 			}
 		}
@@ -33,90 +36,102 @@ func inManifests(t *testing.T) (all []line) {
 
 // Each pod is found by what looks for it, mounts what it has, and may do no more than it needs.
 func TestThePodsOfTheManifestsAreWhole(t *testing.T) {
-	all := objects(t)
-	for maker, pod := range pods(all) {
-		o := all[maker]
-		if o.Kind != "Job" {
-			want := map[string]any{"matchLabels": map[string]any{"app": pod.Metadata.Labels["app"]}}
-			if diff := cmp.Diff(want, o.Spec.Selector); diff != "" {
+	all := manifests(t)
+	for maker, pod := range all.pods() {
+		var claims []corev1.PersistentVolumeClaim
+		selects := func(name string, selector *metav1.LabelSelector) {
+			if diff := cmp.Diff(map[string]string{"app": pod.Labels["app"]}, selector.MatchLabels); diff != "" {
 				t.Errorf("%s does not select its pods (-want +got):\n%s", maker, diff)
 			}
-			if _, there := all["PodDisruptionBudget "+o.Metadata.Name]; !there {
-				t.Errorf("%s has no disruption budget", maker)
+			budget := get[*policyv1.PodDisruptionBudget](t, all, "PodDisruptionBudget "+name).Spec
+			if diff := cmp.Diff(selector, budget.Selector); diff != "" {
+				t.Errorf("the disruption budget of %s is for other pods (-pods +budget):\n%s", maker, diff)
 			}
+			if (budget.MaxUnavailable == nil) == (budget.MinAvailable == nil) {
+				t.Errorf("the disruption budget of %s has to say one of maxUnavailable and minAvailable", maker)
+			}
+		}
+		switch o := all[maker].(type) {
+		case *appsv1.Deployment:
+			selects(o.Name, o.Spec.Selector)
+		case *appsv1.StatefulSet:
+			selects(o.Name, o.Spec.Selector)
+			claims = o.Spec.VolumeClaimTemplates
 		}
 		if token := pod.Spec.AutomountServiceAccountToken; token == nil || *token {
 			t.Errorf("%s: the pods have a token of the cluster", maker)
 		}
-		if pod.Spec.SecurityContext.SeccompProfile.Type != "RuntimeDefault" {
+		if pod.Spec.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 			t.Errorf("%s has no seccomp profile", maker)
 		}
-		for _, c := range pod.Spec.all() {
+		for _, c := range containers(pod) {
 			where := maker + ", " + c.Name
-			mountsWhatThereIs(t, where, c, o)
+			mountsWhatThereIs(t, where, c, pod.Spec.Volumes, claims)
 			probesWhatListens(t, where, c)
-			if strings.HasPrefix(c.Image, "gleaner-") || strings.HasPrefix(c.Image, "nats:") {
+			if _, ours := ours(c.Image); ours || strings.HasPrefix(c.Image, "nats:") {
 				mayDoLittle(t, where, c, pod.Spec)
 			}
-		}
-	}
-	for name, o := range all {
-		if o.Kind == "PodDisruptionBudget" && (o.Spec.MaxUnavailable == nil) == (o.Spec.MinAvailable == nil) {
-			t.Errorf("%s: one of maxUnavailable and minAvailable is needed", name)
+			if strings.HasPrefix(c.Image, "gleaner-") {
+				t.Errorf("%s has an image without a registry", where)
+			}
 		}
 	}
 }
 
-func mountsWhatThereIs(t *testing.T, where string, c container, o object) {
+func mountsWhatThereIs(t *testing.T, where string, c corev1.Container, volumes []corev1.Volume, claims []corev1.PersistentVolumeClaim) {
 	t.Helper()
-	var volumes []string
-	for _, v := range o.Spec.Template.Spec.Volumes {
-		volumes = append(volumes, v.Name)
+	there := map[string]bool{}
+	for _, v := range volumes {
+		there[v.Name] = true
 	}
-	for _, claim := range o.Spec.VolumeClaims {
-		volumes = append(volumes, claim.Metadata.Name)
+	for _, claim := range claims {
+		there[claim.Name] = true
 	}
 	for _, mount := range c.VolumeMounts {
-		if !slices.Contains(volumes, mount.Name) {
+		if !there[mount.Name] {
 			t.Errorf("%s mounts %s, which is not there", where, mount.Name)
 		}
 	}
 }
 
 // probesWhatListens checks that probes go to named ports, and that what is probed over HTTP listens to more than loopback.
-func probesWhatListens(t *testing.T, where string, c container) {
+func probesWhatListens(t *testing.T, where string, c corev1.Container) {
 	t.Helper()
-	ports := map[string]int{}
+	ports := map[string]int32{}
 	for _, p := range c.Ports {
 		ports[p.Name] = p.ContainerPort
 	}
-	for _, p := range []*probe{c.StartupProbe, c.ReadinessProbe, c.LivenessProbe} {
-		if p == nil {
+	for _, p := range []*corev1.Probe{c.StartupProbe, c.ReadinessProbe, c.LivenessProbe} {
+		var name string
+		switch {
+		case p == nil:
 			continue
-		}
-		name := p.HTTPGet.Port + p.TCPSocket.Port
-		if name == "" {
+		case p.HTTPGet != nil:
+			name = p.HTTPGet.Port.StrVal
+			if !strings.HasPrefix(p.HTTPGet.Path, "/healthz") {
+				t.Errorf("%s: a probe asks for %s", where, p.HTTPGet.Path)
+			}
+		case p.TCPSocket != nil:
+			name = p.TCPSocket.Port.StrVal
+		default:
 			continue
 		}
 		if ports[name] == 0 {
 			t.Errorf("%s: a probe goes to the port %q", where, name)
 		}
-		if name == "http" && !slices.Contains(c.Args, "0.0.0.0:"+strconv.Itoa(ports[name])) {
+		if name == "http" && !slices.Contains(c.Args, fmt.Sprintf("0.0.0.0:%d", ports[name])) {
 			t.Errorf("%s: the program does not listen where it is probed: %v", where, c.Args)
-		}
-		if p.HTTPGet.Port != "" && !strings.HasPrefix(p.HTTPGet.Path, "/healthz") {
-			t.Errorf("%s: a probe asks for %s", where, p.HTTPGet.Path)
 		}
 	}
 }
 
-func mayDoLittle(t *testing.T, where string, c container, pod podSpec) {
+func mayDoLittle(t *testing.T, where string, c corev1.Container, pod corev1.PodSpec) {
 	t.Helper()
-	s := c.SecurityContext
-	if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !s.ReadOnlyRootFilesystem || !slices.Equal(s.Capabilities.Drop, []string{"ALL"}) {
-		t.Errorf("%s may do more than it needs", where)
+	s, yes := c.SecurityContext, func(b *bool) bool { return b != nil && *b }
+	if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || !yes(s.ReadOnlyRootFilesystem) || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+		t.Fatalf("%s may do more than it needs", where)
 	}
-	if !s.RunAsNonRoot && !pod.SecurityContext.RunAsNonRoot {
+	if !yes(s.RunAsNonRoot) && !yes(pod.SecurityContext.RunAsNonRoot) {
 		t.Errorf("%s may run as root", where)
 	}
 }
@@ -131,11 +146,11 @@ func TestSecretsOfTheManifestsAreMadeByTheCommandsOfTheREADME(t *testing.T) {
 		}
 	}
 	used := map[string]bool{}
-	for maker, pod := range pods(objects(t)) {
-		for _, c := range pod.Spec.all() {
+	for maker, pod := range manifests(t).pods() {
+		for _, c := range containers(pod) {
 			for _, e := range c.Env {
-				if r := e.ValueFrom.SecretKeyRef; r.Name != "" {
-					used[r.Name+"/"+r.Key] = true
+				if e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil {
+					used[e.ValueFrom.SecretKeyRef.Name+"/"+e.ValueFrom.SecretKeyRef.Key] = true
 				}
 				if strings.Contains(e.Name, "PASSWORD") && e.Value != "" {
 					t.Errorf("%s holds a password", maker)
@@ -158,23 +173,17 @@ func TestSecretsOfTheManifestsAreMadeByTheCommandsOfTheREADME(t *testing.T) {
 
 // The queue, the model and the run have the same names wherever they stand.
 func TestTheManifestsSpeakOfTheSameRun(t *testing.T) {
-	all := objects(t)
-	scaled := all["ScaledObject consumer"].Spec
+	all := manifests(t)
+	scaled := get[*scaledObject](t, all, "ScaledObject consumer").Spec
 	trigger := scaled.Triggers[0]
-	service, namespace := all["Service nats"], all["Namespace gleaner"]
-	for _, folder := range []string{"kubernetes", "kubernetes/run"} {
-		kustomization := all["Kustomization "+folder+"/kustomization.yaml"]
-		if namespace.Kind == "" || kustomization.Namespace != namespace.Metadata.Name {
-			t.Errorf("the namespace is %q in the kustomization of %s", kustomization.Namespace, folder)
-		}
-		for _, file := range kustomization.Resources {
-			if _, err := os.Stat(filepath.Join(folder, file)); err != nil {
-				t.Error(err)
-			}
+	service, namespace := get[*corev1.Service](t, all, "Service nats"), get[*corev1.Namespace](t, all, "Namespace gleaner")
+	for name, o := range all {
+		if in := o.GetNamespace(); name != "Namespace gleaner" && name != "ScaledObject consumer" && in != namespace.Name {
+			t.Errorf("%s is in the namespace %q", name, in)
 		}
 	}
 	want := map[string]string{
-		"natsServerMonitoringEndpoint": fmt.Sprintf("%s.%s.svc.cluster.local:8222", service.Metadata.Name, namespace.Metadata.Name),
+		"natsServerMonitoringEndpoint": fmt.Sprintf("%s.%s.svc.cluster.local:8222", service.Name, namespace.Name),
 		"account":                      "$G", "stream": stream.WorkStream, "consumer": argument(t, all, "Deployment consumer", "consumer", "--run"),
 		"lagThreshold": "40", "activationLagThreshold": "0",
 	}
@@ -188,12 +197,12 @@ func TestTheManifestsSpeakOfTheSameRun(t *testing.T) {
 	if len(slices.Compact(runs)) != 1 {
 		t.Errorf("the run has the names %v", runs)
 	}
-	for _, c := range all["Deployment consumer"].Spec.Template.Spec.InitContainers {
+	for _, c := range all.pods()["Deployment consumer"].Spec.InitContainers {
 		if model := argument(t, all, "Job producer-words", "load", "--model"); c.Name == "pull" && !slices.Equal(c.Args, []string{"pull", model}) {
 			t.Errorf("the consumers pull %v, the run has the model %s", c.Args, model)
 		}
 	}
-	if !strings.Contains(all["ConfigMap nats"].Data["nats.conf"], fmt.Sprintf("nats-%d.%s:6222", *all["StatefulSet nats"].Spec.Replicas-1, service.Metadata.Name)) {
+	if !strings.Contains(get[*corev1.ConfigMap](t, all, "ConfigMap nats").Data["nats.conf"], fmt.Sprintf("nats-%d.%s:6222", *get[*appsv1.StatefulSet](t, all, "StatefulSet nats").Spec.Replicas-1, service.Name)) {
 		t.Error("the routes are not those of the set's pods")
 	}
 	if got := slices.Sorted(maps.Values(map[string]string{"a": argument(t, all, "Deployment sink", "sink", "--replicas"), "b": argument(t, all, "Job producer-words", "producer", "--replicas")})); !slices.Equal(got, []string{"3", "3"}) {
@@ -202,9 +211,9 @@ func TestTheManifestsSpeakOfTheSameRun(t *testing.T) {
 }
 
 // argument returns the value of a flag of a container.
-func argument(t *testing.T, all map[string]object, maker, name, flag string) string {
+func argument(t *testing.T, all objects, maker, name, flag string) string {
 	t.Helper()
-	for _, c := range all[maker].Spec.Template.Spec.all() {
+	for _, c := range containers(all.pods()[maker]) {
 		if at := slices.Index(c.Args, flag); c.Name == name && at >= 0 && at+1 < len(c.Args) {
 			return c.Args[at+1]
 		}
@@ -215,30 +224,12 @@ func argument(t *testing.T, all map[string]object, maker, name, flag string) str
 
 // A pod has at least as long to end as its program takes, or work that could have been finished is done again.
 func TestAPodHasTimeForItsProgramsGrace(t *testing.T) {
-	all := objects(t)
-	grace := argument(t, all, "Deployment consumer", "consumer", "--grace")
-	seconds, err := strconv.Atoi(strings.TrimSuffix(grace, "s"))
+	all := manifests(t)
+	grace, err := time.ParseDuration(argument(t, all, "Deployment consumer", "consumer", "--grace"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pod := all["Deployment consumer"].Spec.Template.Spec.TerminationGracePeriodSeconds; pod <= seconds {
-		t.Errorf("the pod has %d s, the consumer's grace is %s", pod, grace)
-	}
-}
-
-// Every image of ours gets a registry by the kustomizations, when kubectl builds them.
-func TestKubectlBuildsTheManifests(t *testing.T) {
-	kubectl, err := exec.LookPath("kubectl")
-	if err != nil {
-		t.Skip("SKIPPED, the manifests are not built: there is no kubectl")
-	}
-	for folder, want := range map[string]string{"kubernetes": "StatefulSet", "kubernetes/run": "Job"} {
-		out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", folder).CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "kind: "+want) {
-			t.Errorf("%s: %v\n%.2000s", folder, err, out)
-		}
-		if bare := regexp.MustCompile(`image: gleaner-\S+`).FindString(string(out)); bare != "" {
-			t.Errorf("%s: %s has no registry", folder, bare)
-		}
+	if pod := all.pods()["Deployment consumer"].Spec.TerminationGracePeriodSeconds; pod == nil || time.Duration(*pod)*time.Second <= grace {
+		t.Errorf("the pod has %v s to end, the consumer's grace is %s", pod, grace)
 	}
 }

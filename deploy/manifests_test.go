@@ -1,245 +1,138 @@
 package deploy_test
 
 import (
-	"path/filepath"
-	"regexp"
+	"strings"
 	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
 )
 
-// The types below are what a manifest here may say, by Kubernetes' API as far as it is used: any other field is an
-// error. The API server's own checks cannot be had without a cluster.
-type (
-	labels map[string]string
+// A scaledObject is what KEDA's manifest may say here, by its documentation: KEDA's own types would bring all its scalers.
+type scaledObject struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		ScaleTargetRef struct {
+			Name string `json:"name"`
+		} `json:"scaleTargetRef"`
+		MinReplicaCount int `json:"minReplicaCount"`
+		MaxReplicaCount int `json:"maxReplicaCount"`
+		PollingInterval int `json:"pollingInterval"`
+		CooldownPeriod  int `json:"cooldownPeriod"`
+		Triggers        []struct {
+			Type     string            `json:"type"`
+			Metadata map[string]string `json:"metadata"`
+		} `json:"triggers"`
+	} `json:"spec"`
+}
 
-	meta struct {
-		Name      string
-		Namespace string
-		Labels    labels
+// kinds are the types of Kubernetes' own API, by version and kind. A field that they do not have is an error. What only
+// the API server checks cannot be checked without a cluster.
+func kinds() map[string]func() metav1.Object {
+	return map[string]func() metav1.Object{
+		"v1 Namespace":                       func() metav1.Object { return new(corev1.Namespace) },
+		"v1 ConfigMap":                       func() metav1.Object { return new(corev1.ConfigMap) },
+		"v1 Service":                         func() metav1.Object { return new(corev1.Service) },
+		"apps/v1 Deployment":                 func() metav1.Object { return new(appsv1.Deployment) },
+		"apps/v1 StatefulSet":                func() metav1.Object { return new(appsv1.StatefulSet) },
+		"batch/v1 Job":                       func() metav1.Object { return new(batchv1.Job) },
+		"policy/v1 PodDisruptionBudget":      func() metav1.Object { return new(policyv1.PodDisruptionBudget) },
+		"networking.k8s.io/v1 NetworkPolicy": func() metav1.Object { return new(networkingv1.NetworkPolicy) },
+		"keda.sh/v1alpha1 ScaledObject":      func() metav1.Object { return new(scaledObject) },
 	}
+}
 
-	selector struct {
-		MatchLabels labels `yaml:"matchLabels"`
-	}
+// A cluster of objects, by kind and name.
+type objects map[string]metav1.Object
 
-	ref struct{ Name, Key string }
-
-	env struct {
-		Name, Value string
-		ValueFrom   struct {
-			SecretKeyRef ref `yaml:"secretKeyRef"`
-			FieldRef     struct {
-				FieldPath string `yaml:"fieldPath"`
-			} `yaml:"fieldRef"`
-		} `yaml:"valueFrom"`
-	}
-
-	probe struct {
-		HTTPGet          struct{ Path, Port string } `yaml:"httpGet"`
-		TCPSocket        struct{ Port string }       `yaml:"tcpSocket"`
-		Exec             struct{ Command []string }
-		PeriodSeconds    int `yaml:"periodSeconds"`
-		TimeoutSeconds   int `yaml:"timeoutSeconds"`
-		FailureThreshold int `yaml:"failureThreshold"`
-	}
-
-	security struct {
-		RunAsNonRoot             bool                  `yaml:"runAsNonRoot"`
-		RunAsUser                int                   `yaml:"runAsUser"`
-		RunAsGroup               int                   `yaml:"runAsGroup"`
-		FSGroup                  int                   `yaml:"fsGroup"`
-		AllowPrivilegeEscalation *bool                 `yaml:"allowPrivilegeEscalation"`
-		ReadOnlyRootFilesystem   bool                  `yaml:"readOnlyRootFilesystem"`
-		SeccompProfile           struct{ Type string } `yaml:"seccompProfile"`
-		Capabilities             struct{ Drop []string }
-	}
-
-	container struct {
-		Name, Image   string
-		Command, Args []string
-		RestartPolicy string `yaml:"restartPolicy"`
-		Env           []env
-		Ports         []struct {
-			Name          string
-			ContainerPort int `yaml:"containerPort"`
-		}
-		StartupProbe   *probe `yaml:"startupProbe"`
-		ReadinessProbe *probe `yaml:"readinessProbe"`
-		LivenessProbe  *probe `yaml:"livenessProbe"`
-		Lifecycle      struct {
-			PreStop struct{ Exec struct{ Command []string } } `yaml:"preStop"`
-		}
-		Resources       struct{ Requests, Limits map[string]string }
-		SecurityContext security `yaml:"securityContext"`
-		VolumeMounts    []struct {
-			Name      string
-			MountPath string `yaml:"mountPath"`
-			ReadOnly  bool   `yaml:"readOnly"`
-		} `yaml:"volumeMounts"`
-	}
-
-	volume struct {
-		Name      string
-		ConfigMap ref `yaml:"configMap"`
-		Projected struct {
-			Sources []struct {
-				ConfigMap ref `yaml:"configMap"`
-			}
-		}
-		EmptyDir *struct {
-			SizeLimit string `yaml:"sizeLimit"`
-		} `yaml:"emptyDir"`
-	}
-
-	podSpec struct {
-		AutomountServiceAccountToken  *bool    `yaml:"automountServiceAccountToken"`
-		TerminationGracePeriodSeconds int      `yaml:"terminationGracePeriodSeconds"`
-		RestartPolicy                 string   `yaml:"restartPolicy"`
-		SecurityContext               security `yaml:"securityContext"`
-		Tolerations                   []struct{ Key, Operator, Effect string }
-		TopologySpreadConstraints     []struct {
-			MaxSkew           int      `yaml:"maxSkew"`
-			TopologyKey       string   `yaml:"topologyKey"`
-			WhenUnsatisfiable string   `yaml:"whenUnsatisfiable"`
-			LabelSelector     selector `yaml:"labelSelector"`
-		} `yaml:"topologySpreadConstraints"`
-		InitContainers []container `yaml:"initContainers"`
-		Containers     []container
-		Volumes        []volume
-	}
-
-	template struct {
-		Metadata meta
-		Spec     podSpec
-	}
-
-	port struct {
-		Name string
-		Port int
-	}
-
-	peer struct {
-		PodSelector       *selector `yaml:"podSelector"`
-		NamespaceSelector *selector `yaml:"namespaceSelector"`
-	}
-
-	// An object is one document of any kind that stands here.
-	object struct {
-		APIVersion string `yaml:"apiVersion"`
-		Kind       string
-		Metadata   meta
-		Data       map[string]string // of a ConfigMap
-		Namespace  string            // of a Kustomization
-		Resources  []string          // of a Kustomization
-		Images     []struct {        // of a Kustomization
-			Name    string
-			NewName string `yaml:"newName"`
-			NewTag  string `yaml:"newTag"`
-		}
-		Spec struct {
-			// Deployment, StatefulSet, Job
-			Replicas            *int
-			Selector            map[string]any // its form differs between kinds
-			ServiceName         string         `yaml:"serviceName"`
-			PodManagementPolicy string         `yaml:"podManagementPolicy"`
-			Template            template
-			VolumeClaims        []struct {
-				Metadata meta
-				Spec     struct {
-					AccessModes []string `yaml:"accessModes"`
-					Resources   struct{ Requests map[string]string }
-				}
-			} `yaml:"volumeClaimTemplates"`
-			BackoffLimit     int `yaml:"backoffLimit"`
-			PodFailurePolicy struct {
-				Rules []struct {
-					Action      string
-					OnExitCodes struct {
-						ContainerName string `yaml:"containerName"`
-						Operator      string
-						Values        []int
-					} `yaml:"onExitCodes"`
-					OnPodConditions []struct{ Type string } `yaml:"onPodConditions"`
-				}
-			} `yaml:"podFailurePolicy"`
-
-			// Service
-			ClusterIP                string `yaml:"clusterIP"`
-			PublishNotReadyAddresses bool   `yaml:"publishNotReadyAddresses"`
-			Ports                    []port
-
-			// PodDisruptionBudget
-			MaxUnavailable *int `yaml:"maxUnavailable"`
-			MinAvailable   *int `yaml:"minAvailable"`
-
-			// NetworkPolicy
-			PodSelector selector `yaml:"podSelector"`
-			PolicyTypes []string `yaml:"policyTypes"`
-			Ingress     []struct {
-				From  []peer
-				Ports []port
-			}
-
-			// ScaledObject
-			ScaleTargetRef  ref `yaml:"scaleTargetRef"`
-			MinReplicaCount int `yaml:"minReplicaCount"`
-			MaxReplicaCount int `yaml:"maxReplicaCount"`
-			PollingInterval int `yaml:"pollingInterval"`
-			CooldownPeriod  int `yaml:"cooldownPeriod"`
-			Triggers        []struct {
-				Type     string
-				Metadata map[string]string
-			}
-		}
-	}
-)
-
-// objects returns all that the manifests hold, by kind and name.
-func objects(t *testing.T) map[string]object {
+// manifests returns what kubectl apply -k would send, for both folders, and KEDA's object, which is applied by itself.
+func manifests(t *testing.T) objects {
 	t.Helper()
-	files, err := filepath.Glob("kubernetes/*.yaml")
-	runs, runErr := filepath.Glob("kubernetes/run/*.yaml")
-	if err != nil || runErr != nil || len(files) == 0 || len(runs) == 0 {
-		t.Fatalf("manifests: %v %v, %v %v", files, err, runs, runErr)
-	}
-	versions := map[string]string{
-		"ConfigMap": "v1", "Service": "v1", "Namespace": "v1", "Deployment": "apps/v1", "StatefulSet": "apps/v1", "Job": "batch/v1",
-		"PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1", "ScaledObject": "keda.sh/v1alpha1", "Kustomization": "kustomize.config.k8s.io/v1beta1",
-	}
-	all := map[string]object{}
-	for _, file := range append(files, runs...) {
-		for _, document := range documents(t, file) {
-			var o object
-			parse(t, file, document, &o)
-			if versions[o.Kind] == "" || o.APIVersion != versions[o.Kind] {
-				t.Errorf("%s: %s is of %s", file, o.Kind, o.APIVersion)
+	all := objects{}
+	for _, folder := range []string{"kubernetes", "kubernetes/run"} {
+		built, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), folder)
+		if err != nil {
+			t.Fatalf("kustomize %s: %v", folder, err)
+		}
+		for _, resource := range built.Resources() {
+			document, err := resource.AsYAML()
+			if err != nil {
+				t.Fatal(err)
 			}
-			if o.Kind != "Kustomization" && !regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`).MatchString(o.Metadata.Name) {
-				t.Errorf("%s: %s has the name %q", file, o.Kind, o.Metadata.Name)
-			}
-			key := o.Kind + " " + o.Metadata.Name
-			if o.Kind == "Kustomization" {
-				key = o.Kind + " " + filepath.ToSlash(file)
-			}
-			if _, twice := all[key]; twice {
-				t.Errorf("%s: %s stands there twice", file, key)
-			}
-			all[key] = o
+			all.add(t, folder, document)
 		}
 	}
+	all.add(t, "kubernetes/run/keda.yaml", []byte(text(t, "kubernetes/run/keda.yaml")))
 	return all
 }
 
+func (all objects) add(t *testing.T, from string, document []byte) {
+	t.Helper()
+	var meta metav1.TypeMeta
+	if err := yaml.Unmarshal(document, &meta); err != nil {
+		t.Fatalf("%s: %v", from, err)
+	}
+	create := kinds()[meta.APIVersion+" "+meta.Kind]
+	if create == nil {
+		t.Fatalf("%s: no %s of %s is known here", from, meta.Kind, meta.APIVersion)
+	}
+	o := create()
+	if err := yaml.UnmarshalStrict(document, o); err != nil {
+		t.Fatalf("%s: %s: %v", from, meta.Kind, err)
+	}
+	key := meta.Kind + " " + o.GetName()
+	if problems := validation.IsDNS1123Label(o.GetName()); len(problems) > 0 {
+		t.Errorf("%s: the name of %s: %v", from, key, problems)
+	}
+	if all[key] != nil {
+		t.Errorf("%s: %s stands there twice", from, key)
+	}
+	all[key] = o
+}
+
+// get returns the object of a kind and name.
+func get[T metav1.Object](t *testing.T, all objects, key string) T {
+	t.Helper()
+	o, ok := all[key].(T)
+	if !ok {
+		t.Fatalf("there is no %s in the manifests", key)
+	}
+	return o
+}
+
 // pods returns the pods' templates by what makes them.
-func pods(all map[string]object) map[string]template {
-	found := map[string]template{}
+func (all objects) pods() map[string]corev1.PodTemplateSpec {
+	found := map[string]corev1.PodTemplateSpec{}
 	for name, o := range all {
-		if len(o.Spec.Template.Spec.Containers) > 0 {
+		switch o := o.(type) {
+		case *appsv1.Deployment:
+			found[name] = o.Spec.Template
+		case *appsv1.StatefulSet:
+			found[name] = o.Spec.Template
+		case *batchv1.Job:
 			found[name] = o.Spec.Template
 		}
 	}
 	return found
 }
 
-func (p podSpec) all() []container {
-	return append(append([]container{}, p.InitContainers...), p.Containers...)
+func containers(pod corev1.PodTemplateSpec) []corev1.Container {
+	return append(append([]corev1.Container{}, pod.Spec.InitContainers...), pod.Spec.Containers...)
+}
+
+// ours returns which of our programs an image holds, wherever it is kept.
+func ours(image string) (program string, ok bool) {
+	name := image[strings.LastIndex(image, "/")+1:]
+	program, ok = strings.CutPrefix(name, "gleaner-")
+	program, _, _ = strings.Cut(program, ":")
+	return program, ok
 }

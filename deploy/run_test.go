@@ -71,26 +71,24 @@ func TestTheCommandsOfTheComposeFileAnswerADataset(t *testing.T) {
 	}
 	t.Cleanup(sim.Close)
 
-	values := settings(t, "compose/env.example")
+	values := filledIn(t)
 	values["MODEL"] = "sim"
-	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
-		values[role+"_PASSWORD"] = strings.ToLower(role) + "-password"
-	}
 	store := "sqlite:" + filepath.Join(t.TempDir(), "store.db")
 	there := strings.NewReplacer("nats:4222", strings.TrimPrefix(nats.ClientURL(), "nats://"), "http://ollama:11434", ollama,
 		"/data/", "../internal/local/", "127.0.0.1:9090", "127.0.0.1:0")
-	c := compose(t, "compose.yaml")
+	c := compose(t, values, "compose.yaml")
 	command := func(name string) *process {
 		s := c.Services[name]
 		p := &process{t: t, name: name, cmd: exec.CommandContext(t.Context(), filepath.Join(programs(t), strings.TrimPrefix(s.Image, "gleaner-")))}
 		for _, arg := range s.Command {
-			p.cmd.Args = append(p.cmd.Args, there.Replace(fill(t, arg, values)))
+			p.cmd.Args = append(p.cmd.Args, there.Replace(arg))
 		}
 		for variable, value := range s.Environment {
-			if value = there.Replace(fill(t, value, values)); variable == "MONGODB_URI" {
-				value = store
+			set := there.Replace(*value)
+			if variable == "MONGODB_URI" {
+				set = store
 			}
-			p.cmd.Env = append(p.cmd.Env, variable+"="+value)
+			p.cmd.Env = append(p.cmd.Env, variable+"="+set)
 		}
 		p.start()
 		return p

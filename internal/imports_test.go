@@ -82,7 +82,7 @@ func rules() map[string]rule {
 		"deploy/nats":  {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
 
 		// What configures something else than Go is read, run and executed by tests.
-		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go yaml"},
+		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go compose kubernetes kube-yaml kustomize"}, // the schemas of those that read these files
 		"deploy/kaggle": {testOurs: "pipeline stream"},
 	}
 }
@@ -92,6 +92,7 @@ func libraries() map[string]string {
 	return map[string]string{
 		"backoff":      "github.com/cenkalti/backoff/v5",
 		"compress":     "github.com/klauspost/compress",
+		"compose":      "github.com/compose-spec/compose-go/v2",
 		"errgroup":     "golang.org/x/sync/errgroup",
 		"go-cmp":       "github.com/google/go-cmp",
 		"go-internal":  "github.com/rogpeppe/go-internal",
@@ -99,6 +100,9 @@ func libraries() map[string]string {
 		"humanize":     "github.com/dustin/go-humanize",
 		"jwt":          "github.com/nats-io/jwt/v2",
 		"kong":         "github.com/alecthomas/kong",
+		"kubernetes":   "k8s.io",
+		"kube-yaml":    "sigs.k8s.io/yaml",
+		"kustomize":    "sigs.k8s.io/kustomize",
 		"mongo-driver": "go.mongodb.org/mongo-driver/v2",
 		"nats-server":  "github.com/nats-io/nats-server/v2",
 		"nats.go":      "github.com/nats-io/nats.go",
@@ -109,7 +113,6 @@ func libraries() map[string]string {
 		"sqlite":       "modernc.org/sqlite",
 		"term":         "golang.org/x/term",
 		"ulid":         "github.com/oklog/ulid/v2",
-		"yaml":         "go.yaml.in/yaml/v3",
 		"zap":          "go.uber.org/zap",
 	}
 }
