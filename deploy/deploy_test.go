@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -16,6 +15,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"gleaner/internal/cli/processtest"
 )
 
 // programs is the folder with the real programs, built once.
@@ -40,13 +41,7 @@ func withPrograms(run func() int) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "gleaner/producer", "gleaner/consumer", "gleaner/sink")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, said)
-		return 1
-	}
-	if err := os.Setenv(programsEnv, dir); err != nil {
+	if err := errors.Join(processtest.Build(dir), os.Setenv(programsEnv, dir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
