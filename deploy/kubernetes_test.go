@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -226,19 +225,24 @@ func TestAPodHasTimeForItsProgramsGrace(t *testing.T) {
 	}
 }
 
-// Every image of ours gets a registry by the kustomizations, when kubectl builds them.
-func TestKubectlBuildsTheManifests(t *testing.T) {
-	kubectl, err := exec.LookPath("kubectl")
-	if err != nil {
-		t.Skip("SKIPPED, the manifests are not built: there is no kubectl")
-	}
-	for folder, want := range map[string]string{"kubernetes": "StatefulSet", "kubernetes/run": "Job"} {
-		out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", folder).CombinedOutput()
-		if err != nil || !strings.Contains(string(out), "kind: "+want) {
-			t.Errorf("%s: %v\n%.2000s", folder, err, out)
+// Every image of ours gets a registry by the kustomization that its manifest belongs to.
+func TestEveryImageOfOursGetsARegistry(t *testing.T) {
+	for name, o := range objects(t) {
+		file, ok := strings.CutPrefix(name, "Kustomization ")
+		if !ok {
+			continue
 		}
-		if bare := regexp.MustCompile(`image: gleaner-\S+`).FindString(string(out)); bare != "" {
-			t.Errorf("%s: %s has no registry", folder, bare)
+		used, named := map[string]bool{}, map[string]bool{}
+		for _, resource := range o.Resources {
+			for _, image := range regexp.MustCompile(`image: (gleaner-\S+)`).FindAllStringSubmatch(text(t, filepath.Join(filepath.Dir(file), resource)), -1) {
+				used[image[1]] = true
+			}
+		}
+		for _, image := range o.Images {
+			named[image.Name] = image.NewName == "registry.example/"+image.Name && image.NewTag != ""
+		}
+		if diff := cmp.Diff(used, named); diff != "" || len(used) == 0 {
+			t.Errorf("%s (-images of its manifests +images that it names):\n%s", file, diff)
 		}
 	}
 }

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/cli/processtest"
 )
 
 func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
@@ -81,12 +83,7 @@ func releaser(t *testing.T) (program string) {
 // tested, and also where that is no repository.
 func repository(t *testing.T) (root string) {
 	t.Helper()
-	if _, err := exec.LookPath("git"); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("SKIPPED, no release is built: there is no git")
-	}
+	processtest.Tool(t, "git")
 	module, err := moduleRoot(t.Context())
 	if err != nil {
 		t.Fatal(err)
