@@ -38,7 +38,9 @@ if [ "$(CGO_ENABLED=1 go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC)" >/
 else
   skipped+=("the race detector (it needs a C compiler)")
 fi
-CGO_ENABLED=$([ ${#race[@]} -gt 0 ] && echo 1 || echo 0) go test "${race[@]}" -timeout 20m "$@" ./...
+# The programs that tests build are compiled as in a release and in the lint, once for all; the tests themselves are not.
+CGO_ENABLED=$([ ${#race[@]} -gt 0 ] && echo 1 || echo 0) GOFLAGS="${GOFLAGS:-} -trimpath" \
+  go test -trimpath=false "${race[@]}" -timeout 20m "$@" ./...
 code=$?
 for what in "${skipped[@]:-}"; do [ -z "$what" ] || printf '\n*** SKIPPED: %s ***\n' "$what"; done
 [ ${#skipped[@]} -eq 0 ] || [ "${CI:-}" != true ] || { echo "with CI=true nothing may be skipped" >&2; exit 1; }
