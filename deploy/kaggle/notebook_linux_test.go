@@ -92,7 +92,7 @@ from nbclient.exceptions import CellExecutionError
 book = nbformat.read(sys.argv[1], 4)
 nbformat.validate(book)
 try:
-    NotebookClient(book, timeout=180, kernel_name="python3").execute()
+    NotebookClient(book, timeout=600, kernel_name="python3").execute()
 except CellExecutionError:
     pass
 nbformat.write(book, sys.argv[2])
@@ -227,7 +227,7 @@ func interrupt(t *testing.T, path string) {
 
 func TestTheNotebookRunsFromTheFirstToTheLastCell(t *testing.T) {
 	python, ollama := python(t), ollamatest.Host(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxStore: 5 << 30, MaxBytesRequired: true, UserName: "consumer"})
 	answered := publish(ctx, t, server.URL(), creds)
