@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	corev1 "k8s.io/api/core/v1"
 
+	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
 )
@@ -23,7 +23,7 @@ import (
 func cluster(t *testing.T) []*server.Server {
 	t.Helper()
 	path := beside(t, map[string]string{"nats.conf": get[*corev1.ConfigMap](t, manifests(t), "ConfigMap nats").Data["nats.conf"], "permissions.conf": text(t, "nats/permissions.conf")}, "nats.conf")
-	ports := freePorts(t, 3)
+	ports := natsdtest.FreePorts(t, 3)
 	nodes := make([]*server.Server, 3)
 	for i := range nodes {
 		t.Setenv("POD_NAME", fmt.Sprintf("nats-%d", i))
@@ -41,20 +41,6 @@ func cluster(t *testing.T) []*server.Server {
 		return slices.ContainsFunc(nodes, func(s *server.Server) bool { return s.JetStreamIsLeader() })
 	})
 	return nodes
-}
-
-// freePorts returns ports that nobody listens on. They are held until all are known, so that they differ.
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 func until(t *testing.T, what string, ok func() bool) {

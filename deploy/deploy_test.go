@@ -3,14 +3,16 @@
 package deploy_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"gleaner/internal/cli/processtest"
 )
 
 // programs is the folder with the real programs, built once.
@@ -35,13 +37,7 @@ func withPrograms(run func() int) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "gleaner/producer", "gleaner/consumer", "gleaner/sink")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, said)
-		return 1
-	}
-	if err := os.Setenv(programsEnv, dir); err != nil {
+	if err := errors.Join(processtest.Build(dir), os.Setenv(programsEnv, dir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -1,18 +1,16 @@
 package deploy_test
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/ollamasim"
 )
 
@@ -77,109 +75,32 @@ func TestTheCommandsOfTheComposeFileAnswerADataset(t *testing.T) {
 	there := strings.NewReplacer("nats:4222", strings.TrimPrefix(nats.ClientURL(), "nats://"), "http://ollama:11434", ollama,
 		"/data/", "../internal/local/", "127.0.0.1:9090", "127.0.0.1:0")
 	c := compose(t, values, "compose.yaml")
-	command := func(name string) *process {
+	command := func(name string) *processtest.Process {
 		s := c.Services[name]
-		p := &process{t: t, name: name, cmd: exec.CommandContext(t.Context(), filepath.Join(programs(t), strings.TrimPrefix(s.Image, "gleaner-")))}
+		cmd := exec.CommandContext(t.Context(), filepath.Join(programs(t), strings.TrimPrefix(s.Image, "gleaner-")))
 		for _, arg := range s.Command {
-			p.cmd.Args = append(p.cmd.Args, there.Replace(arg))
+			cmd.Args = append(cmd.Args, there.Replace(arg))
 		}
 		for variable, value := range s.Environment {
 			set := there.Replace(*value)
 			if variable == "MONGODB_URI" {
 				set = store
 			}
-			p.cmd.Env = append(p.cmd.Env, variable+"="+set)
+			cmd.Env = append(cmd.Env, variable+"="+set)
 		}
-		p.start()
-		return p
+		return processtest.Start(t, cmd)
 	}
-	command("load").ends(0)
+	command("load").Ends(0)
 	sink := command("sink")
-	sink.says("writing results to the store")
+	sink.WaitFor("writing results to the store")
 	consumer := command("consumer")
-	command("producer").ends(0)
-	answers := command("export").ends(0)
-	consumer.stops()
-	sink.stops()
+	command("producer").Ends(0)
+	answers := command("export").Ends(0)
+	consumer.Stops()
+	sink.Stops()
 
 	rows := strings.Count(text(t, "../internal/local/problems.jsonl"), "\n")
 	if got := strings.Count(answers, `"response"`); got != rows || strings.Count(answers, "\n") != rows {
 		t.Errorf("%d answers in %d lines for %d rows", got, strings.Count(answers, "\n"), rows)
 	}
-}
-
-// A process is a program that runs.
-type process struct {
-	t    *testing.T
-	name string
-	cmd  *exec.Cmd
-	out  bytes.Buffer // standard output; read it when the process has ended
-
-	mu   sync.Mutex
-	errs bytes.Buffer  // standard error
-	news chan struct{} // there is more in errs
-}
-
-func (p *process) start() {
-	p.t.Helper()
-	p.news = make(chan struct{}, 1)
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, p
-	if err := p.cmd.Start(); err != nil {
-		p.t.Fatalf("%s: %v", p.name, err)
-	}
-	p.t.Cleanup(func() {
-		if p.cmd.ProcessState == nil {
-			_ = p.cmd.Process.Kill()
-			_ = p.cmd.Wait()
-		}
-	})
-}
-
-// Write takes standard error.
-func (p *process) Write(data []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case p.news <- struct{}{}:
-	default:
-	}
-	return p.errs.Write(data)
-}
-
-func (p *process) said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.errs.String()
-}
-
-// says returns when the process has said this on standard error.
-func (p *process) says(want string) {
-	p.t.Helper()
-	limit := time.After(time.Minute)
-	for !strings.Contains(p.said(), want) {
-		select {
-		case <-p.news:
-		case <-limit:
-			p.t.Fatalf("%s did not say %q but:\n%s", p.name, want, p.said())
-		}
-	}
-}
-
-// ends waits for the exit code, and returns what was printed.
-func (p *process) ends(code int) string {
-	p.t.Helper()
-	limit := time.AfterFunc(2*time.Minute, func() { _ = p.cmd.Process.Kill() })
-	defer limit.Stop()
-	_ = p.cmd.Wait() // the state says how it ended
-	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		p.t.Fatalf("%s %v ended with %d, want %d:\n%s", p.name, p.cmd.Args[1:], got, code, p.said())
-	}
-	return p.out.String()
-}
-
-// stops ends the process as the end of its container does.
-func (p *process) stops() {
-	p.t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-	p.ends(0)
 }

@@ -92,7 +92,7 @@ from nbclient.exceptions import CellExecutionError
 book = nbformat.read(sys.argv[1], 4)
 nbformat.validate(book)
 try:
-    NotebookClient(book, timeout=180, kernel_name="python3").execute()
+    NotebookClient(book, timeout=600, kernel_name="python3").execute()
 except CellExecutionError:
     pass
 nbformat.write(book, sys.argv[2])
@@ -165,20 +165,6 @@ func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (exec
 	}
 }
 
-// consumerFlags are those of the notebook, as far as this consumer knows them: the deadline may come later.
-func consumerFlags(t *testing.T, binary string) string {
-	t.Helper()
-	help, err := exec.Command(binary, "--help").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(help, []byte("--for")) {
-		t.Log("this consumer has no --for yet: the notebook is tried without it")
-		return "--grace 20s"
-	}
-	return "--for 11h40m --idle-exit 10m"
-}
-
 const batches = 6
 
 // publish puts batches on the queue, and returns what waits until all of them are answered, or its context ends first.
@@ -241,15 +227,13 @@ func interrupt(t *testing.T, path string) {
 
 func TestTheNotebookRunsFromTheFirstToTheLastCell(t *testing.T) {
 	python, ollama := python(t), ollamatest.Host(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxStore: 5 << 30, MaxBytesRequired: true, UserName: "consumer"})
 	answered := publish(ctx, t, server.URL(), creds)
 	url := strings.Replace(server.URL(), "://", "://someone:secret-in-the-url@", 1)
 	m := newMachine(t, nil, "NATS_URL="+url, "NATS_CREDS="+creds, "OLLAMA_HOST="+ollama, "GLEANER_RUN=words")
-	binary := filepath.Join(m.dir, "input", "team-gleaner", "consumer-linux-amd64")
-	build(t, binary)
-	m.env = append(m.env, "GLEANER_FLAGS="+consumerFlags(t, binary))
+	build(t, filepath.Join(m.dir, "input", "team-gleaner", "consumer-linux-amd64"))
 
 	executing, wait := m.jupyter(ctx, t, python)
 	if answered(executing) {

@@ -20,7 +20,10 @@ rules() {
 
 case ${1:-} in
 list)
-  rules | awk -v user="${2:?usage: users.sh list USER}" '$1 == user { print $2, $3 }'
+  rules | awk -v user="${2:?usage: users.sh list USER}" '$1 == user { print $2, $3; n++ } END { exit !n }' || {
+    echo "users.sh: there is no user $2: take producer, consumer or sink" >&2
+    exit 2
+  }
   ;;
 "" | -*)
   sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2

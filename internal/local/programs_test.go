@@ -4,17 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/pipeline"
@@ -184,10 +183,8 @@ type programs struct {
 func build(t *testing.T, uri string) *programs {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+string(filepath.Separator), "gleaner/producer", "gleaner/consumer", "gleaner/sink")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("building the programs: %v\n%s", err, said)
+	if err := processtest.Build(dir); err != nil {
+		t.Fatal(err)
 	}
 	return &programs{t: t, dir: dir, uri: uri, env: append(os.Environ(), "MONGODB_URI="+uri)}
 }
@@ -204,69 +201,21 @@ func (p *programs) run(name string, args ...string) []byte {
 
 func (p *programs) start(name string, args ...string) *process {
 	p.t.Helper()
-	running := &process{t: p.t, cmd: exec.Command(filepath.Join(p.dir, name), args...), news: make(chan struct{}, 1)}
-	running.cmd.Env, running.cmd.Stdout, running.cmd.Stderr = p.env, &running.out, running
-	if err := running.cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Cleanup(func() {
-		if running.cmd.ProcessState == nil {
-			_ = running.cmd.Process.Kill()
-			_ = running.cmd.Wait()
-		}
-	})
-	return running
+	cmd := exec.Command(filepath.Join(p.dir, name), args...)
+	cmd.Env = p.env
+	running := processtest.Start(p.t, cmd)
+	return &process{Process: running, cmd: cmd, out: &running.Out}
 }
 
 // A process is a program that runs.
 type process struct {
-	t   *testing.T
+	*processtest.Process
 	cmd *exec.Cmd
-	out bytes.Buffer // standard output; read it when the process has ended
-
-	mu   sync.Mutex
-	errs bytes.Buffer  // standard error
-	news chan struct{} // there is more in errs
+	out *bytes.Buffer // standard output; read it when the process has ended
 }
 
-// Write takes standard error.
-func (p *process) Write(data []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case p.news <- struct{}{}:
-	default:
-	}
-	return p.errs.Write(data)
-}
+func (p *process) said() string { return p.Said() }
 
-func (p *process) said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.errs.String()
-}
+func (p *process) waitFor(text string) { p.WaitFor(text) }
 
-// waitFor returns when the process has said something on standard error.
-func (p *process) waitFor(text string) {
-	p.t.Helper()
-	limit := time.After(time.Minute)
-	for !strings.Contains(p.said(), text) {
-		select {
-		case <-p.news:
-		case <-limit:
-			p.t.Fatalf("%s did not say %q but:\n%s", p.cmd.Args, text, p.said())
-		}
-	}
-}
-
-// wait returns the exit code.
-func (p *process) wait() int {
-	p.t.Helper()
-	limit := time.AfterFunc(3*time.Minute, func() { _ = p.cmd.Process.Kill() })
-	defer limit.Stop()
-	var exit *exec.ExitError
-	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
-		p.t.Fatal(err)
-	}
-	return p.cmd.ProcessState.ExitCode()
-}
+func (p *process) wait() int { return p.Wait() }

@@ -29,6 +29,11 @@ func (p platform) binary(program string) string {
 	return name
 }
 
+// env returns the environment of the go command for this platform, whatever this machine's is set to.
+func (p platform) env() []string {
+	return append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOWORK=off")
+}
+
 // A stamp is what the go command wrote into a binary about its origin.
 type stamp struct {
 	version string    // a tag, or a version made from the time and the commit
@@ -91,8 +96,7 @@ func build(ctx context.Context, root, into string, p platform) error {
 		command := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=true", "-ldflags=-s -w -buildid=",
 			"-o", filepath.Join(into, p.binary(program)), "./"+program)
 		command.Dir = root
-		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=", "GOEXPERIMENT=",
-			"GOAMD64=v1", "GOARM64=v8.0", "GOWORK=off")
+		command.Env = p.env()
 		if out, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s for %s: %w\n%s", program, p, err, out)
 		}

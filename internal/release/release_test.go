@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,40 +22,38 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/cli/processtest"
 )
 
 func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("building takes a while")
 	}
-	root, err := moduleRoot(t.Context())
-	if err != nil {
+	program, here := releaser(t), platform{runtime.GOOS, runtime.GOARCH}
+	root, other := repository(t), filepath.Join(t.TempDir(), "another", "folder")
+	if err := clone(t.Context(), root, other, func(line string) { t.Error(line) }); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("git", "-C", root, "rev-parse", "HEAD").CombinedOutput(); err != nil {
-		t.Skipf("this is not a git repository: %s", out)
-	}
-	here := platform{runtime.GOOS, runtime.GOARCH}
 	first, second := t.TempDir(), t.TempDir()
-	names, err := release(t.Context(), root, first, []platform{here}, func(line string) { t.Log(line) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	names := run(t, root, program, "--out", first, "--platforms", here.String())
 	// What an earlier release left does not stay.
 	if err := os.WriteFile(filepath.Join(second, "gleaner_old.zip"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := release(t.Context(), root, second, []platform{here}, func(string) {}); err != nil {
-		t.Fatal(err)
-	}
+	run(t, other, program, "--out", second, "--platforms", here.String())
 	if diff := cmp.Diff(contents(t, first), contents(t, second)); diff != "" {
 		t.Errorf("two releases differ (-first +second):\n%s", diff)
 	}
 	checkSums(t, first, names)
 
 	archive := names[slices.IndexFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".json") })]
-	files := unpack(t, filepath.Join(first, archive))
+	files := unpack(t, archive)
 	bill := checkBill(t, files, here)
+	commit := run(t, root, "git", "rev-parse", "HEAD")[0]
+	if stamped := bill.Metadata.Component.Properties[1].Value; stamped != commit {
+		t.Errorf("the SBOM is of commit %s, want %s", stamped, commit)
+	}
 	for _, program := range programs() {
 		name := here.binary(program)
 		binary := filepath.Join(t.TempDir(), name)
@@ -62,9 +61,74 @@ func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		out, err := exec.CommandContext(t.Context(), binary, "--version").CombinedOutput()
-		commit := bill.Metadata.Component.Properties[1].Value
 		if err != nil || !strings.Contains(string(out), " "+bill.Metadata.Component.Version+" ") || !strings.Contains(string(out), "commit "+commit) {
 			t.Errorf("%s --version: %v, %s\nwant version %s and commit %s", name, err, out, bill.Metadata.Component.Version, commit)
+		}
+	}
+}
+
+// releaser builds the command. It is run as a process, without the race detector, with which packing takes minutes.
+func releaser(t *testing.T) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), "release")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the command: %v\n%s", err, said)
+	}
+	return program
+}
+
+// repository returns a new git repository whose only commit is what lies in the module's folder, so that this is
+// tested, and also where that is no repository.
+func repository(t *testing.T) (root string) {
+	t.Helper()
+	processtest.Tool(t, "git")
+	module, err := moduleRoot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull) // nobody's hooks, signatures and ignored files
+	root = t.TempDir()
+	run(t, root, "git", "init", "--quiet")
+	run(t, root, "git", "--work-tree", module, "add", "--all")
+	run(t, root, "git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "--message=what lies there")
+	run(t, root, "git", "reset", "--quiet", "--hard")
+	return root
+}
+
+// run runs a program in a folder and returns the lines that it prints.
+func run(t *testing.T, dir, program string, args ...string) []string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), program, args...)
+	command.Dir = dir
+	var said bytes.Buffer
+	command.Stderr = &said
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", program, args, err, &said)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}
+
+// Compiling all of it for each platform would take minutes. That our own code compiles there is what vet shows (task
+// lint); here every package that is linked has files for each platform.
+func TestEveryPlatformHasAllPackages(t *testing.T) {
+	field, _ := reflect.TypeFor[command]().FieldByName("Platforms")
+	platforms := strings.Split(field.Tag.Get("default"), ",")
+	if len(platforms) != 5 {
+		t.Errorf("a release is for %v", platforms)
+	}
+	for _, name := range platforms {
+		os, arch, _ := strings.Cut(name, "/")
+		args := []string{"list", "-deps"}
+		for _, program := range programs() {
+			args = append(args, "gleaner/"+program)
+		}
+		list := exec.CommandContext(t.Context(), "go", args...)
+		list.Env = platform{os, arch}.env()
+		if said, err := list.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, said)
 		}
 	}
 }

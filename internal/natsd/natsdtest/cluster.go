@@ -2,6 +2,7 @@ package natsdtest
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"strconv"
@@ -17,7 +18,7 @@ import (
 // Cluster runs n servers that know each other and returns when they have chosen a leader.
 func Cluster(t testing.TB, n int) []*Server {
 	t.Helper()
-	routes := freePorts(t, n)
+	routes := FreePorts(t, n)
 	nodes := make([]*Server, n)
 	for i := range nodes {
 		nodes[i] = Start(t, natsd.Config{
@@ -56,19 +57,24 @@ func join(o *server.Options, routes []int, self int) {
 	}
 }
 
-// freePorts returns ports that nobody listens on. They are held until all are known, so that they differ.
-func freePorts(t testing.TB, n int) []int {
+// FreePorts returns ports that nobody listens on, for servers that have to know each other's before they start. They
+// are below those that a system gives to whoever asks for a free one: otherwise a connection that is opened meanwhile
+// could take one.
+func FreePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for range 1000 {
+		if len(ports) == n {
+			return ports
 		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000))))
+		if err != nil {
+			continue // somebody listens there
+		}
+		defer l.Close() // only when all are known, so that they differ
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
-	return ports
+	t.Fatalf("%d free ports were not found", n)
+	return nil
 }
 
 func hostPort(address string) (host string, port int, err error) {
