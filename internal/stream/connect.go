@@ -71,6 +71,8 @@ type Conn struct {
 	down     chan struct{} // closed when nats.go has called its last handler
 	downOnce sync.Once
 
+	pauses sync.Map // durable → time.Time until which it is paused, as it was seen last
+
 	mu      sync.Mutex
 	closed  bool
 	pulling sync.WaitGroup // goroutines with a pull on the server; none is added once closed

@@ -12,7 +12,8 @@ import (
 const pausedFor = 10 * 365 * 24 * time.Hour
 
 // Pause ends the delivery of a run's batches. What workers hold they finish. A run that is not on the stream is
-// pipeline.ErrNoRun.
+// pipeline.ErrNoRun. It lasts until Resume; when the server loses the run, whoever makes it again pauses it again if it
+// has seen that before, as producer publish --follow has.
 func (c *Conn) Pause(ctx context.Context, run string) error {
 	return c.pause(ctx, run, "pause", time.Now().Add(pausedFor))
 }

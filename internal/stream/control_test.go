@@ -97,6 +97,27 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	}
 }
 
+// Who makes a lost run again leaves it as it was last seen: what a person has stopped does not go on by itself.
+func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
+	server := serve(t)
+	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
+	for _, paused := range []bool{true, false} {
+		if paused {
+			must(t, c.Pause(t.Context(), "r"))
+		} else {
+			must(t, c.Resume(t.Context(), "r"))
+		}
+		must(t, c.EnsureRun(t.Context(), testRun("r"))) // as a reconciler does in each pass
+		must(t, js.DeleteStream(t.Context(), WorkStream))
+		must(t, c.EnsureRun(t.Context(), testRun("r")))
+		info, err := c.RunInfo(t.Context(), "r")
+		must(t, err)
+		if info.Paused != paused {
+			t.Errorf("paused: %t, want %t", info.Paused, paused)
+		}
+	}
+}
+
 // It is complete when who knows the ledger said so, and only while nothing is on the queue.
 func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	c := ready(t, Config{})
