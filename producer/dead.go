@@ -73,42 +73,58 @@ func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *za
 	})
 }
 
-// deadListCmd is the command producer dead list.
-type deadListCmd struct {
+// read are the flags of the commands that print dead letters.
+type read struct {
 	cli.Store `embed:""`
 	cli.NATS  `embed:""`
 	chosen    `embed:""`
 	JSON      bool `name:"json" help:"Print JSON Lines."`
 }
 
-func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
+// print prints the chosen dead letters as JSON, or as show does.
+func (c read) print(ctx context.Context, t *cli.Terminal, show func(ledger.Letter) error) error {
+	if c.JSON {
+		encoder := json.NewEncoder(t.Out)
+		show = func(letter ledger.Letter) error { return encoder.Encode(letter) }
+	}
 	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *ledger.Ledger, filter ledger.Filter) error {
-		w := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', 0)
-		listed := 0
+		printed := 0
 		for letter, err := range engine.Letters(ctx, filter) {
+			if err == nil {
+				err = show(letter)
+			}
 			if err != nil {
 				return err
 			}
-			if c.JSON {
-				if err := json.NewEncoder(t.Out).Encode(letter); err != nil {
-					return err
-				}
-			} else {
-				if listed == 0 {
-					fmt.Fprintln(w, "BATCH\tROUND\tSTANDING\tCLASS\tDEAD\tAGE\tMESSAGE")
-				}
-				fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\t%s\n", letter.ID(), letter.Round, letter.Standing, cli.Printable(string(letter.Class)), len(letter.Failures),
-					age(letter), brief(letter, t.Columns()-len(letter.ID())-besideMessage))
-			}
-			if listed++; listed == c.Limit {
+			if printed++; printed == c.Limit {
 				break
 			}
 		}
-		if listed == 0 && !c.JSON {
+		if printed == 0 && !c.JSON {
 			fmt.Fprintln(t.Err, "no dead letters")
 		}
-		return w.Flush()
+		return nil
 	})
+}
+
+// deadListCmd is the command producer dead list.
+type deadListCmd struct {
+	read `embed:""`
+}
+
+func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	w := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', 0)
+	head := "BATCH\tROUND\tSTANDING\tCLASS\tDEAD\tAGE\tMESSAGE\n"
+	err := c.print(ctx, t, func(letter ledger.Letter) error {
+		_, err := fmt.Fprintf(w, "%s%s\t%d\t%s\t%s\t%d\t%s\t%s\n", head, letter.ID(), letter.Round, letter.Standing, cli.Printable(string(letter.Class)),
+			len(letter.Failures), age(letter), brief(letter, t.Columns()-len(letter.ID())-besideMessage))
+		head = ""
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.Flush()
 }
 
 // each opens what the flags name and calls do with it.

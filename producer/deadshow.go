@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/ledger"
@@ -17,35 +14,13 @@ import (
 
 // deadShowCmd is the command producer dead show.
 type deadShowCmd struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	chosen    `embed:""`
-	JSON      bool `name:"json" help:"Print JSON Lines."`
+	read `embed:""`
 }
 
 func (c *deadShowCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *ledger.Ledger, filter ledger.Filter) error {
-		shown := 0
-		for letter, err := range engine.Letters(ctx, filter) {
-			if err != nil {
-				return err
-			}
-			if c.JSON {
-				err = json.NewEncoder(t.Out).Encode(letter)
-			} else {
-				_, err = fmt.Fprintln(t.Out, shownLetter(letter))
-			}
-			if err != nil {
-				return err
-			}
-			if shown++; shown == c.Limit {
-				break
-			}
-		}
-		if shown == 0 && !c.JSON {
-			fmt.Fprintln(t.Err, "no dead letters")
-		}
-		return nil
+	return c.print(ctx, t, func(letter ledger.Letter) error {
+		_, err := fmt.Fprintln(t.Out, shownLetter(letter))
+		return err
 	})
 }
 

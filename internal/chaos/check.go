@@ -59,8 +59,12 @@ func (p *plant) checkAudit(ctx context.Context, v *verdict) {
 	}
 }
 
-// checkStreams returns the dead letters by batch. All other streams have to be empty.
+// checkStreams returns the dead letters by batch. All other streams have to be empty, or to become it: a worker that
+// was taken for dead may have finished a batch this moment that another has done.
 func (p *plant) checkStreams(ctx context.Context, v *verdict) map[int]pipeline.StoredDeadLetter {
+	emptying, stop := context.WithTimeout(ctx, 20*time.Second)
+	p.quiesce(emptying)
+	stop()
 	for _, name := range []string{stream.WorkStream, stream.ResultsStream} {
 		s, err := p.js.Stream(ctx, name)
 		if err != nil {

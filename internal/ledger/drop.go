@@ -8,9 +8,8 @@ import (
 
 // DropOptions say how dead letters are given up. Zero values mean all of them.
 type DropOptions struct {
-	Limit    int              // batches to give up, at most
-	DryRun   bool             // only count
-	Progress func(DropReport) // called after each letter; nil: not
+	Limit  int  // batches to give up, at most
+	DryRun bool // only count
 }
 
 // A DropReport says what became of the dead letters that were chosen.
@@ -32,9 +31,6 @@ func (l *Ledger) Drop(ctx context.Context, filter Filter, options DropOptions) (
 		}
 		if err != nil {
 			return report, err
-		}
-		if options.Progress != nil {
-			options.Progress(report)
 		}
 		if options.Limit > 0 && report.Dropped >= options.Limit {
 			break

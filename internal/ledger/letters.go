@@ -6,7 +6,6 @@ import (
 	"iter"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -17,7 +16,6 @@ type Filter struct {
 	Run       string           // "": of every run
 	Batches   []int            // none: all
 	Classes   []pipeline.Class // of the letter or of one of its failures; none: all
-	Contains  string           // a part of the letter's message or of one of its failures'; case counts
 	Pattern   *regexp.Regexp   // matches the letter's message or one of its failures'; nil: all
 	OlderThan time.Duration    // failed at least so long ago, by the clock of the consumer; 0: all
 	NewerThan time.Duration    // failed at most so long ago; 0: all
@@ -34,8 +32,8 @@ func (f Filter) match(d pipeline.DeadLetter, now time.Time) bool {
 		len(f.Classes) > 0 && !anyClass(d, f.Classes):
 		return false
 	}
-	return anyMessage(d, func(m string) bool {
-		return strings.Contains(m, f.Contains) && (f.Pattern == nil || f.Pattern.MatchString(m))
+	return f.Pattern == nil || f.Pattern.MatchString(d.Message) || slices.ContainsFunc(d.Failures, func(x pipeline.GenerationFailure) bool {
+		return f.Pattern.MatchString(x.Message)
 	})
 }
 
@@ -43,10 +41,6 @@ func anyClass(d pipeline.DeadLetter, classes []pipeline.Class) bool {
 	return slices.Contains(classes, d.Class) || slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool {
 		return slices.Contains(classes, f.Class)
 	})
-}
-
-func anyMessage(d pipeline.DeadLetter, is func(string) bool) bool {
-	return is(d.Message) || slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool { return is(f.Message) })
 }
 
 // A Standing says what a dead letter is worth, given where its batch stands.

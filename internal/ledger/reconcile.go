@@ -59,9 +59,9 @@ func (l *Ledger) Reconciler(run string) *Reconciler {
 }
 
 // Run makes a pass in every lease until ctx ends, and returns nil then. While the store or the streams are away it says
-// so once and tries on. It returns an error if the run is gone or not open.
+// so and tries on. It returns an error if the run is gone or not open.
 func (r *Reconciler) Run(ctx context.Context) error {
-	failures := 0
+	var away pipeline.Trouble
 	for {
 		report, err := r.Pass(ctx)
 		switch {
@@ -70,12 +70,11 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		case errors.Is(err, pipeline.ErrNoRun) || errors.Is(err, errNotOpen):
 			return err
 		case err != nil:
-			if failures++; failures == 1 {
+			if away.Begins(err) {
 				r.log.Warn("looking for lost batches; trying again until it works", zap.String("run", r.run), zap.Error(err))
 			}
-		case failures > 0:
+		case away.Ends():
 			r.log.Info("looking for lost batches works again", zap.String("run", r.run))
-			failures = 0
 		}
 		r.tell(report)
 		if sleep(ctx, r.cfg.Lease) != nil {

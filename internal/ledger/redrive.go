@@ -92,7 +92,7 @@ func (l *Ledger) Redrive(ctx context.Context, filter Filter, options RedriveOpti
 func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (outage, err error) {
 	for letter, err := range r.Letters(ctx, filter) {
 		switch {
-		case err != nil && ctx.Err() == nil && isOutage(err):
+		case err != nil && ctx.Err() == nil && pipeline.IsOutage(err):
 			return err, nil
 		case err != nil:
 			return nil, err
@@ -114,12 +114,6 @@ func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (out
 	return nil, nil
 }
 
-// isOutage reports whether an adapter said that the same call may succeed later.
-func isOutage(err error) bool {
-	var failure *pipeline.Failure
-	return errors.As(err, &failure) && failure.Class == pipeline.Retryable
-}
-
 // rest says once why the redrive waits, and waits a moment.
 func (r *redrive) rest(ctx context.Context, outage error) error {
 	if r.away.Begins(outage) {
@@ -139,7 +133,7 @@ func (r *redrive) persist(ctx context.Context, step func() error) error {
 				r.log.Info("the redrive goes on")
 			}
 			return nil
-		case ctx.Err() != nil || !isOutage(err):
+		case ctx.Err() != nil || !pipeline.IsOutage(err):
 			return err
 		}
 		if r.rest(ctx, err) != nil {
@@ -270,7 +264,7 @@ func (r *redrive) publish(ctx, finish context.Context, work pipeline.Work) error
 		err := r.to.Publish(finish, work)
 		switch {
 		case errors.Is(err, pipeline.ErrFull):
-		case err != nil && ctx.Err() == nil && isOutage(err):
+		case err != nil && ctx.Err() == nil && pipeline.IsOutage(err):
 			if err := r.rest(ctx, err); err != nil {
 				return err
 			}

@@ -132,14 +132,14 @@ func redriveByManyHands(p *programs, letters int) {
 	if r := report(redrive("--limit", "3"), 0); r.Redriven != 3 {
 		p.t.Errorf("a redrive of 3 letters says %+v", r)
 	}
-	killed := redrive("--rate", "10")
+	killed := redrive("--rate", "4")
 	waitForRedriven(6)
 	if err := killed.cmd.Process.Kill(); err != nil {
 		p.t.Fatal(err)
 	}
 	killed.wait()
 	before := redriven()
-	interrupted := redrive("--rate", "10")
+	interrupted := redrive("--rate", "4")
 	waitForRedriven(before + 3)
 	if err := interrupted.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		p.t.Fatal(err)

@@ -136,7 +136,7 @@ const pressureLease = 3 * time.Second
 func newPressure(t *testing.T) *pressure {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	p := &pressure{t: t, ctx: ctx, server: natsdtest.Start(t, natsd.Config{}), front: storetest.NewFront(t, storetest.MongoURI(t)),
 		ollama: ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true, Slots: 4}), log: zap.New(core), logs: logs, running: map[string]*running{}}

@@ -258,8 +258,12 @@ func (l *lossy) deleteDead() {
 
 // deleteSinks loses what the store's side reads with: it makes that again itself.
 func (l *lossy) deleteSinks() {
-	l.must(l.js.DeleteConsumer(l.t.Context(), stream.ResultsStream, "sink"))
-	l.must(l.js.DeleteConsumer(l.t.Context(), stream.DeadStream, "mirror"))
+	for name, on := range map[string]string{"sink": stream.ResultsStream, "mirror": stream.DeadStream} {
+		l.eventually(name+" is there and deleted", func(ctx context.Context) (bool, error) { // what was lost before may not be made again yet
+			err := l.js.DeleteConsumer(ctx, on, name)
+			return err == nil, err
+		})
+	}
 }
 
 // deletePresence loses what no generation depends on.

@@ -65,3 +65,9 @@ func ClassOf(err error) Class {
 	}
 	return Retryable
 }
+
+// IsOutage reports whether an adapter said that the same call may succeed later. Of an error without a class nobody did.
+func IsOutage(err error) bool {
+	var f *Failure
+	return errors.As(err, &f) && f.Class == Retryable
+}

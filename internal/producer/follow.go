@@ -31,7 +31,7 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 		switch {
 		case ctx.Err() != nil:
 			return progress, ctx.Err()
-		case err != nil && !isOutage(err):
+		case err != nil && !pipeline.IsOutage(err):
 			return progress, err
 		case err != nil:
 			if away.Begins(err) {
@@ -96,7 +96,7 @@ func (p *Publisher) Persist(ctx context.Context, name string) error {
 				p.log.Info("publishing goes on", zap.String("run", name))
 			}
 		})
-		if err == nil || ctx.Err() != nil || !isOutage(err) {
+		if err == nil || ctx.Err() != nil || !pipeline.IsOutage(err) {
 			return err
 		}
 		if away.Begins(err) {

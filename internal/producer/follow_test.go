@@ -195,7 +195,7 @@ func TestFollowEndsWhenAPersonHasToAct(t *testing.T) {
 						}
 						c.change(l, q)
 					}
-					if !f.ended(mostPolls*time.Second) || f.err == nil || !strings.Contains(f.err.Error(), c.want) {
+					if <-f.done; f.err == nil || !strings.Contains(f.err.Error(), c.want) {
 						t.Errorf("got %v, want %s", f.err, c.want)
 					}
 				})

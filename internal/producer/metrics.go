@@ -1,8 +1,6 @@
 package producer
 
 import (
-	"errors"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -36,10 +34,4 @@ func (m *Metrics) saw(p pipeline.Progress) {
 	}
 	m.stored.Set(float64(p.Stored))
 	m.total.Set(float64(p.Generations))
-}
-
-// isOutage reports whether an adapter said that the same call may succeed later.
-func isOutage(err error) bool {
-	var failure *pipeline.Failure
-	return errors.As(err, &failure) && failure.Class == pipeline.Retryable
 }

@@ -217,7 +217,7 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline.Work) (left []pipeline.Work, err error) {
 	group, publishing := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
-	sent := make([]bool, len(works))
+	sent, before := make([]bool, len(works)), p.count.Load()
 	var full atomic.Bool
 	for i, work := range works {
 		if full.Load() {
@@ -232,6 +232,10 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 		})
 	}
 	failure := group.Wait()
+	// One that went out beside those that are refused was only quicker.
+	if !full.Load() && p.count.Load() > before && p.full.Ends() {
+		p.log.Info("the queue takes batches again")
+	}
 	var indexes []int
 	for i, work := range works {
 		if sent[i] {
@@ -271,9 +275,6 @@ func (p *Publisher) one(ctx context.Context, work pipeline.Work) (bool, error) {
 	case err == nil:
 		p.count.Add(1)
 		p.cfg.Metrics.published.Inc()
-		if p.full.Ends() {
-			p.log.Info("the queue takes batches again")
-		}
 		return true, nil
 	case errors.Is(err, pipeline.ErrOutstanding):
 		return true, nil

@@ -21,11 +21,12 @@ func TestMongoErrorsHaveAClass(t *testing.T) {
 		class  pipeline.Class
 		advice string
 	}{
-		{io.ErrUnexpectedEOF, pipeline.Retryable, ""},
-		{context.DeadlineExceeded, pipeline.Retryable, ""},
+		{io.ErrUnexpectedEOF, pipeline.Retryable, adviceAway},
+		{context.DeadlineExceeded, pipeline.Retryable, adviceAway},
+		{mongo.CommandError{Message: "connection closed", Labels: []string{"NetworkError"}}, pipeline.Retryable, adviceAway},
 		{command(10107, "not primary"), pipeline.Retryable, ""},
 		{command(91, "shutdown in progress"), pipeline.Retryable, ""},
-		{command(50, "operation exceeded time limit"), pipeline.Retryable, ""},
+		{command(50, "operation exceeded time limit"), pipeline.Retryable, adviceAway},
 		{command(13, "not authorized on gleaner"), pipeline.Fatal, adviceCredentials},
 		{command(18, "Authentication failed."), pipeline.Fatal, adviceCredentials},
 		{command(8000, "bad auth : authentication failed"), pipeline.Fatal, adviceCredentials},

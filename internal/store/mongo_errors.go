@@ -21,6 +21,7 @@ const (
 	adviceCredentials  = "check the user, the password and, if the users are kept in another database, authSource=admin; the user needs readWrite on this database"
 	adviceQuota        = "the database is full: delete runs that are exported (producer delete --run NAME) or use a bigger cluster; what is stored can still be read and exported"
 	adviceUnreachable  = "check the address, that the server is running, that this machine may reach it, and with Atlas that this machine's IP is on the project's access list"
+	adviceAway         = "the MongoDB server is away at present, or does not answer; is it running?"
 	adviceIncompatible = "the server does not support what Gleaner needs: use MongoDB 5 or later, or a server that is compatible with it"
 )
 
@@ -50,8 +51,11 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 			return pipeline.Retryable, adviceQuota
 		}
 	}
-	if aboutCredentials(err) {
+	switch {
+	case aboutCredentials(err):
 		return pipeline.Fatal, adviceCredentials
+	case server == nil, mongo.IsNetworkError(err), mongo.IsTimeout(err):
+		return pipeline.Retryable, adviceAway
 	}
 	return pipeline.Retryable, ""
 }
@@ -65,7 +69,7 @@ func overQuota(err error) bool {
 // diagnoseMongoOpen does the same for the first contact, where a wrong address is the likeliest reason.
 func diagnoseMongoOpen(err error) (pipeline.Class, string) {
 	class, advice := diagnoseMongo(err)
-	if advice == "" {
+	if class == pipeline.Retryable && advice != adviceQuota {
 		advice = adviceUnreachable
 	}
 	return class, advice

@@ -71,6 +71,8 @@ type Conn struct {
 	down     chan struct{} // closed when nats.go has called its last handler
 	downOnce sync.Once
 
+	pauses sync.Map // durable → time.Time until which it is paused, as it was seen last
+
 	mu      sync.Mutex
 	closed  bool
 	pulling sync.WaitGroup // goroutines with a pull on the server; none is added once closed
@@ -180,7 +182,7 @@ func connectError(address string, timeout time.Duration, err error) error {
 	case isTimeout(err):
 		hint = "check the address (NATS_URL) and that its port is not blocked here; where 4222 is closed, wss://…:443 may be open"
 	}
-	return fmt.Errorf("connect to NATS at %s, tried for %s: %w: %s", redact(address), timeout, err, hint)
+	return pipeline.Fail(pipeline.Retryable, "connect to NATS at %s, tried for %s: %w: %s", redact(address), timeout, err, hint)
 }
 
 func (c *Conn) options(cfg Config) (address string, opts []nats.Option, err error) {

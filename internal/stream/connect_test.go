@@ -49,7 +49,7 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.cfg.Timeout = 300 * time.Millisecond
+			c.cfg.Timeout = 3 * time.Second // a greeting may take long on a busy machine
 			_, err := Connect(context.Background(), c.cfg)
 			wantError(t, err, c.class, c.parts...)
 			if strings.Contains(err.Error(), "secret") {
@@ -62,9 +62,8 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 func TestConnectEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	started := time.Now()
-	if _, err := Connect(ctx, Config{URL: "nats://127.0.0.1:1"}); err == nil || time.Since(started) > 5*time.Second {
-		t.Errorf("%v after %s", err, time.Since(started))
+	if _, err := Connect(ctx, Config{URL: "nats://127.0.0.1:1", Timeout: time.Hour}); err == nil {
+		t.Error("no error")
 	}
 }
 
@@ -156,7 +155,7 @@ func TestOneConnectionTooManyIsSaid(t *testing.T) {
 	t.Parallel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxConnections: 1})
 	connect(t, Config{URL: server.URL(), Creds: creds})
-	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds, Timeout: time.Second})
+	_, err := Connect(t.Context(), Config{URL: server.URL(), Creds: creds, Timeout: 3 * time.Second})
 	wantError(t, err, pipeline.Retryable, "maximum account active connections", "end another program")
 }
 
@@ -166,14 +165,16 @@ func TestWhoeverIsPatientWaitsForAConnectionOfTheAccountAndSaysSoOnce(t *testing
 	first := connect(t, Config{URL: server.URL(), Creds: creds})
 	log, logs := observed()
 	got := make(chan error, 1)
+	const timeout = 3 * time.Second // which is over when the connection is free
+	began := time.Now()
 	go func() {
-		c, err := Connect(context.Background(), Config{URL: server.URL(), Creds: creds, Patient: true, Timeout: 100 * time.Millisecond, Log: log})
+		c, err := Connect(context.Background(), Config{URL: server.URL(), Creds: creds, Patient: true, Timeout: timeout, Log: log})
 		if err == nil {
 			c.Close()
 		}
 		got <- err
 	}()
-	eventually(t, func() bool { return logs.Len() > 0 }, func() string { return "nothing is said" })
+	eventually(t, func() bool { return logs.Len() > 0 && time.Since(began) > timeout }, func() string { return "nothing is said" })
 	first.Close()
 	must(t, <-got)
 	if n := logs.FilterMessageSnippet("all connections of the NATS account are in use").Len(); n != 1 || logs.Len() != 1 {
@@ -189,7 +190,7 @@ func TestCredentialsThatExpireAreToldOnceAndNewOnesInTheFileAreTaken(t *testing.
 	put := func(expires time.Time) {
 		must(t, os.WriteFile(path, []byte(team.Creds(natsdtest.Limits{UserName: "u", UserExpires: expires})), 0o600))
 	}
-	put(time.Now().Add(2 * time.Second))
+	put(time.Now().Add(5 * time.Second)) // time enough to connect on a busy machine
 	log, logs := observed()
 	c := connect(t, Config{URL: server.URL(), Creds: path, Log: log})
 	told := func() bool { return logs.FilterMessageSnippet("the credentials expired on ").Len() > 0 }

@@ -12,7 +12,8 @@ import (
 const pausedFor = 10 * 365 * 24 * time.Hour
 
 // Pause ends the delivery of a run's batches. What workers hold they finish. A run that is not on the stream is
-// pipeline.ErrNoRun.
+// pipeline.ErrNoRun. It lasts until Resume; when the server loses the run, whoever makes it again pauses it again if it
+// has seen that before, as producer publish --follow has.
 func (c *Conn) Pause(ctx context.Context, run string) error {
 	return c.pause(ctx, run, "pause", time.Now().Add(pausedFor))
 }
@@ -49,14 +50,20 @@ func (c *Conn) Cancel(ctx context.Context, run string) (removed int, err error) 
 	// The durable first, so that nothing more is handed out.
 	err = c.api(ctx, func(ctx context.Context) error { return c.js.DeleteConsumer(ctx, WorkStream, run) })
 	if err != nil && !isAbsent(err) {
-		return 0, fmt.Errorf("cancel run %s: delete its durable: %w", run, err)
+		return 0, fmt.Errorf("delete the durable of run %s: %w", run, err)
 	}
+	return c.purge(ctx, WorkStream, workSubjects(run))
+}
+
+// purge removes the messages on these subjects from a stream and returns how many that were. A stream that is not
+// there has none.
+func (c *Conn) purge(ctx context.Context, stream, subjects string) (removed int, err error) {
 	var purged struct {
 		Purged int `json:"purged"`
 	}
-	err = c.request(ctx, "$JS.API.STREAM.PURGE."+WorkStream, map[string]any{"filter": workSubjects(run)}, &purged)
+	err = c.request(ctx, "$JS.API.STREAM.PURGE."+stream, map[string]any{"filter": subjects}, &purged)
 	if err != nil && !isAbsent(err) {
-		return 0, fmt.Errorf("cancel run %s: remove its batches: %w", run, err)
+		return 0, fmt.Errorf("remove %s from stream %s: %w", subjects, stream, err)
 	}
 	return purged.Purged, nil
 }

@@ -37,18 +37,15 @@ func TestBatchIsFoundWhereItIs(t *testing.T) {
 	placeIs(t, c, 1, true, true)
 	must(t, d.Ack(t.Context()))
 	placeIs(t, c, 1, false, true)
-	for { // in several messages
+	eventually(t, func() bool { // it came in several messages
 		results, err := c.Results(t.Context(), 1, 100*time.Millisecond)
 		must(t, err)
-		if len(results) == 0 {
-			break
+		for _, d := range results {
+			if d.Body.Run == "r" {
+				placeIs(t, c, 1, false, true) // a sink holds it
+			}
+			must(t, d.Ack(t.Context()))
 		}
-		if results[0].Body.Run == "r" {
-			placeIs(t, c, 1, false, true) // a sink holds it
-		}
-		must(t, results[0].Ack(t.Context()))
-	}
-	eventually(t, func() bool {
 		is, err := c.InResults(t.Context(), "r", 1)
 		return err == nil && !is
 	}, func() string { return "it is still there" })
@@ -96,6 +93,27 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	for _, do := range []func(context.Context, string) error{c.Pause, c.Resume} {
 		if err := do(t.Context(), "nobody"); !errors.Is(err, pipeline.ErrNoRun) {
 			t.Error(err)
+		}
+	}
+}
+
+// Who makes a lost run again leaves it as it was last seen: what a person has stopped does not go on by itself.
+func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
+	server := serve(t)
+	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
+	for _, paused := range []bool{true, false} {
+		if paused {
+			must(t, c.Pause(t.Context(), "r"))
+		} else {
+			must(t, c.Resume(t.Context(), "r"))
+		}
+		must(t, c.EnsureRun(t.Context(), testRun("r"))) // as a reconciler does in each pass
+		must(t, js.DeleteStream(t.Context(), WorkStream))
+		must(t, c.EnsureRun(t.Context(), testRun("r")))
+		info, err := c.RunInfo(t.Context(), "r")
+		must(t, err)
+		if info.Paused != paused {
+			t.Errorf("paused: %t, want %t", info.Paused, paused)
 		}
 	}
 }

@@ -378,7 +378,7 @@ func TestUnreadableDeadLettersAreNamedAndTheOthersStillRead(t *testing.T) {
 func TestMirrorGetsEachDeadLetterOnceAndTheStreamKeepsIt(t *testing.T) {
 	t.Parallel()
 	server := serve(t)
-	c := ready(t, Config{URL: server.URL(), SinkLease: time.Second})
+	c := ready(t, Config{URL: server.URL()})
 	const n = 100
 	for i := range n {
 		must(t, c.PublishDeadLetter(t.Context(), testDeadLetter("r", i, "x")))
@@ -387,7 +387,8 @@ func TestMirrorGetsEachDeadLetterOnceAndTheStreamKeepsIt(t *testing.T) {
 	for _, d := range letters[1:] {
 		must(t, d.Ack(t.Context()))
 	}
-	if again := take(t, c, 1)[0]; again.Body.Batch != letters[0].Body.Batch || again.Deliveries != 2 { // its lease is over
+	must(t, letters[0].HandBack(t.Context(), 0))
+	if again := take(t, c, 1)[0]; again.Body.Batch != letters[0].Body.Batch || again.Deliveries != 2 {
 		t.Errorf("batch %d, delivery %d", again.Body.Batch, again.Deliveries)
 	} else {
 		must(t, again.Ack(t.Context()))

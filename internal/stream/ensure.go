@@ -256,6 +256,7 @@ func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		created := want
 		created.AckWait = orDuration(want.AckWait, newLease)
+		created.PauseUntil = c.pausedUntil(want.Durable)
 		err = c.api(ctx, func(ctx context.Context) error {
 			_, err := c.js.CreateConsumer(ctx, stream, created)
 			return err
@@ -272,6 +273,7 @@ func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	is := info.Config
+	c.pauses.Store(want.Durable, time.Now().Add(info.PauseRemaining))
 	if is.AckPolicy != want.AckPolicy || is.FilterSubject != want.FilterSubject || is.MaxDeliver != want.MaxDeliver || len(is.BackOff) > 0 {
 		return pipeline.Fail(pipeline.Fatal, "durable %s on stream %s is there with another ack policy, filter, delivery limit or backoff: delete it and start again",
 			want.Durable, stream)
@@ -290,6 +292,17 @@ func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.
 		return fmt.Errorf("update durable %s on stream %s: %w", want.Durable, stream, err)
 	}
 	return nil
+}
+
+// pausedUntil returns until when a durable was paused that somebody has lost, or nil: it is paused again when it is made
+// again, or what a person has stopped would go on.
+func (c *Conn) pausedUntil(durable string) *time.Time {
+	until, known := c.pauses.Load(durable)
+	if !known || until.(time.Time).Before(time.Now()) {
+		return nil
+	}
+	at := until.(time.Time)
+	return &at
 }
 
 func (c *Conn) durableInfo(ctx context.Context, stream, name string) (info *jetstream.ConsumerInfo, err error) {

@@ -282,16 +282,12 @@ func TestServerWithoutJetStreamIsNamed(t *testing.T) {
 func TestMissingPermissionsAreFatalAtOnce(t *testing.T) {
 	server := natsdtest.Start(t, usersConfig(natsdtest.User("weak", "pw", []string{"nothing"}, []string{"_INBOX_weak.>"})))
 	c := connect(t, Config{URL: withUser(server.URL(), "weak", "pw")})
-	started := time.Now()
 	wantError(t, c.Ensure(t.Context()), pipeline.Fatal, "$JS.API.STREAM.INFO", "permission")
 	wantError(t, c.Publish(t.Context(), testWork("r", 0)), pipeline.Fatal, "gleaner.work.r.0000000")
 	_, err := c.Work("r").Next(t.Context())
 	wantError(t, err, pipeline.Fatal, "$JS.API.CONSUMER.INFO.GLEANER_WORK.r")
-	_, err = c.Results(t.Context(), 1, time.Second)
+	_, err = c.Results(t.Context(), 1, time.Hour)
 	wantError(t, err, pipeline.Fatal, "$JS.API.CONSUMER.INFO.GLEANER_RESULTS.sink")
-	if took := time.Since(started); took > 3*time.Second {
-		t.Errorf("it took %s", took)
-	}
 }
 
 func TestForeignInboxIsFatal(t *testing.T) {

@@ -88,7 +88,7 @@ func testResults(run string, batch int, texts ...string) pipeline.Results {
 // next takes a batch, which must come.
 func next(t testing.TB, s *Source) pipeline.Delivery[pipeline.Work] {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	d, err := s.Next(ctx)
 	if err != nil {
@@ -111,7 +111,7 @@ func depthIs(t testing.TB, c *Conn, run string, want pipeline.Depth) {
 // eventually waits for a condition.
 func eventually(t testing.TB, holds func() bool, otherwise func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); {
+	for deadline := time.Now().Add(time.Minute); !holds(); {
 		if time.Now().After(deadline) {
 			t.Fatal(otherwise())
 		}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -137,7 +136,8 @@ func runInfo(info *jetstream.ConsumerInfo) RunInfo {
 func (c *Conn) Runs(ctx context.Context) ([]RunInfo, error) {
 	var runs []RunInfo
 	for {
-		page, err := c.durables(ctx, len(runs))
+		var page durablesPage
+		err := c.request(ctx, "$JS.API.CONSUMER.LIST."+WorkStream, map[string]any{"offset": len(runs)}, &page)
 		if isAbsent(err) {
 			return nil, nil
 		}
@@ -155,57 +155,24 @@ func (c *Conn) Runs(ctx context.Context) ([]RunInfo, error) {
 	return runs, nil
 }
 
-// A durablesPage is the server's answer to a request for the list of durables.
+// A durablesPage is a part of the list of durables.
 type durablesPage struct {
 	Total     int                       `json:"total"`
 	Consumers []*jetstream.ConsumerInfo `json:"consumers"`
-	Error     *jetstream.APIError       `json:"error"`
-}
-
-func (c *Conn) durables(ctx context.Context, offset int) (page durablesPage, err error) {
-	err = c.api(ctx, func(ctx context.Context) error {
-		reply, err := c.nc.RequestWithContext(ctx, "$JS.API.CONSUMER.LIST."+WorkStream, fmt.Appendf(nil, `{"offset":%d}`, offset))
-		if err != nil {
-			return err
-		}
-		page = durablesPage{}
-		if err := json.Unmarshal(reply.Data, &page); err != nil {
-			return err
-		}
-		if page.Error != nil {
-			return page.Error
-		}
-		return nil
-	})
-	return page, err
 }
 
 // RemoveRun deletes the durable of a run and all its messages on the streams. What is already gone is not an error.
 // Workers that still hold a batch may publish results afterwards; the sink refuses those of a run that it does not know.
 func (c *Conn) RemoveRun(ctx context.Context, run string) error {
-	if err := pipeline.ValidateRunName(run); err != nil {
+	if _, err := c.Cancel(ctx, run); err != nil {
 		return err
 	}
-	err := c.api(ctx, func(ctx context.Context) error { return c.js.DeleteConsumer(ctx, WorkStream, run) })
-	if err != nil && !isAbsent(err) {
-		return fmt.Errorf("delete the durable of run %s: %w", run, err)
-	}
 	// In the order in which batches move, so that nothing slips past.
-	for _, s := range []struct{ stream, subjects string }{
-		{WorkStream, workSubjects(run)}, {ResultsStream, resultSubjects(run)}, {DeadStream, deadSubjects(run)},
-	} {
-		err := c.api(ctx, func(ctx context.Context) error {
-			stream, err := c.js.Stream(ctx, s.stream)
-			if err != nil {
-				return err
-			}
-			return stream.Purge(ctx, jetstream.WithPurgeSubject(s.subjects))
-		})
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("remove run %s from stream %s: %w", run, s.stream, err)
-		}
+	_, err := c.purge(ctx, ResultsStream, resultSubjects(run))
+	if err == nil {
+		_, err = c.purge(ctx, DeadStream, deadSubjects(run))
 	}
-	return nil
+	return err
 }
 
 // PutPresence reports a consumer. The report is gone after three leases, unless it is repeated.

@@ -26,14 +26,14 @@ func Cluster(t testing.TB, n int) []*Server {
 			Adjust: func(o *server.Options) { join(o, routes, i) },
 		})
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		for _, node := range nodes {
 			if node.Leads() {
 				return nodes
 			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("the cluster chose no leader within 30 s")
+			t.Fatal("the cluster chose no leader within two minutes")
 		}
 		<-time.After(5 * time.Millisecond)
 	}
