@@ -26,6 +26,8 @@ type gpu struct {
 	careful bool // until it is known how long batches take, no worker has one that has to wait for a slot
 
 	mu          sync.Mutex
+	most        int // generations at a time that its server can do at present
+	wanted      int // how many of them to use, if there are so many
 	state       string
 	crashes     int // of the runner, as far as they were seen
 	hold        hold
@@ -47,7 +49,7 @@ func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
 	return &gpu{
 		GPU: g, rest: rest, log: log.With(zap.String("gpu", g.Name)), meter: meter, pace: newPace(),
 		permits: &gate{limit: g.Slots, notice: meter.note}, hands: &gate{limit: g.Slots + spareHands},
-		state: serving, hold: hold{changed: make(chan struct{})},
+		most: g.Slots, wanted: g.Slots, state: serving, hold: hold{changed: make(chan struct{})},
 	}
 }
 
@@ -55,15 +57,32 @@ func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
 // somebody to fill them.
 const spareHands = 2
 
-// useSlots changes how many generations run at a time. What runs goes on.
+// useSlots changes how many generations run at a time, as far as the server can do so many. What runs goes on.
 func (g *gpu) useSlots(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.allow(n)
+	g.wanted = n
+	g.allow()
 }
 
-// allow sets both gates for so many slots. The caller holds mu.
-func (g *gpu) allow(slots int) {
+// limitSlots says that the GPU's next server can do only so many generations at a time.
+func (g *gpu) limitSlots(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.most = n
+	g.allow()
+}
+
+// mostSlots returns how many generations at a time the GPU's server can do.
+func (g *gpu) mostSlots() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most
+}
+
+// allow sets both gates for the slots in force. The caller holds mu.
+func (g *gpu) allow() {
+	slots := min(g.wanted, g.most)
 	g.permits.allow(slots)
 	if g.careful && !g.pace.known() {
 		g.hands.allow(slots)
@@ -80,8 +99,7 @@ func (g *gpu) begin() (end func(done bool)) {
 		ended(done)
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		_, slots := g.permits.load()
-		g.allow(slots)
+		g.allow()
 	}
 }
 
