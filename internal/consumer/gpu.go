@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -91,16 +92,31 @@ func (g *gpu) allow() {
 	}
 }
 
-// begin notes a batch until the returned function is called, with whether the batch is done.
-func (g *gpu) begin() (end func(done bool)) {
+// ask keeps a place for a batch that ends by then, if it fits. Who has one has to call begin.
+func (g *gpu) ask(by time.Time) bool {
 	_, slots := g.permits.load()
-	ended := g.pace.begin(slots)
+	return g.pace.ask(slots, until(by))
+}
+
+// begin gives up a place: if a batch came for it, and still fits, that is noted until the returned function is called,
+// with whether it is done.
+func (g *gpu) begin(by time.Time, came bool) (end func(done bool), fits bool) {
+	_, slots := g.permits.load()
+	ended, fits := g.pace.begin(slots, until(by), came)
 	return func(done bool) {
 		ended(done)
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		g.allow()
+	}, fits
+}
+
+// until returns how long it is until then; zero is never.
+func until(then time.Time) time.Duration {
+	if then.IsZero() {
+		return math.MaxInt64
 	}
+	return time.Until(then)
 }
 
 // count adds a finished answer.
