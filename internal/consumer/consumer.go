@@ -122,7 +122,7 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		}
 		gpu := newGPU(g, cfg.HandBack, cfg.Log)
 		gpu.careful = !cfg.Deadline.IsZero()
-		gpu.useSlots(g.Slots)
+		gpu.useSlots(g.Slots) // both gates, now that it is careful or not
 		c.gpus = append(c.gpus, gpu)
 	}
 	c.keepers()

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ type gpu struct {
 	careful bool // until it is known how long batches take, no worker has one that has to wait for a slot
 
 	mu          sync.Mutex
+	most        int // generations at a time that its server can do at present
+	wanted      int // how many of them to use, if there are so many
 	state       string
 	crashes     int // of the runner, as far as they were seen
 	hold        hold
@@ -47,7 +50,7 @@ func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
 	return &gpu{
 		GPU: g, rest: rest, log: log.With(zap.String("gpu", g.Name)), meter: meter, pace: newPace(),
 		permits: &gate{limit: g.Slots, notice: meter.note}, hands: &gate{limit: g.Slots + spareHands},
-		state: serving, hold: hold{changed: make(chan struct{})},
+		most: g.Slots, wanted: g.Slots, state: serving, hold: hold{changed: make(chan struct{})},
 	}
 }
 
@@ -55,15 +58,32 @@ func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
 // somebody to fill them.
 const spareHands = 2
 
-// useSlots changes how many generations run at a time. What runs goes on.
+// useSlots changes how many generations run at a time, as far as the server can do so many. What runs goes on.
 func (g *gpu) useSlots(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.allow(n)
+	g.wanted = n
+	g.allow()
 }
 
-// allow sets both gates for so many slots. The caller holds mu.
-func (g *gpu) allow(slots int) {
+// limitSlots says that the GPU's next server can do only so many generations at a time.
+func (g *gpu) limitSlots(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.most = n
+	g.allow()
+}
+
+// mostSlots returns how many generations at a time the GPU's server can do.
+func (g *gpu) mostSlots() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.most
+}
+
+// allow sets both gates for the slots in force. The caller holds mu.
+func (g *gpu) allow() {
+	slots := min(g.wanted, g.most)
 	g.permits.allow(slots)
 	if g.careful && !g.pace.known() {
 		g.hands.allow(slots)
@@ -72,17 +92,31 @@ func (g *gpu) allow(slots int) {
 	}
 }
 
-// begin notes a batch until the returned function is called, with whether the batch is done.
-func (g *gpu) begin() (end func(done bool)) {
+// ask keeps a place for a batch that ends by then, if it fits. Who has one has to call begin.
+func (g *gpu) ask(by time.Time) bool {
 	_, slots := g.permits.load()
-	ended := g.pace.begin(slots)
+	return g.pace.ask(slots, until(by))
+}
+
+// begin gives up a place: if a batch came for it, and still fits, that is noted until the returned function is called,
+// with whether it is done.
+func (g *gpu) begin(by time.Time, came bool) (end func(done bool), fits bool) {
+	_, slots := g.permits.load()
+	ended, fits := g.pace.begin(slots, until(by), came)
 	return func(done bool) {
 		ended(done)
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		_, slots := g.permits.load()
-		g.allow(slots)
+		g.allow()
+	}, fits
+}
+
+// until returns how long it is until then; zero is never.
+func until(then time.Time) time.Duration {
+	if then.IsZero() {
+		return math.MaxInt64
 	}
+	return time.Until(then)
 }
 
 // count adds a finished answer.

@@ -82,7 +82,6 @@ type keeper struct {
 	said   func(pipeline.Loaded) // hears of every server that serves
 	log    *zap.Logger
 
-	slots  int // that the next server gets
 	record record
 	tempo  tempo
 
@@ -93,7 +92,6 @@ type keeper struct {
 // A life is the time in which a server serves.
 type life struct {
 	server  Server
-	slots   chan struct{} // bounds what the server gets at a time
 	ctx     context.Context
 	cancel  context.CancelCauseFunc // ends all requests
 	flights sync.WaitGroup
@@ -121,12 +119,6 @@ func (k *keeper) Generate(ctx context.Context, request pipeline.Request) (pipeli
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })()
-	select {
-	case l.slots <- struct{}{}:
-		defer func() { <-l.slots }()
-	case <-ctx.Done():
-		return pipeline.Completion{}, fmt.Errorf("%s: %w", k.g.Name, context.Cause(ctx))
-	}
 	l.takeOff()
 	completion, err := l.server.Generate(ctx, request)
 	l.land(err)
@@ -135,22 +127,22 @@ func (k *keeper) Generate(ctx context.Context, request pipeline.Request) (pipeli
 
 // run keeps the GPU's server until ctx ends. Then it returns nil, else the reason for which it has given up.
 func (k *keeper) run(ctx context.Context) error {
-	k.slots = k.g.Slots
 	for {
 		served, err := k.once(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		verdict := k.record.judge(err, served, k.slots)
+		slots := k.g.mostSlots()
+		verdict := k.record.judge(err, served, slots)
 		if verdict.giveUp {
 			err = fmt.Errorf("%s is given up: %w", k.g.Name, err)
 			k.g.close(err.Error(), true)
 			k.log.Error("this GPU is given up", zap.Error(err))
 			return err
 		}
-		if verdict.slots != k.slots {
-			k.log.Warn("the GPU's memory is too small: its server gets fewer slots", zap.Int("slots", verdict.slots), zap.Int("before", k.slots))
-			k.slots = verdict.slots
+		if verdict.slots != slots {
+			k.log.Warn("the GPU's memory is too small: its server gets fewer slots", zap.Int("slots", verdict.slots), zap.Int("before", slots))
+			k.g.limitSlots(verdict.slots)
 		}
 		k.g.close(fmt.Sprintf("%s: %v", restarting, err), false)
 		k.log.Warn("the server is started anew", zap.Error(err), zap.Duration("after", verdict.rest), zap.Int("failures_in_a_row", k.record.bad))
@@ -168,7 +160,7 @@ func (k *keeper) once(ctx context.Context) (served service, err error) {
 	}
 	defer leave(false)
 	k.state(starting)
-	server, err := k.launch(ctx, k.slots)
+	server, err := k.launch(ctx, k.g.mostSlots())
 	if err != nil {
 		return service{}, err
 	}
@@ -209,13 +201,13 @@ func (k *keeper) once(ctx context.Context) (served service, err error) {
 
 // open lets work in.
 func (k *keeper) open(server Server, loaded pipeline.Loaded) *life {
-	l := &life{server: server, slots: make(chan struct{}, k.slots), began: time.Now(), failed: make(chan error, 1)}
+	l := &life{server: server, began: time.Now(), failed: make(chan error, 1)}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	k.mu.Lock()
 	k.life = l
 	k.mu.Unlock()
 	k.g.open(loaded.Context)
-	k.log.Info("serving", zap.Int("slots", k.slots), zap.Int("context", loaded.Context))
+	k.log.Info("serving", zap.Int("slots", k.g.mostSlots()), zap.Int("context", loaded.Context))
 	return l
 }
 

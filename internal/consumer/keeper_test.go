@@ -85,7 +85,13 @@ func (s *fakeServer) Generate(ctx context.Context, r pipeline.Request) (pipeline
 		s.busy--
 	}()
 	if s.rack.answer != nil && r.Prompt != "Hello" {
-		return s.rack.answer(ctx, r)
+		tell := pipeline.Tokens(ctx)
+		return s.rack.answer(pipeline.WithTokens(ctx, func(n int) {
+			s.mu.Lock()
+			s.chunks += int64(n)
+			s.mu.Unlock()
+			tell(n)
+		}), r)
 	}
 	for range 10 {
 		select {

@@ -75,7 +75,7 @@ func (c *Consumer) whyIdle(idle time.Duration) error {
 func (c *Consumer) retire(ctx context.Context, g *gpu, leave func(cause error)) {
 	for {
 		_, slots := g.permits.load()
-		need := g.pace.need(false, slots)
+		need := g.pace.shortest(slots)
 		wait := time.Until(c.cutoff) - need
 		if wait <= 0 {
 			g.log.Info("the deadline is near: no more work is taken", zap.Duration("left", time.Until(c.cfg.Deadline).Round(time.Second)),
@@ -87,13 +87,4 @@ func (c *Consumer) retire(ctx context.Context, g *gpu, leave func(cause error)) 
 			return
 		}
 	}
-}
-
-// fits reports whether one more batch would end before the deadline.
-func (c *Consumer) fits(g *gpu) bool {
-	if c.cfg.Deadline.IsZero() {
-		return true
-	}
-	_, slots := g.permits.load()
-	return g.pace.need(true, slots) <= time.Until(c.cutoff)
 }

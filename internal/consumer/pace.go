@@ -15,6 +15,7 @@ const (
 // A pace knows which batches a GPU has and how long they take.
 type pace struct {
 	mu     sync.Mutex
+	asked  int               // batches that workers ask for, each of which fits beside the others
 	held   map[int]time.Time // since when
 	number int
 	recent []time.Duration // how long batches took when each had a slot to itself, newest last
@@ -30,10 +31,27 @@ func (p *pace) wake() {
 
 func newPace() *pace { return &pace{held: map[int]time.Time{}, last: time.Now()} }
 
-// begin notes that a batch is taken. The returned function notes that it is released, done or not.
-func (p *pace) begin(slots int) (end func(done bool)) {
+// ask keeps a place for one more batch and reports true, if that would probably end within the time that is left,
+// beside those that are held and those that others ask for.
+func (p *pace) ask(slots int, left time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.need(len(p.held)+p.asked+1, slots) > left {
+		return false
+	}
+	p.asked++
+	return true
+}
+
+// begin gives up a place. It reports true, and notes that a batch is taken, if one came, and not so late that it does not
+// fit any more. The returned function notes that it is released, done or not.
+func (p *pace) begin(slots int, left time.Duration, came bool) (end func(done bool), fits bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asked--
+	if !came || p.need(len(p.held)+1, slots) > left {
+		return nil, false
+	}
 	p.number++
 	id := p.number
 	p.held[id] = time.Now()
@@ -50,7 +68,7 @@ func (p *pace) begin(slots int) (end func(done bool)) {
 		if len(p.recent) > remembered {
 			p.recent = p.recent[1:]
 		}
-	}
+	}, true
 }
 
 // share is how much longer a batch takes because there are fewer slots than batches.
@@ -63,11 +81,16 @@ func (p *pace) known() bool {
 	return len(p.recent) > 0
 }
 
-// need returns how long one more batch probably takes, if it is the only one or beside those that are held. It is 0
-// as long as nothing is known of that. A batch that takes longer than any before says that the next one may, too.
-func (p *pace) need(beside bool, slots int) time.Duration {
+// shortest returns how long a batch probably takes that has the GPU to itself.
+func (p *pace) shortest(slots int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.need(1, slots)
+}
+
+// need returns how long a batch probably takes that is one of so many. It is 0 as long as nothing is known of that. A
+// batch that takes longer than any before says that the next one may, too. The caller holds mu.
+func (p *pace) need(batches, slots int) time.Duration {
 	likely := 0.0
 	if n := len(p.recent); n > 0 {
 		sorted := slices.Sorted(slices.Values(p.recent))
@@ -77,10 +100,7 @@ func (p *pace) need(beside bool, slots int) time.Duration {
 	for _, since := range p.held {
 		likely = max(likely, float64(now.Sub(since))/share(len(p.held), slots))
 	}
-	if beside {
-		likely *= share(len(p.held)+1, slots)
-	}
-	return time.Duration(allowance * likely)
+	return time.Duration(allowance * likely * share(batches, slots))
 }
 
 // idle returns for how long nothing was done: 0 while there is a batch, however long it takes.

@@ -12,9 +12,10 @@ import (
 const undisturbed = 5 * time.Minute
 
 // tune gives a GPU the number of slots that its tuner wants, and says what was found, until ctx ends or the end of work
-// (zero: none) is near.
+// (zero: none) is near. When the GPU's server has fewer slots than before the search begins anew: what was found with
+// the one before says little of this one.
 func (g *gpu) tune(ctx context.Context, end time.Time) {
-	t := newTuner(g.Slots)
+	t := newTuner(g.mostSlots())
 	g.useSlots(t.slots())
 	told := 0
 	for sleep(ctx, time.Second) {
@@ -23,6 +24,9 @@ func (g *gpu) tune(ctx context.Context, end time.Time) {
 			return
 		}
 		t.observe(g.meter.take())
+		if most := g.mostSlots(); most != t.max {
+			t, told = newTuner(most), 0
+		}
 		if _, slots := g.permits.load(); slots != t.slots() {
 			g.useSlots(t.slots())
 			g.meter.take() // what came in between belongs to neither

@@ -14,7 +14,7 @@ const (
 	worthIt    = 1.02 // more slots have to be so much faster: they make every answer slower
 	asGood     = 0.995
 	changed    = 0.12 // of the speed, twice in a row, and everything is tried anew
-	mostBouts  = 5    // with a number that is hard to tell from the best
+	mostBouts  = 25   // with a number that is hard to tell from the best
 
 	probeEvery  = 10 * time.Minute // between two looks at other numbers while nothing seems to change
 	minPatience = 5 * time.Minute  // between two searches, doubled when one found nothing new
@@ -37,6 +37,7 @@ type tuner struct {
 	bestRate  float64 // of the best's last use
 	triedRate float64
 	doubt     float64   // standard error of that, in parts of it
+	noise     float64   // by how much the best's speed changes by itself from use to use, in parts of it
 	bouts     []float64 // speed of the number that is tried in its uses so far, in parts of the best's
 
 	searching bool
@@ -128,7 +129,8 @@ func (t *tuner) used(use stint) {
 }
 
 // compare decides between the best and what was tried between two uses of it, and reports whether that is settled. If
-// they are hard to tell apart, because the speed changes by itself, they meet again.
+// they are hard to tell apart, because the speed changes by itself, they meet again. The first bouts are trusted least,
+// and nobody minds a mistake that costs next to nothing.
 func (t *tuner) compare(after float64) bool {
 	before, n := t.bestRate, t.tried
 	mean := (before + after) / 2
@@ -137,12 +139,14 @@ func (t *tuner) compare(after float64) bool {
 		return true
 	}
 	t.bouts = append(t.bouts, t.triedRate/mean)
-	ratio, noise := average(t.bouts), max(math.Abs(before-after)/mean, 2*t.doubt)
+	t.noise += (max(math.Abs(before-after)/mean, 2*t.doubt) - t.noise) / 4
+	bouts, ratio := float64(len(t.bouts)), average(t.bouts)
+	unsure := max(t.noise, spread(t.bouts)) / math.Sqrt(bouts)
 	wanted := asGood
 	if n > t.best {
 		wanted = worthIt
 	}
-	if len(t.bouts) < mostBouts && math.Abs(ratio-wanted) < noise/math.Sqrt(float64(len(t.bouts))) && noise > 2*sure {
+	if bouts < mostBouts && math.Abs(ratio-wanted) < (1+0.5/bouts)*unsure && unsure > 1.5*sure {
 		t.other = n
 		return false
 	}
@@ -164,6 +168,15 @@ func average(of []float64) float64 {
 		sum += x
 	}
 	return sum / float64(len(of))
+}
+
+// spread returns the standard deviation, 0 of a single one.
+func spread(of []float64) float64 {
+	mean, sum := average(of), 0.0
+	for _, x := range of {
+		sum += (x - mean) * (x - mean)
+	}
+	return math.Sqrt(sum / float64(max(len(of)-1, 1)))
 }
 
 // search begins to try all numbers that are far apart.

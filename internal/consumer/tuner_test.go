@@ -21,6 +21,7 @@ import (
 type endless struct {
 	batch atomic.Int64
 	trip  time.Duration // to the queue and back
+	said  atomic.Pointer[pipeline.Consumer]
 }
 
 func (e *endless) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
@@ -38,8 +39,11 @@ func (e *endless) PublishResults(ctx context.Context, _ pipeline.Results) error 
 	sleep(ctx, e.trip)
 	return nil
 }
+func (e *endless) PutPresence(_ context.Context, c pipeline.Consumer) error {
+	e.said.Store(&c)
+	return nil
+}
 func (e *endless) PublishDeadLetter(context.Context, pipeline.DeadLetter) error { return nil }
-func (e *endless) PutPresence(context.Context, pipeline.Consumer) error         { return nil }
 func (e *endless) Extend(context.Context) error                                 { return nil }
 func (e *endless) Ack(ctx context.Context) error                                { sleep(ctx, e.trip); return nil }
 func (e *endless) HandBack(context.Context, time.Duration) error                { return nil }
@@ -204,4 +208,53 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The number of slots has one owner: where the keeper brings a server with fewer, the tuner begins anew with those, and
+// everybody hears of the number in force.
+func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
+	const plenty, session = 12 * time.Minute, 40 * time.Minute
+	humps := points(1, 40, 6, 180, 8, 150, 16, 230) // the best of 16 is the last one, of 8 it is 6
+	synctest.Test(t, func(t *testing.T) {
+		m := newCurved(110, always(humps), func(time.Duration) int { return 25 })
+		short := func(slots int) bool { return slots > 8 && time.Since(m.began) > plenty }
+		rack := &rack{prepare: func(s *fakeServer) {
+			if short(s.slots) {
+				s.loaded.OnGPU = 60
+			}
+		}}
+		rack.answer = func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+			if server, _ := rack.last(); short(server.slots) {
+				return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrMemory)
+			}
+			return m.Generate(ctx, r)
+		}
+		core, logs := observer.New(zap.InfoLevel)
+		cfg := config()
+		cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
+		world := &endless{trip: 150 * time.Millisecond}
+		c, err := New(cfg, world, world, []GPU{{Name: "sim", Slots: maxTried, Auto: true, Launch: rack.launch}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- c.Run(ctx) }()
+		for time.Sleep(plenty); time.Since(m.began) < session; time.Sleep(10 * time.Second) {
+			server, _ := rack.last()
+			if said := world.said.Load().GPUs[0].Slots; time.Since(m.began) > plenty+2*time.Minute && (server.slots != 8 || said > 8) {
+				t.Errorf("after %s its server has %d slots, the presence says %d", time.Since(m.began), server.slots, said)
+			}
+		}
+		stop()
+		<-done
+		last, servers := rack.last()
+		if first := rack.servers[0]; first.most <= 8 || last.most > 8 {
+			t.Errorf("of %d servers the first one had %d requests at a time, the last one %d", servers, first.most, last.most)
+		}
+		found := logs.FilterMessageSnippet("is found").All()
+		if is := int(found[len(found)-1].ContextMap()["slots"].(int64)); is > 8 || humps(is) < 0.95*humps(6) {
+			t.Errorf("it uses %d slots with %.0f tokens/s, with 6 it would be %.0f", is, humps(is), humps(6))
+		}
+	})
 }

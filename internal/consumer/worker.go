@@ -36,33 +36,33 @@ func (c *Consumer) turn(taking, working context.Context, g *gpu) bool {
 		}
 		g.setState(trying)
 	}
-	if taking.Err() != nil || !c.fits(g) {
+	if taking.Err() != nil || !g.ask(c.cutoff) {
 		if looks {
 			g.looked()
 		}
 		return false
 	}
 	delivery, err := c.source.Next(taking)
-	if taking.Err() != nil {
+	held := g.held(looks)
+	end, fits := g.begin(c.cutoff, err == nil && !held && taking.Err() == nil)
+	goesOn := true
+	switch {
+	case taking.Err() != nil:
 		if err == nil {
 			c.handBack(working, delivery, 0)
 		}
-		return false
-	}
-	goesOn := true
-	switch {
+		goesOn = false
 	case err != nil && pipeline.ClassOf(err) == pipeline.Fatal:
 		g.holdBack(err)
 	case err != nil:
 		g.log.Error("taking work", zap.Error(err))
 		sleep(taking, time.Second)
-	case g.held(looks): // since it was asked for
+	case held: // since it was asked for
 		c.handBack(working, delivery, jitter(c.cfg.HandBack))
-	case !c.fits(g): // it came late
+	case !fits: // it came late
 		c.handBack(working, delivery, 0)
 		goesOn = false
 	default:
-		end := g.begin()
 		end(c.batch(working, g, delivery))
 	}
 	if looks {
