@@ -164,7 +164,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 		{"a sharp peak", 110, always(sharp), same, session},
 		{"all the same", 110, always(points(1, 100, 16, 100)), same, session},
 		{"long answers", 900, always(sharp), same, 2 * session},
-		{"short answers", 20, always(stepped), same, session},
+		{"short answers", 12, always(stepped), same, session},
 		{"prompts that grow and shrink", 110, always(sharp), func(since time.Duration) int { return []int{10, 120}[int(since.Minutes()/7)%2] }, session},
 		{"other programs on the machine", 110, restless(stepped), same, 2 * session},
 		{"from many to few in the middle", 110, turning(growing, session, fewer), same, 2 * session},
