@@ -107,7 +107,7 @@ func (c *Client) steps(ctx context.Context, what, name, path string, silent time
 	})
 	switch {
 	case errors.Is(context.Cause(watched), errStalled):
-		return pipeline.Fail(pipeline.Retryable, "%s model %s on %s: %w: not a word for %v", what, name, c.URL(), ErrStalled, silent)
+		return pipeline.Fail(pipeline.Retryable, "%s model %s on %s: %w: not a word for %v", what, name, c.URL(), pipeline.ErrStalled, silent)
 	case err != nil:
 		return c.fail(ctx, what, name, err)
 	case status != "success":

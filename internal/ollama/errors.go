@@ -13,10 +13,6 @@ import (
 
 // Errors that are wrapped by the failures of this package.
 var (
-	// ErrRunnerCrashed says that the runner died, see pipeline.
-	ErrRunnerCrashed = pipeline.ErrRunnerCrashed
-	// ErrStalled says that no token came within Config.FirstToken or Config.NextToken, see pipeline.
-	ErrStalled = pipeline.ErrStalled
 	// ErrNoModel says that the server does not have the model.
 	ErrNoModel = errors.New("no such model")
 
@@ -71,11 +67,11 @@ func byText(where, text string, err error) *pipeline.Failure {
 	// Not "resource limitations": that is what it says of every runner that is gone, whatever the reason.
 	case contains(text, "out of memory", "requires more system memory", "unable to load full model on GPU"):
 		if contains(text, "running the model", "unexpectedly stopped") {
-			return pipeline.Fail(pipeline.Retryable, "%s: %w: %w: %w", where, ErrRunnerCrashed, pipeline.ErrMemory, err)
+			return pipeline.Fail(pipeline.Retryable, "%s: %w: %w: %w", where, pipeline.ErrRunnerCrashed, pipeline.ErrMemory, err)
 		}
 		return pipeline.Fail(pipeline.Retryable, "%s: %w: %w", where, pipeline.ErrMemory, err)
 	case contains(text, "error was encountered while running the model", "runner has unexpectedly stopped", "error reading llm response"):
-		return pipeline.Fail(pipeline.Retryable, "%s: %w: %w", where, ErrRunnerCrashed, err)
+		return pipeline.Fail(pipeline.Retryable, "%s: %w: %w", where, pipeline.ErrRunnerCrashed, err)
 	case contains(text, "repeat limit reached"):
 		return pipeline.Fail(pipeline.Degenerate, "%s: %w", where, err)
 	case contains(text, "exceeds the context length", "exceeds maximum context length", "exceeds the available context"):

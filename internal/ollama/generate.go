@@ -30,7 +30,7 @@ type answer struct {
 //
 // Every error is a *pipeline.Failure. A Truncated one comes with a Completion that has no text but the numbers of
 // tokens, so that the caller can see whether twice the room would fit into the model's context. A crash of the
-// server's runner, which every request in flight may have caused, wraps ErrRunnerCrashed.
+// server's runner, which every request in flight may have caused, wraps pipeline.ErrRunnerCrashed.
 //
 // When ctx is cancelled the failure is Interrupted, when its deadline passes it is Retryable, and if it is cancelled
 // with a cause that is a *pipeline.Failure, then the class is that one's.
@@ -183,10 +183,10 @@ const repeatLimit = 30
 // stalled reports a request that no token came for.
 func (c *Client) stalled(a *answer, start time.Time) *pipeline.Failure {
 	if a.repeats == 0 {
-		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none within %v; the runner may hang", c.URL(), ErrStalled, c.cfg.FirstToken)
+		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none within %v; the runner may hang", c.URL(), pipeline.ErrStalled, c.cfg.FirstToken)
 	}
 	return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none for %v after %v of text; the runner may hang",
-		c.URL(), ErrStalled, c.cfg.NextToken, a.lastAt.Sub(start).Round(time.Millisecond))
+		c.URL(), pipeline.ErrStalled, c.cfg.NextToken, a.lastAt.Sub(start).Round(time.Millisecond))
 }
 
 // interrupted reports a request that the caller ended.

@@ -99,7 +99,7 @@ func warm(t *testing.T, cfg ollama.Config) (*ollamatest.Process, *tap, *ollama.C
 func TestARunnerOfARealServerThatIsKilledIsACrashAndTheServerMendsIt(t *testing.T) {
 	server, tap, client := warm(t, ollama.Config{})
 	err := midStream(t, client, tap, func() { server.SignalRunner(t, syscall.SIGKILL) })
-	if pipeline.ClassOf(err) != pipeline.Retryable || !errors.Is(err, ollama.ErrRunnerCrashed) {
+	if pipeline.ClassOf(err) != pipeline.Retryable || !errors.Is(err, pipeline.ErrRunnerCrashed) {
 		t.Fatalf("class %s: %v", pipeline.ClassOf(err), err)
 	}
 	again := endless
@@ -114,7 +114,7 @@ func TestARunnerOfARealServerThatIsKilledIsACrashAndTheServerMendsIt(t *testing.
 func TestARealServerThatIsKilledCutsTheStream(t *testing.T) {
 	server, tap, client := warm(t, ollama.Config{})
 	err := midStream(t, client, tap, func() { server.Kill(t) })
-	if pipeline.ClassOf(err) != pipeline.Retryable || errors.Is(err, ollama.ErrRunnerCrashed) || !errors.Is(err, io.ErrUnexpectedEOF) {
+	if pipeline.ClassOf(err) != pipeline.Retryable || errors.Is(err, pipeline.ErrRunnerCrashed) || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatalf("class %s: %v", pipeline.ClassOf(err), err)
 	}
 	_, err = dial(t, server.URL, ollama.Config{}).Generate(t.Context(), endless)
@@ -127,14 +127,14 @@ func TestARunnerOfARealServerThatHangsIsAStall(t *testing.T) {
 	server, tap, client := warm(t, ollama.Config{FirstToken: 300 * time.Millisecond, NextToken: 300 * time.Millisecond})
 	runner := 0
 	err := midStream(t, client, tap, func() { runner = server.SignalRunner(t, syscall.SIGSTOP) })
-	if pipeline.ClassOf(err) != pipeline.Retryable || !errors.Is(err, ollama.ErrStalled) {
+	if pipeline.ClassOf(err) != pipeline.Retryable || !errors.Is(err, pipeline.ErrStalled) {
 		t.Fatalf("class %s: %v", pipeline.ClassOf(err), err)
 	}
 	if err := client.Ping(t.Context()); err != nil {
 		t.Fatalf("the server itself does not answer: %v", err)
 	}
 	_, err = client.Generate(t.Context(), endless)
-	if !errors.Is(err, ollama.ErrStalled) {
+	if !errors.Is(err, pipeline.ErrStalled) {
 		t.Fatalf("the next request does not stall: %v", err)
 	}
 	if err := syscall.Kill(runner, syscall.SIGCONT); err != nil {

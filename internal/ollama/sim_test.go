@@ -47,10 +47,10 @@ func TestFaultsOfAServerHaveTheirClasses(t *testing.T) {
 		class pipeline.Class
 		is    error
 	}{
-		{ollamasim.Fault{Kind: ollamasim.Hang}, pipeline.Retryable, ollama.ErrStalled},
-		{ollamasim.Fault{Kind: ollamasim.Hang, After: 3}, pipeline.Retryable, ollama.ErrStalled},
-		{ollamasim.Fault{Kind: ollamasim.Crash}, pipeline.Retryable, ollama.ErrRunnerCrashed},
-		{ollamasim.Fault{Kind: ollamasim.Crash, After: 3}, pipeline.Retryable, ollama.ErrRunnerCrashed},
+		{ollamasim.Fault{Kind: ollamasim.Hang}, pipeline.Retryable, pipeline.ErrStalled},
+		{ollamasim.Fault{Kind: ollamasim.Hang, After: 3}, pipeline.Retryable, pipeline.ErrStalled},
+		{ollamasim.Fault{Kind: ollamasim.Crash}, pipeline.Retryable, pipeline.ErrRunnerCrashed},
+		{ollamasim.Fault{Kind: ollamasim.Crash, After: 3}, pipeline.Retryable, pipeline.ErrRunnerCrashed},
 		{ollamasim.Fault{Kind: ollamasim.Cut, After: 3}, pipeline.Retryable, nil},
 		{ollamasim.Fault{Kind: ollamasim.Fail}, pipeline.Retryable, nil},
 		{ollamasim.Fault{Kind: ollamasim.Busy}, pipeline.Retryable, nil},
@@ -88,7 +88,7 @@ func TestACrashOfTheRunnerEndsEveryRequestThatHasASlot(t *testing.T) {
 	s.Inject(ollamasim.Fault{Kind: ollamasim.Crash, Count: 1})
 	_, err := client.Generate(t.Context(), askSim)
 	for _, err := range []error{err, <-errs, <-errs} {
-		if !errors.Is(err, ollama.ErrRunnerCrashed) {
+		if !errors.Is(err, pipeline.ErrRunnerCrashed) {
 			t.Errorf("not a crash: %v", err)
 		}
 	}

@@ -87,14 +87,14 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 		{"the schema is wrong", status(500, says("invalid JSON schema in format")), pipeline.Fatal, nil, "invalid JSON schema"},
 		{"the model does not load", status(500, says("llama runner process has terminated: exit status 2")), pipeline.Retryable, nil, "terminated"},
 		{"the memory does not suffice", status(500, says("model requires more system memory (9 GiB) than is available (2 GiB)")), pipeline.Retryable, nil, "memory"},
-		{"the runner died before the first token", status(500, says("model runner has unexpectedly stopped, this may be due to resource limitations")), pipeline.Retryable, ollama.ErrRunnerCrashed, "crashed"},
+		{"the runner died before the first token", status(500, says("model runner has unexpectedly stopped, this may be due to resource limitations")), pipeline.Retryable, pipeline.ErrRunnerCrashed, "crashed"},
 		{"a later version says that the answer repeats itself", status(500, says("prediction aborted, token repeat limit reached")), pipeline.Degenerate, nil, "repeat"},
 		{"the model is loading", status(503, says("server busy, please try again.  maximum pending requests exceeded")), pipeline.Retryable, nil, "busy"},
 		{"a load was given up", status(499, says("request canceled")), pipeline.Retryable, nil, "canceled"},
 		{"a proxy has no server", status(502, "<html>bad gateway"), pipeline.Retryable, nil, "bad gateway"},
 		{"an error has no text", status(500, ""), pipeline.Retryable, nil, "500"},
 
-		{"the runner died in the stream", status(200, token("a")+says("an error was encountered while running the model: unexpected EOF")+"\n"), pipeline.Retryable, ollama.ErrRunnerCrashed, "crashed"},
+		{"the runner died in the stream", status(200, token("a")+says("an error was encountered while running the model: unexpected EOF")+"\n"), pipeline.Retryable, pipeline.ErrRunnerCrashed, "crashed"},
 		{"the connection was cut", cut(token("a") + token("b")), pipeline.Retryable, io.ErrUnexpectedEOF, "EOF"},
 		{"the connection was cut within a line", cut(token("a") + `{"model":"m","mess`), pipeline.Retryable, nil, ""},
 		{"the connection was cut while it repeated itself", cut(loop), pipeline.Retryable, io.ErrUnexpectedEOF, "EOF"},
@@ -128,7 +128,7 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 				t.Errorf("class %s, want %s: %v", pipeline.ClassOf(err), test.class, err)
 			case test.is != nil && !errors.Is(err, test.is):
 				t.Errorf("it does not wrap %v: %v", test.is, err)
-			case !errors.Is(test.is, ollama.ErrRunnerCrashed) && errors.Is(err, ollama.ErrRunnerCrashed):
+			case !errors.Is(test.is, pipeline.ErrRunnerCrashed) && errors.Is(err, pipeline.ErrRunnerCrashed):
 				t.Errorf("it claims that the runner crashed: %v", err)
 			case !strings.Contains(err.Error(), test.says):
 				t.Errorf("it does not say %q: %v", test.says, err)
