@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
@@ -47,14 +48,14 @@ func wholePipeline(t *testing.T, p *programs) {
 
 	secrets := p.use(server, team.Creds(natsdtest.Limits{UserName: "team"}))
 	p.run("producer", "load", "--run", "free", "--input", accountDataset(t), "--field", "question", "--model", "sim", "--num-predict", "2048")
-	all := []*process{
+	all := []*processtest.Process{
 		p.start("sink", "serve", "--flush-every", "100ms"),
 		p.start("consumer", "--run", "free", "--ollama", url, "--slots", "8"),
 		p.start("consumer", "--run", "free", "--ollama", url, "--slots", "8"),
 	}
 	publish := p.start("producer", "publish", "--run", "free", "--follow", "--lease", "5s")
-	if code := publish.wait(); code != 3 {
-		t.Fatalf("producer publish ended with %d, want 3 because of the dead letters:\n%s", code, publish.said())
+	if code := publish.Wait(); code != 3 {
+		t.Fatalf("producer publish ended with %d, want 3 because of the dead letters:\n%s", code, publish.Said())
 	}
 	var status struct{ Stored, Generations int }
 	if err := json.Unmarshal(p.run("producer", "status", "--run", "free", "--json"), &status); err != nil || status.Stored != accountRows*4/5 {
@@ -65,16 +66,16 @@ func wholePipeline(t *testing.T, p *programs) {
 	ollama.ClearFaults()
 	p.run("producer", "dead", "redrive", "--run", "free")
 	last := p.start("producer", "publish", "--run", "free", "--follow", "--lease", "5s")
-	if code := last.wait(); code != 0 {
-		t.Errorf("after the redrive producer publish ended with %d:\n%s", code, last.said())
+	if code := last.Wait(); code != 0 {
+		t.Errorf("after the redrive producer publish ended with %d:\n%s", code, last.Said())
 	}
 	p.run("producer", "audit", "--run", "free")
 	for _, running := range all {
-		if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := running.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if code := running.wait(); code != 0 {
-			t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		if code := running.Wait(); code != 0 {
+			t.Errorf("%s ended with %d:\n%s", running.Cmd.Args, code, running.Said())
 		}
 	}
 	for _, running := range append(all, publish, last) {
@@ -84,17 +85,17 @@ func wholePipeline(t *testing.T, p *programs) {
 
 // use lets the programs use this server with these credentials, given as content, and returns a check that what a
 // process printed holds nothing of them.
-func (p *programs) use(server *natsdtest.Server, creds string) (check func(*process)) {
+func (p *programs) use(server *natsdtest.Server, creds string) (check func(*processtest.Process)) {
 	p.env = append(p.env, "NATS_URL="+server.URL(), "NATS_CREDS="+creds)
 	secrets := regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+|SU[A-Z2-7]{56}`).FindAllString(creds, -1)
 	if len(secrets) != 2 {
 		p.t.Fatalf("%d secrets in the credentials", len(secrets))
 	}
-	return func(running *process) {
+	return func(running *processtest.Process) {
 		p.t.Helper()
 		for _, secret := range secrets {
-			if said := running.said() + running.out.String() + strings.Join(running.cmd.Args, " "); strings.Contains(said, secret) {
-				p.t.Errorf("%s shows a secret:\n%s", running.cmd.Args[0], said)
+			if said := running.Said() + running.Out.String() + strings.Join(running.Cmd.Args, " "); strings.Contains(said, secret) {
+				p.t.Errorf("%s shows a secret:\n%s", running.Cmd.Args[0], said)
 			}
 		}
 	}
@@ -159,13 +160,13 @@ func eachLimit(t *testing.T, p *programs) {
 				p.run("producer", "publish", "--run", "r")
 			}
 			running := p.start(c.run[0], c.run[1:]...)
-			code := running.wait()
-			t.Log(running.said())
+			code := running.Wait()
+			t.Log(running.Said())
 			if code != 1 {
 				t.Errorf("it ended with %d, want 1", code)
 			}
 			for _, part := range c.says {
-				if !strings.Contains(running.said(), part) {
+				if !strings.Contains(running.Said(), part) {
 					t.Errorf("it does not say %q", part)
 				}
 			}
@@ -178,8 +179,8 @@ func eachLimit(t *testing.T, p *programs) {
 		p.run("producer", "load", "--run", "r", "--input", big, "--field", "question", "--model", "sim")
 		for _, run := range [][]string{sink, publish} {
 			running := p.start(run[0], run[1:]...)
-			if code := running.wait(); code != 1 || !strings.Contains(running.said(), "start it with -js") {
-				t.Errorf("%s ended with %d:\n%s", run, code, running.said())
+			if code := running.Wait(); code != 1 || !strings.Contains(running.Said(), "start it with -js") {
+				t.Errorf("%s ended with %d:\n%s", run, code, running.Said())
 			}
 		}
 	})
@@ -207,19 +208,19 @@ func noConnectionLeft(t *testing.T, p *programs) {
 	defer first.Close()
 	secrets := p.use(server, team.Creds(natsdtest.Limits{}))
 	sink := p.start("sink", "serve")
-	sink.waitFor("all connections of the NATS account are in use; waiting for one to be free")
+	sink.WaitFor("all connections of the NATS account are in use; waiting for one to be free")
 	dead := p.start("producer", "dead", "list")
-	if code := dead.wait(); code != 1 || !strings.Contains(dead.said(), "maximum account active connections exceeded: end another program of this account") {
-		t.Errorf("dead list ended with %d:\n%s", code, dead.said())
+	if code := dead.Wait(); code != 1 || !strings.Contains(dead.Said(), "maximum account active connections exceeded: end another program of this account") {
+		t.Errorf("dead list ended with %d:\n%s", code, dead.Said())
 	}
 	first.Close()
-	sink.waitFor("writing results to the store; stop with Ctrl-C")
-	t.Log(sink.said())
-	if n := strings.Count(sink.said(), "all connections of"); n != 1 {
+	sink.WaitFor("writing results to the store; stop with Ctrl-C")
+	t.Log(sink.Said())
+	if n := strings.Count(sink.Said(), "all connections of"); n != 1 {
 		t.Errorf("it said %d times that it waits", n)
 	}
-	_ = sink.cmd.Process.Signal(syscall.SIGTERM)
-	if code := sink.wait(); code != 0 {
+	_ = sink.Cmd.Process.Signal(syscall.SIGTERM)
+	if code := sink.Wait(); code != 0 {
 		t.Errorf("it ended with %d", code)
 	}
 	secrets(sink)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
@@ -53,8 +54,8 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	sink := p.start("sink", "serve", "--flush-every", "100ms")
 	publish := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "5s")
 	consumer := p.start("consumer", "--run", "dead", "--ollama", url, "--slots", "4")
-	if code := publish.wait(); code != 3 {
-		t.Fatalf("producer publish ended with %d, want 3:\n%s", code, publish.said())
+	if code := publish.Wait(); code != 3 {
+		t.Fatalf("producer publish ended with %d, want 3:\n%s", code, publish.Said())
 	}
 
 	const bad = 2 * deadRows / badEvery
@@ -65,19 +66,19 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	checkAudit(p, bad)
 	ollama.ClearFaults()
 	redriveByManyHands(p, bad)
-	if code := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "2s").wait(); code != 0 {
+	if code := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "2s").Wait(); code != 0 {
 		t.Errorf("after the redrive producer publish ended with %d, want 0", code)
 	}
 	if letters := listLetters(p); len(letters) != 0 {
 		t.Errorf("%d dead letters are left: %+v", len(letters), letters[0])
 	}
 	checkAudit(p, 0)
-	for _, running := range []*process{consumer, sink} {
-		if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	for _, running := range []*processtest.Process{consumer, sink} {
+		if err := running.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if code := running.wait(); code != 0 {
-			t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		if code := running.Wait(); code != 0 {
+			t.Errorf("%s ended with %d:\n%s", running.Cmd.Args, code, running.Said())
 		}
 	}
 }
@@ -112,16 +113,16 @@ func redriveByManyHands(p *programs, letters int) {
 		p.t.Helper()
 		eventually(p.t, func() bool { return redriven() >= want }, func() string { return fmt.Sprintf("%d batches are redriven, not %d", redriven(), want) })
 	}
-	redrive := func(args ...string) *process {
+	redrive := func(args ...string) *processtest.Process {
 		return p.start("producer", append([]string{"dead", "redrive", "--run", "dead", "--class", "degenerate", "--json"}, args...)...)
 	}
-	report := func(running *process, code int) (r ledgerReport) {
+	report := func(running *processtest.Process, code int) (r ledgerReport) {
 		p.t.Helper()
-		if got := running.wait(); got != code {
-			p.t.Errorf("%v ended with %d, want %d:\n%s", running.cmd.Args, got, code, running.said())
+		if got := running.Wait(); got != code {
+			p.t.Errorf("%v ended with %d, want %d:\n%s", running.Cmd.Args, got, code, running.Said())
 		}
-		if err := json.Unmarshal(running.out.Bytes(), &r); err != nil {
-			p.t.Errorf("%v: %v: %s", running.cmd.Args, err, running.out.Bytes())
+		if err := json.Unmarshal(running.Out.Bytes(), &r); err != nil {
+			p.t.Errorf("%v: %v: %s", running.Cmd.Args, err, running.Out.Bytes())
 		}
 		return r
 	}
@@ -134,20 +135,20 @@ func redriveByManyHands(p *programs, letters int) {
 	}
 	killed := redrive("--rate", "4")
 	waitForRedriven(6)
-	if err := killed.cmd.Process.Kill(); err != nil {
+	if err := killed.Cmd.Process.Kill(); err != nil {
 		p.t.Fatal(err)
 	}
-	killed.wait()
+	killed.Wait()
 	before := redriven()
 	interrupted := redrive("--rate", "4")
 	waitForRedriven(before + 3)
-	if err := interrupted.cmd.Process.Signal(syscall.SIGINT); err != nil {
+	if err := interrupted.Cmd.Process.Signal(syscall.SIGINT); err != nil {
 		p.t.Fatal(err)
 	}
 	if r := report(interrupted, 130); r.Redriven < 3 || r.Redriven != redriven()-before {
 		p.t.Errorf("the interrupted redrive says %+v, %d batches are redriven", r, redriven()-before)
 	}
-	if said := interrupted.said(); !strings.Contains(said, "goes on where it stopped") {
+	if said := interrupted.Said(); !strings.Contains(said, "goes on where it stopped") {
 		p.t.Errorf("the interrupted redrive says %q", said)
 	}
 	before = redriven()
@@ -235,8 +236,8 @@ func TestATruncatedAnswerIsRedrivenWithMoreRoomAndAnotherSeed(t *testing.T) {
 	p.start("consumer", "--run", "cut", "--ollama", url, "--slots", "2")
 	publish := func(want int) {
 		t.Helper()
-		if running := p.start("producer", "publish", "--run", "cut", "--follow", "--lease", "2s"); running.wait() != want {
-			t.Fatalf("producer publish did not end with %d:\n%s", want, running.said())
+		if running := p.start("producer", "publish", "--run", "cut", "--follow", "--lease", "2s"); running.Wait() != want {
+			t.Fatalf("producer publish did not end with %d:\n%s", want, running.Said())
 		}
 	}
 	publish(3)

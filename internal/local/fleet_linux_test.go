@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/store"
@@ -125,13 +126,13 @@ func (f *fleet) shares() map[string]int {
 }
 
 // end stops the consumer and fails unless nothing is left of its servers.
-func (f *fleet) end(consumer *process) {
+func (f *fleet) end(consumer *processtest.Process) {
 	f.t.Helper()
-	if err := consumer.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := consumer.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		f.t.Fatal(err)
 	}
-	if code := consumer.wait(); code != 0 {
-		f.t.Errorf("the consumer ended with %d:\n%s", code, consumer.said())
+	if code := consumer.Wait(); code != 0 {
+		f.t.Errorf("the consumer ended with %d:\n%s", code, consumer.Said())
 	}
 	if left := f.processes(); len(left) > 0 {
 		f.t.Errorf("these processes are left: %v", left)
@@ -147,8 +148,8 @@ func TestAConsumerRunsItsServersItself(t *testing.T) {
 		f := newFleet(t, built.dir, bin, others.Models)
 		publish := f.start("producer", "publish", "--run", "words", "--follow", "--lease", "5s")
 		consumer := f.start("consumer", f.args...)
-		if code := publish.wait(); code != 0 {
-			t.Fatalf("producer publish ended with %d:\n%s\n%s", code, publish.said(), consumer.said())
+		if code := publish.Wait(); code != 0 {
+			t.Fatalf("producer publish ended with %d:\n%s\n%s", code, publish.Said(), consumer.Said())
 		}
 		shares := f.shares()
 		t.Logf("the GPUs' shares: %v", shares)
@@ -157,8 +158,8 @@ func TestAConsumerRunsItsServersItself(t *testing.T) {
 				t.Errorf("%s gave %d of %d results: %v", gpu, n, 2*programRows, shares)
 			}
 		}
-		if second := f.start("consumer", f.args...); second.wait() != 1 || !strings.Contains(second.said(), "another consumer uses it") {
-			t.Errorf("a second consumer takes the same GPUs:\n%s", second.said())
+		if second := f.start("consumer", f.args...); second.Wait() != 1 || !strings.Contains(second.Said(), "another consumer uses it") {
+			t.Errorf("a second consumer takes the same GPUs:\n%s", second.Said())
 		}
 		f.end(consumer)
 	})
@@ -172,17 +173,17 @@ func TestAConsumerRunsItsServersItself(t *testing.T) {
 		f.strike("runner", syscall.SIGSTOP)
 		waitForStored(t, f.ledger, 80)
 		f.strike("serve", syscall.SIGKILL)
-		consumer.waitFor("the server is started anew")
+		consumer.WaitFor("the server is started anew")
 		waitForStored(t, f.ledger, 110)
 		f.strike("serve", syscall.SIGSTOP)
 		waitForStored(t, f.ledger, 120)
-		if err := consumer.cmd.Process.Kill(); err != nil {
+		if err := consumer.Cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		consumer.wait()
+		consumer.Wait()
 		consumer = f.start("consumer", append(f.args, "--rest", "1s")...)
-		if code := publish.wait(); code != 0 {
-			t.Fatalf("producer publish ended with %d:\n%s\n%s", code, publish.said(), consumer.said())
+		if code := publish.Wait(); code != 0 {
+			t.Fatalf("producer publish ended with %d:\n%s\n%s", code, publish.Said(), consumer.Said())
 		}
 		f.shares()
 		f.end(consumer)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
@@ -43,7 +44,7 @@ func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 	p.start("sink", "serve", "--flush-every", "100ms")
 	publish := p.start("producer", "publish", "--run", "words", "--follow", "--lease", "3s")
 	var gpus []*ollamasim.Server
-	var consumers []*process
+	var consumers []*processtest.Process
 	for range 2 {
 		gpu := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Slots: 8, Speed: 200, ChunkEvery: 20 * time.Millisecond})
 		url, err := gpu.Start("127.0.0.1:0")
@@ -55,11 +56,11 @@ func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 		consumers = append(consumers, p.start("consumer", "--run", "words", "--ollama", url))
 	}
 	waitForStored(t, ledger, killedRows/2)
-	if err := consumers[0].cmd.Process.Kill(); err != nil {
+	if err := consumers[0].Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if code := publish.wait(); code != 0 {
-		t.Fatalf("producer publish ended with %d:\n%s", code, publish.said())
+	if code := publish.Wait(); code != 0 {
+		t.Fatalf("producer publish ended with %d:\n%s", code, publish.Said())
 	}
 	if gpus[0].Stats().Requests == 0 || gpus[1].Stats().Requests < killedRows/2 {
 		t.Errorf("the killed consumer's GPU generated %+v, the other's %+v", gpus[0].Stats(), gpus[1].Stats())

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/pipeline"
@@ -91,15 +92,15 @@ func (p *planRun) generate(run, gpus string) {
 	sink := p.start("sink", "serve")
 	publish := p.start("producer", "publish", "--run", run, "--follow", "--lease", p.lease)
 	consumer := p.start("consumer", "--run", run, "--ollama", gpus, "--slots", "8")
-	if err := publish.cmd.Wait(); err != nil { // however long it takes
-		p.t.Fatalf("producer publish: %v\n%s", err, publish.said())
+	if err := publish.Cmd.Wait(); err != nil { // however long it takes
+		p.t.Fatalf("producer publish: %v\n%s", err, publish.Said())
 	}
-	for _, running := range []*process{consumer, sink} {
-		if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	for _, running := range []*processtest.Process{consumer, sink} {
+		if err := running.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			p.t.Fatal(err)
 		}
-		if code := running.wait(); code != 0 {
-			p.t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		if code := running.Wait(); code != 0 {
+			p.t.Errorf("%s ended with %d:\n%s", running.Cmd.Args, code, running.Said())
 		}
 	}
 }

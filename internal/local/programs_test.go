@@ -42,8 +42,8 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	defer ledger.Close()
 
 	// The first consumer is there before the run is.
-	consumers := []*process{p.start("consumer", "--run", "words", "--ollama", ollama, "--slots", "2", "--grace", "60s")}
-	consumers[0].waitFor("waiting for the run")
+	consumers := []*processtest.Process{p.start("consumer", "--run", "words", "--ollama", ollama, "--slots", "2", "--grace", "60s")}
+	consumers[0].WaitFor("waiting for the run")
 	p.run("producer", "load", "--run", "words", "--input", rows(t), "--field", "question", "--model", "tiny", "--num-predict", "1500")
 	checkExportOfNothing(p)
 	sink := p.start("sink", "serve", "--flush-every", "200ms")
@@ -54,7 +54,7 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 
 	waitForStored(t, ledger, programRows/4)
 	for _, c := range consumers[1:] {
-		if err := c.cmd.Process.Kill(); err != nil {
+		if err := c.Cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,8 +65,8 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if code := publish.wait(); code != 0 {
-		t.Fatalf("producer publish ended with %d:\n%s", code, publish.said())
+	if code := publish.Wait(); code != 0 {
+		t.Fatalf("producer publish ended with %d:\n%s", code, publish.Said())
 	}
 	checkRun(t, ledger)
 	var status struct {
@@ -86,12 +86,12 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	if data, err := os.ReadFile(out); err != nil || bytes.Count(data, []byte("\n")) != programRows {
 		t.Errorf("the export has %d lines (%v), want %d", bytes.Count(data, []byte("\n")), err, programRows)
 	}
-	for _, running := range []*process{consumers[0], sink} {
-		if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	for _, running := range []*processtest.Process{consumers[0], sink} {
+		if err := running.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		if code := running.wait(); code != 0 {
-			t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		if code := running.Wait(); code != 0 {
+			t.Errorf("%s ended with %d:\n%s", running.Cmd.Args, code, running.Said())
 		}
 	}
 }
@@ -101,10 +101,10 @@ func checkExportOfNothing(p *programs) {
 	p.t.Helper()
 	for want, args := range map[int][]string{0: nil, programRows: {"--all"}} {
 		export := p.start("sink", append([]string{"export", "--run", "words", "--out", "-"}, args...)...)
-		if code := export.wait(); code != 3 {
-			p.t.Errorf("the export of a run without answers ended with %d, want 3:\n%s", code, export.said())
+		if code := export.Wait(); code != 3 {
+			p.t.Errorf("the export of a run without answers ended with %d, want 3:\n%s", code, export.Said())
 		}
-		if got := bytes.Count(export.out.Bytes(), []byte("\n")); got != want || bytes.Count(export.out.Bytes(), []byte(`"response": null`)) != want {
+		if got := bytes.Count(export.Out.Bytes(), []byte("\n")); got != want || bytes.Count(export.Out.Bytes(), []byte(`"response": null`)) != want {
 			p.t.Errorf("export %v of a run without answers has %d lines, want %d", args, got, want)
 		}
 	}
@@ -194,30 +194,12 @@ func build(t *testing.T, uri string) *programs {
 // run runs a program to its end and returns what it printed.
 func (p *programs) run(name string, args ...string) []byte {
 	p.t.Helper()
-	running := p.start(name, args...)
-	if code := running.wait(); code != 0 {
-		p.t.Fatalf("%s %v ended with %d:\n%s", name, args, code, running.said())
-	}
-	return running.out.Bytes()
+	return []byte(p.start(name, args...).Ends(0))
 }
 
-func (p *programs) start(name string, args ...string) *process {
+func (p *programs) start(name string, args ...string) *processtest.Process {
 	p.t.Helper()
 	cmd := exec.Command(filepath.Join(p.dir, name), args...)
 	cmd.Env = p.env
-	running := processtest.Start(p.t, cmd)
-	return &process{Process: running, cmd: cmd, out: &running.Out}
+	return processtest.Start(p.t, cmd)
 }
-
-// A process is a program that runs.
-type process struct {
-	*processtest.Process
-	cmd *exec.Cmd
-	out *bytes.Buffer // standard output; read it when the process has ended
-}
-
-func (p *process) said() string { return p.Said() }
-
-func (p *process) waitFor(text string) { p.WaitFor(text) }
-
-func (p *process) wait() int { return p.Wait() }

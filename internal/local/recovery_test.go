@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/pipeline"
@@ -60,9 +61,9 @@ type lossy struct {
 	ledger  store.Store
 	ollama  *ollamasim.Server
 	texts   map[int]string // stored at the last look, by item: they never change
-	sink    *process
-	publish *process
-	others  []*process
+	sink    *processtest.Process
+	publish *processtest.Process
+	others  []*processtest.Process
 }
 
 // startLossy starts a run in which each tenth generation has no answer.
@@ -130,7 +131,7 @@ func (l *lossy) eventually(what string, is func(ctx context.Context) (bool, erro
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			l.t.Fatalf("waited in vain until %s (%v)\nproducer: %s\nsink: %s\nconsumer: %s", what, err, l.publish.said(), l.sink.said(), l.others[0].said())
+			l.t.Fatalf("waited in vain until %s (%v)\nproducer: %s\nsink: %s\nconsumer: %s", what, err, l.publish.Said(), l.sink.Said(), l.others[0].Said())
 		}
 	}
 }
@@ -168,8 +169,8 @@ func (l *lossy) checkTexts() {
 // end waits for the run's end, and checks that everything is accounted for and nothing is left over.
 func (l *lossy) end() {
 	l.t.Helper()
-	if code := l.publish.wait(); code != 3 {
-		l.t.Fatalf("producer publish ended with %d, want 3:\n%s", code, l.publish.said())
+	if code := l.publish.Wait(); code != 3 {
+		l.t.Fatalf("producer publish ended with %d, want 3:\n%s", code, l.publish.Said())
 	}
 	l.checkTexts()
 	var account struct{ Total, Stored, Dead, Lost, Outstanding, Leftover int }
@@ -180,11 +181,11 @@ func (l *lossy) end() {
 		l.t.Errorf("the audit says %+v, want %d dead and the rest stored", account, lossRows/10)
 	}
 	for _, running := range append(l.others, l.sink) {
-		if err := running.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		if err := running.Cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			l.t.Fatal(err)
 		}
-		if code := running.wait(); code != 0 {
-			l.t.Errorf("%s ended with %d:\n%s", running.cmd.Args, code, running.said())
+		if code := running.Wait(); code != 0 {
+			l.t.Errorf("%s ended with %d:\n%s", running.Cmd.Args, code, running.Said())
 		}
 	}
 }
@@ -238,17 +239,17 @@ func (l *lossy) loseEverything() {
 
 // purgeResults loses results that wait for a sink which stands still.
 func (l *lossy) purgeResults() {
-	l.must(l.sink.cmd.Process.Signal(syscall.SIGSTOP))
+	l.must(l.sink.Cmd.Process.Signal(syscall.SIGSTOP))
 	l.holding(stream.ResultsStream, 3)
 	l.purge(stream.ResultsStream)
-	l.must(l.sink.cmd.Process.Signal(syscall.SIGCONT))
+	l.must(l.sink.Cmd.Process.Signal(syscall.SIGCONT))
 }
 
 func (l *lossy) deleteResults() {
-	l.must(l.sink.cmd.Process.Signal(syscall.SIGSTOP))
+	l.must(l.sink.Cmd.Process.Signal(syscall.SIGSTOP))
 	l.holding(stream.ResultsStream, 3)
 	l.must(l.js.DeleteStream(l.t.Context(), stream.ResultsStream))
-	l.must(l.sink.cmd.Process.Signal(syscall.SIGCONT))
+	l.must(l.sink.Cmd.Process.Signal(syscall.SIGCONT))
 }
 
 func (l *lossy) deleteDead() {
