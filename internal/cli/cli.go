@@ -150,7 +150,7 @@ func report(ctx context.Context, name string, err error, t *Terminal) int {
 		fmt.Fprintf(t.Err, "%s: %v\nSee %s --help.\n", name, err, name)
 		return WrongUse
 	case pipeline.IsOutage(err):
-		fmt.Fprintf(t.Err, "%s: %v\nNothing is lost: give the same command again when that is over.\n", name, err)
+		fmt.Fprintf(t.Err, "%s: %v\nNothing is lost: give the same command again once that is mended.\n", name, err)
 		return Failed
 	}
 	fmt.Fprintf(t.Err, "%s: %v\n", name, err)

@@ -63,7 +63,7 @@ func TestTheExitCodeSaysHowACommandEnded(t *testing.T) {
 		{"done although it was to stop", ended, nil, 0, ""},
 		{"failed", t.Context(), errors.New("no server: start one"), 1, "tool: no server: start one\n"},
 		{"failed in an outage", t.Context(), fmt.Errorf("list: %w", pipeline.Fail(pipeline.Retryable, "NATS is away")), 1,
-			"tool: list: NATS is away\nNothing is lost: give the same command again when that is over.\n"},
+			"tool: list: NATS is away\nNothing is lost: give the same command again once that is mended.\n"},
 		{"failed by a timeout of its own", t.Context(), canceled, 1, "tool: reading: context canceled\n"},
 		{"wrong use", t.Context(), Usage("limit %d is not positive", 0), 2, "tool: limit 0 is not positive\n"},
 		{"a spec that is not valid", t.Context(), fmt.Errorf("run r: %w", spec), 2, "tool: run r: samples: 0 is not in 1..1000\nSee tool --help.\n"},
