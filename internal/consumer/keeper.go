@@ -121,7 +121,9 @@ func (k *keeper) Generate(ctx context.Context, request pipeline.Request) (pipeli
 	defer context.AfterFunc(l.ctx, func() { cancel(context.Cause(l.ctx)) })()
 	l.takeOff()
 	completion, err := l.server.Generate(ctx, request)
-	l.land(err)
+	if l.land(err) {
+		k.log.Warn("the server's runner crashed, its requests are tried again", zap.Error(err))
+	}
 	return completion, err
 }
 

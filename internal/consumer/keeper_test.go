@@ -541,12 +541,18 @@ func TestARunnerThatCrashesAgainAndAgainMakesTheServerSick(t *testing.T) {
 		l := &life{failed: make(chan error, 1)}
 		crash := pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrRunnerCrashed)
 		crashes := func(n int, apart time.Duration) {
+			told := 0
 			for range n {
 				for range 8 { // all that were in flight
 					l.takeOff()
-					l.land(crash)
+					if l.land(crash) {
+						told++
+					}
 				}
 				time.Sleep(apart)
+			}
+			if told != n {
+				t.Errorf("%d crashes were told of as %d", n, told)
 			}
 		}
 		crashes(20, 2*time.Minute)

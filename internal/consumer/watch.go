@@ -173,8 +173,9 @@ func (l *life) takeOff() {
 	l.inFlight++
 }
 
-// land counts a request out and judges the server by what came of it.
-func (l *life) land(err error) {
+// land counts a request out and judges the server by what came of it. It reports whether that shows a crash of the
+// runner that was not known before.
+func (l *life) land(err error) (crash bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inFlight--
@@ -186,7 +187,7 @@ func (l *life) land(err error) {
 		l.fail(err)
 	case errors.Is(err, pipeline.ErrRunnerCrashed):
 		if n := len(l.crashed); n == 0 || now.Sub(l.crashed[n-1]) > oneCrash {
-			l.crashed = append(l.crashed, now)
+			l.crashed, crash = append(l.crashed, now), true
 		}
 		for now.Sub(l.crashed[0]) > crashWindow {
 			l.crashed = l.crashed[1:]
@@ -195,6 +196,7 @@ func (l *life) land(err error) {
 			l.fail(fmt.Errorf("%w: %w", errSick, err))
 		}
 	}
+	return crash
 }
 
 func (l *life) fail(err error) {
