@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -123,13 +124,15 @@ func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	c := ready(t, Config{})
 	is := func(want bool, when string) {
 		t.Helper()
-		info, err := c.RunInfo(t.Context(), "r")
-		must(t, err)
-		runs, err := c.Runs(t.Context())
-		must(t, err)
-		if info.Complete != want || len(runs) != 1 || runs[0].Complete != want {
-			t.Errorf("%s: complete %t, in the list %+v", when, info.Complete, runs)
-		}
+		var info RunInfo
+		var runs []RunInfo
+		eventually(t, func() bool { // the server counts what is published after it has confirmed it
+			var err, listing error
+			info, err = c.RunInfo(t.Context(), "r")
+			runs, listing = c.Runs(t.Context())
+			must(t, errors.Join(err, listing))
+			return info.Complete == want && len(runs) == 1 && runs[0].Complete == want
+		}, func() string { return fmt.Sprintf("%s: complete %t, in the list %+v", when, info.Complete, runs) })
 	}
 	is(false, "new")
 	must(t, c.CompleteRun(t.Context(), testRun("r")))
