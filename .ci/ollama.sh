@@ -103,7 +103,7 @@ start() {
   fi
   [ -n "$port" ] || die "no port is free from 21434 to 21533: name one"
   home=$dir/$port
-  models=$(cat internal/ollama/ollamatest/tinygguf/*.go internal/ollama/ollamatest/models.go | hash)
+  models=$(cat internal/ollama/gguftest/*.go internal/ollama/ollamatest/models.go | hash)
   if alive "$home" && [ "$(cat "$home/recipe" 2>/dev/null)" = "$key $models" ]; then
     say "it runs already on port $port"
   else
@@ -115,7 +115,7 @@ start() {
     rm -rf "$home"
     serve "$home" "$port" "$bin"
   fi
-  if ! run "$home/models.log" go run ./internal/ollama/ollamatest/tinymodels "http://127.0.0.1:$port"; then
+  if ! run "$home/models.log" go run ./internal/tools/tinymodels "http://127.0.0.1:$port"; then
     say "the end of the server's log:"
     tail -n 20 "$home/log" >&2
     stop_one "$home"

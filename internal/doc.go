@@ -17,7 +17,7 @@
 //   - natsd: a NATS server in this process, for local mode and tests.
 //   - ollama: one answer from a model. ollama/ollamatest is the suite that the real server and the simulated one pass;
 //     ollama/serve finds this machine's GPUs and runs a server on each.
-//   - proxy: a network that delays, stalls and cuts, for measurements and chaos.
+//   - faultproxy: a network that delays, stalls and cuts, for measurements and chaos.
 //   - ollamasim: an Ollama server without a model, with slots, a token rate and faults to choose.
 //   - telemetry: the log, and the health over HTTP; telemetry/metrics adds Prometheus for who may link it.
 //
@@ -30,7 +30,7 @@
 //   - producer: rows become items and batches, batches are published.
 //   - consumer: one set of workers for each GPU: take a batch, generate, publish, acknowledge.
 //   - sink: results are checked, stored, and only then acknowledged; a run is exported.
-//   - ledger: where is this batch? What the streams lost is queued again, dead letters are redriven or dropped, and an
+//   - reconcile: where is this batch? What the streams lost is queued again, dead letters are redriven or dropped, and an
 //     audit proves that nothing is missing.
 //   - plan: what a run will cost, and whether that fits into free tiers. The adapters tell what an exchange or a document
 //     costs, it knows how many there will be.
@@ -40,7 +40,7 @@
 //
 // The folders producer, consumer and sink at the top are programs: each parses its flags, builds its parts, runs one
 // engine and exits. cli is the frame that they share. local puts all engines into one process, on natsd and SQLite;
-// its program is deploy/local, and its test is the end-to-end test. release, bench and chaos are programs for those who
+// its program is deploy/gleaner, and its test is the end-to-end test. tools/release, tools/bench and tools/chaos are programs for those who
 // work on Gleaner: they build the archives, measure, and break things on purpose.
 //
 // # Who may import whom

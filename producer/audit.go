@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/ledger"
+	"gleaner/internal/reconcile"
 )
 
 // auditCmd is the command producer audit: is every generation accounted for?
@@ -42,7 +42,7 @@ func (c *auditCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return err
 }
 
-func printAccount(t *cli.Terminal, a ledger.Account) error {
+func printAccount(t *cli.Terminal, a reconcile.Account) error {
 	w := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, row := range []struct {
 		what string

@@ -11,9 +11,9 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/ledger"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
 )
@@ -38,8 +38,8 @@ type chosen struct {
 }
 
 // filter returns what the flags choose.
-func (c chosen) filter() (ledger.Filter, error) {
-	filter := ledger.Filter{Run: c.Name, Batches: c.Batch, Classes: c.Class, OlderThan: c.OlderThan, NewerThan: c.NewerThan}
+func (c chosen) filter() (reconcile.Filter, error) {
+	filter := reconcile.Filter{Run: c.Name, Batches: c.Batch, Classes: c.Class, OlderThan: c.OlderThan, NewerThan: c.NewerThan}
 	if c.Limit < 0 {
 		return filter, cli.Usage("limit %d is negative", c.Limit)
 	}
@@ -53,7 +53,7 @@ func (c chosen) filter() (ledger.Filter, error) {
 }
 
 // openBoth opens store and stream and returns the ledger engine over both, with a function that closes them.
-func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Duration, log *zap.Logger) (*ledger.Ledger, func(), error) {
+func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Duration, log *zap.Logger) (*reconcile.Ledger, func(), error) {
 	books, err := openStore(ctx, flags)
 	if err != nil {
 		return nil, nil, err
@@ -67,8 +67,8 @@ func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Du
 	return engine, func() { conn.Close(); books.Close() }, err
 }
 
-func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*ledger.Ledger, error) {
-	return ledger.New(ledger.Config{Lease: lease, Log: log}, from, conn, func(run pipeline.Run) (ledger.Builder, error) {
+func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*reconcile.Ledger, error) {
+	return reconcile.New(reconcile.Config{Lease: lease, Log: log}, from, conn, func(run pipeline.Run) (reconcile.Builder, error) {
 		return producer.NewWorks(from, run)
 	})
 }
@@ -82,12 +82,12 @@ type read struct {
 }
 
 // print prints the chosen dead letters as JSON, or as show does.
-func (c read) print(ctx context.Context, t *cli.Terminal, show func(ledger.Letter) error) error {
+func (c read) print(ctx context.Context, t *cli.Terminal, show func(reconcile.Letter) error) error {
 	if c.JSON {
 		encoder := json.NewEncoder(t.Out)
-		show = func(letter ledger.Letter) error { return encoder.Encode(letter) }
+		show = func(letter reconcile.Letter) error { return encoder.Encode(letter) }
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *ledger.Ledger, filter ledger.Filter) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *reconcile.Ledger, filter reconcile.Filter) error {
 		printed := 0
 		for letter, err := range engine.Letters(ctx, filter) {
 			if err == nil {
@@ -115,7 +115,7 @@ type deadListCmd struct {
 func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	w := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', 0)
 	head := "BATCH\tROUND\tSTANDING\tCLASS\tDEAD\tAGE\tMESSAGE\n"
-	err := c.print(ctx, t, func(letter ledger.Letter) error {
+	err := c.print(ctx, t, func(letter reconcile.Letter) error {
 		_, err := fmt.Fprintf(w, "%s%s\t%d\t%s\t%s\t%d\t%s\t%s\n", head, letter.ID(), letter.Round, letter.Standing, cli.Printable(string(letter.Class)),
 			len(letter.Failures), age(letter), brief(letter, t.Columns()-len(letter.ID())-besideMessage))
 		head = ""
@@ -128,7 +128,7 @@ func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 // each opens what the flags name and calls do with it.
-func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, log *zap.Logger, do func(*ledger.Ledger, ledger.Filter) error) error {
+func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, log *zap.Logger, do func(*reconcile.Ledger, reconcile.Filter) error) error {
 	filter, err := c.filter()
 	if err != nil {
 		return err

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/ledger"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/reconcile"
 )
 
 // deadShowCmd is the command producer dead show.
@@ -18,21 +18,21 @@ type deadShowCmd struct {
 }
 
 func (c *deadShowCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.print(ctx, t, func(letter ledger.Letter) error {
+	return c.print(ctx, t, func(letter reconcile.Letter) error {
 		_, err := fmt.Fprintln(t.Out, shownLetter(letter))
 		return err
 	})
 }
 
 // shownLetter shows all that is in a dead letter, and what can be done about it.
-func shownLetter(letter ledger.Letter) string {
+func shownLetter(letter reconcile.Letter) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), cli.Printable(string(letter.Class)), letter.Round, letter.Standing)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %s\t%s\n", name, cli.Printable(fmt.Sprintf(format, args...)))
 	}
-	if letter.Standing == ledger.Unreadable {
+	if letter.Standing == reconcile.Unreadable {
 		row("problem", "%s", letter.Message)
 	} else {
 		row("failed", "%s ago, at %s, when delivered %s", age(letter), letter.FailedAt.Format(time.RFC3339), times(letter.Deliveries))
@@ -70,18 +70,18 @@ func options(o pipeline.Options) string {
 }
 
 // advice says what a person can do about a dead letter.
-func advice(letter ledger.Letter) string {
+func advice(letter reconcile.Letter) string {
 	command := func(verb string) string {
 		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, letter.Run, letter.Batch)
 	}
 	switch letter.Standing {
-	case ledger.UnderWay:
+	case reconcile.UnderWay:
 		return "nothing: its batch is on the way again, or the sink has not read this letter yet"
-	case ledger.Stale:
+	case reconcile.Stale:
 		return "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + command("redrive")
-	case ledger.Dropped, ledger.Orphaned:
+	case reconcile.Dropped, reconcile.Orphaned:
 		return "nothing: remove the letter with " + command("drop") + " --yes"
-	case ledger.Unreadable:
+	case reconcile.Unreadable:
 		return "producer publish --follow gives its batch another round if it needs one; remove the letter with " + command("drop") + " --yes"
 	}
 	again := command("redrive")
@@ -100,7 +100,7 @@ func advice(letter ledger.Letter) string {
 
 func times(n int) string { return cli.Plural(n, "time", "times") }
 
-func age(letter ledger.Letter) string {
+func age(letter reconcile.Letter) string {
 	return cli.Duration(max(time.Since(letter.FailedAt), 0))
 }
 
@@ -111,7 +111,7 @@ const (
 
 // brief returns the letter's message in one line of at most so many characters, without where it happened, which all
 // messages begin with.
-func brief(letter ledger.Letter, width int) string {
+func brief(letter reconcile.Letter, width int) string {
 	text := letter.Message
 	if strings.HasPrefix(text, "generate with model ") {
 		if _, rest, ok := strings.Cut(text, ": "); ok {

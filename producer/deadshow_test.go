@@ -7,14 +7,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"gleaner/internal/ledger"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/reconcile"
 )
 
-func testLetter() ledger.Letter {
+func testLetter() reconcile.Letter {
 	temperature := 0.3
 	message := "generate with model sim on http://gpu:11434: the answer was cut off\n\x1b[2Jafter 40 tokens"
-	letter := ledger.Letter{Standing: ledger.Waiting}
+	letter := reconcile.Letter{Standing: reconcile.Waiting}
 	letter.DeadLetter = pipeline.DeadLetter{
 		Run: "r", Batch: 7, Round: 2, Class: pipeline.Truncated, Message: message, Deliveries: 3, Consumer: "01J", GPU: "T4",
 		Model: "sim", System: "Be brief.", Options: pipeline.Options{NumPredict: 20, Temperature: &temperature}, FailedAt: time.Now().Add(-90 * time.Minute),
@@ -52,8 +52,8 @@ func TestAMessageInATableBeginsWithWhatHappened(t *testing.T) {
 }
 
 func TestEachStandingAndClassHasAnAdvice(t *testing.T) {
-	for standing, want := range map[ledger.Standing]string{
-		ledger.UnderWay: "nothing", ledger.Stale: "redrive", ledger.Dropped: "drop --run r --batch 7 --yes", ledger.Orphaned: "drop", ledger.Unreadable: "drop", ledger.Waiting: "redrive",
+	for standing, want := range map[reconcile.Standing]string{
+		reconcile.UnderWay: "nothing", reconcile.Stale: "redrive", reconcile.Dropped: "drop --run r --batch 7 --yes", reconcile.Orphaned: "drop", reconcile.Unreadable: "drop", reconcile.Waiting: "redrive",
 	} {
 		letter := testLetter()
 		letter.Standing = standing

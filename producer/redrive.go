@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/ledger"
+	"gleaner/internal/reconcile"
 )
 
 // deadRedriveCmd is the command producer dead redrive.
@@ -31,10 +31,10 @@ func (c *deadRedriveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, log, func(engine *ledger.Ledger, filter ledger.Filter) error {
-		report, err := engine.Redrive(ctx, filter, ledger.RedriveOptions{
+	return each(ctx, c.Store, c.NATS, c.chosen, log, func(engine *reconcile.Ledger, filter reconcile.Filter) error {
+		report, err := engine.Redrive(ctx, filter, reconcile.RedriveOptions{
 			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, NumPredict: c.NumPredict, Temperature: c.Temperature, Seed: c.Seed,
-			Progress: func(r ledger.RedriveReport) {
+			Progress: func(r reconcile.RedriveReport) {
 				if progress.Due() {
 					progress.Show(fmt.Sprintf("redriving: %s of %s", cli.Count(r.Redriven), cli.Plural(r.Chosen, "dead letter", "dead letters")))
 				}
@@ -71,8 +71,8 @@ func (c *deadDropCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if !c.Yes && !c.DryRun {
 		return cli.Usage("dead letters that are dropped are gone, and their generations get no answer: say --yes, or look first with --dry-run")
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *ledger.Ledger, filter ledger.Filter) error {
-		report, err := engine.Drop(ctx, filter, ledger.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
+	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *reconcile.Ledger, filter reconcile.Filter) error {
+		report, err := engine.Drop(ctx, filter, reconcile.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
 		if c.JSON {
 			if encodeErr := json.NewEncoder(t.Out).Encode(report); err == nil {
 				err = encodeErr

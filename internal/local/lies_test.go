@@ -14,8 +14,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/nats-io/nats.go"
 
-	"gleaner/internal/ledger"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/reconcile"
 )
 
 // A consumer that is broken or lies, with a consumer's credentials, neither changes what is stored nor keeps what
@@ -56,7 +56,7 @@ func TestALyingConsumerChangesNothingAndStopsNobody(t *testing.T) {
 			}
 		}
 		p.checkTexts(liar.mine)
-		_, err = p.engine(p.ledger, operator).Drop(p.t.Context(), ledger.Filter{}, ledger.DropOptions{})
+		_, err = p.engine(p.ledger, operator).Drop(p.t.Context(), reconcile.Filter{}, reconcile.DropOptions{})
 		p.must(err)
 		p.checkStreams(operator)
 		if _, err := operator.Consumers(p.t.Context()); err != nil {

@@ -16,11 +16,11 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/consumer"
-	"gleaner/internal/ledger"
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/sink"
 	"gleaner/internal/store"
 	"gleaner/internal/store/storetest"
@@ -145,10 +145,10 @@ func (p *parts) publish(conn *stream.Conn) {
 }
 
 // engine returns the ledger engine over these books and streams.
-func (p *parts) engine(books store.Store, streams ledgerStreams) *ledger.Ledger {
+func (p *parts) engine(books store.Store, streams ledgerStreams) *reconcile.Ledger {
 	p.t.Helper()
-	engine, err := ledger.New(ledger.Config{Lease: 10 * time.Millisecond, Pause: 10 * time.Millisecond, SweepEvery: 10 * time.Millisecond, Log: zap.NewNop()},
-		books, streams, func(run pipeline.Run) (ledger.Builder, error) { return producer.NewWorks(p.ledger, run) })
+	engine, err := reconcile.New(reconcile.Config{Lease: 10 * time.Millisecond, Pause: 10 * time.Millisecond, SweepEvery: 10 * time.Millisecond, Log: zap.NewNop()},
+		books, streams, func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorks(p.ledger, run) })
 	p.must(err)
 	return engine
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gleaner/internal/cli/processtest"
+	"gleaner/internal/faultproxy"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/pipeline"
-	"gleaner/internal/proxy"
 )
 
 // planned is the part of what producer plan prints as JSON that the tests look at.
@@ -40,7 +40,7 @@ type planned struct {
 type planRun struct {
 	*programs
 	nats  *natsd.Server
-	proxy *proxy.Proxy
+	proxy *faultproxy.Proxy
 	lease string
 }
 
@@ -53,7 +53,7 @@ func newPlanRun(t *testing.T, uri string, speed float64, instant bool, lease str
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Shutdown)
-	between, err := proxy.Start(strings.TrimPrefix(server.URL(), "nats://"))
+	between, err := faultproxy.Start(strings.TrimPrefix(server.URL(), "nats://"))
 	if err != nil {
 		t.Fatal(err)
 	}

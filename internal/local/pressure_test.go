@@ -16,13 +16,13 @@ import (
 
 	"gleaner/internal/consumer"
 	"gleaner/internal/dataset"
-	"gleaner/internal/ledger"
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/sink"
 	"gleaner/internal/store"
 	"gleaner/internal/store/storetest"
@@ -62,7 +62,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p.told("the queue has no room", "The dead letters are full, too (GLEANER_DEAD holds", "producer dead drop --run r --yes", "--max-bytes SIZE")
 	const dropped = 3
 	p.eventually("three batches are given up", func() bool {
-		report, err := p.ledger.Drop(p.ctx, ledger.Filter{Run: "r"}, ledger.DropOptions{Limit: dropped - p.dropped})
+		report, err := p.ledger.Drop(p.ctx, reconcile.Filter{Run: "r"}, reconcile.DropOptions{Limit: dropped - p.dropped})
 		p.check(err)
 		p.dropped += report.Dropped
 		return p.dropped == dropped
@@ -75,7 +75,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p.told("enlarged a stream", stream.DeadStream)
 	p.eventually("the run comes to its end", func() bool { return p.progress().Complete() })
 	p.wait("publisher")
-	p.balanced(ledger.Account{Total: pressureGood + pressureBad, Stored: pressureGood, Dead: pressureBad - dropped, Dropped: dropped})
+	p.balanced(reconcile.Account{Total: pressureGood + pressureBad, Stored: pressureGood, Dead: pressureBad - dropped, Dropped: dropped})
 
 	// A redrive finds WORK full.
 	p.stop("consumer")
@@ -83,7 +83,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p.server.Resize(stream.WorkStream, 4<<10)
 	before := p.times("the queue has no room; the redrive waits")
 	p.start("redrive", func(ctx context.Context) error {
-		report, err := p.ledger.Redrive(ctx, ledger.Filter{Run: "r"}, ledger.RedriveOptions{})
+		report, err := p.ledger.Redrive(ctx, reconcile.Filter{Run: "r"}, reconcile.RedriveOptions{})
 		if report.Redriven != pressureBad-dropped {
 			t.Errorf("the redrive says %+v", report)
 		}
@@ -102,7 +102,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 		p.check(err)
 		return depth == pipeline.Depth{}
 	})
-	p.balanced(ledger.Account{Total: pressureGood + pressureBad, Stored: pressureGood + pressureBad - dropped, Dropped: dropped})
+	p.balanced(reconcile.Account{Total: pressureGood + pressureBad, Stored: pressureGood + pressureBad - dropped, Dropped: dropped})
 	p.quiet()
 }
 
@@ -116,7 +116,7 @@ type pressure struct {
 	conn   *stream.Conn
 	ollama *ollamasim.Server
 	gpu    consumer.GPU
-	ledger *ledger.Ledger
+	ledger *reconcile.Ledger
 	log    *zap.Logger
 	logs   *observer.ObservedLogs
 
@@ -162,8 +162,8 @@ func newPressure(t *testing.T) *pressure {
 	t.Cleanup(p.conn.Close)
 	t.Cleanup(p.stopAll)
 	p.check(p.conn.Ensure(ctx))
-	p.ledger, err = ledger.New(ledger.Config{Lease: pressureLease, Pause: 50 * time.Millisecond, Log: p.log}, p.books, p.conn,
-		func(run pipeline.Run) (ledger.Builder, error) { return producer.NewWorks(p.books, run) })
+	p.ledger, err = reconcile.New(reconcile.Config{Lease: pressureLease, Pause: 50 * time.Millisecond, Log: p.log}, p.books, p.conn,
+		func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorks(p.books, run) })
 	p.check(err)
 	p.load()
 	return p
@@ -304,9 +304,9 @@ func (p *pressure) eventually(what string, holds func() bool) {
 }
 
 // balanced waits until an audit says exactly this: the sink's acks may still be on their way.
-func (p *pressure) balanced(want ledger.Account) {
+func (p *pressure) balanced(want reconcile.Account) {
 	p.t.Helper()
-	var got ledger.Account
+	var got reconcile.Account
 	p.eventually(fmt.Sprintf("the audit finds %+v", want), func() bool {
 		var err error
 		got, err = p.ledger.Audit(p.ctx, "r")

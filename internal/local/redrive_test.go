@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"gleaner/internal/ledger"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
 )
@@ -130,7 +130,7 @@ func TestARedriveKilledBetweenAnyTwoStepsIsFinishedByTheNext(t *testing.T) {
 				stop := p.failed(operator, worker, items, batch)
 				g := &guillotine{late: late}
 				g.left.Store(int64(n))
-				_, err := p.engine(mortalBooks{p.ledger, g}, mortalStreams{operator, g}).Redrive(p.t.Context(), ledger.Filter{Run: p.run.Name}, ledger.RedriveOptions{})
+				_, err := p.engine(mortalBooks{p.ledger, g}, mortalStreams{operator, g}).Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name}, reconcile.RedriveOptions{})
 				if killed = err != nil; killed && !errors.Is(err, errKilled) {
 					p.t.Fatal(err)
 				}
@@ -155,7 +155,7 @@ func TestARedriveKilledBetweenAnyTwoStepsIsFinishedByTheNext(t *testing.T) {
 func (p *parts) recover(operator *stream.Conn) {
 	p.t.Helper()
 	engine := p.engine(p.ledger, operator)
-	_, err := engine.Redrive(p.t.Context(), ledger.Filter{Run: p.run.Name}, ledger.RedriveOptions{})
+	_, err := engine.Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name}, reconcile.RedriveOptions{})
 	p.must(err)
 	reconciler := engine.Reconciler(p.run.Name)
 	p.waitFor("done", func(progress pipeline.Progress) bool {
@@ -179,7 +179,7 @@ func TestTwoOperatorsRedriveTheSameLettersAtOnce(t *testing.T) {
 		p.startSink()
 		operator := p.as("producer")
 		p.failed(operator, p.as("consumer"), items, batch)
-		var reports [2]ledger.RedriveReport
+		var reports [2]reconcile.RedriveReport
 		var both sync.WaitGroup
 		start := make(chan struct{})
 		for i := range reports {
@@ -187,7 +187,7 @@ func TestTwoOperatorsRedriveTheSameLettersAtOnce(t *testing.T) {
 			both.Go(func() {
 				<-start
 				var err error
-				if reports[i], err = engine.Redrive(p.t.Context(), ledger.Filter{Run: p.run.Name}, ledger.RedriveOptions{}); err != nil {
+				if reports[i], err = engine.Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name}, reconcile.RedriveOptions{}); err != nil {
 					p.t.Error(err)
 				}
 			})
@@ -219,11 +219,11 @@ func TestFortyItemsAreDoneAfterTheirSwitchIsTurned(t *testing.T) {
 		operator := p.as("producer")
 		p.failed(operator, p.as("consumer"), 80, 4)
 		engine := p.engine(p.ledger, operator)
-		none, err := engine.Redrive(p.t.Context(), ledger.Filter{Run: p.run.Name, Classes: []pipeline.Class{pipeline.Poison}}, ledger.RedriveOptions{})
+		none, err := engine.Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name, Classes: []pipeline.Class{pipeline.Poison}}, reconcile.RedriveOptions{})
 		p.must(err)
-		report, err := engine.Redrive(p.t.Context(), ledger.Filter{Run: p.run.Name, Classes: []pipeline.Class{pipeline.BadItem}}, ledger.RedriveOptions{})
+		report, err := engine.Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name, Classes: []pipeline.Class{pipeline.BadItem}}, reconcile.RedriveOptions{})
 		p.must(err)
-		if diff := cmp.Diff([]ledger.RedriveReport{{}, {Chosen: 20, Redriven: 20, Generations: 40}}, []ledger.RedriveReport{none, report}); diff != "" {
+		if diff := cmp.Diff([]reconcile.RedriveReport{{}, {Chosen: 20, Redriven: 20, Generations: 40}}, []reconcile.RedriveReport{none, report}); diff != "" {
 			p.t.Errorf("(-want +got):\n%s", diff)
 		}
 		p.waitFor("done", func(progress pipeline.Progress) bool { return progress.Batches[pipeline.Done] == 20 })

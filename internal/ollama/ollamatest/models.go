@@ -15,7 +15,7 @@ import (
 
 	"github.com/ollama/ollama/api"
 
-	"gleaner/internal/ollama/ollamatest/tinygguf"
+	"gleaner/internal/ollama/gguftest"
 )
 
 // Small is a model that is slower than the tiny ones: some hundred tokens a second. Its answers never end.
@@ -26,12 +26,12 @@ func TinyModels() Models {
 	return Models{Stop: "tiny", Endless: "tiny-endless", Loop: "tiny-loop"}
 }
 
-func recipes() []tinygguf.Config {
-	return []tinygguf.Config{
-		{Name: "tiny", Ending: tinygguf.Stop},
-		{Name: "tiny-endless", Ending: tinygguf.Endless},
-		{Name: "tiny-loop", Ending: tinygguf.Loop},
-		{Name: Small, Ending: tinygguf.Endless, Embedding: 512, Layers: 8, Heads: 8, KVHeads: 4, Hidden: 1536},
+func recipes() []gguftest.Config {
+	return []gguftest.Config{
+		{Name: "tiny", Ending: gguftest.Stop},
+		{Name: "tiny-endless", Ending: gguftest.Endless},
+		{Name: "tiny-loop", Ending: gguftest.Loop},
+		{Name: Small, Ending: gguftest.Endless, Embedding: 512, Layers: 8, Heads: 8, KVHeads: 4, Hidden: 1536},
 	}
 }
 
@@ -82,14 +82,14 @@ func await(ctx context.Context, client *api.Client, patience time.Duration) erro
 }
 
 // create does what "ollama create" does.
-func create(ctx context.Context, client *api.Client, recipe tinygguf.Config) error {
-	dir, err := os.MkdirTemp("", "tinygguf")
+func create(ctx context.Context, client *api.Client, recipe gguftest.Config) error {
+	dir, err := os.MkdirTemp("", "gguftest")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, recipe.Name+".gguf")
-	if err := tinygguf.Write(path, recipe); err != nil {
+	if err := gguftest.Write(path, recipe); err != nil {
 		return err
 	}
 	file, err := os.Open(path)

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"gleaner/internal/ollama"
+	"gleaner/internal/ollama/gguftest"
 	"gleaner/internal/ollama/ollamatest"
-	"gleaner/internal/ollama/ollamatest/tinygguf"
 	"gleaner/internal/pipeline"
 )
 
@@ -77,7 +77,7 @@ func startVictim(t *testing.T, cfg Config) (consumer *exec.Cmd, server int) {
 func config(t *testing.T) Config {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tiny.gguf")
-	if err := tinygguf.Write(file, tinygguf.Config{Name: "tiny", Ending: tinygguf.Stop}); err != nil {
+	if err := gguftest.Write(file, gguftest.Config{Name: "tiny", Ending: gguftest.Stop}); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()

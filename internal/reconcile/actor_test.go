@@ -1,0 +1,136 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"pgregory.net/rapid"
+)
+
+// ---- The engine, step by step.
+
+// An actor is a process that runs a part of the engine and waits before each of its calls.
+type actor struct {
+	name   string
+	grant  chan verdict
+	asks   chan bool // true: it waits for a grant, false: it is at its end
+	killed bool
+	ended  bool
+}
+
+// start runs do up to its first call.
+func (m *machine) start(name string, do func(l *Ledger)) *actor {
+	a := &actor{name: name, grant: make(chan verdict), asks: make(chan bool)}
+	go func() {
+		do(m.ledger(a.gate))
+		a.asks <- false
+	}()
+	a.wait()
+	if !a.ended {
+		m.actors = append(m.actors, a)
+	}
+	return a
+}
+
+// gate is what each call of the engine passes, on the actor's goroutine.
+func (a *actor) gate() verdict {
+	if a.killed {
+		return die
+	}
+	a.asks <- true
+	return <-a.grant
+}
+
+func (a *actor) wait() { a.ended = !<-a.asks }
+
+// advance lets an actor make the call that it waits for, and waits until it has come to the next.
+func (m *machine) advance(a *actor, v verdict) {
+	a.killed = v != proceed
+	a.grant <- v
+	a.wait()
+	if a.ended {
+		m.actors = slices.DeleteFunc(m.actors, func(b *actor) bool { return a == b })
+		for i, g := range m.gates {
+			if g == a {
+				m.gates[i] = nil
+				if a.killed {
+					m.reconciler[i] = nil // what it remembered is gone
+				}
+			}
+		}
+	}
+}
+
+func (m *machine) killAll() {
+	for len(m.actors) > 0 {
+		m.advance(m.actors[0], die)
+	}
+}
+
+func (m *machine) reconcileStep(rt *rapid.T) {
+	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")
+	if m.gates[i] != nil {
+		rt.Skip("under way")
+	}
+	m.startPass(i)
+}
+
+func (m *machine) startPass(i int) *actor {
+	a := m.start(fmt.Sprint("reconciler ", i), func(l *Ledger) {
+		if m.reconciler[i] == nil {
+			m.reconciler[i] = l.Reconciler(testRun)
+		}
+		r := m.reconciler[i]
+		r.Ledger = l // the same process, at another gate
+		_, _ = r.Pass(context.Background())
+	})
+	m.gates[i] = a
+	return a
+}
+
+// mayPass keeps the clock from going on in a calm world while an operator is between two steps.
+func (m *machine) mayPass(rt *rapid.T) {
+	if m.calm && slices.ContainsFunc(m.actors, func(a *actor) bool { return a != m.gates[0] && a != m.gates[1] }) {
+		rt.Skip("an operator is at work")
+	}
+}
+
+// reconcileAll lets a whole pass happen undisturbed, three leases after what was before.
+func (m *machine) reconcileAll(rt *rapid.T) {
+	m.mayPass(rt)
+	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")
+	m.now = m.now.Add(3 * testLease)
+	a := m.gates[i]
+	if a == nil {
+		a = m.startPass(i)
+	}
+	for !a.ended {
+		m.advance(a, proceed)
+	}
+}
+
+func (m *machine) operatorStep(rt *rapid.T) {
+	if len(m.dead) == 0 || len(m.actors) > 3 {
+		rt.Skip("nothing to do")
+	}
+	if m.drops && rapid.Bool().Draw(rt, "drop") {
+		m.start("drop", func(l *Ledger) { _, _ = l.Drop(context.Background(), Filter{Run: testRun}, DropOptions{Limit: 1}) })
+		return
+	}
+	m.start("redrive", func(l *Ledger) { _, _ = l.Redrive(context.Background(), Filter{}, RedriveOptions{}) })
+}
+
+func (m *machine) actorStep(rt *rapid.T) {
+	_, a := pick(rt, m.actors, "actor")
+	for range rapid.IntRange(1, 6).Draw(rt, "steps") {
+		if !a.ended {
+			m.advance(a, proceed)
+		}
+	}
+}
+
+func (m *machine) actorDies(rt *rapid.T) {
+	_, a := pick(rt, m.actors, "actor")
+	m.advance(a, rapid.SampledFrom([]verdict{die, loseReply}).Draw(rt, "how"))
+}

@@ -1,0 +1,198 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"gleaner/internal/pipeline"
+)
+
+const (
+	mostSuspects = 10_000 // batches that wait for a second look together
+	mostLooks    = 10     // at a batch that is somewhere else each time, before it is called moving
+)
+
+// A suspect is a batch that was nowhere to be found.
+type suspect struct {
+	batch  pipeline.Batch // as it was read before the last look
+	absent int            // looks in a row that found it nowhere, with nothing changed in the ledger between them
+}
+
+// Audit accounts for every generation of a run. It is right also while the run goes on, and takes the same memory for
+// any run: a batch that moves between its look into the ledger and its looks at the streams is looked at again, and
+// only one that twice was nowhere while the ledger says the same is called lost. The dead letters are read through once.
+func (l *Ledger) Audit(ctx context.Context, name string) (Account, error) {
+	run, err := l.books.Run(ctx, name)
+	if err != nil {
+		return Account{}, err
+	}
+	if run.State == pipeline.RunLoading || run.State == pipeline.RunDeleting {
+		return Account{}, fmt.Errorf("run %s is %s: there is nothing to audit yet, or any more", run.Name, run.State)
+	}
+	a := audit{Ledger: l, run: run, letters: map[int]record{}, account: Account{
+		Run: name, State: run.State, Total: run.Generations, Batches: map[pipeline.BatchState]int{},
+	}}
+	for letter, err := range l.to.DeadLetters(ctx, name) {
+		if err != nil && !unreadable(err) {
+			return Account{}, err
+		}
+		a.letters[letter.Batch] = summarize(run, letter.DeadLetter)
+	}
+	a.account.Letters = len(a.letters)
+	for from := 0; from < run.Batches; from += pageSize {
+		if err := a.page(ctx, from, min(from+pageSize, run.Batches)); err != nil {
+			return Account{}, err
+		}
+	}
+	if err := a.resolve(ctx); err != nil {
+		return Account{}, err
+	}
+	a.account.close()
+	slices.SortStableFunc(a.account.Broken, func(a, b Breach) int { return compareIDs(a.Batch, b.Batch) })
+	return a.account, nil
+}
+
+// An audit is one call of Audit.
+type audit struct {
+	*Ledger
+	run      pipeline.Run
+	letters  map[int]record // by batch, as they were at the beginning
+	suspects []suspect
+	account  Account
+}
+
+// page accounts for some batches in a row. They are read by their index, since a batch that changes its state meanwhile
+// would be missed or counted twice in a list of one state.
+func (a *audit) page(ctx context.Context, from, to int) error {
+	indexes := make([]int, 0, to-from)
+	for i := from; i < to; i++ {
+		indexes = append(indexes, i)
+	}
+	batches, err := a.books.BatchesAt(ctx, a.run.Name, indexes)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(batches, func(a, b pipeline.Batch) int { return a.Index - b.Index })
+	if len(batches) < len(indexes) {
+		a.account.breach(Breach{Reason: fmt.Sprintf("of the batches %d to %d, %d are not in the store", from, to-1, len(indexes)-len(batches))})
+	}
+	var open []pipeline.Batch
+	for _, b := range batches {
+		if r, ok := a.letters[b.Index]; ok && b.State == pipeline.Done && r.round > 0 {
+			a.account.Leftover++
+		}
+		if !a.account.settle(b, a.letters) {
+			open = append(open, b)
+		}
+	}
+	queued, err := a.queued(ctx, a.run, len(open))
+	if err != nil {
+		return err
+	}
+	for _, b := range open {
+		where, _, err := a.look(ctx, a.run, b, queued)
+		if err != nil {
+			return err
+		}
+		if a.account.find(b, where) {
+			continue
+		}
+		a.suspects = append(a.suspects, suspect{batch: b, absent: 1})
+		if len(a.suspects) == mostSuspects {
+			if err := a.resolve(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// resolve looks at the suspects again until each is found or certainly lost.
+func (a *audit) resolve(ctx context.Context) error {
+	for looks := 1; len(a.suspects) > 0; looks++ {
+		if err := a.sleep(ctx, a.cfg.Pause); err != nil {
+			return err
+		}
+		if err := a.again(ctx, looks); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// again reads the suspects anew and keeps those that nothing is certain of yet.
+func (a *audit) again(ctx context.Context, looks int) error {
+	before := a.suspects
+	a.suspects = nil
+	for page := range slices.Chunk(before, pageSize) {
+		now, err := a.reread(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, s := range page {
+			b, there := now[s.batch.Index]
+			if !there {
+				continue // the run is being deleted: the total will say so
+			}
+			kept, err := a.judge(ctx, s, b, looks)
+			if err != nil {
+				return err
+			}
+			if kept != nil {
+				a.suspects = append(a.suspects, *kept)
+			}
+		}
+	}
+	return nil
+}
+
+func (a *audit) reread(ctx context.Context, page []suspect) (map[int]pipeline.Batch, error) {
+	indexes := make([]int, len(page))
+	for i, s := range page {
+		indexes[i] = s.batch.Index
+	}
+	batches, err := a.books.BatchesAt(ctx, a.run.Name, indexes)
+	now := make(map[int]pipeline.Batch, len(batches))
+	for _, b := range batches {
+		now[b.Index] = b
+	}
+	return now, err
+}
+
+// judge accounts for a suspect, whose batch is b now, or returns it for another look.
+func (a *audit) judge(ctx context.Context, s suspect, b pipeline.Batch, looks int) (*suspect, error) {
+	same := b.State == s.batch.State && b.Round == s.batch.Round && len(b.Done) == len(s.batch.Done)
+	switch {
+	case same && s.absent >= 2: // what was read after the second look confirms it
+		a.account.lose(b)
+		return nil, nil
+	case b.State != pipeline.Dead && a.account.settle(b, nil):
+		return nil, nil
+	}
+	where, _, err := a.look(ctx, a.run, b, nil)
+	switch {
+	case err != nil:
+		return nil, err
+	case a.account.find(b, where):
+		return nil, nil
+	case looks >= mostLooks && !same:
+		a.account.Moving += len(b.Missing())
+		a.account.count(b)
+		return nil, nil
+	case !same:
+		s.absent = 0
+	}
+	return &suspect{batch: b, absent: s.absent + 1}, nil
+}
+
+// compareIDs orders ids, and what has none last.
+func compareIDs(a, b string) int {
+	switch {
+	case a == b:
+		return 0
+	case a == "" || b != "" && a > b:
+		return 1
+	}
+	return -1
+}

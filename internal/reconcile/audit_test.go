@@ -1,0 +1,134 @@
+package reconcile
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+// A batch moves on between any two calls of an audit, and is never called lost for that.
+func TestAnAuditIsRightWhileTheRunGoesOn(t *testing.T) {
+	for seed := range 200 {
+		m := &machine{world: newWorld(2, 1, 2, 1)}
+		m.fails[3] = true
+		var held []*holding
+		calls := 0
+		busy := func() verdict {
+			calls++
+			for range (seed*7+calls*calls)%4 + 1 {
+				held = m.life(held)
+			}
+			return proceed
+		}
+		a, err := m.ledger(busy).Audit(t.Context(), testRun)
+		if err != nil || !a.Balanced() || a.Stored+a.Dead+a.Outstanding != 6 {
+			t.Fatalf("seed %d: %v %+v", seed, err, a)
+		}
+	}
+}
+
+// A redrive that is between its two steps has a batch that is nowhere, for a moment.
+func TestAnAuditLooksTwiceBeforeItCallsABatchLost(t *testing.T) {
+	m := &machine{world: newWorld(2)}
+	m.mark(0)
+	l := m.ledger(nil)
+	l.sleep = func(context.Context, time.Duration) error {
+		m.work[0] = message[pipeline.Work]{}
+		return nil
+	}
+	a, err := l.Audit(t.Context(), testRun)
+	if err != nil || !a.Balanced() || a.Work != 2 {
+		t.Errorf("%v, %+v", err, a)
+	}
+}
+
+// life lets one thing happen in a world without faults.
+func (m *machine) life(held []*holding) []*holding {
+	switch {
+	case len(m.results) > 0 && m.executed%2 == 0:
+		m.sink(0, true)
+	case len(m.mirror) > 0:
+		m.applyMirror(0, true)
+	case len(held) > 0:
+		if m.step(held[0]) {
+			return held[1:]
+		}
+	case len(m.results) > 0:
+		m.sink(0, true)
+	case len(m.work) > 0:
+		for index := range m.batches {
+			if _, ok := m.work[index]; ok {
+				return append(held, m.take(index, nil))
+			}
+		}
+	default:
+		for i, b := range m.batches {
+			if b.State == pipeline.Planned {
+				works, _ := maker{m.run}.Works(context.Background(), []pipeline.Batch{b})
+				_ = m.publish(works[0])
+				m.mark(i)
+				break
+			}
+		}
+	}
+	return held
+}
+
+func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
+	m := &machine{world: newWorld(1, 2, 1)}
+	m.mark(0) // lost
+	m.batches[1].State, m.batches[1].Done = pipeline.Dead, []int{0}
+	m.run.Generations = 5
+	a, err := m.ledger(nil).Audit(t.Context(), testRun)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Account{
+		Run: testRun, State: pipeline.RunOpen, Total: 5, Stored: 1, Outstanding: 1, Planned: 1, Lost: 3, Breaches: 3,
+		Batches: map[pipeline.BatchState]int{pipeline.Queued: 1, pipeline.Dead: 1, pipeline.Planned: 1},
+		Broken: []Breach{
+			{Batch: "r/0000000", State: pipeline.Queued, Round: 1, Generations: 1, Reason: "lost, awaiting reconcile: it is queued, but neither on the queue nor in results nor under a dead letter of its round"},
+			{Batch: "r/0000001", State: pipeline.Dead, Round: 1, Generations: 1, Reason: "lost, awaiting reconcile: it is dead, but no dead letter of its round names all that is missing"},
+			{Generations: 1, Reason: "the run has 5 generations, its batches have 4"},
+		},
+	}
+	if diff := cmp.Diff(want, a); diff != "" || a.Balanced() {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// What a worker still held when the run was cancelled is stored when it comes, and what was taken from the queue is not
+// called lost: nobody will publish it again.
+func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
+	m := &machine{world: newWorld(2, 2, 1, 1)}
+	for i := range 3 {
+		works, err := maker{m.run}.Works(t.Context(), m.batches[i:i+1])
+		if err != nil || m.publish(works[0]) != nil {
+			t.Fatal(err)
+		}
+		m.mark(i)
+	}
+	held := m.take(0, nil)
+	m.run.State = pipeline.RunCancelled
+	clear(m.work)
+	audit := func(want Account) {
+		t.Helper()
+		a, err := m.ledger(nil).Audit(t.Context(), testRun)
+		want.Run, want.State, want.Total, want.Batches = testRun, pipeline.RunCancelled, 6, a.Batches
+		if diff := cmp.Diff(want, a); diff != "" || err != nil || !a.Balanced() {
+			t.Errorf("%v -want +got:\n%s", err, diff)
+		}
+	}
+	audit(Account{Cancelled: 6})
+	for !m.step(held) {
+	}
+	audit(Account{Cancelled: 4, Outstanding: 2, Results: 2})
+	for len(m.results) > 0 {
+		m.sink(0, true)
+	}
+	audit(Account{Cancelled: 4, Stored: 2})
+}

@@ -1,0 +1,133 @@
+// Package reconcile is the engine that asks "where is this batch?": it compares the ledger with the streams, puts back on
+// the queue what the streams have lost, tries dead letters again, and proves that nothing is missing.
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/pipeline"
+)
+
+// books is the ledger: what is true of every batch.
+type books interface {
+	Run(ctx context.Context, name string) (pipeline.Run, error)
+	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
+	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
+	// Requeue starts a new round if the batch is still in this state and round, and reports whether it did.
+	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
+	// Fail is the mirror's rule, see pipeline.Batch.Settle; it does nothing to a batch that is done or in another round.
+	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
+	// Drop gives up a dead batch of this round, and reports whether it did.
+	Drop(ctx context.Context, run string, index, round int) (bool, error)
+}
+
+// transport is where batches, results and dead letters are under way.
+type transport interface {
+	EnsureRun(ctx context.Context, run pipeline.Run) error
+	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull if there is no room.
+	Publish(ctx context.Context, work pipeline.Work) error
+	// Queued returns the batches of a run that are on the queue, or some of them if there are very many.
+	Queued(ctx context.Context, run string) (map[int]bool, error)
+	InWork(ctx context.Context, run string, batch int) (bool, error)
+	InResults(ctx context.Context, run string, batch int) (bool, error)
+	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
+	// DeadLetters yields the records of a run, or of all runs if it is empty, oldest first.
+	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
+	// DeleteDeadLetter removes a record by its sequence, and so never a newer one; one that is gone is no error.
+	DeleteDeadLetter(ctx context.Context, sequence uint64) error
+}
+
+// A Builder makes the messages of a run's batches, with the generations that are not stored and the round that stands
+// in the batch. It may return fewer messages than batches, but at least one.
+type Builder interface {
+	Works(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error)
+}
+
+// Build returns a Builder for a run.
+type Build func(run pipeline.Run) (Builder, error)
+
+// Config says how batches are looked for. Zero values mean the defaults.
+type Config struct {
+	Lease time.Duration // how long a worker may hold a batch without a sign of life; default pipeline.DefaultLease
+	Pause time.Duration // between two looks of an audit, and between two tries to publish on a full stream; default 1 s
+	// SweepEvery is how often the dead letters are read through for those whose batch is done; default 40 leases. It
+	// costs traffic: every record is transferred.
+	SweepEvery time.Duration
+	Log        *zap.Logger
+}
+
+// A Ledger compares what is written with what is under way. Any number of them may work on one run at the same time.
+type Ledger struct {
+	cfg   Config
+	books books
+	to    transport
+	build Build
+	log   *zap.Logger
+	now   func() time.Time // of this process only: it is never compared with another's
+	sleep func(ctx context.Context, d time.Duration) error
+
+	listFrom int // a test lowers it
+}
+
+// New returns a ledger over this store and these streams.
+func New(cfg Config, store books, streams transport, build Build) (*Ledger, error) {
+	switch {
+	case store == nil || streams == nil || build == nil:
+		return nil, errors.New("ledger: needs a store, streams and a maker of messages")
+	case cfg.Lease < 0 || cfg.Pause < 0 || cfg.SweepEvery < 0:
+		return nil, fmt.Errorf("ledger: lease %s, pause %s and sweep every %s may not be negative", cfg.Lease, cfg.Pause, cfg.SweepEvery)
+	}
+	if cfg.Lease == 0 {
+		cfg.Lease = pipeline.DefaultLease
+	}
+	if cfg.Pause == 0 {
+		cfg.Pause = time.Second
+	}
+	if cfg.SweepEvery == 0 {
+		cfg.SweepEvery = 40 * cfg.Lease
+	}
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	return &Ledger{cfg: cfg, books: store, to: streams, build: build, log: cfg.Log, now: time.Now, sleep: sleep, listFrom: listFrom}, nil
+}
+
+// fresh reads one batch.
+func (l *Ledger) fresh(ctx context.Context, run string, index int) (pipeline.Batch, error) {
+	batches, err := l.books.BatchesAt(ctx, run, []int{index})
+	if err == nil && len(batches) == 0 {
+		err = fmt.Errorf("batch %s: %w", pipeline.BatchID(run, index), pipeline.ErrNoBatch)
+	}
+	if err != nil {
+		return pipeline.Batch{}, err
+	}
+	return batches[0], nil
+}
+
+// workFor makes the message for the next round of a batch.
+func workFor(ctx context.Context, builder Builder, b pipeline.Batch) (pipeline.Work, error) {
+	b.Round++
+	works, err := builder.Works(ctx, []pipeline.Batch{b})
+	if err != nil {
+		return pipeline.Work{}, fmt.Errorf("making the message of batch %s: %w", b.ID(), err)
+	}
+	return works[0], nil
+}
+
+// sleep waits for d or returns ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,184 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"regexp"
+	"slices"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// A Filter chooses dead letters. The zero value chooses all.
+type Filter struct {
+	Run       string           // "": of every run
+	Batches   []int            // none: all
+	Classes   []pipeline.Class // of the letter or of one of its failures; none: all
+	Pattern   *regexp.Regexp   // matches the letter's message or one of its failures'; nil: all
+	OlderThan time.Duration    // failed at least so long ago, by the clock of the consumer; 0: all
+	NewerThan time.Duration    // failed at most so long ago; 0: all
+}
+
+// match reports whether a letter is chosen.
+func (f Filter) match(d pipeline.DeadLetter, now time.Time) bool {
+	age := now.Sub(d.FailedAt)
+	switch {
+	case f.Run != "" && d.Run != f.Run,
+		len(f.Batches) > 0 && !slices.Contains(f.Batches, d.Batch),
+		f.OlderThan > 0 && age < f.OlderThan,
+		f.NewerThan > 0 && age > f.NewerThan,
+		len(f.Classes) > 0 && !anyClass(d, f.Classes):
+		return false
+	}
+	return f.Pattern == nil || f.Pattern.MatchString(d.Message) || slices.ContainsFunc(d.Failures, func(x pipeline.GenerationFailure) bool {
+		return f.Pattern.MatchString(x.Message)
+	})
+}
+
+func anyClass(d pipeline.DeadLetter, classes []pipeline.Class) bool {
+	return slices.Contains(classes, d.Class) || slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool {
+		return slices.Contains(classes, f.Class)
+	})
+}
+
+// A Standing says what a dead letter is worth, given where its batch stands.
+type Standing string
+
+// The standings of a dead letter.
+const (
+	Waiting  Standing = "waiting"   // its batch is dead: it can be redriven or dropped
+	UnderWay Standing = "under-way" // its batch is outstanding, in this round or a later one
+	Stale    Standing = "stale"     // all its generations are stored
+	Dropped  Standing = "dropped"   // its batch was given up, and the record is left over
+	Orphaned Standing = "orphaned"  // its run, or that load of the run, is not there any more
+	// Unreadable is a record of which only run, batch and sequence are known. It explains nothing, so its batch gets
+	// another round; its message says what is wrong with it.
+	Unreadable Standing = "unreadable"
+)
+
+// A Letter is a dead letter and what it is worth now.
+type Letter struct {
+	pipeline.StoredDeadLetter
+	Standing Standing       `json:"standing"`
+	Owner    pipeline.Run   `json:"-"` // its run; zero if it is orphaned
+	Now      pipeline.Batch `json:"-"` // its batch as the ledger has it; zero if it is orphaned
+}
+
+// standing judges a letter by the batch as it was read.
+func standing(d pipeline.DeadLetter, b pipeline.Batch) Standing {
+	stored := !slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool { return !slices.Contains(b.Done, f.Index) })
+	switch {
+	case stored || b.State == pipeline.Done:
+		return Stale
+	case b.State == pipeline.Dead:
+		return Waiting
+	case b.State == pipeline.Dropped:
+		return Dropped
+	}
+	return UnderWay
+}
+
+const letterPage = 64 // letters held while their batches are read together; each may have 100 KiB and more
+
+// Letters yields the dead letters that are chosen, oldest first, with what they are worth. An error is the last thing
+// it yields.
+func (l *Ledger) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		var page []pipeline.StoredDeadLetter
+		flush := func() bool {
+			letters, err := l.judge(ctx, page)
+			page = page[:0]
+			for _, letter := range letters {
+				if !yield(letter, nil) {
+					return false
+				}
+			}
+			if err != nil {
+				yield(Letter{}, err)
+			}
+			return err == nil
+		}
+		now := l.now()
+		for d, err := range l.to.DeadLetters(ctx, filter.Run) {
+			if unreadable(err) {
+				d.Message, err = err.Error(), nil
+			}
+			if err != nil {
+				if flush() {
+					yield(Letter{}, err)
+				}
+				return
+			}
+			if !filter.match(d.DeadLetter, now) {
+				continue
+			}
+			if page = append(page, d); len(page) == letterPage && !flush() {
+				return
+			}
+		}
+		flush()
+	}
+}
+
+// unreadable reports whether an error is about one record only, of which run, batch and sequence are known.
+func unreadable(err error) bool { return err != nil && pipeline.ClassOf(err) == pipeline.BadItem }
+
+// judge reads the runs and batches of letters.
+func (l *Ledger) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([]Letter, error) {
+	indexes := map[string][]int{}
+	for _, d := range page {
+		indexes[d.Run] = append(indexes[d.Run], d.Batch)
+	}
+	runs, batches := map[string]pipeline.Run{}, map[string]pipeline.Batch{}
+	for name, wanted := range indexes {
+		run, err := l.books.Run(ctx, name)
+		if errors.Is(err, pipeline.ErrNoRun) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		runs[name] = run
+		found, err := l.books.BatchesAt(ctx, name, wanted)
+		if err != nil {
+			return nil, err
+		}
+		for _, b := range found {
+			batches[b.ID()] = b
+		}
+	}
+	letters := make([]Letter, 0, len(page))
+	for _, d := range page {
+		letter := Letter{StoredDeadLetter: d, Standing: Orphaned}
+		run, there := runs[d.Run]
+		b, ok := batches[d.ID()]
+		switch {
+		case len(d.Failures) == 0: // no letter that can be read is without
+			letter.Owner, letter.Now, letter.Standing = run, b, Unreadable
+		case ok && there && run.UID == d.UID:
+			letter.Owner, letter.Now, letter.Standing = run, b, standing(d.DeadLetter, b)
+		}
+		letters = append(letters, letter)
+	}
+	return letters, nil
+}
+
+// Sweep removes the dead letters of a run's batches that are done, by their sequence, and returns how many that were. A
+// Reconciler does it from time to time; whoever waits for the end of a run may do it once more then.
+func (l *Ledger) Sweep(ctx context.Context, run string) (swept int, err error) {
+	for letter, err := range l.Letters(ctx, Filter{Run: run}) {
+		if err != nil {
+			return swept, err
+		}
+		if letter.Now.State != pipeline.Done {
+			continue
+		}
+		if err := l.to.DeleteDeadLetter(ctx, letter.Sequence); err != nil {
+			return swept, err
+		}
+		swept++
+	}
+	return swept, nil
+}

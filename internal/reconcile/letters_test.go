@@ -1,0 +1,100 @@
+package reconcile
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+func TestFiltersChooseByWhatALetterSays(t *testing.T) {
+	now := time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC)
+	d := pipeline.DeadLetter{
+		Run: "r", Batch: 3, Class: pipeline.Truncated, Message: "the answer was cut off", FailedAt: now.Add(-time.Hour),
+		Failures: []pipeline.GenerationFailure{{Class: pipeline.Truncated, Message: "cut"}, {Class: pipeline.Poison, Message: "signal 11"}},
+	}
+	for name, c := range map[string]struct {
+		filter Filter
+		want   bool
+	}{
+		"all":                 {Filter{}, true},
+		"its run":             {Filter{Run: "r"}, true},
+		"another run":         {Filter{Run: "s"}, false},
+		"its batch":           {Filter{Batches: []int{1, 3}}, true},
+		"another batch":       {Filter{Batches: []int{1}}, false},
+		"class of a failure":  {Filter{Classes: []pipeline.Class{pipeline.Poison}}, true},
+		"another class":       {Filter{Classes: []pipeline.Class{pipeline.BadItem}}, false},
+		"pattern":             {Filter{Pattern: regexp.MustCompile("cut off")}, true},
+		"of a failure":        {Filter{Pattern: regexp.MustCompile(`signal \d+`)}, true},
+		"another pattern":     {Filter{Pattern: regexp.MustCompile(`^x`)}, false},
+		"older than it is":    {Filter{OlderThan: 2 * time.Hour}, false},
+		"older than a minute": {Filter{OlderThan: time.Minute}, true},
+		"newer than a minute": {Filter{NewerThan: time.Minute}, false},
+		"newer than a day":    {Filter{NewerThan: 24 * time.Hour}, true},
+	} {
+		if got := c.filter.match(d, now); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestLettersSayWhatTheyAreWorth(t *testing.T) {
+	m := failed(letterPage + 5)
+	m.batches[1].Done, m.batches[1].State = []int{0}, pipeline.Done
+	m.batches[2].State, m.batches[2].Round = pipeline.Queued, 2
+	m.batches[3].State = pipeline.Dropped
+	d := m.dead[4]
+	d.UID = "another load"
+	m.dead[4] = d
+	m.dead[5] = pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{Run: testRun, Batch: 5}, Sequence: m.dead[5].Sequence}
+	got := map[Standing]int{}
+	last := uint64(0)
+	for letter, err := range m.ledger(nil).Letters(t.Context(), Filter{Run: testRun}) {
+		if err != nil || letter.Sequence <= last {
+			t.Fatal(err, letter.Sequence)
+		}
+		last = letter.Sequence
+		got[letter.Standing]++
+	}
+	if diff := cmp.Diff(map[Standing]int{Stale: 1, UnderWay: 1, Dropped: 1, Orphaned: 1, Unreadable: 1, Waiting: letterPage}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+
+	report, err := m.ledger(nil).Drop(t.Context(), Filter{}, DropOptions{})
+	want := DropReport{Chosen: letterPage + 5, Dropped: letterPage + 1, Generations: letterPage + 1, Removed: 3, Skipped: 1}
+	if diff := cmp.Diff(want, report); diff != "" || err != nil || len(m.dead) != 1 {
+		t.Errorf("%v, %d letters left, report (-want +got):\n%s", err, len(m.dead), diff)
+	}
+}
+
+// A dead batch whose record is gone would get another round: so the ledger comes first.
+func TestADropThatIsKilledGivesNothingUpHalf(t *testing.T) {
+	for n := range 6 {
+		m := failed(1)
+		calls := 0
+		_, err := m.ledger(func() verdict {
+			if calls++; calls > n {
+				return die
+			}
+			return proceed
+		}).Drop(t.Context(), Filter{}, DropOptions{})
+		if _, found := m.dead[0]; m.batches[0].State == pipeline.Dead && !found {
+			t.Errorf("killed at call %d (%v): the record is gone and the batch is not dropped", n, err)
+		}
+		if _, err := m.ledger(nil).Drop(t.Context(), Filter{}, DropOptions{}); err != nil || m.batches[0].State != pipeline.Dropped || len(m.dead) > 0 {
+			t.Errorf("killed at call %d: once more: %v, %s", n, err, m)
+		}
+	}
+}
+
+func TestASweepRemovesTheLettersOfDoneBatchesOnly(t *testing.T) {
+	m := failed(3)
+	m.batches[1].Done, m.batches[1].State = []int{0}, pipeline.Done
+	swept, err := m.ledger(nil).Sweep(t.Context(), testRun)
+	if _, found := m.dead[1]; err != nil || swept != 1 || found || len(m.dead) != 2 {
+		t.Errorf("%d swept, %v: %s", swept, err, m)
+	}
+}

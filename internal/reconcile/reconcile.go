@@ -1,0 +1,264 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/pipeline"
+)
+
+const (
+	pageSize = 1000 // batches read from the ledger at once
+
+	// A batch that is found is looked for again after the time that it has been known so far, but within this many
+	// times the first wait: looks cost requests, and most batches are where they should be.
+	patienceOutstanding = 4
+	patienceDead        = 40
+)
+
+// A PassReport says what one pass of a reconciler did.
+type PassReport struct {
+	Watched   int `json:"watched"`   // batches queued, or dead and not dropped
+	Looked    int `json:"looked"`    // of these, batches that were looked for on the streams in this pass
+	Explained int `json:"explained"` // batches set dead because their dead letter says so
+	Repaired  int `json:"repaired"`  // batches of which the streams had lost something, in a new round
+	Refused   int `json:"refused"`   // of these, batches that the queue did not take; a later pass tries again
+	Swept     int `json:"swept"`     // dead letters removed because their batch is done
+}
+
+// A note is what a reconciler remembers of a batch.
+type note struct {
+	state  pipeline.BatchState
+	round  int
+	since  time.Time // first seen in this state and round
+	due    time.Time // when it is looked for next
+	absent bool      // the last look found it nowhere, or only the dead letter that explains it
+	pass   int       // in which it was seen last
+}
+
+// A Reconciler repairs what the streams have lost of one run. It never compares clocks of two machines: it acts on a
+// batch that it has itself seen absent twice, three leases apart, in the same state and round.
+type Reconciler struct {
+	*Ledger
+	run     string
+	notes   map[int]note // by batch: those queued, of which there are as many as the publisher's window, and the dead
+	pass    int
+	sweepAt time.Time // when the dead letters are read through next
+	builder Builder   // of the run with the uid
+	uid     string
+}
+
+// Reconciler returns a reconciler for a run. It is for one goroutine.
+func (l *Ledger) Reconciler(run string) *Reconciler {
+	return &Reconciler{Ledger: l, run: run, notes: map[int]note{}}
+}
+
+// Run makes a pass in every lease until ctx ends, and returns nil then. While the store or the streams are away it says
+// so and tries on. It returns an error if the run is gone or not open.
+func (r *Reconciler) Run(ctx context.Context) error {
+	var away pipeline.Trouble
+	for {
+		report, err := r.Pass(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, pipeline.ErrNoRun) || errors.Is(err, errNotOpen):
+			return err
+		case err != nil:
+			if away.Begins(err) {
+				r.log.Warn("looking for lost batches; trying again until it works", zap.String("run", r.run), zap.Error(err))
+			}
+		case away.Ends():
+			r.log.Info("looking for lost batches works again", zap.String("run", r.run))
+		}
+		r.tell(report)
+		if sleep(ctx, r.cfg.Lease) != nil {
+			return nil
+		}
+	}
+}
+
+func (r *Reconciler) tell(report PassReport) {
+	if report.Repaired+report.Explained+report.Swept > 0 {
+		r.log.Info("put right what the streams had lost", zap.String("run", r.run), zap.Int("repaired", report.Repaired),
+			zap.Int("refused", report.Refused), zap.Int("explained", report.Explained), zap.Int("swept", report.Swept))
+	}
+}
+
+// errNotOpen is why nothing of a run is put on the queue.
+var errNotOpen = errors.New("the run is not open")
+
+// Pass looks once at every batch whose time has come. An error ends the pass; the report says what was done before.
+// What it remembers stays, so that the next pass goes on from there.
+func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
+	run, err := r.books.Run(ctx, r.run)
+	if err != nil {
+		return report, err
+	}
+	if run.State != pipeline.RunOpen {
+		return report, fmt.Errorf("run %s is %s: %w", run.Name, run.State, errNotOpen)
+	}
+	if run.UID != r.uid { // deleted and loaded again
+		if r.builder, err = r.build(run); err != nil {
+			return report, err
+		}
+		r.uid = run.UID
+		clear(r.notes)
+	}
+	if err := r.to.EnsureRun(ctx, run); err != nil { // whoever lost the queue lost this, too
+		return report, err
+	}
+	r.pass++
+	for _, state := range []pipeline.BatchState{pipeline.Queued, pipeline.Dead} {
+		if err := r.page(ctx, run, state, &report); err != nil {
+			return report, err
+		}
+	}
+	for index, n := range r.notes {
+		if n.pass != r.pass {
+			delete(r.notes, index)
+		}
+	}
+	if now := r.now(); !now.Before(r.sweepAt) {
+		if report.Swept, err = r.Sweep(ctx, run.Name); err != nil {
+			return report, err
+		}
+		r.sweepAt = now.Add(r.cfg.SweepEvery)
+	}
+	return report, nil
+}
+
+// page reads all batches in a state and looks for those whose time has come.
+func (r *Reconciler) page(ctx context.Context, run pipeline.Run, state pipeline.BatchState, report *PassReport) error {
+	for from := 0; ; {
+		batches, err := r.books.Batches(ctx, run.Name, state, from, pageSize)
+		if err != nil || len(batches) == 0 {
+			return err
+		}
+		report.Watched += len(batches)
+		due := make([]bool, len(batches))
+		count := 0
+		for i, b := range batches {
+			if due[i] = r.due(b); due[i] {
+				count++
+			}
+		}
+		var queued map[int]bool
+		if state == pipeline.Queued {
+			if queued, err = r.queued(ctx, run, count); err != nil {
+				return err
+			}
+		}
+		for i, b := range batches {
+			if !due[i] && !queued[b.Index] { // a list says of all others, too, that they are there: their time comes later then
+				continue
+			}
+			if err := r.watch(ctx, run, b, queued, report); err != nil {
+				return err
+			}
+		}
+		from = batches[len(batches)-1].Index + 1
+	}
+}
+
+// wait is how long a batch must be seen absent before anything is done about it.
+func (r *Reconciler) wait() time.Duration { return 3 * r.cfg.Lease }
+
+// due notes a batch that stands in the ledger, and reports whether it is time to look for it.
+func (r *Reconciler) due(b pipeline.Batch) bool {
+	now := r.now()
+	n, known := r.notes[b.Index]
+	if !known || n.state != b.State || n.round != b.Round {
+		n = note{state: b.State, round: b.Round, since: now, due: now.Add(r.wait())}
+	}
+	n.pass = r.pass
+	r.notes[b.Index] = n
+	return !now.Before(n.due)
+}
+
+// watch looks for one batch.
+func (r *Reconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool, report *PassReport) error {
+	report.Looked++
+	where, letter, err := r.look(ctx, run, b, queued)
+	if err != nil {
+		return err
+	}
+	now, n := r.now(), r.notes[b.Index]
+	settled := where == inWork || where == inResults || where == inDead && b.State == pipeline.Dead
+	switch {
+	case settled:
+		n.absent = false
+		n.due = now.Add(min(max(now.Sub(n.since), r.wait()), r.patience(b.State)))
+	case !n.absent:
+		n.absent = true
+		n.due = now.Add(r.wait())
+	default: // seen twice, three leases apart
+		delete(r.notes, b.Index) // whatever comes of it, it begins anew
+		return r.act(ctx, run, b, where, letter, report)
+	}
+	r.notes[b.Index] = n
+	return nil
+}
+
+func (r *Reconciler) patience(state pipeline.BatchState) time.Duration {
+	if state == pipeline.Dead {
+		return patienceDead * r.wait()
+	}
+	return patienceOutstanding * r.wait()
+}
+
+// act does what the rules say about a batch that is nowhere but, perhaps, under a dead letter that explains it.
+func (r *Reconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where place, letter pipeline.StoredDeadLetter, report *PassReport) error {
+	b, err := r.fresh(ctx, run.Name, seen.Index) // its last results may have been stored during the look
+	if err != nil {
+		return err
+	}
+	switch {
+	case b.State != seen.State || b.Round != seen.Round:
+		return nil
+	case where == inDead:
+		return r.explain(ctx, b, letter, report)
+	}
+	return r.repair(ctx, b, report)
+}
+
+// explain does what the mirror would have done with a dead letter that it never got.
+func (r *Reconciler) explain(ctx context.Context, b pipeline.Batch, letter pipeline.StoredDeadLetter, report *PassReport) error {
+	failed := slices.DeleteFunc(letter.Failed(), func(index int) bool { return index >= b.Count })
+	dead, err := r.books.Fail(ctx, b.Run, b.Index, b.Round, failed, letter.Message)
+	if dead {
+		report.Explained++
+	}
+	return err
+}
+
+// repair gives a batch another round with the generations that are not stored.
+func (r *Reconciler) repair(ctx context.Context, b pipeline.Batch, report *PassReport) error {
+	work, err := workFor(ctx, r.builder, b)
+	if err != nil {
+		return err
+	}
+	ours, err := r.books.Requeue(ctx, b.Run, b.Index, b.State, b.Round, r.now().UTC())
+	if err != nil || !ours {
+		return err
+	}
+	report.Repaired++
+	err = r.to.Publish(ctx, work)
+	switch {
+	case errors.Is(err, pipeline.ErrOutstanding):
+		report.Refused++
+		return nil
+	case errors.Is(err, pipeline.ErrFull):
+		report.Refused++
+		return fmt.Errorf("putting the lost batch %s on the queue again: %w; it waits until workers have taken something from there", b.ID(), err)
+	case err != nil:
+		return fmt.Errorf("putting the lost batch %s on the queue again: %w", b.ID(), err)
+	}
+	r.log.Debug("a lost batch is on the queue again", zap.String("batch", b.ID()), zap.Int("round", work.Round), zap.Int("generations", len(work.Generations)))
+	return nil
+}

@@ -1,0 +1,112 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"gleaner/internal/pipeline"
+)
+
+func TestAReconcilerActsAfterTwiceThreeLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &machine{world: newWorld(1)}
+		m.mark(0) // published, and lost
+		l := m.ledger(nil)
+		l.now = time.Now
+		started := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var after time.Duration
+		m.requeued = func(pipeline.Batch) { after = time.Since(started); cancel() }
+		if err := l.Reconciler(testRun).Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if after != 6*testLease || m.batches[0].Round != 2 {
+			t.Errorf("repaired after %s, round %d", after, m.batches[0].Round)
+		}
+	})
+}
+
+func TestAReconcilerGoesOnWhenTheStoreComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &machine{world: newWorld(1)}
+		m.mark(0)
+		core, logs := observer.New(zap.InfoLevel)
+		started := time.Now()
+		l := m.ledger(func() verdict {
+			if d := time.Since(started); d > 2*testLease && d < 20*testLease {
+				return die
+			}
+			return proceed
+		})
+		l.now, l.log = time.Now, zap.New(core)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*testLease)
+		defer cancel()
+		if err := l.Reconciler(testRun).Run(ctx); err != nil || m.batches[0].Round != 2 {
+			t.Errorf("%v, %s", err, m)
+		}
+		if n := logs.FilterLevelExact(zap.WarnLevel).Len(); n != 1 {
+			t.Errorf("%d warnings: %v", n, logs.All())
+		}
+	})
+}
+
+func TestAReconcilerEndsWithItsRun(t *testing.T) {
+	m := &machine{world: newWorld(1)}
+	if err := m.ledger(nil).Reconciler("gone").Run(t.Context()); !errors.Is(err, pipeline.ErrNoRun) {
+		t.Error(err)
+	}
+	m.run.State = pipeline.RunCancelled
+	if err := m.ledger(nil).Reconciler(testRun).Run(t.Context()); !errors.Is(err, errNotOpen) {
+		t.Error(err)
+	}
+}
+
+// What cannot be put on the queue is not taken from the ledger either, one batch after the other.
+func TestAFullQueueEndsThePass(t *testing.T) {
+	m := &machine{world: newWorld(1, 1, 1)}
+	for i := range m.batches {
+		m.mark(i)
+	}
+	m.room = 0
+	r := m.ledger(nil).Reconciler(testRun)
+	var report PassReport
+	var err error
+	for range 7 {
+		report, err = r.Pass(t.Context())
+		m.now = m.now.Add(testLease)
+	}
+	if !errors.Is(err, pipeline.ErrFull) || !strings.Contains(err.Error(), "putting the lost batch r/0000000 on the queue again") || report.Repaired != 1 || report.Refused != 1 {
+		t.Errorf("%v, %+v", err, report)
+	}
+}
+
+// A batch that is where it should be is looked for more and more seldom.
+func TestLooksCostLittle(t *testing.T) {
+	m := &machine{world: newWorld(slices.Repeat([]int{1}, 100)...)}
+	for i := range m.batches {
+		m.mark(i)
+		m.work[i] = message[pipeline.Work]{}
+	}
+	r := m.ledger(nil).Reconciler(testRun)
+	looks := 0
+	for range 120 {
+		report, err := r.Pass(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks += report.Looked
+		m.now = m.now.Add(testLease)
+	}
+	if looks > 1200 {
+		t.Errorf("%d looks at 100 batches in 120 leases", looks)
+	}
+}

@@ -1,0 +1,233 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"gleaner/internal/pipeline"
+)
+
+// The rules of a batch's life, as a state machine over the real engine: every one of its calls to the store and to the
+// streams is one step, between any two of which anybody else may do something, anything may be lost, and the engine's
+// process may die. Whatever happened: a stored text never changes, and once the faults stop every generation gets its
+// end.
+func TestNothingIsLostAndNothingChangesWhateverHappens(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newMachine(rt, false)
+		defer m.killAll()
+		rt.Repeat(m.actions())
+		m.killAll()
+		m.recover(rt)
+		m.redriveAll(rt)
+	})
+}
+
+// Without losses and without anybody who works on after his lease, another round would be for nothing: then no batch
+// gets one from a reconciler that can still be found somewhere.
+func TestABatchThatIsSomewhereIsNotRepaired(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		m := newMachine(rt, true)
+		defer m.killAll()
+		rt.Repeat(m.actions())
+		m.killAll()
+		m.recover(rt)
+	})
+}
+
+// A machine is a world in which things happen, and what must hold there.
+type machine struct {
+	*world
+	tokens     []*token
+	holdings   []*holding
+	actors     []*actor
+	reconciler [2]*Reconciler // processes that are alive
+	gates      [2]*actor      // in which a reconciler is making a pass
+	drops      bool           // whether the operator gives anything up
+	seen       map[int]string // texts, as first seen
+	done       []int          // generations known to be stored, by batch
+	calm       bool           // nothing is lost, and nobody works on after his lease
+	needless   string         // what got another round although it was somewhere
+}
+
+// A token is a publisher with a batch that it has read.
+type token struct {
+	batch     pipeline.Batch
+	published bool
+}
+
+func newMachine(rt *rapid.T, calm bool) *machine {
+	m := &machine{world: newWorld(rapid.SliceOfN(rapid.IntRange(1, 3), 1, 2).Draw(rt, "sizes")...), seen: map[int]string{}, calm: calm}
+	m.done = make([]int, len(m.batches))
+	for n := range m.run.Generations {
+		if rapid.IntRange(0, 3).Draw(rt, "fails for good") == 0 {
+			m.fails[n] = true
+		}
+	}
+	m.listFrom = rapid.IntRange(1, 2).Draw(rt, "list from")
+	m.drops = rapid.IntRange(0, 4).Draw(rt, "drops") == 0
+	m.requeued = func(b pipeline.Batch) {
+		if m.calm && b.State == pipeline.Queued && !m.lost(b) { // nobody but a reconciler takes a queued one
+			m.needless = fmt.Sprintf("batch %d: %s", b.Index, m)
+		}
+	}
+	return m
+}
+
+func (m *machine) actions() map[string]func(*rapid.T) {
+	actions := map[string]func(*rapid.T){
+		"":                m.check,
+		"producer":        m.producerStep,
+		"take":            m.takeStep,
+		"work":            m.workStep,
+		"work on":         m.workStep,
+		"worker dies":     m.workerDies,
+		"sink":            m.sinkStep,
+		"mirror":          m.mirrorStep,
+		"clock":           m.clockStep,
+		"reconcile":       m.reconcileStep,
+		"reconcile all":   m.reconcileAll,
+		"redrive or drop": m.operatorStep,
+		"actor":           m.actorStep,
+		"actor goes on":   m.actorStep,
+		"actor dies":      m.actorDies,
+		"loss":            m.lossStep,
+		"audit":           m.auditStep,
+		"queue":           m.roomStep,
+	}
+	if m.calm {
+		delete(actions, "loss")
+	}
+	return actions
+}
+
+func pick[T any](rt *rapid.T, from []T, label string) (int, T) {
+	if len(from) == 0 {
+		rt.Skip("none")
+	}
+	i := rapid.IntRange(0, len(from)-1).Draw(rt, label)
+	return i, from[i]
+}
+
+// ---- Everybody but the engine.
+
+func (m *machine) producerStep(rt *rapid.T) {
+	if len(m.tokens) == 0 || len(m.tokens) < 2 && !m.calm && rapid.Bool().Draw(rt, "another") {
+		_, b := pick(rt, m.batches, "batch")
+		if b.State != pipeline.Planned {
+			rt.Skip("not planned")
+		}
+		m.tokens = append(m.tokens, &token{batch: copyOf(b)})
+		return
+	}
+	i, t := pick(rt, m.tokens, "publisher")
+	switch {
+	case rapid.IntRange(0, 9).Draw(rt, "dies") == 0:
+		m.tokens = slices.Delete(m.tokens, i, i+1)
+	case !t.published:
+		works, _ := maker{m.run}.Works(context.Background(), []pipeline.Batch{t.batch})
+		t.published = len(works[0].Generations) == 0 || m.publish(works[0]) != pipeline.ErrFull
+	default:
+		m.mark(t.batch.Index)
+		m.tokens = slices.Delete(m.tokens, i, i+1)
+	}
+}
+
+func (m *machine) mark(index int) {
+	if b := &m.batches[index]; b.State == pipeline.Planned {
+		b.State, b.QueuedAt = pipeline.Queued, m.now
+	}
+}
+
+func (m *machine) takeStep(rt *rapid.T) {
+	if len(m.holdings) > 2 {
+		rt.Skip("enough workers")
+	}
+	_, index := pick(rt, slices.Sorted(maps.Keys(m.work)), "message")
+	if m.calm && slices.ContainsFunc(m.holdings, func(h *holding) bool { return h.body.Batch == index }) {
+		rt.Skip("somebody has it")
+	}
+	failNow := map[int]bool{}
+	for _, g := range m.work[index].body.Generations {
+		if rapid.IntRange(0, 3).Draw(rt, "fails now") == 0 {
+			failNow[m.batches[index].First+g.Index] = true
+		}
+	}
+	m.holdings = append(m.holdings, m.take(index, failNow))
+}
+
+func (m *machine) workStep(rt *rapid.T) {
+	i, h := pick(rt, m.holdings, "worker")
+	if m.step(h) {
+		m.holdings = slices.Delete(m.holdings, i, i+1)
+	}
+}
+
+func (m *machine) workerDies(rt *rapid.T) {
+	i, _ := pick(rt, m.holdings, "worker")
+	m.holdings = slices.Delete(m.holdings, i, i+1)
+}
+
+func (m *machine) sinkStep(rt *rapid.T) {
+	i, _ := pick(rt, m.results, "result")
+	m.sink(i, rapid.IntRange(0, 3).Draw(rt, "dies before its ack") > 0)
+}
+
+func (m *machine) mirrorStep(rt *rapid.T) {
+	i, _ := pick(rt, m.mirror, "record")
+	m.applyMirror(i, rapid.IntRange(0, 3).Draw(rt, "dies before its ack") > 0)
+}
+
+func (m *machine) clockStep(rt *rapid.T) {
+	m.mayPass(rt)
+	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 8).Draw(rt, "half leases")) * testLease / 2)
+}
+
+func (m *machine) roomStep(rt *rapid.T) {
+	m.room = rapid.SampledFrom([]int{0, 1, 1 << 20, 1 << 20}).Draw(rt, "room")
+}
+
+// lossStep is every loss that the broker is capable of.
+func (m *machine) lossStep(rt *rapid.T) {
+	switch rapid.SampledFrom([]string{"work", "a result", "results", "a record", "damage", "dead", "everything", "mirror forgets", "mirror repeats"}).Draw(rt, "loss") {
+	case "work":
+		clear(m.work)
+	case "a result":
+		i, _ := pick(rt, m.results, "result")
+		m.results = slices.Delete(m.results, i, i+1)
+	case "results":
+		m.results = nil
+	case "a record":
+		_, index := pick(rt, slices.Sorted(maps.Keys(m.dead)), "record")
+		m.deleteDeadLetter(m.dead[index].Sequence)
+	case "damage":
+		_, index := pick(rt, slices.Sorted(maps.Keys(m.dead)), "record")
+		d := m.dead[index]
+		m.deleteDeadLetter(d.Sequence)
+		d.DeadLetter = pipeline.DeadLetter{Run: testRun, Batch: index}
+		m.dead[index] = d
+	case "dead":
+		m.loseDead()
+	case "everything":
+		clear(m.work)
+		m.results = nil
+		m.loseDead()
+	case "mirror forgets": // its position is ahead of the stream
+		m.mirror = nil
+	case "mirror repeats":
+		m.mirror = nil
+		for _, index := range slices.Sorted(maps.Keys(m.dead)) {
+			m.mirror = append(m.mirror, message[pipeline.StoredDeadLetter]{m.dead[index].Sequence, m.dead[index]})
+		}
+	}
+}
+
+func (m *machine) loseDead() {
+	clear(m.dead)
+	m.mirror, m.deadSeq = nil, 0
+}

@@ -1,0 +1,411 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+const (
+	testRun   = "r"
+	testUID   = "01UID"
+	testLease = time.Second
+)
+
+// A world is a store and three streams in memory, with everybody who works on them but the engine under test. Nothing
+// happens in it by itself.
+type world struct {
+	run     pipeline.Run
+	batches []pipeline.Batch
+	texts   map[int]string // stored, by number of the generation
+	fails   map[int]bool   // generations that fail whenever they are tried, by number
+
+	work    map[int]message[pipeline.Work] // by batch
+	results []message[pipeline.Results]
+	dead    map[int]pipeline.StoredDeadLetter    // by batch
+	mirror  []message[pipeline.StoredDeadLetter] // not acknowledged by the mirror yet
+	seq     uint64
+	deadSeq uint64 // begins anew when the stream is lost
+	room    int    // messages that the queue takes
+	ensured bool
+
+	listFrom int // batches to look for before the queue is listed
+
+	requeued func(pipeline.Batch) // called before a batch gets another round
+
+	now      time.Time
+	executed int // generations generated: the text of an answer, so that no two are the same
+}
+
+// A message lies on a stream.
+type message[T any] struct {
+	seq  uint64
+	body T
+}
+
+// newWorld returns a world with batches of these sizes, all planned.
+func newWorld(sizes ...int) *world {
+	w := &world{
+		texts: map[int]string{}, fails: map[int]bool{}, work: map[int]message[pipeline.Work]{},
+		dead: map[int]pipeline.StoredDeadLetter{}, room: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	first := 0
+	for i, n := range sizes {
+		w.batches = append(w.batches, pipeline.Batch{Run: testRun, Index: i, First: first, Count: n, State: pipeline.Planned, Round: 1})
+		first += n
+	}
+	w.run = pipeline.Run{Name: testRun, UID: testUID, State: pipeline.RunOpen, Items: first, Generations: first, Batches: len(sizes)}
+	w.run.Spec.Samples, w.run.Spec.Options.NumPredict = 1, 64
+	return w
+}
+
+// ---- The store.
+
+func (w *world) batch(run string, index int) *pipeline.Batch {
+	if run != testRun || index < 0 || index >= len(w.batches) {
+		return nil
+	}
+	return &w.batches[index]
+}
+
+func copyOf(b pipeline.Batch) pipeline.Batch {
+	b.Done, b.Failed = slices.Clone(b.Done), slices.Clone(b.Failed)
+	return b
+}
+
+func (w *world) store(r pipeline.Results) {
+	b := w.batch(r.Run, r.Batch)
+	for _, x := range r.Results {
+		if n := b.First + x.Index; w.texts[n] == "" {
+			w.texts[n] = x.Text
+			b.Done = append(b.Done, x.Index)
+		}
+	}
+	slices.Sort(b.Done)
+	b.State = b.Settle()
+}
+
+func (w *world) fail(index, round int, failed []int) bool {
+	b := w.batch(testRun, index)
+	if b == nil || b.State == pipeline.Done || b.Round != round {
+		return false
+	}
+	b.Failed = append(b.Failed, failed...)
+	slices.Sort(b.Failed)
+	b.Failed = slices.Compact(b.Failed)
+	b.State = b.Settle()
+	return b.State == pipeline.Dead
+}
+
+// ---- The streams.
+
+func (w *world) publish(work pipeline.Work) error {
+	if _, there := w.work[work.Batch]; there {
+		return pipeline.ErrOutstanding
+	}
+	if len(w.work) >= w.room {
+		return pipeline.ErrFull
+	}
+	w.seq++
+	w.work[work.Batch] = message[pipeline.Work]{w.seq, work}
+	return nil
+}
+
+func (w *world) deadLetter(d pipeline.DeadLetter) {
+	w.deadSeq++
+	stored := pipeline.StoredDeadLetter{DeadLetter: d, Sequence: w.deadSeq}
+	w.dead[d.Batch] = stored
+	w.mirror = slices.DeleteFunc(w.mirror, func(m message[pipeline.StoredDeadLetter]) bool { return m.body.Batch == d.Batch })
+	w.mirror = append(w.mirror, message[pipeline.StoredDeadLetter]{w.deadSeq, stored})
+}
+
+func (w *world) deleteDeadLetter(seq uint64) {
+	maps.DeleteFunc(w.dead, func(_ int, d pipeline.StoredDeadLetter) bool { return d.Sequence == seq })
+	w.mirror = slices.DeleteFunc(w.mirror, func(m message[pipeline.StoredDeadLetter]) bool { return m.seq == seq })
+}
+
+// ---- The workers, the sink and the mirror.
+
+// A holding is a batch in the hands of a worker.
+type holding struct {
+	message[pipeline.Work]
+	failures []pipeline.GenerationFailure
+	answers  []pipeline.Result // not published yet
+	told     bool              // the dead letter is published
+}
+
+// take delivers a message: as often as one likes, since a lease may run out.
+func (w *world) take(index int, failNow map[int]bool) *holding {
+	h := &holding{message: w.work[index]}
+	for _, g := range h.body.Generations {
+		if n := w.batches[index].First + g.Index; w.fails[n] || failNow[n] {
+			h.failures = append(h.failures, pipeline.GenerationFailure{Generation: g, Class: pipeline.BadItem, Message: "boom", Attempts: 1})
+			continue
+		}
+		w.executed++
+		h.answers = append(h.answers, pipeline.Result{Index: g.Index, Item: g.Item, Text: fmt.Sprint("text ", w.executed), Finish: "stop"})
+	}
+	return h
+}
+
+// step does the next thing of a worker and reports whether it was the last.
+func (w *world) step(h *holding) bool {
+	switch {
+	case len(h.answers) > 0:
+		w.seq++
+		w.results = append(w.results, message[pipeline.Results]{w.seq, pipeline.Results{
+			Run: testRun, UID: testUID, Batch: h.body.Batch, Round: h.body.Round, Results: h.answers[:1],
+		}})
+		h.answers = h.answers[1:]
+	case len(h.failures) > 0 && !h.told:
+		w.deadLetter(pipeline.DeadLetter{
+			Run: testRun, UID: h.body.UID, Batch: h.body.Batch, Round: h.body.Round, Class: pipeline.BadItem, Message: "boom",
+			Failures: h.failures, FailedAt: w.now,
+		})
+		h.told = true
+	default:
+		if w.work[h.body.Batch].seq == h.seq { // an ack is for a message, not for a subject
+			delete(w.work, h.body.Batch)
+		}
+		return true
+	}
+	return false
+}
+
+func (w *world) sink(i int, ack bool) {
+	w.store(w.results[i].body)
+	if ack {
+		w.results = slices.Delete(w.results, i, i+1)
+	}
+}
+
+func (w *world) applyMirror(i int, ack bool) {
+	d := w.mirror[i].body
+	w.fail(d.Batch, d.Round, d.Failed())
+	if ack {
+		w.mirror = slices.Delete(w.mirror, i, i+1)
+	}
+}
+
+// ---- What an engine sees of the world.
+
+// errGone is what an engine gets from everything when its process has died.
+var errGone = errors.New("gone")
+
+// A view is the world for one engine. Each call passes a gate, which decides what becomes of it.
+type view struct {
+	*world
+	gate func() verdict
+}
+
+// A verdict says what becomes of a call.
+type verdict int
+
+const (
+	proceed   verdict = iota
+	loseReply         // it has its effect, and nobody learns of it
+	die               // it has none
+	refuse            // it has none, and may have one later
+)
+
+// errAway is an outage that ends.
+var errAway = pipeline.Fail(pipeline.Retryable, "you are over your space quota")
+
+// pass lets a call happen and returns what its caller gets to know.
+func (v view) pass(effect func()) error {
+	switch v.gate() {
+	case die:
+		return errGone
+	case refuse:
+		return errAway
+	case loseReply:
+		effect()
+		return errGone
+	}
+	effect()
+	return nil
+}
+
+func (v view) Run(_ context.Context, name string) (run pipeline.Run, err error) {
+	gate := v.pass(func() {
+		if run = v.run; name != testRun {
+			err = pipeline.ErrNoRun
+		}
+	})
+	return run, errors.Join(gate, err)
+}
+
+func (v view) Batches(_ context.Context, _ string, state pipeline.BatchState, from, count int) (found []pipeline.Batch, _ error) {
+	err := v.pass(func() {
+		for _, b := range v.batches {
+			if b.State == state && b.Index >= from && len(found) < count {
+				found = append(found, copyOf(b))
+			}
+		}
+	})
+	return found, err
+}
+
+func (v view) BatchesAt(_ context.Context, run string, indexes []int) (found []pipeline.Batch, _ error) {
+	err := v.pass(func() {
+		for _, i := range indexes {
+			if b := v.batch(run, i); b != nil {
+				found = append(found, copyOf(*b))
+			}
+		}
+	})
+	return found, err
+}
+
+func (v view) Requeue(_ context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (did bool, _ error) {
+	err := v.pass(func() {
+		b := v.batch(run, index)
+		did = b != nil && b.State == from && b.Round == round && b.State != pipeline.Done
+		if did {
+			if v.requeued != nil {
+				v.requeued(*b)
+			}
+			b.State, b.Round, b.Failed, b.QueuedAt = pipeline.Queued, round+1, nil, at
+		}
+	})
+	return did && err == nil, err
+}
+
+func (v view) Fail(_ context.Context, _ string, index, round int, failed []int, _ string) (dead bool, _ error) {
+	err := v.pass(func() { dead = v.fail(index, round, failed) })
+	return dead && err == nil, err
+}
+
+func (v view) Drop(_ context.Context, run string, index, round int) (did bool, _ error) {
+	err := v.pass(func() {
+		b := v.batch(run, index)
+		did = b != nil && b.State == pipeline.Dead && b.Round == round
+		if did {
+			b.State = pipeline.Dropped
+		}
+	})
+	return did && err == nil, err
+}
+
+func (v view) EnsureRun(context.Context, pipeline.Run) error {
+	return v.pass(func() { v.ensured = true })
+}
+
+func (v view) Publish(ctx context.Context, work pipeline.Work) (err error) {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	gate := v.pass(func() { err = v.publish(work) })
+	if gate != nil {
+		return gate
+	}
+	return err
+}
+
+// Queued is cut off at a single batch, so that others are searched for.
+func (v view) Queued(context.Context, string) (queued map[int]bool, _ error) {
+	err := v.pass(func() {
+		for _, index := range slices.Sorted(maps.Keys(v.work)) {
+			queued = map[int]bool{index: true}
+			break
+		}
+	})
+	return queued, err
+}
+
+func (v view) InWork(_ context.Context, _ string, index int) (found bool, _ error) {
+	err := v.pass(func() { _, found = v.work[index] })
+	return found, err
+}
+
+func (v view) InResults(_ context.Context, _ string, index int) (found bool, _ error) {
+	err := v.pass(func() {
+		found = slices.ContainsFunc(v.results, func(m message[pipeline.Results]) bool { return m.body.Batch == index })
+	})
+	return found, err
+}
+
+func (v view) DeadLetter(_ context.Context, _ string, index int) (d pipeline.StoredDeadLetter, found bool, _ error) {
+	err := v.pass(func() { d, found = v.dead[index] })
+	if err == nil && found {
+		err = readable(d)
+	}
+	return d, found, err
+}
+
+func (v view) DeadLetters(_ context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error] {
+	return func(yield func(pipeline.StoredDeadLetter, error) bool) {
+		for last := uint64(0); ; {
+			var next *pipeline.StoredDeadLetter
+			err := v.pass(func() {
+				for _, d := range slices.SortedFunc(maps.Values(v.dead), func(a, b pipeline.StoredDeadLetter) int { return cmp.Compare(a.Sequence, b.Sequence) }) {
+					if d.Sequence > last && (run == "" || run == d.Run) {
+						next = &d
+						return
+					}
+				}
+			})
+			if err != nil {
+				yield(pipeline.StoredDeadLetter{}, err)
+				return
+			}
+			if next == nil || !yield(*next, readable(*next)) {
+				return
+			}
+			last = next.Sequence
+		}
+	}
+}
+
+// readable returns the error that comes with a record of which nothing but its place is known.
+func readable(d pipeline.StoredDeadLetter) error {
+	if len(d.Failures) == 0 {
+		return pipeline.Fail(pipeline.BadItem, "the dead letter cannot be read")
+	}
+	return nil
+}
+
+func (v view) DeleteDeadLetter(_ context.Context, seq uint64) error {
+	return v.pass(func() { v.deleteDeadLetter(seq) })
+}
+
+// A maker makes messages without items.
+type maker struct{ run pipeline.Run }
+
+func (m maker) Works(_ context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
+	var works []pipeline.Work
+	for _, b := range batches {
+		w := pipeline.Work{Run: m.run.Name, UID: m.run.UID, Batch: b.Index, Round: b.Round, Model: "m", Options: m.run.Spec.Options}
+		for _, i := range b.Missing() {
+			item, sample := b.Generation(i, m.run.Spec.Samples)
+			w.Generations = append(w.Generations, pipeline.Generation{Index: i, Item: item, Sample: sample, Prompt: "p"})
+		}
+		works = append(works, w)
+	}
+	return works, nil
+}
+
+// ledger returns the engine over this world, each of whose calls passes the gate.
+func (w *world) ledger(gate func() verdict) *Ledger {
+	if gate == nil {
+		gate = func() verdict { return proceed }
+	}
+	v := view{w, gate}
+	l, err := New(Config{Lease: testLease, SweepEvery: testLease}, v, v, func(run pipeline.Run) (Builder, error) { return maker{run}, nil })
+	if err != nil {
+		panic(err)
+	}
+	l.listFrom = w.listFrom
+	l.now = func() time.Time { return w.now }
+	l.sleep = func(_ context.Context, d time.Duration) error {
+		return v.pass(func() { w.now = w.now.Add(d) })
+	}
+	return l
+}
