@@ -72,10 +72,10 @@ func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Se
 }
 
 // fleetOf returns the GPUs whose servers the engine starts.
-func (c *command) fleetOf(seats []*serve.Seat) []consumer.GPU {
-	gpus := make([]consumer.GPU, len(seats))
+func (c *command) fleetOf(seats []*serve.Seat) []consumer.LaneConfig {
+	gpus := make([]consumer.LaneConfig, len(seats))
 	for i, seat := range seats {
-		gpus[i] = consumer.GPU{Name: seat.GPU.String(), Slots: c.Slots.Most, Auto: c.Slots.Auto, Launch: func(ctx context.Context, slots int) (consumer.Server, error) {
+		gpus[i] = consumer.LaneConfig{Name: seat.GPU.String(), Slots: c.Slots.Most, Auto: c.Slots.Auto, Launch: func(ctx context.Context, slots int) (consumer.Server, error) {
 			server, err := seat.Launch(ctx, slots)
 			if err != nil {
 				return nil, err // and no server at all, not one of a type that is nil

@@ -78,9 +78,9 @@ func awaitServer(ctx context.Context, client *ollama.Client, log *zap.Logger) er
 }
 
 // gpus returns the servers as GPUs, with what they say of themselves. On those that run already it loads the model.
-func (c *command) gpus(ctx context.Context, servers servers, model string) ([]consumer.GPU, pipeline.Consumer, error) {
+func (c *command) gpus(ctx context.Context, servers servers, model string) ([]consumer.LaneConfig, pipeline.Presence, error) {
 	if c.wanted() {
-		return c.fleetOf(servers.seats), pipeline.Consumer{}, nil
+		return c.fleetOf(servers.seats), pipeline.Presence{}, nil
 	}
 	clients := servers.clients
 	models := make([]ollama.Model, len(clients))
@@ -98,14 +98,14 @@ func (c *command) gpus(ctx context.Context, servers servers, model string) ([]co
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, pipeline.Consumer{}, err
+		return nil, pipeline.Presence{}, err
 	}
-	gpus := make([]consumer.GPU, len(clients))
+	gpus := make([]consumer.LaneConfig, len(clients))
 	for i, client := range clients {
 		if models[i].Digest != models[0].Digest {
-			return nil, pipeline.Consumer{}, fmt.Errorf("model %s differs between %s and %s: pull it anew on both", model, clients[0].URL(), client.URL())
+			return nil, pipeline.Presence{}, fmt.Errorf("model %s differs between %s and %s: pull it anew on both", model, clients[0].URL(), client.URL())
 		}
-		gpus[i] = consumer.GPU{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: c.Slots.Most, Auto: c.Slots.Auto, Context: models[i].Context}
+		gpus[i] = consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: c.Slots.Most, Auto: c.Slots.Auto, Context: models[i].Context}
 	}
-	return gpus, pipeline.Consumer{Ollama: models[0].ServerVersion, Digest: models[0].Digest}, nil
+	return gpus, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest}, nil
 }

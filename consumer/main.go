@@ -76,7 +76,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
 	engine, err := consumer.New(consumer.Config{
-		Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), HandBack: c.Rest, Log: log,
+		Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
 		Care:     consumer.Care{Stall: c.Stall, AllowCPU: c.AllowCPU},
 		Deadline: deadline, IdleExit: c.idleExit(), Complete: c.complete(conn, run.Run),
 	}, conn.Work(run.Run), conn, gpus)

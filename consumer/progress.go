@@ -12,10 +12,10 @@ import (
 
 // say logs how far each GPU is, every so often, until the function that it returns is called: in the output of a
 // notebook nothing else shows that work goes on. Every 0 says nothing.
-func say(ctx context.Context, every time.Duration, snapshot func() pipeline.Consumer, log *zap.Logger) (stop func()) {
+func say(ctx context.Context, every time.Duration, snapshot func() pipeline.Presence, log *zap.Logger) (stop func()) {
 	return cli.Every(ctx, every, func() {
 		for _, g := range snapshot().GPUs {
-			log.Info(g.State, zap.String("gpu", g.Name), zap.Int("busy", g.Busy), zap.Int("slots", g.Slots),
+			log.Info(g.Describe(), zap.String("gpu", g.Name), zap.Int("busy", g.Busy), zap.Int("slots", g.Slots),
 				zap.Int("generations", g.Generations), zap.Int("tokens_per_second", int(g.TokensPerSecond+0.5)))
 		}
 	})

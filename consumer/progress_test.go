@@ -17,8 +17,8 @@ import (
 func TestEachGPUSaysHowFarItIsOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, said := observer.New(zapcore.InfoLevel)
-		snapshot := func() pipeline.Consumer {
-			return pipeline.Consumer{GPUs: []pipeline.GPU{
+		snapshot := func() pipeline.Presence {
+			return pipeline.Presence{GPUs: []pipeline.GPUStatus{
 				{Name: "0", State: "serving", Slots: 8, Busy: 7, Generations: 41, TokensPerSecond: 99.6},
 				{Name: "1", State: "restarting", Slots: 8},
 			}}

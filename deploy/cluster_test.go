@@ -92,7 +92,7 @@ func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
 		for batch := from; batch < to; batch++ {
 			work := pipeline.Work{
 				Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: "mistral", Options: pipeline.Options{NumPredict: 10},
-				Generations: []pipeline.Generation{{Item: batch, Prompt: "What?"}},
+				Generations: []pipeline.Generation{{Item: batch, Messages: pipeline.User("What?")}},
 			}
 			err := producer.Publish(ctx, work)
 			for ; err != nil && pipeline.ClassOf(err) == pipeline.Retryable && ctx.Err() == nil; err = producer.Publish(ctx, work) {

@@ -117,7 +117,7 @@ func TestAFreeAccountIsEnough(t *testing.T) {
 			}
 			err = conn.Publish(ctx, pipeline.Work{
 				Run: run.Name, UID: run.UID, Round: 1, Model: "tiny", Options: pipeline.Options{NumPredict: 10},
-				Generations: []pipeline.Generation{{Prompt: "What?"}},
+				Generations: []pipeline.Generation{{Messages: pipeline.User("What?")}},
 			})
 			if err != nil {
 				t.Error(err)

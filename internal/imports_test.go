@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline dataset stream store ollama ollama/serve telemetry telemetry/metrics cli producer consumer sink reconcile status plan"
+	forPrograms = "pipeline prompt dataset stream store ollama ollama/serve telemetry telemetry/metrics cli producer consumer sink reconcile status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -46,12 +46,14 @@ func rules() map[string]rule {
 	return map[string]rule{
 		"internal":          {},
 		"internal/pipeline": {},
+		"internal/prompt":   {ours: "pipeline"},
+		"internal/outage":   {ours: "pipeline", theirs: "backoff zap"},
 
 		// An adapter speaks to one outside thing, so a driver stands in one line only: but for zstd, which the
 		// stream needs for its messages, and for the simulated Ollama, which has the real one's types.
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
 		"internal/store":             {ours: "pipeline", theirs: "mongo-driver sqlite"},
-		"internal/stream":            {ours: "pipeline", theirs: "nats.go backoff zap compress", testTheirs: "nats-server"},
+		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go backoff zap compress", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},
@@ -60,10 +62,10 @@ func rules() map[string]rule {
 		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
-		"internal/producer":  {ours: "pipeline", theirs: engineLibraries + " prometheus"},
-		"internal/consumer":  {ours: "pipeline", theirs: engineLibraries}, // no metrics: the consumer stays slim
-		"internal/sink":      {ours: "pipeline", theirs: engineLibraries + " prometheus"},
-		"internal/reconcile": {ours: "pipeline", theirs: engineLibraries + " prometheus"},
+		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
+		"internal/consumer":  {ours: "pipeline outage", theirs: engineLibraries}, // no metrics: the consumer stays slim
+		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
+		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
 		"internal/status":    {ours: "pipeline", theirs: engineLibraries + " prometheus"},
 		"internal/plan":      {ours: "pipeline"},
 

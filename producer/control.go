@@ -54,7 +54,7 @@ type pauseCmd struct {
 
 func (c *pauseCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return c.do(ctx, t, func(conn *stream.Conn, _ store.Store) (string, error) {
-		return "is paused: workers finish what they hold and get nothing new", conn.Pause(ctx, c.Name)
+		return "is paused: workers finish what they hold and get nothing new", conn.PauseRun(ctx, c.Name)
 	})
 }
 
@@ -65,7 +65,7 @@ type resumeCmd struct {
 
 func (c *resumeCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return c.do(ctx, t, func(conn *stream.Conn, _ store.Store) (string, error) {
-		return "goes on", conn.Resume(ctx, c.Name)
+		return "goes on", conn.ResumeRun(ctx, c.Name)
 	})
 }
 
@@ -83,7 +83,7 @@ func (c *cancelCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		if err := from.Cancel(ctx, c.Name); err != nil {
 			return "", err
 		}
-		removed, err := conn.Cancel(ctx, c.Name)
+		removed, err := conn.CancelRun(ctx, c.Name)
 		if err != nil {
 			return "", err
 		}
@@ -92,7 +92,7 @@ func (c *cancelCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
-		late, err := conn.Cancel(ctx, c.Name)
+		late, err := conn.CancelRun(ctx, c.Name)
 		if err != nil {
 			return "", err
 		}

@@ -53,7 +53,7 @@ func (c chosen) filter() (reconcile.Filter, error) {
 }
 
 // openBoth opens store and stream and returns the ledger engine over both, with a function that closes them.
-func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Duration, log *zap.Logger) (*reconcile.Ledger, func(), error) {
+func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Duration, log *zap.Logger) (*reconcile.Engine, func(), error) {
 	books, err := openStore(ctx, flags)
 	if err != nil {
 		return nil, nil, err
@@ -67,9 +67,9 @@ func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Du
 	return engine, func() { conn.Close(); books.Close() }, err
 }
 
-func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*reconcile.Ledger, error) {
+func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*reconcile.Engine, error) {
 	return reconcile.New(reconcile.Config{Lease: lease, Log: log}, from, conn, func(run pipeline.Run) (reconcile.Builder, error) {
-		return producer.NewWorks(from, run)
+		return producer.NewWorkBuilder(from, run)
 	})
 }
 
@@ -87,7 +87,7 @@ func (c read) print(ctx context.Context, t *cli.Terminal, show func(reconcile.Le
 		encoder := json.NewEncoder(t.Out)
 		show = func(letter reconcile.Letter) error { return encoder.Encode(letter) }
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *reconcile.Ledger, filter reconcile.Filter) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
 		printed := 0
 		for letter, err := range engine.Letters(ctx, filter) {
 			if err == nil {
@@ -116,7 +116,7 @@ func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	w := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', 0)
 	head := "BATCH\tROUND\tSTANDING\tCLASS\tDEAD\tAGE\tMESSAGE\n"
 	err := c.print(ctx, t, func(letter reconcile.Letter) error {
-		_, err := fmt.Fprintf(w, "%s%s\t%d\t%s\t%s\t%d\t%s\t%s\n", head, letter.ID(), letter.Round, letter.Standing, cli.Printable(string(letter.Class)),
+		_, err := fmt.Fprintf(w, "%s%s\t%d\t%s\t%s\t%d\t%s\t%s\n", head, letter.ID(), letter.Round, letter.Disposition, cli.Printable(string(letter.Class)),
 			len(letter.Failures), age(letter), brief(letter, t.Columns()-len(letter.ID())-besideMessage))
 		head = ""
 		return err
@@ -128,7 +128,7 @@ func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 // each opens what the flags name and calls do with it.
-func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, log *zap.Logger, do func(*reconcile.Ledger, reconcile.Filter) error) error {
+func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, log *zap.Logger, do func(*reconcile.Engine, reconcile.Filter) error) error {
 	filter, err := c.filter()
 	if err != nil {
 		return err

@@ -27,26 +27,26 @@ func (c *deadShowCmd) Run(ctx context.Context, t *cli.Terminal) error {
 // shownLetter shows all that is in a dead letter, and what can be done about it.
 func shownLetter(letter reconcile.Letter) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), cli.Printable(string(letter.Class)), letter.Round, letter.Standing)
+	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), cli.Printable(string(letter.Class)), letter.Round, letter.Disposition)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(w, "  %s\t%s\n", name, cli.Printable(fmt.Sprintf(format, args...)))
 	}
-	if letter.Standing == reconcile.Unreadable {
+	if letter.Disposition == reconcile.Unreadable {
 		row("problem", "%s", letter.Message)
 	} else {
 		row("failed", "%s ago, at %s, when delivered %s", age(letter), letter.FailedAt.Format(time.RFC3339), times(letter.Deliveries))
 		row("consumer", "%s on %s", letter.Consumer, letter.GPU)
 		row("model", "%s, %s", letter.Model, options(letter.Options))
 	}
-	if letter.System != "" {
-		row("system", "%q", letter.System)
+	for _, m := range letter.Shared {
+		row(string(m.Role), "%q", m.Content)
 	}
 	row("to do", "%s", advice(letter))
 	_ = w.Flush() // into a strings.Builder
 	for _, f := range letter.Failures {
 		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, cli.Printable(string(f.Class)),
-			cli.Plural(f.Attempts, "try", "tries"), cli.Printable(f.Message), cli.Indent(f.Prompt))
+			cli.Plural(f.Attempts, "try", "tries"), cli.Printable(f.Message), cli.Indent(f.Prompt()))
 	}
 	return b.String()
 }
@@ -74,7 +74,7 @@ func advice(letter reconcile.Letter) string {
 	command := func(verb string) string {
 		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, letter.Run, letter.Batch)
 	}
-	switch letter.Standing {
+	switch letter.Disposition {
 	case reconcile.UnderWay:
 		return "nothing: its batch is on the way again, or the sink has not read this letter yet"
 	case reconcile.Stale:

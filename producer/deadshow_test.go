@@ -14,12 +14,12 @@ import (
 func testLetter() reconcile.Letter {
 	temperature := 0.3
 	message := "generate with model sim on http://gpu:11434: the answer was cut off\n\x1b[2Jafter 40 tokens"
-	letter := reconcile.Letter{Standing: reconcile.Waiting}
+	letter := reconcile.Letter{Disposition: reconcile.Waiting}
 	letter.DeadLetter = pipeline.DeadLetter{
 		Run: "r", Batch: 7, Round: 2, Class: pipeline.Truncated, Message: message, Deliveries: 3, Consumer: "01J", GPU: "T4",
-		Model: "sim", System: "Be brief.", Options: pipeline.Options{NumPredict: 20, Temperature: &temperature}, FailedAt: time.Now().Add(-90 * time.Minute),
+		Model: "sim", Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief."}}, Options: pipeline.Options{NumPredict: 20, Temperature: &temperature}, FailedAt: time.Now().Add(-90 * time.Minute),
 		Failures: []pipeline.GenerationFailure{{
-			Generation: pipeline.Generation{Index: 1, Item: 8, Sample: 1, Seed: 99, Prompt: "Why\x07?\nSay."}, Class: pipeline.Truncated, Message: message, Attempts: 2,
+			Generation: pipeline.Generation{Index: 1, Item: 8, Sample: 1, Seed: 99, Messages: pipeline.User("Why\x07?\nSay.")}, Class: pipeline.Truncated, Message: message, Attempts: 2,
 		}},
 	}
 	return letter
@@ -52,11 +52,11 @@ func TestAMessageInATableBeginsWithWhatHappened(t *testing.T) {
 }
 
 func TestEachStandingAndClassHasAnAdvice(t *testing.T) {
-	for standing, want := range map[reconcile.Standing]string{
+	for standing, want := range map[reconcile.Disposition]string{
 		reconcile.UnderWay: "nothing", reconcile.Stale: "redrive", reconcile.Dropped: "drop --run r --batch 7 --yes", reconcile.Orphaned: "drop", reconcile.Unreadable: "drop", reconcile.Waiting: "redrive",
 	} {
 		letter := testLetter()
-		letter.Standing = standing
+		letter.Disposition = standing
 		if got := advice(letter); !strings.Contains(got, want) {
 			t.Errorf("%s: %q does not name %q", standing, got, want)
 		}

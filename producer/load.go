@@ -38,7 +38,7 @@ func (c *loadCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
 
 	progress := cli.NewProgress(t)
-	survey, err := producer.Examine(ctx, c.Name, spec, data, func(rows int) {
+	survey, err := producer.RunPreflight(ctx, c.Name, spec, data, func(rows int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, cli.Count(rows)))
 		}
@@ -47,14 +47,14 @@ func (c *loadCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	cli.Preview(t, survey.Run, survey.Prompt)
+	cli.Preview(t, survey.Run, survey.Messages)
 	if c.DryRun {
 		return c.summary(t, survey.Run, "dry run: nothing was written")
 	}
 	return c.write(ctx, t, survey, data, progress)
 }
 
-func (c *loadCmd) write(ctx context.Context, t *cli.Terminal, survey producer.Survey, data producer.Dataset, progress *cli.Progress) error {
+func (c *loadCmd) write(ctx context.Context, t *cli.Terminal, survey producer.Preflight, data producer.Dataset, progress *cli.Progress) error {
 	ledger, err := openStore(ctx, c.Store)
 	if err != nil {
 		return err

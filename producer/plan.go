@@ -127,7 +127,7 @@ func (c *planCmd) ofDataset(ctx context.Context, t *cli.Terminal, books store.St
 	if name == "" {
 		name = "planned-run"
 	}
-	survey, err := producer.Examine(ctx, name, spec, data, func(rows int) {
+	survey, err := producer.RunPreflight(ctx, name, spec, data, func(rows int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("reading %s: %s rows", data.Name, cli.Count(rows)))
 		}
@@ -160,7 +160,7 @@ func (c *planCmd) ofRun(ctx context.Context, books store.Store, run pipeline.Run
 		like = run.Name
 	}
 	rows := &rowMeter{Store: books}
-	works, err := producer.NewWorks(rows, run)
+	works, err := producer.NewWorkBuilder(rows, run)
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +176,7 @@ func (c *planCmd) ofRun(ctx context.Context, books store.Store, run pipeline.Run
 		if len(batches) == 0 {
 			return nil, fmt.Errorf("batch %s is missing in the store", pipeline.BatchID(run.Name, at))
 		}
-		w, err := works.Works(ctx, batches)
+		w, err := works.Build(ctx, batches)
 		if err != nil {
 			return nil, err
 		}

@@ -95,7 +95,7 @@ func caveats(e plan.Estimate) string {
 		"Content is what a NATS server counts; on the wire are subjects and protocol, too, but not TLS. "+
 		"Not counted: reading of prompts by the GPUs, batches that are generated twice because a consumer vanished, dead letters, `producer status`. "+
 		"If no sink runs to the end, %s of answers wait on the stream. The free tiers are those that their documents named when this program was written.",
-		strings.Join(idle, ", "), size(e.Unsunk))
+		strings.Join(idle, ", "), size(e.ResultBytes))
 }
 
 // wrap breaks a text into lines of at most 80 columns.

@@ -129,7 +129,7 @@ func complete(ctx context.Context, log *zap.Logger, conn *stream.Conn, run pipel
 
 // follow follows the run to its end, and meanwhile puts back on the queue what the streams lose. A run whose dead
 // letters are lost is not at its end: they are made again. While the store or the streams are away it waits.
-func follow(ctx context.Context, log *zap.Logger, publisher *producer.Publisher, engine *reconcile.Ledger, run string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func follow(ctx context.Context, log *zap.Logger, publisher *producer.Publisher, engine *reconcile.Engine, run string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	reconciling, stop := context.WithCancel(ctx)
 	var reconciler sync.WaitGroup
 	reconciler.Go(func() { _ = engine.Reconciler(run).Run(reconciling) }) // it fails with the run, and then Follow says why
@@ -159,7 +159,7 @@ func follow(ctx context.Context, log *zap.Logger, publisher *producer.Publisher,
 }
 
 // lost counts the generations of a finished run that are not accounted for, when the dead letters without use are gone.
-func lost(ctx context.Context, engine *reconcile.Ledger, run string) (int, error) {
+func lost(ctx context.Context, engine *reconcile.Engine, run string) (int, error) {
 	if _, err := engine.Sweep(ctx, run); err != nil {
 		return 0, err
 	}

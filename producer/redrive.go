@@ -31,7 +31,7 @@ func (c *deadRedriveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, log, func(engine *reconcile.Ledger, filter reconcile.Filter) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, log, func(engine *reconcile.Engine, filter reconcile.Filter) error {
 		report, err := engine.Redrive(ctx, filter, reconcile.RedriveOptions{
 			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, NumPredict: c.NumPredict, Temperature: c.Temperature, Seed: c.Seed,
 			Progress: func(r reconcile.RedriveReport) {
@@ -71,7 +71,7 @@ func (c *deadDropCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if !c.Yes && !c.DryRun {
 		return cli.Usage("dead letters that are dropped are gone, and their generations get no answer: say --yes, or look first with --dry-run")
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *reconcile.Ledger, filter reconcile.Filter) error {
+	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
 		report, err := engine.Drop(ctx, filter, reconcile.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
 		if c.JSON {
 			if encodeErr := json.NewEncoder(t.Out).Encode(report); err == nil {

@@ -34,7 +34,7 @@ func (c *statusCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Name == "" {
 		return c.all(ctx, t, ledger)
 	}
-	var from status.Stream
+	var from status.Streams
 	asking, cancel := context.WithTimeout(ctx, askNATS)
 	defer cancel()
 	conn, away := connect(asking, c.NATS, 0, zap.NewNop())
@@ -47,7 +47,7 @@ func (c *statusCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if away != nil {
-		snapshot.Away = away.Error()
+		snapshot.StreamError = away.Error()
 	}
 	if c.JSON {
 		return json.NewEncoder(t.Out).Encode(snapshot)

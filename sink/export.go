@@ -8,6 +8,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
+	"gleaner/internal/prompt"
 	"gleaner/internal/sink"
 	"gleaner/internal/store"
 )
@@ -33,7 +34,11 @@ func (c *exportCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: c.Layout, Response: c.ResponseField})
+	renderer, err := prompt.New(run.Spec)
+	if err != nil {
+		return err
+	}
+	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: c.Layout, Response: c.ResponseField}, renderer)
 	if err != nil {
 		return err
 	}

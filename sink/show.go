@@ -8,6 +8,7 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 	"gleaner/internal/store"
 )
 
@@ -40,23 +41,23 @@ func (c *showCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if len(answers) == 0 {
 		return fmt.Errorf("run %s has no answers yet", run.Name)
 	}
-	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"})
+	renderer, err := prompt.New(run.Spec)
 	if err != nil {
 		return err
 	}
-	prompter, err := pipeline.NewPrompter(run.Spec)
+	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"}, renderer)
 	if err != nil {
 		return err
 	}
 	for _, answer := range answers {
-		text, err := prompter.Render(answer.Input)
+		messages, err := renderer.Render(answer.Input)
 		if err != nil {
 			return fmt.Errorf("item %s: %w", pipeline.ItemID(run.Name, answer.Item), err)
 		}
 		if c.JSON {
 			err = c.line(t, encoder, answer)
 		} else {
-			err = c.print(t, run, answer, text)
+			err = c.print(t, run, answer, messages[len(messages)-1].Content)
 		}
 		if err != nil {
 			return err

@@ -63,9 +63,9 @@ func (c *runCmd) Run(ctx context.Context, t *cli.Terminal) error {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, cli.Count(rows)))
 			}
 		},
-		Notice: func(s producer.Survey) {
+		Preflight: func(s producer.Preflight) {
 			progress.Clear()
-			cli.Preview(t, s.Run, s.Prompt)
+			cli.Preview(t, s.Run, s.Messages)
 		},
 		Loaded: func(items, of int) {
 			if progress.Due() {
@@ -104,7 +104,7 @@ type nothing struct{}
 func (nothing) Close() error { return nil }
 
 // gpus returns the real Ollama server if one answers, otherwise simulated ones, and says which in plain words.
-func (c *runCmd) gpus(ctx context.Context, t *cli.Terminal, progress *cli.Progress) (gpus []consumer.GPU, model string, stop func(), err error) {
+func (c *runCmd) gpus(ctx context.Context, t *cli.Terminal, progress *cli.Progress) (gpus []consumer.LaneConfig, model string, stop func(), err error) {
 	if !c.Simulate {
 		client, err := ollama.New(c.Ollama, ollama.Config{Slots: max(c.Slots, 1)})
 		if err != nil {
@@ -130,7 +130,7 @@ func (c *runCmd) gpus(ctx context.Context, t *cli.Terminal, progress *cli.Progre
 	return gpus, model, stop, err
 }
 
-func (c *runCmd) real(ctx context.Context, t *cli.Terminal, client *ollama.Client, progress *cli.Progress) ([]consumer.GPU, string, func(), error) {
+func (c *runCmd) real(ctx context.Context, t *cli.Terminal, client *ollama.Client, progress *cli.Progress) ([]consumer.LaneConfig, string, func(), error) {
 	slots := c.Slots
 	if slots == 0 {
 		slots, _ = strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // the server's default is 1
@@ -146,7 +146,7 @@ func (c *runCmd) real(ctx context.Context, t *cli.Terminal, client *ollama.Clien
 		return nil, "", nil, err
 	}
 	fmt.Fprintf(t.Err, "Using the Ollama server at %s with model %s and %s.\n", client.URL(), model, cli.Plural(slots, "slot", "slots"))
-	return []consumer.GPU{gpu}, model, func() {}, nil
+	return []consumer.LaneConfig{gpu}, model, func() {}, nil
 }
 
 func (c *runCmd) summary(t *cli.Terminal, s local.Summary) error {

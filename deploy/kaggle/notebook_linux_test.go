@@ -185,7 +185,7 @@ func publish(ctx context.Context, t *testing.T, url, creds string) (answered fun
 	for batch := range batches {
 		check(conn.Publish(ctx, pipeline.Work{
 			Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: run.Spec.Model, Options: pipeline.Options{NumPredict: 200},
-			Generations: []pipeline.Generation{{Item: batch, Prompt: fmt.Sprintf("What is %d and %d?", batch, batch), Seed: batch}},
+			Generations: []pipeline.Generation{{Item: batch, Messages: pipeline.User(fmt.Sprintf("What is %d and %d?", batch, batch)), Seed: batch}},
 		}))
 	}
 	return func(ctx context.Context) bool {

@@ -47,7 +47,7 @@ var run = pipeline.Run{Name: "words", UID: "uid", Spec: pipeline.Spec{Model: "ti
 func work(batch int) pipeline.Work {
 	return pipeline.Work{
 		Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: "tiny", Options: pipeline.Options{NumPredict: 10},
-		Generations: []pipeline.Generation{{Item: batch, Prompt: "What?"}},
+		Generations: []pipeline.Generation{{Item: batch, Messages: pipeline.User("What?")}},
 	}
 }
 
@@ -82,7 +82,7 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 	if _, err := consumer.Runs(ctx); err != nil {
 		t.Fatal(err)
 	}
-	must("consumer says that it is there", consumer.PutPresence(ctx, pipeline.Consumer{ID: "01J", Run: run.Name}))
+	must("consumer says that it is there", consumer.PutPresence(ctx, pipeline.Presence{ID: "01J", Run: run.Name}))
 	source := consumer.Work(run.Name)
 	for batch := range 2 {
 		d, err := source.Next(ctx)
@@ -119,8 +119,8 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 		must("producer lists dead letters", err)
 	}
 	must("producer deletes a dead letter", producer.DeleteDeadLetter(ctx, found.Sequence))
-	must("producer pauses", producer.Pause(ctx, run.Name))
-	must("producer resumes", producer.Resume(ctx, run.Name))
+	must("producer pauses", producer.PauseRun(ctx, run.Name))
+	must("producer resumes", producer.ResumeRun(ctx, run.Name))
 	must("producer removes a run", producer.RemoveRun(ctx, run.Name))
 }
 

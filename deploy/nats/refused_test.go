@@ -174,7 +174,7 @@ func unchanged(t *testing.T, producer *stream.Conn, result pipeline.Delivery[pip
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	depth, err := producer.Depth(ctx, run.Name)
-	if want := (pipeline.Depth{Waiting: 1, Results: 1}); err != nil || depth != want {
+	if want := (pipeline.StreamDepth{Waiting: 1, Results: 1}); err != nil || depth != want {
 		t.Errorf("on the streams is %+v, %v, want %+v", depth, err, want)
 	}
 	if queued, err := producer.InWork(ctx, run.Name, 1); err != nil || !queued {

@@ -17,13 +17,16 @@ import (
 const previewBytes = 2000
 
 // Preview shows what is about to be loaded and its first prompt, before anything is written.
-func Preview(t *Terminal, run pipeline.Run, prompt string) {
+func Preview(t *Terminal, run pipeline.Run, messages []pipeline.Message) {
 	fmt.Fprintf(t.Err, "run %s: %s of %s × %s = %s with model %s\n", run.Name, Plural(run.Items, "row", "rows"), run.Spec.Dataset.Name,
 		Plural(run.Spec.Samples, "sample", "samples"), Plural(run.Generations, "generation", "generations"), run.Spec.Model)
-	if run.Spec.System != "" {
-		fmt.Fprintf(t.Err, "system prompt:\n%s\n", Indent(run.Spec.System))
+	for _, m := range messages {
+		what := "first prompt"
+		if m.Role == pipeline.RoleSystem {
+			what = "system prompt"
+		}
+		fmt.Fprintf(t.Err, "%s (%s bytes):\n%s\n", what, Count(len(m.Content)), Indent(m.Content))
 	}
-	fmt.Fprintf(t.Err, "first prompt (%s bytes):\n%s\n", Count(len(prompt)), Indent(prompt))
 }
 
 // Indent sets off a text that is shown, shortened if it is very long.
@@ -62,12 +65,12 @@ func Line(s status.Snapshot) string {
 }
 
 // GPULines shows what each GPU does, one line for each.
-func GPULines(consumers []pipeline.Consumer) []string {
+func GPULines(consumers []pipeline.Presence) []string {
 	var lines []string
 	for _, c := range consumers {
 		for _, g := range c.GPUs {
 			lines = append(lines, fmt.Sprintf("  %-20s %s %d/%d slots  %s  %s tok/s%s",
-				Printable(g.Name), Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Plural(g.Generations, "answer", "answers"), Rate(g.TokensPerSecond), Printable(unless(g.State, "serving"))))
+				Printable(g.Name), Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Plural(g.Generations, "answer", "answers"), Rate(g.TokensPerSecond), Printable(unless(g.Describe(), string(pipeline.GPUServing)))))
 		}
 	}
 	return lines
@@ -96,11 +99,11 @@ func Table(s status.Snapshot) string {
 	row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
 	row("rate", "%s tok/s, %.1f generations/s", Rate(s.TokensPerSecond), s.PerSecond)
 	row("ETA", "%s", ETA(s))
-	if s.Depth != nil {
-		row("stream", "%s waiting, %s held by workers, %s on the way back", Count(s.Depth.Waiting), Count(s.Depth.Held),
-			Plural(s.Depth.Results, "message", "messages"))
+	if s.Stream != nil {
+		row("stream", "%s waiting, %s held by workers, %s on the way back", Count(s.Stream.Waiting), Count(s.Stream.Held),
+			Plural(s.Stream.Results, "message", "messages"))
 	} else {
-		row("stream", "not asked: %s", cmp.Or(s.Away, "no connection"))
+		row("stream", "not asked: %s", cmp.Or(s.StreamError, "no connection"))
 	}
 	if len(s.Consumers) == 0 {
 		row("consumers", "none present")
@@ -129,7 +132,7 @@ func consumers(s status.Snapshot) string {
 	fmt.Fprintln(w, "\nCONSUMER\tHOST\tGPU\tSTATE\tSLOTS\tANSWERS\tTOKENS/S\tSEEN\tENDS")
 	for _, c := range s.Consumers {
 		for _, g := range c.GPUs {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s ago\t%s\n", Printable(c.ID), Printable(c.Host), Printable(g.Name), Printable(g.State), g.Busy, g.Slots,
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\t%s ago\t%s\n", Printable(c.ID), Printable(c.Host), Printable(g.Name), Printable(g.Describe()), g.Busy, g.Slots,
 				Count(g.Generations), Rate(g.TokensPerSecond), Duration(max(time.Since(c.Seen), 0)), ends(c.Deadline))
 		}
 	}

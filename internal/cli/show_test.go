@@ -18,15 +18,15 @@ func snapshot() status.Snapshot {
 		Run: "gsm8k", State: pipeline.RunOpen, Model: "tiny", Dataset: "train.jsonl", Items: 7473, Generations: 14946, Stored: 7000, Failed: 12, Dropped: 3,
 		Batches:      map[pipeline.BatchState]int{pipeline.Planned: 900, pipeline.Queued: 100, pipeline.Done: 1000, pipeline.Dead: 2},
 		PromptTokens: 700000, OutputTokens: 1400000, TokensPerSecond: 1234.5, PerSecond: 8.04, ETA: 16*time.Minute + 30*time.Second,
-		Depth: &pipeline.Depth{Waiting: 90, Held: 10, Results: 1},
+		Stream: &pipeline.StreamDepth{Waiting: 90, Held: 10, Results: 1},
 	}
 }
 
-func consumersAt(now time.Time) []pipeline.Consumer {
-	return []pipeline.Consumer{{ID: "01J", Host: "notebook", Seen: now.Add(-7 * time.Second), Deadline: now.Add(200 * time.Minute), GPUs: []pipeline.GPU{
+func consumersAt(now time.Time) []pipeline.Presence {
+	return []pipeline.Presence{{ID: "01J", Host: "notebook", Seen: now.Add(-7 * time.Second), Deadline: now.Add(200 * time.Minute), GPUs: []pipeline.GPUStatus{
 		{Name: "T4 0", State: "serving", Slots: 8, Busy: 8, Generations: 1500, TokensPerSecond: 101.7},
 		{Name: "T4 1", State: "model tiny is not there", Slots: 8, Generations: 1, TokensPerSecond: 1.25},
-	}}, {ID: "01K", Host: "ahead", Seen: now.Add(time.Minute), GPUs: []pipeline.GPU{{Name: "A", State: "serving", Slots: 1}}}}
+	}}, {ID: "01K", Host: "ahead", Seen: now.Add(time.Minute), GPUs: []pipeline.GPUStatus{{Name: "A", State: "serving", Slots: 1}}}}
 }
 
 func TestALineShowsHowFarARunIs(t *testing.T) {
@@ -91,7 +91,7 @@ ETA        not known yet
 stream     not asked: no servers
 consumers  none present
 `
-		empty := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "tiny", Dataset: "a.jsonl", Items: 1, Generations: 1, Away: "no servers"}
+		empty := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "tiny", Dataset: "a.jsonl", Items: 1, Generations: 1, StreamError: "no servers"}
 		if diff := cmp.Diff(wantEmpty, "\n"+Table(empty)); diff != "" {
 			t.Errorf("with nothing in it (-want +got):\n%s", diff)
 		}
@@ -115,11 +115,11 @@ func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 
 func TestAPreviewShowsTheFirstPromptOnStandardError(t *testing.T) {
 	var out, talk bytes.Buffer
-	run := pipeline.Run{Name: "r", Items: 2, Generations: 6, Spec: pipeline.Spec{Model: "tiny", System: "Be brief.\nBe kind.", Samples: 3, Dataset: pipeline.Dataset{Name: "a.jsonl"}}}
-	Preview(&Terminal{Out: &out, Err: &talk}, run, "How many?\nSay a number.")
+	run := pipeline.Run{Name: "r", Items: 2, Generations: 6, Spec: pipeline.Spec{Model: "tiny", Samples: 3, Dataset: pipeline.Dataset{Name: "a.jsonl"}}}
+	Preview(&Terminal{Out: &out, Err: &talk}, run, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief.\nBe kind."}, {Role: pipeline.RoleUser, Content: "How many?\nSay a number."}})
 	want := strings.Join([]string{
 		"run r: 2 rows of a.jsonl × 3 samples = 6 generations with model tiny",
-		"system prompt:", "  │ Be brief.", "  │ Be kind.",
+		"system prompt (18 bytes):", "  │ Be brief.", "  │ Be kind.",
 		"first prompt (23 bytes):", "  │ How many?", "  │ Say a number.", "",
 	}, "\n")
 	if diff := cmp.Diff(want, talk.String()); diff != "" || out.Len() > 0 {

@@ -24,7 +24,7 @@ type source interface {
 type outlet interface {
 	PublishResults(ctx context.Context, results pipeline.Results) error
 	PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error
-	PutPresence(ctx context.Context, consumer pipeline.Consumer) error
+	PutPresence(ctx context.Context, consumer pipeline.Presence) error
 }
 
 // model answers one request at a time for each slot. Its errors have a class, see pipeline.ClassOf.
@@ -34,7 +34,7 @@ type model interface {
 
 // A GPU is one model server and what it can do at once. The server is there already, as Model, or the consumer runs it
 // itself: then Launch starts it, and Model and Context are not set.
-type GPU struct {
+type LaneConfig struct {
 	Name    string
 	Model   model
 	Slots   int  // generations at a time, or if Auto the most that its server can do at once
@@ -45,10 +45,10 @@ type GPU struct {
 
 // Config says who the consumer is and how it works. Zero values mean the defaults.
 type Config struct {
-	Identity pipeline.Consumer // ID, Run, Host, versions, model; the engine fills in the rest
+	Identity pipeline.Presence // ID, Run, Host, versions, model; the engine fills in the rest
 	Lease    time.Duration     // after this long without a sign of life a batch goes to somebody else; default pipeline.DefaultLease
 	Grace    time.Duration     // how long work in hand may go on after a stop; default 30 s
-	HandBack time.Duration     // how long a batch that failed rests the first time, doubled each time, and a GPU that has to be mended; default 30 s
+	Rest     time.Duration     // how long a batch that failed rests the first time, doubled each time, and a GPU that has to be mended; default 30 s
 	Care     Care              // of the servers that the consumer runs itself
 	Log      *zap.Logger
 
@@ -74,7 +74,7 @@ type Consumer struct {
 	mu     sync.Mutex // guards cfg.Identity
 	source source
 	out    outlet
-	gpus   []*gpu
+	lanes  []*lane
 	log    *zap.Logger
 
 	cutoff     time.Time     // when what is not finished is handed back, so that this is done by the deadline
@@ -82,7 +82,7 @@ type Consumer struct {
 }
 
 // New returns a consumer for these GPUs, which counts as started now.
-func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
+func New(cfg Config, work source, out outlet, gpus []LaneConfig) (*Consumer, error) {
 	switch {
 	case work == nil || out == nil:
 		return nil, errors.New("consumer: needs a source of work and an outlet")
@@ -95,7 +95,7 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		name  string
 		value *time.Duration
 		def   time.Duration
-	}{{"lease", &cfg.Lease, pipeline.DefaultLease}, {"grace", &cfg.Grace, 30 * time.Second}, {"hand-back", &cfg.HandBack, 30 * time.Second}} {
+	}{{"lease", &cfg.Lease, pipeline.DefaultLease}, {"grace", &cfg.Grace, 30 * time.Second}, {"hand-back", &cfg.Rest, 30 * time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
@@ -120,10 +120,10 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 		if g.Slots < 1 || (g.Model == nil) == (g.Launch == nil) {
 			return nil, fmt.Errorf("consumer: GPU %d (%s): needs a model and at least one slot, has %d", i, g.Name, g.Slots)
 		}
-		gpu := newGPU(g, cfg.HandBack, cfg.Log)
+		gpu := newLane(g, cfg.Rest, cfg.Log)
 		gpu.careful = !cfg.Deadline.IsZero()
 		gpu.useSlots(g.Slots) // both gates, now that it is careful or not
-		c.gpus = append(c.gpus, gpu)
+		c.lanes = append(c.lanes, gpu)
 	}
 	c.keepers()
 	return c, nil
@@ -132,7 +132,7 @@ func New(cfg Config, work source, out outlet, gpus []GPU) (*Consumer, error) {
 // keepers gives those GPUs a keeper whose servers the consumer runs itself.
 func (c *Consumer) keepers() {
 	depot := newDepot()
-	for _, g := range c.gpus {
+	for _, g := range c.lanes {
 		if g.Launch == nil {
 			continue
 		}
@@ -141,15 +141,15 @@ func (c *Consumer) keepers() {
 			record: record{rests: c.cfg.Care.Rests},
 		}
 		g.Model = g.keeper
-		g.close(starting, false)
+		g.close(pipeline.GPUStarting, "", false)
 	}
 }
 
 // identify takes down what a server says of itself and of its model.
-func (c *Consumer) identify(loaded pipeline.Loaded) {
+func (c *Consumer) identify(loaded pipeline.ModelInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cfg.Identity.Ollama, c.cfg.Identity.Digest = loaded.Version, loaded.Digest
+	c.cfg.Identity.ServerVersion, c.cfg.Identity.Digest = loaded.ServerVersion, loaded.Digest
 }
 
 // Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into the grace, or into
@@ -173,7 +173,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	watching, stopWatching := context.WithCancel(taking)
 	helpers.Go(func() { c.watch(watching, leave) })
 	stopKeeping := c.keepServers(ctx, &keepers, disable)
-	for _, g := range c.gpus {
+	for _, g := range c.lanes {
 		taking, leave := context.WithCancelCause(taking)
 		defer leave(nil)
 		if !c.cutoff.IsZero() {
@@ -199,11 +199,11 @@ func (c *Consumer) Run(ctx context.Context) error {
 // stop is called.
 func (c *Consumer) keepServers(ctx context.Context, keepers *sync.WaitGroup, disable context.CancelCauseFunc) (stop context.CancelFunc) {
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
-	left := make(chan struct{}, len(c.gpus)) // one for each GPU that is not given up
-	for range c.gpus {
+	left := make(chan struct{}, len(c.lanes)) // one for each GPU that is not given up
+	for range c.lanes {
 		left <- struct{}{}
 	}
-	for _, g := range c.gpus {
+	for _, g := range c.lanes {
 		if g.keeper == nil {
 			continue
 		}
@@ -223,7 +223,7 @@ func (c *Consumer) ending(ctx context.Context, cause error) error {
 	if ctx.Err() == nil && errors.Is(cause, ErrNoGPU) {
 		return cause
 	}
-	for _, g := range c.gpus {
+	for _, g := range c.lanes {
 		if g.wasCut() {
 			return ErrCut
 		}
@@ -256,13 +256,13 @@ func withGrace(parent context.Context, grace time.Duration) (context.Context, co
 }
 
 // Snapshot returns what the consumer says of itself now.
-func (c *Consumer) Snapshot() pipeline.Consumer {
+func (c *Consumer) Snapshot() pipeline.Presence {
 	c.mu.Lock()
 	p := c.cfg.Identity
 	c.mu.Unlock()
 	p.Seen, p.Deadline = time.Now().UTC(), c.cfg.Deadline
 	p.GPUs = nil
-	for _, g := range c.gpus {
+	for _, g := range c.lanes {
 		p.GPUs = append(p.GPUs, g.snapshot())
 	}
 	return p
@@ -279,8 +279,8 @@ func (c *Consumer) report(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			for _, g := range c.gpus {
-				g.setState("stopped")
+			for _, g := range c.lanes {
+				g.setState(pipeline.GPUStopped, "")
 			}
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 			defer cancel()

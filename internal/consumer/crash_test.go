@@ -40,7 +40,7 @@ var errCrash = pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrRunnerCrashed
 func (f *fragile) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
 	d, dies := f.takes(r)
 	me := f.begin()
-	defer f.end(me, r.Prompt)
+	defer f.end(me, r.Prompt())
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -99,7 +99,7 @@ func (f *fragile) crash() {
 
 // poisonous says that a prompt kills the runner after half a second; the others take one.
 func poisonous(r pipeline.Request) (time.Duration, bool) {
-	if strings.Contains(r.Prompt, "poison") {
+	if strings.Contains(r.Prompt(), "poison") {
 		return 500 * time.Millisecond, true
 	}
 	return time.Second, false
@@ -111,7 +111,7 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 		w.add(1, 1, "a", "b", "c")
 		w.add(2, 1, "poison", "d", "e")
 		w.add(3, 1, "f", "g", "h")
-		r := w.start(config(), GPU{Name: "T4", Model: m, Slots: 3})
+		r := w.start(config(), LaneConfig{Name: "T4", Model: m, Slots: 3})
 		time.Sleep(time.Minute)
 		for batch, want := range map[int][]string{1: {"take", "publish", "ack"}, 2: {"take", "publish", "dead", "ack"}, 3: {"take", "publish", "ack"}} {
 			if diff := cmp.Diff(want, w.story(batch)); diff != "" {
@@ -119,7 +119,7 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 			}
 		}
 		letter := w.only("dead")[0].dead
-		if len(letter.Failures) != 1 || letter.Class != pipeline.Poison || letter.Failures[0].Prompt != "poison" || letter.Failures[0].Attempts != 2 {
+		if len(letter.Failures) != 1 || letter.Class != pipeline.Poison || letter.Failures[0].Prompt() != "poison" || letter.Failures[0].Attempts != 2 {
 			t.Errorf("%+v", letter)
 		}
 		// The three suspects run alone, the poison twice, and then a word shows that the GPU is well.
@@ -128,8 +128,8 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 				t.Errorf("%q ran %d times alone, want %d: %q", prompt, got, want, m.alone)
 			}
 		}
-		if r.gpus[0].crashes < 3 {
-			t.Errorf("%d crashes seen", r.gpus[0].crashes)
+		if r.lanes[0].crashes < 3 {
+			t.Errorf("%d crashes seen", r.lanes[0].crashes)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -168,7 +168,7 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 					return after(ctx, time.Second)
 				}
 				m := &fakeModel{answer: func(ctx context.Context, try int, r pipeline.Request) (pipeline.Completion, error) {
-					if r.Prompt == "victim" {
+					if r.Prompt() == "victim" {
 						return victim(ctx, try)
 					}
 					if try == 1 {
@@ -180,7 +180,7 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 				}}
 				w.add(1, 1, "victim")
 				w.add(2, 1, "culprit")
-				r := w.start(config(), GPU{Model: m, Slots: 2})
+				r := w.start(config(), LaneConfig{Model: m, Slots: 2})
 				<-first
 				time.Sleep(time.Minute)
 				for batch := 1; batch <= 2; batch++ {
@@ -205,10 +205,10 @@ func TestAGPUWhoseRunnerCrashesWithEverythingConvictsNobody(t *testing.T) {
 		for i := range 10 {
 			w.again(i)
 		}
-		r := w.start(config(), GPU{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if state := r.Snapshot().GPUs[0].State; !strings.Contains(state, "crash") {
+		if state := r.Snapshot().GPUs[0].Describe(); !strings.Contains(state, "crash") {
 			t.Errorf("it says %q", state)
 		}
 		if n := len(w.only("take")); n > 8 {
@@ -253,7 +253,7 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 		for i := range 8 {
 			w.add(i, 1, "a", "b", "c")
 		}
-		r := w.start(config(), GPU{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
 		time.Sleep(10 * time.Minute)
 		if acks := len(w.only("ack")); acks != 8 {
 			t.Errorf("%d of 8 batches are done", acks)
@@ -265,7 +265,7 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 }
 
 func TestOneThatWaitsToBeAloneLeavesWithAStop(t *testing.T) {
-	g := newGPU(GPU{Slots: 2}, time.Second, zap.NewNop())
+	g := newLane(LaneConfig{Slots: 2}, time.Second, zap.NewNop())
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := g.acquire(ctx, false); err != nil {
 		t.Fatal(err)
@@ -334,7 +334,7 @@ func (o outbreak) live(t *testing.T) string {
 	for i := range prompts {
 		w.again(i)
 	}
-	var gpus []GPU
+	var gpus []LaneConfig
 	for range o.gpus {
 		m := &fragile{hears: func() (time.Duration, error) {
 			if dice.percent(50) {
@@ -346,9 +346,9 @@ func (o outbreak) live(t *testing.T) string {
 			m.mu.Lock()
 			company := len(m.flying) > 0
 			m.mu.Unlock()
-			return dice.duration(20 * time.Second), r.Prompt == "poison" || company && dice.percent(o.spontaneous)
+			return dice.duration(20 * time.Second), r.Prompt() == "poison" || company && dice.percent(o.spontaneous)
 		}
-		gpus = append(gpus, GPU{Name: "T4", Model: m, Slots: o.slots})
+		gpus = append(gpus, LaneConfig{Name: "T4", Model: m, Slots: o.slots})
 	}
 	if _, err := w.stopAfter(o.stop, grace(5*time.Second), gpus...); err != nil && !errors.Is(err, ErrCut) {
 		return err.Error()

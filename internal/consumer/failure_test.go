@@ -21,7 +21,7 @@ import (
 func failing(verdicts map[string][]pipeline.Class) func(context.Context, int, pipeline.Request) (pipeline.Completion, error) {
 	return func(ctx context.Context, try int, r pipeline.Request) (pipeline.Completion, error) {
 		completion, err := after(ctx, time.Second)
-		if classes := verdicts[r.Prompt]; err == nil && len(classes) > 0 && classes[min(try, len(classes))-1] != "" {
+		if classes := verdicts[r.Prompt()]; err == nil && len(classes) > 0 && classes[min(try, len(classes))-1] != "" {
 			return pipeline.Completion{}, pipeline.Fail(classes[min(try, len(classes))-1], "it is %s", classes[min(try, len(classes))-1])
 		}
 		return completion, err
@@ -50,7 +50,7 @@ func TestARetryableFailureIsTriedThreeTimesThenHandedBack(t *testing.T) {
 		for n := range deliveries {
 			w.add(n, n, "p")
 		}
-		r := w.start(config(), GPU{Model: m, Slots: 8})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 8})
 		time.Sleep(time.Minute)
 		for n, want := range deliveries {
 			if got := w.handedBack(n); !about(got, want) {
@@ -76,7 +76,7 @@ func TestAFailureWithoutAClassIsTriedAgain(t *testing.T) {
 			return after(ctx, time.Second)
 		}
 		w.add(1, 1, "p")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -94,7 +94,7 @@ func TestTheSlotIsFreeDuringTheRestOfARetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.Retryable, ""}})}
 		w.add(1, 1, "bad")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(500 * time.Millisecond)
 		w.add(2, 1, "good")
 		time.Sleep(time.Minute)
@@ -128,7 +128,7 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{prompt: c.verdicts})}
 				w.add(1, 1, prompt)
-				r := w.start(config(), GPU{Model: m, Slots: 1, Context: c.context})
+				r := w.start(config(), LaneConfig{Model: m, Slots: 1, Context: c.context})
 				time.Sleep(time.Minute)
 				var rooms []int
 				for _, request := range m.asked() {
@@ -153,7 +153,7 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 }
 
 func TestMoreRoomEndsAtTheLimit(t *testing.T) {
-	g := newGPU(GPU{Slots: 1}, time.Second, zap.NewNop())
+	g := newLane(LaneConfig{Slots: 1}, time.Second, zap.NewNop())
 	for tokens, want := range map[int]bool{pipeline.MaxNumPredict / 2: true, pipeline.MaxNumPredict/2 + 1: false} {
 		if got := g.hasRoom(pipeline.Request{Options: pipeline.Options{NumPredict: tokens}}, pipeline.Completion{}); got != want {
 			t.Errorf("room for twice %d tokens: %v", tokens, got)
@@ -162,8 +162,8 @@ func TestMoreRoomEndsAtTheLimit(t *testing.T) {
 }
 
 func TestTheRoomIsCountedWithThePromptsRealTokens(t *testing.T) {
-	g := newGPU(GPU{Slots: 1, Context: 1000}, time.Second, zap.NewNop())
-	request := pipeline.Request{Prompt: strings.Repeat("x", 3000), Options: pipeline.Options{NumPredict: 100}}
+	g := newLane(LaneConfig{Slots: 1, Context: 1000}, time.Second, zap.NewNop())
+	request := pipeline.Request{Messages: pipeline.User(strings.Repeat("x", 3000)), Options: pipeline.Options{NumPredict: 100}}
 	for tokens, want := range map[int]bool{0: false, 800: true, 801: false} {
 		if got := g.hasRoom(request, pipeline.Completion{PromptTokens: tokens}); got != want {
 			t.Errorf("room with a prompt of %d tokens: %v", tokens, got)
@@ -179,7 +179,7 @@ func TestAnAnswerOfAReseededBatchNamesItsSeed(t *testing.T) {
 		d := <-w.queue
 		d.Body.Reseeded = true
 		w.queue <- d
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if sent := w.of(1)[1].sent.Results; len(sent) != 2 || sent[0].Seed != 1000 || sent[1].Seed != 1001 {
 			t.Errorf("the seeds are not recorded: %+v", sent)
@@ -194,7 +194,7 @@ func TestADegenerateAnswerIsTriedOnceWithAnotherSeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"once": {pipeline.Degenerate, ""}, "always": {pipeline.Degenerate}})}
 		w.add(1, 1, "good", "once")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		w.add(2, 1, "always")
 		time.Sleep(time.Minute)
@@ -227,7 +227,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.add(1, 1, "a", "bad", "c")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "publish", "dead", "ack"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -261,7 +261,7 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 		for i := range 1000 {
 			w.add(i, 1, "a", "b")
 		}
-		r := w.start(config(), GPU{Name: "broken", Model: broken, Slots: 2}, GPU{Name: "whole", Model: whole, Slots: 2})
+		r := w.start(config(), LaneConfig{Name: "broken", Model: broken, Slots: 2}, LaneConfig{Name: "whole", Model: whole, Slots: 2})
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		if n := len(broken.asked()); n > 4 {
@@ -303,7 +303,7 @@ func TestAHeldGPUTriesNothingNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
 		w.add(1, 1, "p")
-		r := w.start(config(), GPU{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
 		time.Sleep(5 * time.Second)
 		w.add(2, 1, "p")
 		time.Sleep(5 * time.Second)
@@ -320,7 +320,7 @@ func TestAGPUThatMayNotTakeWorkSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.failing = pipeline.Fail(pipeline.Fatal, "no permission")
-		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
 		if n, _ := w.calls(); n > 2*3 || r.Snapshot().GPUs[0].State != "no permission" {

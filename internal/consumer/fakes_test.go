@@ -28,7 +28,7 @@ type world struct {
 	asked     int // calls of Next
 	held      int // batches taken and not released
 	mostHeld  int
-	presences []pipeline.Consumer
+	presences []pipeline.Presence
 }
 
 // An event is something that became of a batch.
@@ -91,7 +91,7 @@ func (w *world) PublishDeadLetter(ctx context.Context, letter pipeline.DeadLette
 	return nil
 }
 
-func (w *world) PutPresence(ctx context.Context, c pipeline.Consumer) error {
+func (w *world) PutPresence(ctx context.Context, c pipeline.Presence) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.presences = append(w.presences, c)
@@ -172,7 +172,7 @@ func (w *world) calls() (next, presence int) {
 	return w.asked, len(w.presences)
 }
 
-func (w *world) lastPresence() pipeline.Consumer {
+func (w *world) lastPresence() pipeline.Presence {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.presences) == 0 {
@@ -183,9 +183,9 @@ func (w *world) lastPresence() pipeline.Consumer {
 
 // add puts a batch on the queue that was delivered so often, with these prompts.
 func (w *world) add(batch, deliveries int, prompts ...string) {
-	work := pipeline.Work{Run: "r", UID: "u", Batch: batch, Round: 2, Model: "tiny", System: "sys", Options: pipeline.Options{NumPredict: 100}}
+	work := pipeline.Work{Run: "r", UID: "u", Batch: batch, Round: 2, Model: "tiny", Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}}, Options: pipeline.Options{NumPredict: 100}}
 	for i, prompt := range prompts {
-		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 10*batch + i, Sample: 1, Seed: 1000 + i, Prompt: prompt})
+		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 10*batch + i, Sample: 1, Seed: 1000 + i, Messages: pipeline.User(prompt)})
 	}
 	w.queue <- pipeline.Delivery[pipeline.Work]{
 		Body: work, Deliveries: deliveries, Subject: fmt.Sprintf("work of %d", batch), Receipt: &receipt{w, batch},
@@ -242,8 +242,8 @@ func (m *fakeModel) Generate(ctx context.Context, r pipeline.Request) (pipeline.
 	if m.tries == nil {
 		m.tries = map[string]int{}
 	}
-	m.tries[r.Prompt]++
-	try := m.tries[r.Prompt]
+	m.tries[r.Prompt()]++
+	try := m.tries[r.Prompt()]
 	m.requests = append(m.requests, r)
 	m.active++
 	m.most = max(m.most, m.active)
@@ -287,10 +287,10 @@ type runner struct {
 	done chan error
 }
 
-func config() Config { return Config{Identity: pipeline.Consumer{ID: "c1", Run: "r", Host: "h"}} }
+func config() Config { return Config{Identity: pipeline.Presence{ID: "c1", Run: "r", Host: "h"}} }
 
 // start starts a consumer in a world.
-func (w *world) start(cfg Config, gpus ...GPU) *runner {
+func (w *world) start(cfg Config, gpus ...LaneConfig) *runner {
 	w.t.Helper()
 	c, err := New(cfg, w, w, gpus)
 	if err != nil {

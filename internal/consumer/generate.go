@@ -31,9 +31,9 @@ type trial struct {
 
 // generate asks for one answer until it is there or the verdict on it is final. It holds a permit only while the
 // model works. It also returns how many attempts that took.
-func (g *gpu) generate(ctx context.Context, work pipeline.Work, generation pipeline.Generation) (pipeline.Result, int, error) {
+func (g *lane) generate(ctx context.Context, work pipeline.Work, generation pipeline.Generation) (pipeline.Result, int, error) {
 	t := &trial{
-		request: pipeline.Request{Model: work.Model, System: work.System, Prompt: generation.Prompt, Seed: generation.Seed, Options: work.Options},
+		request: work.Request(generation),
 		pause:   firstPause,
 	}
 	other := pipeline.Seed(generation.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample))
@@ -78,7 +78,7 @@ func (g *gpu) generate(ctx context.Context, work pipeline.Work, generation pipel
 // After a crash of the runner everything that was in flight is suspect. A suspect is tried again alone, and what
 // happened to it in company is not charged to it. Who crashes the runner alone, too, and more than once, is poison.
 // A request that stalled is tried again alone as well: a runner that hangs is mended only when nothing waits for it.
-func (g *gpu) retry(ctx context.Context, t *trial, began moment, failure error) error {
+func (g *lane) retry(ctx context.Context, t *trial, began moment, failure error) error {
 	if errors.Is(failure, errAway) { // it was waited for already
 		return failure
 	}
@@ -107,7 +107,7 @@ func (g *gpu) retry(ctx context.Context, t *trial, began moment, failure error) 
 
 // giveUp returns the verdict on a generation that was tried often enough. It belongs to another GPU, and if the server
 // fails with everything then so does what comes after it.
-func (g *gpu) giveUp(ctx context.Context, t *trial, failure error) error {
+func (g *lane) giveUp(ctx context.Context, t *trial, failure error) error {
 	err := g.canary(ctx, t.request, false)
 	switch {
 	case err == nil || errors.Is(err, pipeline.ErrRunnerCrashed): // somebody else's crash, perhaps
@@ -124,7 +124,7 @@ func (g *gpu) giveUp(ctx context.Context, t *trial, failure error) error {
 
 // convict returns the verdict on a generation that crashed the runner alone: poison, unless the runner crashes without
 // it just as well. Then the GPU is broken.
-func (g *gpu) convict(ctx context.Context, t *trial, failure error) error {
+func (g *lane) convict(ctx context.Context, t *trial, failure error) error {
 	err := g.canary(ctx, t.request, true)
 	switch {
 	case err == nil:
@@ -144,10 +144,10 @@ func interrupted(ctx context.Context) error {
 
 // hasRoom reports whether twice the tokens would fit into the context. The completion that was cut off tells how
 // many the prompt has, if the model counted them.
-func (g *gpu) hasRoom(r pipeline.Request, cut pipeline.Completion) bool {
+func (g *lane) hasRoom(r pipeline.Request, cut pipeline.Completion) bool {
 	prompt := cut.PromptTokens
 	if prompt == 0 {
-		prompt = (len(r.System) + len(r.Prompt)) / tokenBytes
+		prompt = pipeline.ContentBytes(r.Messages) / tokenBytes
 	}
 	g.mu.Lock()
 	room := g.Context
@@ -155,7 +155,7 @@ func (g *gpu) hasRoom(r pipeline.Request, cut pipeline.Completion) bool {
 	return 2*r.Options.NumPredict <= pipeline.MaxNumPredict && (room == 0 || prompt+2*r.Options.NumPredict <= room)
 }
 
-func (g *gpu) result(generation pipeline.Generation, completion pipeline.Completion) pipeline.Result {
+func (g *lane) result(generation pipeline.Generation, completion pipeline.Completion) pipeline.Result {
 	g.count(completion.OutputTokens)
 	return pipeline.Result{
 		Index: generation.Index, Item: generation.Item, Sample: generation.Sample,

@@ -15,8 +15,8 @@ import (
 const rateWindow = time.Minute
 
 // A gpu is one GPU with its permits and counters.
-type gpu struct {
-	GPU
+type lane struct {
+	LaneConfig
 	log     *zap.Logger
 	keeper  *keeper       // of the server, if the consumer runs it itself
 	rest    time.Duration // before it is looked whether somebody has mended it
@@ -29,8 +29,9 @@ type gpu struct {
 	mu          sync.Mutex
 	most        int // generations at a time that its server can do at present
 	wanted      int // how many of them to use, if there are so many
-	state       string
-	crashes     int // of the runner, as far as they were seen
+	state       pipeline.GPUState
+	detail      string // of the state, for people
+	crashes     int    // of the runner, as far as they were seen
 	hold        hold
 	generations int
 	tokens      int
@@ -45,12 +46,12 @@ type sample struct {
 	tokens int
 }
 
-func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
+func newLane(g LaneConfig, rest time.Duration, log *zap.Logger) *lane {
 	meter := newMeter()
-	return &gpu{
-		GPU: g, rest: rest, log: log.With(zap.String("gpu", g.Name)), meter: meter, pace: newPace(),
+	return &lane{
+		LaneConfig: g, rest: rest, log: log.With(zap.String("gpu", g.Name)), meter: meter, pace: newPace(),
 		permits: &gate{limit: g.Slots, notice: meter.note}, hands: &gate{limit: g.Slots + spareHands},
-		most: g.Slots, wanted: g.Slots, state: serving, hold: hold{changed: make(chan struct{})},
+		most: g.Slots, wanted: g.Slots, state: pipeline.GPUServing, hold: hold{changed: make(chan struct{})},
 	}
 }
 
@@ -59,7 +60,7 @@ func newGPU(g GPU, rest time.Duration, log *zap.Logger) *gpu {
 const spareHands = 2
 
 // useSlots changes how many generations run at a time, as far as the server can do so many. What runs goes on.
-func (g *gpu) useSlots(n int) {
+func (g *lane) useSlots(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.wanted = n
@@ -67,7 +68,7 @@ func (g *gpu) useSlots(n int) {
 }
 
 // limitSlots says that the GPU's next server can do only so many generations at a time.
-func (g *gpu) limitSlots(n int) {
+func (g *lane) limitSlots(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.most = n
@@ -75,14 +76,14 @@ func (g *gpu) limitSlots(n int) {
 }
 
 // mostSlots returns how many generations at a time the GPU's server can do.
-func (g *gpu) mostSlots() int {
+func (g *lane) mostSlots() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.most
 }
 
 // allow sets both gates for the slots in force. The caller holds mu.
-func (g *gpu) allow() {
+func (g *lane) allow() {
 	slots := min(g.wanted, g.most)
 	g.permits.allow(slots)
 	if g.careful && !g.pace.known() {
@@ -93,14 +94,14 @@ func (g *gpu) allow() {
 }
 
 // ask keeps a place for a batch that ends by then, if it fits. Who has one has to call begin.
-func (g *gpu) ask(by time.Time) bool {
+func (g *lane) ask(by time.Time) bool {
 	_, slots := g.permits.load()
 	return g.pace.ask(slots, until(by))
 }
 
 // begin gives up a place: if a batch came for it, and still fits, that is noted until the returned function is called,
 // with whether it is done.
-func (g *gpu) begin(by time.Time, came bool) (end func(done bool), fits bool) {
+func (g *lane) begin(by time.Time, came bool) (end func(done bool), fits bool) {
 	_, slots := g.permits.load()
 	ended, fits := g.pace.begin(slots, until(by), came)
 	return func(done bool) {
@@ -120,7 +121,7 @@ func until(then time.Time) time.Duration {
 }
 
 // count adds a finished answer.
-func (g *gpu) count(tokens int) {
+func (g *lane) count(tokens int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -135,7 +136,7 @@ func (g *gpu) count(tokens int) {
 }
 
 // forget returns the recent samples without those that are too old. The caller holds mu.
-func (g *gpu) forget(now time.Time) []sample {
+func (g *lane) forget(now time.Time) []sample {
 	old := 0
 	for old < len(g.recent) && now.Sub(g.recent[old].at) > rateWindow {
 		old++
@@ -143,7 +144,7 @@ func (g *gpu) forget(now time.Time) []sample {
 	return g.recent[old:]
 }
 
-func (g *gpu) snapshot() pipeline.GPU {
+func (g *lane) snapshot() pipeline.GPUStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -157,25 +158,25 @@ func (g *gpu) snapshot() pipeline.GPU {
 		rate = float64(sum) / max(seconds, 1)
 	}
 	busy, slots := g.permits.load()
-	return pipeline.GPU{
-		Name: g.Name, State: g.state, Slots: slots, Busy: busy,
+	return pipeline.GPUStatus{
+		Name: g.Name, State: g.state, Detail: g.detail, Slots: slots, Busy: busy,
 		Generations: g.generations, OutputTokens: g.tokens, TokensPerSecond: rate,
 	}
 }
 
-func (g *gpu) setState(state string) {
+func (g *lane) setState(state pipeline.GPUState, detail string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state = state
+	g.state, g.detail = state, detail
 }
 
-func (g *gpu) setCut() {
+func (g *lane) setCut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.cut = true
 }
 
-func (g *gpu) wasCut() bool {
+func (g *lane) wasCut() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.cut

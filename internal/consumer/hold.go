@@ -10,11 +10,6 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-const (
-	serving = "serving"                     // the state of a GPU that takes work
-	trying  = "trying whether it is mended" // and of one that takes one batch for that
-)
-
 // errAway says that the server failed with something simple, too: the prompt is not the reason.
 var errAway = errors.New("the server answers nothing at present")
 
@@ -39,7 +34,7 @@ func (h *hold) change() {
 }
 
 // holdBack keeps the GPU from taking work for a while and says why.
-func (g *gpu) holdBack(why error) {
+func (g *lane) holdBack(why error) {
 	rest := g.rest
 	if pipeline.ClassOf(why) != pipeline.Fatal {
 		rest /= 6 // nobody has to come and mend it: the server is probably back soon
@@ -52,7 +47,7 @@ func (g *gpu) holdBack(why error) {
 	first := !g.hold.on
 	g.hold.on, g.hold.probing, g.hold.until = true, false, time.Now().Add(rest)
 	g.hold.change()
-	g.state = cut(why.Error(), maxState)
+	g.state, g.detail = pipeline.GPUHeld, cut(why.Error(), maxState)
 	g.mu.Unlock()
 	if first {
 		g.log.Error("this GPU takes no work until that is mended", zap.Error(why), zap.Duration("next_try", rest))
@@ -60,14 +55,14 @@ func (g *gpu) holdBack(why error) {
 }
 
 // blame remembers a request that failed for a reason which a person has to mend.
-func (g *gpu) blame(request pipeline.Request) {
+func (g *lane) blame(request pipeline.Request) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hold.request = &request
 }
 
 // mended ends a hold.
-func (g *gpu) mended() {
+func (g *lane) mended() {
 	g.mu.Lock()
 	if g.hold.closed {
 		g.mu.Unlock()
@@ -76,7 +71,7 @@ func (g *gpu) mended() {
 	was := g.hold.on
 	g.hold.on, g.hold.probing, g.hold.request = false, false, nil
 	g.hold.change()
-	g.state = serving
+	g.state, g.detail = pipeline.GPUServing, ""
 	g.mu.Unlock()
 	if was {
 		g.log.Info("this GPU is mended and takes work again")
@@ -84,40 +79,40 @@ func (g *gpu) mended() {
 }
 
 // held reports whether somebody who looks, or does not, must not take work now.
-func (g *gpu) held(looks bool) bool {
+func (g *lane) held(looks bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.hold.closed || g.hold.on && !(looks && g.hold.probing)
 }
 
 // close lets no work in while the GPU's server is not there, or never again, and says why.
-func (g *gpu) close(state string, forever bool) {
+func (g *lane) close(state pipeline.GPUState, detail string, forever bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hold.closed, g.hold.gone = true, forever
 	g.hold.on, g.hold.probing = false, false
 	g.hold.change()
-	g.state = cut(state, maxState)
+	g.state, g.detail = state, cut(detail, maxState)
 }
 
 // open lets work in: the GPU has a server, with this context, that nothing bad is known of.
-func (g *gpu) open(context int) {
+func (g *lane) open(context int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hold = hold{changed: g.hold.changed}
 	g.hold.change()
 	g.Context = context
-	g.state = serving
+	g.state, g.detail = pipeline.GPUServing, ""
 	g.pace.wake()
 }
 
 // await waits while the GPU is closed, but no longer than work in hand should: then somebody else does it sooner.
-func (g *gpu) await(ctx context.Context) error {
+func (g *lane) await(ctx context.Context) error {
 	patience := time.NewTimer(g.rest)
 	defer patience.Stop()
 	for {
 		g.mu.Lock()
-		h, state := g.hold, g.state
+		h, state := g.hold, pipeline.GPUStatus{State: g.state, Detail: g.detail}
 		g.mu.Unlock()
 		if !h.closed {
 			return nil
@@ -133,14 +128,14 @@ func (g *gpu) await(ctx context.Context) error {
 			}
 		}
 		if late {
-			return pipeline.Fail(pipeline.Retryable, "%s: %w: it is %s", g.Name, errAway, state)
+			return pipeline.Fail(pipeline.Retryable, "%s: %w: it is %s", g.Name, errAway, state.Describe())
 		}
 	}
 }
 
 // ready waits until this worker may take work. It reports whether the worker is the one who looks whether a held GPU
 // is mended; that one has to call mended, holdBack or looked. It returns early when ctx ends.
-func (g *gpu) ready(ctx context.Context) (looks bool) {
+func (g *lane) ready(ctx context.Context) (looks bool) {
 	for ctx.Err() == nil {
 		g.mu.Lock()
 		h := &g.hold
@@ -171,7 +166,7 @@ func (g *gpu) ready(ctx context.Context) (looks bool) {
 }
 
 // looked ends a look that has shown nothing. The next worker looks at once.
-func (g *gpu) looked() {
+func (g *lane) looked() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.hold.probing {
@@ -181,7 +176,7 @@ func (g *gpu) looked() {
 }
 
 // answers asks a model that failed for a word, and returns nil if it says something or nothing was asked of it before.
-func (g *gpu) answers(ctx context.Context) error {
+func (g *lane) answers(ctx context.Context) error {
 	g.mu.Lock()
 	request := g.hold.request
 	g.mu.Unlock()
@@ -193,8 +188,8 @@ func (g *gpu) answers(ctx context.Context) error {
 
 // canary asks for one token with the model and the options of a request that failed, but not with its prompt. If this
 // fails, too, the prompt was not the reason.
-func (g *gpu) canary(ctx context.Context, request pipeline.Request, alone bool) error {
-	request.System, request.Prompt, request.Options.NumPredict = "", "Hello", 1
+func (g *lane) canary(ctx context.Context, request pipeline.Request, alone bool) error {
+	request.Messages, request.Options.NumPredict = pipeline.User("Hello"), 1
 	if _, _, err := g.once(ctx, request, alone); err != nil && !pipeline.ClassOf(err).IsOutcome() {
 		return err
 	}

@@ -21,7 +21,7 @@ func holding(w *world, all bool) (r *runner, mend func(), logs *observer.Observe
 	core, logs := observer.New(zap.InfoLevel)
 	var mended atomic.Bool
 	m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
-		if !mended.Load() && (all || r.Prompt != "Hello") {
+		if !mended.Load() && (all || r.Prompt() != "Hello") {
 			return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "no such model: pull it")
 		}
 		return after(ctx, time.Second)
@@ -31,7 +31,7 @@ func holding(w *world, all bool) (r *runner, mend func(), logs *observer.Observe
 	}
 	cfg := config()
 	cfg.Log = zap.New(core)
-	return w.start(cfg, GPU{Name: "T4", Model: m, Slots: 4}), func() { mended.Store(true) }, logs
+	return w.start(cfg, LaneConfig{Name: "T4", Model: m, Slots: 4}), func() { mended.Store(true) }, logs
 }
 
 func TestAGPUThatFailsWithEverythingTakesNothingUntilItIsMended(t *testing.T) {
@@ -53,7 +53,7 @@ func TestAGPUThatFailsWithEverythingTakesNothingUntilItIsMended(t *testing.T) {
 		if n := len(w.only("ack")); n < 30 {
 			t.Errorf("mended, it did %d batches in a minute", n)
 		}
-		if state := r.Snapshot().GPUs[0].State; state != serving {
+		if state := r.Snapshot().GPUs[0].State; state != pipeline.GPUServing {
 			t.Errorf("mended, it says %q", state)
 		}
 		if err := r.end(); err != nil {
@@ -113,13 +113,13 @@ func TestAGPUWhoseServerIsAwayTakesNothingUntilItIsBack(t *testing.T) {
 		for i := range 300 {
 			w.again(i)
 		}
-		r := w.start(config(), GPU{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
 		time.Sleep(30 * time.Second)
 		away.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		before := len(w.only("take"))
-		if state := r.Snapshot().GPUs[0].State; !strings.Contains(state, "connection refused") {
+		if state := r.Snapshot().GPUs[0].Describe(); !strings.Contains(state, "connection refused") {
 			t.Errorf("it says %q", state)
 		}
 		time.Sleep(10 * time.Hour)
@@ -129,7 +129,7 @@ func TestAGPUWhoseServerIsAwayTakesNothingUntilItIsBack(t *testing.T) {
 		away.Store(false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if g := r.Snapshot().GPUs[0]; g.State != serving || g.Busy != 4 {
+		if g := r.Snapshot().GPUs[0]; g.State != pipeline.GPUServing || g.Busy != 4 {
 			t.Errorf("the server is back, and the GPU %+v", g)
 		}
 		time.Sleep(10 * time.Minute)
@@ -147,7 +147,7 @@ func TestAnOldRequestDoesNotEndAHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
-			if r.Prompt == "old" {
+			if r.Prompt() == "old" {
 				return after(ctx, 10*time.Second)
 			}
 			sleep(ctx, time.Second)
@@ -155,7 +155,7 @@ func TestAnOldRequestDoesNotEndAHold(t *testing.T) {
 		}}
 		w.add(1, 1, "old")
 		w.add(2, 1, "new")
-		r := w.start(config(), GPU{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		if state := r.Snapshot().GPUs[0].State; state != "the model was removed" || len(w.only("ack")) != 1 {
@@ -181,7 +181,7 @@ func TestOneWorkerLooksWhileThereIsNoWork(t *testing.T) {
 		for i := range 6 {
 			w.add(i, 1, "p")
 		}
-		r := w.start(config(), GPU{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
 		time.Sleep(10 * time.Second)
 		mended.Store(true)
 		time.Sleep(time.Hour)
@@ -190,7 +190,7 @@ func TestOneWorkerLooksWhileThereIsNoWork(t *testing.T) {
 		if asked != 6+1 {
 			t.Errorf("asked for work %d times, want once by each worker and once by the one who looks", asked)
 		}
-		if state := r.Snapshot().GPUs[0].State; !strings.Contains(state, trying) {
+		if state := r.Snapshot().GPUs[0].State; state != pipeline.GPUProbing {
 			t.Errorf("it says %q", state)
 		}
 		for i := range 20 {
@@ -212,7 +212,7 @@ func TestALookThatShowsNothingIsRepeated(t *testing.T) {
 		w := newWorld(t)
 		m := &fakeModel{answer: failing(map[string][]pipeline.Class{"fatal": {pipeline.Fatal, ""}})}
 		w.add(1, 1, "fatal")
-		r := w.start(config(), GPU{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
 		time.Sleep(10 * time.Second)
 		for i := range 8 {
 			w.queue <- pipeline.Delivery[pipeline.Work]{Err: context.DeadlineExceeded, Body: pipeline.Work{Batch: 10 + i}, Receipt: &receipt{w, 10 + i}}

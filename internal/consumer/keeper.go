@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,7 +33,7 @@ type preparation interface {
 	// WarmUp loads the model.
 	WarmUp(ctx context.Context, model string) error
 	// Loaded says how it is loaded.
-	Loaded(ctx context.Context, model string) (pipeline.Loaded, error)
+	Loaded(ctx context.Context, model string) (pipeline.ModelInfo, error)
 }
 
 // vitals are the signs by which a server is watched.
@@ -48,24 +46,11 @@ type vitals interface {
 	Ended() error
 }
 
-// The states of a GPU whose server the consumer runs itself, besides serving.
-const (
-	waiting    = "waiting for the model" // which another GPU's server gets
-	starting   = "starting"
-	pulling    = "pulling"
-	loading    = "loading"
-	verifying  = "verifying"
-	draining   = "draining"
-	restarting = "restarting"
-)
-
 // prepares reports whether the GPU's server is on its way to serving.
-func (g *gpu) prepares() bool {
+func (g *lane) prepares() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.ContainsFunc([]string{waiting, starting, pulling, loading, verifying}, func(state string) bool {
-		return strings.HasPrefix(g.state, state) // pulling says how far it is
-	})
+	return g.state.Preparing()
 }
 
 // errDown says that the GPU's server is not there at the moment.
@@ -74,12 +59,12 @@ var errDown = errors.New("the server is being restarted")
 // A keeper keeps the server of one GPU alive: it starts it, lets work in only while it serves, watches it, and starts
 // it anew when something is wrong. It stands in for the model, whichever server that is just now.
 type keeper struct {
-	g      *gpu
+	g      *lane
 	launch func(ctx context.Context, slots int) (Server, error)
 	model  string
 	care   Care
 	depot  *depot
-	said   func(pipeline.Loaded) // hears of every server that serves
+	said   func(pipeline.ModelInfo) // hears of every server that serves
 	log    *zap.Logger
 
 	record record
@@ -138,7 +123,7 @@ func (k *keeper) run(ctx context.Context) error {
 		verdict := k.record.judge(err, served, slots)
 		if verdict.giveUp {
 			err = fmt.Errorf("%s is given up: %w", k.g.Name, err)
-			k.g.close(err.Error(), true)
+			k.g.close(pipeline.GPUGivenUp, err.Error(), true)
 			k.log.Error("this GPU is given up", zap.Error(err))
 			return err
 		}
@@ -146,7 +131,7 @@ func (k *keeper) run(ctx context.Context) error {
 			k.log.Warn("the GPU's memory is too small: its server gets fewer slots", zap.Int("slots", verdict.slots), zap.Int("before", slots))
 			k.g.limitSlots(verdict.slots)
 		}
-		k.g.close(fmt.Sprintf("%s: %v", restarting, err), false)
+		k.g.close(pipeline.GPURestarting, err.Error(), false)
 		k.log.Warn("the server is started anew", zap.Error(err), zap.Duration("after", verdict.rest), zap.Int("failures_in_a_row", k.record.bad))
 		if !sleep(ctx, verdict.rest) {
 			return nil
@@ -156,12 +141,12 @@ func (k *keeper) run(ctx context.Context) error {
 
 // once starts a server and keeps it until it fails or ctx ends. Nothing is left of it when it returns.
 func (k *keeper) once(ctx context.Context) (served service, err error) {
-	leave, err := k.depot.enter(ctx, func() { k.state(waiting) })
+	leave, err := k.depot.enter(ctx, func() { k.state(pipeline.GPUWaiting) })
 	if err != nil {
 		return service{}, err
 	}
 	defer leave(false)
-	k.state(starting)
+	k.state(pipeline.GPUStarting)
 	server, err := k.launch(ctx, k.g.mostSlots())
 	if err != nil {
 		return service{}, err
@@ -202,7 +187,7 @@ func (k *keeper) once(ctx context.Context) (served service, err error) {
 }
 
 // open lets work in.
-func (k *keeper) open(server Server, loaded pipeline.Loaded) *life {
+func (k *keeper) open(server Server, loaded pipeline.ModelInfo) *life {
 	l := &life{server: server, began: time.Now(), failed: make(chan error, 1)}
 	l.ctx, l.cancel = context.WithCancelCause(context.Background())
 	k.mu.Lock()
@@ -215,7 +200,7 @@ func (k *keeper) open(server Server, loaded pipeline.Loaded) *life {
 
 // shut keeps work out, ends the requests that are in flight and waits for them.
 func (k *keeper) shut(l *life, why error) {
-	k.state(draining)
+	k.state(pipeline.GPUDraining)
 	k.mu.Lock()
 	k.life = nil
 	k.mu.Unlock()
@@ -225,7 +210,7 @@ func (k *keeper) shut(l *life, why error) {
 }
 
 // state keeps the GPU closed and says what it is doing.
-func (k *keeper) state(state string) {
-	k.g.close(state, false)
-	k.log.Info("state", zap.String("state", state))
+func (k *keeper) state(state pipeline.GPUState) {
+	k.g.close(state, "", false)
+	k.log.Info("state", zap.String("state", string(state)))
 }

@@ -33,7 +33,7 @@ type rack struct {
 type fakeServer struct {
 	rack   *rack
 	slots  int
-	loaded pipeline.Loaded
+	loaded pipeline.ModelInfo
 	load   error
 	has    bool
 	took   time.Duration // to get the model
@@ -58,7 +58,7 @@ func (r *rack) launch(_ context.Context, slots int) (Server, error) {
 	}
 	s := &fakeServer{
 		rack: r, slots: slots, has: true, exited: make(chan struct{}), hung: make(chan struct{}),
-		loaded: pipeline.Loaded{Digest: "d1", Version: "0.17.4", Context: 2048, Size: 100, OnGPU: 100},
+		loaded: pipeline.ModelInfo{Digest: "d1", ServerVersion: "0.17.4", Context: 2048, SizeBytes: 100, OnGPUBytes: 100},
 	}
 	if r.prepare != nil {
 		r.prepare(s)
@@ -84,14 +84,15 @@ func (s *fakeServer) Generate(ctx context.Context, r pipeline.Request) (pipeline
 		defer s.mu.Unlock()
 		s.busy--
 	}()
-	if s.rack.answer != nil && r.Prompt != "Hello" {
-		tell := pipeline.Tokens(ctx)
-		return s.rack.answer(pipeline.WithTokens(ctx, func(n int) {
+	if s.rack.answer != nil && r.Prompt() != "Hello" {
+		asked := r
+		r.OnTokens = func(n int) {
 			s.mu.Lock()
 			s.chunks += int64(n)
 			s.mu.Unlock()
-			tell(n)
-		}), r)
+			asked.CountTokens(n)
+		}
+		return s.rack.answer(ctx, r)
 	}
 	for range 10 {
 		select {
@@ -152,7 +153,9 @@ func (s *fakeServer) WarmUp(ctx context.Context, _ string) error {
 	return s.rest(ctx, 3*time.Second)
 }
 
-func (s *fakeServer) Loaded(context.Context, string) (pipeline.Loaded, error) { return s.loaded, nil }
+func (s *fakeServer) Loaded(context.Context, string) (pipeline.ModelInfo, error) {
+	return s.loaded, nil
+}
 
 func (s *fakeServer) Ping(ctx context.Context) error {
 	s.mu.Lock()
@@ -187,9 +190,9 @@ func (w *world) fleet(racks ...*rack) (*runner, *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	cfg := config()
 	cfg.Log, cfg.Identity.Model = zap.New(core), "tiny"
-	var gpus []GPU
+	var gpus []LaneConfig
 	for i, r := range racks {
-		gpus = append(gpus, GPU{Name: fmt.Sprintf("GPU %d", i), Slots: 4, Launch: r.launch})
+		gpus = append(gpus, LaneConfig{Name: fmt.Sprintf("GPU %d", i), Slots: 4, Launch: r.launch})
 	}
 	return w.start(cfg, gpus...), logs
 }
@@ -216,7 +219,7 @@ func (w *world) fill(batches int) {
 	}
 }
 
-func (r *runner) stateOf(gpu int) string { return r.Snapshot().GPUs[gpu].State }
+func (r *runner) stateOf(gpu int) string { return r.Snapshot().GPUs[gpu].Describe() }
 
 // checkLeft fails unless every server was stopped.
 func (r *rack) checkLeft(t *testing.T) {
@@ -235,18 +238,18 @@ func TestWorkIsTakenOnlyWhileTheServerServes(t *testing.T) {
 		r, logs := w.fleet(rack)
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
-		if asked, _ := w.calls(); asked != 0 || r.stateOf(0) != loading {
+		if asked, _ := w.calls(); asked != 0 || r.stateOf(0) != "loading" {
 			t.Errorf("asked for work %d times while it is %q", asked, r.stateOf(0))
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		if said := r.Snapshot(); len(w.only("ack")) == 0 || said.GPUs[0].State != serving || said.Digest != "d1" || said.Ollama != "0.17.4" {
+		if said := r.Snapshot(); len(w.only("ack")) == 0 || said.GPUs[0].State != pipeline.GPUServing || said.Digest != "d1" || said.ServerVersion != "0.17.4" {
 			t.Errorf("%d batches done, it says %+v", len(w.only("ack")), said)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
 		}
-		want := []string{starting, loading, verifying, "serving", draining}
+		want := []string{"starting", "loading", "verifying", "serving", "draining"}
 		if diff := cmp.Diff(want, states(logs, "GPU 0")); diff != "" {
 			t.Errorf("states (-want +got):\n%s", diff)
 		}
@@ -270,12 +273,12 @@ func TestTheFirstServerGetsTheModelForAll(t *testing.T) {
 		if len(first.servers)+len(second.servers) != 1 {
 			t.Errorf("%d and %d servers while the model is on its way", len(first.servers), len(second.servers))
 		}
-		if all := r.stateOf(0) + r.stateOf(1); !strings.Contains(all, waiting) || !strings.Contains(all, "pulling 40 %") {
+		if all := r.stateOf(0) + r.stateOf(1); !strings.Contains(all, "waiting for the model") || !strings.Contains(all, "pulling: 40 %") {
 			t.Errorf("the states are %q", all)
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if r.stateOf(0) != serving || r.stateOf(1) != serving {
+		if r.stateOf(0) != "serving" || r.stateOf(1) != "serving" {
 			t.Errorf("the states are %q and %q", r.stateOf(0), r.stateOf(1))
 		}
 		if n := logs.FilterMessage("getting the model").Len(); n < 5 || n > 12 {
@@ -296,7 +299,7 @@ func TestAServerThatDiesIsStartedAnewAndItsWorkGoesOn(t *testing.T) {
 		server, _ := rack.last()
 		close(server.exited)
 		time.Sleep(time.Minute)
-		if _, n := rack.last(); n != 2 || r.stateOf(0) != serving {
+		if _, n := rack.last(); n != 2 || r.stateOf(0) != "serving" {
 			t.Errorf("%d servers, the state is %q", n, r.stateOf(0))
 		}
 		if acks, back := len(w.only("ack")), len(w.only("hand-back")); acks != 10 || back != 0 {
@@ -319,11 +322,11 @@ func TestAServerThatStallsLosesItsRequestsAndIsStartedAnewIfItSaysNoWord(t *test
 		close(server.hung)
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
-		if server.busy != 0 || r.stateOf(0) == serving {
+		if server.busy != 0 || r.stateOf(0) == "serving" {
 			t.Errorf("%d requests still wait for a server that hangs, the state is %q", server.busy, r.stateOf(0))
 		}
 		time.Sleep(2 * time.Minute)
-		if _, n := rack.last(); n != 2 || !server.stopped || r.stateOf(0) != serving {
+		if _, n := rack.last(); n != 2 || !server.stopped || r.stateOf(0) != "serving" {
 			t.Errorf("%d servers, the state is %q", n, r.stateOf(0))
 		}
 		if acks := len(w.only("ack")); acks != 10 {
@@ -348,17 +351,17 @@ func TestOneSilentRequestIsNoStallOfTheServer(t *testing.T) {
 		r, _ := w.fleet(rack)
 		time.Sleep(6 * time.Second)
 		server, _ := rack.last()
-		keeper := r.gpus[0].keeper
+		keeper := r.lanes[0].keeper
 		done := make(chan error, 1)
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _, err := keeper.Generate(ctx, pipeline.Request{Prompt: "long"}); done <- err }()
+		go func() { _, err := keeper.Generate(ctx, pipeline.Request{Messages: pipeline.User("long")}); done <- err }()
 		for range 10 { // others
 			time.Sleep(20 * time.Second)
 			server.mu.Lock()
 			server.chunks++
 			server.mu.Unlock()
 		}
-		if r.stateOf(0) != serving {
+		if r.stateOf(0) != "serving" {
 			t.Errorf("the state is %q", r.stateOf(0))
 		}
 		cancel()
@@ -379,7 +382,7 @@ func TestAServerThatDoesNotAnswerIsStartedAnewAlsoWithoutWork(t *testing.T) {
 		server.quiet = true
 		server.mu.Unlock()
 		time.Sleep(time.Minute)
-		if _, n := rack.last(); n != 2 || r.stateOf(0) != serving {
+		if _, n := rack.last(); n != 2 || r.stateOf(0) != "serving" {
 			t.Errorf("%d servers, the state is %q", n, r.stateOf(0))
 		}
 		if err := r.end(); err != nil {
@@ -393,12 +396,12 @@ func TestAModelThatDoesNotFitGetsFewerSlots(t *testing.T) {
 		w := newWorld(t)
 		rack := &rack{prepare: func(s *fakeServer) {
 			if s.slots > 4 {
-				s.loaded.OnGPU = 60
+				s.loaded.OnGPUBytes = 60
 			}
 		}}
 		w.fill(20)
 		cfg := config()
-		r := w.start(cfg, GPU{Name: "GPU 0", Slots: 16, Launch: rack.launch})
+		r := w.start(cfg, LaneConfig{Name: "GPU 0", Slots: 16, Launch: rack.launch})
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		var slots []int
@@ -420,7 +423,7 @@ func TestAModelThatDoesNotFitGetsFewerSlots(t *testing.T) {
 func TestAGPUThatNeverServesIsGivenUpWithoutTouchingTheOther(t *testing.T) {
 	for name, rack := range map[string]*rack{
 		"its server does not start": {broken: errors.New("exec format error")},
-		"it is on the CPU":          {prepare: func(s *fakeServer) { s.loaded.OnGPU = 0 }},
+		"it is on the CPU":          {prepare: func(s *fakeServer) { s.loaded.OnGPUBytes = 0 }},
 		"it cannot load":            {prepare: func(s *fakeServer) { s.load = pipeline.Fail(pipeline.Retryable, "exit status 2") }},
 		"the model does not exist":  {prepare: func(s *fakeServer) { s.load = pipeline.Fail(pipeline.Fatal, "no such model") }},
 	} {
@@ -431,7 +434,7 @@ func TestAGPUThatNeverServesIsGivenUpWithoutTouchingTheOther(t *testing.T) {
 				r, _ := w.fleet(rack, good)
 				time.Sleep(5 * time.Minute)
 				synctest.Wait()
-				if !strings.Contains(r.stateOf(0), "given up") || r.stateOf(1) != serving {
+				if !strings.Contains(r.stateOf(0), "given up") || r.stateOf(1) != "serving" {
 					t.Errorf("the states are %q and %q", r.stateOf(0), r.stateOf(1))
 				}
 				if _, n := good.last(); n != 1 || len(w.only("ack")) != 50 || len(rack.starts) > badInARow {

@@ -51,8 +51,8 @@ func (c *Consumer) watch(ctx context.Context, leave func(cause error)) {
 // idle returns for how long no GPU had a batch. One whose server is on its way to its first word is not idle: a model
 // may take longer to come than a consumer waits for work.
 func (c *Consumer) idle() time.Duration {
-	idle := c.gpus[0].pace.idle()
-	for _, g := range c.gpus {
+	idle := c.lanes[0].pace.idle()
+	for _, g := range c.lanes {
 		if g.keeper != nil && g.prepares() {
 			return 0
 		}
@@ -63,16 +63,16 @@ func (c *Consumer) idle() time.Duration {
 
 // whyIdle tells a queue without work from GPUs that cannot take any.
 func (c *Consumer) whyIdle(idle time.Duration) error {
-	for _, g := range c.gpus {
+	for _, g := range c.lanes {
 		if !g.held(false) {
 			return errIdle
 		}
 	}
-	return fmt.Errorf("no GPU could work for %s, the first one says: %s", idle.Round(time.Second), c.gpus[0].snapshot().State)
+	return fmt.Errorf("no GPU could work for %s, the first one says: %s", idle.Round(time.Second), c.lanes[0].snapshot().Describe())
 }
 
 // retire ends taking for a GPU when even a batch that has the GPU to itself would not end in time any more.
-func (c *Consumer) retire(ctx context.Context, g *gpu, leave func(cause error)) {
+func (c *Consumer) retire(ctx context.Context, g *lane, leave func(cause error)) {
 	for {
 		_, slots := g.permits.load()
 		need := g.pace.shortest(slots)

@@ -44,7 +44,7 @@ func TestNothingIsCutByADeadlineThatBatchesFitInto(t *testing.T) {
 					}}
 					cfg := config()
 					cfg.Deadline = time.Now().Add(time.Minute)
-					took, err := w.ends(w.start(cfg, GPU{Model: m, Slots: slots, Auto: auto}))
+					took, err := w.ends(w.start(cfg, LaneConfig{Model: m, Slots: slots, Auto: auto}))
 					if err != nil || took > time.Minute {
 						t.Errorf("it ended after %s with %v", took, err)
 					}
@@ -70,7 +70,7 @@ func TestWhatTakesLongerThanEverGoesBackBeforeTheDeadline(t *testing.T) {
 		w.add(1, 1, "quick")
 		w.add(2, 1, "quick", "slow", "quick")
 		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
-			if r.Prompt == "slow" {
+			if r.Prompt() == "slow" {
 				return after(ctx, time.Hour)
 			}
 			return after(ctx, time.Second)
@@ -81,7 +81,7 @@ func TestWhatTakesLongerThanEverGoesBackBeforeTheDeadline(t *testing.T) {
 		}
 		cfg := config()
 		cfg.Deadline = time.Now().Add(time.Minute)
-		took, err := w.ends(w.start(cfg, GPU{Model: m, Slots: 1}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Model: m, Slots: 1}))
 		if err != nil || took > time.Minute || took < 50*time.Second {
 			t.Errorf("it ended after %s with %v", took, err)
 		}
@@ -99,7 +99,7 @@ func TestADeadlineEndsAConsumerThatWaitsForWork(t *testing.T) {
 		w := newWorld(t)
 		cfg := config()
 		cfg.Deadline = time.Now().Add(12 * time.Hour)
-		took, err := w.ends(w.start(cfg, GPU{Model: &fakeModel{}, Slots: 8}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 8}))
 		if err != nil || took != 12*time.Hour-15*time.Second {
 			t.Errorf("it ended after %s with %v", took, err)
 		}
@@ -112,7 +112,7 @@ func TestADeadlineThatIsOverEndsAConsumerAtOnce(t *testing.T) {
 		w.stock(10)
 		cfg := config()
 		cfg.Deadline = time.Now().Add(-time.Second)
-		took, err := w.ends(w.start(cfg, GPU{Model: &fakeModel{}, Slots: 8}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 8}))
 		if err != nil || took > time.Second || len(w.only("take")) != len(w.only("hand-back")) {
 			t.Errorf("it ended after %s with %v: %v", took, err, w.events)
 		}
@@ -128,7 +128,7 @@ func TestAStopBeforeTheDeadlineIsAStop(t *testing.T) {
 		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 			return after(ctx, time.Minute)
 		}}
-		if took, err := w.stopAfter(10*time.Second, cfg, GPU{Model: m, Slots: 2}); !errors.Is(err, ErrCut) || took != time.Second {
+		if took, err := w.stopAfter(10*time.Second, cfg, LaneConfig{Model: m, Slots: 2}); !errors.Is(err, ErrCut) || took != time.Second {
 			t.Errorf("stopped after %s with %v", took, err)
 		}
 	})
@@ -140,7 +140,7 @@ func TestAConsumerWithoutWorkEndsByItself(t *testing.T) {
 		w.add(1, 1, "a", "b")
 		cfg := config()
 		cfg.IdleExit = 10 * time.Minute
-		r := w.start(cfg, GPU{Model: &fakeModel{}, Slots: 1}, GPU{Model: &fakeModel{}, Slots: 1})
+		r := w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 1}, LaneConfig{Model: &fakeModel{}, Slots: 1})
 		time.AfterFunc(9*time.Minute, func() { w.add(2, 1, "a") })
 		took, err := w.ends(r)
 		if err != nil || took < 19*time.Minute || took > 19*time.Minute+5*time.Second {
@@ -158,7 +158,7 @@ func TestALongBatchIsNoIdleness(t *testing.T) {
 		}}
 		cfg := config()
 		cfg.IdleExit = time.Minute
-		took, err := w.ends(w.start(cfg, GPU{Model: m, Slots: 1}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Model: m, Slots: 1}))
 		if err != nil || len(w.only("ack")) != 1 || took < time.Hour+time.Minute {
 			t.Errorf("it ended after %s with %v", took, err)
 		}
@@ -176,7 +176,7 @@ func TestGPUsThatCannotWorkEndWithAnError(t *testing.T) {
 				w.stock(500)
 				cfg := config()
 				cfg.IdleExit = 10 * time.Minute
-				took, err := w.ends(w.start(cfg, GPU{Model: &fakeModel{answer: failing(verdicts)}, Slots: 1}))
+				took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{answer: failing(verdicts)}, Slots: 1}))
 				if err == nil || !strings.Contains(err.Error(), "no GPU could work") || took > 12*time.Minute {
 					t.Errorf("it ended after %s with %v", took, err)
 				}
@@ -200,7 +200,7 @@ func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
 			}
 			return asked.Load() > 3, nil
 		}
-		took, err := w.ends(w.start(cfg, GPU{Model: &fakeModel{}, Slots: 2}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 2}))
 		if err != nil || len(w.only("ack")) != 3 {
 			t.Errorf("it ended with %v and %d of 3 batches done", err, len(w.only("ack")))
 		}

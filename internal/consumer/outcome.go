@@ -35,7 +35,7 @@ func (o *outcome) fail(generation pipeline.Generation, attempts int, err error) 
 }
 
 // run generates a batch, unless it was delivered too often for that.
-func (c *Consumer) run(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) *outcome {
+func (c *Consumer) run(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work]) *outcome {
 	work := delivery.Body
 	o := &outcome{results: pipeline.Results{
 		Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.cfg.Identity.ID, GPU: g.Name,
@@ -67,7 +67,7 @@ func (c *Consumer) run(ctx context.Context, g *gpu, delivery pipeline.Delivery[p
 
 // publish sends out what came of a batch: what is finished at once, and the dead letter only after all results and
 // only if every generation has an outcome. It returns what keeps the batch from being done.
-func (c *Consumer) publish(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work], o *outcome) error {
+func (c *Consumer) publish(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work], o *outcome) error {
 	if len(o.results.Results) > 0 {
 		if err := c.out.PublishResults(ctx, o.results); err != nil {
 			return worse(o.open, c.unpublished(ctx, g, "publishing results", o, err))
@@ -85,7 +85,7 @@ func (c *Consumer) publish(ctx context.Context, g *gpu, delivery pipeline.Delive
 	return nil
 }
 
-func (c *Consumer) unpublished(ctx context.Context, g *gpu, what string, o *outcome, err error) error {
+func (c *Consumer) unpublished(ctx context.Context, g *lane, what string, o *outcome, err error) error {
 	g.log.Error(what, zap.String("batch", o.results.ID()), zap.Error(err))
 	if ctx.Err() != nil {
 		return &pipeline.Failure{Class: pipeline.Interrupted, Err: err}
@@ -104,7 +104,7 @@ func deadLetter(delivery pipeline.Delivery[pipeline.Work], o *outcome) pipeline.
 		Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round,
 		Class: first.Class, Message: first.Message, Failures: o.failures, Deliveries: delivery.Deliveries,
 		Consumer: o.results.Consumer, GPU: o.results.GPU,
-		Model: work.Model, Options: work.Options, System: work.System,
+		Model: work.Model, Options: work.Options, Shared: work.Shared,
 		FailedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
 }

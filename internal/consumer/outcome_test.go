@@ -19,7 +19,7 @@ func TestADeadLetterHoldsAllThatIsNeededToTryAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "cut": {pipeline.Truncated}})}
 		w.add(7, 3, "cut", "good", "bad")
-		r := w.start(config(), GPU{Name: "T4", Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Name: "T4", Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -30,10 +30,10 @@ func TestADeadLetterHoldsAllThatIsNeededToTryAgain(t *testing.T) {
 		want := pipeline.DeadLetter{
 			Run: "r", UID: "u", Batch: 7, Round: 2, Class: pipeline.Truncated, Message: "it is truncated",
 			Failures: []pipeline.GenerationFailure{
-				{Generation: pipeline.Generation{Index: 0, Item: 70, Sample: 1, Seed: 1000, Prompt: "cut"}, Class: pipeline.Truncated, Message: "it is truncated", Attempts: 2},
-				{Generation: pipeline.Generation{Index: 2, Item: 72, Sample: 1, Seed: 1002, Prompt: "bad"}, Class: pipeline.BadItem, Message: "it is bad-item", Attempts: 1},
+				{Generation: pipeline.Generation{Index: 0, Item: 70, Sample: 1, Seed: 1000, Messages: pipeline.User("cut")}, Class: pipeline.Truncated, Message: "it is truncated", Attempts: 2},
+				{Generation: pipeline.Generation{Index: 2, Item: 72, Sample: 1, Seed: 1002, Messages: pipeline.User("bad")}, Class: pipeline.BadItem, Message: "it is bad-item", Attempts: 1},
 			},
-			Deliveries: 3, Consumer: "c1", GPU: "T4", Model: "tiny", Options: pipeline.Options{NumPredict: 100}, System: "sys",
+			Deliveries: 3, Consumer: "c1", GPU: "T4", Model: "tiny", Options: pipeline.Options{NumPredict: 100}, Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}},
 			FailedAt: w.begin.Add(4 * time.Second).UTC(),
 		}
 		if diff := cmp.Diff(want, w.of(7)[2].dead); diff != "" {
@@ -50,7 +50,7 @@ func TestWhatWasDeliveredTooOftenIsNotRunAgain(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{}
 		w.add(1, 25, "a", "b")
 		w.add(2, 26, "c", "d")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -64,7 +64,7 @@ func TestWhatWasDeliveredTooOftenIsNotRunAgain(t *testing.T) {
 		if diff := cmp.Diff(map[int]pipeline.Class{0: pipeline.Undeliverable, 1: pipeline.Undeliverable}, w.failed(2)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if letter := w.only("dead")[0].dead; letter.Deliveries != 26 || !strings.Contains(letter.Message, "26 times") || letter.Failures[1].Prompt != "d" {
+		if letter := w.only("dead")[0].dead; letter.Deliveries != 26 || !strings.Contains(letter.Message, "26 times") || letter.Failures[1].Prompt() != "d" {
 			t.Errorf("%+v", letter)
 		}
 		if n := len(m.asked()); n != 2 {
@@ -80,7 +80,7 @@ func TestABatchThatIsHandedBackHasNoDeadLetter(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "open": {class}})}
 				w.add(1, 1, "good", "bad", "open", "good")
-				r := w.start(config(), GPU{Model: m, Slots: 1})
+				r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 				time.Sleep(25 * time.Second)
 				if diff := cmp.Diff([]string{"take", "publish", "hand-back"}, w.story(1)); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
@@ -102,7 +102,7 @@ func TestNoDeadLetterGoesAheadOfItsResults(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.publish = func(context.Context, pipeline.Results) error { return errors.New("no stream") }
 		w.add(1, 1, "good", "bad")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "hand-back"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -127,7 +127,7 @@ func TestABatchIsKeptWhileTheDeadLetterStreamIsFull(t *testing.T) {
 		}
 		w.add(1, 1, "good", "bad")
 		w.add(2, 1, "bad")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if now, _ := w.holds(); now != 2 || len(w.only("extend")) < 2*100 {
@@ -149,7 +149,7 @@ func TestAStopHandsBackWhatWaitsForTheDeadLetterStream(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.dying = func(ctx context.Context, _ pipeline.DeadLetter) error { <-ctx.Done(); return ctx.Err() }
 		w.add(1, 1, "good", "bad")
-		took, err := w.stopAfter(10*time.Second, grace(time.Second), GPU{Model: m, Slots: 1})
+		took, err := w.stopAfter(10*time.Second, grace(time.Second), LaneConfig{Model: m, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -167,7 +167,7 @@ func TestADeadLetterThatIsRefusedHandsTheBatchBack(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.dying = func(context.Context, pipeline.DeadLetter) error { return errors.New("no stream") }
 		w.add(1, 3, "bad")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if got := w.handedBack(1); !about(got, 2*time.Minute) {
 			t.Errorf("rests %s", got)
@@ -199,7 +199,7 @@ func TestALetterOfManyFailuresFitsIntoAMessage(t *testing.T) {
 			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "%s", strings.Repeat("\xffä", 10_000))
 		}}
 		w.add(1, 1, slices.Repeat([]string{"p"}, pipeline.MaxBatch)...)
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)

@@ -10,7 +10,7 @@ import (
 )
 
 // acquire waits for a slot, or, for one that has to be alone, until no other is in use.
-func (g *gpu) acquire(ctx context.Context, alone bool) error {
+func (g *lane) acquire(ctx context.Context, alone bool) error {
 	if err := g.permits.enter(ctx, alone); err != nil {
 		return err
 	}
@@ -22,7 +22,7 @@ func (g *gpu) acquire(ctx context.Context, alone bool) error {
 	return nil
 }
 
-func (g *gpu) release() { g.permits.leave() }
+func (g *lane) release() { g.permits.leave() }
 
 // A moment is what was known of a GPU when a request began.
 type moment struct {
@@ -30,21 +30,21 @@ type moment struct {
 	probing bool // it was held, and the request shows whether it is mended
 }
 
-func (g *gpu) now() moment {
+func (g *lane) now() moment {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return moment{g.crashes, g.hold.probing}
 }
 
 // crashedSince reports whether the runner crashed after that moment: a request that was in flight may be the reason.
-func (g *gpu) crashedSince(m moment) bool {
+func (g *lane) crashedSince(m moment) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.crashes != m.crashes
 }
 
 // once makes one try, in a slot, or while nothing else runs on this GPU. It returns the moment at which it began.
-func (g *gpu) once(ctx context.Context, request pipeline.Request, alone bool) (pipeline.Completion, moment, error) {
+func (g *lane) once(ctx context.Context, request pipeline.Request, alone bool) (pipeline.Completion, moment, error) {
 	if err := g.await(ctx); err != nil {
 		return pipeline.Completion{}, moment{}, err
 	}
@@ -67,12 +67,13 @@ func (g *gpu) once(ctx context.Context, request pipeline.Request, alone bool) (p
 
 // measured has the model answer, and the meter count its tokens as they come. What a model does not tell of meanwhile
 // counts at the end.
-func (g *gpu) measured(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
+func (g *lane) measured(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
 	var told atomic.Int64
-	completion, err := g.Model.Generate(pipeline.WithTokens(ctx, func(n int) {
+	request.OnTokens = func(n int) {
 		told.Add(int64(n))
 		g.meter.tokens(n)
-	}), request)
+	}
+	completion, err := g.Model.Generate(ctx, request)
 	if err == nil {
 		g.meter.tokens(completion.OutputTokens - int(told.Load()))
 	}

@@ -64,29 +64,29 @@ const (
 )
 
 // prepare takes a server through all states until it may serve.
-func (k *keeper) prepare(ctx context.Context, server Server, leave func(got bool)) (pipeline.Loaded, error) {
+func (k *keeper) prepare(ctx context.Context, server Server, leave func(got bool)) (pipeline.ModelInfo, error) {
 	if err := server.Answer(ctx); err != nil {
-		return pipeline.Loaded{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	fetched, err := server.Provide(ctx, k.model, k.progress())
 	if err != nil {
-		return pipeline.Loaded{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	if fetched {
 		k.log.Info("the model is there", zap.String("model", k.model))
 	}
 	leave(true)
-	k.state(loading)
+	k.state(pipeline.GPULoading)
 	if err := server.WarmUp(ctx, k.model); err != nil {
-		return pipeline.Loaded{}, err
+		return pipeline.ModelInfo{}, err
 	}
-	k.state(verifying)
+	k.state(pipeline.GPUVerifying)
 	loaded, err := server.Loaded(ctx, k.model)
 	if err != nil {
-		return pipeline.Loaded{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	if err := k.onGPU(loaded); err != nil {
-		return pipeline.Loaded{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	return loaded, k.word(ctx, server, canaryWithin)
 }
@@ -96,38 +96,38 @@ func (k *keeper) progress() func(status string, done, total int64) {
 	var last time.Time
 	return func(status string, done, total int64) {
 		if last.IsZero() {
-			k.state(pulling)
+			k.state(pipeline.GPUPulling)
 		} else if time.Since(last) < progressEvery {
 			return
 		}
 		last = time.Now()
 		fields := []zap.Field{zap.String("model", k.model), zap.String("step", cut(status, maxState))}
-		state := pulling
+		detail := ""
 		if total > 0 {
-			state = fmt.Sprintf("%s %d %%", pulling, 100*done/total)
+			detail = fmt.Sprintf("%d %%", 100*done/total)
 			fields = append(fields, zap.String("done", fmt.Sprintf("%.1f of %.1f MB (%d %%)", float64(done)/1e6, float64(total)/1e6, 100*done/total)))
 		}
-		k.g.close(state, false)
+		k.g.close(pipeline.GPUPulling, detail, false)
 		k.log.Info("getting the model", fields...)
 	}
 }
 
 // onGPU returns an error unless the whole model is in the GPU's memory, or it need not be.
-func (k *keeper) onGPU(loaded pipeline.Loaded) error {
+func (k *keeper) onGPU(loaded pipeline.ModelInfo) error {
 	switch {
-	case k.care.AllowCPU || loaded.OnGPU > 0 && loaded.OnGPU >= loaded.Size:
+	case k.care.AllowCPU || loaded.OnGPUBytes > 0 && loaded.OnGPUBytes >= loaded.SizeBytes:
 		return nil
-	case loaded.OnGPU == 0:
+	case loaded.OnGPUBytes == 0:
 		return pipeline.Fail(pipeline.Retryable, "the model runs on the CPU: the server does not see the GPU, its log says why")
 	}
-	return pipeline.Fail(pipeline.Retryable, "%w: only %.0f of %.0f MB of the model fit", pipeline.ErrMemory, float64(loaded.OnGPU)/1e6, float64(loaded.Size)/1e6)
+	return pipeline.Fail(pipeline.Retryable, "%w: only %.0f of %.0f MB of the model fit", pipeline.ErrMemory, float64(loaded.OnGPUBytes)/1e6, float64(loaded.SizeBytes)/1e6)
 }
 
 // word asks a server for a few tokens.
 func (k *keeper) word(ctx context.Context, server Server, within time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	_, err := server.Generate(limited, pipeline.Request{Model: k.model, Prompt: "Hello", Seed: 1, Options: pipeline.Options{NumPredict: 4}})
+	_, err := server.Generate(limited, pipeline.Request{Model: k.model, Messages: pipeline.User("Hello"), Seed: 1, Options: pipeline.Options{NumPredict: 4}})
 	if err != nil && !pipeline.ClassOf(err).IsOutcome() {
 		return fmt.Errorf("the first word: %w", err)
 	}
@@ -138,7 +138,7 @@ func (k *keeper) word(ctx context.Context, server Server, within time.Duration) 
 func (k *keeper) revive(ctx context.Context, server Server) error {
 	ctx, cancel := context.WithTimeout(ctx, reviveWithin)
 	defer cancel()
-	k.state(loading)
+	k.state(pipeline.GPULoading)
 	if err := server.WarmUp(ctx, k.model); err != nil {
 		return err
 	}

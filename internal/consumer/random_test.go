@@ -98,7 +98,7 @@ func live(t *testing.T, trouble trouble) string {
 	for i := range trouble.batches {
 		w.again(i)
 	}
-	gpu := GPU{Name: "T4", Model: m, Slots: trouble.slots}
+	gpu := LaneConfig{Name: "T4", Model: m, Slots: trouble.slots}
 	for _, wait := range trouble.stops {
 		if _, err := w.stopAfter(wait, grace(5*time.Second), gpu); err != nil && !errors.Is(err, ErrCut) {
 			return err.Error()

@@ -13,7 +13,7 @@ import (
 )
 
 // stopAfter lets a consumer work for a while, stops it and returns how long that took and what Run returned.
-func (w *world) stopAfter(work time.Duration, cfg Config, gpus ...GPU) (took time.Duration, err error) {
+func (w *world) stopAfter(work time.Duration, cfg Config, gpus ...LaneConfig) (took time.Duration, err error) {
 	w.t.Helper()
 	r := w.start(cfg, gpus...)
 	time.Sleep(work)
@@ -34,7 +34,7 @@ func TestAStopFinishesWhatFitsTheGrace(t *testing.T) {
 		for i := range 9 {
 			w.add(i, 1, "a", "b", "c")
 		}
-		took, err := w.stopAfter(500*time.Millisecond, grace(20*time.Second), GPU{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(500*time.Millisecond, grace(20*time.Second), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		if err != nil || took != 8500*time.Millisecond {
 			t.Errorf("stopped after %s: %v; want the 9 generations of the 3 batches held to be finished", took, err)
 		}
@@ -49,7 +49,7 @@ func TestWhatDoesNotFitTheGraceIsHandedBackAtOnce(t *testing.T) {
 		w := newWorld(t)
 		w.add(1, 1, "a", "b", "c")
 		w.add(2, 1, "a")
-		took, err := w.stopAfter(500*time.Millisecond, grace(1700*time.Millisecond), GPU{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(500*time.Millisecond, grace(1700*time.Millisecond), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != 1700*time.Millisecond {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -77,7 +77,7 @@ func TestTheCauseOfACutIsKnownToTheModel(t *testing.T) {
 			return pipeline.Completion{}, ctx.Err()
 		}}
 		w.add(1, 1, "a")
-		if _, err := w.stopAfter(time.Second, grace(time.Second), GPU{Model: m, Slots: 1}); !errors.Is(err, ErrCut) {
+		if _, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Model: m, Slots: 1}); !errors.Is(err, ErrCut) {
 			t.Error(err)
 		}
 		if !errors.Is(cause, ErrCut) || !errors.Is(cause, context.Canceled) {
@@ -89,7 +89,7 @@ func TestTheCauseOfACutIsKnownToTheModel(t *testing.T) {
 func TestAStopDoesNotWaitForWorkThatMayCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		if took, err := w.stopAfter(time.Hour, config(), GPU{Model: &fakeModel{}, Slots: 8}, GPU{Model: &fakeModel{}, Slots: 8}); took != 0 || err != nil {
+		if took, err := w.stopAfter(time.Hour, config(), LaneConfig{Model: &fakeModel{}, Slots: 8}, LaneConfig{Model: &fakeModel{}, Slots: 8}); took != 0 || err != nil {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
 	})
@@ -99,7 +99,7 @@ func TestAStopDoesNotWaitForAGPUThatIsHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
 		w.add(1, 1, "p")
-		if took, err := w.stopAfter(5*time.Second, config(), GPU{Model: m, Slots: 1}); took != 0 || err != nil {
+		if took, err := w.stopAfter(5*time.Second, config(), LaneConfig{Model: m, Slots: 1}); took != 0 || err != nil {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
 	})
@@ -119,7 +119,7 @@ func TestAMessageThatComesWithTheStopIsHandedBack(t *testing.T) {
 		for i := range 4 {
 			w.add(i, 1, "p")
 		}
-		c, err := New(config(), lateSource{w}, w, []GPU{{Model: m, Slots: 2}})
+		c, err := New(config(), lateSource{w}, w, []LaneConfig{{Model: m, Slots: 2}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -149,7 +149,7 @@ func TestWhatIsBeingPublishedWhenTheGraceEndsIsPublished(t *testing.T) {
 			return nil
 		}
 		w.add(1, 1, "p")
-		took, err := w.stopAfter(1500*time.Millisecond, grace(time.Second), GPU{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(1500*time.Millisecond, grace(time.Second), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		if err != nil || took != 4500*time.Millisecond {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -164,7 +164,7 @@ func TestPublishingDoesNotOutlastTheGraceByMuch(t *testing.T) {
 		w := newWorld(t)
 		w.publish = func(ctx context.Context, _ pipeline.Results) error { <-ctx.Done(); return ctx.Err() }
 		w.add(1, 1, "p")
-		took, err := w.stopAfter(2*time.Second, grace(time.Second), GPU{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(2*time.Second, grace(time.Second), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -186,7 +186,7 @@ func TestARetryGoesOnWithinTheGrace(t *testing.T) {
 		} {
 			w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable, ""}})}
 			w.add(1, 1, "p")
-			took, err := w.stopAfter(1200*time.Millisecond, grace(c.grace), GPU{Model: m, Slots: 1})
+			took, err := w.stopAfter(1200*time.Millisecond, grace(c.grace), LaneConfig{Model: m, Slots: 1})
 			if !errors.Is(err, c.err) || took > c.grace {
 				t.Errorf("%s: stopped after %s: %v", name, took, err)
 			}
@@ -205,7 +205,7 @@ func TestAHandBackThatFailsDoesNotKeepTheConsumer(t *testing.T) {
 		}}
 		d := pipeline.Delivery[pipeline.Work]{Body: pipeline.Work{Run: "r", Generations: []pipeline.Generation{{}}}, Receipt: deaf{}}
 		w.queue <- d
-		took, err := w.stopAfter(time.Second, grace(time.Second), GPU{Model: m, Slots: 1})
+		took, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Model: m, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
 			t.Errorf("stopped after %s: %v", took, err)
 		}

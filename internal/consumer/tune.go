@@ -14,7 +14,7 @@ const undisturbed = 5 * time.Minute
 // tune gives a GPU the number of slots that its tuner wants, and says what was found, until ctx ends or the end of work
 // (zero: none) is near. When the GPU's server has fewer slots than before the search begins anew: what was found with
 // the one before says little of this one.
-func (g *gpu) tune(ctx context.Context, end time.Time) {
+func (g *lane) tune(ctx context.Context, end time.Time) {
 	t := newTuner(g.mostSlots())
 	g.useSlots(t.slots())
 	told := 0

@@ -21,7 +21,7 @@ import (
 type endless struct {
 	batch atomic.Int64
 	trip  time.Duration // to the queue and back
-	said  atomic.Pointer[pipeline.Consumer]
+	said  atomic.Pointer[pipeline.Presence]
 }
 
 func (e *endless) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
@@ -30,7 +30,7 @@ func (e *endless) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], e
 	}
 	work := pipeline.Work{Run: "r", UID: "u", Batch: int(e.batch.Add(1)), Round: 1, Model: "sim", Options: pipeline.Options{NumPredict: 4000}}
 	for i := range 8 {
-		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 8*work.Batch + i, Prompt: "p"})
+		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 8*work.Batch + i, Messages: pipeline.User("p")})
 	}
 	return pipeline.Delivery[pipeline.Work]{Body: work, Deliveries: 1, Receipt: e}, nil
 }
@@ -39,7 +39,7 @@ func (e *endless) PublishResults(ctx context.Context, _ pipeline.Results) error 
 	sleep(ctx, e.trip)
 	return nil
 }
-func (e *endless) PutPresence(_ context.Context, c pipeline.Consumer) error {
+func (e *endless) PutPresence(_ context.Context, c pipeline.Presence) error {
 	e.said.Store(&c)
 	return nil
 }
@@ -104,13 +104,13 @@ func (m *curvedModel) Generate(ctx context.Context, r pipeline.Request) (pipelin
 		return pipeline.Completion{}, err
 	}
 	defer s.Release()
-	prompt, tell := m.prompts(time.Since(m.began)), pipeline.Tokens(ctx)
+	prompt := m.prompts(time.Since(m.began))
 	for made := 0; made < tokens; {
 		next := min(made+atOnce, tokens)
 		if err := s.Wait(ctx, prompt+next); err != nil {
 			return pipeline.Completion{}, err
 		}
-		tell(next - made)
+		r.CountTokens(next - made)
 		made = next
 	}
 	return pipeline.Completion{Text: "42", Finish: "stop", OutputTokens: tokens}, nil
@@ -177,7 +177,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				cfg := config()
 				cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
 				w, m := &endless{trip: 150 * time.Millisecond}, newCurved(test.mean, test.now, test.prompts)
-				c, err := New(cfg, w, w, []GPU{{Name: "sim", Model: m, Slots: maxTried, Auto: true}})
+				c, err := New(cfg, w, w, []LaneConfig{{Name: "sim", Model: m, Slots: maxTried, Auto: true}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -220,7 +220,7 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 		short := func(slots int) bool { return slots > 8 && time.Since(m.began) > plenty }
 		rack := &rack{prepare: func(s *fakeServer) {
 			if short(s.slots) {
-				s.loaded.OnGPU = 60
+				s.loaded.OnGPUBytes = 60
 			}
 		}}
 		rack.answer = func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
@@ -233,7 +233,7 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 		cfg := config()
 		cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
 		world := &endless{trip: 150 * time.Millisecond}
-		c, err := New(cfg, world, world, []GPU{{Name: "sim", Slots: maxTried, Auto: true, Launch: rack.launch}})
+		c, err := New(cfg, world, world, []LaneConfig{{Name: "sim", Slots: maxTried, Auto: true, Launch: rack.launch}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"gleaner/internal/pipeline"
 )
@@ -23,7 +24,7 @@ func TestEachGPUGeneratesOnAllItsSlotsAndNeverMore(t *testing.T) {
 		for i := range 150 {
 			w.add(i, 1, "a", "b", "c", "d")
 		}
-		r := w.start(config(), GPU{Name: "a", Model: a, Slots: 3}, GPU{Name: "b", Model: b, Slots: 2})
+		r := w.start(config(), LaneConfig{Name: "a", Model: a, Slots: 3}, LaneConfig{Name: "b", Model: b, Slots: 2})
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
 		onA, _ := a.busy()
@@ -51,7 +52,7 @@ func TestResultsArePublishedBeforeTheBatchIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add(7, 1, "p0", "p1")
-		r := w.start(config(), GPU{Name: "T4", Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Name: "T4", Model: &fakeModel{}, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Fatal(err)
@@ -82,10 +83,10 @@ func TestAModelIsAskedForWhatTheMessageSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{}
 		w.add(7, 1, "p0")
-		r := w.start(config(), GPU{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
 		time.Sleep(time.Minute)
-		want := []pipeline.Request{{Model: "tiny", System: "sys", Prompt: "p0", Seed: 1000, Options: pipeline.Options{NumPredict: 100}}}
-		if diff := cmp.Diff(want, m.asked()); diff != "" {
+		want := []pipeline.Request{{Model: "tiny", Messages: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}, {Role: pipeline.RoleUser, Content: "p0"}}, Seed: 1000, Options: pipeline.Options{NumPredict: 100}}}
+		if diff := cmp.Diff(want, m.asked(), cmpopts.IgnoreFields(pipeline.Request{}, "OnTokens")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if err := r.end(); err != nil {
@@ -99,7 +100,7 @@ func TestABatchIsNotAcknowledgedWhenPublishingFails(t *testing.T) {
 		w := newWorld(t)
 		w.publish = func(context.Context, pipeline.Results) error { return errors.New("no stream") }
 		w.add(1, 1, "p")
-		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "hand-back"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -123,15 +124,15 @@ func TestAnUnreadableMessageIsHandedBackAndInTheEndRemoved(t *testing.T) {
 		}
 		w.again(1)
 		cfg := config()
-		cfg.HandBack = 30 * time.Second
-		r := w.start(cfg, GPU{Model: m, Slots: 1})
+		cfg.Rest = 30 * time.Second
+		r := w.start(cfg, LaneConfig{Model: m, Slots: 1})
 		time.Sleep(24 * time.Hour)
 		events := w.of(1)
 		if len(events) != maxDeliveries+1 || events[maxDeliveries].what != "reject" {
 			t.Fatalf("%d events, the last is %+v", len(events), events[len(events)-1])
 		}
 		for i, e := range events[:maxDeliveries] {
-			if want := min(cfg.HandBack<<min(i, 10), maxHandBack); e.what != "hand-back" || !about(e.delay, want) {
+			if want := min(cfg.Rest<<min(i, 10), maxHandBack); e.what != "hand-back" || !about(e.delay, want) {
 				t.Errorf("after %d deliveries: %s for %s, want a hand-back for %s", i+1, e.what, e.delay, want)
 			}
 		}
@@ -149,7 +150,7 @@ func TestALeaseIsRenewedWhileABatchIsHeldAndNoLonger(t *testing.T) {
 		}}
 		w.publish = func(ctx context.Context, _ pipeline.Results) error { sleep(ctx, 10*time.Minute); return nil } // the stream is full
 		w.add(1, 1, "p")
-		r := w.start(Config{Identity: config().Identity, Lease: 90 * time.Second}, GPU{Model: slow, Slots: 1})
+		r := w.start(Config{Identity: config().Identity, Lease: 90 * time.Second}, LaneConfig{Model: slow, Slots: 1})
 		time.Sleep(time.Hour)
 		last := time.Duration(0)
 		for _, e := range append(w.only("extend"), w.only("ack")...) {
@@ -175,7 +176,7 @@ func TestALeaseIsNotRenewedAfterABatchWasHandedBack(t *testing.T) {
 			return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "away")
 		}}
 		w.add(1, 1, "p")
-		r := w.start(config(), GPU{Model: bad, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: bad, Slots: 1})
 		time.Sleep(time.Hour)
 		for _, e := range w.only("extend") {
 			if back := w.only("hand-back")[0].at; e.at > back {
@@ -207,7 +208,7 @@ func TestALeaseIsNotRenewedWhileABatchIsHandedBack(t *testing.T) {
 		w.queue <- d
 		cfg := config()
 		cfg.Lease = 900 * time.Millisecond
-		r := w.start(cfg, GPU{Model: m, Slots: 1})
+		r := w.start(cfg, LaneConfig{Model: m, Slots: 1})
 		time.Sleep(20 * time.Second)
 		for _, e := range w.only("extend") {
 			if begin := w.only("begin")[0].at; e.at > begin {
@@ -227,7 +228,7 @@ func TestWorkIsAskedForAgainAfterAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.failing = errors.New("no such stream")
-		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		time.Sleep(10*time.Second + time.Millisecond)
 		synctest.Wait()
 		if n, _ := w.calls(); n != 3*11 {
@@ -253,10 +254,10 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 		w.add(1, 1, "p", "q")
 		cfg := config()
 		cfg.Lease = 30 * time.Second
-		r := w.start(cfg, GPU{Name: "T4", Model: &fakeModel{}, Slots: 2})
+		r := w.start(cfg, LaneConfig{Name: "T4", Model: &fakeModel{}, Slots: 2})
 		synctest.Wait()
-		want := pipeline.Consumer{ID: "c1", Run: "r", Host: "h", Started: w.begin.UTC(), Seen: w.begin.UTC(), GPUs: []pipeline.GPU{{Name: "T4", State: "serving", Slots: 2, Busy: 1}}}
-		if diff := cmp.Diff(want, w.lastPresence(), cmpopts.IgnoreFields(pipeline.GPU{}, "Busy")); diff != "" {
+		want := pipeline.Presence{ID: "c1", Run: "r", Host: "h", Started: w.begin.UTC(), Seen: w.begin.UTC(), GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 2, Busy: 1}}}
+		if diff := cmp.Diff(want, w.lastPresence(), cmpopts.IgnoreFields(pipeline.GPUStatus{}, "Busy")); diff != "" {
 			t.Errorf("at the beginning (-want +got):\n%s", diff)
 		}
 		time.Sleep(95 * time.Second)
@@ -268,7 +269,7 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 			t.Error(err)
 		}
 		want.Seen = w.begin.Add(95 * time.Second).UTC()
-		want.GPUs = []pipeline.GPU{{Name: "T4", State: "stopped", Slots: 2, Generations: 2, OutputTokens: 120}}
+		want.GPUs = []pipeline.GPUStatus{{Name: "T4", State: "stopped", Slots: 2, Generations: 2, OutputTokens: 120}}
 		if diff := cmp.Diff(want, w.lastPresence()); diff != "" {
 			t.Errorf("at the end (-want +got):\n%s", diff)
 		}
@@ -280,7 +281,7 @@ func TestAConsumerWorksWhileNobodyTakesItsReports(t *testing.T) {
 		w := newWorld(t)
 		w.present = errors.New("no such bucket")
 		w.add(1, 1, "p")
-		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -300,7 +301,7 @@ func TestASnapshotMayBeTakenAtAnyTime(t *testing.T) {
 	at := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 		return after(ctx, 0)
 	}}
-	c, err := New(config(), w, w, []GPU{{Model: at, Slots: 4}})
+	c, err := New(config(), w, w, []LaneConfig{{Model: at, Slots: 4}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +325,7 @@ func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
 		for i := range 180 {
 			w.add(i, 1, "p") // 60 tokens in a second, one after the other
 		}
-		r := w.start(config(), GPU{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		rate := func() float64 {
 			synctest.Wait()
 			return r.Snapshot().GPUs[0].TokensPerSecond
@@ -342,7 +343,7 @@ func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
 				t.Errorf("after %s: %.1f tokens per second, want %.1f", time.Since(w.begin), got, c.want)
 			}
 		}
-		if n := len(r.gpus[0].recent); n > 61 {
+		if n := len(r.lanes[0].recent); n > 61 {
 			t.Errorf("%d samples of a minute are kept", n)
 		}
 		if err := r.end(); err != nil {
@@ -353,19 +354,19 @@ func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
 
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	w := newWorld(t)
-	gpus := []GPU{{Name: "T4", Model: &fakeModel{}, Slots: 1}}
+	gpus := []LaneConfig{{Name: "T4", Model: &fakeModel{}, Slots: 1}}
 	for _, c := range []struct {
-		change func(*Config, *[]GPU)
+		change func(*Config, *[]LaneConfig)
 		want   string
 	}{
-		{func(*Config, *[]GPU) {}, ""},
-		{func(c *Config, _ *[]GPU) { c.Identity.ID = "" }, "no id"},
-		{func(_ *Config, g *[]GPU) { *g = nil }, "no GPU"},
-		{func(_ *Config, g *[]GPU) { *g = []GPU{{Name: "T4", Model: &fakeModel{}}} }, "GPU 0 (T4): needs a model and at least one slot, has 0"},
-		{func(_ *Config, g *[]GPU) { *g = []GPU{{Slots: 1}} }, "needs a model"},
-		{func(c *Config, _ *[]GPU) { c.Lease = 1 }, "a lease of 1ns is too short"},
-		{func(c *Config, _ *[]GPU) { c.Grace = -time.Second }, "a grace of -1s is too short"},
-		{func(c *Config, _ *[]GPU) { c.HandBack = -1 }, "a hand-back of -1ns is too short"},
+		{func(*Config, *[]LaneConfig) {}, ""},
+		{func(c *Config, _ *[]LaneConfig) { c.Identity.ID = "" }, "no id"},
+		{func(_ *Config, g *[]LaneConfig) { *g = nil }, "no GPU"},
+		{func(_ *Config, g *[]LaneConfig) { *g = []LaneConfig{{Name: "T4", Model: &fakeModel{}}} }, "GPU 0 (T4): needs a model and at least one slot, has 0"},
+		{func(_ *Config, g *[]LaneConfig) { *g = []LaneConfig{{Slots: 1}} }, "needs a model"},
+		{func(c *Config, _ *[]LaneConfig) { c.Lease = 1 }, "a lease of 1ns is too short"},
+		{func(c *Config, _ *[]LaneConfig) { c.Grace = -time.Second }, "a grace of -1s is too short"},
+		{func(c *Config, _ *[]LaneConfig) { c.Rest = -1 }, "a hand-back of -1ns is too short"},
 	} {
 		cfg, g := config(), gpus
 		c.change(&cfg, &g)

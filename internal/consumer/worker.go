@@ -19,7 +19,7 @@ const (
 
 // work is one worker: it takes a batch, generates it and releases it, until taking ends. What it holds then may go
 // on until working ends.
-func (c *Consumer) work(taking, working context.Context, g *gpu) {
+func (c *Consumer) work(taking, working context.Context, g *lane) {
 	for again := true; again && g.hands.enter(taking, false) == nil; {
 		again = c.turn(taking, working, g)
 		g.hands.leave()
@@ -27,14 +27,14 @@ func (c *Consumer) work(taking, working context.Context, g *gpu) {
 }
 
 // turn does one batch, if it gets one, and reports whether the worker is to go on.
-func (c *Consumer) turn(taking, working context.Context, g *gpu) bool {
+func (c *Consumer) turn(taking, working context.Context, g *lane) bool {
 	looks := g.ready(taking)
 	if looks {
 		if err := g.answers(taking); err != nil && taking.Err() == nil {
 			g.holdBack(err)
 			return true
 		}
-		g.setState(trying)
+		g.setState(pipeline.GPUProbing, "")
 	}
 	if taking.Err() != nil || !g.ask(c.cutoff) {
 		if looks {
@@ -58,7 +58,7 @@ func (c *Consumer) turn(taking, working context.Context, g *gpu) bool {
 		g.log.Error("taking work", zap.Error(err))
 		sleep(taking, time.Second)
 	case held: // since it was asked for
-		c.handBack(working, delivery, jitter(c.cfg.HandBack))
+		c.handBack(working, delivery, jitter(c.cfg.Rest))
 	case !fits: // it came late
 		c.handBack(working, delivery, 0)
 		goesOn = false
@@ -73,7 +73,7 @@ func (c *Consumer) turn(taking, working context.Context, g *gpu) bool {
 
 // batch takes a delivery to its end: everything is published and the message acknowledged, or it is handed back. It
 // reports whether the batch is done.
-func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) bool {
+func (c *Consumer) batch(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work]) bool {
 	if delivery.Err != nil {
 		c.unreadable(ctx, g, delivery)
 		return false
@@ -98,7 +98,7 @@ func (c *Consumer) batch(ctx context.Context, g *gpu, delivery pipeline.Delivery
 
 // unreadable hands a message back that this program cannot read: perhaps another one can, which is newer. After as many
 // deliveries as a batch may have it is removed. The ledger knows what was in it, and that it is nowhere.
-func (c *Consumer) unreadable(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work]) {
+func (c *Consumer) unreadable(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work]) {
 	about := []zap.Field{zap.String("subject", delivery.Subject), zap.Int("deliveries", delivery.Deliveries), zap.Error(delivery.Err)}
 	if delivery.Deliveries <= maxDeliveries {
 		delay := c.rest(delivery)
@@ -117,11 +117,11 @@ func (c *Consumer) unreadable(ctx context.Context, g *gpu, delivery pipeline.Del
 
 // rest returns how long a message that is handed back rests, which grows with each delivery.
 func (c *Consumer) rest(delivery pipeline.Delivery[pipeline.Work]) time.Duration {
-	return jitter(min(c.cfg.HandBack<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
+	return jitter(min(c.cfg.Rest<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
 }
 
 // giveUp hands a batch back for which this GPU has no answer, after a delay that grows with each delivery.
-func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Delivery[pipeline.Work], failure error) {
+func (c *Consumer) giveUp(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work], failure error) {
 	class := pipeline.ClassOf(failure)
 	switch class {
 	case pipeline.Interrupted:
@@ -133,7 +133,7 @@ func (c *Consumer) giveUp(ctx context.Context, g *gpu, delivery pipeline.Deliver
 		c.handBack(ctx, delivery, 0)
 	case pipeline.Fatal:
 		g.holdBack(failure)
-		c.handBack(ctx, delivery, jitter(c.cfg.HandBack))
+		c.handBack(ctx, delivery, jitter(c.cfg.Rest))
 	default:
 		if errors.Is(failure, errAway) {
 			g.holdBack(failure)

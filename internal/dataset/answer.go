@@ -22,23 +22,24 @@ const (
 // ProvenanceColumn is the column of an exported line that says where its answer comes from.
 const ProvenanceColumn = "gleaner"
 
+// A Renderer makes the messages of a request from a row.
+type Renderer interface {
+	Render(row []byte) ([]pipeline.Message, error)
+}
+
 // A LineEncoder makes the lines of an exported run.
 type LineEncoder struct {
 	run      pipeline.Run
 	layout   Layout
-	prompter *pipeline.Prompter
+	renderer Renderer
 }
 
-// NewLineEncoder returns an encoder for the answers of a run.
-func NewLineEncoder(run pipeline.Run, layout Layout) (*LineEncoder, error) {
+// NewLineEncoder returns an encoder for the answers of a run, whose requests the renderer makes.
+func NewLineEncoder(run pipeline.Run, layout Layout, renderer Renderer) (*LineEncoder, error) {
 	if layout.Name != LayoutRows && layout.Name != LayoutChat {
 		return nil, fmt.Errorf("layout %q: there are %s and %s", layout.Name, LayoutRows, LayoutChat)
 	}
-	prompter, err := pipeline.NewPrompter(run.Spec)
-	if err != nil {
-		return nil, err
-	}
-	return &LineEncoder{run, layout, prompter}, nil
+	return &LineEncoder{run, layout, renderer}, nil
 }
 
 // Line returns one row. Where there is no answer it holds null.
@@ -66,20 +67,20 @@ func (e *LineEncoder) Line(a pipeline.Answer) ([]byte, error) {
 
 // message is one turn of a chat.
 type message struct {
-	Role    string `json:"role"`
-	Content any    `json:"content"`
+	Role    pipeline.Role `json:"role"`
+	Content any           `json:"content"`
 }
 
 func (e *LineEncoder) messages(row []byte, answer any) ([]message, error) {
-	prompt, err := e.prompter.Render(row)
+	request, err := e.renderer.Render(row)
 	if err != nil {
 		return nil, err
 	}
-	messages := []message{{"user", prompt}, {"assistant", answer}}
-	if e.run.Spec.System != "" {
-		messages = append([]message{{"system", e.run.Spec.System}}, messages...)
+	messages := make([]message, 0, len(request)+1)
+	for _, m := range request {
+		messages = append(messages, message{m.Role, m.Content})
 	}
-	return messages, nil
+	return append(messages, message{pipeline.RoleAssistant, answer}), nil
 }
 
 // provenance says where an answer comes from.
@@ -89,7 +90,7 @@ type provenance struct {
 	Options      pipeline.Options `json:"options"`
 	Seed         int              `json:"seed"`
 	Sample       int              `json:"sample"`
-	Finish       string           `json:"finish,omitempty"`
+	Finish       pipeline.Finish  `json:"finish,omitempty"`
 	PromptTokens int              `json:"prompt_tokens,omitempty"`
 	OutputTokens int              `json:"output_tokens,omitempty"`
 	DurationMS   int              `json:"duration_ms,omitempty"`

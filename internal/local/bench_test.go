@@ -54,8 +54,8 @@ func BenchmarkABatchBeginsToGenerate(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	engine, err := consumer.New(consumer.Config{Identity: pipeline.Consumer{ID: ulid.Make().String(), Run: run.Name}},
-		worker.Work(run.Name), worker, []consumer.GPU{{Name: "bench", Model: client, Slots: 8, Context: 4096}})
+	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name}},
+		worker.Work(run.Name), worker, []consumer.LaneConfig{{Name: "bench", Model: client, Slots: 8, Context: 4096}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func BenchmarkABatchBeginsToGenerate(b *testing.B) {
 	worst, batch := time.Duration(0), 0
 	for b.Loop() {
 		work := pipeline.Work{Run: run.Name, UID: run.UID, Batch: batch, Round: 1, Model: run.Spec.Model, Options: pipeline.Options{NumPredict: 64},
-			Generations: []pipeline.Generation{{Item: batch, Prompt: "What is the sum of 1 and 2?"}}}
+			Generations: []pipeline.Generation{{Item: batch, Messages: pipeline.User("What is the sum of 1 and 2?")}}}
 		batch++
 		published := time.Now()
 		if err := operator.Publish(b.Context(), work); err != nil {

@@ -147,7 +147,7 @@ func (l *liar) letter(batch int, indexes ...int) pipeline.DeadLetter {
 	d := pipeline.DeadLetter{Run: l.run.Name, UID: l.run.UID, Batch: batch, Round: 1, Class: pipeline.Poison, Message: "a lie", Consumer: "01LIAR", FailedAt: time.Now().UTC()}
 	for _, i := range indexes {
 		d.Failures = append(d.Failures, pipeline.GenerationFailure{
-			Generation: pipeline.Generation{Index: i, Item: batch*l.run.Spec.Batch + i, Prompt: "a lie"}, Class: pipeline.Poison, Message: "a lie",
+			Generation: pipeline.Generation{Index: i, Item: batch*l.run.Spec.Batch + i, Messages: pipeline.User("a lie")}, Class: pipeline.Poison, Message: "a lie",
 		})
 	}
 	return d
@@ -325,7 +325,7 @@ func (l *liar) letters() (ignored int) {
 // presence reports consumers that are not there.
 func (l *liar) presence() {
 	l.t.Helper()
-	many, err := json.Marshal(pipeline.Consumer{ID: "01MANY", Run: l.run.Name, GPUs: slices.Repeat([]pipeline.GPU{{Name: "\x00\xff", Slots: -1, Busy: math.MaxInt64, TokensPerSecond: math.MaxFloat64}}, 1000)})
+	many, err := json.Marshal(pipeline.Presence{ID: "01MANY", Run: l.run.Name, GPUs: slices.Repeat([]pipeline.GPUStatus{{Name: "\x00\xff", Slots: -1, Busy: math.MaxInt64, TokensPerSecond: math.MaxFloat64}}, 1000)})
 	l.must(err)
 	for key, value := range map[string][]byte{
 		"01GARBAGE": []byte("{"), "01OTHER": []byte(`{"id":"01HONEST"}`), "01MANY": many, "01HONEST": []byte(`{"id":"01HONEST","gpus":null,"seen":"9999-12-31T23:59:59Z"}`),

@@ -20,6 +20,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/prompt"
 	"gleaner/internal/sink"
 	"gleaner/internal/status"
 	"gleaner/internal/store"
@@ -28,18 +29,18 @@ import (
 
 // Config says what is generated and where everything is kept.
 type Config struct {
-	Run     string           // "": made from the dataset's name and the spec
-	Spec    pipeline.Spec    // without the dataset's digest
-	Dataset producer.Dataset // where the rows come from
-	Data    string           // folder for the store and the queue
-	Out     string           // "": the run's name in the folder Data
-	Layout  dataset.Layout
-	GPUs    []consumer.GPU
-	Log     *zap.Logger
-	Notice  func(survey producer.Survey) // called before anything is written
-	Watch   func(status.Snapshot)        // called while the run goes on
-	Checked func(rows int)               // called while the dataset is read for the first time
-	Loaded  func(items, of int)          // called while it is loaded
+	Run       string           // "": made from the dataset's name and the spec
+	Spec      pipeline.Spec    // without the dataset's digest
+	Dataset   producer.Dataset // where the rows come from
+	Data      string           // folder for the store and the queue
+	Out       string           // "": the run's name in the folder Data
+	Layout    dataset.Layout
+	GPUs      []consumer.LaneConfig
+	Log       *zap.Logger
+	Preflight func(survey producer.Preflight) // called before anything is written
+	Watch     func(status.Snapshot)           // called while the run goes on
+	Checked   func(rows int)                  // called while the dataset is read for the first time
+	Loaded    func(items, of int)             // called while it is loaded
 }
 
 // A Summary says what a run came to.
@@ -67,7 +68,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := os.MkdirAll(cfg.Data, 0o755); err != nil {
 		return Summary{}, fmt.Errorf("the data folder: %w", err)
 	}
-	survey, err := producer.Examine(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, cfg.Dataset, cfg.Checked)
+	survey, err := producer.RunPreflight(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, cfg.Dataset, cfg.Checked)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -80,15 +81,15 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := writable(cfg.Out); err != nil {
 		return Summary{}, err
 	}
-	if cfg.Notice != nil {
-		cfg.Notice(survey)
+	if cfg.Preflight != nil {
+		cfg.Preflight(survey)
 	}
 	m := &machine{cfg: cfg, run: survey.Run}
 	defer m.close()
 	if err := m.start(ctx); err != nil {
 		return Summary{}, err
 	}
-	run, _, err := producer.Load(ctx, m.ledger, survey, cfg.Dataset, ulid.Make().String(), func(items int) {
+	run, _, err := producer.Load(ctx, m.store, survey, cfg.Dataset, ulid.Make().String(), func(items int) {
 		if cfg.Loaded != nil {
 			cfg.Loaded(items, survey.Run.Items)
 		}
@@ -111,11 +112,11 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 
 // A machine is the parts of one call of Run.
 type machine struct {
-	cfg    Config
-	run    pipeline.Run
-	ledger store.Store
-	nats   *natsd.Server
-	conn   *stream.Conn
+	cfg   Config
+	run   pipeline.Run
+	store store.Store
+	nats  *natsd.Server
+	conn  *stream.Conn
 }
 
 // start brings up the store and the queue.
@@ -125,7 +126,7 @@ func (m *machine) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if m.ledger, err = store.Open(ctx, "sqlite:"+filepath.Join(m.cfg.Data, "gleaner.db")); err != nil {
+	if m.store, err = store.Open(ctx, "sqlite:"+filepath.Join(m.cfg.Data, "gleaner.db")); err != nil {
 		return err
 	}
 	m.conn, err = stream.Connect(ctx, stream.Config{
@@ -141,8 +142,8 @@ func (m *machine) close() {
 	if m.conn != nil {
 		m.conn.Close()
 	}
-	if m.ledger != nil {
-		_ = m.ledger.Close() // every write was committed before
+	if m.store != nil {
+		_ = m.store.Close() // every write was committed before
 	}
 	if m.nats != nil {
 		m.nats.Shutdown()
@@ -151,19 +152,19 @@ func (m *machine) close() {
 
 // generate runs producer, consumer and sink until every generation is stored or ctx ends.
 func (m *machine) generate(ctx context.Context, summary *Summary) error {
-	publisher, err := producer.NewPublisher(producer.Config{Poll: 200 * time.Millisecond, Log: m.cfg.Log}, m.ledger, m.conn)
+	publisher, err := producer.NewPublisher(producer.Config{Poll: 200 * time.Millisecond, Log: m.cfg.Log}, m.store, m.conn)
 	if err != nil {
 		return err
 	}
 	host, _ := os.Hostname() // a machine without a name will do
 	workers, err := consumer.New(consumer.Config{
-		Identity: pipeline.Consumer{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model},
+		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
 	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err
 	}
-	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.ledger)
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.store)
 	if err != nil {
 		return err
 	}
@@ -182,7 +183,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	_, failure := publisher.Follow(ctx, m.run.Name, func(p pipeline.Progress) {
 		if m.cfg.Watch != nil {
 			snapshot := status.Of(m.run, p, time.Now())
-			snapshot.Consumers = []pipeline.Consumer{workers.Snapshot()}
+			snapshot.Consumers = []pipeline.Presence{workers.Snapshot()}
 			m.cfg.Watch(snapshot)
 		}
 	})
@@ -229,7 +230,11 @@ func writable(path string) error {
 
 // export writes the dataset.
 func (m *machine) export(ctx context.Context, summary *Summary) error {
-	encoder, err := dataset.NewLineEncoder(m.run, m.cfg.Layout)
+	renderer, err := prompt.New(m.run.Spec)
+	if err != nil {
+		return err
+	}
+	encoder, err := dataset.NewLineEncoder(m.run, m.cfg.Layout, renderer)
 	if err != nil {
 		return err
 	}
@@ -238,7 +243,7 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	defer out.Abort()
-	exported, err := sink.Export(ctx, m.ledger.Answers(ctx, m.run.Name), encoder, out, false, nil)
+	exported, err := sink.Export(ctx, m.store.Answers(ctx, m.run.Name), encoder, out, false, nil)
 	if err != nil {
 		return err
 	}
@@ -246,7 +251,7 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	consumers := summary.Snapshot.Consumers
-	if summary.Snapshot, err = status.Take(ctx, m.ledger, nil, m.run.Name, time.Now()); err != nil {
+	if summary.Snapshot, err = status.Take(ctx, m.store, nil, m.run.Name, time.Now()); err != nil {
 		return err
 	}
 	summary.Consumers = consumers

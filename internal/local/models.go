@@ -20,7 +20,7 @@ type Simulated struct {
 }
 
 // Start starts simulated Ollama servers on free ports and returns them as GPUs, and a function that stops them.
-func (s Simulated) Start(model string) (gpus []consumer.GPU, stop func(), err error) {
+func (s Simulated) Start(model string) (gpus []consumer.LaneConfig, stop func(), err error) {
 	var servers []*ollamasim.Server
 	stop = func() {
 		for _, server := range servers {
@@ -40,7 +40,7 @@ func (s Simulated) Start(model string) (gpus []consumer.GPU, stop func(), err er
 			stop()
 			return nil, nil, err
 		}
-		gpus = append(gpus, consumer.GPU{Name: fmt.Sprintf("simulated GPU %d", i), Model: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
+		gpus = append(gpus, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Model: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
 	}
 	return gpus, stop, nil
 }
@@ -50,30 +50,30 @@ const chunkEvery = 20 * time.Millisecond
 
 // Real loads a model on an Ollama server that is running, pulls it first if it is missing, and returns the server as
 // one GPU. Without a model's name it takes the first one that is there. Progress gets what a pull says.
-func Real(ctx context.Context, client *ollama.Client, model string, slots int, progress func(status string, done, total int64)) (gpu consumer.GPU, name string, err error) {
+func Real(ctx context.Context, client *ollama.Client, model string, slots int, progress func(status string, done, total int64)) (gpu consumer.LaneConfig, name string, err error) {
 	models, err := client.Models(ctx)
 	if err != nil {
-		return consumer.GPU{}, "", err
+		return consumer.LaneConfig{}, "", err
 	}
 	if model == "" && len(models) == 0 {
-		return consumer.GPU{}, "", fmt.Errorf("the Ollama server %s has no model: name one to pull with --model, or use --simulate", client.URL())
+		return consumer.LaneConfig{}, "", fmt.Errorf("the Ollama server %s has no model: name one to pull with --model, or use --simulate", client.URL())
 	}
 	if model == "" {
 		model = models[0]
 	}
 	if _, err := client.Describe(ctx, model); errors.Is(err, ollama.ErrNoModel) {
 		if err := client.Pull(ctx, model, progress); err != nil {
-			return consumer.GPU{}, "", err
+			return consumer.LaneConfig{}, "", err
 		}
 	} else if err != nil {
-		return consumer.GPU{}, "", err
+		return consumer.LaneConfig{}, "", err
 	}
 	if err := client.WarmUp(ctx, model); err != nil {
-		return consumer.GPU{}, "", err
+		return consumer.LaneConfig{}, "", err
 	}
 	described, err := client.Describe(ctx, model)
 	if err != nil {
-		return consumer.GPU{}, "", err
+		return consumer.LaneConfig{}, "", err
 	}
-	return consumer.GPU{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: slots, Context: described.Context}, model, nil
+	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: slots, Context: described.Context}, model, nil
 }

@@ -130,8 +130,8 @@ func (p *parts) startSink() {
 // startConsumer runs a consumer for the run that was loaded last, which answers at once.
 func (p *parts) startConsumer(conn *stream.Conn) (stop func()) {
 	p.t.Helper()
-	workers, err := consumer.New(consumer.Config{Identity: pipeline.Consumer{ID: "01HONEST", Run: p.run.Name, Model: "sim"}}, conn.Work(p.run.Name), conn,
-		[]consumer.GPU{{Name: "honest", Model: answerer{p}, Slots: 4}})
+	workers, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "01HONEST", Run: p.run.Name, Model: "sim"}}, conn.Work(p.run.Name), conn,
+		[]consumer.LaneConfig{{Name: "honest", Model: answerer{p}, Slots: 4}})
 	p.must(err)
 	return p.start(workers.Run)
 }
@@ -145,10 +145,10 @@ func (p *parts) publish(conn *stream.Conn) {
 }
 
 // engine returns the ledger engine over these books and streams.
-func (p *parts) engine(books store.Store, streams ledgerStreams) *reconcile.Ledger {
+func (p *parts) engine(books store.Store, streams ledgerStreams) *reconcile.Engine {
 	p.t.Helper()
 	engine, err := reconcile.New(reconcile.Config{Lease: 10 * time.Millisecond, Pause: 10 * time.Millisecond, SweepEvery: 10 * time.Millisecond, Log: zap.NewNop()},
-		books, streams, func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorks(p.ledger, run) })
+		books, streams, func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorkBuilder(p.ledger, run) })
 	p.must(err)
 	return engine
 }
@@ -203,12 +203,12 @@ func (p *parts) checkTexts(except map[int]bool) {
 // checkStreams fails unless nothing is left on the streams, once what was stored is acknowledged.
 func (p *parts) checkStreams(conn *stream.Conn) {
 	p.t.Helper()
-	var depth pipeline.Depth
+	var depth pipeline.StreamDepth
 	eventually(p.t, func() bool {
 		var err error
 		depth, err = conn.Depth(p.t.Context(), p.run.Name)
 		p.must(err)
-		return depth == pipeline.Depth{}
+		return depth == pipeline.StreamDepth{}
 	}, func() string { return fmt.Sprintf("the streams hold %+v", depth) })
 	for letter, err := range conn.DeadLetters(p.t.Context(), "") {
 		p.t.Errorf("there is still the dead letter %d on batch %s: %v", letter.Sequence, letter.ID(), err)
@@ -220,11 +220,11 @@ type answerer struct{ *parts }
 
 func (a answerer) Generate(_ context.Context, r pipeline.Request) (pipeline.Completion, error) {
 	if item := 0; a.fails.Load() {
-		if _, err := fmt.Sscanf(r.Prompt, "question %d", &item); err == nil && item%2 == 1 {
+		if _, err := fmt.Sscanf(r.Prompt(), "question %d", &item); err == nil && item%2 == 1 {
 			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "the switch is not turned")
 		}
 	}
-	return pipeline.Completion{Text: says(r.Prompt, r.Seed), Finish: "stop", PromptTokens: 3, OutputTokens: 5, Duration: time.Millisecond}, nil
+	return pipeline.Completion{Text: says(r.Prompt(), r.Seed), Finish: "stop", PromptTokens: 3, OutputTokens: 5, Duration: time.Millisecond}, nil
 }
 
 func eventually(t *testing.T, holds func() bool, otherwise func() string) {
@@ -240,10 +240,10 @@ func eventually(t *testing.T, holds func() bool, otherwise func() string) {
 // works makes the messages of batches.
 func (p *parts) works(batches []pipeline.Batch) (all []pipeline.Work) {
 	p.t.Helper()
-	builder, err := producer.NewWorks(p.ledger, p.run)
+	builder, err := producer.NewWorkBuilder(p.ledger, p.run)
 	p.must(err)
 	for len(batches) > 0 {
-		works, err := builder.Works(p.t.Context(), batches)
+		works, err := builder.Build(p.t.Context(), batches)
 		p.must(err)
 		all = append(all, works...)
 		batches = batches[len(works):]

@@ -100,7 +100,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p.eventually("the streams are empty", func() bool {
 		depth, err := p.conn.Depth(p.ctx, "r")
 		p.check(err)
-		return depth == pipeline.Depth{}
+		return depth == pipeline.StreamDepth{}
 	})
 	p.balanced(reconcile.Account{Total: pressureGood + pressureBad, Stored: pressureGood + pressureBad - dropped, Dropped: dropped})
 	p.quiet()
@@ -115,8 +115,8 @@ type pressure struct {
 	books  store.Store
 	conn   *stream.Conn
 	ollama *ollamasim.Server
-	gpu    consumer.GPU
-	ledger *reconcile.Ledger
+	gpu    consumer.LaneConfig
+	ledger *reconcile.Engine
 	log    *zap.Logger
 	logs   *observer.ObservedLogs
 
@@ -152,7 +152,7 @@ func newPressure(t *testing.T) *pressure {
 	p.check(err)
 	client, err := ollama.New(url, ollama.Config{Slots: 4})
 	p.check(err)
-	p.gpu = consumer.GPU{Name: "sim", Model: client, Slots: 4, Context: ollamasim.DefaultContext}
+	p.gpu = consumer.LaneConfig{Name: "sim", Model: client, Slots: 4, Context: ollamasim.DefaultContext}
 	p.ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
 	p.books, err = store.Open(ctx, p.front.URI)
 	p.check(err)
@@ -163,7 +163,7 @@ func newPressure(t *testing.T) *pressure {
 	t.Cleanup(p.stopAll)
 	p.check(p.conn.Ensure(ctx))
 	p.ledger, err = reconcile.New(reconcile.Config{Lease: pressureLease, Pause: 50 * time.Millisecond, Log: p.log}, p.books, p.conn,
-		func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorks(p.books, run) })
+		func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorkBuilder(p.books, run) })
 	p.check(err)
 	p.load()
 	return p
@@ -191,7 +191,7 @@ func (p *pressure) load() {
 	p.check(os.WriteFile(path, rows.Bytes(), 0o644))
 	data := producer.Dataset{Name: "rows.jsonl", Open: func() (producer.Rows, error) { return dataset.Open(path) }}
 	spec := pipeline.Spec{Model: "sim", Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
-	survey, err := producer.Examine(p.ctx, "r", spec, data, nil)
+	survey, err := producer.RunPreflight(p.ctx, "r", spec, data, nil)
 	p.check(err)
 	run, _, err := producer.Load(p.ctx, p.books, survey, data, "01JPRESSURE", nil)
 	p.check(err)
@@ -212,8 +212,8 @@ func (p *pressure) sink(ctx context.Context) error {
 }
 
 func (p *pressure) consumer(ctx context.Context) error {
-	engine, err := consumer.New(consumer.Config{Identity: pipeline.Consumer{ID: "c", Run: "r", Model: "sim"}, Lease: pressureLease, Grace: 5 * time.Second, Log: p.log},
-		p.conn.Work("r"), p.conn, []consumer.GPU{p.gpu})
+	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "c", Run: "r", Model: "sim"}, Lease: pressureLease, Grace: 5 * time.Second, Log: p.log},
+		p.conn.Work("r"), p.conn, []consumer.LaneConfig{p.gpu})
 	p.check(err)
 	return engine.Run(ctx)
 }

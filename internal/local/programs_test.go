@@ -71,13 +71,13 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	checkRun(t, ledger)
 	var status struct {
 		Stored int
-		Stream *pipeline.Depth
+		Stream *pipeline.StreamDepth
 	}
 	eventually(t, func() bool { // an ack that the restart swallowed costs a lease of the sink's
 		if err := json.Unmarshal(p.run("producer", "status", "--run", "words", "--json"), &status); err != nil {
 			t.Fatal(err)
 		}
-		return status.Stored == programRows && status.Stream != nil && *status.Stream == pipeline.Depth{}
+		return status.Stored == programRows && status.Stream != nil && *status.Stream == pipeline.StreamDepth{}
 	}, func() string {
 		return fmt.Sprintf("status is %+v, want %d stored and nothing on the streams", status, programRows)
 	})

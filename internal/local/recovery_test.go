@@ -271,7 +271,7 @@ func (l *lossy) deleteSinks() {
 func (l *lossy) deletePresence() {
 	l.must(l.js.DeleteKeyValue(l.t.Context(), stream.Bucket))
 	l.eventually("a consumer is seen again", func(context.Context) (bool, error) {
-		var seen struct{ Consumers []pipeline.Consumer }
+		var seen struct{ Consumers []pipeline.Presence }
 		err := json.Unmarshal(l.run("producer", "status", "--run", lossRun, "--json"), &seen)
 		return len(seen.Consumers) > 0, err
 	})

@@ -53,7 +53,7 @@ func (c *Client) Generate(ctx context.Context, req pipeline.Request) (pipeline.C
 		return pipeline.Completion{}, c.classify("generate", req.Model, err)
 	}
 	completion := pipeline.Completion{
-		Finish:       a.final.DoneReason,
+		Finish:       finishOf(a.final.DoneReason),
 		PromptTokens: a.final.PromptEvalCount,
 		OutputTokens: a.final.EvalCount,
 		Duration:     a.lastAt.Sub(start),
@@ -72,7 +72,6 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 		return err
 	}
 	defer resp.Body.Close()
-	tokens := pipeline.Tokens(ctx)
 	return readLines(resp.Body, func(line []byte) error {
 		if a.done {
 			return errEnough // nothing may follow; the connection is not used again
@@ -93,7 +92,7 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 			// The end of the stream comes at once. It is read so that the connection can be used again.
 			dog.feed(time.Second)
 		} else {
-			tokens(1) // Ollama sends a chunk for each, seldom for more
+			req.CountTokens(1) // Ollama sends a chunk for each, seldom for more
 		}
 		return nil
 	})
@@ -122,10 +121,9 @@ func (a *answer) add(next chunk) error {
 // chatRequest says what is wanted, and nothing that Ollama would have to load the model again for.
 func chatRequest(req pipeline.Request) *api.ChatRequest {
 	var messages []api.Message
-	if req.System != "" {
-		messages = append(messages, api.Message{Role: "system", Content: req.System})
+	for _, m := range req.Messages {
+		messages = append(messages, api.Message{Role: string(m.Role), Content: m.Content})
 	}
-	messages = append(messages, api.Message{Role: "user", Content: req.Prompt})
 	yes, no := true, false
 	return &api.ChatRequest{
 		Model:    req.Model,
@@ -201,4 +199,15 @@ func (c *Client) interrupted(ctx context.Context, what string) *pipeline.Failure
 		class = pipeline.Retryable
 	}
 	return &pipeline.Failure{Class: class, Err: fmt.Errorf("%s on %s: %w", what, c.URL(), cause)}
+}
+
+// finishOf translates Ollama's word for why an answer ended.
+func finishOf(reason string) pipeline.Finish {
+	switch reason {
+	case "stop":
+		return pipeline.FinishStop
+	case "length":
+		return pipeline.FinishLength
+	}
+	return pipeline.Finish(reason) // no answer ends so that counts; the verdict names it
 }

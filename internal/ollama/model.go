@@ -74,21 +74,21 @@ func (c *Client) Describe(ctx context.Context, name string) (Model, error) {
 }
 
 // Loaded returns what the server says of a model that it has loaded. If it is not loaded the failure is Retryable.
-func (c *Client) Loaded(ctx context.Context, name string) (pipeline.Loaded, error) {
+func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, error) {
 	version, err := c.version(ctx)
 	if err != nil {
-		return pipeline.Loaded{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	var ps api.ProcessResponse
 	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
-		return pipeline.Loaded{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	for _, m := range ps.Models {
 		if sameModel(m.Name, name) {
-			return pipeline.Loaded{Digest: m.Digest, Version: version, Context: m.ContextLength, Size: m.Size, OnGPU: m.SizeVRAM}, nil
+			return pipeline.ModelInfo{Digest: m.Digest, ServerVersion: version, Context: m.ContextLength, SizeBytes: m.Size, OnGPUBytes: m.SizeVRAM}, nil
 		}
 	}
-	return pipeline.Loaded{}, pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
+	return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
 }
 
 // WarmUp loads a model and waits until it is ready, at most ten minutes: no request that may be cancelled should be

@@ -66,7 +66,7 @@ func (t *tapped) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var endless = pipeline.Request{Model: "tiny-endless", Prompt: "Tell me a long story.", Seed: 1, Options: pipeline.Options{NumPredict: 4000}}
+var endless = pipeline.Request{Model: "tiny-endless", Messages: pipeline.User("Tell me a long story."), Seed: 1, Options: pipeline.Options{NumPredict: 4000}}
 
 // midStream generates, and does something to the server as soon as the first token has come.
 func midStream(t *testing.T, client *ollama.Client, tap *tap, do func()) error {

@@ -39,7 +39,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-var askSim = pipeline.Request{Model: "sim", Prompt: "How many apples do 3 children have?", Seed: 7, Options: pipeline.Options{NumPredict: 3000}}
+var askSim = pipeline.Request{Model: "sim", Messages: pipeline.User("How many apples do 3 children have?"), Seed: 7, Options: pipeline.Options{NumPredict: 3000}}
 
 func TestFaultsOfAServerHaveTheirClasses(t *testing.T) {
 	for _, test := range []struct {

@@ -53,7 +53,7 @@ func final(reason string) string {
 	return fmt.Sprintf("{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":%q,\"prompt_eval_count\":12,\"eval_count\":3}\n", reason)
 }
 
-var ask = pipeline.Request{Model: "m", Prompt: "why?", Seed: 7, Options: pipeline.Options{NumPredict: 100}}
+var ask = pipeline.Request{Model: "m", Messages: pipeline.User("why?"), Seed: 7, Options: pipeline.Options{NumPredict: 100}}
 
 func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 	cut := func(text string) http.HandlerFunc {
@@ -166,7 +166,7 @@ func TestARequestAsksForWhatIsWantedAndNothingThatReloadsTheModel(t *testing.T) 
 		_, _ = io.WriteString(w, token("a")+final("stop"))
 	})
 	temperature, topP, topK := 0.5, 0.9, 40
-	req := pipeline.Request{Model: "m", System: "be <brief>", Prompt: "why?", Seed: 7,
+	req := pipeline.Request{Model: "m", Messages: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "be <brief>"}, {Role: pipeline.RoleUser, Content: "why?"}}, Seed: 7,
 		Options: pipeline.Options{NumPredict: 9, Temperature: &temperature, TopP: &topP, TopK: &topK, Stop: []string{"\n"}}}
 	if _, err := client.Generate(t.Context(), req); err != nil {
 		t.Fatal(err)

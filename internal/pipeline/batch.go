@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -69,69 +68,3 @@ func (b Batch) Settle() BatchState {
 	}
 	return b.State
 }
-
-// CutSize is how many generations the next batch gets: a share of what remains, so that the run ends in single
-// generations and no GPU waits long for another's last batch.
-func CutSize(remaining, most int) int {
-	return max(1, min(remaining/500, most))
-}
-
-// A Cutter cuts the generations of a run, one after the other, into batches. The same sizes give the same batches.
-type Cutter struct {
-	run   string
-	total int // generations of the run
-	most  int // generations in a batch
-	base  int // encoded bytes of a batch with no generation
-	emit  func(Batch) error
-
-	batch Batch
-	size  int // encoded bytes of batch
-	want  int // generations that batch is to get
-}
-
-// NewCutter returns a Cutter for a run of total generations that hands each finished batch to emit, in order.
-// A batch has at most `most` generations and, if it has more than one, at most MaxBatchBytes encoded bytes, of
-// which base are there without any generation.
-func NewCutter(run string, total, most, base int, emit func(Batch) error) *Cutter {
-	c := &Cutter{run: run, total: total, most: most, base: base, emit: emit}
-	c.start(0)
-	return c
-}
-
-func (c *Cutter) start(first int) {
-	c.batch = Batch{Run: c.run, Index: c.batch.Index, First: first, State: Planned, Round: 1}
-	c.size = c.base
-	c.want = CutSize(c.total-first, c.most)
-}
-
-// Add adds the next generation, which takes so many encoded bytes. It returns what emit returned.
-func (c *Cutter) Add(encodedBytes int) error {
-	if c.batch.Count > 0 && c.size+encodedBytes > MaxBatchBytes {
-		if err := c.Flush(); err != nil {
-			return err
-		}
-	}
-	c.batch.Count++
-	c.size += encodedBytes
-	if c.batch.Count == c.want {
-		return c.Flush()
-	}
-	return nil
-}
-
-// Flush hands over the batch that is not full yet, if there is one.
-func (c *Cutter) Flush() error {
-	if c.batch.Count == 0 {
-		return nil
-	}
-	if c.batch.Index >= MaxBatches {
-		return fmt.Errorf("run %s needs more than %d batches: raise the batch size or split the dataset", c.run, int(MaxBatches))
-	}
-	batch := c.batch
-	c.batch.Index++
-	c.start(batch.First + batch.Count)
-	return c.emit(batch)
-}
-
-// Batches returns how many batches were handed over.
-func (c *Cutter) Batches() int { return c.batch.Index }

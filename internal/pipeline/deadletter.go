@@ -23,7 +23,7 @@ type DeadLetter struct {
 	GPU        string              `json:"gpu"`
 	Model      string              `json:"model"`
 	Options    Options             `json:"options"`
-	System     string              `json:"system,omitempty"`
+	Shared     []Message           `json:"messages,omitempty"` // with which each conversation began
 	FailedAt   time.Time           `json:"failed_at"`
 }
 
@@ -80,11 +80,29 @@ func (d DeadLetter) Validate() error {
 	return nil
 }
 
-// DecodeDeadLetter reads a dead letter and validates it.
+// DecodeDeadLetter reads a dead letter, also one with the prompts of a work message of version 1, and
+// validates it.
 func DecodeDeadLetter(data []byte) (DeadLetter, error) {
-	var d DeadLetter
-	if err := decode(data, &d); err != nil {
+	var wire struct {
+		DeadLetter
+		System   string `json:"system"` // of version 1, as is Prompt
+		Failures []struct {
+			GenerationFailure
+			Prompt string `json:"prompt"`
+		} `json:"failures"`
+	}
+	if err := decode(data, &wire); err != nil {
 		return DeadLetter{}, fmt.Errorf("dead letter: %w", err)
+	}
+	d := wire.DeadLetter
+	if wire.System != "" {
+		d.Shared = systemMessage(wire.System)
+	}
+	for _, f := range wire.Failures {
+		if f.Prompt != "" {
+			f.GenerationFailure.Messages = User(f.Prompt)
+		}
+		d.Failures = append(d.Failures, f.GenerationFailure)
 	}
 	if err := d.Validate(); err != nil {
 		return DeadLetter{}, fmt.Errorf("dead letter: %w", err)

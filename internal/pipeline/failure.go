@@ -5,21 +5,6 @@ import (
 	"fmt"
 )
 
-// A Class says what is to be done about a failure. It is set once, where the failure happens.
-type Class string
-
-// The classes of failure.
-const (
-	Interrupted   Class = "interrupted"   // shutdown or deadline: hand the batch back at once, no attempt is counted
-	Retryable     Class = "retryable"     // try here again with backoff, then let another GPU try
-	BadItem       Class = "bad-item"      // this prompt will never work: no retry
-	Truncated     Class = "truncated"     // the answer was cut off by the length: once more with twice the room
-	Degenerate    Class = "degenerate"    // the answer is empty or repeats itself: once more with another seed
-	Poison        Class = "poison"        // it crashed the runner twice, alone
-	Undeliverable Class = "undeliverable" // delivered too often without an outcome
-	Fatal         Class = "fatal"         // nothing can be generated on this GPU until a person mends it
-)
-
 // Errors that a model's failures wrap and the engine of the GPU's side decides by.
 var (
 	// ErrRunnerCrashed says that the process behind the server that runs the model died while it worked on the
@@ -31,16 +16,6 @@ var (
 	// ErrMemory says that the model does not fit, or not any more, into the memory of the GPU with so many slots.
 	ErrMemory = errors.New("the GPU's memory is too small")
 )
-
-// IsOutcome reports whether a failure of this class is the last word on a generation in its round: it goes into a
-// dead letter. What fails in another way is tried again.
-func (c Class) IsOutcome() bool {
-	switch c {
-	case BadItem, Truncated, Degenerate, Poison, Undeliverable:
-		return true
-	}
-	return false
-}
 
 // A Failure is an error with its class.
 type Failure struct {

@@ -2,37 +2,74 @@ package pipeline
 
 import "time"
 
-// A Consumer is the process in a notebook, as it reports itself: its presence.
-type Consumer struct {
-	ID       string    `json:"id"` // a ULID for each start
-	Run      string    `json:"run"`
-	Host     string    `json:"host"`
-	Version  string    `json:"version"` // of the program
-	Ollama   string    `json:"ollama"`  // version of the servers
-	Model    string    `json:"model"`
-	Digest   string    `json:"digest"` // of the model
-	GPUs     []GPU     `json:"gpus"`
-	Started  time.Time `json:"started"`
-	Seen     time.Time `json:"seen"`
-	Deadline time.Time `json:"deadline,omitzero"` // when it means to end
+// A Presence is what a consumer, the process in a notebook, reports of itself.
+type Presence struct {
+	ID            string      `json:"id"` // a ULID for each start
+	Run           string      `json:"run"`
+	Host          string      `json:"host"`
+	Version       string      `json:"version"`        // of the program
+	ServerVersion string      `json:"server_version"` // of the model servers
+	Model         string      `json:"model"`
+	Digest        string      `json:"digest"` // of the model
+	GPUs          []GPUStatus `json:"gpus"`
+	Started       time.Time   `json:"started"`
+	Seen          time.Time   `json:"seen"`
+	Deadline      time.Time   `json:"deadline,omitzero"` // when it means to end
 }
 
-// A GPU is one Ollama server of a consumer.
-type GPU struct {
-	Name            string  `json:"name"`
-	State           string  `json:"state"` // "serving", or why not
-	Slots           int     `json:"slots"`
-	Busy            int     `json:"busy"` // slots that are generating
-	Generations     int     `json:"generations"`
-	OutputTokens    int     `json:"output_tokens"`
-	TokensPerSecond float64 `json:"tokens_per_second"` // over the last minute
+// A GPUState says what a GPU is doing.
+type GPUState string
+
+// The states of a GPU. Only one that is serving takes work; a probing one takes a single batch.
+const (
+	GPUWaiting    GPUState = "waiting for the model" // which the server of another GPU gets
+	GPUStarting   GPUState = "starting"
+	GPUPulling    GPUState = "pulling"
+	GPULoading    GPUState = "loading"
+	GPUVerifying  GPUState = "verifying"
+	GPUServing    GPUState = "serving"
+	GPUHeld       GPUState = "held"    // something is wrong, the detail says what
+	GPUProbing    GPUState = "probing" // held, and trying one batch
+	GPUDraining   GPUState = "draining"
+	GPURestarting GPUState = "restarting"
+	GPUGivenUp    GPUState = "given up"
+	GPUStopped    GPUState = "stopped"
+)
+
+// Preparing reports whether a GPU's server is on its way to serving for the first time.
+func (s GPUState) Preparing() bool {
+	switch s {
+	case GPUWaiting, GPUStarting, GPUPulling, GPULoading, GPUVerifying:
+		return true
+	}
+	return false
 }
 
-// Loaded is what a server says of the model that it has loaded.
-type Loaded struct {
-	Digest  string // of the model
-	Version string // of the server
-	Context int    // tokens of prompt and answer together; 0 = not known
-	Size    int64  // bytes of the model with its context
-	OnGPU   int64  // how many of them are in the GPU's memory
+// A GPUStatus is what a consumer reports of one of its GPUs: one model server.
+type GPUStatus struct {
+	Name            string   `json:"name"`
+	State           GPUState `json:"state"`
+	Detail          string   `json:"detail,omitempty"` // why it is held or restarting, how far a pull is
+	Slots           int      `json:"slots"`
+	Busy            int      `json:"busy"` // slots that are generating
+	Generations     int      `json:"generations"`
+	OutputTokens    int      `json:"output_tokens"`
+	TokensPerSecond float64  `json:"tokens_per_second"` // over the last minute
+}
+
+// Describe returns the state and its detail as one text for people.
+func (g GPUStatus) Describe() string {
+	if g.Detail == "" {
+		return string(g.State)
+	}
+	return string(g.State) + ": " + g.Detail
+}
+
+// A ModelInfo is what a server says of a model, and of itself.
+type ModelInfo struct {
+	Digest        string // of the model; empty if the server has none
+	ServerVersion string
+	Context       int   // tokens of prompt and answer together; 0: not known
+	SizeBytes     int64 // of the model with its context, once it is loaded
+	OnGPUBytes    int64 // of them, those that are in the GPU's memory
 }

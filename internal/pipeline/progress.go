@@ -27,7 +27,7 @@ type Written struct {
 }
 
 // Depth is what of a run is under way on the stream.
-type Depth struct {
+type StreamDepth struct {
 	Waiting int `json:"waiting"` // batches on the queue that nobody holds
 	Held    int `json:"held"`    // batches that workers hold
 	Results int `json:"results"` // messages with results on the way to the store

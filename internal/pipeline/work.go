@@ -6,38 +6,51 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 )
 
-// A Work is what a worker needs to generate a batch, and no other source: the message on the WORK stream.
+// WorkVersion is the version of the work messages that this program writes. Version 1 had a system
+// prompt and one prompt for each generation, in the fields "system", "generations" and "prompt"; it is
+// still read. Programs that know only version 1 find no generations in a newer message and hand it back.
+const WorkVersion = 2
+
+// A Work is what a worker needs to generate a batch, and no other source: the message on the WORK
+// stream.
 type Work struct {
+	Version     int          `json:"version"` // WorkVersion while it is encoded, else 0
 	Run         string       `json:"run"`
 	UID         string       `json:"uid"` // of the run
 	Batch       int          `json:"batch"`
 	Round       int          `json:"round"`
 	Model       string       `json:"model"`
-	System      string       `json:"system,omitempty"`
+	Shared      []Message    `json:"messages,omitempty"` // with which the conversation of every generation begins
 	Options     Options      `json:"options"`
-	Reseeded    bool         `json:"reseeded,omitempty"` // the seeds are not those that follow from the run's, so each result has to name its own
-	Generations []Generation `json:"generations"`
+	Reseeded    bool         `json:"reseeded,omitempty"` // the seeds do not follow from the run's, so each result has to name its own
+	Generations []Generation `json:"requests"`
 }
 
 // ID returns the id of the batch.
 func (w Work) ID() string { return BatchID(w.Run, w.Batch) }
 
-// A Generation is one answer wanted for an item.
-type Generation struct {
-	Index  int    `json:"index"` // in its batch
-	Item   int    `json:"item"`
-	Sample int    `json:"sample"`
-	Seed   int    `json:"seed"`
-	Prompt string `json:"prompt"` // rendered
+// Request returns what to ask a model for one of the generations.
+func (w Work) Request(g Generation) Request {
+	return Request{Model: w.Model, Messages: slices.Concat(w.Shared, g.Messages), Seed: g.Seed, Options: w.Options}
 }
 
-// EncodedBytes returns how many bytes the generation takes in an encoded batch.
-func (g Generation) EncodedBytes() int { return len(must(Encode(g))) + len(",") }
+// A Generation is one answer wanted for an item.
+type Generation struct {
+	Index    int       `json:"index"` // in its batch
+	Item     int       `json:"item"`
+	Sample   int       `json:"sample"`
+	Seed     int       `json:"seed"`
+	Messages []Message `json:"messages"` // rendered, without those that the batch shares
+}
+
+// Prompt returns the content of the last message: what the answer answers.
+func (g Generation) Prompt() string { return lastContent(g.Messages) }
 
 // Validate says what is wrong with a work message.
 func (w Work) Validate() error {
@@ -51,6 +64,8 @@ func (w Work) Validate() error {
 		return fmt.Errorf("round %d is out of range", w.Round)
 	case len(w.UID) > 64:
 		return errors.New("the uid is too long")
+	case w.Version > WorkVersion:
+		return fmt.Errorf("the message has version %d, this program reads up to %d: use a newer one", w.Version, WorkVersion)
 	case w.Model == "":
 		return errors.New("no model")
 	case w.Options.NumPredict < 1 || w.Options.NumPredict > MaxNumPredict:
@@ -88,7 +103,7 @@ type Result struct {
 	Item         int       `json:"item"`
 	Sample       int       `json:"sample"`
 	Text         string    `json:"text"`
-	Finish       string    `json:"finish"`         // why the model ended, as Ollama says it: "stop"
+	Finish       Finish    `json:"finish"`
 	Seed         int       `json:"seed,omitempty"` // only if another was used than follows from the run's
 	PromptTokens int       `json:"prompt_tokens"`
 	OutputTokens int       `json:"output_tokens"`
@@ -125,7 +140,7 @@ func (r Results) Validate() error {
 			return fmt.Errorf("the text of generation %d is not valid UTF-8", x.Index)
 		case strings.TrimSpace(x.Text) == "":
 			return fmt.Errorf("the text of generation %d is empty", x.Index)
-		case x.Finish != "stop":
+		case x.Finish != FinishStop:
 			return fmt.Errorf("generation %d is not complete: finish %.32q", x.Index, x.Finish)
 		case !countable(x.PromptTokens) || !countable(x.OutputTokens) || !countable(x.DurationMS) || !countable(x.Seed):
 			return fmt.Errorf("a count or the seed of generation %d is out of range", x.Index)
@@ -149,16 +164,47 @@ func Encode(v any) ([]byte, error) {
 	return bytes.TrimRight(b.Bytes(), "\n"), nil
 }
 
-// DecodeWork reads a work message and validates it.
+// EncodeWork returns a work message of the present version as JSON.
+func EncodeWork(w Work) ([]byte, error) {
+	w.Version = WorkVersion
+	return Encode(w)
+}
+
+// DecodeWork reads a work message, also one of version 1, and validates it.
 func DecodeWork(data []byte) (Work, error) {
-	var w Work
-	if err := decode(data, &w); err != nil {
+	var wire struct {
+		Work
+		// Of version 1.
+		System      string `json:"system"`
+		Generations []struct {
+			Generation
+			Prompt string `json:"prompt"`
+		} `json:"generations"`
+	}
+	if err := decode(data, &wire); err != nil {
 		return Work{}, fmt.Errorf("work message: %w", err)
+	}
+	w := wire.Work
+	if len(w.Generations) == 0 {
+		w.Shared = systemMessage(wire.System)
+		for _, g := range wire.Generations {
+			g.Generation.Messages = User(g.Prompt)
+			w.Generations = append(w.Generations, g.Generation)
+		}
 	}
 	if err := w.Validate(); err != nil {
 		return Work{}, fmt.Errorf("work message: %w", err)
 	}
+	w.Version = 0
 	return w, nil
+}
+
+// systemMessage returns the messages that a system prompt of version 1 stands for.
+func systemMessage(content string) []Message {
+	if content == "" {
+		return nil
+	}
+	return []Message{{RoleSystem, content}}
 }
 
 // DecodeResults reads a results message and validates it.
@@ -200,11 +246,4 @@ func values(data []byte) (n int) {
 		}
 	}
 	return n
-}
-
-func must(b []byte, err error) []byte {
-	if err != nil { // only for types that JSON cannot hold
-		panic(err)
-	}
-	return b
 }

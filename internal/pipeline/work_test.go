@@ -10,15 +10,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"pgregory.net/rapid"
 )
 
 func validWork() Work {
 	return Work{
-		Run: "r", UID: "01J", Batch: 3, Round: 2, Model: "tiny", System: "Be <brief> & kind.", Options: Options{NumPredict: 64, Stop: []string{"\n"}},
+		Run: "r", UID: "01J", Batch: 3, Round: 2, Model: "tiny", Shared: []Message{{RoleSystem, "Be <brief> & kind."}}, Options: Options{NumPredict: 64, Stop: []string{"\n"}},
 		Generations: []Generation{
-			{Index: 0, Item: 5, Sample: 1, Seed: 9, Prompt: "a < b && c > d?"},
-			{Index: 2, Item: 6, Sample: 0, Seed: 1<<31 - 1, Prompt: "\u2028 é\x00"},
+			{Index: 0, Item: 5, Sample: 1, Seed: 9, Messages: User("a < b && c > d?")},
+			{Index: 2, Item: 6, Sample: 0, Seed: 1<<31 - 1, Messages: User("\u2028 é\x00")},
 		},
 	}
 }
@@ -42,8 +41,17 @@ func encoded(t testing.TB, v any) []byte {
 	return data
 }
 
+func encodedWork(t testing.TB, w Work) []byte {
+	t.Helper()
+	data, err := EncodeWork(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
 func TestMessagesGoThereAndBack(t *testing.T) {
-	work, err := DecodeWork(encoded(t, validWork()))
+	work, err := DecodeWork(encodedWork(t, validWork()))
 	if diff := cmp.Diff(validWork(), work); err != nil || diff != "" {
 		t.Errorf("work: %v (-before +after):\n%s", err, diff)
 	}
@@ -65,20 +73,31 @@ func TestEncodingLeavesAnswersReadable(t *testing.T) {
 	}
 }
 
-func TestTheSizesOfGenerationsAddUpToTheMessage(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		work := validWork()
-		work.Generations = nil
-		size := len(must(Encode(work)))
-		for i := range rapid.IntRange(1, 20).Draw(t, "generations") {
-			g := Generation{Index: i, Item: drawItem(t, "item"), Sample: drawSample(t, "sample"), Seed: rapid.IntRange(0, 1<<31-1).Draw(t, "seed"), Prompt: rapid.String().Draw(t, "prompt")}
-			work.Generations = append(work.Generations, g)
-			size += g.EncodedBytes()
-		}
-		if got := len(must(Encode(work))); got > size {
-			t.Fatalf("the message has %d bytes, its parts have %d", got, size)
-		}
-	})
+// What a program of version 1 put on the queue, and what it wrote into a dead letter, is read for good.
+func TestMessagesOfVersionOneAreRead(t *testing.T) {
+	const v1 = `{"run":"r","uid":"01J","batch":3,"round":2,"model":"tiny","system":"Be <brief> & kind.","options":{"num_predict":64,"stop":["\n"]},` +
+		`"generations":[{"index":0,"item":5,"sample":1,"seed":9,"prompt":"a < b && c > d?"},{"index":2,"item":6,"sample":0,"seed":2147483647,"prompt":"\u2028 é\u0000"}]}`
+	work, err := DecodeWork([]byte(v1))
+	if diff := cmp.Diff(validWork(), work); err != nil || diff != "" {
+		t.Errorf("work: %v (-want +got):\n%s", err, diff)
+	}
+	request := work.Request(work.Generations[0])
+	want := []Message{{RoleSystem, "Be <brief> & kind."}, {RoleUser, "a < b && c > d?"}}
+	if diff := cmp.Diff(want, request.Messages); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+	letter, err := DecodeDeadLetter([]byte(`{"run":"r","uid":"01J","batch":3,"round":2,"class":"truncated","message":"m","model":"tiny","system":"Be brief.",` +
+		`"failures":[{"index":0,"item":5,"sample":1,"seed":9,"prompt":"why?","class":"truncated","message":"m","attempts":2}],"options":{"num_predict":64}}`))
+	if err != nil || len(letter.Failures) != 1 || letter.Failures[0].Prompt() != "why?" || letter.Shared[0].Content != "Be brief." {
+		t.Errorf("dead letter: %v %+v", err, letter)
+	}
+}
+
+func TestAMessageOfALaterVersionIsRefused(t *testing.T) {
+	later := strings.Replace(string(encodedWork(t, validWork())), `"version":2`, `"version":3`, 1)
+	if _, err := DecodeWork([]byte(later)); err == nil || !strings.Contains(err.Error(), "version 3") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestWorkThatCannotBeDoneIsRefused(t *testing.T) {
@@ -106,7 +125,7 @@ func TestWorkThatCannotBeDoneIsRefused(t *testing.T) {
 	} {
 		work := validWork()
 		change(&work)
-		if _, err := DecodeWork(encoded(t, work)); err == nil || !strings.HasPrefix(err.Error(), "work message: ") {
+		if _, err := DecodeWork(encodedWork(t, work)); err == nil || !strings.HasPrefix(err.Error(), "work message: ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -248,7 +267,7 @@ func FuzzDecodeWork(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again, err := DecodeWork(encoded(t, work))
+		again, err := DecodeWork(encodedWork(t, work))
 		if diff := cmp.Diff(work, again, cmpopts.EquateEmpty()); err != nil || diff != "" {
 			t.Errorf("%v (-first +second):\n%s", err, diff)
 		}

@@ -42,21 +42,21 @@ type Estimate struct {
 	Seconds      float64 `json:"seconds"`     // from the first batch to the last answer
 	GPUSeconds   float64 `json:"gpu_seconds"` // of all GPUs together
 
-	Traffic    pipeline.Traffic `json:"traffic"`
-	Parts      []Part           `json:"traffic_parts"`
-	PerBatch   pipeline.Traffic `json:"traffic_of_batches"` // of Traffic, what does not depend on time
-	Idle       []Part           `json:"idle_month"`         // what programs cost that are left running for 30 days with nothing to do
-	Largest    int              `json:"largest_message_bytes"`
-	Streams    float64          `json:"stream_bytes"` // on the streams at a time, with a sink that keeps up
-	Unsunk     float64          `json:"result_bytes"` // on them if no sink runs to the end
-	Connection int              `json:"connections"`
+	Traffic     pipeline.Traffic `json:"traffic"`
+	Parts       []Part           `json:"traffic_parts"`
+	PerBatch    pipeline.Traffic `json:"traffic_of_batches"` // of Traffic, what does not depend on time
+	Idle        []Part           `json:"idle_month"`         // what programs cost that are left running for 30 days with nothing to do
+	Largest     int              `json:"largest_message_bytes"`
+	Streams     float64          `json:"stream_bytes"` // on the streams at a time, with a sink that keeps up
+	ResultBytes float64          `json:"result_bytes"` // on them if no sink runs to the end
+	Connection  int              `json:"connections"`
 
-	Database   Database            `json:"database"`
-	Load       pipeline.Operations `json:"load_operations"`
-	Generate   pipeline.Operations `json:"generate_operations"`
-	Export     pipeline.Operations `json:"export_operations"`
-	PerSecond  pipeline.Operations `json:"operations_per_second"` // while it is generated
-	RowAverage float64             `json:"row_bytes"`
+	Database  Database            `json:"database"`
+	Load      pipeline.Operations `json:"load_operations"`
+	Generate  pipeline.Operations `json:"generate_operations"`
+	Export    pipeline.Operations `json:"export_operations"`
+	PerSecond pipeline.Operations `json:"operations_per_second"` // while it is generated
+	RowBytes  float64             `json:"row_bytes"`
 }
 
 // Basis says what the estimate stands on.
@@ -99,12 +99,12 @@ func (p *Planner) Estimate() (Estimate, error) {
 			AnswerBytes: share(s.textBytes, s.generations), PromptBytes: share(s.promptBytes, s.generations),
 		},
 		OutputTokens: float64(s.outputTokens) * each, Largest: s.largest,
-		Connection: f.Consumers + 2, RowAverage: p.cfg.RowBytes,
+		Connection: f.Consumers + 2, RowBytes: p.cfg.RowBytes,
 	}
 	e.GPUSeconds = e.OutputTokens / f.TokensPerSecond
 	e.Seconds = e.GPUSeconds / float64(f.Consumers*f.GPUs)
 	e.Streams = float64(s.workStored)/float64(s.batches)*float64(min(run.Batches, p.cfg.Window)) + float64(s.resStored)*scale/max(1, e.Seconds/2)
-	e.Unsunk = float64(s.resStored) * scale
+	e.ResultBytes = float64(s.resStored) * scale
 	if err := p.traffic(&e, scale); err != nil {
 		return Estimate{}, err
 	}
@@ -181,18 +181,18 @@ func (p *Planner) watching(seconds float64) pipeline.Traffic {
 }
 
 // consumers returns consumers as they report themselves.
-func (p *Planner) consumers() []pipeline.Consumer {
+func (p *Planner) consumers() []pipeline.Presence {
 	f := p.cfg.Fleet
-	c := pipeline.Consumer{
-		ID: anyULID, Run: p.cfg.Run.Name, Host: "0123456789ab", Version: "v0.0.0-20260101000000-0123456789ab", Ollama: "0.12.0", Model: p.cfg.Run.Spec.Model,
+	c := pipeline.Presence{
+		ID: anyULID, Run: p.cfg.Run.Name, Host: "0123456789ab", Version: "v0.0.0-20260101000000-0123456789ab", ServerVersion: "0.12.0", Model: p.cfg.Run.Spec.Model,
 		Digest: "0123456789012345678901234567890123456789012345678901234567890123", Started: time.Unix(1700000000, 1).UTC(), Seen: time.Unix(1700000000, 1).UTC(),
 	}
 	for range f.GPUs {
-		c.GPUs = append(c.GPUs, pipeline.GPU{
+		c.GPUs = append(c.GPUs, pipeline.GPUStatus{
 			Name: "127.0.0.1:11434", State: "serving", Slots: f.Slots, Busy: f.Slots, Generations: 1000, OutputTokens: 100000, TokensPerSecond: f.TokensPerSecond + 1./3,
 		})
 	}
-	all := make([]pipeline.Consumer, f.Consumers)
+	all := make([]pipeline.Presence, f.Consumers)
 	for i := range all {
 		all[i] = c
 	}

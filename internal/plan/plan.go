@@ -17,8 +17,8 @@ type transport interface {
 	Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error)
 	Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error)
 	Renewal(run string) pipeline.Traffic
-	Presence(c pipeline.Consumer) (pipeline.Traffic, error)
-	Watch(consumers []pipeline.Consumer) (pipeline.Traffic, error)
+	Presence(c pipeline.Presence) (pipeline.Traffic, error)
+	Watch(consumers []pipeline.Presence) (pipeline.Traffic, error)
 	IdlePull(run string) (pipeline.Traffic, time.Duration)
 	SinkPull() pipeline.Traffic
 	MirrorPull() pipeline.Traffic
@@ -175,7 +175,7 @@ func (p *Planner) Weigh(w pipeline.Work) error {
 		}
 		s.resultDocs += doc
 		s.textBytes += len(r.Text)
-		s.promptBytes += len(w.Generations[i].Prompt)
+		s.promptBytes += len(w.Generations[i].Prompt())
 		tokens += r.OutputTokens
 	}
 	doc, err := p.store.Batch(batch)

@@ -20,12 +20,12 @@ func messages(n float64) pipeline.Traffic {
 }
 
 func (tariff) Work(w pipeline.Work) (pipeline.Traffic, int, int, error) {
-	return messages(6), len(w.Generations[0].Prompt), 100, nil
+	return messages(6), len(w.Generations[0].Prompt()), 100, nil
 }
 func (tariff) Results(r pipeline.Results) (pipeline.Traffic, int, error) { return messages(4), 50, nil }
 func (tariff) Renewal(string) pipeline.Traffic                           { return messages(2) }
-func (tariff) Presence(pipeline.Consumer) (pipeline.Traffic, error)      { return messages(2), nil }
-func (tariff) Watch(c []pipeline.Consumer) (pipeline.Traffic, error) {
+func (tariff) Presence(pipeline.Presence) (pipeline.Traffic, error)      { return messages(2), nil }
+func (tariff) Watch(c []pipeline.Presence) (pipeline.Traffic, error) {
 	return messages(float64(6 + len(c))), nil
 }
 func (tariff) IdlePull(string) (pipeline.Traffic, time.Duration) {
@@ -64,7 +64,7 @@ func works(batches, each int) []pipeline.Work {
 	for i := range batches {
 		w := pipeline.Work{Run: "r", Batch: i, Round: 1, Model: "m"}
 		for j := range each {
-			w.Generations = append(w.Generations, pipeline.Generation{Index: j, Item: i*each + j, Prompt: fmt.Sprintf("What is %d and %d?", i, j)})
+			w.Generations = append(w.Generations, pipeline.Generation{Index: j, Item: i*each + j, Messages: pipeline.User(fmt.Sprintf("What is %d and %d?", i, j))})
 		}
 		all = append(all, w)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 )
 
 // errAway is an outage that ends.
@@ -274,12 +275,12 @@ func (q *fakeQueue) Publish(ctx context.Context, work pipeline.Work) error {
 	})
 }
 
-func (q *fakeQueue) Depth(ctx context.Context, _ string) (depth pipeline.Depth, err error) {
+func (q *fakeQueue) Depth(ctx context.Context, _ string) (depth pipeline.StreamDepth, err error) {
 	err = q.call(ctx, "Depth", func() error {
 		if !q.ensured {
 			return fmt.Errorf("run r is not on the stream: %w", pipeline.ErrNoRun)
 		}
-		depth = pipeline.Depth{Waiting: len(q.waiting) / 2, Held: len(q.waiting) - len(q.waiting)/2}
+		depth = pipeline.StreamDepth{Waiting: len(q.waiting) / 2, Held: len(q.waiting) - len(q.waiting)/2}
 		return nil
 	})
 	return depth, err
@@ -345,9 +346,9 @@ func spec() pipeline.Spec {
 }
 
 // survey examines a dataset that is in order.
-func survey(t testing.TB, s pipeline.Spec, data Dataset) Survey {
+func survey(t testing.TB, s pipeline.Spec, data Dataset) Preflight {
 	t.Helper()
-	found, err := Examine(t.Context(), "r", s, data, nil)
+	found, err := RunPreflight(t.Context(), "r", s, data, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,10 +365,20 @@ func loaded(t testing.TB, s pipeline.Spec, lines ...string) *fakeLedger {
 	return l
 }
 
+// shared returns the messages that all requests of the run begin with.
+func (l *fakeLedger) shared(t testing.TB) []pipeline.Message {
+	t.Helper()
+	renderer, err := prompt.New(l.run.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return renderer.Shared()
+}
+
 // rendered says what the messages of a run have to hold.
 func (l *fakeLedger) rendered(t testing.TB, batch pipeline.Batch) []pipeline.Generation {
 	t.Helper()
-	prompter, err := pipeline.NewPrompter(l.run.Spec)
+	renderer, err := prompt.New(l.run.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -375,12 +386,12 @@ func (l *fakeLedger) rendered(t testing.TB, batch pipeline.Batch) []pipeline.Gen
 	for _, index := range batch.Missing() {
 		n := batch.First + index
 		item, sample := n/l.run.Spec.Samples, n%l.run.Spec.Samples
-		prompt, err := prompter.Render(bytes.Clone(l.items[item].Input))
+		messages, err := renderer.Render(bytes.Clone(l.items[item].Input))
 		if err != nil {
 			t.Fatal(err)
 		}
 		generations = append(generations, pipeline.Generation{
-			Index: index, Item: item, Sample: sample, Prompt: prompt,
+			Index: index, Item: item, Sample: sample, Messages: messages[len(renderer.Shared()):],
 			Seed: pipeline.Seed(l.run.Spec.Seed, fmt.Sprintf("r/%09d.%03d", item, sample)),
 		})
 	}

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -20,7 +21,7 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	go func() { published <- p.Persist(publishing, name) }()
 	defer func() { stop(); <-published }()
 
-	var away pipeline.Trouble
+	var away outage.Reporter
 	// How long a look takes: a large run takes the store a while to count, and it is there for the sink, so it is
 	// looked at less often. One look that an outage held up says little, so this at most doubles with each.
 	var usual time.Duration
@@ -68,7 +69,7 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 // have stood still before, and its rate would seem low for minutes. A run that somebody has cancelled or deleted
 // meanwhile has no end to wait for.
 func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, error) {
-	run, err := p.ledger.Run(ctx, name)
+	run, err := p.store.Run(ctx, name)
 	if err != nil {
 		return pipeline.Progress{}, err
 	}
@@ -77,9 +78,9 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, e
 	}
 	since := time.Now().Add(-recentForRate)
 	if since.After(p.began) {
-		return p.ledger.Progress(ctx, name, since)
+		return p.store.Progress(ctx, name, since)
 	}
-	progress, err := p.ledger.Progress(ctx, name, p.began)
+	progress, err := p.store.Progress(ctx, name, p.began)
 	progress.Since = p.began
 	return progress, err
 }
@@ -87,7 +88,7 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, e
 // Persist publishes as Publish does, and goes on by itself after the store or the stream was away or refused to take
 // anything. It returns when everything is published, with ctx's error, or when a person has to act.
 func (p *Publisher) Persist(ctx context.Context, name string) error {
-	var away pipeline.Trouble
+	var away outage.Reporter
 	rest := 5 * p.cfg.Poll
 	for {
 		err := p.publish(ctx, name, func() {

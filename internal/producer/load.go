@@ -30,7 +30,7 @@ func (e *SpecConflict) Error() string {
 // Load writes a surveyed run to the ledger: items and batches first, the run sealed last. A load that was
 // interrupted goes on where it stopped; one that is complete does nothing. It returns the run as it is stored, and
 // whether anything was left to do. The uid identifies a new run.
-func Load(ctx context.Context, to loader, survey Survey, data Dataset, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
+func Load(ctx context.Context, to loader, survey Preflight, data Dataset, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
 	want := survey.Run
 	want.UID, want.State, want.CreatedAt = uid, pipeline.RunLoading, time.Now().UTC().Truncate(time.Millisecond)
 	run, _, err = to.CreateRun(ctx, want)
@@ -54,7 +54,7 @@ func Load(ctx context.Context, to loader, survey Survey, data Dataset, uid strin
 	if err := w.write(ctx, data); err != nil {
 		return run, true, err
 	}
-	run.State, run.Batches = pipeline.RunOpen, w.cutter.Batches()
+	run.State, run.Batches = pipeline.RunOpen, w.cutter.batches()
 	return run, true, nil
 }
 
@@ -66,7 +66,7 @@ type writer struct {
 	skipBatches int
 	progress    func(items int)
 
-	cutter  *pipeline.Cutter
+	cutter  *cutter
 	seq     int // rows seen
 	items   []pipeline.Item
 	batches []pipeline.Batch
@@ -76,11 +76,11 @@ type writer struct {
 
 func (w *writer) write(ctx context.Context, data Dataset) error {
 	spec := w.run.Spec
-	empty, err := pipeline.Encode(workOf(w.run, pipeline.Batch{Run: w.run.Name, Index: pipeline.MaxBatches, Round: 1}, nil))
+	empty, err := emptyBytes(w.run)
 	if err != nil {
 		return err
 	}
-	w.cutter = pipeline.NewCutter(w.run.Name, w.run.Generations, spec.Batch, len(empty), func(b pipeline.Batch) error {
+	w.cutter = newCutter(w.run.Name, w.run.Generations, spec.Batch, empty, func(b pipeline.Batch) error {
 		if b.Index < w.skipBatches {
 			return nil
 		}
@@ -91,7 +91,7 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 		return w.flushBatches(ctx)
 	})
 	var digest string
-	if err := data.each(ctx, spec, func(row []byte, prompt string) error { return w.add(ctx, row, prompt) }, &digest); err != nil {
+	if err := data.each(ctx, spec, func(row []byte, messages []pipeline.Message) error { return w.add(ctx, row, messages) }, &digest); err != nil {
 		return err
 	}
 	if digest != spec.Dataset.Digest {
@@ -101,17 +101,17 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 	if err := w.flushItems(ctx); err != nil {
 		return err
 	}
-	if err := w.cutter.Flush(); err != nil {
+	if err := w.cutter.flush(); err != nil {
 		return err
 	}
 	if err := w.flushBatches(ctx); err != nil {
 		return err
 	}
-	return w.to.Seal(ctx, w.run.Name, w.cutter.Batches())
+	return w.to.Seal(ctx, w.run.Name, w.cutter.batches())
 }
 
 // add takes the next row: it is stored, and its generations are cut into batches.
-func (w *writer) add(ctx context.Context, row []byte, prompt string) error {
+func (w *writer) add(ctx context.Context, row []byte, messages []pipeline.Message) error {
 	seq := w.seq
 	w.seq++
 	if seq >= w.skipItems {
@@ -123,18 +123,17 @@ func (w *writer) add(ctx context.Context, row []byte, prompt string) error {
 			}
 		}
 	}
-	widest := pipeline.Generation{Index: pipeline.MaxBatch, Item: pipeline.MaxItems, Sample: pipeline.MaxSamples, Seed: maxSeed, Prompt: prompt}
-	size := widest.EncodedBytes()
+	size, err := generationBytes(messages[len(messages)-1].Content)
+	if err != nil {
+		return err
+	}
 	for range w.run.Spec.Samples {
-		if err := w.cutter.Add(size); err != nil {
+		if err := w.cutter.add(size); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// maxSeed stands for any seed when sizes are counted.
-const maxSeed = 1<<31 - 1
 
 func (w *writer) flushItems(ctx context.Context) error {
 	if len(w.items) == 0 {
@@ -159,10 +158,11 @@ func (w *writer) flushBatches(ctx context.Context) error {
 	return err
 }
 
-// workOf returns the message for a batch of a run with these generations.
-func workOf(run pipeline.Run, b pipeline.Batch, generations []pipeline.Generation) pipeline.Work {
+// workOf returns the message for a batch of a run with these generations, whose conversations begin
+// with the shared messages.
+func workOf(run pipeline.Run, shared []pipeline.Message, b pipeline.Batch, generations []pipeline.Generation) pipeline.Work {
 	return pipeline.Work{
 		Run: run.Name, UID: run.UID, Batch: b.Index, Round: b.Round,
-		Model: run.Spec.Model, System: run.Spec.System, Options: run.Spec.Options, Generations: generations,
+		Model: run.Spec.Model, Shared: shared, Options: run.Spec.Options, Generations: generations,
 	}
 }

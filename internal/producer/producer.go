@@ -10,7 +10,7 @@ import (
 )
 
 // ledger is where runs, items and batches are kept.
-type ledger interface {
+type store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)

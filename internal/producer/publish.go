@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -19,7 +20,7 @@ type queue interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
-	Depth(ctx context.Context, run string) (pipeline.Depth, error)
+	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
 }
 
 // Config says how a run is published. Zero values mean the defaults.
@@ -43,20 +44,20 @@ const (
 // A Publisher puts the batches of a run on the queue and follows the run to its end. Several of them for the same
 // run are harmless: a batch can be on the queue only once.
 type Publisher struct {
-	cfg    Config
-	ledger ledger
-	queue  queue
-	log    *zap.Logger
-	began  time.Time
-	count  atomic.Int64 // batches published by this publisher
-	full   pipeline.Trouble
+	cfg   Config
+	store store
+	queue queue
+	log   *zap.Logger
+	began time.Time
+	count atomic.Int64 // batches published by this publisher
+	full  outage.Reporter
 
 	mu       sync.Mutex
 	unmarked map[string][]int // by a run's uid: batches on the queue of which the ledger does not know yet
 }
 
 // NewPublisher returns a publisher from this ledger to this queue.
-func NewPublisher(cfg Config, from ledger, to queue) (*Publisher, error) {
+func NewPublisher(cfg Config, from store, to queue) (*Publisher, error) {
 	switch {
 	case from == nil || to == nil:
 		return nil, errors.New("producer: needs a ledger and a queue")
@@ -77,7 +78,7 @@ func NewPublisher(cfg Config, from ledger, to queue) (*Publisher, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Publisher{cfg: cfg, ledger: from, queue: to, log: cfg.Log, began: time.Now(), full: pipeline.Trouble{Quiet: tellFullEvery}, unmarked: map[string][]int{}}, nil
+	return &Publisher{cfg: cfg, store: from, queue: to, log: cfg.Log, began: time.Now(), full: outage.Reporter{Quiet: tellFullEvery}, unmarked: map[string][]int{}}, nil
 }
 
 // Published returns how many batches this publisher has put on the queue so far.
@@ -91,14 +92,14 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 
 // publish calls works each time that something was published and marked, and at the end.
 func (p *Publisher) publish(ctx context.Context, name string, works func()) error {
-	run, err := p.ledger.Run(ctx, name)
+	run, err := p.store.Run(ctx, name)
 	if err != nil {
 		return err
 	}
 	if run.State != pipeline.RunOpen {
 		return notOpen(run)
 	}
-	prompts, err := NewWorks(p.ledger, run)
+	prompts, err := NewWorkBuilder(p.store, run)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (p *Publisher) publish(ctx context.Context, name string, works func()) erro
 		if err != nil {
 			return err
 		}
-		batches, err := p.ledger.Batches(ctx, name, pipeline.Planned, from, min(room, publishChunk))
+		batches, err := p.store.Batches(ctx, name, pipeline.Planned, from, min(room, publishChunk))
 		if err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (p *Publisher) publish(ctx context.Context, name string, works func()) erro
 			from = 0
 			continue
 		}
-		if run, err = p.ledger.Run(ctx, name); err != nil {
+		if run, err = p.store.Run(ctx, name); err != nil {
 			return err
 		}
 		if run.State != pipeline.RunOpen { // somebody has cancelled it meanwhile
@@ -174,9 +175,9 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 }
 
 // chunk publishes batches of neighbouring items and marks those that are on the queue.
-func (p *Publisher) chunk(ctx context.Context, prompts *Works, batches []pipeline.Batch) error {
+func (p *Publisher) chunk(ctx context.Context, prompts *WorkBuilder, batches []pipeline.Batch) error {
 	for len(batches) > 0 {
-		works, err := prompts.Works(ctx, batches)
+		works, err := prompts.Build(ctx, batches)
 		if err != nil {
 			return err
 		}
@@ -259,7 +260,7 @@ func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) e
 	if len(indexes) == 0 {
 		return nil
 	}
-	err := p.ledger.MarkQueued(ctx, run.Name, indexes, time.Now().UTC())
+	err := p.store.MarkQueued(ctx, run.Name, indexes, time.Now().UTC())
 	if err != nil {
 		p.unmarked[run.UID] = indexes
 		return err

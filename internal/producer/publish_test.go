@@ -32,7 +32,7 @@ func delivered(t *testing.T, l *fakeLedger, works []pipeline.Work) {
 	for _, work := range works {
 		b := l.batches[work.Batch]
 		want := pipeline.Work{
-			Run: "r", UID: l.run.UID, Batch: b.Index, Round: b.Round, Model: l.run.Spec.Model, System: l.run.Spec.System, Options: l.run.Spec.Options,
+			Run: "r", UID: l.run.UID, Batch: b.Index, Round: b.Round, Model: l.run.Spec.Model, Shared: l.shared(t), Options: l.run.Spec.Options,
 			Generations: l.rendered(t, b),
 		}
 		if diff := cmp.Diff(want, work); diff != "" {

@@ -4,19 +4,25 @@ import (
 	"context"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 )
 
 // Cut goes over a dataset as Load does and hands out the messages that a run of it would be published as, in order,
 // every so many-th of them: what is between is cut and not made. It writes nothing. It returns how many batches there
 // are. A work is the callee's.
-func Cut(ctx context.Context, survey Survey, data Dataset, every func(batch int) bool, do func(pipeline.Work) error) (batches int, err error) {
+func Cut(ctx context.Context, survey Preflight, data Dataset, every func(batch int) bool, do func(pipeline.Work) error) (batches int, err error) {
 	run := survey.Run
-	empty, err := pipeline.Encode(workOf(run, pipeline.Batch{Run: run.Name, Index: pipeline.MaxBatches, Round: 1}, nil))
+	renderer, err := prompt.New(run.Spec)
+	if err != nil {
+		return 0, err
+	}
+	shared := renderer.Shared()
+	empty, err := emptyBytes(run)
 	if err != nil {
 		return 0, err
 	}
 	var pending []pipeline.Generation // the batch that is being cut, and perhaps the first generation of the next
-	cutter := pipeline.NewCutter(run.Name, run.Generations, run.Spec.Batch, len(empty), func(b pipeline.Batch) error {
+	c := newCutter(run.Name, run.Generations, run.Spec.Batch, empty, func(b pipeline.Batch) error {
 		generations := append([]pipeline.Generation(nil), pending[:b.Count]...)
 		pending = append(pending[:0], pending[b.Count:]...)
 		if !every(b.Index) {
@@ -27,16 +33,18 @@ func Cut(ctx context.Context, survey Survey, data Dataset, every func(batch int)
 			g.Index = i
 			g.Seed = pipeline.Seed(run.Spec.Seed, pipeline.GenerationID(run.Name, g.Item, g.Sample))
 		}
-		return do(workOf(run, b, generations))
+		return do(workOf(run, shared, b, generations))
 	})
 	seq := 0
 	var digest string
-	err = data.each(ctx, run.Spec, func(_ []byte, prompt string) error {
-		widest := pipeline.Generation{Index: pipeline.MaxBatch, Item: pipeline.MaxItems, Sample: pipeline.MaxSamples, Seed: maxSeed, Prompt: prompt}
-		bytes := widest.EncodedBytes()
+	err = data.each(ctx, run.Spec, func(_ []byte, messages []pipeline.Message) error {
+		bytes, err := generationBytes(messages[len(messages)-1].Content)
+		if err != nil {
+			return err
+		}
 		for sample := range run.Spec.Samples {
-			pending = append(pending, pipeline.Generation{Item: seq, Sample: sample, Prompt: prompt})
-			if err := cutter.Add(bytes); err != nil {
+			pending = append(pending, pipeline.Generation{Item: seq, Sample: sample, Messages: messages[len(shared):]})
+			if err := c.add(bytes); err != nil {
 				return err
 			}
 		}
@@ -44,7 +52,7 @@ func Cut(ctx context.Context, survey Survey, data Dataset, every func(batch int)
 		return nil
 	}, &digest)
 	if err == nil {
-		err = cutter.Flush()
+		err = c.flush()
 	}
-	return cutter.Batches(), err
+	return c.batches(), err
 }

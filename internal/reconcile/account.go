@@ -101,7 +101,7 @@ func (a *Account) settle(b pipeline.Batch, letters map[int]record) bool {
 }
 
 // find accounts for a batch that was found there, and reports whether it was.
-func (a *Account) find(b pipeline.Batch, where place) bool {
+func (a *Account) find(b pipeline.Batch, where location) bool {
 	missing := len(b.Missing())
 	switch {
 	case where == nowhere:

@@ -20,7 +20,7 @@ type actor struct {
 }
 
 // start runs do up to its first call.
-func (m *machine) start(name string, do func(l *Ledger)) *actor {
+func (m *machine) start(name string, do func(l *Engine)) *actor {
 	a := &actor{name: name, grant: make(chan verdict), asks: make(chan bool)}
 	go func() {
 		do(m.ledger(a.gate))
@@ -77,12 +77,12 @@ func (m *machine) reconcileStep(rt *rapid.T) {
 }
 
 func (m *machine) startPass(i int) *actor {
-	a := m.start(fmt.Sprint("reconciler ", i), func(l *Ledger) {
+	a := m.start(fmt.Sprint("reconciler ", i), func(l *Engine) {
 		if m.reconciler[i] == nil {
 			m.reconciler[i] = l.Reconciler(testRun)
 		}
 		r := m.reconciler[i]
-		r.Ledger = l // the same process, at another gate
+		r.Engine = l // the same process, at another gate
 		_, _ = r.Pass(context.Background())
 	})
 	m.gates[i] = a
@@ -115,10 +115,10 @@ func (m *machine) operatorStep(rt *rapid.T) {
 		rt.Skip("nothing to do")
 	}
 	if m.drops && rapid.Bool().Draw(rt, "drop") {
-		m.start("drop", func(l *Ledger) { _, _ = l.Drop(context.Background(), Filter{Run: testRun}, DropOptions{Limit: 1}) })
+		m.start("drop", func(l *Engine) { _, _ = l.Drop(context.Background(), Filter{Run: testRun}, DropOptions{Limit: 1}) })
 		return
 	}
-	m.start("redrive", func(l *Ledger) { _, _ = l.Redrive(context.Background(), Filter{}, RedriveOptions{}) })
+	m.start("redrive", func(l *Engine) { _, _ = l.Redrive(context.Background(), Filter{}, RedriveOptions{}) })
 }
 
 func (m *machine) actorStep(rt *rapid.T) {

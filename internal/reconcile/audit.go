@@ -22,18 +22,18 @@ type suspect struct {
 // Audit accounts for every generation of a run. It is right also while the run goes on, and takes the same memory for
 // any run: a batch that moves between its look into the ledger and its looks at the streams is looked at again, and
 // only one that twice was nowhere while the ledger says the same is called lost. The dead letters are read through once.
-func (l *Ledger) Audit(ctx context.Context, name string) (Account, error) {
-	run, err := l.books.Run(ctx, name)
+func (l *Engine) Audit(ctx context.Context, name string) (Account, error) {
+	run, err := l.store.Run(ctx, name)
 	if err != nil {
 		return Account{}, err
 	}
 	if run.State == pipeline.RunLoading || run.State == pipeline.RunDeleting {
 		return Account{}, fmt.Errorf("run %s is %s: there is nothing to audit yet, or any more", run.Name, run.State)
 	}
-	a := audit{Ledger: l, run: run, letters: map[int]record{}, account: Account{
+	a := audit{Engine: l, run: run, letters: map[int]record{}, account: Account{
 		Run: name, State: run.State, Total: run.Generations, Batches: map[pipeline.BatchState]int{},
 	}}
-	for letter, err := range l.to.DeadLetters(ctx, name) {
+	for letter, err := range l.streams.DeadLetters(ctx, name) {
 		if err != nil && !unreadable(err) {
 			return Account{}, err
 		}
@@ -55,7 +55,7 @@ func (l *Ledger) Audit(ctx context.Context, name string) (Account, error) {
 
 // An audit is one call of Audit.
 type audit struct {
-	*Ledger
+	*Engine
 	run      pipeline.Run
 	letters  map[int]record // by batch, as they were at the beginning
 	suspects []suspect
@@ -69,7 +69,7 @@ func (a *audit) page(ctx context.Context, from, to int) error {
 	for i := from; i < to; i++ {
 		indexes = append(indexes, i)
 	}
-	batches, err := a.books.BatchesAt(ctx, a.run.Name, indexes)
+	batches, err := a.store.BatchesAt(ctx, a.run.Name, indexes)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,7 @@ func (a *audit) reread(ctx context.Context, page []suspect) (map[int]pipeline.Ba
 	for i, s := range page {
 		indexes[i] = s.batch.Index
 	}
-	batches, err := a.books.BatchesAt(ctx, a.run.Name, indexes)
+	batches, err := a.store.BatchesAt(ctx, a.run.Name, indexes)
 	now := make(map[int]pipeline.Batch, len(batches))
 	for _, b := range batches {
 		now[b.Index] = b

@@ -68,7 +68,7 @@ func (m *machine) life(held []*holding) []*holding {
 	default:
 		for i, b := range m.batches {
 			if b.State == pipeline.Planned {
-				works, _ := maker{m.run}.Works(context.Background(), []pipeline.Batch{b})
+				works, _ := maker{m.run}.Build(context.Background(), []pipeline.Batch{b})
 				_ = m.publish(works[0])
 				m.mark(i)
 				break
@@ -106,7 +106,7 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 	m := &machine{world: newWorld(2, 2, 1, 1)}
 	for i := range 3 {
-		works, err := maker{m.run}.Works(t.Context(), m.batches[i:i+1])
+		works, err := maker{m.run}.Build(t.Context(), m.batches[i:i+1])
 		if err != nil || m.publish(works[0]) != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ type DropReport struct {
 }
 
 // Drop gives up the batches of the chosen dead letters for good. It may be interrupted anywhere and called again.
-func (l *Ledger) Drop(ctx context.Context, filter Filter, options DropOptions) (DropReport, error) {
+func (l *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (DropReport, error) {
 	var report DropReport
 	for letter, err := range l.Letters(ctx, filter) {
 		if err == nil {
@@ -40,14 +40,14 @@ func (l *Ledger) Drop(ctx context.Context, filter Filter, options DropOptions) (
 }
 
 // drop writes into the ledger first: a dead batch whose record is gone would be repaired.
-func (l *Ledger) drop(ctx context.Context, letter Letter, dry bool, report *DropReport) error {
+func (l *Engine) drop(ctx context.Context, letter Letter, dry bool, report *DropReport) error {
 	b := letter.Now
 	switch {
 	case b.State == pipeline.Dead:
 		ours := true
 		if !dry {
 			var err error
-			if ours, err = l.books.Drop(ctx, b.Run, b.Index, b.Round); err != nil {
+			if ours, err = l.store.Drop(ctx, b.Run, b.Index, b.Round); err != nil {
 				return err
 			}
 		}
@@ -66,5 +66,5 @@ func (l *Ledger) drop(ctx context.Context, letter Letter, dry bool, report *Drop
 	if dry {
 		return nil
 	}
-	return l.to.DeleteDeadLetter(ctx, letter.Sequence)
+	return l.streams.DeleteDeadLetter(ctx, letter.Sequence)
 }

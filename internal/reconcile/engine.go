@@ -15,7 +15,7 @@ import (
 )
 
 // books is the ledger: what is true of every batch.
-type books interface {
+type store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
@@ -28,7 +28,7 @@ type books interface {
 }
 
 // transport is where batches, results and dead letters are under way.
-type transport interface {
+type streams interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
@@ -46,11 +46,11 @@ type transport interface {
 // A Builder makes the messages of a run's batches, with the generations that are not stored and the round that stands
 // in the batch. It may return fewer messages than batches, but at least one.
 type Builder interface {
-	Works(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error)
+	Build(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error)
 }
 
 // Build returns a Builder for a run.
-type Build func(run pipeline.Run) (Builder, error)
+type NewWorkBuilder func(run pipeline.Run) (Builder, error)
 
 // Config says how batches are looked for. Zero values mean the defaults.
 type Config struct {
@@ -63,20 +63,20 @@ type Config struct {
 }
 
 // A Ledger compares what is written with what is under way. Any number of them may work on one run at the same time.
-type Ledger struct {
-	cfg   Config
-	books books
-	to    transport
-	build Build
-	log   *zap.Logger
-	now   func() time.Time // of this process only: it is never compared with another's
-	sleep func(ctx context.Context, d time.Duration) error
+type Engine struct {
+	cfg     Config
+	store   store
+	streams streams
+	build   NewWorkBuilder
+	log     *zap.Logger
+	now     func() time.Time // of this process only: it is never compared with another's
+	sleep   func(ctx context.Context, d time.Duration) error
 
 	listFrom int // a test lowers it
 }
 
 // New returns a ledger over this store and these streams.
-func New(cfg Config, store books, streams transport, build Build) (*Ledger, error) {
+func New(cfg Config, store store, streams streams, build NewWorkBuilder) (*Engine, error) {
 	switch {
 	case store == nil || streams == nil || build == nil:
 		return nil, errors.New("ledger: needs a store, streams and a maker of messages")
@@ -95,12 +95,12 @@ func New(cfg Config, store books, streams transport, build Build) (*Ledger, erro
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Ledger{cfg: cfg, books: store, to: streams, build: build, log: cfg.Log, now: time.Now, sleep: sleep, listFrom: listFrom}, nil
+	return &Engine{cfg: cfg, store: store, streams: streams, build: build, log: cfg.Log, now: time.Now, sleep: sleep, listFrom: listFrom}, nil
 }
 
 // fresh reads one batch.
-func (l *Ledger) fresh(ctx context.Context, run string, index int) (pipeline.Batch, error) {
-	batches, err := l.books.BatchesAt(ctx, run, []int{index})
+func (l *Engine) fresh(ctx context.Context, run string, index int) (pipeline.Batch, error) {
+	batches, err := l.store.BatchesAt(ctx, run, []int{index})
 	if err == nil && len(batches) == 0 {
 		err = fmt.Errorf("batch %s: %w", pipeline.BatchID(run, index), pipeline.ErrNoBatch)
 	}
@@ -113,7 +113,7 @@ func (l *Ledger) fresh(ctx context.Context, run string, index int) (pipeline.Bat
 // workFor makes the message for the next round of a batch.
 func workFor(ctx context.Context, builder Builder, b pipeline.Batch) (pipeline.Work, error) {
 	b.Round++
-	works, err := builder.Works(ctx, []pipeline.Batch{b})
+	works, err := builder.Build(ctx, []pipeline.Batch{b})
 	if err != nil {
 		return pipeline.Work{}, fmt.Errorf("making the message of batch %s: %w", b.ID(), err)
 	}

@@ -122,7 +122,7 @@ func (m *machine) settle(rt *rapid.T) {
 func (m *machine) everybody() {
 	for i := range m.batches {
 		if b := m.batches[i]; b.State == pipeline.Planned {
-			works, _ := maker{m.run}.Works(context.Background(), []pipeline.Batch{b})
+			works, _ := maker{m.run}.Build(context.Background(), []pipeline.Batch{b})
 			_ = m.publish(works[0])
 			m.mark(i)
 		}

@@ -44,30 +44,30 @@ func anyClass(d pipeline.DeadLetter, classes []pipeline.Class) bool {
 }
 
 // A Standing says what a dead letter is worth, given where its batch stands.
-type Standing string
+type Disposition string
 
 // The standings of a dead letter.
 const (
-	Waiting  Standing = "waiting"   // its batch is dead: it can be redriven or dropped
-	UnderWay Standing = "under-way" // its batch is outstanding, in this round or a later one
-	Stale    Standing = "stale"     // all its generations are stored
-	Dropped  Standing = "dropped"   // its batch was given up, and the record is left over
-	Orphaned Standing = "orphaned"  // its run, or that load of the run, is not there any more
+	Waiting  Disposition = "waiting"   // its batch is dead: it can be redriven or dropped
+	UnderWay Disposition = "under-way" // its batch is outstanding, in this round or a later one
+	Stale    Disposition = "stale"     // all its generations are stored
+	Dropped  Disposition = "dropped"   // its batch was given up, and the record is left over
+	Orphaned Disposition = "orphaned"  // its run, or that load of the run, is not there any more
 	// Unreadable is a record of which only run, batch and sequence are known. It explains nothing, so its batch gets
 	// another round; its message says what is wrong with it.
-	Unreadable Standing = "unreadable"
+	Unreadable Disposition = "unreadable"
 )
 
 // A Letter is a dead letter and what it is worth now.
 type Letter struct {
 	pipeline.StoredDeadLetter
-	Standing Standing       `json:"standing"`
-	Owner    pipeline.Run   `json:"-"` // its run; zero if it is orphaned
-	Now      pipeline.Batch `json:"-"` // its batch as the ledger has it; zero if it is orphaned
+	Disposition Disposition    `json:"standing"`
+	Owner       pipeline.Run   `json:"-"` // its run; zero if it is orphaned
+	Now         pipeline.Batch `json:"-"` // its batch as the ledger has it; zero if it is orphaned
 }
 
 // standing judges a letter by the batch as it was read.
-func standing(d pipeline.DeadLetter, b pipeline.Batch) Standing {
+func dispositionOf(d pipeline.DeadLetter, b pipeline.Batch) Disposition {
 	stored := !slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool { return !slices.Contains(b.Done, f.Index) })
 	switch {
 	case stored || b.State == pipeline.Done:
@@ -84,7 +84,7 @@ const letterPage = 64 // letters held while their batches are read together; eac
 
 // Letters yields the dead letters that are chosen, oldest first, with what they are worth. An error is the last thing
 // it yields.
-func (l *Ledger) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
+func (l *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		var page []pipeline.StoredDeadLetter
 		flush := func() bool {
@@ -101,7 +101,7 @@ func (l *Ledger) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, e
 			return err == nil
 		}
 		now := l.now()
-		for d, err := range l.to.DeadLetters(ctx, filter.Run) {
+		for d, err := range l.streams.DeadLetters(ctx, filter.Run) {
 			if unreadable(err) {
 				d.Message, err = err.Error(), nil
 			}
@@ -126,14 +126,14 @@ func (l *Ledger) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, e
 func unreadable(err error) bool { return err != nil && pipeline.ClassOf(err) == pipeline.BadItem }
 
 // judge reads the runs and batches of letters.
-func (l *Ledger) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([]Letter, error) {
+func (l *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([]Letter, error) {
 	indexes := map[string][]int{}
 	for _, d := range page {
 		indexes[d.Run] = append(indexes[d.Run], d.Batch)
 	}
 	runs, batches := map[string]pipeline.Run{}, map[string]pipeline.Batch{}
 	for name, wanted := range indexes {
-		run, err := l.books.Run(ctx, name)
+		run, err := l.store.Run(ctx, name)
 		if errors.Is(err, pipeline.ErrNoRun) {
 			continue
 		}
@@ -141,7 +141,7 @@ func (l *Ledger) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 			return nil, err
 		}
 		runs[name] = run
-		found, err := l.books.BatchesAt(ctx, name, wanted)
+		found, err := l.store.BatchesAt(ctx, name, wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -151,14 +151,14 @@ func (l *Ledger) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 	}
 	letters := make([]Letter, 0, len(page))
 	for _, d := range page {
-		letter := Letter{StoredDeadLetter: d, Standing: Orphaned}
+		letter := Letter{StoredDeadLetter: d, Disposition: Orphaned}
 		run, there := runs[d.Run]
 		b, ok := batches[d.ID()]
 		switch {
 		case len(d.Failures) == 0: // no letter that can be read is without
-			letter.Owner, letter.Now, letter.Standing = run, b, Unreadable
+			letter.Owner, letter.Now, letter.Disposition = run, b, Unreadable
 		case ok && there && run.UID == d.UID:
-			letter.Owner, letter.Now, letter.Standing = run, b, standing(d.DeadLetter, b)
+			letter.Owner, letter.Now, letter.Disposition = run, b, dispositionOf(d.DeadLetter, b)
 		}
 		letters = append(letters, letter)
 	}
@@ -167,7 +167,7 @@ func (l *Ledger) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 
 // Sweep removes the dead letters of a run's batches that are done, by their sequence, and returns how many that were. A
 // Reconciler does it from time to time; whoever waits for the end of a run may do it once more then.
-func (l *Ledger) Sweep(ctx context.Context, run string) (swept int, err error) {
+func (l *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
 	for letter, err := range l.Letters(ctx, Filter{Run: run}) {
 		if err != nil {
 			return swept, err
@@ -175,7 +175,7 @@ func (l *Ledger) Sweep(ctx context.Context, run string) (swept int, err error) {
 		if letter.Now.State != pipeline.Done {
 			continue
 		}
-		if err := l.to.DeleteDeadLetter(ctx, letter.Sequence); err != nil {
+		if err := l.streams.DeleteDeadLetter(ctx, letter.Sequence); err != nil {
 			return swept, err
 		}
 		swept++

@@ -50,16 +50,16 @@ func TestLettersSayWhatTheyAreWorth(t *testing.T) {
 	d.UID = "another load"
 	m.dead[4] = d
 	m.dead[5] = pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{Run: testRun, Batch: 5}, Sequence: m.dead[5].Sequence}
-	got := map[Standing]int{}
+	got := map[Disposition]int{}
 	last := uint64(0)
 	for letter, err := range m.ledger(nil).Letters(t.Context(), Filter{Run: testRun}) {
 		if err != nil || letter.Sequence <= last {
 			t.Fatal(err, letter.Sequence)
 		}
 		last = letter.Sequence
-		got[letter.Standing]++
+		got[letter.Disposition]++
 	}
-	if diff := cmp.Diff(map[Standing]int{Stale: 1, UnderWay: 1, Dropped: 1, Orphaned: 1, Unreadable: 1, Waiting: letterPage}, got); diff != "" {
+	if diff := cmp.Diff(map[Disposition]int{Stale: 1, UnderWay: 1, Dropped: 1, Orphaned: 1, Unreadable: 1, Waiting: letterPage}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -44,7 +45,7 @@ type note struct {
 // A Reconciler repairs what the streams have lost of one run. It never compares clocks of two machines: it acts on a
 // batch that it has itself seen absent twice, three leases apart, in the same state and round.
 type Reconciler struct {
-	*Ledger
+	*Engine
 	run     string
 	notes   map[int]note // by batch: those queued, of which there are as many as the publisher's window, and the dead
 	pass    int
@@ -54,14 +55,14 @@ type Reconciler struct {
 }
 
 // Reconciler returns a reconciler for a run. It is for one goroutine.
-func (l *Ledger) Reconciler(run string) *Reconciler {
-	return &Reconciler{Ledger: l, run: run, notes: map[int]note{}}
+func (l *Engine) Reconciler(run string) *Reconciler {
+	return &Reconciler{Engine: l, run: run, notes: map[int]note{}}
 }
 
 // Run makes a pass in every lease until ctx ends, and returns nil then. While the store or the streams are away it says
 // so and tries on. It returns an error if the run is gone or not open.
 func (r *Reconciler) Run(ctx context.Context) error {
-	var away pipeline.Trouble
+	var away outage.Reporter
 	for {
 		report, err := r.Pass(ctx)
 		switch {
@@ -96,7 +97,7 @@ var errNotOpen = errors.New("the run is not open")
 // Pass looks once at every batch whose time has come. An error ends the pass; the report says what was done before.
 // What it remembers stays, so that the next pass goes on from there.
 func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
-	run, err := r.books.Run(ctx, r.run)
+	run, err := r.store.Run(ctx, r.run)
 	if err != nil {
 		return report, err
 	}
@@ -110,7 +111,7 @@ func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
 		r.uid = run.UID
 		clear(r.notes)
 	}
-	if err := r.to.EnsureRun(ctx, run); err != nil { // whoever lost the queue lost this, too
+	if err := r.streams.EnsureRun(ctx, run); err != nil { // whoever lost the queue lost this, too
 		return report, err
 	}
 	r.pass++
@@ -136,7 +137,7 @@ func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
 // page reads all batches in a state and looks for those whose time has come.
 func (r *Reconciler) page(ctx context.Context, run pipeline.Run, state pipeline.BatchState, report *PassReport) error {
 	for from := 0; ; {
-		batches, err := r.books.Batches(ctx, run.Name, state, from, pageSize)
+		batches, err := r.store.Batches(ctx, run.Name, state, from, pageSize)
 		if err != nil || len(batches) == 0 {
 			return err
 		}
@@ -213,7 +214,7 @@ func (r *Reconciler) patience(state pipeline.BatchState) time.Duration {
 }
 
 // act does what the rules say about a batch that is nowhere but, perhaps, under a dead letter that explains it.
-func (r *Reconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where place, letter pipeline.StoredDeadLetter, report *PassReport) error {
+func (r *Reconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
 	b, err := r.fresh(ctx, run.Name, seen.Index) // its last results may have been stored during the look
 	if err != nil {
 		return err
@@ -230,7 +231,7 @@ func (r *Reconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Ba
 // explain does what the mirror would have done with a dead letter that it never got.
 func (r *Reconciler) explain(ctx context.Context, b pipeline.Batch, letter pipeline.StoredDeadLetter, report *PassReport) error {
 	failed := slices.DeleteFunc(letter.Failed(), func(index int) bool { return index >= b.Count })
-	dead, err := r.books.Fail(ctx, b.Run, b.Index, b.Round, failed, letter.Message)
+	dead, err := r.store.Fail(ctx, b.Run, b.Index, b.Round, failed, letter.Message)
 	if dead {
 		report.Explained++
 	}
@@ -243,12 +244,12 @@ func (r *Reconciler) repair(ctx context.Context, b pipeline.Batch, report *PassR
 	if err != nil {
 		return err
 	}
-	ours, err := r.books.Requeue(ctx, b.Run, b.Index, b.State, b.Round, r.now().UTC())
+	ours, err := r.store.Requeue(ctx, b.Run, b.Index, b.State, b.Round, r.now().UTC())
 	if err != nil || !ours {
 		return err
 	}
 	report.Repaired++
-	err = r.to.Publish(ctx, work)
+	err = r.streams.Publish(ctx, work)
 	switch {
 	case errors.Is(err, pipeline.ErrOutstanding):
 		report.Refused++

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -71,8 +72,8 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 // called again, also by several at once: a batch is taken by one of them, and what an interruption left half done is
 // what a Reconciler repairs. While the store or the streams are away, refuse writes or have no room, it waits. The report
 // is right also when an error ends it.
-func (l *Ledger) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
-	r := redrive{Ledger: l, options: options, builders: map[string]Builder{}, full: pipeline.Trouble{Quiet: tellFullEvery}}
+func (l *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
+	r := redrive{Engine: l, options: options, builders: map[string]Builder{}, full: outage.Reporter{Quiet: tellFullEvery}}
 	if err := options.validate(); err != nil {
 		return r.report, err
 	}
@@ -144,18 +145,18 @@ func (r *redrive) persist(ctx context.Context, step func() error) error {
 
 // remove deletes a record.
 func (r *redrive) remove(ctx context.Context, sequence uint64) error {
-	return r.persist(ctx, func() error { return r.to.DeleteDeadLetter(ctx, sequence) })
+	return r.persist(ctx, func() error { return r.streams.DeleteDeadLetter(ctx, sequence) })
 }
 
 // A redrive is one call of Redrive.
 type redrive struct {
-	*Ledger
+	*Engine
 	options  RedriveOptions
 	report   RedriveReport
 	builders map[string]Builder // by run
 	next     time.Time          // before which no letter is put on the queue
-	away     pipeline.Trouble
-	full     pipeline.Trouble
+	away     outage.Reporter
+	full     outage.Reporter
 }
 
 // one decides about a letter. Whether its round is the batch's does not matter: the batch is taken as it is. A run that
@@ -210,7 +211,7 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	defer cancel()
 	ours := false
 	err = r.persist(ctx, func() (err error) {
-		ours, err = r.books.Requeue(finish, b.Run, b.Index, pipeline.Dead, b.Round, r.now().UTC())
+		ours, err = r.store.Requeue(finish, b.Run, b.Index, pipeline.Dead, b.Round, r.now().UTC())
 		return err
 	})
 	if err != nil {
@@ -248,7 +249,7 @@ func (r *redrive) builder(ctx context.Context, run pipeline.Run) (Builder, error
 	if builder, ok := r.builders[run.UID]; ok {
 		return builder, nil
 	}
-	if err := r.to.EnsureRun(ctx, run); err != nil {
+	if err := r.streams.EnsureRun(ctx, run); err != nil {
 		return nil, err
 	}
 	builder, err := r.build(run)
@@ -261,7 +262,7 @@ func (r *redrive) builder(ctx context.Context, run pipeline.Run) (Builder, error
 // publish waits while there is no room, but not after an interruption.
 func (r *redrive) publish(ctx, finish context.Context, work pipeline.Work) error {
 	for {
-		err := r.to.Publish(finish, work)
+		err := r.streams.Publish(finish, work)
 		switch {
 		case errors.Is(err, pipeline.ErrFull):
 		case err != nil && ctx.Err() == nil && pipeline.IsOutage(err):

@@ -139,7 +139,7 @@ func TestTwoOperatorsRedriveEachBatchOnce(t *testing.T) {
 	defer m.killAll()
 	var reports [2]RedriveReport
 	for i := range reports {
-		m.start(fmt.Sprint(i), func(l *Ledger) { reports[i], _ = l.Redrive(context.Background(), Filter{}, RedriveOptions{}) })
+		m.start(fmt.Sprint(i), func(l *Engine) { reports[i], _ = l.Redrive(context.Background(), Filter{}, RedriveOptions{}) })
 	}
 	for i := 0; len(m.actors) > 0; i++ {
 		m.advance(m.actors[i%len(m.actors)], proceed)

@@ -130,7 +130,7 @@ func (m *machine) producerStep(rt *rapid.T) {
 	case rapid.IntRange(0, 9).Draw(rt, "dies") == 0:
 		m.tokens = slices.Delete(m.tokens, i, i+1)
 	case !t.published:
-		works, _ := maker{m.run}.Works(context.Background(), []pipeline.Batch{t.batch})
+		works, _ := maker{m.run}.Build(context.Background(), []pipeline.Batch{t.batch})
 		t.published = len(works[0].Generations) == 0 || m.publish(works[0]) != pipeline.ErrFull
 	default:
 		m.mark(t.batch.Index)

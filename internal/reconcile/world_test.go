@@ -379,13 +379,13 @@ func (v view) DeleteDeadLetter(_ context.Context, seq uint64) error {
 // A maker makes messages without items.
 type maker struct{ run pipeline.Run }
 
-func (m maker) Works(_ context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
+func (m maker) Build(_ context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
 	var works []pipeline.Work
 	for _, b := range batches {
 		w := pipeline.Work{Run: m.run.Name, UID: m.run.UID, Batch: b.Index, Round: b.Round, Model: "m", Options: m.run.Spec.Options}
 		for _, i := range b.Missing() {
 			item, sample := b.Generation(i, m.run.Spec.Samples)
-			w.Generations = append(w.Generations, pipeline.Generation{Index: i, Item: item, Sample: sample, Prompt: "p"})
+			w.Generations = append(w.Generations, pipeline.Generation{Index: i, Item: item, Sample: sample, Messages: pipeline.User("p")})
 		}
 		works = append(works, w)
 	}
@@ -393,7 +393,7 @@ func (m maker) Works(_ context.Context, batches []pipeline.Batch) ([]pipeline.Wo
 }
 
 // ledger returns the engine over this world, each of whose calls passes the gate.
-func (w *world) ledger(gate func() verdict) *Ledger {
+func (w *world) ledger(gate func() verdict) *Engine {
 	if gate == nil {
 		gate = func() verdict { return proceed }
 	}

@@ -35,8 +35,8 @@ type world struct {
 	failed    []string // batches and rounds of calls of Fail
 	asked     int      // batches that BatchesAt was asked for
 	pulls     int      // reads of the stream of results
-	consumers []pipeline.Consumer
-	kept      []pipeline.Consumer
+	consumers []pipeline.Presence
+	kept      []pipeline.Presence
 }
 
 // An event is something that became of a message.
@@ -117,7 +117,7 @@ func (w *world) DeadLettersToMirror(ctx context.Context, most int, wait time.Dur
 	return all, nil
 }
 
-func (w *world) Consumers(ctx context.Context) ([]pipeline.Consumer, error) {
+func (w *world) Consumers(ctx context.Context) ([]pipeline.Presence, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.consumers), ctx.Err()
@@ -203,7 +203,7 @@ func (w *world) Fail(ctx context.Context, run string, index, round int, failed [
 	return dead, err
 }
 
-func (w *world) PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error {
+func (w *world) PutConsumers(ctx context.Context, consumers []pipeline.Presence) error {
 	return w.call(ctx, "PutConsumers", func() error { w.kept = consumers; return nil })
 }
 

@@ -71,7 +71,7 @@ func (m *Metrics) flushed(written pipeline.Written, took time.Duration, results 
 }
 
 // saw replaces the consumers' figures: who is gone disappears.
-func (m *Metrics) saw(consumers []pipeline.Consumer) {
+func (m *Metrics) saw(consumers []pipeline.Presence) {
 	m.consumers.Set(float64(len(consumers)))
 	for _, vec := range []*prometheus.GaugeVec{m.gpuSlots, m.gpuBusy, m.gpuRate} {
 		vec.Reset()

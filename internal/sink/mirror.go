@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -36,7 +37,7 @@ type mirror struct {
 // mirror runs until ctx ends.
 func (s *Sink) mirror(ctx context.Context) {
 	m := &mirror{s: s, check: newChecker(s.ledger)}
-	var away pipeline.Trouble
+	var away outage.Reporter
 	for ctx.Err() == nil {
 		letters, err := s.source.DeadLettersToMirror(ctx, mirrorMost, mirrorWait)
 		s.read(ctx, "dead letters", &away, err)

@@ -26,7 +26,7 @@ func deadLetter(batch int, indexes ...int) pipeline.DeadLetter {
 	for _, i := range indexes {
 		n := 4*batch + i
 		d.Failures = append(d.Failures, pipeline.GenerationFailure{
-			Generation: pipeline.Generation{Index: i, Item: n / samples, Sample: n % samples, Prompt: "?"}, Class: pipeline.BadItem, Message: "too long", Attempts: 1,
+			Generation: pipeline.Generation{Index: i, Item: n / samples, Sample: n % samples, Messages: pipeline.User("?")}, Class: pipeline.BadItem, Message: "too long", Attempts: 1,
 		})
 	}
 	return d

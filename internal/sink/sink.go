@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -21,7 +22,7 @@ import (
 type source interface {
 	Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error)
 	DeadLettersToMirror(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.StoredDeadLetter], error)
-	Consumers(ctx context.Context) ([]pipeline.Consumer, error)
+	Consumers(ctx context.Context) ([]pipeline.Presence, error)
 }
 
 // ledger is where they go.
@@ -30,7 +31,7 @@ type ledger interface {
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
-	PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error
+	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
 }
 
 // Config says how the sink works. Zero values mean the defaults.
@@ -108,7 +109,7 @@ func (s *Sink) Run(ctx context.Context) error {
 const idleWait = 5 * time.Second
 
 func (s *Sink) move(ctx context.Context) {
-	var away pipeline.Trouble
+	var away outage.Reporter
 	quiet := false
 	for ctx.Err() == nil {
 		most, wait := s.cfg.FlushMessages, s.cfg.FlushEvery
@@ -125,7 +126,7 @@ func (s *Sink) move(ctx context.Context) {
 }
 
 // read says how reading from the stream went, and rests a moment if it failed.
-func (s *Sink) read(ctx context.Context, what string, away *pipeline.Trouble, err error) {
+func (s *Sink) read(ctx context.Context, what string, away *outage.Reporter, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case err == nil && away.Ends():
@@ -179,7 +180,7 @@ func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipelin
 // persist tries until it succeeds or ctx ends, and reports which. It says once why it waits, and when that is over.
 func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool {
 	failures := 0
-	var away pipeline.Trouble
+	var away outage.Reporter
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := try()
 		if err != nil && ctx.Err() == nil {

@@ -221,7 +221,7 @@ func TestConsumersAreKeptInTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		w := newWorld(t)
-		w.consumers = []pipeline.Consumer{{ID: "c1", Run: "r", Host: "h", GPUs: []pipeline.GPU{{Name: "T4 0", Slots: 8, Busy: 7, TokensPerSecond: 99.5}, {Name: "T4 1", Slots: 8}}}}
+		w.consumers = []pipeline.Presence{{ID: "c1", Run: "r", Host: "h", GPUs: []pipeline.GPUStatus{{Name: "T4 0", Slots: 8, Busy: 7, TokensPerSecond: 99.5}, {Name: "T4 1", Slots: 8}}}}
 		r := w.start(Config{Metrics: NewMetrics(registry)})
 		time.Sleep(time.Second)
 		synctest.Wait()

@@ -11,17 +11,17 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Ledger is what the store knows of a run.
-type Ledger interface {
+// store is what the store knows of a run.
+type store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
-	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Consumer, error)
+	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
 }
 
-// Stream is what NATS knows of a run.
-type Stream interface {
-	Depth(ctx context.Context, run string) (pipeline.Depth, error)
-	Consumers(ctx context.Context) ([]pipeline.Consumer, error)
+// Streams is what NATS knows of a run.
+type Streams interface {
+	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
+	Consumers(ctx context.Context) ([]pipeline.Presence, error)
 }
 
 // A Snapshot is the state of a run at one moment.
@@ -46,9 +46,9 @@ type Snapshot struct {
 	FirstDone       time.Time     `json:"first_done,omitzero"`
 	LastDone        time.Time     `json:"last_done,omitzero"`
 
-	Depth     *pipeline.Depth     `json:"stream,omitempty"` // nil: the stream could not be asked
-	Away      string              `json:"stream_error,omitempty"`
-	Consumers []pipeline.Consumer `json:"consumers"`
+	Stream      *pipeline.StreamDepth `json:"stream,omitempty"` // nil: the stream could not be asked
+	StreamError string                `json:"stream_error,omitempty"`
+	Consumers   []pipeline.Presence   `json:"consumers"`
 }
 
 const (
@@ -57,7 +57,7 @@ const (
 )
 
 // Take looks at a run. Without a stream (nil), or with one that is away, the store alone answers.
-func Take(ctx context.Context, ledger Ledger, stream Stream, name string, now time.Time) (Snapshot, error) {
+func Take(ctx context.Context, ledger store, stream Streams, name string, now time.Time) (Snapshot, error) {
 	run, err := ledger.Run(ctx, name)
 	if err != nil {
 		return Snapshot{}, err
@@ -70,7 +70,7 @@ func Take(ctx context.Context, ledger Ledger, stream Stream, name string, now ti
 	if stream != nil {
 		s.ask(ctx, stream)
 	}
-	if s.Depth == nil {
+	if s.Stream == nil {
 		seen, err := ledger.Consumers(ctx, name, now.Add(-presence))
 		if err != nil {
 			return Snapshot{}, err
@@ -81,18 +81,18 @@ func Take(ctx context.Context, ledger Ledger, stream Stream, name string, now ti
 }
 
 // ask adds what the stream knows, or why it does not answer.
-func (s *Snapshot) ask(ctx context.Context, stream Stream) {
+func (s *Snapshot) ask(ctx context.Context, stream Streams) {
 	depth, err := stream.Depth(ctx, s.Run)
 	if err != nil && !errors.Is(err, pipeline.ErrNoRun) { // a run that is not published yet has nothing there
-		s.Away = err.Error()
+		s.StreamError = err.Error()
 		return
 	}
 	consumers, err := stream.Consumers(ctx)
 	if err != nil {
-		s.Away = err.Error()
+		s.StreamError = err.Error()
 		return
 	}
-	s.Depth = &depth
+	s.Stream = &depth
 	for _, c := range consumers {
 		if c.Run == s.Run {
 			s.Consumers = append(s.Consumers, c)
@@ -107,7 +107,7 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 		Items: run.Items, Generations: run.Generations,
 		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Batches: p.Batches,
 		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
-		Consumers: []pipeline.Consumer{}, // none is a list, too
+		Consumers: []pipeline.Presence{}, // none is a list, too
 	}
 	if s.Batches == nil {
 		s.Batches = map[pipeline.BatchState]int{}

@@ -18,7 +18,7 @@ var now = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
 // A fakeLedger knows one run.
 type fakeLedger struct {
 	progress  pipeline.Progress
-	consumers []pipeline.Consumer
+	consumers []pipeline.Presence
 	failing   error // of Progress
 	asked     string
 }
@@ -40,7 +40,7 @@ func (l *fakeLedger) Progress(_ context.Context, _ string, since time.Time) (pip
 	return l.progress, l.failing
 }
 
-func (l *fakeLedger) Consumers(_ context.Context, run string, since time.Time) ([]pipeline.Consumer, error) {
+func (l *fakeLedger) Consumers(_ context.Context, run string, since time.Time) ([]pipeline.Presence, error) {
 	l.asked = run
 	if !since.Equal(now.Add(-presence)) {
 		return nil, errors.New("another time")
@@ -53,15 +53,15 @@ type fakeStream struct {
 	depth, consumers error
 }
 
-func (s fakeStream) Depth(context.Context, string) (pipeline.Depth, error) {
+func (s fakeStream) Depth(context.Context, string) (pipeline.StreamDepth, error) {
 	if s.depth != nil {
-		return pipeline.Depth{}, s.depth
+		return pipeline.StreamDepth{}, s.depth
 	}
-	return pipeline.Depth{Waiting: 40, Held: 10, Results: 3}, nil
+	return pipeline.StreamDepth{Waiting: 40, Held: 10, Results: 3}, nil
 }
 
-func (s fakeStream) Consumers(context.Context) ([]pipeline.Consumer, error) {
-	return []pipeline.Consumer{{ID: "c1", Run: "gsm8k"}, {ID: "c2", Run: "other"}, {ID: "c3", Run: "gsm8k"}}, s.consumers
+func (s fakeStream) Consumers(context.Context) ([]pipeline.Presence, error) {
+	return []pipeline.Presence{{ID: "c1", Run: "gsm8k"}, {ID: "c2", Run: "other"}, {ID: "c3", Run: "gsm8k"}}, s.consumers
 }
 
 // halfway is the progress of a run that has been generating for an hour.
@@ -73,7 +73,7 @@ func halfway() pipeline.Progress {
 	}
 }
 
-func ids(consumers []pipeline.Consumer) []string {
+func ids(consumers []pipeline.Presence) []string {
 	var ids []string
 	for _, c := range consumers {
 		ids = append(ids, c.ID)
@@ -86,25 +86,25 @@ func TestASnapshotPutsStoreAndStreamTogether(t *testing.T) {
 	before := []string{"seen before"}
 	for _, c := range []struct {
 		name      string
-		stream    Stream
-		depth     *pipeline.Depth
+		stream    Streams
+		depth     *pipeline.StreamDepth
 		away      string
 		consumers []string
 	}{
-		{"with a stream", fakeStream{}, &pipeline.Depth{Waiting: 40, Held: 10, Results: 3}, "", here},
-		{"before the run is published", fakeStream{depth: pipeline.Fail(pipeline.Retryable, "run gsm8k is not on the stream: %w", pipeline.ErrNoRun)}, &pipeline.Depth{}, "", here},
+		{"with a stream", fakeStream{}, &pipeline.StreamDepth{Waiting: 40, Held: 10, Results: 3}, "", here},
+		{"before the run is published", fakeStream{depth: pipeline.Fail(pipeline.Retryable, "run gsm8k is not on the stream: %w", pipeline.ErrNoRun)}, &pipeline.StreamDepth{}, "", here},
 		{"without a stream", nil, nil, "", before},
 		{"with a stream that is away", fakeStream{depth: errors.New("no servers")}, nil, "no servers", before},
 		{"with a stream that does not say who is there", fakeStream{consumers: errors.New("no bucket")}, nil, "no bucket", before},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ledger := &fakeLedger{progress: halfway(), consumers: []pipeline.Consumer{{ID: "seen before", Run: "gsm8k"}}}
+			ledger := &fakeLedger{progress: halfway(), consumers: []pipeline.Presence{{ID: "seen before", Run: "gsm8k"}}}
 			s, err := Take(t.Context(), ledger, c.stream, "gsm8k", now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.depth, s.Depth); diff != "" || s.Away != c.away {
-				t.Errorf("away %q, depth (-want +got):\n%s", s.Away, diff)
+			if diff := cmp.Diff(c.depth, s.Stream); diff != "" || s.StreamError != c.away {
+				t.Errorf("away %q, depth (-want +got):\n%s", s.StreamError, diff)
 			}
 			if diff := cmp.Diff(c.consumers, ids(s.Consumers)); diff != "" {
 				t.Errorf("consumers (-want +got):\n%s", diff)
@@ -183,9 +183,9 @@ func TestTheFormOfJSONStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	full.Consumers = []pipeline.Consumer{{
-		ID: "c1", Run: "gsm8k", Host: "h", Version: "v", Ollama: "0.17.4", Model: "tiny", Digest: "d", Started: now, Seen: now, Deadline: now,
-		GPUs: []pipeline.GPU{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 5, OutputTokens: 99, TokensPerSecond: 1.5}},
+	full.Consumers = []pipeline.Presence{{
+		ID: "c1", Run: "gsm8k", Host: "h", Version: "v", ServerVersion: "0.17.4", Model: "tiny", Digest: "d", Started: now, Seen: now, Deadline: now,
+		GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 5, OutputTokens: 99, TokensPerSecond: 1.5}},
 	}}
 	const wantFull = `{
  "run": "gsm8k",
@@ -222,7 +222,7 @@ func TestTheFormOfJSONStays(t *testing.T) {
    "run": "gsm8k",
    "host": "h",
    "version": "v",
-   "ollama": "0.17.4",
+   "server_version": "0.17.4",
    "model": "tiny",
    "digest": "d",
    "gpus": [

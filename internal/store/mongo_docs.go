@@ -90,7 +90,7 @@ type resultDoc struct {
 
 func newResultDoc(m pipeline.Results, r pipeline.Result) resultDoc {
 	return resultDoc{
-		ID: pipeline.GenerationID(m.Run, r.Item, r.Sample), Batch: m.Batch, Index: r.Index, Round: m.Round, Text: r.Text, Finish: r.Finish, Seed: r.Seed,
+		ID: pipeline.GenerationID(m.Run, r.Item, r.Sample), Batch: m.Batch, Index: r.Index, Round: m.Round, Text: r.Text, Finish: string(r.Finish), Seed: r.Seed,
 		PromptTokens: r.PromptTokens, OutputTokens: r.OutputTokens, DurationMS: r.DurationMS, Consumer: m.Consumer, GPU: m.GPU, CreatedAt: r.CreatedAt,
 	}
 }
@@ -99,7 +99,7 @@ func (d resultDoc) result() (pipeline.StoredResult, error) {
 	_, item, sample, err := pipeline.ParseGenerationID(d.ID)
 	return pipeline.StoredResult{
 		Result: pipeline.Result{
-			Index: d.Index, Item: item, Sample: sample, Text: d.Text, Finish: d.Finish, Seed: d.Seed,
+			Index: d.Index, Item: item, Sample: sample, Text: d.Text, Finish: pipeline.Finish(d.Finish), Seed: d.Seed,
 			PromptTokens: d.PromptTokens, OutputTokens: d.OutputTokens, DurationMS: d.DurationMS, CreatedAt: d.CreatedAt,
 		},
 		Batch: d.Batch, Round: d.Round, Consumer: d.Consumer, GPU: d.GPU,
@@ -107,15 +107,15 @@ func (d resultDoc) result() (pipeline.StoredResult, error) {
 }
 
 type consumerDoc struct {
-	ID       string         `bson:"_id"`
-	Run      string         `bson:"run"`
-	Host     string         `bson:"host"`
-	Version  string         `bson:"version"`
-	Ollama   string         `bson:"ollama"`
-	Model    string         `bson:"model"`
-	Digest   string         `bson:"digest"`
-	GPUs     []pipeline.GPU `bson:"gpus"`
-	Started  time.Time      `bson:"started"`
-	Seen     time.Time      `bson:"seen"`
-	Deadline time.Time      `bson:"deadline,omitempty"`
+	ID            string               `bson:"_id"`
+	Run           string               `bson:"run"`
+	Host          string               `bson:"host"`
+	Version       string               `bson:"version"`
+	ServerVersion string               `bson:"ollama"`
+	Model         string               `bson:"model"`
+	Digest        string               `bson:"digest"`
+	GPUs          []pipeline.GPUStatus `bson:"gpus"`
+	Started       time.Time            `bson:"started"`
+	Seen          time.Time            `bson:"seen"`
+	Deadline      time.Time            `bson:"deadline,omitempty"`
 }

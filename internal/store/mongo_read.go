@@ -95,7 +95,7 @@ func (m *mongoStore) lastResult(ctx context.Context, run string) (generation, er
 	return generation{item, sample}, m.fail(ctx, err, "find the last result of run "+run)
 }
 
-func (m *mongoStore) PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error {
+func (m *mongoStore) PutConsumers(ctx context.Context, consumers []pipeline.Presence) error {
 	if len(consumers) == 0 {
 		return nil
 	}
@@ -108,7 +108,7 @@ func (m *mongoStore) PutConsumers(ctx context.Context, consumers []pipeline.Cons
 	return m.fail(ctx, err, fmt.Sprintf("store %d consumers", len(consumers)))
 }
 
-func (m *mongoStore) Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Consumer, error) {
+func (m *mongoStore) Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error) {
 	filter := bson.D{{Key: "seen", Value: op("$gte", since)}}
 	if run != "" {
 		filter = append(filter, bson.E{Key: "run", Value: run})
@@ -121,9 +121,9 @@ func (m *mongoStore) Consumers(ctx context.Context, run string, since time.Time)
 	if err != nil {
 		return nil, m.fail(ctx, err, "read the consumers of run "+run)
 	}
-	consumers := make([]pipeline.Consumer, len(docs))
+	consumers := make([]pipeline.Presence, len(docs))
 	for i, doc := range docs {
-		consumers[i] = pipeline.Consumer(doc)
+		consumers[i] = pipeline.Presence(doc)
 	}
 	return consumers, nil
 }

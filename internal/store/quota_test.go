@@ -41,7 +41,7 @@ func TestADatabaseOverItsQuotaRefusesWritesSaysWhyAndCanBeRead(t *testing.T) {
 			_, err := s.Requeue(t.Context(), "r", 0, pipeline.Planned, 1, time.Now())
 			return err
 		},
-		"consumers": func() error { return s.PutConsumers(t.Context(), []pipeline.Consumer{{ID: "c", Run: "r"}}) },
+		"consumers": func() error { return s.PutConsumers(t.Context(), []pipeline.Presence{{ID: "c", Run: "r"}}) },
 	} {
 		err := write()
 		t.Log(err)

@@ -59,7 +59,7 @@ func (s *sqliteStore) lastResult(ctx context.Context, name string) (generation, 
 	return keyGeneration(key), s.fail(ctx, err, "find the last result of run "+name)
 }
 
-func (s *sqliteStore) PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error {
+func (s *sqliteStore) PutConsumers(ctx context.Context, consumers []pipeline.Presence) error {
 	if len(consumers) == 0 {
 		return nil
 	}
@@ -78,9 +78,9 @@ func (s *sqliteStore) PutConsumers(ctx context.Context, consumers []pipeline.Con
 	})
 }
 
-func (s *sqliteStore) Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Consumer, error) {
-	consumers, err := selectRows(ctx, s.readers, func(rows *sql.Rows) (pipeline.Consumer, error) {
-		var c pipeline.Consumer
+func (s *sqliteStore) Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error) {
+	consumers, err := selectRows(ctx, s.readers, func(rows *sql.Rows) (pipeline.Presence, error) {
+		var c pipeline.Presence
 		var body []byte
 		err := rows.Scan(&body)
 		if err != nil {

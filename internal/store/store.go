@@ -77,9 +77,9 @@ type Store interface {
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
 
 	// PutConsumers keeps what consumers said of themselves, by their id.
-	PutConsumers(ctx context.Context, consumers []pipeline.Consumer) error
+	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
 	// Consumers returns the consumers of a run (of all runs if it is empty) that were seen since then, by id.
-	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Consumer, error)
+	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
 
 	// Ping returns nil if the store can be used now.
 	Ping(ctx context.Context) error

@@ -36,7 +36,7 @@ func benchWork(batch int) pipeline.Work {
 	w := testWork("r", batch)
 	for i := 1; i < 8; i++ {
 		g := w.Generations[0]
-		g.Index, g.Prompt = i, noise(20)+strings.Repeat(" and then some words of a problem", 8)
+		g.Index, g.Messages = i, pipeline.User(noise(20)+strings.Repeat(" and then some words of a problem", 8))
 		w.Generations = append(w.Generations, g)
 	}
 	return w

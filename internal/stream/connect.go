@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go"
@@ -57,10 +58,10 @@ type Conn struct {
 
 	ensured  atomic.Bool // all streams were there once
 	worked   atomic.Bool // JetStream has answered before
-	noStream pipeline.Trouble
+	noStream outage.Reporter
 	results  *outlet
 	letters  *outlet
-	reported pipeline.Trouble // what the server says beside the conversation
+	reported outage.Reporter // what the server says beside the conversation
 
 	levelMu    sync.Mutex
 	levelAt    time.Time // when the levels were asked for
@@ -123,7 +124,7 @@ func (c *Conn) dial(ctx context.Context, cfg Config) error {
 
 	wait := newWait(50*time.Millisecond, time.Second)
 	var reason error
-	var full pipeline.Trouble
+	var full outage.Reporter
 	for {
 		nc, err := nats.Connect(address, opts...)
 		if err == nil {

@@ -14,12 +14,12 @@ const pausedFor = 10 * 365 * 24 * time.Hour
 // Pause ends the delivery of a run's batches. What workers hold they finish. A run that is not on the stream is
 // pipeline.ErrNoRun. It lasts until Resume; when the server loses the run, whoever makes it again pauses it again if it
 // has seen that before, as producer publish --follow has.
-func (c *Conn) Pause(ctx context.Context, run string) error {
+func (c *Conn) PauseRun(ctx context.Context, run string) error {
 	return c.pause(ctx, run, "pause", time.Now().Add(pausedFor))
 }
 
 // Resume begins it again. To resume a run that is not paused changes nothing.
-func (c *Conn) Resume(ctx context.Context, run string) error {
+func (c *Conn) ResumeRun(ctx context.Context, run string) error {
 	return c.pause(ctx, run, "resume", time.Time{})
 }
 
@@ -43,7 +43,7 @@ func (c *Conn) pause(ctx context.Context, run, what string, until time.Time) err
 // Cancel removes a run from the queue and returns how many batches it removed, those included that workers hold: what
 // they still finish is stored, and what they hand back is gone. Answers on their way and dead letters stay. It may be
 // repeated; a count that was lost with the connection is missing from the sum.
-func (c *Conn) Cancel(ctx context.Context, run string) (removed int, err error) {
+func (c *Conn) CancelRun(ctx context.Context, run string) (removed int, err error) {
 	if err := pipeline.ValidateRunName(run); err != nil {
 		return 0, err
 	}

@@ -62,8 +62,8 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	must(t, c.Publish(t.Context(), testWork("r", 2)))
 	held := next(t, c.Work("r"))
-	must(t, c.Pause(t.Context(), "r"))
-	must(t, c.Pause(t.Context(), "r"))
+	must(t, c.PauseRun(t.Context(), "r"))
+	must(t, c.PauseRun(t.Context(), "r"))
 	must(t, c.EnsureRun(t.Context(), testRun("r"))) // a producer that starts changes nothing
 	server.Restart()                                // and neither does that
 	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "no reconnect" })
@@ -80,9 +80,9 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	}
 	must(t, held.Extend(t.Context()))
 	must(t, held.Ack(t.Context()))
-	depthIs(t, c, "r", pipeline.Depth{Waiting: 1})
-	must(t, c.Resume(t.Context(), "r"))
-	must(t, c.Resume(t.Context(), "r"))
+	depthIs(t, c, "r", pipeline.StreamDepth{Waiting: 1})
+	must(t, c.ResumeRun(t.Context(), "r"))
+	must(t, c.ResumeRun(t.Context(), "r"))
 	if d := next(t, c.Work("r")); d.Body.Batch != 2 {
 		t.Errorf("batch %d", d.Body.Batch)
 	}
@@ -91,7 +91,7 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	if info.Paused {
 		t.Error("it is still paused")
 	}
-	for _, do := range []func(context.Context, string) error{c.Pause, c.Resume} {
+	for _, do := range []func(context.Context, string) error{c.PauseRun, c.ResumeRun} {
 		if err := do(t.Context(), "nobody"); !errors.Is(err, pipeline.ErrNoRun) {
 			t.Error(err)
 		}
@@ -104,9 +104,9 @@ func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
 	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
 	for _, paused := range []bool{true, false} {
 		if paused {
-			must(t, c.Pause(t.Context(), "r"))
+			must(t, c.PauseRun(t.Context(), "r"))
 		} else {
-			must(t, c.Resume(t.Context(), "r"))
+			must(t, c.ResumeRun(t.Context(), "r"))
 		}
 		must(t, c.EnsureRun(t.Context(), testRun("r"))) // as a reconciler does in each pass
 		must(t, js.DeleteStream(t.Context(), WorkStream))
@@ -137,10 +137,10 @@ func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	is(false, "new")
 	must(t, c.CompleteRun(t.Context(), testRun("r")))
 	is(true, "marked")
-	must(t, c.Pause(t.Context(), "r"))
+	must(t, c.PauseRun(t.Context(), "r"))
 	must(t, c.Publish(t.Context(), testWork("r", 1))) // by somebody who ensured the run before it was marked
 	is(false, "with a batch that waits")
-	must(t, c.Resume(t.Context(), "r"))
+	must(t, c.ResumeRun(t.Context(), "r"))
 	d := next(t, c.Work("r"))
 	is(false, "with a batch that is held")
 	must(t, d.Ack(t.Context()))
@@ -162,7 +162,7 @@ func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
 	must(t, c.PublishResults(t.Context(), testResults("r", 9, "x")))
 	must(t, c.PublishDeadLetter(t.Context(), testDeadLetter("r", 8, "x")))
 
-	removed, err := c.Cancel(t.Context(), "r")
+	removed, err := c.CancelRun(t.Context(), "r")
 	must(t, err)
 	if removed != 5 {
 		t.Errorf("%d are removed", removed)
@@ -174,7 +174,7 @@ func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
 	if _, ok, err := c.DeadLetter(t.Context(), "r", 8); !ok || err != nil {
 		t.Errorf("the dead letter: %v, %v", ok, err)
 	}
-	depthIs(t, c, "r2", pipeline.Depth{Waiting: 5})
+	depthIs(t, c, "r2", pipeline.StreamDepth{Waiting: 5})
 	if _, err := c.RunInfo(t.Context(), "r"); !errors.Is(err, pipeline.ErrNoRun) {
 		t.Error(err)
 	}
@@ -188,7 +188,7 @@ func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
 		t.Log("the ack of a batch that is gone is answered")
 	}
 	for range 2 {
-		removed, err = c.Cancel(t.Context(), "r")
+		removed, err = c.CancelRun(t.Context(), "r")
 		if removed != 0 || err != nil {
 			t.Errorf("again: %d, %v", removed, err)
 		}
@@ -202,7 +202,7 @@ func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
 
 func TestCancelOnAServerWithoutStreamsIsNoError(t *testing.T) {
 	c := connect(t, Config{URL: serve(t).URL()})
-	if removed, err := c.Cancel(t.Context(), "r"); removed != 0 || err != nil {
+	if removed, err := c.CancelRun(t.Context(), "r"); removed != 0 || err != nil {
 		t.Errorf("%d, %v", removed, err)
 	}
 }

@@ -103,9 +103,9 @@ func (c *Conn) DeadLettersToMirror(ctx context.Context, max int, wait time.Durat
 				continue
 			}
 			d := c.deliverDeadLetter(msg, lease, pulled)
-			bytes += len(d.Body.System)
+			bytes += pipeline.ContentBytes(d.Body.Shared)
 			for _, f := range d.Body.Failures {
-				bytes += len(f.Prompt) + len(f.Message)
+				bytes += pipeline.ContentBytes(f.Messages) + len(f.Message)
 			}
 			all = append(all, d)
 		}

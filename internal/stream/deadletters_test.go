@@ -19,10 +19,10 @@ func testDeadLetter(run string, batch int, message string) pipeline.DeadLetter {
 	temperature := 0.5
 	return pipeline.DeadLetter{
 		Run: run, UID: "01J", Batch: batch, Round: 1, Class: pipeline.BadItem, Message: message, Deliveries: 3, Consumer: "c", GPU: "T4",
-		Model: "tiny", System: "Be brief.", Options: pipeline.Options{Temperature: &temperature, NumPredict: 16, Stop: []string{"#"}},
+		Model: "tiny", Shared: pipeline.User("Be brief."), Options: pipeline.Options{Temperature: &temperature, NumPredict: 16, Stop: []string{"#"}},
 		FailedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 		Failures: []pipeline.GenerationFailure{{
-			Generation: pipeline.Generation{Index: 2, Item: batch, Sample: 1, Seed: 12345, Prompt: "Why? <&> größer"},
+			Generation: pipeline.Generation{Index: 2, Item: batch, Sample: 1, Seed: 12345, Messages: pipeline.User("Why? <&> größer")},
 			Class:      pipeline.BadItem, Message: message, Attempts: 2,
 		}},
 	}
@@ -55,7 +55,7 @@ func TestDeadLetterComesBackAsItWasPublished(t *testing.T) {
 	c := ready(t, Config{})
 	want := testDeadLetter("r", 42, "no room")
 	want.Failures = append(want.Failures, pipeline.GenerationFailure{
-		Generation: pipeline.Generation{Index: 0, Item: 41, Seed: 7, Prompt: noise(3000)}, Class: pipeline.Poison, Message: "it crashed", Attempts: 2,
+		Generation: pipeline.Generation{Index: 0, Item: 41, Seed: 7, Messages: pipeline.User(noise(3000))}, Class: pipeline.Poison, Message: "it crashed", Attempts: 2,
 	})
 	must(t, c.PublishDeadLetter(t.Context(), want))
 	stored := pipeline.StoredDeadLetter{DeadLetter: want, Sequence: 1}
@@ -154,7 +154,7 @@ func TestLongMessagesAreCutSoThatADeadLetterFitsAndPromptsStay(t *testing.T) {
 			if message == "" {
 				message = noise(20_000)
 			}
-			d.Failures = append(d.Failures, pipeline.GenerationFailure{Generation: pipeline.Generation{Index: i, Item: i, Prompt: x.prompt()}, Message: message})
+			d.Failures = append(d.Failures, pipeline.GenerationFailure{Generation: pipeline.Generation{Index: i, Item: i, Messages: pipeline.User(x.prompt())}, Message: message})
 		}
 		must(t, c.PublishDeadLetter(t.Context(), d))
 		got, ok, err := c.DeadLetter(t.Context(), "r", 1)
@@ -163,7 +163,7 @@ func TestLongMessagesAreCutSoThatADeadLetterFitsAndPromptsStay(t *testing.T) {
 			t.Fatalf("%s: %v, %d failures", x.name, ok, len(got.Failures))
 		}
 		for i, f := range got.Failures {
-			if f.Prompt != d.Failures[i].Prompt {
+			if f.Prompt() != d.Failures[i].Prompt() {
 				t.Fatalf("%s: prompt %d changed", x.name, i)
 			}
 			if n := len(f.Message); n < x.least || n > x.longest {
@@ -197,7 +197,7 @@ func TestFullDeadLetterStreamMakesWorkersWaitAndSaysTheWayOut(t *testing.T) {
 		defer close(published)
 		for i := 0; ; i++ {
 			d := testDeadLetter("r", i, "x")
-			d.Failures[0].Prompt = noise(pipeline.MaxPromptBytes)
+			d.Failures[0].Messages = pipeline.User(noise(pipeline.MaxPromptBytes))
 			if c.PublishDeadLetter(ctx, d) != nil {
 				return
 			}
@@ -242,7 +242,7 @@ func TestBrowsingManyDeadLettersTakesLittleMemory(t *testing.T) {
 	prompt := strings.Repeat("a prompt that compresses well, ", 30_000/31)
 	for i := range n {
 		d := testDeadLetter([]string{"r", "s"}[i%2], i, "x")
-		d.Failures[0].Prompt = prompt
+		d.Failures[0].Messages = pipeline.User(prompt)
 		msg, err := c.codec.packDeadLetter(d, maxChunkBytes)
 		must(t, err)
 		_, err = c.js.PublishMsgAsync(msg)
@@ -256,7 +256,7 @@ func TestBrowsingManyDeadLettersTakesLittleMemory(t *testing.T) {
 	last := uint64(0)
 	for d, err := range c.DeadLetters(t.Context(), "") {
 		must(t, err)
-		if d.Sequence <= last || d.Failures[0].Prompt != prompt {
+		if d.Sequence <= last || d.Failures[0].Prompt() != prompt {
 			t.Fatalf("%d after %d", d.Sequence, last)
 		}
 		last = d.Sequence
@@ -485,8 +485,8 @@ func TestConsumerMayPublishDeadLettersAndDoNothingElseToThem(t *testing.T) {
 	wantError(t, consumer.DeleteDeadLetter(t.Context(), 1), pipeline.Fatal, "MSG.DELETE")
 	_, err = consumer.DeadLettersToMirror(t.Context(), 1, time.Second)
 	wantError(t, err, pipeline.Fatal, "GLEANER_DEAD")
-	wantError(t, consumer.Pause(t.Context(), "r"), pipeline.Fatal, "CONSUMER.PAUSE")
-	_, err = consumer.Cancel(t.Context(), "r")
+	wantError(t, consumer.PauseRun(t.Context(), "r"), pipeline.Fatal, "CONSUMER.PAUSE")
+	_, err = consumer.CancelRun(t.Context(), "r")
 	wantError(t, err, pipeline.Fatal, "CONSUMER.DELETE")
 	_, err = consumer.InWork(t.Context(), "r", 1)
 	wantError(t, err, pipeline.Fatal, "STREAM.INFO")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go"
@@ -26,17 +27,17 @@ const (
 type outlet struct {
 	what    string // results, or dead letters
 	advice  func(run string) string
-	trouble pipeline.Trouble
+	trouble outage.Reporter
 }
 
 func resultsOutlet() *outlet {
-	return &outlet{what: "results", trouble: pipeline.Trouble{Quiet: tellFullEvery}, advice: func(string) string {
+	return &outlet{what: "results", trouble: outage.Reporter{Quiet: tellFullEvery}, advice: func(string) string {
 		return "a sink makes room: is one running, and what does it say?"
 	}}
 }
 
 func deadOutlet() *outlet {
-	return &outlet{what: "dead letters", trouble: pipeline.Trouble{Quiet: tellFullEvery}, advice: deadAdvice}
+	return &outlet{what: "dead letters", trouble: outage.Reporter{Quiet: tellFullEvery}, advice: deadAdvice}
 }
 
 // deadAdvice says how room is made for dead letters. Trying them again needs room on WORK.

@@ -69,7 +69,7 @@ func FuzzStoredDeadLetter(f *testing.F) {
 
 // Whatever a consumer reports of itself is taken as it is, or left out.
 func FuzzPresence(f *testing.F) {
-	data, err := pipeline.Encode(pipeline.Consumer{ID: "01J", Run: "r", Host: "h", GPUs: []pipeline.GPU{{Name: "T4", State: "serving", Slots: 8}}})
+	data, err := pipeline.Encode(pipeline.Presence{ID: "01J", Run: "r", Host: "h", GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 8}}})
 	if err != nil {
 		f.Fatal(err)
 	}

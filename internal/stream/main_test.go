@@ -71,7 +71,7 @@ func testRun(name string) pipeline.Run {
 func testWork(run string, batch int) pipeline.Work {
 	return pipeline.Work{
 		Run: run, UID: "01J", Batch: batch, Round: 1, Model: "tiny", Options: pipeline.Options{NumPredict: 16},
-		Generations: []pipeline.Generation{{Index: 0, Item: batch, Seed: 1, Prompt: "Why?"}},
+		Generations: []pipeline.Generation{{Index: 0, Item: batch, Seed: 1, Messages: pipeline.User("Why?")}},
 	}
 }
 
@@ -98,9 +98,9 @@ func next(t testing.TB, s *Source) pipeline.Delivery[pipeline.Work] {
 }
 
 // depthIs waits until the run has this depth.
-func depthIs(t testing.TB, c *Conn, run string, want pipeline.Depth) {
+func depthIs(t testing.TB, c *Conn, run string, want pipeline.StreamDepth) {
 	t.Helper()
-	var got pipeline.Depth
+	var got pipeline.StreamDepth
 	var err error
 	eventually(t, func() bool {
 		got, err = c.Depth(t.Context(), run)

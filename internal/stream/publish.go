@@ -29,7 +29,7 @@ func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 	if err := w.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish batch %s: %w", w.ID(), err)
 	}
-	data, err := pipeline.Encode(w)
+	data, err := pipeline.EncodeWork(w)
 	if err != nil {
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}

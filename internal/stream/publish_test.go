@@ -34,7 +34,7 @@ func TestWorkThatIsTooLargeIsAPermanentFailure(t *testing.T) {
 	t.Parallel()
 	c := ready(t, Config{})
 	w := testWork("r", 0)
-	w.Generations[0].Prompt = noise(2 << 20)
+	w.Generations[0].Messages = pipeline.User(noise(2 << 20))
 	wantError(t, c.Publish(t.Context(), w), pipeline.BadItem, "accepts 1 MiB in one")
 }
 
@@ -44,7 +44,7 @@ func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {
 	full := 0
 	for ; err == nil && full < 1000; full++ {
 		w := testWork("r", full)
-		w.Generations[0].Prompt = noise(100 << 10)
+		w.Generations[0].Messages = pipeline.User(noise(100 << 10))
 		err = c.Publish(t.Context(), w)
 	}
 	if !errors.Is(err, pipeline.ErrFull) || full < 10 {
@@ -120,14 +120,14 @@ func TestLargeResultsAreSplitAndComeBackWhole(t *testing.T) {
 	if messages < 2 || messages > 8 {
 		t.Errorf("%d messages", messages)
 	}
-	depthIs(t, c, "r", pipeline.Depth{})
+	depthIs(t, c, "r", pipeline.StreamDepth{})
 }
 
 func TestRepetitiveResultsTravelInOneMessage(t *testing.T) {
 	c := ready(t, Config{})
 	text := strings.Repeat("the same again and again ", 20_000)
 	must(t, c.PublishResults(t.Context(), testResults("r", 3, text, text, text, text)))
-	depthIs(t, c, "r", pipeline.Depth{Results: 1})
+	depthIs(t, c, "r", pipeline.StreamDepth{Results: 1})
 }
 
 func TestTextOfControlCharactersFitsIntoAMessage(t *testing.T) {
@@ -200,7 +200,7 @@ func TestUnreadableMessagesAreDeliveredAsErrors(t *testing.T) {
 	if len(results) != len(cases) {
 		t.Errorf("%d results", len(results))
 	}
-	depthIs(t, c, "r", pipeline.Depth{})
+	depthIs(t, c, "r", pipeline.StreamDepth{})
 
 	_, err = js.Publish(t.Context(), workSubject("r", 5), []byte("?"))
 	must(t, err)
@@ -231,7 +231,7 @@ func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
 	<-halfway
 	server.Restart()
 	must(t, <-done)
-	depthIs(t, c, "r", pipeline.Depth{Waiting: n})
+	depthIs(t, c, "r", pipeline.StreamDepth{Waiting: n})
 }
 
 func TestPublishEndsWithItsContextWhileNobodyAnswers(t *testing.T) {
@@ -263,7 +263,7 @@ func TestRemovedRunLeavesNothingAndTouchesNoOther(t *testing.T) {
 	if _, err := c.Depth(t.Context(), "r"); !errors.Is(err, pipeline.ErrNoRun) {
 		t.Errorf("depth: %v", err)
 	}
-	depthIs(t, c, "r2", pipeline.Depth{Waiting: 3, Results: 3})
+	depthIs(t, c, "r2", pipeline.StreamDepth{Waiting: 3, Results: 3})
 	counts := map[string]uint64{}
 	for _, name := range []string{WorkStream, ResultsStream, DeadStream} {
 		s, err := js.Stream(t.Context(), name)
@@ -287,24 +287,24 @@ func TestRemovingFromAServerWithoutStreamsIsNoError(t *testing.T) {
 func TestPresenceIsGoneAfterThreeLeases(t *testing.T) {
 	t.Parallel()
 	c := ready(t, Config{Lease: 400 * time.Millisecond})
-	a, b := pipeline.Consumer{ID: "01A", Host: "x", GPUs: []pipeline.GPU{{Name: "T4", Slots: 8}}}, pipeline.Consumer{ID: "01B"}
+	a, b := pipeline.Presence{ID: "01A", Host: "x", GPUs: []pipeline.GPUStatus{{Name: "T4", Slots: 8}}}, pipeline.Presence{ID: "01B"}
 	later := a
 	later.Host = "y"
-	var got []pipeline.Consumer
+	var got []pipeline.Presence
 	eventually(t, func() bool { // again, where the first are gone before the last is there
-		for _, consumer := range []pipeline.Consumer{b, a, later} {
+		for _, consumer := range []pipeline.Presence{b, a, later} {
 			must(t, c.PutPresence(t.Context(), consumer))
 		}
 		var err error
 		got, err = c.Consumers(t.Context())
 		must(t, err)
-		return cmp.Equal([]pipeline.Consumer{later, b}, got)
-	}, func() string { return cmp.Diff([]pipeline.Consumer{later, b}, got) })
+		return cmp.Equal([]pipeline.Presence{later, b}, got)
+	}, func() string { return cmp.Diff([]pipeline.Presence{later, b}, got) })
 	eventually(t, func() bool {
 		got, err := c.Consumers(t.Context())
 		return err == nil && len(got) == 0
 	}, func() string { return "they are still there" })
-	if err := c.PutPresence(t.Context(), pipeline.Consumer{ID: "a.b"}); err == nil {
+	if err := c.PutPresence(t.Context(), pipeline.Presence{ID: "a.b"}); err == nil {
 		t.Error("an id with a dot was taken")
 	}
 }
@@ -312,7 +312,7 @@ func TestPresenceIsGoneAfterThreeLeases(t *testing.T) {
 func TestPresenceIsAKeyValueBucketToOtherClients(t *testing.T) {
 	server := serve(t)
 	c := ready(t, Config{URL: server.URL()})
-	must(t, c.PutPresence(t.Context(), pipeline.Consumer{ID: "01A"}))
+	must(t, c.PutPresence(t.Context(), pipeline.Presence{ID: "01A"}))
 	bucket, err := admin(t, server.URL()).KeyValue(t.Context(), Bucket)
 	must(t, err)
 	_, err = bucket.Put(t.Context(), "broken", []byte("{"))

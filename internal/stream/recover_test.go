@@ -18,13 +18,13 @@ func TestEnsureRunMakesWhatIsGoneAgain(t *testing.T) {
 		must(t, c.EnsureRun(t.Context(), testRun("r")))
 		must(t, c.Publish(t.Context(), testWork("r", 0)))
 		must(t, c.PublishResults(t.Context(), testResults("r", 0, "x")))
-		must(t, c.PutPresence(t.Context(), pipeline.Consumer{ID: "01J", Run: "r"}))
+		must(t, c.PutPresence(t.Context(), pipeline.Presence{ID: "01J", Run: "r"}))
 		for stream, durable := range map[string]string{WorkStream: "r", ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
 			if _, err := js.Consumer(t.Context(), stream, durable); err != nil {
 				t.Errorf("when %s was deleted: durable %s: %v", name, durable, err)
 			}
 		}
-		_, err := c.Cancel(t.Context(), "r")
+		_, err := c.CancelRun(t.Context(), "r")
 		must(t, err)
 	}
 }
@@ -52,7 +52,7 @@ func TestAResultsStreamThatIsGoneHoldsNothing(t *testing.T) {
 	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
 	must(t, c.Publish(t.Context(), testWork("r", 0)))
 	must(t, js.DeleteStream(t.Context(), ResultsStream))
-	if depth, err := c.Depth(t.Context(), "r"); err != nil || depth != (pipeline.Depth{Waiting: 1}) {
+	if depth, err := c.Depth(t.Context(), "r"); err != nil || depth != (pipeline.StreamDepth{Waiting: 1}) {
 		t.Errorf("got %+v, %v", depth, err)
 	}
 	must(t, js.DeleteStream(t.Context(), WorkStream))

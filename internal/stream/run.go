@@ -76,12 +76,12 @@ func (c *Conn) ensureRun(ctx context.Context, run pipeline.Run, complete string)
 }
 
 // Depth counts what of a run is on the streams. Without a durable for the run it returns pipeline.ErrNoRun.
-func (c *Conn) Depth(ctx context.Context, run string) (pipeline.Depth, error) {
+func (c *Conn) Depth(ctx context.Context, run string) (pipeline.StreamDepth, error) {
 	info, err := c.RunInfo(ctx, run)
 	if err != nil {
-		return pipeline.Depth{}, err
+		return pipeline.StreamDepth{}, err
 	}
-	depth := pipeline.Depth{Waiting: info.Waiting, Held: info.Held}
+	depth := pipeline.StreamDepth{Waiting: info.Waiting, Held: info.Held}
 	err = c.api(ctx, func(ctx context.Context) error {
 		s, err := c.js.Stream(ctx, ResultsStream)
 		if err != nil || s.CachedInfo().State.Msgs == 0 {
@@ -98,7 +98,7 @@ func (c *Conn) Depth(ctx context.Context, run string) (pipeline.Depth, error) {
 		return nil
 	})
 	if err != nil && !isAbsent(err) { // a stream that is not there holds nothing
-		return pipeline.Depth{}, fmt.Errorf("count the results of run %s: %w", run, err)
+		return pipeline.StreamDepth{}, fmt.Errorf("count the results of run %s: %w", run, err)
 	}
 	return depth, nil
 }
@@ -164,7 +164,7 @@ type durablesPage struct {
 // RemoveRun deletes the durable of a run and all its messages on the streams. What is already gone is not an error.
 // Workers that still hold a batch may publish results afterwards; the sink refuses those of a run that it does not know.
 func (c *Conn) RemoveRun(ctx context.Context, run string) error {
-	if _, err := c.Cancel(ctx, run); err != nil {
+	if _, err := c.CancelRun(ctx, run); err != nil {
 		return err
 	}
 	// In the order in which batches move, so that nothing slips past.
@@ -176,7 +176,7 @@ func (c *Conn) RemoveRun(ctx context.Context, run string) error {
 }
 
 // PutPresence reports a consumer. The report is gone after three leases, unless it is repeated.
-func (c *Conn) PutPresence(ctx context.Context, p pipeline.Consumer) error {
+func (c *Conn) PutPresence(ctx context.Context, p pipeline.Presence) error {
 	if !isToken(p.ID) {
 		return fmt.Errorf("report consumer %.64q: its id cannot be part of a subject", p.ID)
 	}
@@ -196,8 +196,8 @@ func (c *Conn) PutPresence(ctx context.Context, p pipeline.Consumer) error {
 
 // Consumers returns the consumers that reported themselves within three leases, by id. Reports that cannot be read
 // are left out.
-func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Consumer, error) {
-	var present []pipeline.Consumer
+func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Presence, error) {
+	var present []pipeline.Presence
 	err := c.api(ctx, func(ctx context.Context) error {
 		present = nil
 		bucket, err := c.js.KeyValue(ctx, Bucket)
@@ -226,13 +226,13 @@ func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Consumer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the consumers: %w", err)
 	}
-	slices.SortFunc(present, func(a, b pipeline.Consumer) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(present, func(a, b pipeline.Presence) int { return cmp.Compare(a.ID, b.ID) })
 	return present, nil
 }
 
 // readPresence reads what a consumer reported under a key, and whether it is a report.
-func readPresence(key string, data []byte) (pipeline.Consumer, bool) {
-	var p pipeline.Consumer
+func readPresence(key string, data []byte) (pipeline.Presence, bool) {
+	var p pipeline.Presence
 	err := json.Unmarshal(data, &p)
 	return p, err == nil && p.ID == key
 }

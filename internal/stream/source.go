@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go"
@@ -180,7 +181,7 @@ type durable struct {
 	handle jetstream.Consumer
 	found  time.Time
 
-	waiting, trouble pipeline.Trouble // what is logged once
+	waiting, trouble outage.Reporter // what is logged once
 }
 
 // A lease may be changed while workers run; it is read again at this interval.

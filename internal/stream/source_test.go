@@ -18,7 +18,7 @@ import (
 func TestBatchComesBackAsItWasPublished(t *testing.T) {
 	c := ready(t, Config{})
 	want := testWork("r", 42)
-	want.System = noise(3000) // large enough to be compressed
+	want.Shared = pipeline.User(noise(3000)) // large enough to be compressed
 	must(t, c.Publish(t.Context(), want))
 	d := next(t, c.Work("r"))
 	if diff := cmp.Diff(want, d.Body); diff != "" {
@@ -27,10 +27,10 @@ func TestBatchComesBackAsItWasPublished(t *testing.T) {
 	if d.Err != nil || d.Deliveries != 1 || d.Subject != "gleaner.work.r.0000042" {
 		t.Errorf("%v, %d, %s", d.Err, d.Deliveries, d.Subject)
 	}
-	depthIs(t, c, "r", pipeline.Depth{Held: 1})
+	depthIs(t, c, "r", pipeline.StreamDepth{Held: 1})
 	must(t, d.Ack(t.Context()))
 	must(t, d.Ack(t.Context())) // again is harmless
-	depthIs(t, c, "r", pipeline.Depth{})
+	depthIs(t, c, "r", pipeline.StreamDepth{})
 }
 
 func TestEachWorkerHoldsOneBatchAlsoAfterReconnects(t *testing.T) {
@@ -229,9 +229,9 @@ func TestWhoLostTheLeaseMayAckButNotHandBack(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	depthIs(t, c, "r", pipeline.Depth{Held: 1})
+	depthIs(t, c, "r", pipeline.StreamDepth{Held: 1})
 	must(t, zombie.Ack(t.Context()))
-	depthIs(t, c, "r", pipeline.Depth{})
+	depthIs(t, c, "r", pipeline.StreamDepth{})
 	must(t, holder.Ack(t.Context()))
 	must(t, c.Publish(t.Context(), testWork("r", 2)))
 	must(t, next(t, source).Ack(t.Context()))

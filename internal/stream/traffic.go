@@ -152,7 +152,7 @@ func (m *Meter) Renewal(run string) pipeline.Traffic {
 }
 
 // Presence is what one report of a consumer costs, without those who read it.
-func (m *Meter) Presence(c pipeline.Consumer) (pipeline.Traffic, error) {
+func (m *Meter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
 	data, err := pipeline.Encode(c)
 	if err != nil {
 		return pipeline.Traffic{}, fmt.Errorf("encode consumer %s: %w", c.ID, err)
@@ -161,7 +161,7 @@ func (m *Meter) Presence(c pipeline.Consumer) (pipeline.Traffic, error) {
 }
 
 // Watch is what it costs to read the reports of consumers once.
-func (m *Meter) Watch(consumers []pipeline.Consumer) (pipeline.Traffic, error) {
+func (m *Meter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
 	t := asked("$JS.API.STREAM.INFO."+bucketStream, 0, streamInfoBytes)
 	t = t.Plus(pipeline.Traffic{Messages: watchMessages, Bytes: watchBytes, Wire: watchWire})
 	for _, c := range consumers {

@@ -120,7 +120,7 @@ func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, uint64(index)))
 		w := pipeline.Work{Run: run.Name, UID: run.UID, Batch: index, Round: 1, Model: "m", Options: pipeline.Options{NumPredict: 100}}
 		for i := range 8 {
-			w.Generations = append(w.Generations, pipeline.Generation{Index: i, Item: index*8 + i, Seed: r.IntN(1 << 31), Prompt: text(r, 400)})
+			w.Generations = append(w.Generations, pipeline.Generation{Index: i, Item: index*8 + i, Seed: r.IntN(1 << 31), Messages: pipeline.User(text(r, 400))})
 		}
 		return w
 	}
@@ -192,16 +192,16 @@ func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 		return err
 	})
 
-	presence := pipeline.Consumer{ID: run.UID, Run: run.Name, Host: "notebook", Version: "v1.0.0", Model: "m", Started: time.Now(), Seen: time.Now()}
+	presence := pipeline.Presence{ID: run.UID, Run: run.Name, Host: "notebook", Version: "v1.0.0", Model: "m", Started: time.Now(), Seen: time.Now()}
 	for range 2 {
-		presence.GPUs = append(presence.GPUs, pipeline.GPU{Name: "GPU", State: "serving", Slots: 8, Busy: 8, TokensPerSecond: 160.123456})
+		presence.GPUs = append(presence.GPUs, pipeline.GPUStatus{Name: "GPU", State: "serving", Slots: 8, Busy: 8, TokensPerSecond: 160.123456})
 	}
 	cost, err := meter.Presence(presence)
 	if err != nil {
 		t.Fatal(err)
 	}
 	check("presence", 20, cost, func() error { return conn.PutPresence(ctx, presence) })
-	watch, err := meter.Watch([]pipeline.Consumer{presence})
+	watch, err := meter.Watch([]pipeline.Presence{presence})
 	if err != nil {
 		t.Fatal(err)
 	}

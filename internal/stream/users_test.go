@@ -58,15 +58,15 @@ func TestConsumerDoesItsWholeJobWithTheLeastPermissions(t *testing.T) {
 	must(t, d.Ack(t.Context()))
 	must(t, operator.Publish(t.Context(), testWork("r", 2)))
 	must(t, next(t, source).Reject(t.Context(), "no good"))
-	want := pipeline.Consumer{ID: "01JABC", Run: "r"}
+	want := pipeline.Presence{ID: "01JABC", Run: "r"}
 	must(t, consumer.PutPresence(t.Context(), want))
 	must(t, consumer.Healthy(t.Context()))
 	present, err := operator.Consumers(t.Context())
 	must(t, err)
-	if diff := cmp.Diff([]pipeline.Consumer{want}, present); diff != "" {
+	if diff := cmp.Diff([]pipeline.Presence{want}, present); diff != "" {
 		t.Error(diff)
 	}
-	depthIs(t, operator, "r", pipeline.Depth{Results: 1})
+	depthIs(t, operator, "r", pipeline.StreamDepth{Results: 1})
 }
 
 func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
@@ -82,7 +82,7 @@ func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
 	stolen := results[0].Receipt.(*receipt)
 	forged := receipt{c: consumer, reply: stolen.reply, lease: stolen.lease, since: stolen.since}
 	wantError(t, forged.Ack(t.Context()), pipeline.Fatal, "$JS.ACK.GLEANER_RESULTS")
-	depthIs(t, operator, "r", pipeline.Depth{Results: 1})
+	depthIs(t, operator, "r", pipeline.StreamDepth{Results: 1})
 }
 
 // What the tools for dead letters and the mirror need beside what publishing and storing results do.
@@ -119,9 +119,9 @@ func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
 	must(t, err)
 	must(t, producer.DeleteDeadLetter(t.Context(), letter.Sequence))
 	must(t, producer.DeleteDeadLetter(t.Context(), letter.Sequence))
-	must(t, producer.Pause(t.Context(), "r"))
-	must(t, producer.Resume(t.Context(), "r"))
-	removed, err := producer.Cancel(t.Context(), "r")
+	must(t, producer.PauseRun(t.Context(), "r"))
+	must(t, producer.ResumeRun(t.Context(), "r"))
+	removed, err := producer.CancelRun(t.Context(), "r")
 	must(t, err)
 	if removed != 1 {
 		t.Errorf("%d are removed", removed)

@@ -72,7 +72,7 @@ type suite struct {
 }
 
 func request(model string, seed, numPredict int) pipeline.Request {
-	return pipeline.Request{Model: model, Prompt: "A farmer has 17 sheep and buys 5 more. How many sheep are there?", Seed: seed,
+	return pipeline.Request{Model: model, Messages: pipeline.User("A farmer has 17 sheep and buys 5 more. How many sheep are there?"), Seed: seed,
 		Options: pipeline.Options{NumPredict: numPredict}}
 }
 
@@ -210,7 +210,7 @@ func (s *suite) fullContextIsTruncated(t *testing.T) {
 
 func (s *suite) longPromptIsBadItem(t *testing.T) {
 	req := request(s.models.Stop, 1, 10)
-	req.Prompt = strings.Repeat("word ", s.model.Context+10)
+	req.Messages = pipeline.User(strings.Repeat("word ", s.model.Context+10))
 	_, err := s.client.Generate(t.Context(), req)
 	wantClass(t, err, pipeline.BadItem)
 	wantParts(t, err, "exceeds the context length")
@@ -311,7 +311,7 @@ func (s *suite) systemPrompt(t *testing.T) {
 	req := request(s.models.Endless, 1, 1)
 	without, err := s.client.Generate(t.Context(), req)
 	wantClass(t, err, pipeline.Truncated)
-	req.System = "You are a patient teacher of arithmetic who explains each step."
+	req.Messages = append([]pipeline.Message{{Role: pipeline.RoleSystem, Content: "You are a patient teacher of arithmetic who explains each step."}}, req.Messages...)
 	with, err := s.client.Generate(t.Context(), req)
 	wantClass(t, err, pipeline.Truncated)
 	if with.PromptTokens < without.PromptTokens+5 {

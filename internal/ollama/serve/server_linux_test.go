@@ -131,10 +131,10 @@ func TestARealServerIsMadeReadyFromAFileAndNothingIsLeftOfIt(t *testing.T) {
 	seat := claim(t, cfg)
 	server := ready(t, seat)
 	loaded, err := server.Loaded(t.Context(), "tiny")
-	if err != nil || loaded.Digest == "" || loaded.Version == "" || loaded.Context != DefaultContext || loaded.Size == 0 || loaded.OnGPU != 0 {
+	if err != nil || loaded.Digest == "" || loaded.ServerVersion == "" || loaded.Context != DefaultContext || loaded.SizeBytes == 0 || loaded.OnGPUBytes != 0 {
 		t.Errorf("it says %+v, %v", loaded, err)
 	}
-	_, err = server.Generate(t.Context(), pipeline.Request{Model: "tiny", Prompt: "Hello", Options: pipeline.Options{NumPredict: 5}})
+	_, err = server.Generate(t.Context(), pipeline.Request{Model: "tiny", Messages: pipeline.User("Hello"), Options: pipeline.Options{NumPredict: 5}})
 	if server.Chunks() == 0 {
 		t.Errorf("no chunk has come: %v", err)
 	}

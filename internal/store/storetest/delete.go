@@ -24,7 +24,7 @@ func (s *suite) loadNamed(t *testing.T, name string) *fixture {
 	f.put()
 	f.ok(f.store.Seal(f.ctx, name, len(f.cut)))
 	f.write(f.results(0, "x", f.all(0)...))
-	f.ok(f.store.PutConsumers(f.ctx, []pipeline.Consumer{{ID: "c-" + name, Run: name, GPUs: []pipeline.GPU{}, Started: start(), Seen: start()}}))
+	f.ok(f.store.PutConsumers(f.ctx, []pipeline.Presence{{ID: "c-" + name, Run: name, GPUs: []pipeline.GPUStatus{}, Started: start(), Seen: start()}}))
 	return f
 }
 

@@ -206,31 +206,31 @@ func itemsComeBack(t *testing.T, s *suite) {
 
 func consumers(t *testing.T, s *suite) {
 	ctx, run := t.Context(), s.name()
-	one := pipeline.Consumer{
-		ID: run + "-01", Run: run, Host: "kaggle", Version: "v1", Ollama: "0.17.4", Model: "m", Digest: "d",
-		GPUs:    []pipeline.GPU{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 6, OutputTokens: 5, TokensPerSecond: 4.5}},
+	one := pipeline.Presence{
+		ID: run + "-01", Run: run, Host: "kaggle", Version: "v1", ServerVersion: "0.17.4", Model: "m", Digest: "d",
+		GPUs:    []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 6, OutputTokens: 5, TokensPerSecond: 4.5}},
 		Started: start(), Seen: start(), Deadline: start().Add(time.Hour),
 	}
-	two := pipeline.Consumer{ID: run + "-02", Run: run, GPUs: []pipeline.GPU{}, Started: start(), Seen: start().Add(time.Minute)}
-	other := pipeline.Consumer{ID: run + "-03", Run: s.name(), GPUs: []pipeline.GPU{}, Started: start(), Seen: start()}
-	for _, batch := range [][]pipeline.Consumer{nil, {two, one}, {other}} {
+	two := pipeline.Presence{ID: run + "-02", Run: run, GPUs: []pipeline.GPUStatus{}, Started: start(), Seen: start().Add(time.Minute)}
+	other := pipeline.Presence{ID: run + "-03", Run: s.name(), GPUs: []pipeline.GPUStatus{}, Started: start(), Seen: start()}
+	for _, batch := range [][]pipeline.Presence{nil, {two, one}, {other}} {
 		if err := s.store.PutConsumers(ctx, batch); err != nil {
 			t.Fatal(err)
 		}
 	}
 	one.Seen = start().Add(2 * time.Minute)
-	if err := s.store.PutConsumers(ctx, []pipeline.Consumer{one}); err != nil {
+	if err := s.store.PutConsumers(ctx, []pipeline.Presence{one}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		run   string
 		since time.Time
-		want  []pipeline.Consumer
+		want  []pipeline.Presence
 	}{
-		{run, time.Time{}, []pipeline.Consumer{one, two}},
-		{run, start().Add(time.Minute), []pipeline.Consumer{one, two}},
-		{run, start().Add(time.Minute + time.Millisecond), []pipeline.Consumer{one}},
-		{"", start().Add(-time.Hour), []pipeline.Consumer{one, two, other}},
+		{run, time.Time{}, []pipeline.Presence{one, two}},
+		{run, start().Add(time.Minute), []pipeline.Presence{one, two}},
+		{run, start().Add(time.Minute + time.Millisecond), []pipeline.Presence{one}},
+		{"", start().Add(-time.Hour), []pipeline.Presence{one, two, other}},
 	} {
 		got, err := s.store.Consumers(ctx, c.run, c.since)
 		if err != nil {

@@ -135,11 +135,11 @@ func (r *CapacityRun) measure(ctx context.Context, dir, uri string) (err error) 
 		return err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
-	var consumers [][]consumer.GPU
+	var consumers [][]consumer.LaneConfig
 	for i := range capacityConsumers {
-		var gpus []consumer.GPU
+		var gpus []consumer.LaneConfig
 		for j := range gpusPerConsumer {
-			gpus = append(gpus, consumer.GPU{Name: fmt.Sprintf("instant GPU %d.%d", i, j), Model: newInstant(), Slots: gpuSlots})
+			gpus = append(gpus, consumer.LaneConfig{Name: fmt.Sprintf("instant GPU %d.%d", i, j), Model: newInstant(), Slots: gpuSlots})
 		}
 		consumers = append(consumers, gpus)
 	}
@@ -197,7 +197,7 @@ func newInstant() *instant {
 
 func (m *instant) Generate(_ context.Context, request pipeline.Request) (pipeline.Completion, error) {
 	return pipeline.Completion{
-		Text: m.texts[request.Seed%len(m.texts)], Finish: "stop", PromptTokens: tokensOf(len(request.Prompt)), OutputTokens: tokensOf(answerBytes),
+		Text: m.texts[request.Seed%len(m.texts)], Finish: "stop", PromptTokens: tokensOf(len(request.Prompt())), OutputTokens: tokensOf(answerBytes),
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"gleaner/internal/dataset"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/prompt"
 	"gleaner/internal/sink"
 	"gleaner/internal/store"
 )
@@ -60,7 +61,7 @@ func (c *childCmd) load(ctx context.Context, ledger store.Store) (int, error) {
 		return 0, err
 	}
 	data := producer.Dataset{Name: source.Name(), Open: func() (producer.Rows, error) { return source.Open() }}
-	survey, err := producer.Examine(ctx, childRun, spec(), data, nil)
+	survey, err := producer.RunPreflight(ctx, childRun, spec(), data, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -102,7 +103,11 @@ func (c *childCmd) export(ctx context.Context, ledger store.Store) (int, error) 
 	if err != nil {
 		return 0, err
 	}
-	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"})
+	renderer, err := prompt.New(run.Spec)
+	if err != nil {
+		return 0, err
+	}
+	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"}, renderer)
 	if err != nil {
 		return 0, err
 	}

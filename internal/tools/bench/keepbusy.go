@@ -141,7 +141,7 @@ func (r *KeepBusyRun) measure(ctx context.Context, dir string, tokens []int) err
 	}
 	defer p.close()
 	data := rowsDataset(len(tokens))
-	survey, err := producer.Examine(ctx, "keep-busy", spec(), data, nil)
+	survey, err := producer.RunPreflight(ctx, "keep-busy", spec(), data, nil)
 	if err != nil {
 		return err
 	}
@@ -170,15 +170,15 @@ func (r *KeepBusyRun) measure(ctx context.Context, dir string, tokens []int) err
 }
 
 // consumers returns the GPUs of each consumer.
-func (r *KeepBusyRun) consumers(tokens []int, trace *trace) [][]consumer.GPU {
-	var consumers [][]consumer.GPU
+func (r *KeepBusyRun) consumers(tokens []int, trace *trace) [][]consumer.LaneConfig {
+	var consumers [][]consumer.LaneConfig
 	for i := range r.GPUs {
 		if i%gpusPerConsumer == 0 {
 			consumers = append(consumers, nil)
 		}
 		gpu := ollamasim.NewGPU(gpuSlots, func(int) float64 { return slotRate * r.Speedup })
 		last := &consumers[len(consumers)-1]
-		*last = append(*last, consumer.GPU{Name: fmt.Sprintf("simulated GPU %d", i), Model: &timed{gpu, tokens, trace}, Slots: gpuSlots})
+		*last = append(*last, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Model: &timed{gpu, tokens, trace}, Slots: gpuSlots})
 	}
 	return consumers
 }
@@ -192,7 +192,7 @@ type timed struct {
 
 func (m *timed) Generate(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
 	started := time.Now()
-	row, err := rowOf(request.Prompt)
+	row, err := rowOf(request.Prompt())
 	if err != nil {
 		return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "the prompt does not end with its row: %w", err)
 	}
@@ -203,7 +203,7 @@ func (m *timed) Generate(ctx context.Context, request pipeline.Request) (pipelin
 	}
 	m.trace.ended()
 	return pipeline.Completion{
-		Text: strings.Repeat("word", n), Finish: "stop", PromptTokens: tokensOf(len(request.Prompt)), OutputTokens: n, Duration: time.Since(started),
+		Text: strings.Repeat("word", n), Finish: pipeline.FinishStop, PromptTokens: tokensOf(len(request.Prompt())), OutputTokens: n, Duration: time.Since(started),
 	}, nil
 }
 

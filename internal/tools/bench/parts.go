@@ -115,7 +115,7 @@ func rawJSON(ctx context.Context, long time.Duration) (Part, error) {
 	run := pipeline.Run{Name: "json", UID: "01J00000000000000000000000", Spec: spec(), Generations: pipeline.DefaultBatch}
 	work := pipeline.Work{Run: run.Name, UID: run.UID, Round: 1, Model: run.Spec.Model, Options: run.Spec.Options}
 	for i := range pipeline.DefaultBatch {
-		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: i, Seed: i, Prompt: text(rand.New(rand.NewPCG(4, uint64(i))), questionBytes)})
+		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: i, Seed: i, Messages: pipeline.User(text(rand.New(rand.NewPCG(4, uint64(i))), questionBytes))})
 	}
 	results := newInstant().results(run, plannedBatch(run, 0, pipeline.Queued))
 	perSecond, err := repeat(ctx, long, func() (int, error) {

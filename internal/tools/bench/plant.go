@@ -113,7 +113,7 @@ type waiting struct {
 
 // generate publishes a loaded run, answers it with consumers that have these GPUs and stores the results, until all
 // are stored. All programs are engines in this process, each with a connection of its own.
-func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]consumer.GPU) (outcome, error) {
+func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (outcome, error) {
 	publisher, writer, workers, err := p.engines(ctx, run, consumers)
 	if err != nil {
 		return outcome{}, err
@@ -184,7 +184,7 @@ func waitUntil(ctx context.Context, so func() bool) {
 	}
 }
 
-func (p *plant) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.GPU) (*producer.Publisher, *sink.Sink, []*consumer.Consumer, error) {
+func (p *plant) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (*producer.Publisher, *sink.Sink, []*consumer.Consumer, error) {
 	conn, err := p.connect(ctx)
 	if err != nil {
 		return nil, nil, nil, err
@@ -209,7 +209,7 @@ func (p *plant) engines(ctx context.Context, run pipeline.Run, consumers [][]con
 			return nil, nil, nil, err
 		}
 		w, err := consumer.New(consumer.Config{
-			Identity: pipeline.Consumer{ID: ulid.Make().String(), Run: run.Name, Model: run.Spec.Model}, Lease: p.cfg.lease,
+			Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name, Model: run.Spec.Model}, Lease: p.cfg.lease,
 		}, conn.Work(run.Name), conn, gpus)
 		if err != nil {
 			return nil, nil, nil, err

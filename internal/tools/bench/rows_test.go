@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
-	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 )
 
 func TestEveryRowHasItsNumberAndTheSizesOfGSM8K(t *testing.T) {
@@ -24,13 +24,13 @@ func promptOf(t *testing.T, row []byte) string {
 	if !json.Valid(row) {
 		t.Fatalf("not JSON: %s", row)
 	}
-	prompter, err := pipeline.NewPrompter(spec())
+	renderer, err := prompt.New(spec())
 	if err != nil {
 		t.Fatal(err)
 	}
-	prompt, err := prompter.Render(row)
+	messages, err := renderer.Render(row)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return prompt
+	return messages[len(messages)-1].Content
 }

@@ -71,14 +71,14 @@ func (c *slotsCmd) Run(ctx context.Context, t *cli.Terminal) error {
 func (c *slotsCmd) measure(ctx context.Context, client *ollama.Client, n int) (rate float64, found int, took time.Duration, _ error) {
 	settled := make(chan struct{}, 1)
 	log := zap.New(zapcore.NewNopCore())
-	gpu := consumer.GPU{Name: "real", Slots: n}
+	gpu := consumer.LaneConfig{Name: "real", Slots: n}
 	model := &counted{client: client, tokens: c.Tokens}
 	gpu.Model = model
 	if n == 0 {
 		gpu.Slots, gpu.Auto = slices.Max(c.Fixed), true
 		log = zap.New(foundCore{zapcore.NewNopCore(), settled})
 	}
-	engine, err := consumer.New(consumer.Config{Identity: pipeline.Consumer{ID: "bench"}, Grace: time.Millisecond, Log: log}, &prompts{model: c.Model}, nowhere{}, []consumer.GPU{gpu})
+	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "bench"}, Grace: time.Millisecond, Log: log}, &prompts{model: c.Model}, nowhere{}, []consumer.LaneConfig{gpu})
 	if err != nil {
 		return 0, 0, 0, err
 	}
@@ -132,9 +132,15 @@ type counted struct {
 }
 
 func (m *counted) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
-	tell := pipeline.Tokens(ctx)
+	tell := r.OnTokens
+	r.OnTokens = func(n int) {
+		m.made.Add(int64(n))
+		if tell != nil {
+			tell(n)
+		}
+	}
 	r.Options.NumPredict = m.tokens/2 + r.Seed%m.tokens // mixed
-	completion, err := m.client.Generate(pipeline.WithTokens(ctx, func(n int) { m.made.Add(int64(n)); tell(n) }), r)
+	completion, err := m.client.Generate(ctx, r)
 	if pipeline.ClassOf(err) == pipeline.Truncated {
 		completion.Text, completion.Finish, err = "cut off", "stop", nil
 	}
@@ -151,7 +157,7 @@ func (p *prompts) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], e
 	work := pipeline.Work{Run: "bench", UID: "bench", Batch: int(p.batch.Add(1)), Round: 1, Model: p.model, Options: pipeline.Options{NumPredict: 1}}
 	for i := range 8 {
 		n := 8*work.Batch + i
-		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: n, Seed: 7919 * n, Prompt: fmt.Sprintf("Tell me of the number %d.", n)})
+		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: n, Seed: 7919 * n, Messages: pipeline.User(fmt.Sprintf("Tell me of the number %d.", n))})
 	}
 	return pipeline.Delivery[pipeline.Work]{Body: work, Deliveries: 1, Receipt: nowhere{}}, ctx.Err()
 }
@@ -161,7 +167,7 @@ type nowhere struct{}
 
 func (nowhere) PublishResults(context.Context, pipeline.Results) error       { return nil }
 func (nowhere) PublishDeadLetter(context.Context, pipeline.DeadLetter) error { return nil }
-func (nowhere) PutPresence(context.Context, pipeline.Consumer) error         { return nil }
+func (nowhere) PutPresence(context.Context, pipeline.Presence) error         { return nil }
 func (nowhere) Extend(context.Context) error                                 { return nil }
 func (nowhere) Ack(context.Context) error                                    { return nil }
 func (nowhere) HandBack(context.Context, time.Duration) error                { return nil }

@@ -17,15 +17,15 @@ func TestASurveyCountsTheDataset(t *testing.T) {
 	s.Samples = 3
 	lines := []string{`{"question":"a?"}`, `{"question":"bb?","x":1}`}
 	var seen []int
-	found, err := Examine(t.Context(), "r", s, rowsOf("train.jsonl", lines...), func(rows int) { seen = append(seen, rows) })
+	found, err := RunPreflight(t.Context(), "r", s, rowsOf("train.jsonl", lines...), func(rows int) { seen = append(seen, rows) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The digest is sha256sum's of these two lines.
 	s.Dataset = pipeline.Dataset{Name: "train.jsonl", Digest: "6630ad2a2ba78b406a561ed4f6c7913bfe6073f129daab3a4435568b68b760d4"}
-	want := Survey{
-		Run:    pipeline.Run{Name: "r", Spec: s, Items: 2, Generations: 6},
-		Prompt: "a?", PromptBytes: 5, RowBytes: len(lines[0]) + len(lines[1]),
+	want := Preflight{
+		Run:      pipeline.Run{Name: "r", Spec: s, Items: 2, Generations: 6},
+		Messages: pipeline.User("a?"), RowBytes: len(lines[0]) + len(lines[1]),
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -80,7 +80,7 @@ func TestABadRowIsNamedBeforeAnythingIsWritten(t *testing.T) {
 		`{"question":"` + long + `"}`: "a.jsonl, line 4: the prompt has 131073 bytes, the limit is 131072",
 		`{"question":["a"],"id":"x"}`: `a.jsonl, line 4: column "question" is not text`,
 	} {
-		_, err := Examine(t.Context(), "r", spec(), rowsOf("a.jsonl", `{"question":"a?"}`, row, `{"question":"b?"}`), nil)
+		_, err := RunPreflight(t.Context(), "r", spec(), rowsOf("a.jsonl", `{"question":"a?"}`, row, `{"question":"b?"}`), nil)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%.40s: got %v, want %s", row, err, want)
 		}
@@ -111,7 +111,7 @@ func TestWhatCannotBeExaminedIsExplained(t *testing.T) {
 			if c.change != nil {
 				c.change(&s)
 			}
-			_, err := Examine(t.Context(), c.run, s, c.data, nil)
+			_, err := RunPreflight(t.Context(), c.run, s, c.data, nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -119,7 +119,7 @@ func TestWhatCannotBeExaminedIsExplained(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := Examine(ctx, "r", spec(), rowsOf("a.jsonl", numbered(9)...), nil); !errors.Is(err, context.Canceled) {
+	if _, err := RunPreflight(ctx, "r", spec(), rowsOf("a.jsonl", numbered(9)...), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }

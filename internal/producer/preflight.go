@@ -9,6 +9,7 @@ import (
 	"io"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 )
 
 // Rows are the rows of a dataset, in order. Next returns io.EOF at the end; what it returns is valid until the next call.
@@ -27,49 +28,47 @@ type Dataset struct {
 }
 
 // A Survey is what one pass over a dataset found, before anything is written.
-type Survey struct {
-	Run         pipeline.Run // as it would be loaded: spec with digest, items, generations, batches
-	Prompt      string       // the first one, rendered
-	PromptBytes int          // of all prompts, samples counted once
-	RowBytes    int
+type Preflight struct {
+	Run      pipeline.Run       // as it would be loaded: spec with digest, items, generations, batches
+	Messages []pipeline.Message // the first request, rendered
+	RowBytes int
 }
 
 // Examine reads a whole dataset and renders every prompt, so that a bad row is found before anything is written.
 // Progress, which may be nil, gets the number of rows read so far. Errors name the line.
-func Examine(ctx context.Context, name string, spec pipeline.Spec, data Dataset, progress func(rows int)) (Survey, error) {
+func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dataset, progress func(rows int)) (Preflight, error) {
 	if err := pipeline.ValidateRunName(name); err != nil {
-		return Survey{}, err
+		return Preflight{}, err
 	}
 	if err := spec.Validate(); err != nil {
-		return Survey{}, err
+		return Preflight{}, err
 	}
 	spec.Dataset.Name = data.Name
-	survey := Survey{Run: pipeline.Run{Name: name, Spec: spec}}
-	err := data.each(ctx, spec, func(row []byte, prompt string) error {
-		if survey.Run.Items == 0 {
-			survey.Prompt = prompt
+	found := Preflight{Run: pipeline.Run{Name: name, Spec: spec}}
+	err := data.each(ctx, spec, func(row []byte, messages []pipeline.Message) error {
+		if found.Run.Items == 0 {
+			found.Messages = messages
 		}
-		survey.Run.Items++
-		survey.RowBytes += len(row)
-		survey.PromptBytes += len(prompt)
+		found.Run.Items++
+		found.RowBytes += len(row)
 		if progress != nil {
-			progress(survey.Run.Items)
+			progress(found.Run.Items)
 		}
 		return nil
-	}, &survey.Run.Spec.Dataset.Digest)
+	}, &found.Run.Spec.Dataset.Digest)
 	if err != nil {
-		return Survey{}, err
+		return Preflight{}, err
 	}
-	if survey.Run.Items == 0 {
-		return Survey{}, fmt.Errorf("dataset %s has no rows", data.Name)
+	if found.Run.Items == 0 {
+		return Preflight{}, fmt.Errorf("dataset %s has no rows", data.Name)
 	}
-	survey.Run.Generations = survey.Run.Items * spec.Samples
-	return survey, nil
+	found.Run.Generations = found.Run.Items * spec.Samples
+	return found, nil
 }
 
-// each calls do for every row that is taken with its prompt, and sets digest at the end.
-func (d Dataset) each(ctx context.Context, spec pipeline.Spec, do func(row []byte, prompt string) error, digest *string) (err error) {
-	prompter, err := pipeline.NewPrompter(spec)
+// each calls do for every row that is taken with its messages, and sets digest at the end.
+func (d Dataset) each(ctx context.Context, spec pipeline.Spec, do func(row []byte, messages []pipeline.Message) error, digest *string) (err error) {
+	renderer, err := prompt.New(spec)
 	if err != nil {
 		return err
 	}
@@ -93,13 +92,13 @@ func (d Dataset) each(ctx context.Context, spec pipeline.Spec, do func(row []byt
 		if taken >= pipeline.MaxItems {
 			return fmt.Errorf("dataset %s has more than %d rows: take fewer with a limit", d.Name, int(pipeline.MaxItems))
 		}
-		prompt, err := prompter.Render(row)
+		messages, err := renderer.Render(row)
 		if err != nil {
 			return fmt.Errorf("%s, line %d: %w", d.Name, rows.Line(), err)
 		}
 		sum.Write(row)
 		sum.Write([]byte("\n"))
-		if err := do(row, prompt); err != nil {
+		if err := do(row, messages); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 )
 
 // What is in memory at once while a run is published, at most.
@@ -22,50 +23,50 @@ type items interface {
 
 // Works makes the messages of a run's batches, for everybody who puts batches on the queue. It reads the items several
 // at a time, fewer where they are large. It is for one goroutine.
-type Works struct {
+type WorkBuilder struct {
 	items    items
 	run      pipeline.Run
-	prompter *pipeline.Prompter
+	renderer *prompt.Renderer
 	most     int // items of the next read
 }
 
 // NewWorks returns a maker of messages for a run whose items are kept there.
-func NewWorks(from items, run pipeline.Run) (*Works, error) {
-	prompter, err := pipeline.NewPrompter(run.Spec)
+func NewWorkBuilder(from items, run pipeline.Run) (*WorkBuilder, error) {
+	renderer, err := prompt.New(run.Spec)
 	if err != nil {
 		return nil, err
 	}
-	return &Works{items: from, run: run, prompter: prompter, most: firstItems}, nil
+	return &WorkBuilder{items: from, run: run, renderer: renderer, most: firstItems}, nil
 }
 
 // Works returns the messages for the first of the batches: as many as may be in memory at once, at least one. A message
 // has the generations of its batch that are not stored, and the round that stands in the batch.
-func (r *Works) Works(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
+func (r *WorkBuilder) Build(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
 	final := batches[len(batches)-1]
 	end, _ := final.Generation(final.Count-1, r.run.Spec.Samples)
-	prompts := map[int]string{} // by item
+	requests := map[int][]pipeline.Message{} // by item, without what they share
 	var works []pipeline.Work
 	for bytes := 0; len(works) < len(batches) && bytes < maxPublishBytes; {
 		b := batches[len(works)]
 		generations := make([]pipeline.Generation, 0, b.Count)
 		for _, index := range b.Missing() {
 			item, sample := b.Generation(index, r.run.Spec.Samples)
-			if _, ok := prompts[item]; !ok {
-				if err := r.read(ctx, item, end-item+1, prompts); err != nil {
+			if _, ok := requests[item]; !ok {
+				if err := r.read(ctx, item, end-item+1, requests); err != nil {
 					return nil, err
 				}
 			}
 			seed := pipeline.Seed(r.run.Spec.Seed, pipeline.GenerationID(r.run.Name, item, sample))
-			generations = append(generations, pipeline.Generation{Index: index, Item: item, Sample: sample, Seed: seed, Prompt: prompts[item]})
-			bytes += len(prompts[item])
+			generations = append(generations, pipeline.Generation{Index: index, Item: item, Sample: sample, Seed: seed, Messages: requests[item]})
+			bytes += pipeline.ContentBytes(requests[item])
 		}
-		works = append(works, workOf(r.run, b, generations))
+		works = append(works, workOf(r.run, r.renderer.Shared(), b, generations))
 	}
 	return works, nil
 }
 
 // read renders the prompts of an item and of some that follow it, at most count.
-func (r *Works) read(ctx context.Context, first, count int, into map[int]string) error {
+func (r *WorkBuilder) read(ctx context.Context, first, count int, into map[int][]pipeline.Message) error {
 	items, err := r.items.Items(ctx, r.run.Name, first, min(count, r.most))
 	if err != nil {
 		return err
@@ -75,11 +76,11 @@ func (r *Works) read(ctx context.Context, first, count int, into map[int]string)
 	}
 	bytes := 0
 	for _, item := range items {
-		prompt, err := r.prompter.Render(item.Input)
+		messages, err := r.renderer.Render(item.Input)
 		if err != nil {
 			return fmt.Errorf("item %s: %w", item.ID(), err)
 		}
-		into[item.Seq] = prompt
+		into[item.Seq] = messages[len(r.renderer.Shared()):]
 		bytes += len(item.Input)
 	}
 	// Those that follow are taken to be as large, but not all at once.

@@ -1,4 +1,6 @@
-package pipeline
+// Package prompt makes the messages of a request from a row of the dataset: the run's system prompt,
+// and a column or a template over the row's columns.
+package prompt
 
 import (
 	"bytes"
@@ -7,63 +9,75 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+
+	"gleaner/internal/pipeline"
 )
 
-// A Prompter renders the prompts of a run.
-type Prompter struct {
+// A Renderer renders the requests of a run.
+type Renderer struct {
+	shared   []pipeline.Message
 	field    string
 	template *template.Template
 }
 
-// NewPrompter parses what a spec says of its prompt. An error is a *SpecError.
-func NewPrompter(spec Spec) (*Prompter, error) {
+// New parses what a spec says of its prompt. An error is a *pipeline.SpecError.
+func New(spec pipeline.Spec) (*Renderer, error) {
+	r := &Renderer{field: spec.Field}
+	if spec.System != "" {
+		r.shared = []pipeline.Message{{Role: pipeline.RoleSystem, Content: spec.System}}
+	}
 	if spec.Field != "" {
-		return &Prompter{field: spec.Field}, nil
+		return r, nil
 	}
 	t, err := template.New("prompt").Option("missingkey=error").Funcs(template.FuncMap{"json": toJSON}).Parse(spec.Prompt)
 	if err != nil {
-		return nil, &SpecError{Field: "prompt", Problem: strings.TrimPrefix(err.Error(), "template: ")}
+		return nil, &pipeline.SpecError{Field: "prompt", Problem: strings.TrimPrefix(err.Error(), "template: ")}
 	}
-	return &Prompter{template: t}, nil
+	r.template = t
+	return r, nil
 }
 
 // toJSON is the template function json: it shows any value as JSON.
 func toJSON(v any) (string, error) {
-	b, err := Encode(v)
+	b, err := pipeline.Encode(v)
 	return string(b), err
 }
 
-// Render returns the prompt of a row, which is one JSON object. Its errors say what is wrong with the row.
-func (p *Prompter) Render(row []byte) (string, error) {
+// Shared returns the messages with which every request of the run begins.
+func (r *Renderer) Shared() []pipeline.Message { return r.shared }
+
+// Render returns the messages for a row, which is one JSON object. They begin with those of Shared.
+// Errors say what is wrong with the row.
+func (r *Renderer) Render(row []byte) ([]pipeline.Message, error) {
 	columns := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(row))
 	decoder.UseNumber() // a number is shown as it came
 	if err := decoder.Decode(&columns); err != nil {
-		return "", fmt.Errorf("the row is not a JSON object: %w", err)
+		return nil, fmt.Errorf("the row is not a JSON object: %w", err)
 	}
-	prompt, err := p.fill(columns)
+	prompt, err := r.fill(columns)
 	switch {
 	case err != nil:
-		return "", err
+		return nil, err
 	case strings.TrimSpace(prompt) == "":
-		return "", fmt.Errorf("the prompt is empty")
-	case len(prompt) > MaxPromptBytes:
-		return "", fmt.Errorf("the prompt has %d bytes, the limit is %d", len(prompt), MaxPromptBytes)
+		return nil, fmt.Errorf("the prompt is empty")
+	case len(prompt) > pipeline.MaxPromptBytes:
+		return nil, fmt.Errorf("the prompt has %d bytes, the limit is %d", len(prompt), pipeline.MaxPromptBytes)
 	}
-	return prompt, nil
+	return slices.Concat(r.shared, pipeline.User(prompt)), nil
 }
 
-func (p *Prompter) fill(columns map[string]any) (string, error) {
-	if p.field == "" {
+func (r *Renderer) fill(columns map[string]any) (string, error) {
+	if r.field == "" {
 		var b strings.Builder
-		if err := p.template.Execute(&limited{&b}, withNulls(columns)); err != nil {
+		if err := r.template.Execute(&limited{&b}, withNulls(columns)); err != nil {
 			return "", fmt.Errorf("prompt template: %s; the row's columns are %s", templateProblem(err), names(columns))
 		}
 		return b.String(), nil
 	}
-	value, ok := columns[p.field]
+	value, ok := columns[r.field]
 	if !ok {
-		return "", fmt.Errorf("there is no column %q; the row's columns are %s", p.field, names(columns))
+		return "", fmt.Errorf("there is no column %q; the row's columns are %s", r.field, names(columns))
 	}
 	switch v := value.(type) {
 	case string:
@@ -71,7 +85,7 @@ func (p *Prompter) fill(columns map[string]any) (string, error) {
 	case json.Number:
 		return v.String(), nil
 	}
-	return "", fmt.Errorf("column %q is not text; use a prompt template such as {{json (index . %q)}}", p.field, p.field)
+	return "", fmt.Errorf("column %q is not text; use a prompt template such as {{json (index . %q)}}", r.field, r.field)
 }
 
 // A null is JSON's null in a template: nothing where it is shown, false in a condition, and null as JSON. What
@@ -101,8 +115,8 @@ func withNulls(value any) any {
 type limited struct{ b *strings.Builder }
 
 func (l *limited) Write(data []byte) (int, error) {
-	if l.b.Len()+len(data) > 2*MaxPromptBytes {
-		return 0, fmt.Errorf("the prompt has more than %d bytes", MaxPromptBytes)
+	if l.b.Len()+len(data) > 2*pipeline.MaxPromptBytes {
+		return 0, fmt.Errorf("the prompt has more than %d bytes", pipeline.MaxPromptBytes)
 	}
 	return l.b.Write(data)
 }

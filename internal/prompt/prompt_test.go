@@ -1,18 +1,24 @@
-package pipeline
+package prompt
 
 import (
 	"errors"
 	"strings"
 	"testing"
+
+	"gleaner/internal/pipeline"
 )
 
-func render(t *testing.T, spec Spec, row string) (string, error) {
+func render(t *testing.T, spec pipeline.Spec, row string) (string, error) {
 	t.Helper()
-	p, err := NewPrompter(spec)
+	p, err := New(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.Render([]byte(row))
+	messages, err := p.Render([]byte(row))
+	if err != nil {
+		return "", err
+	}
+	return messages[0].Content, nil
 }
 
 func TestAPromptIsAColumnOrMadeOfSeveral(t *testing.T) {
@@ -35,7 +41,7 @@ func TestAPromptIsAColumnOrMadeOfSeveral(t *testing.T) {
 		{"what comes often", "", "{{range $i, $v := .list}}{{if $i}}, {{end}}{{json $v}}{{end}}", `1, null, {"a":null}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := render(t, Spec{Field: c.field, Prompt: c.template}, row)
+			got, err := render(t, pipeline.Spec{Field: c.field, Prompt: c.template}, row)
 			if err != nil || got != c.want {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
 			}
@@ -44,7 +50,7 @@ func TestAPromptIsAColumnOrMadeOfSeveral(t *testing.T) {
 }
 
 func TestAPromptThatCannotBeMadeIsExplained(t *testing.T) {
-	long := strings.Repeat("x", MaxPromptBytes)
+	long := strings.Repeat("x", pipeline.MaxPromptBytes)
 	for _, c := range []struct{ name, field, template, row, want string }{
 		{"a missing column", "prompt", "", `{"b": 1, "a": 2}`, `there is no column "prompt"; the row's columns are a, b`},
 		{"a row without columns", "prompt", "", `{}`, `there is no column "prompt"; the row's columns are none`},
@@ -61,13 +67,13 @@ func TestAPromptThatCannotBeMadeIsExplained(t *testing.T) {
 		{"a row that is cut off", "a", "", `{"a": "x`, "the row is not a JSON object"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := render(t, Spec{Field: c.field, Prompt: c.template}, c.row)
+			got, err := render(t, pipeline.Spec{Field: c.field, Prompt: c.template}, c.row)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %.80q, %v; want %q", got, err, c.want)
 			}
 		})
 	}
-	if _, err := render(t, Spec{Field: "a"}, `{"a": "`+long+`"}`); err != nil {
+	if _, err := render(t, pipeline.Spec{Field: "a"}, `{"a": "`+long+`"}`); err != nil {
 		t.Errorf("a prompt of the longest length: %v", err)
 	}
 }
@@ -75,20 +81,20 @@ func TestAPromptThatCannotBeMadeIsExplained(t *testing.T) {
 // The advice in an error has to work.
 func TestTheTemplateThatIsAdvisedForAColumnWorks(t *testing.T) {
 	const row = `{"my col": {"x": [1]}}`
-	_, err := render(t, Spec{Field: "my col"}, row)
+	_, err := render(t, pipeline.Spec{Field: "my col"}, row)
 	_, advice, ok := strings.Cut(err.Error(), "such as ")
 	if !ok {
 		t.Fatalf("no advice: %v", err)
 	}
-	if got, err := render(t, Spec{Prompt: advice}, row); err != nil || got != `{"x":[1]}` {
+	if got, err := render(t, pipeline.Spec{Prompt: advice}, row); err != nil || got != `{"x":[1]}` {
 		t.Errorf("%s gives %q, %v", advice, got, err)
 	}
 }
 
 func TestATemplateThatCannotBeParsedNamesTheFlag(t *testing.T) {
 	for _, template := range []string{"{{", "{{.a", "{{nonsense .a}}", "{{end}}"} {
-		_, err := NewPrompter(Spec{Prompt: template})
-		var bad *SpecError
+		_, err := New(pipeline.Spec{Prompt: template})
+		var bad *pipeline.SpecError
 		if !errors.As(err, &bad) || bad.Field != "prompt" || strings.HasPrefix(bad.Problem, "template: ") {
 			t.Errorf("%q: %v", template, err)
 		}
@@ -96,12 +102,12 @@ func TestATemplateThatCannotBeParsedNamesTheFlag(t *testing.T) {
 }
 
 func TestRenderingLeavesNothingForTheNextRow(t *testing.T) {
-	p, err := NewPrompter(Spec{Prompt: "{{if .b}}{{.b}}{{else}}{{.a}}{{end}}"})
+	p, err := New(pipeline.Spec{Prompt: "{{if .b}}{{.b}}{{else}}{{.a}}{{end}}"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range [][2]string{{`{"a":"1","b":"2"}`, "2"}, {`{"a":"3","b":null}`, "3"}} {
-		if got, err := p.Render([]byte(c[0])); err != nil || got != c[1] {
+		if got, err := p.Render([]byte(c[0])); err != nil || got[0].Content != c[1] {
 			t.Errorf("%s gives %q, %v", c[0], got, err)
 		}
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // reader returns a reader of a run of these rows that nobody had to load, and its batches of one generation each.
-func reader(t *testing.T, s pipeline.Spec, lines []string) (*Works, *fakeLedger, []pipeline.Batch) {
+func reader(t *testing.T, s pipeline.Spec, lines []string) (*WorkBuilder, *fakeLedger, []pipeline.Batch) {
 	t.Helper()
 	l := newLedger()
 	l.run = &pipeline.Run{Name: "r", Spec: s, State: pipeline.RunOpen}
@@ -22,7 +22,7 @@ func reader(t *testing.T, s pipeline.Spec, lines []string) (*Works, *fakeLedger,
 			batches = append(batches, pipeline.Batch{Run: "r", Index: len(batches), First: len(batches), Count: 1, State: pipeline.Planned, Round: 1})
 		}
 	}
-	r, err := NewWorks(l, *l.run)
+	r, err := NewWorkBuilder(l, *l.run)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestLargeItemsAreReadAFewAtATime(t *testing.T) {
 		lines[i] = fmt.Sprintf(`{"question":"%d?","image":"%s"}`, i, strings.Repeat("x", 2<<20))
 	}
 	r, l, batches := reader(t, s, lines)
-	works, err := r.Works(t.Context(), batches)
+	works, err := r.Build(t.Context(), batches)
 	if err != nil || len(works) != len(lines) {
 		t.Fatal(len(works), err)
 	}
@@ -69,7 +69,7 @@ func TestLargePromptsAreSentAFewAtATime(t *testing.T) {
 	r, _, batches := reader(t, s, lines)
 	sent := 0
 	for len(batches) > 0 {
-		works, err := r.Works(t.Context(), batches)
+		works, err := r.Build(t.Context(), batches)
 		if err != nil {
 			t.Fatal(err)
 		}

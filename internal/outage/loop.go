@@ -1,0 +1,78 @@
+package outage
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/pipeline"
+)
+
+// A Loop does something until it succeeds, and says so when it has to wait. It may be used again; each
+// use is for one goroutine at a time.
+type Loop struct {
+	Log    *zap.Logger
+	Away   string      // logged as a warning, with the error, once for each reason
+	Back   string      // logged once it works again; empty: nothing
+	Fields []zap.Field // of both lines
+
+	// Wait is the time between two tries. Nil: 100 ms at first, 10 s at most.
+	Wait *Backoff
+	// Stops reports whether an error ends the loop. Nil: every error ends it but an outage, see
+	// pipeline.IsOutage.
+	Stops func(err error) bool
+	// Reporter decides what is logged. Nil: one of the loop's own. Goroutines that wait for the same
+	// thing share one.
+	Reporter *Reporter
+
+	own Reporter
+}
+
+// Do calls try until it returns nil, an error that ends the loop, or ctx ends: then it returns ctx's
+// error.
+func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) error {
+	wait := l.Wait
+	if wait == nil {
+		wait = NewBackoff(100*time.Millisecond, 10*time.Second)
+	}
+	for {
+		err := try(ctx)
+		switch {
+		case err == nil:
+			wait.Reset()
+			l.Observe(nil)
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case l.ends(err):
+			return err
+		}
+		l.Observe(err)
+		if err := wait.Sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Observe logs what an outcome means: an error that something is away, nil that it is back. It is for
+// callers that try again at a pace of their own.
+func (l *Loop) Observe(err error) {
+	reporter := l.Reporter
+	if reporter == nil {
+		reporter = &l.own
+	}
+	switch {
+	case err != nil && reporter.Begins(err):
+		l.Log.Warn(l.Away, append(l.Fields[:len(l.Fields):len(l.Fields)], zap.Error(err))...)
+	case err == nil && reporter.Ends() && l.Back != "":
+		l.Log.Info(l.Back, l.Fields...)
+	}
+}
+
+func (l *Loop) ends(err error) bool {
+	if l.Stops != nil {
+		return l.Stops(err)
+	}
+	return !pipeline.IsOutage(err)
+}

@@ -1,0 +1,88 @@
+package pipeline
+
+// A Class says what is to be done about a failure. It is set once, where the failure happens.
+type Class string
+
+// The classes of failure. What each of them means stands in Rule.
+const (
+	Interrupted   Class = "interrupted"
+	Retryable     Class = "retryable"
+	BadItem       Class = "bad-item"
+	Truncated     Class = "truncated"
+	Degenerate    Class = "degenerate"
+	Poison        Class = "poison"
+	Undeliverable Class = "undeliverable"
+	Fatal         Class = "fatal"
+)
+
+// A Retry says how the GPU on which a generation failed tries it again.
+type Retry int
+
+// The ways to try again.
+const (
+	RetryNever    Retry = iota
+	RetryBackoff        // after a pause, a few times
+	RetryMoreRoom       // once, with twice the tokens
+	RetryNewSeed        // once, with another seed
+)
+
+// A HandBack says what becomes of a batch whose generation ended with a failure that is no outcome.
+type HandBack int
+
+// The ways to hand a batch back.
+const (
+	HandBackNot   HandBack = iota // the failure is an outcome, so the batch is not handed back
+	HandBackNow                   // at once: the failure says nothing of the batch
+	HandBackLater                 // after a delay that grows with each delivery
+	HandBackHold                  // after a delay, and this GPU takes no work until it is mended
+)
+
+// A ClassRule is what a class of failure means.
+type ClassRule struct {
+	Class    Class
+	Means    string   // in a few words, for people
+	Outcome  bool     // the last word on a generation in its round: it goes into a dead letter
+	Retry    Retry    // on the same GPU, before it is an outcome or the batch is handed back
+	HandBack HandBack // of the batch
+	Help     string   // what a person can do about a dead letter of this class
+}
+
+// Classes returns the rules of all classes. This is the one place that decides what a class means.
+func Classes() []ClassRule {
+	return []ClassRule{
+		{Interrupted, "a shutdown or the notebook's deadline", false, RetryNever, HandBackNow,
+			"nothing: the batch goes to another consumer"},
+		{Retryable, "the model server is away, stalls or cut the answer off", false, RetryBackoff, HandBackLater,
+			"nothing: another GPU tries it"},
+		{BadItem, "the prompt does not fit into the context, or the template fails", true, RetryNever, HandBackNot,
+			"it fails again as it is: give the servers a larger context, or give it up"},
+		{Truncated, "the answer was cut off at its length, also with twice the room", true, RetryMoreRoom, HandBackNot,
+			"give the answer more room"},
+		{Degenerate, "the answer is empty or repeats itself, also with another seed", true, RetryNewSeed, HandBackNot,
+			"try another seed, or a temperature"},
+		{Poison, "it crashes the model's runner, also while nothing else runs", true, RetryNever, HandBackNot,
+			"it crashes the model's runner: update the servers, or give it up"},
+		{Undeliverable, "delivered too often without an outcome", true, RetryNever, HandBackNot,
+			"look into the consumers' logs"},
+		{Fatal, "nothing can be generated on this GPU until a person mends it", false, RetryNever, HandBackHold,
+			"mend what the consumer's log names"},
+	}
+}
+
+// Rule returns what a class means. Of a class that is not known it says what is said of Undeliverable:
+// such a letter comes from a newer version.
+func (c Class) Rule() ClassRule {
+	unknown := ClassRule{Class: c, Means: "a class that this version does not know", Outcome: false}
+	for _, r := range Classes() {
+		if r.Class == c {
+			return r
+		}
+		if r.Class == Undeliverable {
+			unknown.Help = r.Help
+		}
+	}
+	return unknown
+}
+
+// IsOutcome reports whether a failure of this class is the last word on a generation in its round.
+func (c Class) IsOutcome() bool { return c.Rule().Outcome }
