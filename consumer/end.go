@@ -74,7 +74,8 @@ func (e ending) deadline(now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// complete returns the question whether the run is complete, or nil if the consumer is to stay then.
+// complete returns the question whether the run is complete, or nil if the consumer is to stay
+// then.
 func (e ending) complete(conn *stream.Conn, run string) func(context.Context) (bool, error) {
 	if e.Stay {
 		return nil
@@ -85,8 +86,8 @@ func (e ending) complete(conn *stream.Conn, run string) func(context.Context) (b
 	}
 }
 
-// maxAuto is how many slots are tried on a server of which it is not known how many it has: more do not fit onto the
-// GPUs that Gleaner is made for.
+// maxAuto is how many slots are tried on a server of which it is not known how many it has: more
+// do not fit onto the GPUs that Gleaner is made for.
 const maxAuto = 16
 
 // slots is the value of --slots.

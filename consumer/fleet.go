@@ -27,7 +27,8 @@ type fleet struct {
 
 func (f *fleet) wanted() bool { return f.GPUs != "none" }
 
-// AfterApply is called by kong. It is no use to name servers and to start them, too; a variable may be set for others.
+// AfterApply is called by kong. It is no use to name servers and to start them, too; a variable
+// may be set for others.
 func (c *command) AfterApply(parsed *kong.Context) error {
 	for _, p := range parsed.Path {
 		if p.Flag != nil && p.Flag.Name == "ollama" && !p.Resolved && c.wanted() {
@@ -37,8 +38,8 @@ func (c *command) AfterApply(parsed *kong.Context) error {
 	return nil
 }
 
-// seats takes the GPUs that are wanted, for this process alone, and ends what one before it left there. The caller has
-// to call release.
+// seats takes the GPUs that are wanted, for this process alone, and ends what one before it left
+// there. The caller has to call release.
 func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Seat, release func(), err error) {
 	release = func() {
 		for _, seat := range seats {
@@ -53,7 +54,8 @@ func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Se
 	}
 	cfg := serve.Config{
 		Bin: c.OllamaBin, Models: c.Models, ModelFile: c.ModelFile, Context: c.Context,
-		// The keeper notices first when nothing comes from a server, and takes all requests from it.
+		// The keeper notices first when nothing comes from a server, and takes all requests from
+		// it.
 		Client: ollama.Config{NextToken: c.Stall + c.Stall/3, FirstToken: max(ollama.DefaultFirstToken, 2*c.Stall)},
 	}
 	for _, gpu := range gpus {

@@ -77,7 +77,8 @@ func awaitServer(ctx context.Context, client *ollama.Client, log *zap.Logger) er
 	}
 }
 
-// gpus returns the servers as GPUs, with what they say of themselves. On those that run already it loads the model.
+// gpus returns the servers as GPUs, with what they say of themselves. On those that run already
+// it loads the model.
 func (c *command) gpus(ctx context.Context, servers servers, model string) ([]consumer.LaneConfig, pipeline.Presence, error) {
 	if c.wanted() {
 		return c.fleetOf(servers.seats), pipeline.Presence{}, nil

@@ -1,5 +1,5 @@
-// Consumer is the GPU's side of Gleaner: it takes batches from the queue, generates their answers with Ollama and
-// publishes them.
+// Consumer is the GPU's side of Gleaner: it takes batches from the queue, generates their answers
+// with Ollama and publishes them.
 package main
 
 import (

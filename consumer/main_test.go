@@ -13,7 +13,8 @@ func TestMain(m *testing.M) { clitest.Main(m, "consumer", main) }
 
 func TestScripts(t *testing.T) { clitest.Run(t, publishRuns) }
 
-// publishRuns makes the runs words and ghost, whose models the simulated Ollama has and has not, and done, which is complete.
+// publishRuns makes the runs words and ghost, whose models the simulated Ollama has and has not,
+// and done, which is complete.
 func publishRuns(natsURL string) error {
 	ctx := context.Background()
 	conn, err := stream.Connect(ctx, stream.Config{URL: natsURL})

@@ -10,8 +10,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// say logs how far each GPU is, every so often, until the function that it returns is called: in the output of a
-// notebook nothing else shows that work goes on. Every 0 says nothing.
+// say logs how far each GPU is, every so often, until the function that it returns is called: in
+// the output of a notebook nothing else shows that work goes on. Every 0 says nothing.
 func say(ctx context.Context, every time.Duration, snapshot func() pipeline.Presence, log *zap.Logger) (stop func()) {
 	return cli.Every(ctx, every, func() {
 		for _, g := range snapshot().GPUs {

@@ -8,28 +8,29 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
 )
 
 // waitForRun is how often a consumer looks for a run that is not there yet.
 const waitForRun = 2 * time.Second
 
-// find returns the run to work for: the one that was named, once it is there, or the only one that is not complete. It
-// returns errNothing when there is nothing to do or to wait for.
-func (c *command) find(ctx context.Context, conn *stream.Conn, deadline time.Time, log *zap.Logger) (stream.RunInfo, error) {
+// find returns the run to work for: the one that was named, once it is there, or the only one
+// that is not complete. It returns errNothing when there is nothing to do or to wait for.
+func (c *command) find(ctx context.Context, conn *stream.Conn, deadline time.Time, log *zap.Logger) (pipeline.RunInfo, error) {
 	started := time.Now()
 	for waiting := false; ; waiting = true {
 		runs, err := conn.Runs(ctx)
 		if err != nil {
-			return stream.RunInfo{}, err
+			return pipeline.RunInfo{}, err
 		}
 		var names, openNames []string
-		var open []stream.RunInfo
+		var open []pipeline.RunInfo
 		for _, run := range runs {
 			names = append(names, run.Run)
 			switch {
 			case run.Run == c.Name && run.Complete && !c.Stay:
-				return stream.RunInfo{}, fmt.Errorf("%w: run %s is complete", errNothing, run.Run)
+				return pipeline.RunInfo{}, fmt.Errorf("%w: run %s is complete", errNothing, run.Run)
 			case run.Run == c.Name:
 				return run, nil
 			case !run.Complete || c.Stay:
@@ -40,13 +41,13 @@ func (c *command) find(ctx context.Context, conn *stream.Conn, deadline time.Tim
 		case c.Name == "" && len(open) == 1:
 			return open[0], nil
 		case c.Name == "" && len(open) == 0 && len(runs) > 0:
-			return stream.RunInfo{}, fmt.Errorf("%w: all runs are complete: %s", errNothing, strings.Join(names, ", "))
+			return pipeline.RunInfo{}, fmt.Errorf("%w: all runs are complete: %s", errNothing, strings.Join(names, ", "))
 		case c.Name == "":
-			return stream.RunInfo{}, whichRun(openNames)
+			return pipeline.RunInfo{}, whichRun(openNames)
 		case !deadline.IsZero() && time.Now().After(deadline):
-			return stream.RunInfo{}, fmt.Errorf("%w: the deadline is here and run %s is not published", errNothing, c.Name)
+			return pipeline.RunInfo{}, fmt.Errorf("%w: the deadline is here and run %s is not published", errNothing, c.Name)
 		case c.idleExit() > 0 && time.Since(started) > c.idleExit():
-			return stream.RunInfo{}, fmt.Errorf("%w: run %s was not published within %s", errNothing, c.Name, c.idleExit())
+			return pipeline.RunInfo{}, fmt.Errorf("%w: run %s was not published within %s", errNothing, c.Name, c.idleExit())
 		}
 		if !waiting {
 			log.Info("waiting for the run to be published", zap.String("run", c.Name), zap.Strings("there_are", names))
@@ -54,7 +55,7 @@ func (c *command) find(ctx context.Context, conn *stream.Conn, deadline time.Tim
 		select {
 		case <-time.After(waitForRun):
 		case <-ctx.Done():
-			return stream.RunInfo{}, ctx.Err()
+			return pipeline.RunInfo{}, ctx.Err()
 		}
 	}
 }

@@ -19,7 +19,8 @@ import (
 	"gleaner/internal/stream"
 )
 
-// cluster starts the three servers of the manifests with their own configuration; only addresses and folders are others.
+// cluster starts the three servers of the manifests with their own configuration; only addresses
+// and folders are others.
 func cluster(t *testing.T) []*server.Server {
 	t.Helper()
 	path := beside(t, map[string]string{"nats.conf": get[*corev1.ConfigMap](t, manifests(t), "ConfigMap nats").Data["nats.conf"], "permissions.conf": text(t, "nats/permissions.conf")}, "nats.conf")
@@ -71,8 +72,8 @@ func as(t *testing.T, role string, nodes []*server.Server) *stream.Conn {
 	return conn
 }
 
-// Three copies of each stream are on three servers, work goes on when one is gone, and the servers tell the numbers that
-// KEDA's scaler looks for, in the way in which it looks.
+// Three copies of each stream are on three servers, work goes on when one is gone, and the
+// servers tell the numbers that KEDA's scaler looks for, in the way in which it looks.
 func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
 	nodes := cluster(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -113,8 +114,9 @@ func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
 	until(t, "KEDA reads ten batches from the others", func() bool { return lag(t, rest, run.Name) == 10 })
 }
 
-// lag reads the queue's length as KEDA does: waiting and held, from the server that leads the durable. Servers do not
-// advertise themselves, so it goes by their names, which are those of the pods. It is -1 while nobody leads.
+// lag reads the queue's length as KEDA does: waiting and held, from the server that leads the
+// durable. Servers do not advertise themselves, so it goes by their names, which are those of the
+// pods. It is -1 while nobody leads.
 func lag(t *testing.T, nodes []*server.Server, run string) int {
 	t.Helper()
 	for _, node := range nodes {

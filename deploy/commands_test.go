@@ -20,8 +20,8 @@ type line struct {
 	args    []string
 }
 
-// wrong says what the real program finds wrong with a command line, or nothing. With --help it parses all that stands
-// there, every flag and its value, and does nothing else.
+// wrong says what the real program finds wrong with a command line, or nothing. With --help it
+// parses all that stands there, every flag and its value, and does nothing else.
 func (l line) wrong(t *testing.T) string {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), filepath.Join(programs(t), l.program), append(slices.Clone(l.args), "--help")...)
@@ -163,7 +163,8 @@ func TestTheNotebookKnowsTheConsumersFlags(t *testing.T) {
 	}
 }
 
-// Units are checked by systemd itself, which need not run here. Their programs and files need not be there.
+// Units are checked by systemd itself, which need not run here. Their programs and files need not
+// be there.
 func TestSystemdTakesTheUnits(t *testing.T) {
 	analyze := processtest.Tool(t, "systemd-analyze")
 	for _, name := range []string{"gleaner-sink.service", "gleaner-consumer.service"} {

@@ -14,8 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// compose reads compose files as Docker does: by the schema, with these variables filled in and everything that is
-// named there.
+// compose reads compose files as Docker does: by the schema, with these variables filled in and
+// everything that is named there.
 func compose(t *testing.T, values map[string]string, files ...string) *types.Project {
 	t.Helper()
 	details := types.ConfigDetails{WorkingDir: "compose", Environment: values}

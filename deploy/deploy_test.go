@@ -1,5 +1,5 @@
-// Package deploy_test checks every file below deploy that configures something else than Go: against what it may say,
-// against the real programs, and in real servers.
+// Package deploy_test checks every file below deploy that configures something else than Go:
+// against what it may say, against the real programs, and in real servers.
 package deploy_test
 
 import (
@@ -70,7 +70,8 @@ func settings(t *testing.T, path string) map[string]string {
 	return all
 }
 
-// A folder of deployments has a README of about one page, which says what could not be tried, and links to what is there.
+// A folder of deployments has a README of about one page, which says what could not be tried, and
+// links to what is there.
 func TestEachFolderHasAPageThatSaysWhatWasTried(t *testing.T) {
 	for _, folder := range []string{"atlas", "compose", "kaggle", "kubernetes", "synadia", "systemd"} {
 		path := filepath.Join(folder, "README.md")

@@ -93,7 +93,8 @@ func mountsWhatThereIs(t *testing.T, where string, c corev1.Container, volumes [
 	}
 }
 
-// probesWhatListens checks that probes go to named ports, and that what is probed over HTTP listens to more than loopback.
+// probesWhatListens checks that probes go to named ports, and that what is probed over HTTP
+// listens to more than loopback.
 func probesWhatListens(t *testing.T, where string, c corev1.Container) {
 	t.Helper()
 	ports := map[string]int32{}
@@ -223,7 +224,8 @@ func argument(t *testing.T, all objects, maker, name, flag string) string {
 	return ""
 }
 
-// A pod has at least as long to end as its program takes, or work that could have been finished is done again.
+// A pod has at least as long to end as its program takes, or work that could have been finished
+// is done again.
 func TestAPodHasTimeForItsProgramsGrace(t *testing.T) {
 	all := manifests(t)
 	grace, err := time.ParseDuration(argument(t, all, "Deployment consumer", "consumer", "--grace"))

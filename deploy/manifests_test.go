@@ -16,7 +16,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A scaledObject is what KEDA's manifest may say here, by its documentation: KEDA's own types would bring all its scalers.
+// A scaledObject is what KEDA's manifest may say here, by its documentation: KEDA's own types
+// would bring all its scalers.
 type scaledObject struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -35,8 +36,8 @@ type scaledObject struct {
 	} `json:"spec"`
 }
 
-// kinds are the types of Kubernetes' own API, by version and kind. A field that they do not have is an error. What only
-// the API server checks cannot be checked without a cluster.
+// kinds are the types of Kubernetes' own API, by version and kind. A field that they do not have
+// is an error. What only the API server checks cannot be checked without a cluster.
 func kinds() map[string]func() metav1.Object {
 	return map[string]func() metav1.Object{
 		"v1 Namespace":                       func() metav1.Object { return new(corev1.Namespace) },
@@ -54,7 +55,8 @@ func kinds() map[string]func() metav1.Object {
 // A cluster of objects, by kind and name.
 type objects map[string]metav1.Object
 
-// manifests returns what kubectl apply -k would send, for both folders, and KEDA's object, which is applied by itself.
+// manifests returns what kubectl apply -k would send, for both folders, and KEDA's object, which
+// is applied by itself.
 func manifests(t *testing.T) objects {
 	t.Helper()
 	all := objects{}

@@ -14,8 +14,8 @@ import (
 	"gleaner/internal/ollamasim"
 )
 
-// configured starts a real server with a configuration file, with its listeners and its files moved to where a test
-// may have them.
+// configured starts a real server with a configuration file, with its listeners and its files
+// moved to where a test may have them.
 func configured(t *testing.T, path string, adjust func(*server.Options)) *server.Server {
 	t.Helper()
 	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
@@ -46,7 +46,8 @@ func configured(t *testing.T, path string, adjust func(*server.Options)) *server
 	return s
 }
 
-// beside copies files into one folder, as the deployments mount them, and returns the path of the first.
+// beside copies files into one folder, as the deployments mount them, and returns the path of the
+// first.
 func beside(t *testing.T, files map[string]string, first string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -58,8 +59,9 @@ func beside(t *testing.T, files map[string]string, first string) string {
 	return filepath.Join(dir, first)
 }
 
-// The commands of the compose file run a dataset from its rows to its answers, each as the process that it is, with
-// the users of the server's configuration. Only addresses, the model and the store are others.
+// The commands of the compose file run a dataset from its rows to its answers, each as the
+// process that it is, with the users of the server's configuration. Only addresses, the model and
+// the store are others.
 func TestTheCommandsOfTheComposeFileAnswerADataset(t *testing.T) {
 	nats := configured(t, beside(t, map[string]string{"nats.conf": text(t, "compose/nats.conf"), "permissions.conf": text(t, "nats/permissions.conf")}, "nats.conf"), nil)
 	sim := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})

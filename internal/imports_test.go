@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline prompt dataset stream store ollama ollama/serve telemetry telemetry/metrics cli producer consumer sink reconcile status plan"
+	forPrograms = "pipeline text prompt dataset stream store ollama ollama/serve telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -41,16 +41,19 @@ const (
 	testLibraries    = "go-cmp rapid goleak go-internal zap errgroup"
 )
 
-// rules is who may import whom. The sections are those of doc.go. A folder that is not here may hold no package.
+// rules is who may import whom. The sections are those of doc.go. A folder that is not here may
+// hold no package.
 func rules() map[string]rule {
 	return map[string]rule{
 		"internal":          {},
 		"internal/pipeline": {},
 		"internal/prompt":   {ours: "pipeline"},
+		"internal/text":     {},
 		"internal/outage":   {ours: "pipeline", theirs: "backoff zap"},
 
-		// An adapter speaks to one outside thing, so a driver stands in one line only: but for zstd, which the
-		// stream needs for its messages, and for the simulated Ollama, which has the real one's types.
+		// An adapter speaks to one outside thing, so a driver stands in one line only: but for
+		// zstd, which the stream needs for its messages, and for the simulated Ollama, which has
+		// the real one's types.
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
 		"internal/store":             {ours: "pipeline", theirs: "mongo-driver sqlite"},
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go backoff zap compress", testTheirs: "nats-server"},
@@ -68,6 +71,15 @@ func rules() map[string]rule {
 		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
 		"internal/status":    {ours: "pipeline", theirs: engineLibraries + " prometheus"},
 		"internal/plan":      {ours: "pipeline"},
+
+		// Parts of engines that stand alone.
+		"internal/autotune":  {ours: "pipeline outage", theirs: engineLibraries, testOurs: "ollamasim"},
+		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
+		"internal/gpu":       {ours: "pipeline"},
+
+		"internal/view":            {ours: "pipeline cli status plan reconcile producer sink", theirs: "humanize term"},
+		"internal/command":         {ours: forPrograms + " view", theirs: programLibraries},
+		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu stream telemetry", theirs: programLibraries},
 
 		"internal/cli":         {ours: "pipeline status telemetry", theirs: "kong zap humanize term"},
 		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind everybody's back
@@ -96,6 +108,8 @@ func libraries() map[string]string {
 		"backoff":      "github.com/cenkalti/backoff/v5",
 		"compress":     "github.com/klauspost/compress",
 		"compose":      "github.com/compose-spec/compose-go/v2",
+		"flock":        "github.com/gofrs/flock",
+		"rate":         "golang.org/x/time/rate",
 		"errgroup":     "golang.org/x/sync/errgroup",
 		"go-cmp":       "github.com/google/go-cmp",
 		"go-internal":  "github.com/rogpeppe/go-internal",
@@ -129,8 +143,8 @@ type source struct {
 func (s source) path() string { return path.Join(s.folder, s.name) }
 func (s source) isTest() bool { return strings.HasSuffix(s.name, "_test.go") }
 
-// sources reads the imports of all files. It reads them itself, and does not ask the go command, so that a cached
-// result of this test is not used any more once one of them changed.
+// sources reads the imports of all files. It reads them itself, and does not ask the go command,
+// so that a cached result of this test is not used any more once one of them changed.
 func sources(t *testing.T) []source {
 	t.Helper()
 	var all []source
@@ -198,6 +212,7 @@ func forbidden(s source, imported string) string {
 	if !ok {
 		return "its folder is not in the table of imports_test.go"
 	}
+	rule.ours += " text" // it knows nothing of us, and everything that shows or stores foreign text needs it
 	if s.isTest() {
 		rule.ours += " " + forTests + " " + rule.testOurs + " " + strings.TrimPrefix(s.folder, "internal/")
 		rule.theirs += " " + testLibraries + " " + rule.testTheirs
@@ -237,8 +252,8 @@ func onlyInMetrics(s source, word string) string {
 	return ""
 }
 
-// ruleOf returns the rule of a folder. A package for tests, and what is below it, may import what its parent may and
-// what the parent's tests may.
+// ruleOf returns the rule of a folder. A package for tests, and what is below it, may import what
+// its parent may and what the parent's tests may.
 func ruleOf(folder string) (rule, bool) {
 	if r, ok := rules()[folder]; ok {
 		return r, true
@@ -264,7 +279,8 @@ func isBelow(imported, prefix string) bool {
 	return prefix != "" && (imported == prefix || strings.HasPrefix(imported, prefix+"/"))
 }
 
-// The table is worth nothing if the check lets everything pass, so here are imports that it has to judge right.
+// The table is worth nothing if the check lets everything pass, so here are imports that it has
+// to judge right.
 func TestTheTableBites(t *testing.T) {
 	for _, c := range []struct {
 		file, imported string

@@ -69,13 +69,15 @@ func (c *resumeCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	})
 }
 
-// cancelCmd is the command producer cancel: the ledger first, so that nobody publishes what is removed, and the queue
-// twice, for a publisher or a reconciler that was in the middle of something.
+// cancelCmd is the command producer cancel: the ledger first, so that nobody publishes what is
+// removed, and the queue twice, for a publisher or a reconciler that was in the middle of
+// something.
 type cancelCmd struct {
 	controlled `embed:""`
 }
 
-// cancelAgain is how long whoever publishes a chunk of batches may take to notice that their run is cancelled.
+// cancelAgain is how long whoever publishes a chunk of batches may take to notice that their run
+// is cancelled.
 const cancelAgain = 2 * time.Second
 
 func (c *cancelCmd) Run(ctx context.Context, t *cli.Terminal) error {

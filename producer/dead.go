@@ -52,7 +52,8 @@ func (c chosen) filter() (reconcile.Filter, error) {
 	return filter, nil
 }
 
-// openBoth opens store and stream and returns the ledger engine over both, with a function that closes them.
+// openBoth opens store and stream and returns the ledger engine over both, with a function that
+// closes them.
 func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Duration, log *zap.Logger) (*reconcile.Engine, func(), error) {
 	books, err := openStore(ctx, flags)
 	if err != nil {

@@ -109,8 +109,8 @@ const (
 	leastMessage  = 20 // columns of a message that still says something
 )
 
-// brief returns the letter's message in one line of at most so many characters, without where it happened, which all
-// messages begin with.
+// brief returns the letter's message in one line of at most so many characters, without where it
+// happened, which all messages begin with.
 func brief(letter reconcile.Letter, width int) string {
 	text := letter.Message
 	if strings.HasPrefix(text, "generate with model ") {

@@ -13,7 +13,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// deleteCmd is the command producer delete: a run and all that belongs to it, in the store and on the streams.
+// deleteCmd is the command producer delete: a run and all that belongs to it, in the store and on
+// the streams.
 type deleteCmd struct {
 	cli.Store `embed:""`
 	cli.NATS  `embed:""`
@@ -43,7 +44,8 @@ func (c *deleteCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := c.confirm(t, run); err != nil {
 		return err
 	}
-	// The queue first, so that nobody works for a run that is going; then once more, for what was under way.
+	// The queue first, so that nobody works for a run that is going; then once more, for what was
+	// under way.
 	if err := conn.RemoveRun(ctx, c.Name); err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Producer is the operator's side of Gleaner: it loads a dataset as a run, publishes its batches and shows how far
-// it is.
+// Producer is the operator's side of Gleaner: it loads a dataset as a run, publishes its batches
+// and shows how far it is.
 package main
 
 import (

@@ -107,7 +107,8 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return nil
 }
 
-// noAnswer says that a run has ended with dead letters, and what can be done about those that were not given up.
+// noAnswer says that a run has ended with dead letters, and what can be done about those that
+// were not given up.
 func noAnswer(run string, p pipeline.Progress) error {
 	err := fmt.Errorf("run %s: %d of %d generations have no answer", run, p.Failed+p.Dropped, p.Generations)
 	if p.Failed > 0 {
@@ -116,8 +117,9 @@ func noAnswer(run string, p pipeline.Progress) error {
 	return err
 }
 
-// complete tells the consumers that their work is done, if it is for good: what is under a dead letter may have another
-// round. If it cannot be told they wait, which costs time but loses nothing.
+// complete tells the consumers that their work is done, if it is for good: what is under a dead
+// letter may have another round. If it cannot be told they wait, which costs time but loses
+// nothing.
 func complete(ctx context.Context, log *zap.Logger, conn *stream.Conn, run pipeline.Run, p pipeline.Progress) {
 	if !p.Complete() || p.Failed > 0 {
 		return
@@ -127,8 +129,9 @@ func complete(ctx context.Context, log *zap.Logger, conn *stream.Conn, run pipel
 	}
 }
 
-// follow follows the run to its end, and meanwhile puts back on the queue what the streams lose. A run whose dead
-// letters are lost is not at its end: they are made again. While the store or the streams are away it waits.
+// follow follows the run to its end, and meanwhile puts back on the queue what the streams lose.
+// A run whose dead letters are lost is not at its end: they are made again. While the store or
+// the streams are away it waits.
 func follow(ctx context.Context, log *zap.Logger, publisher *producer.Publisher, engine *reconcile.Engine, run string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	reconciling, stop := context.WithCancel(ctx)
 	var reconciler sync.WaitGroup
@@ -158,7 +161,8 @@ func follow(ctx context.Context, log *zap.Logger, publisher *producer.Publisher,
 	}
 }
 
-// lost counts the generations of a finished run that are not accounted for, when the dead letters without use are gone.
+// lost counts the generations of a finished run that are not accounted for, when the dead letters
+// without use are gone.
 func lost(ctx context.Context, engine *reconcile.Engine, run string) (int, error) {
 	if _, err := engine.Sweep(ctx, run); err != nil {
 		return 0, err

@@ -1,4 +1,5 @@
-// Sink is the store's side of Gleaner: it writes results to the store, shows them, and exports the dataset.
+// Sink is the store's side of Gleaner: it writes results to the store, shows them, and exports
+// the dataset.
 package main
 
 import "gleaner/internal/cli"

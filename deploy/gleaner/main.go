@@ -1,5 +1,5 @@
-// Gleaner runs all of Gleaner on one machine in one process, with nothing to install: a dataset goes in, a dataset
-// with answers comes out.
+// Gleaner runs all of Gleaner on one machine in one process, with nothing to install: a dataset
+// goes in, a dataset with answers comes out.
 package main
 
 import "gleaner/internal/cli"

@@ -103,7 +103,8 @@ type nothing struct{}
 
 func (nothing) Close() error { return nil }
 
-// gpus returns the real Ollama server if one answers, otherwise simulated ones, and says which in plain words.
+// gpus returns the real Ollama server if one answers, otherwise simulated ones, and says which in
+// plain words.
 func (c *runCmd) gpus(ctx context.Context, t *cli.Terminal, progress *cli.Progress) (gpus []consumer.LaneConfig, model string, stop func(), err error) {
 	if !c.Simulate {
 		client, err := ollama.New(c.Ollama, ollama.Config{Slots: max(c.Slots, 1)})

@@ -70,7 +70,8 @@ func read(t *testing.T, path string) notebook {
 	return n
 }
 
-// python returns the path of a Python that has Jupyter. Without one the test is skipped, or fails where CI is set.
+// python returns the path of a Python that has Jupyter. Without one the test is skipped, or fails
+// where CI is set.
 func python(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv("JUPYTER_TEST_PYTHON")
@@ -84,7 +85,8 @@ func python(t *testing.T) string {
 	return ""
 }
 
-// execute is what "Save & Run All" does: every cell in a kernel of its own, and the outputs are kept.
+// execute is what "Save & Run All" does: every cell in a kernel of its own, and the outputs are
+// kept.
 const execute = `
 import sys, nbformat
 from nbclient import NotebookClient
@@ -104,7 +106,8 @@ type machine struct {
 	env []string
 }
 
-// newMachine returns a machine with these variables, and with programs that stand in for those of this one.
+// newMachine returns a machine with these variables, and with programs that stand in for those of
+// this one.
 func newMachine(t *testing.T, programs map[string]string, env ...string) machine {
 	t.Helper()
 	dir := t.TempDir()
@@ -139,8 +142,8 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// jupyter executes the notebook until ctx ends, in the background. It returns a context that ends with the execution,
-// and what waits for it.
+// jupyter executes the notebook until ctx ends, in the background. It returns a context that ends
+// with the execution, and what waits for it.
 func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (executing context.Context, wait func() notebook) {
 	t.Helper()
 	done := filepath.Join(m.dir, "executed.ipynb")
@@ -167,7 +170,8 @@ func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (exec
 
 const batches = 6
 
-// publish puts batches on the queue, and returns what waits until all of them are answered, or its context ends first.
+// publish puts batches on the queue, and returns what waits until all of them are answered, or
+// its context ends first.
 func publish(ctx context.Context, t *testing.T, url, creds string) (answered func(context.Context) bool) {
 	t.Helper()
 	check := func(err error) {

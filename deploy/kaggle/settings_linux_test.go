@@ -25,7 +25,8 @@ const (
 	creds   = "-----BEGIN NATS USER JWT-----\neyJhbGciOiJzZWNyZXQifQ.c2VjcmV0.c2VjcmV0\n------END NATS USER JWT------\n"
 )
 
-// run runs the notebook's code without Jupyter, which is quicker, and returns what it shows and whether it worked.
+// run runs the notebook's code without Jupyter, which is quicker, and returns what it shows and
+// whether it worked.
 func (m machine) run(t *testing.T, python string) (shown string, ok bool) {
 	t.Helper()
 	var code strings.Builder

@@ -49,7 +49,8 @@ func (r *raw) isRefused(what, subject string) {
 	}
 }
 
-// held prepares a server on which batch 0 was answered and batch 1 waits, and returns the answer as the sink holds it.
+// held prepares a server on which batch 0 was answered and batch 1 waits, and returns the answer
+// as the sink holds it.
 func held(t *testing.T, producer, consumer, sink *stream.Conn) pipeline.Delivery[pipeline.Results] {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -75,8 +76,8 @@ func ackOf(prefix string) string {
 	return fmt.Sprintf("$JS.ACK.%sGLEANER_RESULTS.sink.1.1.1.%d.0", prefix, time.Now().UnixNano())
 }
 
-// With a consumer's credentials nothing can be done but a consumer's job: each of these is refused by the server, and
-// nothing has changed after all of them.
+// With a consumer's credentials nothing can be done but a consumer's job: each of these is
+// refused by the server, and nothing has changed after all of them.
 func TestAConsumersCredentialsAreRefusedWhatWouldHurtOthers(t *testing.T) {
 	address := serve(t)
 	as := func(role string) *stream.Conn {
@@ -122,8 +123,9 @@ func TestAConsumersCredentialsAreRefusedWhatWouldHurtOthers(t *testing.T) {
 	unchanged(t, producer, result)
 }
 
-// Replies go where the asker says, sent by the server, whom no permission binds. It takes no ack's subject for a
-// reply, so the sink's ack cannot be forged in this way, and what it says in JSON is no request to JetStream.
+// Replies go where the asker says, sent by the server, whom no permission binds. It takes no
+// ack's subject for a reply, so the sink's ack cannot be forged in this way, and what it says in
+// JSON is no request to JetStream.
 func TestAReplyIsNoWayToForgeAnAckOrARequest(t *testing.T) {
 	address := serve(t)
 	as := func(role string) *stream.Conn {

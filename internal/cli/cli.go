@@ -1,5 +1,5 @@
-// Package cli is the frame that all programs share: it parses the command line, turns signals into a context and
-// errors into exit codes, and shows progress.
+// Package cli is the frame that all programs share: it parses the command line, turns signals
+// into a context and errors into exit codes, and shows progress.
 package cli
 
 import (
@@ -74,8 +74,8 @@ type grammar struct {
 	Version kong.VersionFlag `help:"Show the version and exit."`
 }
 
-// Main runs a program and ends the process with its exit code. Commands is a pointer to a struct for kong, whose
-// commands have a method Run(context.Context, *Terminal) error.
+// Main runs a program and ends the process with its exit code. Commands is a pointer to a struct
+// for kong, whose commands have a method Run(context.Context, *Terminal) error.
 func Main(name, description string, commands any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	terminal := &Terminal{os.Stdin, os.Stdout, os.Stderr}
@@ -157,7 +157,8 @@ func report(ctx context.Context, name string, err error, t *Terminal) int {
 	return Failed
 }
 
-// Version returns the version that was stamped into the binary: a tag, or one made from the commit it was built from.
+// Version returns the version that was stamped into the binary: a tag, or one made from the
+// commit it was built from.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
@@ -166,8 +167,8 @@ func Version() string {
 	return info.Main.Version
 }
 
-// origin returns what --version says besides the name: the version, the commit if it is known, and what it was built
-// with and for.
+// origin returns what --version says besides the name: the version, the commit if it is known,
+// and what it was built with and for.
 func origin() string {
 	built := runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Every calls report once in each period until ctx ends or the function that it returns is called, which waits for a
-// call that goes on. With a period of 0 it is never called.
+// Every calls report once in each period until ctx ends or the function that it returns is
+// called, which waits for a call that goes on. With a period of 0 it is never called.
 func Every(ctx context.Context, period time.Duration, report func()) (stop func()) {
 	if period <= 0 {
 		return func() {}

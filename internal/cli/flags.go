@@ -94,7 +94,8 @@ type Spec struct {
 	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
 }
 
-// Spec returns the spec that the flags ask for. It reads the prompt file; the dataset is not looked at.
+// Spec returns the spec that the flags ask for. It reads the prompt file; the dataset is not
+// looked at.
 func (f Spec) Spec() (pipeline.Spec, error) {
 	if f.Limit < 0 {
 		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// A Progress shows how far a long work is: lines that are redrawn on a terminal, or a plain line now and then
-// where there is none.
+// A Progress shows how far a long work is: lines that are redrawn on a terminal, or a plain line
+// now and then where there is none.
 type Progress struct {
 	term *Terminal
 	live bool
@@ -37,7 +37,8 @@ func NewProgress(t *Terminal) *Progress {
 	return p
 }
 
-// Due reports whether it is time to show something again, so that callers need not make what nobody sees.
+// Due reports whether it is time to show something again, so that callers need not make what
+// nobody sees.
 func (p *Progress) Due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +49,8 @@ func (p *Progress) Due() bool {
 	return time.Since(p.last) >= every
 }
 
-// Show shows lines in the place of those before. Without a terminal only the first is printed, if it is new.
+// Show shows lines in the place of those before. Without a terminal only the first is printed, if
+// it is new.
 func (p *Progress) Show(lines ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,7 +73,8 @@ func (p *Progress) Show(lines ...string) {
 	fmt.Fprint(p.term.Err, b.String())
 }
 
-// Write lets log lines appear above the progress: it takes the lines away, writes, and the next Show draws again.
+// Write lets log lines appear above the progress: it takes the lines away, writes, and the next
+// Show draws again.
 func (p *Progress) Write(data []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,7 +99,8 @@ func (p *Progress) rewind(b *strings.Builder) {
 
 func columns(t *Terminal) int { return width(t.Err, 80) }
 
-// Columns returns how wide a line of data may be: as wide as the terminal, or 120 where there is none.
+// Columns returns how wide a line of data may be: as wide as the terminal, or 120 where there is
+// none.
 func (t *Terminal) Columns() int { return width(t.Out, 120) }
 
 func width(v any, otherwise int) int {

@@ -37,8 +37,8 @@ func Indent(text string) string {
 	return "  │ " + strings.ReplaceAll(strings.TrimRight(Printable(text), "\n"), "\n", "\n  │ ")
 }
 
-// Printable returns a text without characters that a terminal takes for commands: it may come from a dataset, from a
-// model, or from somebody else's machine.
+// Printable returns a text without characters that a terminal takes for commands: it may come
+// from a dataset, from a model, or from somebody else's machine.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

@@ -1,5 +1,6 @@
-// Package consumer is the engine of the GPU's side: for each GPU a set of workers that take batches, generate
-// their answers, publish these, then a dead letter for what cannot be answered, and only then release the batch.
+// Package consumer is the engine of the GPU's side: for each GPU a set of workers that take
+// batches, generate their answers, publish these, then a dead letter for what cannot be answered,
+// and only then release the batch.
 package consumer
 
 import (
@@ -19,8 +20,8 @@ type source interface {
 	Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error)
 }
 
-// outlet takes what was generated, what could not be, and what the consumer says of itself. It waits, until ctx ends,
-// while a stream is full.
+// outlet takes what was generated, what could not be, and what the consumer says of itself. It
+// waits, until ctx ends, while a stream is full.
 type outlet interface {
 	PublishResults(ctx context.Context, results pipeline.Results) error
 	PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error
@@ -32,8 +33,8 @@ type model interface {
 	Generate(ctx context.Context, request pipeline.Request) (pipeline.Completion, error)
 }
 
-// A GPU is one model server and what it can do at once. The server is there already, as Model, or the consumer runs it
-// itself: then Launch starts it, and Model and Context are not set.
+// A GPU is one model server and what it can do at once. The server is there already, as Model, or
+// the consumer runs it itself: then Launch starts it, and Model and Context are not set.
 type LaneConfig struct {
 	Name    string
 	Model   model
@@ -52,13 +53,13 @@ type Config struct {
 	Care     Care              // of the servers that the consumer runs itself
 	Log      *zap.Logger
 
-	// Deadline is when Run has returned: it takes no work that would not end in time, by how long batches took so far,
-	// and hands back what does not. Zero: never.
+	// Deadline is when Run has returned: it takes no work that would not end in time, by how long
+	// batches took so far, and hands back what does not. Zero: never.
 	Deadline time.Time
 	// IdleExit is after how long without any work Run returns. Zero: never.
 	IdleExit time.Duration
-	// Complete reports whether the run has its end, so that no work will come; then Run returns. It is asked while there
-	// is no work. Nil: Run waits for more.
+	// Complete reports whether the run has its end, so that no work will come; then Run returns.
+	// It is asked while there is no work. Nil: Run waits for more.
 	Complete func(ctx context.Context) (bool, error)
 }
 
@@ -152,10 +153,11 @@ func (c *Consumer) identify(loaded pipeline.ModelInfo) {
 	c.cfg.Identity.ServerVersion, c.cfg.Identity.Digest = loaded.ServerVersion, loaded.Digest
 }
 
-// Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into the grace, or into
-// the time until the deadline, publishes what is finished and hands back the rest. It returns nil after a clean stop,
-// also where the deadline left no time, ErrCut if a stop had to cut something, and ErrNoGPU if all GPUs were given up.
-// Nothing is left then of the servers that it started.
+// Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into
+// the grace, or into the time until the deadline, publishes what is finished and hands back the
+// rest. It returns nil after a clean stop, also where the deadline left no time, ErrCut if a stop
+// had to cut something, and ErrNoGPU if all GPUs were given up. Nothing is left then of the
+// servers that it started.
 func (c *Consumer) Run(ctx context.Context) error {
 	able, disable := context.WithCancelCause(ctx)
 	defer disable(nil)
@@ -195,8 +197,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return c.ending(ctx, context.Cause(taking))
 }
 
-// keepServers starts the keepers, and calls disable when all GPUs are given up. They end, with their servers, once
-// stop is called.
+// keepServers starts the keepers, and calls disable when all GPUs are given up. They end, with
+// their servers, once stop is called.
 func (c *Consumer) keepServers(ctx context.Context, keepers *sync.WaitGroup, disable context.CancelCauseFunc) (stop context.CancelFunc) {
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	left := make(chan struct{}, len(c.lanes)) // one for each GPU that is not given up
@@ -240,7 +242,8 @@ func (c *Consumer) ending(ctx context.Context, cause error) error {
 	return nil
 }
 
-// withGrace returns a context that ends, with a cause, when the parent has ended and the grace is over as well.
+// withGrace returns a context that ends, with a cause, when the parent has ended and the grace is
+// over as well.
 func withGrace(parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(parent))
 	stop := context.AfterFunc(parent, func() {
@@ -268,7 +271,8 @@ func (c *Consumer) Snapshot() pipeline.Presence {
 	return p
 }
 
-// report tells the others that this consumer is there, three times a lease, and once more when it goes.
+// report tells the others that this consumer is there, three times a lease, and once more when it
+// goes.
 func (c *Consumer) report(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.Lease / 3)
 	defer ticker.Stop()

@@ -20,7 +20,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A fragile model is one whose runner dies of some prompts, and with it everything that is in flight.
+// A fragile model is one whose runner dies of some prompts, and with it everything that is in
+// flight.
 type fragile struct {
 	takes func(r pipeline.Request) (d time.Duration, dies bool)
 	hears func() (d time.Duration, err error) // how and how late the others hear of it; nil: at once, and clearly
@@ -122,7 +123,8 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 		if len(letter.Failures) != 1 || letter.Class != pipeline.Poison || letter.Failures[0].Prompt() != "poison" || letter.Failures[0].Attempts != 2 {
 			t.Errorf("%+v", letter)
 		}
-		// The three suspects run alone, the poison twice, and then a word shows that the GPU is well.
+		// The three suspects run alone, the poison twice, and then a word shows that the GPU is
+		// well.
 		for prompt, want := range map[string]int{"a": 1, "f": 1, "poison": 2, "Hello": 1} {
 			if got := count(m.alone, prompt); got != want {
 				t.Errorf("%q ran %d times alone, want %d: %q", prompt, got, want, m.alone)
@@ -295,7 +297,8 @@ type outbreak struct {
 	stop           time.Duration
 }
 
-// Whatever crashes when, no innocent is convicted, all poison is, and every generation has its outcome.
+// Whatever crashes when, no innocent is convicted, all poison is, and every generation has its
+// outcome.
 func TestNoInnocentIsEverConvicted(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := outbreak{

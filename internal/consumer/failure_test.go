@@ -17,7 +17,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// failing makes an answer function of verdicts: by prompt, one class for each try, "" for an answer after a second.
+// failing makes an answer function of verdicts: by prompt, one class for each try, "" for an
+// answer after a second.
 func failing(verdicts map[string][]pipeline.Class) func(context.Context, int, pipeline.Request) (pipeline.Completion, error) {
 	return func(ctx context.Context, try int, r pipeline.Request) (pipeline.Completion, error) {
 		completion, err := after(ctx, time.Second)
@@ -28,7 +29,8 @@ func failing(verdicts map[string][]pipeline.Class) func(context.Context, int, pi
 	}
 }
 
-// handedBack returns after what delay a batch was handed back, and checks that nobody acknowledged it.
+// handedBack returns after what delay a batch was handed back, and checks that nobody
+// acknowledged it.
 func (w *world) handedBack(batch int) time.Duration {
 	w.t.Helper()
 	story := w.of(batch)

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A gate lets so many in at a time, in the order in which they come. Who has to be alone waits until nobody is inside,
-// and keeps those behind it waiting meanwhile.
+// A gate lets so many in at a time, in the order in which they come. Who has to be alone waits
+// until nobody is inside, and keeps those behind it waiting meanwhile.
 type gate struct {
 	notice func(inside, limit int) // called with every change, quickly; may be nil
 
@@ -57,7 +57,8 @@ func (g *gate) leave() {
 	g.admit()
 }
 
-// allow changes how many may be inside. If there are more now, nobody is let in until enough have left.
+// allow changes how many may be inside. If there are more now, nobody is let in until enough have
+// left.
 func (g *gate) allow(limit int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

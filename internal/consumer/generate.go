@@ -29,8 +29,8 @@ type trial struct {
 	pause    time.Duration
 }
 
-// generate asks for one answer until it is there or the verdict on it is final. It holds a permit only while the
-// model works. It also returns how many attempts that took.
+// generate asks for one answer until it is there or the verdict on it is final. It holds a permit
+// only while the model works. It also returns how many attempts that took.
 func (g *lane) generate(ctx context.Context, work pipeline.Work, generation pipeline.Generation) (pipeline.Result, int, error) {
 	t := &trial{
 		request: work.Request(generation),
@@ -73,11 +73,13 @@ func (g *lane) generate(ctx context.Context, work pipeline.Work, generation pipe
 	}
 }
 
-// retry rests after a retryable failure and returns nil if the generation is to be tried again, else the verdict.
+// retry rests after a retryable failure and returns nil if the generation is to be tried again,
+// else the verdict.
 //
-// After a crash of the runner everything that was in flight is suspect. A suspect is tried again alone, and what
-// happened to it in company is not charged to it. Who crashes the runner alone, too, and more than once, is poison.
-// A request that stalled is tried again alone as well: a runner that hangs is mended only when nothing waits for it.
+// After a crash of the runner everything that was in flight is suspect. A suspect is tried again
+// alone, and what happened to it in company is not charged to it. Who crashes the runner alone,
+// too, and more than once, is poison. A request that stalled is tried again alone as well: a
+// runner that hangs is mended only when nothing waits for it.
 func (g *lane) retry(ctx context.Context, t *trial, began moment, failure error) error {
 	if errors.Is(failure, errAway) { // it was waited for already
 		return failure
@@ -91,7 +93,8 @@ func (g *lane) retry(ctx context.Context, t *trial, began moment, failure error)
 	if !sleep(ctx, jitter(t.pause)) {
 		return interrupted(ctx)
 	}
-	// Asked only now: others may have heard of the crash later than this one of its broken connection.
+	// Asked only now: others may have heard of the crash later than this one of its broken
+	// connection.
 	if !t.alone && g.crashedSince(began) {
 		t.alone = true
 		t.attempts--
@@ -105,8 +108,8 @@ func (g *lane) retry(ctx context.Context, t *trial, began moment, failure error)
 	return g.giveUp(ctx, t, failure)
 }
 
-// giveUp returns the verdict on a generation that was tried often enough. It belongs to another GPU, and if the server
-// fails with everything then so does what comes after it.
+// giveUp returns the verdict on a generation that was tried often enough. It belongs to another
+// GPU, and if the server fails with everything then so does what comes after it.
 func (g *lane) giveUp(ctx context.Context, t *trial, failure error) error {
 	err := g.canary(ctx, t.request, false)
 	switch {
@@ -122,8 +125,8 @@ func (g *lane) giveUp(ctx context.Context, t *trial, failure error) error {
 	return fmt.Errorf("%w: %w", errAway, failure)
 }
 
-// convict returns the verdict on a generation that crashed the runner alone: poison, unless the runner crashes without
-// it just as well. Then the GPU is broken.
+// convict returns the verdict on a generation that crashed the runner alone: poison, unless the
+// runner crashes without it just as well. Then the GPU is broken.
 func (g *lane) convict(ctx context.Context, t *trial, failure error) error {
 	err := g.canary(ctx, t.request, true)
 	switch {
@@ -142,8 +145,8 @@ func interrupted(ctx context.Context) error {
 	return &pipeline.Failure{Class: pipeline.Interrupted, Err: context.Cause(ctx)}
 }
 
-// hasRoom reports whether twice the tokens would fit into the context. The completion that was cut off tells how
-// many the prompt has, if the model counted them.
+// hasRoom reports whether twice the tokens would fit into the context. The completion that was
+// cut off tells how many the prompt has, if the model counted them.
 func (g *lane) hasRoom(r pipeline.Request, cut pipeline.Completion) bool {
 	prompt := cut.PromptTokens
 	if prompt == 0 {

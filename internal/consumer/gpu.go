@@ -55,11 +55,12 @@ func newLane(g LaneConfig, rest time.Duration, log *zap.Logger) *lane {
 	}
 }
 
-// spareHands is how many workers more than slots have a batch: while some publish or fetch, the slots still have
-// somebody to fill them.
+// spareHands is how many workers more than slots have a batch: while some publish or fetch, the
+// slots still have somebody to fill them.
 const spareHands = 2
 
-// useSlots changes how many generations run at a time, as far as the server can do so many. What runs goes on.
+// useSlots changes how many generations run at a time, as far as the server can do so many. What
+// runs goes on.
 func (g *lane) useSlots(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -99,8 +100,8 @@ func (g *lane) ask(by time.Time) bool {
 	return g.pace.ask(slots, until(by))
 }
 
-// begin gives up a place: if a batch came for it, and still fits, that is noted until the returned function is called,
-// with whether it is done.
+// begin gives up a place: if a batch came for it, and still fits, that is noted until the
+// returned function is called, with whether it is done.
 func (g *lane) begin(by time.Time, came bool) (end func(done bool), fits bool) {
 	_, slots := g.permits.load()
 	ended, fits := g.pace.begin(slots, until(by), came)

@@ -13,9 +13,10 @@ import (
 // errAway says that the server failed with something simple, too: the prompt is not the reason.
 var errAway = errors.New("the server answers nothing at present")
 
-// A hold keeps a GPU from taking work while something is wrong that a person has to mend, or its server is away. When
-// it is over, one worker looks: it asks the model for a word, and if that comes it takes one batch. The others follow
-// when that batch goes. So hardly a batch is delivered in vain, however long it takes.
+// A hold keeps a GPU from taking work while something is wrong that a person has to mend, or its
+// server is away. When it is over, one worker looks: it asks the model for a word, and if that
+// comes it takes one batch. The others follow when that batch goes. So hardly a batch is
+// delivered in vain, however long it takes.
 type hold struct {
 	on      bool
 	until   time.Time         // when the next look is due
@@ -106,7 +107,8 @@ func (g *lane) open(context int) {
 	g.pace.wake()
 }
 
-// await waits while the GPU is closed, but no longer than work in hand should: then somebody else does it sooner.
+// await waits while the GPU is closed, but no longer than work in hand should: then somebody else
+// does it sooner.
 func (g *lane) await(ctx context.Context) error {
 	patience := time.NewTimer(g.rest)
 	defer patience.Stop()
@@ -133,8 +135,9 @@ func (g *lane) await(ctx context.Context) error {
 	}
 }
 
-// ready waits until this worker may take work. It reports whether the worker is the one who looks whether a held GPU
-// is mended; that one has to call mended, holdBack or looked. It returns early when ctx ends.
+// ready waits until this worker may take work. It reports whether the worker is the one who looks
+// whether a held GPU is mended; that one has to call mended, holdBack or looked. It returns early
+// when ctx ends.
 func (g *lane) ready(ctx context.Context) (looks bool) {
 	for ctx.Err() == nil {
 		g.mu.Lock()
@@ -175,7 +178,8 @@ func (g *lane) looked() {
 	}
 }
 
-// answers asks a model that failed for a word, and returns nil if it says something or nothing was asked of it before.
+// answers asks a model that failed for a word, and returns nil if it says something or nothing
+// was asked of it before.
 func (g *lane) answers(ctx context.Context) error {
 	g.mu.Lock()
 	request := g.hold.request
@@ -186,8 +190,8 @@ func (g *lane) answers(ctx context.Context) error {
 	return g.canary(ctx, *request, true)
 }
 
-// canary asks for one token with the model and the options of a request that failed, but not with its prompt. If this
-// fails, too, the prompt was not the reason.
+// canary asks for one token with the model and the options of a request that failed, but not with
+// its prompt. If this fails, too, the prompt was not the reason.
 func (g *lane) canary(ctx context.Context, request pipeline.Request, alone bool) error {
 	request.Messages, request.Options.NumPredict = pipeline.User("Hello"), 1
 	if _, _, err := g.once(ctx, request, alone); err != nil && !pipeline.ClassOf(err).IsOutcome() {

@@ -15,8 +15,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// holding starts a consumer with one GPU of four slots, six workers, on a queue that is never empty. The model fails
-// fatally, with everything or with all but a canary, until the returned switch is turned.
+// holding starts a consumer with one GPU of four slots, six workers, on a queue that is never
+// empty. The model fails fatally, with everything or with all but a canary, until the returned
+// switch is turned.
 func holding(w *world, all bool) (r *runner, mend func(), logs *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	var mended atomic.Bool
@@ -91,7 +92,8 @@ func TestAHeldGPUCostsAtMostOneDeliveryForEachHold(t *testing.T) {
 	})
 }
 
-// Otherwise it would take batch after batch from those that can answer them, each until it was delivered too often.
+// Otherwise it would take batch after batch from those that can answer them, each until it was
+// delivered too often.
 func TestAGPUWhoseServerIsAwayTakesNothingUntilItIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -12,7 +12,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Server is a model server that the consumer started for one GPU. Its errors have a class, see pipeline.ClassOf.
+// A Server is a model server that the consumer started for one GPU. Its errors have a class, see
+// pipeline.ClassOf.
 type Server interface {
 	model
 	preparation
@@ -28,7 +29,8 @@ type Server interface {
 type preparation interface {
 	// Answer waits until the server answers at all.
 	Answer(ctx context.Context) error
-	// Provide gets the model if it is not there, and reports whether that was so. Progress is called often.
+	// Provide gets the model if it is not there, and reports whether that was so. Progress is
+	// called often.
 	Provide(ctx context.Context, model string, progress func(status string, done, total int64)) (bool, error)
 	// WarmUp loads the model.
 	WarmUp(ctx context.Context, model string) error
@@ -56,8 +58,9 @@ func (g *lane) prepares() bool {
 // errDown says that the GPU's server is not there at the moment.
 var errDown = errors.New("the server is being restarted")
 
-// A keeper keeps the server of one GPU alive: it starts it, lets work in only while it serves, watches it, and starts
-// it anew when something is wrong. It stands in for the model, whichever server that is just now.
+// A keeper keeps the server of one GPU alive: it starts it, lets work in only while it serves,
+// watches it, and starts it anew when something is wrong. It stands in for the model, whichever
+// server that is just now.
 type keeper struct {
 	g      *lane
 	launch func(ctx context.Context, slots int) (Server, error)
@@ -89,7 +92,8 @@ type life struct {
 	failed   chan error  // the first reason why the server has to be started anew
 }
 
-// Generate has the server answer if there is one. When it is taken away meanwhile the failure is Retryable.
+// Generate has the server answer if there is one. When it is taken away meanwhile the failure is
+// Retryable.
 func (k *keeper) Generate(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
 	k.mu.Lock()
 	l := k.life
@@ -112,7 +116,8 @@ func (k *keeper) Generate(ctx context.Context, request pipeline.Request) (pipeli
 	return completion, err
 }
 
-// run keeps the GPU's server until ctx ends. Then it returns nil, else the reason for which it has given up.
+// run keeps the GPU's server until ctx ends. Then it returns nil, else the reason for which it
+// has given up.
 func (k *keeper) run(ctx context.Context) error {
 	for {
 		served, err := k.once(ctx)
@@ -139,7 +144,8 @@ func (k *keeper) run(ctx context.Context) error {
 	}
 }
 
-// once starts a server and keeps it until it fails or ctx ends. Nothing is left of it when it returns.
+// once starts a server and keeps it until it fails or ctx ends. Nothing is left of it when it
+// returns.
 func (k *keeper) once(ctx context.Context) (served service, err error) {
 	leave, err := k.depot.enter(ctx, func() { k.state(pipeline.GPUWaiting) })
 	if err != nil {

@@ -511,7 +511,8 @@ func TestAServerThatFallsToTheSpeedOfACPUIsFound(t *testing.T) {
 	var p tempo
 	now, chunks := time.Now(), int64(0)
 	p.begin(now, chunks)
-	// run returns how many windows of such a speed it takes until it is called slow, of at most ten.
+	// run returns how many windows of such a speed it takes until it is called slow, of at most
+	// ten.
 	run := func(perSecond, inFlight int) int {
 		for i := range 10 {
 			for range 30 {

@@ -21,7 +21,8 @@ var (
 	errIdle     = errors.New("there was no work")
 )
 
-// reserve returns what is kept of the time until the deadline for publishing and handing back what is left.
+// reserve returns what is kept of the time until the deadline for publishing and handing back
+// what is left.
 func reserve(left time.Duration) time.Duration { return min(max(left/20, 0), 15*time.Second) }
 
 // watch ends taking, by calling leave, when the run is complete or there was no work for too long.
@@ -48,8 +49,8 @@ func (c *Consumer) watch(ctx context.Context, leave func(cause error)) {
 	}
 }
 
-// idle returns for how long no GPU had a batch. One whose server is on its way to its first word is not idle: a model
-// may take longer to come than a consumer waits for work.
+// idle returns for how long no GPU had a batch. One whose server is on its way to its first word
+// is not idle: a model may take longer to come than a consumer waits for work.
 func (c *Consumer) idle() time.Duration {
 	idle := c.lanes[0].pace.idle()
 	for _, g := range c.lanes {
@@ -71,7 +72,8 @@ func (c *Consumer) whyIdle(idle time.Duration) error {
 	return fmt.Errorf("no GPU could work for %s, the first one says: %s", idle.Round(time.Second), c.lanes[0].snapshot().Describe())
 }
 
-// retire ends taking for a GPU when even a batch that has the GPU to itself would not end in time any more.
+// retire ends taking for a GPU when even a batch that has the GPU to itself would not end in time
+// any more.
 func (c *Consumer) retire(ctx context.Context, g *lane, leave func(cause error)) {
 	for {
 		_, slots := g.permits.load()

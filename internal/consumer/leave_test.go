@@ -13,7 +13,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// ends waits until a consumer has ended by itself and returns after how long in its world, and what Run returned.
+// ends waits until a consumer has ended by itself and returns after how long in its world, and
+// what Run returned.
 func (w *world) ends(r *runner) (time.Duration, error) {
 	defer r.stop()
 	err := <-r.done

@@ -14,8 +14,8 @@ type observation struct {
 	failed  bool          // a request failed meanwhile, so the figures say nothing of the GPU's speed
 }
 
-// A meter observes a GPU. Only what happens while all slots are really taken counts: otherwise an empty queue would
-// look like a slow GPU.
+// A meter observes a GPU. Only what happens while all slots are really taken counts: otherwise an
+// empty queue would look like a slow GPU.
 type meter struct {
 	mu    sync.Mutex
 	full  bool

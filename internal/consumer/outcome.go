@@ -19,8 +19,8 @@ const (
 	maxState      = 1 << 10  // bytes of the reason for which a GPU takes no work
 )
 
-// An outcome is what came of a batch: its generations have a result, or a failure that is the last word on them, or
-// neither because of a failure that is not.
+// An outcome is what came of a batch: its generations have a result, or a failure that is the
+// last word on them, or neither because of a failure that is not.
 type outcome struct {
 	results  pipeline.Results
 	failures []pipeline.GenerationFailure
@@ -65,8 +65,9 @@ func (c *Consumer) run(ctx context.Context, g *lane, delivery pipeline.Delivery[
 	return o
 }
 
-// publish sends out what came of a batch: what is finished at once, and the dead letter only after all results and
-// only if every generation has an outcome. It returns what keeps the batch from being done.
+// publish sends out what came of a batch: what is finished at once, and the dead letter only
+// after all results and only if every generation has an outcome. It returns what keeps the batch
+// from being done.
 func (c *Consumer) publish(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work], o *outcome) error {
 	if len(o.results.Results) > 0 {
 		if err := c.out.PublishResults(ctx, o.results); err != nil {

@@ -31,8 +31,8 @@ func (p *pace) wake() {
 
 func newPace() *pace { return &pace{held: map[int]time.Time{}, last: time.Now()} }
 
-// ask keeps a place for one more batch and reports true, if that would probably end within the time that is left,
-// beside those that are held and those that others ask for.
+// ask keeps a place for one more batch and reports true, if that would probably end within the
+// time that is left, beside those that are held and those that others ask for.
 func (p *pace) ask(slots int, left time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -43,8 +43,9 @@ func (p *pace) ask(slots int, left time.Duration) bool {
 	return true
 }
 
-// begin gives up a place. It reports true, and notes that a batch is taken, if one came, and not so late that it does not
-// fit any more. The returned function notes that it is released, done or not.
+// begin gives up a place. It reports true, and notes that a batch is taken, if one came, and not
+// so late that it does not fit any more. The returned function notes that it is released, done or
+// not.
 func (p *pace) begin(slots int, left time.Duration, came bool) (end func(done bool), fits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,8 +89,9 @@ func (p *pace) shortest(slots int) time.Duration {
 	return p.need(1, slots)
 }
 
-// need returns how long a batch probably takes that is one of so many. It is 0 as long as nothing is known of that. A
-// batch that takes longer than any before says that the next one may, too. The caller holds mu.
+// need returns how long a batch probably takes that is one of so many. It is 0 as long as nothing
+// is known of that. A batch that takes longer than any before says that the next one may, too.
+// The caller holds mu.
 func (p *pace) need(batches, slots int) time.Duration {
 	likely := 0.0
 	if n := len(p.recent); n > 0 {

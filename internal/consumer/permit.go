@@ -36,14 +36,16 @@ func (g *lane) now() moment {
 	return moment{g.crashes, g.hold.probing}
 }
 
-// crashedSince reports whether the runner crashed after that moment: a request that was in flight may be the reason.
+// crashedSince reports whether the runner crashed after that moment: a request that was in flight
+// may be the reason.
 func (g *lane) crashedSince(m moment) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.crashes != m.crashes
 }
 
-// once makes one try, in a slot, or while nothing else runs on this GPU. It returns the moment at which it began.
+// once makes one try, in a slot, or while nothing else runs on this GPU. It returns the moment at
+// which it began.
 func (g *lane) once(ctx context.Context, request pipeline.Request, alone bool) (pipeline.Completion, moment, error) {
 	if err := g.await(ctx); err != nil {
 		return pipeline.Completion{}, moment{}, err
@@ -65,8 +67,8 @@ func (g *lane) once(ctx context.Context, request pipeline.Request, alone bool) (
 	return completion, began, err
 }
 
-// measured has the model answer, and the meter count its tokens as they come. What a model does not tell of meanwhile
-// counts at the end.
+// measured has the model answer, and the meter count its tokens as they come. What a model does
+// not tell of meanwhile counts at the end.
 func (g *lane) measured(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
 	var told atomic.Int64
 	request.OnTokens = func(n int) {

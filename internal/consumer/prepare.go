@@ -11,8 +11,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A depot is where all servers of a consumer have their models: the first of them gets the model, the others start
-// when it is there.
+// A depot is where all servers of a consumer have their models: the first of them gets the model,
+// the others start when it is there.
 type depot struct {
 	turn  chan struct{} // held by the one who looks whether it is there, and gets it
 	there chan struct{} // closed when it is
@@ -22,9 +22,9 @@ func newDepot() *depot {
 	return &depot{turn: make(chan struct{}, 1), there: make(chan struct{})}
 }
 
-// enter waits until the model is there or it is the caller's turn to get it; waits is called first if that is not so
-// at once. The caller has to call the function that it returns, with whether the model is there now; further calls do
-// nothing.
+// enter waits until the model is there or it is the caller's turn to get it; waits is called
+// first if that is not so at once. The caller has to call the function that it returns, with
+// whether the model is there now; further calls do nothing.
 func (d *depot) enter(ctx context.Context, waits func()) (leave func(got bool), err error) {
 	select {
 	case <-d.there:
@@ -91,7 +91,8 @@ func (k *keeper) prepare(ctx context.Context, server Server, leave func(got bool
 	return loaded, k.word(ctx, server, canaryWithin)
 }
 
-// progress returns what is called while the model is on its way. It says so every few seconds, in a line of its own.
+// progress returns what is called while the model is on its way. It says so every few seconds, in
+// a line of its own.
 func (k *keeper) progress() func(status string, done, total int64) {
 	var last time.Time
 	return func(status string, done, total int64) {
@@ -134,7 +135,8 @@ func (k *keeper) word(ctx context.Context, server Server, within time.Duration) 
 	return nil // an answer that was cut off or makes no sense is one, too
 }
 
-// revive asks a server that stalled, and from which every request was taken, whether it is there again.
+// revive asks a server that stalled, and from which every request was taken, whether it is there
+// again.
 func (k *keeper) revive(ctx context.Context, server Server) error {
 	ctx, cancel := context.WithTimeout(ctx, reviveWithin)
 	defer cancel()
@@ -145,7 +147,8 @@ func (k *keeper) revive(ctx context.Context, server Server) error {
 	return k.word(ctx, server, reviveWithin)
 }
 
-// because returns the error of a server's preparation, with how the server ended if that is the reason.
+// because returns the error of a server's preparation, with how the server ended if that is the
+// reason.
 func because(server Server, err error) error {
 	patience := time.NewTimer(time.Second) // a broken connection is heard of before the end of the process
 	defer patience.Stop()

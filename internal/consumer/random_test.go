@@ -15,7 +15,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// trouble is one way things can go: how often what happens, in percent, and when the consumer is stopped.
+// trouble is one way things can go: how often what happens, in percent, and when the consumer is
+// stopped.
 type trouble struct {
 	seed                               uint64
 	batches, slots                     int
@@ -57,7 +58,8 @@ func (d *dice) duration(most time.Duration) time.Duration {
 	return time.Duration(r.Int64N(int64(most)))
 }
 
-// Whatever goes wrong, a batch that leaves the queue was published as a whole, and in the end all are.
+// Whatever goes wrong, a batch that leaves the queue was published as a whole, and in the end all
+// are.
 func TestNoBatchIsLostWhateverGoesWrong(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		trouble := drawTrouble(rt)
@@ -145,8 +147,9 @@ func (w *world) judge(batch, generations int) string {
 	return ""
 }
 
-// judgeDelivery says what is wrong with what happened between taking a batch and releasing it: results, then at most
-// one dead letter, and if it was acknowledged each generation is in exactly one of them.
+// judgeDelivery says what is wrong with what happened between taking a batch and releasing it:
+// results, then at most one dead letter, and if it was acknowledged each generation is in exactly
+// one of them.
 func judgeDelivery(story []event, generations int) string {
 	outcomes := map[int]int{}
 	words := ""

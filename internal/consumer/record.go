@@ -35,9 +35,9 @@ type service struct {
 	answers int
 }
 
-// judge takes down a failure and says what is to be done. A server that has worked well before is started again for
-// ever; one that never gets so far is given up. Lack of memory twice in a row halves the slots: what a model needs
-// besides its weights grows with them.
+// judge takes down a failure and says what is to be done. A server that has worked well before is
+// started again for ever; one that never gets so far is given up. Lack of memory twice in a row
+// halves the slots: what a model needs besides its weights grows with them.
 func (r *record) judge(why error, served service, slots int) verdict {
 	short := errors.Is(why, pipeline.ErrMemory)
 	well := served.lasted >= wellMinutes || served.answers >= wellAnswers

@@ -65,7 +65,8 @@ func (s *stint) doubt() float64 {
 // uncertain returns the doubt in parts of the rate.
 func (s *stint) uncertain() float64 { return s.doubt() / max(s.rate(), 1e-9) }
 
-// over reports whether enough is known of these slots, when another number has this rate (0: there is no other).
+// over reports whether enough is known of these slots, when another number has this rate (0:
+// there is no other).
 func (s *stint) over(slots int, other float64) bool {
 	switch {
 	case s.full < briefly || s.answers == 0:

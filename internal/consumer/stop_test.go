@@ -12,7 +12,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// stopAfter lets a consumer work for a while, stops it and returns how long that took and what Run returned.
+// stopAfter lets a consumer work for a while, stops it and returns how long that took and what
+// Run returned.
 func (w *world) stopAfter(work time.Duration, cfg Config, gpus ...LaneConfig) (took time.Duration, err error) {
 	w.t.Helper()
 	r := w.start(cfg, gpus...)

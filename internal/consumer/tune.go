@@ -7,13 +7,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// undisturbed is the time before the deadline in which no other number of slots is tried: batches that are held take
-// longer with fewer slots, and there is little left to gain.
+// undisturbed is the time before the deadline in which no other number of slots is tried: batches
+// that are held take longer with fewer slots, and there is little left to gain.
 const undisturbed = 5 * time.Minute
 
-// tune gives a GPU the number of slots that its tuner wants, and says what was found, until ctx ends or the end of work
-// (zero: none) is near. When the GPU's server has fewer slots than before the search begins anew: what was found with
-// the one before says little of this one.
+// tune gives a GPU the number of slots that its tuner wants, and says what was found, until ctx
+// ends or the end of work (zero: none) is near. When the GPU's server has fewer slots than before
+// the search begins anew: what was found with the one before says little of this one.
 func (g *lane) tune(ctx context.Context, end time.Time) {
 	t := newTuner(g.mostSlots())
 	g.useSlots(t.slots())

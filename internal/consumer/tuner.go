@@ -21,12 +21,14 @@ const (
 	maxPatience = 40 * time.Minute
 )
 
-// A tuner finds the number of slots with the most tokens a second while the GPU works, and keeps looking whether it is
-// still the best. It only decides: observations go in, the number comes out, and it has no clock of its own.
+// A tuner finds the number of slots with the most tokens a second while the GPU works, and keeps
+// looking whether it is still the best. It only decides: observations go in, the number comes
+// out, and it has no clock of its own.
 //
-// It compares two numbers at a time: the best so far, the other, the best again. What changes by itself meanwhile, as
-// the length of prompts or another program on the machine, changes both uses of the best and is not taken for an
-// effect of the number. It begins with numbers far apart and ends with neighbours of the best.
+// It compares two numbers at a time: the best so far, the other, the best again. What changes by
+// itself meanwhile, as the length of prompts or another program on the machine, changes both uses
+// of the best and is not taken for an effect of the number. It begins with numbers far apart and
+// ends with neighbours of the best.
 type tuner struct {
 	max   int
 	best  int   // the best number so far
@@ -128,9 +130,10 @@ func (t *tuner) used(use stint) {
 	}
 }
 
-// compare decides between the best and what was tried between two uses of it, and reports whether that is settled. If
-// they are hard to tell apart, because the speed changes by itself, they meet again. The first bouts are trusted least,
-// and nobody minds a mistake that costs next to nothing.
+// compare decides between the best and what was tried between two uses of it, and reports whether
+// that is settled. If they are hard to tell apart, because the speed changes by itself, they meet
+// again. The first bouts are trusted least, and nobody minds a mistake that costs next to
+// nothing.
 func (t *tuner) compare(after float64) bool {
 	before, n := t.bestRate, t.tried
 	mean := (before + after) / 2
@@ -231,8 +234,8 @@ func (t *tuner) next() {
 	}
 }
 
-// between returns a number between the best and the next one on either side that was tried, where the gap is wider, or
-// 0 if the gaps are too narrow to matter.
+// between returns a number between the best and the next one on either side that was tried, where
+// the gap is wider, or 0 if the gaps are too narrow to matter.
 func (t *tuner) between() int {
 	below, above := 0, t.max+1
 	for n := range t.ratios {
@@ -255,7 +258,8 @@ func (t *tuner) between() int {
 	return 0
 }
 
-// watch looks, while nothing is tried, whether the GPU is as fast as it was, and from time to time at another number.
+// watch looks, while nothing is tried, whether the GPU is as fast as it was, and from time to
+// time at another number.
 func (t *tuner) watch(use stint) {
 	rate := use.rate()
 	t.quiet += use.full
@@ -279,7 +283,8 @@ func (t *tuner) watch(use stint) {
 	}
 }
 
-// look has one other number tried: in turn one that is a little larger, one that is a little smaller, one that is far.
+// look has one other number tried: in turn one that is a little larger, one that is a little
+// smaller, one that is far.
 func (t *tuner) look() {
 	t.began, t.unlooked = t.best, 0
 	step := max(1, t.best/4)

@@ -77,7 +77,8 @@ func points(p ...float64) curve {
 	}
 }
 
-// A curvedModel is a GPU whose answers and prompts have mixed lengths. It tells of its tokens eight at a time.
+// A curvedModel is a GPU whose answers and prompts have mixed lengths. It tells of its tokens
+// eight at a time.
 type curvedModel struct {
 	gpu     *ollamasim.GPU
 	began   time.Time
@@ -128,7 +129,8 @@ func turning(first curve, after time.Duration, then curve) func(time.Duration) c
 	}
 }
 
-// restless is a GPU that others use, too: its speed changes by up to a fifth, every fifteen seconds.
+// restless is a GPU that others use, too: its speed changes by up to a fifth, every fifteen
+// seconds.
 func restless(c curve) func(time.Duration) curve {
 	return func(since time.Duration) curve {
 		random := rand.New(rand.NewPCG(1, uint64(since/(15*time.Second))))
@@ -210,8 +212,8 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 	}
 }
 
-// The number of slots has one owner: where the keeper brings a server with fewer, the tuner begins anew with those, and
-// everybody hears of the number in force.
+// The number of slots has one owner: where the keeper brings a server with fewer, the tuner
+// begins anew with those, and everybody hears of the number in force.
 func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 	const plenty, session = 12 * time.Minute, 40 * time.Minute
 	humps := points(1, 40, 6, 180, 8, 150, 16, 230) // the best of 16 is the last one, of 8 it is 6

@@ -10,7 +10,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Care says how the servers are looked after that the consumer runs itself. Zero values mean the defaults.
+// Care says how the servers are looked after that the consumer runs itself. Zero values mean the
+// defaults.
 type Care struct {
 	Stall    time.Duration   // a server with requests that gives no token for so long hangs; default 45 s
 	Beat     time.Duration   // how often it is asked whether it is there; default 5 s
@@ -97,7 +98,8 @@ func (k *keeper) flow(ctx context.Context, l *life) error {
 	}
 }
 
-// beat asks the server again and again whether it is there, and whether the model still is where it was.
+// beat asks the server again and again whether it is there, and whether the model still is where
+// it was.
 func (k *keeper) beat(ctx context.Context, l *life) error {
 	for missed, beats := 0, 1; sleep(ctx, k.care.Beat); beats++ {
 		limited, cancel := context.WithTimeout(ctx, max(k.care.Beat, time.Second))
@@ -122,7 +124,8 @@ func (k *keeper) beat(ctx context.Context, l *life) error {
 	return nil
 }
 
-// A tempo knows how fast a GPU was, with how many requests at a time. One goroutine uses it at a time.
+// A tempo knows how fast a GPU was, with how many requests at a time. One goroutine uses it at a
+// time.
 type tempo struct {
 	since  time.Time // begin of the window
 	chunks int64
@@ -135,8 +138,8 @@ func (p *tempo) begin(now time.Time, chunks int64) {
 	p.since, p.chunks, p.least, p.lame = now, chunks, -1, 0
 }
 
-// slow reports whether the GPU has lost most of its speed: for some time it was far slower than it had been with the
-// same number of requests or with fewer.
+// slow reports whether the GPU has lost most of its speed: for some time it was far slower than
+// it had been with the same number of requests or with fewer.
 func (p *tempo) slow(now time.Time, chunks int64, inFlight int) bool {
 	if p.least < 0 || inFlight < p.least {
 		p.least = inFlight
@@ -173,8 +176,8 @@ func (l *life) takeOff() {
 	l.inFlight++
 }
 
-// land counts a request out and judges the server by what came of it. It reports whether that shows a crash of the
-// runner that was not known before.
+// land counts a request out and judges the server by what came of it. It reports whether that
+// shows a crash of the runner that was not known before.
 func (l *life) land(err error) (crash bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

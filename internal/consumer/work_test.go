@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"gleaner/internal/pipeline"
 )

@@ -17,8 +17,8 @@ const (
 	maxHandBack  = 15 * time.Minute
 )
 
-// work is one worker: it takes a batch, generates it and releases it, until taking ends. What it holds then may go
-// on until working ends.
+// work is one worker: it takes a batch, generates it and releases it, until taking ends. What it
+// holds then may go on until working ends.
 func (c *Consumer) work(taking, working context.Context, g *lane) {
 	for again := true; again && g.hands.enter(taking, false) == nil; {
 		again = c.turn(taking, working, g)
@@ -71,8 +71,8 @@ func (c *Consumer) turn(taking, working context.Context, g *lane) bool {
 	return goesOn
 }
 
-// batch takes a delivery to its end: everything is published and the message acknowledged, or it is handed back. It
-// reports whether the batch is done.
+// batch takes a delivery to its end: everything is published and the message acknowledged, or it
+// is handed back. It reports whether the batch is done.
 func (c *Consumer) batch(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work]) bool {
 	if delivery.Err != nil {
 		c.unreadable(ctx, g, delivery)
@@ -96,8 +96,9 @@ func (c *Consumer) batch(ctx context.Context, g *lane, delivery pipeline.Deliver
 	return true
 }
 
-// unreadable hands a message back that this program cannot read: perhaps another one can, which is newer. After as many
-// deliveries as a batch may have it is removed. The ledger knows what was in it, and that it is nowhere.
+// unreadable hands a message back that this program cannot read: perhaps another one can, which
+// is newer. After as many deliveries as a batch may have it is removed. The ledger knows what was
+// in it, and that it is nowhere.
 func (c *Consumer) unreadable(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work]) {
 	about := []zap.Field{zap.String("subject", delivery.Subject), zap.Int("deliveries", delivery.Deliveries), zap.Error(delivery.Err)}
 	if delivery.Deliveries <= maxDeliveries {
@@ -120,7 +121,8 @@ func (c *Consumer) rest(delivery pipeline.Delivery[pipeline.Work]) time.Duration
 	return jitter(min(c.cfg.Rest<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
 }
 
-// giveUp hands a batch back for which this GPU has no answer, after a delay that grows with each delivery.
+// giveUp hands a batch back for which this GPU has no answer, after a delay that grows with each
+// delivery.
 func (c *Consumer) giveUp(ctx context.Context, g *lane, delivery pipeline.Delivery[pipeline.Work], failure error) {
 	class := pipeline.ClassOf(failure)
 	switch class {

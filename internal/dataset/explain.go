@@ -48,8 +48,8 @@ func foreign(head []byte) string {
 	return ""
 }
 
-// explain says what is wrong with a row that scan refused. First is the first line of a dataset, whole a line that
-// has its end.
+// explain says what is wrong with a row that scan refused. First is the first line of a dataset,
+// whole a line that has its end.
 func explain(row []byte, first, whole bool) string {
 	switch {
 	case len(row) == 0:

@@ -1,7 +1,9 @@
-// Package dataset reads and writes the rows of a dataset: JSON Lines, plain or compressed, from a file or a stream.
+// Package dataset reads and writes the rows of a dataset: JSON Lines, plain or compressed, from a
+// file or a stream.
 //
-// A row is one JSON object on one line. It is passed on byte for byte: the order of its columns, its numbers and
-// its spelling stay as they came. Memory stays constant, however long the dataset is.
+// A row is one JSON object on one line. It is passed on byte for byte: the order of its columns,
+// its numbers and its spelling stay as they came. Memory stays constant, however long the dataset
+// is.
 package dataset
 
 import (
@@ -16,7 +18,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// bufferSize is larger than nearly every row, so that rows are checked where they were read, without a copy.
+// bufferSize is larger than nearly every row, so that rows are checked where they were read,
+// without a copy.
 const bufferSize = 256 << 10
 
 // whitespace is what may stand around a row.
@@ -45,7 +48,8 @@ type Reader struct {
 	err   error    // the end, or what made reading impossible
 }
 
-// Open opens a dataset; "-" is the standard input. What is in the file decides whether it is unpacked, not its name.
+// Open opens a dataset; "-" is the standard input. What is in the file decides whether it is
+// unpacked, not its name.
 func Open(path string) (*Reader, error) {
 	if path == "-" {
 		return NewReader(os.Stdin, "standard input")
@@ -85,8 +89,8 @@ func openError(path string, err error) error {
 	return fmt.Errorf("dataset %s cannot be opened: %w%s", path, err, hint)
 }
 
-// NewReader reads a dataset from a stream, which the caller closes. The name stands in errors. It reads the first
-// bytes, and so waits for them.
+// NewReader reads a dataset from a stream, which the caller closes. The name stands in errors. It
+// reads the first bytes, and so waits for them.
 func NewReader(stream io.Reader, name string) (*Reader, error) {
 	packed := bufio.NewReaderSize(stream, 64<<10)
 	r := &Reader{name: name}
@@ -129,8 +133,9 @@ func (r *Reader) Close() error {
 	return r.file.Close()
 }
 
-// Next returns the next row, without the whitespace around it; it is valid until the next call. Blank lines are
-// skipped. The error is io.EOF at the end, a *RowError for a row that cannot be used, or what made reading impossible.
+// Next returns the next row, without the whitespace around it; it is valid until the next call.
+// Blank lines are skipped. The error is io.EOF at the end, a *RowError for a row that cannot be
+// used, or what made reading impossible.
 func (r *Reader) Next() ([]byte, error) {
 	for {
 		line, err := r.readLine()
@@ -162,7 +167,8 @@ func (r *Reader) bad(problem string) error {
 	return &RowError{Name: r.name, Line: r.line, Problem: problem}
 }
 
-// readLine returns the next line, its end included if it has one. It never holds more than the limit of a row.
+// readLine returns the next line, its end included if it has one. It never holds more than the
+// limit of a row.
 func (r *Reader) readLine() ([]byte, error) {
 	if err := r.skipRest(); err != nil {
 		return nil, err
@@ -196,7 +202,8 @@ func (r *Reader) readLine() ([]byte, error) {
 	return r.long, nil
 }
 
-// skipRest reads over what is left of a line that was too long, and returns the error that ended reading before.
+// skipRest reads over what is left of a line that was too long, and returns the error that ended
+// reading before.
 func (r *Reader) skipRest() error {
 	for r.rest && r.err == nil {
 		_, err := r.in.ReadSlice('\n')

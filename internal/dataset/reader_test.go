@@ -186,7 +186,8 @@ func TestReadingGoesOnAfterABadRow(t *testing.T) {
 	}
 }
 
-// lastLine reads to the end, past rows that changed bytes made unusable, for a checksum stands at the end only.
+// lastLine reads to the end, past rows that changed bytes made unusable, for a checksum stands at
+// the end only.
 func lastLine(content string) (int, error) {
 	r, err := NewReader(strings.NewReader(content), "rows.jsonl")
 	if err != nil {

@@ -30,8 +30,8 @@ type Field struct {
 	Value any // as encoding/json writes it; nil is null
 }
 
-// Append returns a copy of the row with further columns at its end. What is there stays byte for byte. It returns
-// an error if the row has a column of such a name already.
+// Append returns a copy of the row with further columns at its end. What is there stays byte for
+// byte. It returns an error if the row has a column of such a name already.
 func Append(row []byte, fields ...Field) ([]byte, error) {
 	row = bytes.Trim(row, whitespace)
 	names, ok := scan(row, nil)
@@ -63,8 +63,9 @@ func Append(row []byte, fields ...Field) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// scan appends the names of the row's columns, in quotes as they stand there, and reports whether the row is one
-// JSON object in valid UTF-8. Valid JSON needs no more care: what follows a quote is a string.
+// scan appends the names of the row's columns, in quotes as they stand there, and reports whether
+// the row is one JSON object in valid UTF-8. Valid JSON needs no more care: what follows a quote
+// is a string.
 func scan(row []byte, names [][]byte) ([][]byte, bool) {
 	if len(row) == 0 || row[0] != '{' || !utf8.Valid(row) || !json.Valid(row) {
 		return names, false

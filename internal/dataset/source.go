@@ -8,7 +8,8 @@ import (
 	"path/filepath"
 )
 
-// A Source is a dataset that can be read from its beginning more than once, also if it came through a pipe.
+// A Source is a dataset that can be read from its beginning more than once, also if it came
+// through a pipe.
 type Source struct {
 	name string // as shown and stored
 	path string // what is opened

@@ -10,10 +10,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow is how far back a zstd stream may refer, which is what memory it costs: the limit of the zstd program.
+// maxWindow is how far back a zstd stream may refer, which is what memory it costs: the limit of
+// the zstd program.
 const maxWindow = 128 << 20
 
-// A damageError is an error in compressed data, as opposed to one of the file or stream that they come from.
+// A damageError is an error in compressed data, as opposed to one of the file or stream that they
+// come from.
 type damageError struct {
 	format string
 	err    error
@@ -61,7 +63,8 @@ func unpack(packed *bufio.Reader) (*unpacker, error) {
 	return u, nil
 }
 
-// isZstd reports whether the stream begins with a zstd frame, or with a skippable one, as parallel compressors write.
+// isZstd reports whether the stream begins with a zstd frame, or with a skippable one, as
+// parallel compressors write.
 func isZstd(head []byte) bool {
 	return bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) ||
 		len(head) == 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:], []byte("\x2a\x4d\x18"))

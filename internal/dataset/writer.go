@@ -18,8 +18,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A Writer writes a dataset. Nothing stands under its name until Commit; then everything does. It belongs to one
-// goroutine.
+// A Writer writes a dataset. Nothing stands under its name until Commit; then everything does. It
+// belongs to one goroutine.
 type Writer struct {
 	path string // as it was asked for, for errors
 	file *os.File
@@ -32,9 +32,9 @@ type Writer struct {
 	done      bool   // after Commit or Abort
 }
 
-// Create begins a dataset; the suffix .gz or .zst asks for compression. The rows go to a temporary file beside the
-// path, which replaces what is there when they are committed and takes over its permissions. "-" is the standard
-// output, and a device or pipe is written directly.
+// Create begins a dataset; the suffix .gz or .zst asks for compression. The rows go to a
+// temporary file beside the path, which replaces what is there when they are committed and takes
+// over its permissions. "-" is the standard output, and a device or pipe is written directly.
 func Create(path string) (*Writer, error) {
 	w := &Writer{path: path, file: os.Stdout}
 	if path != "-" {
@@ -110,7 +110,8 @@ func (w *Writer) compress() (err error) {
 	return nil
 }
 
-// Write writes a row as one line. After a failure the temporary file is gone, and every call returns that failure.
+// Write writes a row as one line. After a failure the temporary file is gone, and every call
+// returns that failure.
 func (w *Writer) Write(row []byte) error {
 	switch {
 	case w.err != nil:
@@ -181,8 +182,8 @@ func (w *Writer) closeDirect() error {
 	return nil
 }
 
-// Abort removes the temporary file and leaves what stood under the name before. After Commit it does nothing, so it
-// may be deferred.
+// Abort removes the temporary file and leaves what stood under the name before. After Commit it
+// does nothing, so it may be deferred.
 func (w *Writer) Abort() {
 	if w.done {
 		return

@@ -1,5 +1,5 @@
-// Package faultproxy is a network that can be made bad: it carries TCP connections to a server and delays, stalls or cuts
-// them when it is told to.
+// Package faultproxy is a network that can be made bad: it carries TCP connections to a server
+// and delays, stalls or cuts them when it is told to.
 package faultproxy
 
 import (
@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A Proxy carries connections to one server. Its methods may be called by many goroutines at any time.
+// A Proxy carries connections to one server. Its methods may be called by many goroutines at any
+// time.
 type Proxy struct {
 	listener net.Listener
 	target   string // host and port
@@ -25,8 +26,8 @@ type Proxy struct {
 	busy   sync.WaitGroup // every goroutine
 }
 
-// onTheWay bounds what one direction of a connection holds, in reads of at most 64 KiB: far more than is sent within
-// any delay that makes sense.
+// onTheWay bounds what one direction of a connection holds, in reads of at most 64 KiB: far more
+// than is sent within any delay that makes sense.
 const onTheWay = 16 << 10
 
 // A segment is what one read returned, and when the other end may have it.
@@ -35,8 +36,8 @@ type segment struct {
 	due  time.Time
 }
 
-// Start listens on a free port of this machine and carries each connection to the target, a host and a port, which
-// need not be there yet. The caller ends it with Close.
+// Start listens on a free port of this machine and carries each connection to the target, a host
+// and a port, which need not be there yet. The caller ends it with Close.
 func Start(target string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,8 +55,8 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 // Carried returns how many bytes it has read from all connections so far, in both directions.
 func (p *Proxy) Carried() int64 { return p.carried.Load() }
 
-// Delay makes everything that is sent from now on, in either direction, arrive so much later. It delays and does not
-// throttle: any number of bytes may be on the way.
+// Delay makes everything that is sent from now on, in either direction, arrive so much later. It
+// delays and does not throttle: any number of bytes may be on the way.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,8 +72,8 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Stall lets nothing pass until Resume, as a network does that loses everything: nobody's connection ends, and new
-// ones are taken but get no answer.
+// Stall lets nothing pass until Resume, as a network does that loses everything: nobody's
+// connection ends, and new ones are taken but get no answer.
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

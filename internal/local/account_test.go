@@ -83,8 +83,8 @@ func wholePipeline(t *testing.T, p *programs) {
 	}
 }
 
-// use lets the programs use this server with these credentials, given as content, and returns a check that what a
-// process printed holds nothing of them.
+// use lets the programs use this server with these credentials, given as content, and returns a
+// check that what a process printed holds nothing of them.
 func (p *programs) use(server *natsdtest.Server, creds string) (check func(*processtest.Process)) {
 	p.env = append(p.env, "NATS_URL="+server.URL(), "NATS_CREDS="+creds)
 	secrets := regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+|SU[A-Z2-7]{56}`).FindAllString(creds, -1)

@@ -25,7 +25,8 @@ const (
 	badEvery = 5 // each fifth row cannot be generated until a switch is turned
 )
 
-// What cannot be generated becomes dead letters that are listed, audited, redriven by class and done.
+// What cannot be generated becomes dead letters that are listed, audited, redriven by class and
+// done.
 func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	server := natsdtest.Start(t, natsd.Config{Port: -1})
 	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})
@@ -83,8 +84,8 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	}
 }
 
-// redriveByManyHands redrives so many letters of one generation each: some of them, with one redrive that is killed and
-// one that is interrupted, and the rest by two at once.
+// redriveByManyHands redrives so many letters of one generation each: some of them, with one
+// redrive that is killed and one that is interrupted, and the rest by two at once.
 func redriveByManyHands(p *programs, letters int) {
 	p.t.Helper()
 	ledger, err := store.Open(p.t.Context(), p.uri)
@@ -206,7 +207,8 @@ func checkAudit(p *programs, dead int) {
 	}
 }
 
-// An answer that was cut off is dead until it is redriven with more room, and then it says with which seed it was made.
+// An answer that was cut off is dead until it is redriven with more room, and then it says with
+// which seed it was made.
 func TestATruncatedAnswerIsRedrivenWithMoreRoomAndAnotherSeed(t *testing.T) {
 	server := natsdtest.Start(t, natsd.Config{Port: -1})
 	var mu sync.Mutex

@@ -8,7 +8,8 @@ import (
 	"gleaner/internal/producer"
 )
 
-// problems are fifty arithmetic word problems, written for this: what is generated when no dataset is given.
+// problems are fifty arithmetic word problems, written for this: what is generated when no
+// dataset is given.
 //
 //go:embed problems.jsonl
 var problems []byte

@@ -18,7 +18,8 @@ import (
 	"gleaner/internal/store"
 )
 
-// A fleet is a consumer that runs real Ollama servers itself, on GPUs that only nvidia-smi's stand-in knows of.
+// A fleet is a consumer that runs real Ollama servers itself, on GPUs that only nvidia-smi's
+// stand-in knows of.
 type fleet struct {
 	*programs
 	ledger store.Store
@@ -54,7 +55,8 @@ func newFleet(t *testing.T, dir string, bin, models string) *fleet {
 	return f
 }
 
-// processes returns those that the consumer's servers consist of, by what they are: "serve" or "runner".
+// processes returns those that the consumer's servers consist of, by what they are: "serve" or
+// "runner".
 func (f *fleet) processes() map[string][]int {
 	found := map[string][]int{}
 	folders, _ := filepath.Glob("/proc/[0-9]*")
@@ -139,7 +141,8 @@ func (f *fleet) end(consumer *processtest.Process) {
 	}
 }
 
-// A consumer with two GPUs runs a real Ollama server on each, whatever happens to them and to itself.
+// A consumer with two GPUs runs a real Ollama server on each, whatever happens to them and to
+// itself.
 func TestAConsumerRunsItsServersItself(t *testing.T) {
 	bin := ollamatest.Bin(t)
 	others := ollamatest.Start(t, bin, "tiny") // somebody else's server, which has to be left alone

@@ -20,8 +20,8 @@ const (
 	mostTwice  = 0.02 // of them may be generated again
 )
 
-// What a killed consumer held is generated again, and nothing else: of 2,000 generations at most one in fifty, with all
-// settings that decide about it, batch and slots, at their defaults.
+// What a killed consumer held is generated again, and nothing else: of 2,000 generations at most
+// one in fifty, with all settings that decide about it, batch and slots, at their defaults.
 func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 	server := natsdtest.Start(t, natsd.Config{Port: -1})
 	uri := "sqlite:" + filepath.Join(t.TempDir(), "gleaner.db")

@@ -18,8 +18,9 @@ import (
 	"gleaner/internal/reconcile"
 )
 
-// A consumer that is broken or lies, with a consumer's credentials, neither changes what is stored nor keeps what
-// honest ones send from being stored. What it sends is refused and counted, and what it leaves can be removed.
+// A consumer that is broken or lies, with a consumer's credentials, neither changes what is
+// stored nor keeps what honest ones send from being stored. What it sends is refused and counted,
+// and what it leaves can be removed.
 func TestALyingConsumerChangesNothingAndStopsNobody(t *testing.T) {
 	const items, batch = 400, 4
 	onEachStore(t, func(p *parts) {
@@ -113,7 +114,8 @@ func newLiar(p *parts) *liar {
 	return &liar{parts: p, nc: nc, zstd: enc, mine: map[int]bool{}}
 }
 
-// send publishes a message as it is, and returns when it is on its stream, or refused by the server.
+// send publishes a message as it is, and returns when it is on its stream, or refused by the
+// server.
 func (l *liar) send(subject string, header nats.Header, data []byte) {
 	l.t.Helper()
 	if header == nil {
@@ -157,7 +159,8 @@ func (l *liar) subject(kind string, batch int) string {
 	return fmt.Sprintf("gleaner.%s.%s.%07d", kind, l.run.Name, batch)
 }
 
-// strange sends answers that nobody can tell from true ones, with everything that a store might stumble over.
+// strange sends answers that nobody can tell from true ones, with everything that a store might
+// stumble over.
 func (l *liar) strange() {
 	l.t.Helper()
 	last := l.run.Batches - 1
@@ -234,7 +237,8 @@ func (l *liar) results() (refused int) {
 	for _, subject := range []string{"gleaner.result.x", "gleaner.result." + l.run.Name, l.subject("result", 1), "gleaner.result.a.b.c.d.e.f", l.subject("result", done) + ".x.y"} {
 		wrong(subject, nil, l.json(l.answer(open, 0)))
 	}
-	// What was stored once more, with another text, by somebody who claims to be first, in another round.
+	// What was stored once more, with another text, by somebody who claims to be first, in
+	// another round.
 	for round := range 3 {
 		again := l.answer(done, 0, 1, 2, 3)
 		again.Round = 1 + round*1000
@@ -248,7 +252,8 @@ func (l *liar) results() (refused int) {
 	return refused + 3000
 }
 
-// bombs are small and unpack to a lot: zeros without an end, a long list of nothing, texts of the greatest length.
+// bombs are small and unpack to a lot: zeros without an end, a long list of nothing, texts of the
+// greatest length.
 func (l *liar) bombs() [][]byte {
 	l.t.Helper()
 	var zeros bytes.Buffer
@@ -276,8 +281,8 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// letters sends dead letters that are not true, and returns how many the sink has to ignore. Of those on one subject
-// it may only see the last.
+// letters sends dead letters that are not true, and returns how many the sink has to ignore. Of
+// those on one subject it may only see the last.
 func (l *liar) letters() (ignored int) {
 	l.t.Helper()
 	ignore := func(subject string, header nats.Header, data []byte) {

@@ -1,5 +1,6 @@
-// Package local assembles the whole of Gleaner in one process: an embedded NATS server, SQLite, all engines, and an
-// Ollama server or a simulated one. It is how one machine makes a dataset with nothing to install.
+// Package local assembles the whole of Gleaner in one process: an embedded NATS server, SQLite,
+// all engines, and an Ollama server or a simulated one. It is how one machine makes a dataset
+// with nothing to install.
 package local
 
 import (
@@ -54,15 +55,16 @@ type Summary struct {
 	Seconds   float64       `json:"seconds"`
 }
 
-// lease is short: all workers are in this process, and after a kill the next one should not wait long for what this
-// one held.
+// lease is short: all workers are in this process, and after a kill the next one should not wait
+// long for what this one held.
 const lease = 10 * time.Second
 
 // queueBytes is reserved on the disk for the queue.
 const queueBytes = 1 << 30
 
-// Run loads the dataset, generates every answer and exports the result. What an earlier call with the same
-// arguments has done is not done again. If ctx ends it stops cleanly and returns ctx's error.
+// Run loads the dataset, generates every answer and exports the result. What an earlier call with
+// the same arguments has done is not done again. If ctx ends it stops cleanly and returns ctx's
+// error.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
 	started := time.Now()
 	if err := os.MkdirAll(cfg.Data, 0o755); err != nil {
@@ -201,8 +203,8 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	return failure
 }
 
-// settle waits a moment for results that are on their way to the store when the run is interrupted. What does not
-// make it stays on the queue.
+// settle waits a moment for results that are on their way to the store when the run is
+// interrupted. What does not make it stays on the queue.
 func (m *machine) settle() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()

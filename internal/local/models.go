@@ -19,7 +19,8 @@ type Simulated struct {
 	Speed float64 // how many times faster than a T4 is thought to be
 }
 
-// Start starts simulated Ollama servers on free ports and returns them as GPUs, and a function that stops them.
+// Start starts simulated Ollama servers on free ports and returns them as GPUs, and a function
+// that stops them.
 func (s Simulated) Start(model string) (gpus []consumer.LaneConfig, stop func(), err error) {
 	var servers []*ollamasim.Server
 	stop = func() {
@@ -48,8 +49,9 @@ func (s Simulated) Start(model string) (gpus []consumer.LaneConfig, stop func(),
 // chunkEvery keeps many fast streams cheap.
 const chunkEvery = 20 * time.Millisecond
 
-// Real loads a model on an Ollama server that is running, pulls it first if it is missing, and returns the server as
-// one GPU. Without a model's name it takes the first one that is there. Progress gets what a pull says.
+// Real loads a model on an Ollama server that is running, pulls it first if it is missing, and
+// returns the server as one GPU. Without a model's name it takes the first one that is there.
+// Progress gets what a pull says.
 func Real(ctx context.Context, client *ollama.Client, model string, slots int, progress func(status string, done, total int64)) (gpu consumer.LaneConfig, name string, err error) {
 	models, err := client.Models(ctx)
 	if err != nil {

@@ -27,7 +27,8 @@ import (
 	"gleaner/internal/stream"
 )
 
-// parts are the engines on a real NATS server, with the users of deploy/nats/permissions.conf, and a real store.
+// parts are the engines on a real NATS server, with the users of deploy/nats/permissions.conf,
+// and a real store.
 type parts struct {
 	t       *testing.T
 	nats    *natsdtest.Server
@@ -60,7 +61,8 @@ func newParts(t *testing.T, uri string) *parts {
 	return p
 }
 
-// load loads another run, with so many items in batches of this size. Nothing of it is published yet.
+// load loads another run, with so many items in batches of this size. Nothing of it is published
+// yet.
 func (p *parts) load(items, batch int) {
 	p.t.Helper()
 	p.runs++
@@ -185,7 +187,8 @@ func (p *parts) texts() map[int]string {
 	return texts
 }
 
-// checkTexts fails unless exactly the honest answers of the items are stored, but for those that are excepted.
+// checkTexts fails unless exactly the honest answers of the items are stored, but for those that
+// are excepted.
 func (p *parts) checkTexts(except map[int]bool) {
 	p.t.Helper()
 	got, want := p.texts(), map[int]string{}

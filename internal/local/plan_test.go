@@ -44,7 +44,8 @@ type planRun struct {
 	lease string
 }
 
-// newPlanRun starts a NATS server behind a proxy that counts, and two simulated GPUs, so many times faster than a T4.
+// newPlanRun starts a NATS server behind a proxy that counts, and two simulated GPUs, so many
+// times faster than a T4.
 func newPlanRun(t *testing.T, uri string, speed float64, instant bool, lease string) (*planRun, string) {
 	t.Helper()
 	p := build(t, uri)
@@ -105,8 +106,9 @@ func (p *planRun) generate(run, gpus string) {
 	}
 }
 
-// What a batch costs does not depend on how long anything takes. It is compared with what an onlooker sees on the
-// subjects; that the meter counts right beside that is shown in internal/stream.
+// What a batch costs does not depend on how long anything takes. It is compared with what an
+// onlooker sees on the subjects; that the meter counts right beside that is shown in
+// internal/stream.
 func TestAPlanKnowsWhatBatchesCost(t *testing.T) {
 	p, gpus := newPlanRun(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"), 1, true, "90s")
 	data := rows(t)
@@ -148,7 +150,8 @@ func watch(t *testing.T, url string) func() seen {
 	t.Cleanup(nc.Close)
 	var works, results, bytes atomic.Int64
 	for subject, count := range map[string]*atomic.Int64{"gleaner.work.>": &works, "gleaner.result.>": &results} {
-		// Only what is published: a delivery has another subject for its ack than the publisher's inbox.
+		// Only what is published: a delivery has another subject for its ack than the publisher's
+		// inbox.
 		_, err := nc.Subscribe(subject, func(m *nats.Msg) {
 			if !strings.HasPrefix(m.Reply, "$JS.ACK.") {
 				count.Add(1)
@@ -171,7 +174,8 @@ func watch(t *testing.T, url string) func() seen {
 	}
 }
 
-// watchAPI logs what is asked of JetStream from now on. The returned function ends it and returns how much that was.
+// watchAPI logs what is asked of JetStream from now on. The returned function ends it and returns
+// how much that was.
 func watchAPI(t *testing.T, url string) func() pipeline.Traffic {
 	t.Helper()
 	closed := make(chan struct{})
@@ -205,9 +209,10 @@ func watchAPI(t *testing.T, url string) func() pipeline.Traffic {
 	}
 }
 
-// A whole run beside its plan: GLEANER_PLAN_DATASET names a JSON Lines file with a column question, such as GSM8K's
-// train.jsonl. Time runs ten times faster than on T4s and leases are ten times shorter, so that they are renewed as
-// often for each batch as in reality. It takes minutes; MONGODB_URI, if set, is the store.
+// A whole run beside its plan: GLEANER_PLAN_DATASET names a JSON Lines file with a column
+// question, such as GSM8K's train.jsonl. Time runs ten times faster than on T4s and leases are
+// ten times shorter, so that they are renewed as often for each batch as in reality. It takes
+// minutes; MONGODB_URI, if set, is the store.
 func TestAPlanAgainstARun(t *testing.T) {
 	data := os.Getenv("GLEANER_PLAN_DATASET")
 	if data == "" {

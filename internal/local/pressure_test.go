@@ -34,8 +34,9 @@ const (
 	pressureBad  = 150 // rows that cannot be generated until a switch is turned
 )
 
-// Each place where something can be full is full in turn, and everything waits behind it, says why, loses nothing and
-// goes on by itself: the store over its quota, RESULTS, WORK, DEAD, and WORK and DEAD at the same time.
+// Each place where something can be full is full in turn, and everything waits behind it, says
+// why, loses nothing and goes on by itself: the store over its quota, RESULTS, WORK, DEAD, and
+// WORK and DEAD at the same time.
 func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p := newPressure(t)
 	p.server.Resize(stream.WorkStream, 8<<10)
@@ -106,7 +107,8 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p.quiet()
 }
 
-// A pressure is all engines in this process, with a real NATS server and a real store behind a front.
+// A pressure is all engines in this process, with a real NATS server and a real store behind a
+// front.
 type pressure struct {
 	t      *testing.T
 	ctx    context.Context

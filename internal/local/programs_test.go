@@ -23,8 +23,9 @@ import (
 
 const programRows = 100
 
-// The three programs on real parts: a MongoDB-compatible server, a real Ollama and a NATS server that is restarted
-// in the middle, when two of the three consumers have been killed without a word.
+// The three programs on real parts: a MongoDB-compatible server, a real Ollama and a NATS server
+// that is restarted in the middle, when two of the three consumers have been killed without a
+// word.
 func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	uri, ollama := storetest.MongoURI(t), ollamatest.Host(t)
 	p := build(t, uri)
@@ -96,7 +97,8 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	}
 }
 
-// checkExportOfNothing exports the run before it has any answer: rows without one are left out, or written as null.
+// checkExportOfNothing exports the run before it has any answer: rows without one are left out,
+// or written as null.
 func checkExportOfNothing(p *programs) {
 	p.t.Helper()
 	for want, args := range map[int][]string{0: nil, programRows: {"--all"}} {

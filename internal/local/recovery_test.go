@@ -30,8 +30,8 @@ const (
 	lossRows = 200
 )
 
-// Whatever NATS loses in the middle of a run is put right from the store, by programs that nobody starts again: each
-// generation ends as one stored answer or in one dead letter.
+// Whatever NATS loses in the middle of a run is put right from the store, by programs that nobody
+// starts again: each generation ends as one stored answer or in one dead letter.
 func TestARunCompletesWhateverNATSLoses(t *testing.T) {
 	built := build(t, "")
 	for name, losses := range map[string][]func(*lossy){
@@ -166,7 +166,8 @@ func (l *lossy) checkTexts() {
 	l.texts = now
 }
 
-// end waits for the run's end, and checks that everything is accounted for and nothing is left over.
+// end waits for the run's end, and checks that everything is accounted for and nothing is left
+// over.
 func (l *lossy) end() {
 	l.t.Helper()
 	if code := l.publish.Wait(); code != 3 {

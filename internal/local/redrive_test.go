@@ -31,8 +31,8 @@ type ledgerStreams interface {
 
 var errKilled = errors.New("the process was killed")
 
-// A guillotine lets so many calls happen and none after them. With late the last one happens, and its caller does not
-// learn of it.
+// A guillotine lets so many calls happen and none after them. With late the last one happens, and
+// its caller does not learn of it.
 type guillotine struct {
 	left atomic.Int64
 	late bool
@@ -48,7 +48,8 @@ func (g *guillotine) pass(call func() error) error {
 	return errKilled
 }
 
-// mortalBooks and mortalStreams are the store and the streams for a process that is killed between two calls.
+// mortalBooks and mortalStreams are the store and the streams for a process that is killed
+// between two calls.
 type mortalBooks struct {
 	store.Store
 	g *guillotine
@@ -100,8 +101,8 @@ func (m mortalStreams) DeadLetters(ctx context.Context, run string) iter.Seq2[pi
 	}
 }
 
-// failed loads a run and publishes it while every second item cannot be generated. It returns when all others are
-// stored and the rest is dead, and then the switch is turned.
+// failed loads a run and publishes it while every second item cannot be generated. It returns
+// when all others are stored and the rest is dead, and then the switch is turned.
 func (p *parts) failed(operator, worker *stream.Conn, items, batch int) (stopConsumer func()) {
 	p.t.Helper()
 	p.load(items, batch)
@@ -118,8 +119,9 @@ func (p *parts) failed(operator, worker *stream.Conn, items, batch int) (stopCon
 	return stop
 }
 
-// A redrive is killed before or after each of its calls of store and streams, on real ones. What it left is finished by
-// a second one, and by a reconciler where a batch was taken and not published.
+// A redrive is killed before or after each of its calls of store and streams, on real ones. What
+// it left is finished by a second one, and by a reconciler where a batch was taken and not
+// published.
 func TestARedriveKilledBetweenAnyTwoStepsIsFinishedByTheNext(t *testing.T) {
 	const items, batch = 8, 4 // two batches, two generations dead in each
 	onEachStore(t, func(p *parts) {
@@ -150,8 +152,8 @@ func TestARedriveKilledBetweenAnyTwoStepsIsFinishedByTheNext(t *testing.T) {
 	})
 }
 
-// recover does what an operator does after a redrive was killed: redrive again, and let producer publish --follow
-// look for what is lost.
+// recover does what an operator does after a redrive was killed: redrive again, and let producer
+// publish --follow look for what is lost.
 func (p *parts) recover(operator *stream.Conn) {
 	p.t.Helper()
 	engine := p.engine(p.ledger, operator)

@@ -1,2 +1,3 @@
-// Package natsd runs a NATS server with JetStream inside this process: the transport of local mode and of the tests.
+// Package natsd runs a NATS server with JetStream inside this process: the transport of local
+// mode and of the tests.
 package natsd

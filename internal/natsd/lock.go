@@ -6,7 +6,8 @@ import (
 	"path/filepath"
 )
 
-// A lock keeps a folder for one server. JetStream itself does not notice when two servers write the same files.
+// A lock keeps a folder for one server. JetStream itself does not notice when two servers write
+// the same files.
 type lock struct{ file *os.File }
 
 func lockFolder(dir string) (*lock, error) {

@@ -5,7 +5,8 @@ import (
 	"sync"
 )
 
-// A logger keeps the server's first fatal line, which says why it does not start, and passes warnings on.
+// A logger keeps the server's first fatal line, which says why it does not start, and passes
+// warnings on.
 type logger struct {
 	warn func(string)
 

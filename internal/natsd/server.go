@@ -21,13 +21,15 @@ type Config struct {
 	SyncAlways bool   // every write reaches the disk before it is confirmed, else within two minutes
 	MaxStore   int64  // bytes of all streams together; 0: three quarters of the free disk
 
-	// Warn, if set, gets the server's warnings and errors, one line each. It is called from many goroutines.
+	// Warn, if set, gets the server's warnings and errors, one line each. It is called from many
+	// goroutines.
 	Warn func(line string)
 	// Adjust, if set, changes the server's options last: accounts, users, clusters.
 	Adjust func(*server.Options)
 }
 
-// A Server is a running NATS server. Its method InProcessConn makes it a nats.InProcessConnProvider.
+// A Server is a running NATS server. Its method InProcessConn makes it a
+// nats.InProcessConnProvider.
 type Server struct {
 	nats  *server.Server
 	store *lock

@@ -1,9 +1,9 @@
 // Package ollama speaks to one Ollama server over HTTP and decides what its answers are worth.
 //
-// It uses the types of Ollama's own api package but not its client: that one returns no error for a stream that was
-// cut, by the server, by a dead runner or by a deadline, and allocates 8 MB for each call. Here a result counts only
-// if the last chunk said that it is done, the context is alive, and the reason is "stop"; everything else is a
-// [pipeline.Failure] with its class.
+// It uses the types of Ollama's own api package but not its client: that one returns no error for
+// a stream that was cut, by the server, by a dead runner or by a deadline, and allocates 8 MB for
+// each call. Here a result counts only if the last chunk said that it is done, the context is
+// alive, and the reason is "stop"; everything else is a [pipeline.Failure] with its class.
 package ollama
 
 import (
@@ -41,8 +41,8 @@ const (
 
 // Config is what a client may be told. The zero value of a field means its default.
 type Config struct {
-	// FirstToken is how long a request may wait for its first token, the server's own queue and the reading of the
-	// prompt included. After that it counts as a stall.
+	// FirstToken is how long a request may wait for its first token, the server's own queue and
+	// the reading of the prompt included. After that it counts as a stall.
 	FirstToken time.Duration
 	// NextToken is how long a request may wait for each further token.
 	NextToken time.Duration
@@ -58,8 +58,9 @@ type Client struct {
 	chunks atomic.Int64 // see Chunks
 }
 
-// New returns a client for the server at an address as Ollama itself writes it: "http://host:port", "host:port" or
-// "host" (then the port is 11434). It does not connect; Ping does.
+// New returns a client for the server at an address as Ollama itself writes it:
+// "http://host:port", "host:port" or "host" (then the port is 11434). It does not connect; Ping
+// does.
 func New(rawURL string, cfg Config) (*Client, error) {
 	base, err := parseURL(rawURL)
 	if err != nil {
@@ -92,8 +93,9 @@ func New(rawURL string, cfg Config) (*Client, error) {
 // URL returns the server's address, without a password if it has one.
 func (c *Client) URL() string { return c.base.Redacted() }
 
-// Chunks returns how many pieces of answers have come in all, about one for each token, also of requests that are not
-// finished yet. That it does not grow while requests are in flight says that the server stalls.
+// Chunks returns how many pieces of answers have come in all, about one for each token, also of
+// requests that are not finished yet. That it does not grow while requests are in flight says
+// that the server stalls.
 func (c *Client) Chunks() int64 { return c.chunks.Load() }
 
 // Close closes the connections that no request uses.
@@ -131,7 +133,8 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	host := u.Hostname()
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		// OLLAMA_HOST=0.0.0.0 tells a server where to listen; nobody can connect to it on every system.
+		// OLLAMA_HOST=0.0.0.0 tells a server where to listen; nobody can connect to it on every
+		// system.
 		host = "127.0.0.1"
 	}
 	switch {
@@ -151,8 +154,8 @@ func validPort(port string) bool {
 	return err == nil && n > 0 && n < 1<<16
 }
 
-// open sends a request and returns the response if its status is good; else the error is a StatusError or an
-// AuthorizationError of the api package, or that of the connection.
+// open sends a request and returns the response if its status is good; else the error is a
+// StatusError or an AuthorizationError of the api package, or that of the connection.
 func (c *Client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var payload io.Reader
 	if body != nil {

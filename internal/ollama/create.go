@@ -16,12 +16,13 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// createSilent is how long the server may be silent while it takes a file of some gigabytes for a model.
+// createSilent is how long the server may be silent while it takes a file of some gigabytes for a
+// model.
 const createSilent = 10 * time.Minute
 
-// Create has the server make a model of a GGUF file, which is sent to it. The template and the parameters are those that
-// Ollama finds in the file. Progress, which may be nil, is called for each step, and for the bytes of the file that were
-// read and that it has.
+// Create has the server make a model of a GGUF file, which is sent to it. The template and the
+// parameters are those that Ollama finds in the file. Progress, which may be nil, is called for
+// each step, and for the bytes of the file that were read and that it has.
 func (c *Client) Create(ctx context.Context, name, path string, progress func(status string, done, total int64)) error {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
@@ -77,7 +78,8 @@ func (c *Client) upload(ctx context.Context, digest string, body io.Reader, size
 	return nil
 }
 
-// steps sends a request that the server answers with lines about its progress, the last of which says success.
+// steps sends a request that the server answers with lines about its progress, the last of which
+// says success.
 func (c *Client) steps(ctx context.Context, what, name, path string, silent time.Duration, request any, progress func(string, int64, int64)) error {
 	watched, dog := watch(ctx, silent)
 	defer dog.stop()

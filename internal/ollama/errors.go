@@ -24,8 +24,9 @@ type streamError string
 
 func (e streamError) Error() string { return string(e) }
 
-// classify gives an error of a request its class. Ollama tells most of its errors apart by their text only, also
-// under one status; the texts are those of version 0.17.4 and what is known of later ones.
+// classify gives an error of a request its class. Ollama tells most of its errors apart by their
+// text only, also under one status; the texts are those of version 0.17.4 and what is known of
+// later ones.
 func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 	where := fmt.Sprintf("%s with model %s on %s", what, model, c.URL())
 	var (
@@ -64,7 +65,8 @@ func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 // byText is for status 500 and for errors inside a stream, which may mean anything.
 func byText(where, text string, err error) *pipeline.Failure {
 	switch {
-	// Not "resource limitations": that is what it says of every runner that is gone, whatever the reason.
+	// Not "resource limitations": that is what it says of every runner that is gone, whatever the
+	// reason.
 	case contains(text, "out of memory", "requires more system memory", "unable to load full model on GPU"):
 		if contains(text, "running the model", "unexpectedly stopped") {
 			return pipeline.Fail(pipeline.Retryable, "%s: %w: %w: %w", where, pipeline.ErrRunnerCrashed, pipeline.ErrMemory, err)

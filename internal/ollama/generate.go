@@ -25,15 +25,16 @@ type answer struct {
 	lastAt   time.Time
 }
 
-// Generate asks for one answer and waits until it is complete. The request's stop sequences replace those of the
-// model, which are then not heeded.
+// Generate asks for one answer and waits until it is complete. The request's stop sequences
+// replace those of the model, which are then not heeded.
 //
-// Every error is a *pipeline.Failure. A Truncated one comes with a Completion that has no text but the numbers of
-// tokens, so that the caller can see whether twice the room would fit into the model's context. A crash of the
-// server's runner, which every request in flight may have caused, wraps pipeline.ErrRunnerCrashed.
+// Every error is a *pipeline.Failure. A Truncated one comes with a Completion that has no text
+// but the numbers of tokens, so that the caller can see whether twice the room would fit into the
+// model's context. A crash of the server's runner, which every request in flight may have caused,
+// wraps pipeline.ErrRunnerCrashed.
 //
-// When ctx is cancelled the failure is Interrupted, when its deadline passes it is Retryable, and if it is cancelled
-// with a cause that is a *pipeline.Failure, then the class is that one's.
+// When ctx is cancelled the failure is Interrupted, when its deadline passes it is Retryable, and
+// if it is cancelled with a cause that is a *pipeline.Failure, then the class is that one's.
 func (c *Client) Generate(ctx context.Context, req pipeline.Request) (pipeline.Completion, error) {
 	if req.Options.NumPredict < 1 {
 		return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "generate with model %s: num_predict %d is not positive", req.Model, req.Options.NumPredict)
@@ -89,7 +90,8 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 			return err
 		}
 		if a.done {
-			// The end of the stream comes at once. It is read so that the connection can be used again.
+			// The end of the stream comes at once. It is read so that the connection can be used
+			// again.
 			dog.feed(time.Second)
 		} else {
 			req.CountTokens(1) // Ollama sends a chunk for each, seldom for more
@@ -174,8 +176,8 @@ func (c *Client) verdict(req pipeline.Request, a *answer) *pipeline.Failure {
 	return nil
 }
 
-// repeatLimit is how many equal chunks in a row mean that Ollama itself gave the answer up: it does so after the
-// thirty-first, without a word.
+// repeatLimit is how many equal chunks in a row mean that Ollama itself gave the answer up: it
+// does so after the thirty-first, without a word.
 const repeatLimit = 30
 
 // stalled reports a request that no token came for.

@@ -42,11 +42,12 @@ func (c *Client) Models(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Describe returns what the server knows about a model. If it does not have it, the failure is Fatal, wraps
-// ErrNoModel and names the models that are there.
+// Describe returns what the server knows about a model. If it does not have it, the failure is
+// Fatal, wraps ErrNoModel and names the models that are there.
 //
-// Context is what the server gives each slot if the model is loaded, so ask after WarmUp. Otherwise it is what the
-// model itself asks for or was trained with, and the server may give less.
+// Context is what the server gives each slot if the model is loaded, so ask after WarmUp.
+// Otherwise it is what the model itself asks for or was trained with, and the server may give
+// less.
 func (c *Client) Describe(ctx context.Context, name string) (Model, error) {
 	version, err := c.version(ctx)
 	if err != nil {
@@ -73,7 +74,8 @@ func (c *Client) Describe(ctx context.Context, name string) (Model, error) {
 	return Model{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
 }
 
-// Loaded returns what the server says of a model that it has loaded. If it is not loaded the failure is Retryable.
+// Loaded returns what the server says of a model that it has loaded. If it is not loaded the
+// failure is Retryable.
 func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, error) {
 	version, err := c.version(ctx)
 	if err != nil {
@@ -91,8 +93,9 @@ func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, e
 	return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
 }
 
-// WarmUp loads a model and waits until it is ready, at most ten minutes: no request that may be cancelled should be
-// the first, since the server gives a load up with the request that asked for it.
+// WarmUp loads a model and waits until it is ready, at most ten minutes: no request that may be
+// cancelled should be the first, since the server gives a load up with the request that asked for
+// it.
 func (c *Client) WarmUp(ctx context.Context, name string) error {
 	limited, cancel := context.WithTimeout(ctx, loadCall)
 	defer cancel()
@@ -108,8 +111,9 @@ func (c *Client) WarmUp(ctx context.Context, name string) error {
 	return nil
 }
 
-// Pull has the server fetch a model from its registry. Progress, which may be nil, is called for each line of the
-// server's report: the step, and the bytes of one layer that are there and that it has.
+// Pull has the server fetch a model from its registry. Progress, which may be nil, is called for
+// each line of the server's report: the step, and the bytes of one layer that are there and that
+// it has.
 func (c *Client) Pull(ctx context.Context, name string, progress func(status string, done, total int64)) error {
 	err := c.steps(ctx, "pull", name, "/api/pull", pullSilent, &api.PullRequest{Model: name}, progress)
 	if err != nil && strings.Contains(err.Error(), "file does not exist") {
@@ -202,7 +206,8 @@ func isRefused(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// shorten leaves out the method and address that an error of net/http begins with: the message has them already.
+// shorten leaves out the method and address that an error of net/http begins with: the message
+// has them already.
 func shorten(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

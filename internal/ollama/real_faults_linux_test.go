@@ -85,7 +85,8 @@ func midStream(t *testing.T, client *ollama.Client, tap *tap, do func()) error {
 	return <-result
 }
 
-// warm returns a server of the test's own with its model loaded, and a client that sees it through a tap.
+// warm returns a server of the test's own with its model loaded, and a client that sees it
+// through a tap.
 func warm(t *testing.T, cfg ollama.Config) (*ollamatest.Process, *tap, *ollama.Client) {
 	t.Helper()
 	server := ollamatest.Start(t, ollamatest.Bin(t), "tiny", "tiny-endless")

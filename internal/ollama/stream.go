@@ -22,7 +22,8 @@ const (
 // errStalled is the cause with which a watchdog cuts a request.
 var errStalled = errors.New("no token came in time")
 
-// A chunk is one line of a chat's stream: a part of api.ChatResponse, and the error that may stand in its place.
+// A chunk is one line of a chat's stream: a part of api.ChatResponse, and the error that may
+// stand in its place.
 type chunk struct {
 	Message    api.Message `json:"message"`
 	Done       bool        `json:"done"`
@@ -52,8 +53,9 @@ func (w *watchdog) stop() {
 // errEnough is what a callback of readLines returns to end the reading without an error.
 var errEnough = errors.New("enough")
 
-// readLines calls fn with each line of a stream of JSON until the stream ends, the line is too long or fn returns an
-// error. That a stream was cut off is an error, too: io.ErrUnexpectedEOF or that of the connection.
+// readLines calls fn with each line of a stream of JSON until the stream ends, the line is too
+// long or fn returns an error. That a stream was cut off is an error, too: io.ErrUnexpectedEOF or
+// that of the connection.
 func readLines(body io.Reader, fn func(line []byte) error) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(make([]byte, 0, 4<<10), maxLineBytes)

@@ -9,7 +9,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// What does an answer cost where the model takes no time, with the project's client in the same process?
+// What does an answer cost where the model takes no time, with the project's client in the same
+// process?
 func BenchmarkAnInstantAnswerOverHTTP(b *testing.B) {
 	_, url := start(b, ollamasim.Config{Slots: 64, Instant: true})
 	client, err := ollama.New(url, ollama.Config{Slots: 64})
@@ -30,7 +31,8 @@ func BenchmarkAnInstantAnswerOverHTTP(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "answers/s")
 }
 
-// How much of a core do so many streams take? The time of an operation is that of 100 tokens of each.
+// How much of a core do so many streams take? The time of an operation is that of 100 tokens of
+// each.
 func BenchmarkStreams(b *testing.B) {
 	for _, bench := range []struct {
 		name       string

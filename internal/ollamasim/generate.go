@@ -319,7 +319,8 @@ func (s *Server) makeTokens(ctx context.Context, slot *Slot, req *request, p pla
 	return slot.Wait(ctx, p.made)
 }
 
-// end answers a request that was ended before its time: by the client, who does not read it, or by a crash.
+// end answers a request that was ended before its time: by the client, who does not read it, or
+// by a crash.
 func (s *Server) end(ctx context.Context, w http.ResponseWriter, out *lines) {
 	switch {
 	case !errors.Is(context.Cause(ctx), errCrashed):
@@ -332,7 +333,8 @@ func (s *Server) end(ctx context.Context, w http.ResponseWriter, out *lines) {
 	}
 }
 
-// crash ends a runner and everything on it. The next request finds a new one, and the model has to be loaded again.
+// crash ends a runner and everything on it. The next request finds a new one, and the model has
+// to be loaded again.
 func (s *Server) crash(on *runner) {
 	s.mu.Lock()
 	if s.runner == on {

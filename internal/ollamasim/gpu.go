@@ -9,12 +9,14 @@ import (
 	"time"
 )
 
-// A GPU is a number of slots that generate tokens at the same speed, which depends on how many of them are busy.
-// Who finds no slot free waits in order of arrival. It knows nothing of HTTP, so that benchmarks can use it alone.
+// A GPU is a number of slots that generate tokens at the same speed, which depends on how many of
+// them are busy. Who finds no slot free waits in order of arrival. It knows nothing of HTTP, so
+// that benchmarks can use it alone.
 //
-// It keeps one clock that counts tokens instead of seconds: at any moment all busy slots have the same speed, so a
-// generation of n tokens that begins when the clock stands at c ends when it stands at c+n, whoever comes and goes
-// in between. One timer wakes the generation that is due next.
+// It keeps one clock that counts tokens instead of seconds: at any moment all busy slots have the
+// same speed, so a generation of n tokens that begins when the clock stands at c ends when it
+// stands at c+n, whoever comes and goes in between. One timer wakes the generation that is due
+// next.
 type GPU struct {
 	slots int
 	rate  func(busy int) float64
@@ -33,8 +35,8 @@ type GPU struct {
 // ErrClosed is what a GPU answers after Close.
 var ErrClosed = errors.New("the GPU is closed")
 
-// NewGPU returns a GPU. Rate says how many tokens a second each slot makes while busy of them are busy; a rate that
-// is infinite or not positive means that tokens take no time.
+// NewGPU returns a GPU. Rate says how many tokens a second each slot makes while busy of them are
+// busy; a rate that is infinite or not positive means that tokens take no time.
 func NewGPU(slots int, rate func(busy int) float64) *GPU {
 	return &GPU{slots: max(slots, 1), rate: rate, at: time.Now()}
 }
@@ -56,8 +58,8 @@ func (g *GPU) Load() (busy, waiting int) {
 	return g.busy, len(g.waiting)
 }
 
-// SlotTime returns for how long slots were busy, added up: divided by the slots and by the time that has passed, it
-// is the use of the GPU.
+// SlotTime returns for how long slots were busy, added up: divided by the slots and by the time
+// that has passed, it is the use of the GPU.
 func (g *GPU) SlotTime() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -192,7 +194,8 @@ func (s *Slot) Wait(ctx context.Context, tokens int) error {
 	}
 }
 
-// epsilon is a part of a token: the clock is a sum of many small steps and may stop a hair short of a whole one.
+// epsilon is a part of a token: the clock is a sum of many small steps and may stop a hair short
+// of a whole one.
 const epsilon = 1e-6
 
 // The methods below are called with the mutex held.

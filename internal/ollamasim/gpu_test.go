@@ -140,7 +140,8 @@ func TestAnInfiniteSpeedTakesNoTimeButStillSlots(t *testing.T) {
 	})
 }
 
-// A day of a busy GPU: the slots are never idle while somebody waits, so the whole takes as long as its tokens.
+// A day of a busy GPU: the slots are never idle while somebody waits, so the whole takes as long
+// as its tokens.
 func TestNoSlotIsIdleWhileSomebodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slots, each, tokens = 16, 50, 130

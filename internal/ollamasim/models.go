@@ -112,8 +112,8 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// pull adds a model, with the progress lines that a real pull has. The registry has every model but those whose name
-// begins with "no-such".
+// pull adds a model, with the progress lines that a real pull has. The registry has every model
+// but those whose name begins with "no-such".
 func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 	var req api.PullRequest
 	if !readRequest(w, r, &req) {
@@ -159,7 +159,8 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, api.ProgressResponse{Status: "success"})
 }
 
-// load waits until a model is loaded. Whoever asks first loads it, and if that one leaves the load is given up.
+// load waits until a model is loaded. Whoever asks first loads it, and if that one leaves the
+// load is given up.
 func (s *Server) load(ctx context.Context, name string) error {
 	for {
 		s.mu.Lock()

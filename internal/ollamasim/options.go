@@ -9,7 +9,8 @@ type options struct {
 	stop       []string
 }
 
-// readOptions checks the types of the options as Ollama does, which ignores those that it does not know.
+// readOptions checks the types of the options as Ollama does, which ignores those that it does
+// not know.
 func readOptions(in map[string]any) (options, error) {
 	o := options{seed: -1}
 	for name, value := range in {

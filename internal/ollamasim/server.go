@@ -33,8 +33,9 @@ type Config struct {
 	Speed float64
 	// Instant makes answers come at once and whole. Slots still bound how many are worked on.
 	Instant bool
-	// ChunkEvery is how often a stream gets what has been made since: tokens of one interval share a chunk, so that
-	// many fast streams stay cheap. Zero means a chunk for each token, as Ollama does it.
+	// ChunkEvery is how often a stream gets what has been made since: tokens of one interval
+	// share a chunk, so that many fast streams stay cheap. Zero means a chunk for each token, as
+	// Ollama does it.
 	ChunkEvery time.Duration
 	// Load is how long a model takes to load, the first time and after a crash.
 	Load time.Duration
@@ -42,12 +43,12 @@ type Config struct {
 	Lengths func(prompt string, seed int) int
 }
 
-// T4 is the speed in tokens a second of each stream of a 7B model in four bits on a T4, by estimate: about 36 alone,
-// 163 with eight and 219 with sixteen together.
+// T4 is the speed in tokens a second of each stream of a 7B model in four bits on a T4, by
+// estimate: about 36 alone, 163 with eight and 219 with sixteen together.
 func T4(busy int) float64 { return 40 / (1 + 0.12*float64(busy)) }
 
-// LogNormal returns lengths with this median, spread as answers are: sigma is the standard deviation of their
-// logarithm. The same prompt and seed have the same length.
+// LogNormal returns lengths with this median, spread as answers are: sigma is the standard
+// deviation of their logarithm. The same prompt and seed have the same length.
 func LogNormal(median, sigma float64) func(prompt string, seed int) int {
 	return func(prompt string, seed int) int {
 		r := rand.New(rand.NewPCG(hash("length", prompt), uint64(seed)))
@@ -83,7 +84,8 @@ type Stats struct {
 	Tokens    int // of complete answers
 }
 
-// A runner is the process that would run the models. When it crashes everything in flight on it ends.
+// A runner is the process that would run the models. When it crashes everything in flight on it
+// ends.
 type runner struct {
 	ctx   context.Context
 	crash context.CancelCauseFunc

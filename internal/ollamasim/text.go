@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// A writer makes up the tokens of an answer: short sentences about the words and numbers of the prompt. The same
-// prompt and seed give the same answer.
+// A writer makes up the tokens of an answer: short sentences about the words and numbers of the
+// prompt. The same prompt and seed give the same answer.
 type writer struct {
 	r       *rand.Rand
 	words   []string
@@ -17,7 +17,8 @@ type writer struct {
 	tokens  []string
 }
 
-// The sentences of an answer. A, B are words of the prompt, N, M numbers of it, S the sum of the two.
+// The sentences of an answer. A, B are words of the prompt, N, M numbers of it, S the sum of the
+// two.
 
 func openings() [3]string {
 	return [...]string{
@@ -125,8 +126,8 @@ func (w *writer) read(prompt string) {
 
 func notWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 
-// countTokens estimates the tokens of a prompt as a tokenizer would make them: one for each word of up to six
-// letters, one for each sign, and some for the template.
+// countTokens estimates the tokens of a prompt as a tokenizer would make them: one for each word
+// of up to six letters, one for each sign, and some for the template.
 func countTokens(prompt string) int {
 	tokens, letters := 6, 0
 	for _, r := range prompt {

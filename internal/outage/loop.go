@@ -9,8 +9,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Loop does something until it succeeds, and says so when it has to wait. It may be used again; each
-// use is for one goroutine at a time.
+// A Loop does something until it succeeds, and says so when it has to wait. It may be used again;
+// each use is for one goroutine at a time.
 type Loop struct {
 	Log    *zap.Logger
 	Away   string      // logged as a warning, with the error, once for each reason
@@ -22,15 +22,15 @@ type Loop struct {
 	// Stops reports whether an error ends the loop. Nil: every error ends it but an outage, see
 	// pipeline.IsOutage.
 	Stops func(err error) bool
-	// Reporter decides what is logged. Nil: one of the loop's own. Goroutines that wait for the same
-	// thing share one.
+	// Reporter decides what is logged. Nil: one of the loop's own. Goroutines that wait for the
+	// same thing share one.
 	Reporter *Reporter
 
 	own Reporter
 }
 
-// Do calls try until it returns nil, an error that ends the loop, or ctx ends: then it returns ctx's
-// error.
+// Do calls try until it returns nil, an error that ends the loop, or ctx ends: then it returns
+// ctx's error.
 func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) error {
 	wait := l.Wait
 	if wait == nil {
@@ -55,8 +55,8 @@ func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) erro
 	}
 }
 
-// Observe logs what an outcome means: an error that something is away, nil that it is back. It is for
-// callers that try again at a pace of their own.
+// Observe logs what an outcome means: an error that something is away, nil that it is back. It is
+// for callers that try again at a pace of their own.
 func (l *Loop) Observe(err error) {
 	reporter := l.Reporter
 	if reporter == nil {

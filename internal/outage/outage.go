@@ -1,5 +1,6 @@
-// Package outage waits for what is away: a store, a stream, a server. It tries again, says once that
-// something is away and once that it is back, backs off with jitter, and stops with its context.
+// Package outage waits for what is away: a store, a stream, a server. It tries again, says once
+// that something is away and once that it is back, backs off with jitter, and stops with its
+// context.
 package outage
 
 import (
@@ -12,9 +13,9 @@ import (
 // mostReasons bounds how many reasons of one outage are worth a line.
 const mostReasons = 5
 
-// A Reporter decides what a person hears of an outage: each reason once, however often it is met and
-// by however many goroutines, and once that it is over. It may be used by many goroutines. The zero
-// value is ready.
+// A Reporter decides what a person hears of an outage: each reason once, however often it is met
+// and by however many goroutines, and once that it is over. It may be used by many goroutines.
+// The zero value is ready.
 type Reporter struct {
 	// Quiet is how long a reason is not reported again. It is for what comes and goes all the time,
 	// such as a stream that is full again with each batch.

@@ -8,8 +8,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// A Backoff is the time between two tries: longer each time, with jitter, so that many processes do not
-// come at once. It is for one goroutine.
+// A Backoff is the time between two tries: longer each time, with jitter, so that many processes
+// do not come at once. It is for one goroutine.
 type Backoff struct{ b *backoff.ExponentialBackOff }
 
 // NewBackoff returns a backoff that begins with the first wait and grows up to the longest.
@@ -40,7 +40,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Jitter returns d, more or less a tenth of it, so that many processes do not act at the same moment.
+// Jitter returns d, more or less a tenth of it, so that many processes do not act at the same
+// moment.
 func Jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }

@@ -20,7 +20,8 @@ const (
 // BatchStates lists all states in the order of a batch's life.
 var BatchStates = []BatchState{Planned, Queued, Done, Dead, Dropped}
 
-// A Batch is a number of consecutive generations of a run, the unit of queueing. It is cut once, at load.
+// A Batch is a number of consecutive generations of a run, the unit of queueing. It is cut once,
+// at load.
 type Batch struct {
 	Run      string     `json:"run"`
 	Index    int        `json:"index"`       // of the batch in its run
@@ -55,8 +56,9 @@ func (b Batch) Generation(index, samples int) (item, sample int) {
 	return n / samples, n % samples
 }
 
-// Settle returns the state that follows from what is stored and what failed: done if all generations are stored,
-// dead if those stored and those failed in this round are all, otherwise the state it was in.
+// Settle returns the state that follows from what is stored and what failed: done if all
+// generations are stored, dead if those stored and those failed in this round are all, otherwise
+// the state it was in.
 func (b Batch) Settle() BatchState {
 	union := append(slices.Clone(b.Done), b.Failed...)
 	slices.Sort(union)

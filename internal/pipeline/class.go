@@ -69,8 +69,8 @@ func Classes() []ClassRule {
 	}
 }
 
-// Rule returns what a class means. Of a class that is not known it says what is said of Undeliverable:
-// such a letter comes from a newer version.
+// Rule returns what a class means. Of a class that is not known it says what is said of
+// Undeliverable: such a letter comes from a newer version.
 func (c Class) Rule() ClassRule {
 	unknown := ClassRule{Class: c, Means: "a class that this version does not know", Outcome: false}
 	for _, r := range Classes() {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A DeadLetter is what is known of the generations of a batch that could not be generated in one round: the message
-// on the DEAD stream. It holds all that is needed to try them again.
+// A DeadLetter is what is known of the generations of a batch that could not be generated in one
+// round: the message on the DEAD stream. It holds all that is needed to try them again.
 type DeadLetter struct {
 	Run        string              `json:"run"`
 	UID        string              `json:"uid"` // of the run
@@ -80,8 +80,8 @@ func (d DeadLetter) Validate() error {
 	return nil
 }
 
-// DecodeDeadLetter reads a dead letter, also one with the prompts of a work message of version 1, and
-// validates it.
+// DecodeDeadLetter reads a dead letter, also one with the prompts of a work message of version 1,
+// and validates it.
 func DecodeDeadLetter(data []byte) (DeadLetter, error) {
 	var wire struct {
 		DeadLetter

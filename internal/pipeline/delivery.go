@@ -15,13 +15,14 @@ type Delivery[T any] struct {
 	Receipt
 }
 
-// A Receipt decides what becomes of a message that this process holds. The stream does not fence acks: who lost the
-// lease may still Ack, which is harmless, but HandBack and Reject then do nothing and return ErrLeaseLost.
+// A Receipt decides what becomes of a message that this process holds. The stream does not fence
+// acks: who lost the lease may still Ack, which is harmless, but HandBack and Reject then do
+// nothing and return ErrLeaseLost.
 type Receipt interface {
 	// Extend renews the lease from now on.
 	Extend(ctx context.Context) error
-	// Ack removes the message from the stream. For work, the server has confirmed that when it returns nil; a lost
-	// ack of results costs a write that changes nothing.
+	// Ack removes the message from the stream. For work, the server has confirmed that when it
+	// returns nil; a lost ack of results costs a write that changes nothing.
 	Ack(ctx context.Context) error
 	// HandBack gives the message to the next who asks, not before the delay is over.
 	HandBack(ctx context.Context, delay time.Duration) error

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// ItemID returns the id of the item with this number in its run. Ids sort as strings in dataset order.
+// ItemID returns the id of the item with this number in its run. Ids sort as strings in dataset
+// order.
 func ItemID(run string, item int) string { return fmt.Sprintf("%s/%09d", run, item) }
 
 // GenerationID returns the id of one answer wanted for an item; it is also the id of its result.
@@ -69,8 +70,9 @@ func number(digits string, width int) (int, bool) {
 	return n, err == nil
 }
 
-// Seed returns the seed of a generation: a hash of the run's seed and the generation's id, so that samples of one
-// item differ and the same run asks for the same answers again. It has 31 bits, which every Ollama version takes.
+// Seed returns the seed of a generation: a hash of the run's seed and the generation's id, so
+// that samples of one item differ and the same run asks for the same answers again. It has 31
+// bits, which every Ollama version takes.
 func Seed(runSeed int, generationID string) int {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", runSeed, generationID))
 	return int(binary.BigEndian.Uint32(sum[:4]) & 0x7fffffff)

@@ -2,7 +2,8 @@ package pipeline
 
 import "time"
 
-// Limits of what one run may hold. What exceeds them is refused when it is loaded, with the row named.
+// Limits of what one run may hold. What exceeds them is refused when it is loaded, with the row
+// named.
 const (
 	MaxRowBytes       = 4 << 20   // one row of a dataset, as it came
 	MaxPromptBytes    = 128 << 10 // one rendered prompt

@@ -37,3 +37,18 @@ type StreamDepth struct {
 func (p Progress) Complete() bool {
 	return p.Generations > 0 && p.Stored+p.Failed+p.Dropped >= p.Generations
 }
+
+// A RunInfo is a run as the stream knows it.
+type RunInfo struct {
+	Run     string
+	Model   string // what a consumer must have ready
+	Digest  string // of the model; empty: any
+	Context int    // tokens a slot must hold; 0: any
+	Waiting int    // batches that nobody holds
+	Held    int    // batches delivered and not acked
+	Paused  bool
+	// Complete says that every generation has its end for good, as CompleteRun said, and that
+	// nothing is on the queue.
+	Complete bool
+	Lease    time.Duration
+}

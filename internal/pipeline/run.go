@@ -32,7 +32,8 @@ type Run struct {
 	CreatedAt   time.Time `json:"created_at"`
 }
 
-// A Spec says what a run generates. It never changes once loaded: another model or prompt is another run.
+// A Spec says what a run generates. It never changes once loaded: another model or prompt is
+// another run.
 type Spec struct {
 	Model   string  `json:"model"`
 	System  string  `json:"system,omitempty"` // the same for every prompt, sent as it stands
@@ -45,7 +46,8 @@ type Spec struct {
 	Dataset Dataset `json:"dataset"`
 }
 
-// Options are the generation options that Ollama takes with a request. Nil means the model's own default.
+// Options are the generation options that Ollama takes with a request. Nil means the model's own
+// default.
 type Options struct {
 	Temperature *float64 `json:"temperature,omitempty"`
 	TopP        *float64 `json:"top_p,omitempty"`
@@ -126,8 +128,8 @@ func (s Spec) Validate() error {
 	return nil
 }
 
-// Differences names the fields, as in flags, in which two specs ask for different results. The name of the dataset
-// is not one of them, its digest is.
+// Differences names the fields, as in flags, in which two specs ask for different results. The
+// name of the dataset is not one of them, its digest is.
 func (s Spec) Differences(t Spec) []string {
 	var names []string
 	for _, f := range []struct {

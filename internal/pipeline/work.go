@@ -12,9 +12,10 @@ import (
 	"unicode/utf8"
 )
 
-// WorkVersion is the version of the work messages that this program writes. Version 1 had a system
-// prompt and one prompt for each generation, in the fields "system", "generations" and "prompt"; it is
-// still read. Programs that know only version 1 find no generations in a newer message and hand it back.
+// WorkVersion is the version of the work messages that this program writes. Version 1 had a
+// system prompt and one prompt for each generation, in the fields "system", "generations" and
+// "prompt"; it is still read. Programs that know only version 1 find no generations in a newer
+// message and hand it back.
 const WorkVersion = 2
 
 // A Work is what a worker needs to generate a batch, and no other source: the message on the WORK
@@ -111,8 +112,8 @@ type Result struct {
 	CreatedAt    time.Time `json:"created_at"`
 }
 
-// Validate says what is wrong with a results message in itself; whether its run, batch and generations exist is
-// for the store to say.
+// Validate says what is wrong with a results message in itself; whether its run, batch and
+// generations exist is for the store to say.
 func (r Results) Validate() error {
 	if err := ValidateRunName(r.Run); err != nil {
 		return err
@@ -150,7 +151,8 @@ func (r Results) Validate() error {
 	return nil
 }
 
-// countable reports whether a store can add up as many such numbers as a run may have, whoever sent them.
+// countable reports whether a store can add up as many such numbers as a run may have, whoever
+// sent them.
 func countable(n int) bool { return n >= 0 && n <= math.MaxInt32 }
 
 // Encode returns v as JSON, with <, > and & as they are: answers are full of them.
@@ -219,11 +221,13 @@ func DecodeResults(data []byte) (Results, error) {
 	return r, nil
 }
 
-// maxValues is more than any message has: 256 generations with a dozen fields each, and what is said of them all.
+// maxValues is more than any message has: 256 generations with a dozen fields each, and what is
+// said of them all.
 const maxValues = 64 << 10
 
-// decode reads JSON into a message. What holds too many values is not read at all: three bytes of a list may become a
-// struct of a hundred, and a few KiB that were compressed would take gigabytes of the reader's memory.
+// decode reads JSON into a message. What holds too many values is not read at all: three bytes of
+// a list may become a struct of a hundred, and a few KiB that were compressed would take
+// gigabytes of the reader's memory.
 func decode(data []byte, message any) error {
 	if values(data) > maxValues {
 		return fmt.Errorf("it holds more than %d values", maxValues)

@@ -73,7 +73,8 @@ func TestEncodingLeavesAnswersReadable(t *testing.T) {
 	}
 }
 
-// What a program of version 1 put on the queue, and what it wrote into a dead letter, is read for good.
+// What a program of version 1 put on the queue, and what it wrote into a dead letter, is read for
+// good.
 func TestMessagesOfVersionOneAreRead(t *testing.T) {
 	const v1 = `{"run":"r","uid":"01J","batch":3,"round":2,"model":"tiny","system":"Be <brief> & kind.","options":{"num_predict":64,"stop":["\n"]},` +
 		`"generations":[{"index":0,"item":5,"sample":1,"seed":9,"prompt":"a < b && c > d?"},{"index":2,"item":6,"sample":0,"seed":2147483647,"prompt":"\u2028 é\u0000"}]}`
@@ -256,7 +257,8 @@ func TestAMessageOfCountlessValuesIsNotRead(t *testing.T) {
 	}
 }
 
-// What a consumer or producer of another version sends is read without harm, and what is accepted stays the same.
+// What a consumer or producer of another version sends is read without harm, and what is accepted
+// stays the same.
 func FuzzDecodeWork(f *testing.F) {
 	f.Add(encoded(f, validWork()))
 	f.Add([]byte(`{"run":"r","round":1,"model":"m","options":{"num_predict":1},"generations":[{}]}`))

@@ -7,9 +7,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// answers makes the answers of batches: those that were given, in turn, or texts of the length that is assumed. These
-// are cut from prompts, because what a message takes depends on how well a text can be compressed, and texts of one
-// subject are alike.
+// answers makes the answers of batches: those that were given, in turn, or texts of the length
+// that is assumed. These are cut from prompts, because what a message takes depends on how well a
+// text can be compressed, and texts of one subject are alike.
 type answers struct {
 	given  []pipeline.StoredResult
 	next   int

@@ -8,8 +8,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// How often the programs do what costs something while a run goes on, whatever its size. These are the defaults of the
-// engines and of what they stand on; the test in internal/local that compares a plan with a run holds them together.
+// How often the programs do what costs something while a run goes on, whatever its size. These
+// are the defaults of the engines and of what they stand on; the test in internal/local that
+// compares a plan with a run holds them together.
 const (
 	sinkEvery      = time.Second      // a pull for results; and a write, if there are any
 	sinkIdleEvery  = 5 * time.Second  // the same while there are none
@@ -153,8 +154,9 @@ func (p *Planner) traffic(e *Estimate, scale float64) error {
 	return nil
 }
 
-// watching is what the producer asks while it follows the run: is there room on the queue, are the streams there, and
-// where are the batches that have been on their way for three leases and more.
+// watching is what the producer asks while it follows the run: is there room on the queue, are
+// the streams there, and where are the batches that have been on their way for three leases and
+// more.
 func (p *Planner) watching(seconds float64) pipeline.Traffic {
 	run, lease := p.cfg.Run.Name, p.cfg.Lease.Seconds()
 	batches, window := float64(p.cfg.Run.Batches), float64(min(p.cfg.Run.Batches, p.cfg.Window))
@@ -169,7 +171,8 @@ func (p *Planner) watching(seconds float64) pipeline.Traffic {
 	list := func(entries float64) pipeline.Traffic {
 		return p.nats.Queued(run, int(entries)).Plus(p.nats.Search(run).Times(batches / max(1, seconds) * betweenSeconds))
 	}
-	// A page of the ledger is looked for again after the time that its batches have been known, within 3 and 12 leases.
+	// A page of the ledger is looked for again after the time that its batches have been known,
+	// within 3 and 12 leases.
 	pages := math.Ceil(window / ledgerPage)
 	t = t.Plus(list(window).Times(waiting / (3 * lease) * (1 + (pages-1)/4)))
 	drain := seconds - waiting
@@ -213,7 +216,8 @@ func (p *Planner) database(e *Estimate, scale, each float64) error {
 	}
 	e.Load = p.store.Load(run.Items, run.Batches)
 	e.Export = p.store.Export(run.Items, run.Generations)
-	// A write takes what came within a second; when batches end less often there is one for each of them.
+	// A write takes what came within a second; when batches end less often there is one for each
+	// of them.
 	seconds := max(e.Seconds, 1)
 	writes := seconds * (1 - math.Exp(-float64(run.Batches)/seconds))
 	looks := pipeline.Operations{Commands: 2, Statements: 2} // each write is checked first; each look of the producer reads the run and counts

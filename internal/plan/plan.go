@@ -1,6 +1,7 @@
-// Package plan is the engine that says what a run will cost before anything is spent: messages and bytes through NATS,
-// room and operations of the store, hours on GPUs, and whether that fits into free tiers. It weighs some of the run's
-// batches as they will travel and be stored, and multiplies. It neither connects to anything nor writes.
+// Package plan is the engine that says what a run will cost before anything is spent: messages
+// and bytes through NATS, room and operations of the store, hours on GPUs, and whether that fits
+// into free tiers. It weighs some of the run's batches as they will travel and be stored, and
+// multiplies. It neither connects to anything nor writes.
 package plan
 
 import (
@@ -59,15 +60,18 @@ type Config struct {
 	RowBytes    float64      // of a row, on average
 	Fleet       Fleet
 	AnswerBytes int // of an answer, where there are none to look at; default 4 for each of AnswerTokens
-	// AnswerTokens is how long an answer is taken to be where there are none to look at; default 200.
+	// AnswerTokens is how long an answer is taken to be where there are none to look at; default
+	// 200.
 	AnswerTokens int
-	// Answers are answers of this run or of one like it. Without them the texts of prompts stand in for them.
+	// Answers are answers of this run or of one like it. Without them the texts of prompts stand
+	// in for them.
 	Answers []pipeline.StoredResult
 	Lease   time.Duration // default pipeline.DefaultLease
 	Window  int           // batches on the queue at a time; default 2,000
 }
 
-// SampleBatches is how many batches of a run are worth weighing: with more the estimate gets no better.
+// SampleBatches is how many batches of a run are worth weighing: with more the estimate gets no
+// better.
 const SampleBatches = 2000
 
 const bytesPerToken = 4 // of English
@@ -190,8 +194,9 @@ func (p *Planner) Weigh(w pipeline.Work) error {
 	return nil
 }
 
-// renewals returns how often the lease of a batch is renewed: a third of the lease after it was taken for the first
-// time. Workers hold batches for longer than these generate: there are two more of them than slots.
+// renewals returns how often the lease of a batch is renewed: a third of the lease after it was
+// taken for the first time. Workers hold batches for longer than these generate: there are two
+// more of them than slots.
 func (p *Planner) renewals(tokens int) float64 {
 	f := p.cfg.Fleet
 	slot := f.TokensPerSecond / float64(f.Slots)

@@ -105,11 +105,13 @@ func TestAnEstimateIsTheSumOfItsParts(t *testing.T) {
 	want := map[string]float64{
 		"batches to the GPUs":  6 * 1000,
 		"answers to the store": 4 * 1000,
-		// A batch takes 80 s of a slot and is held for 100 s, as 10 workers share 8 slots: 3.3 thirds of a lease.
+		// A batch takes 80 s of a slot and is held for 100 s, as 10 workers share 8 slots: 3.3
+		// thirds of a lease.
 		"leases renewed":            2 * 1000 * (100./30 - 0.5),
 		"consumers' reports":        2*(5000./30+2) + 2*5000./300,
 		"the sink asks and watches": 2*5001 + 2*501 + 7*(5000./15+1) + 2*2*(5000./300+1),
-		// The queue is listed, and batches on their way looked for, when batches are 3, 6, 12, 24, 36 and 48 leases old.
+		// The queue is listed, and batches on their way looked for, when batches are 3, 6, 12,
+		// 24, 36 and 48 leases old.
 		"the producer watches the queue": 6*10 + 14*(5000./90+1) + 6*(2+4*1000/5000.*2.5),
 		"connections":                    28 * 3,
 	}

@@ -9,9 +9,9 @@ import (
 // maxSeed stands for any seed when sizes are counted.
 const maxSeed = 1<<31 - 1
 
-// Sizes are counted as in version 1 of the work message, whatever is sent today: batches are cut once,
-// and a load that another version began has to be cut on in the same way. What a later version adds is
-// small beside MaxBatchBytes.
+// Sizes are counted as in version 1 of the work message, whatever is sent today: batches are cut
+// once, and a load that another version began has to be cut on in the same way. What a later
+// version adds is small beside MaxBatchBytes.
 
 // emptyBytes returns the encoded bytes of a batch of this run without any generation.
 func emptyBytes(run pipeline.Run) (int, error) {
@@ -28,7 +28,8 @@ func emptyBytes(run pipeline.Run) (int, error) {
 	return len(encoded), err
 }
 
-// generationBytes returns the encoded bytes of a generation with this prompt, whatever its numbers are.
+// generationBytes returns the encoded bytes of a generation with this prompt, whatever its
+// numbers are.
 func generationBytes(prompt string) (int, error) {
 	encoded, err := pipeline.Encode(struct {
 		Index  int    `json:"index"`
@@ -40,13 +41,14 @@ func generationBytes(prompt string) (int, error) {
 	return len(encoded) + len(","), err
 }
 
-// cutSize is how many generations the next batch gets: a share of what remains, so that the run ends in single
-// generations and no GPU waits long for another's last batch.
+// cutSize is how many generations the next batch gets: a share of what remains, so that the run
+// ends in single generations and no GPU waits long for another's last batch.
 func cutSize(remaining, most int) int {
 	return max(1, min(remaining/500, most))
 }
 
-// A cutter cuts the generations of a run, one after the other, into batches. The same sizes give the same batches.
+// A cutter cuts the generations of a run, one after the other, into batches. The same sizes give
+// the same batches.
 type cutter struct {
 	run   string
 	total int // generations of the run
@@ -59,9 +61,9 @@ type cutter struct {
 	want  int // generations that batch is to get
 }
 
-// newCutter returns a cutter for a run of total generations that hands each finished batch to emit, in order.
-// A batch has at most `most` generations and, if it has more than one, at most MaxBatchBytes encoded bytes, of
-// which base are there without any generation.
+// newCutter returns a cutter for a run of total generations that hands each finished batch to
+// emit, in order. A batch has at most `most` generations and, if it has more than one, at most
+// MaxBatchBytes encoded bytes, of which base are there without any generation.
 func newCutter(run string, total, most, base int, emit func(pipeline.Batch) error) *cutter {
 	c := &cutter{run: run, total: total, most: most, base: base, emit: emit}
 	c.start(0)

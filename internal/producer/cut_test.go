@@ -12,7 +12,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// cut cuts generations of these sizes and returns the batches in the order in which they were handed over.
+// cut cuts generations of these sizes and returns the batches in the order in which they were
+// handed over.
 func cut(t rapid.TB, sizes []int, most, base int) []pipeline.Batch {
 	var batches []pipeline.Batch
 	c := newCutter("r", len(sizes), most, base, func(b pipeline.Batch) error {
@@ -33,7 +34,8 @@ func cut(t rapid.TB, sizes []int, most, base int) []pipeline.Batch {
 	return batches
 }
 
-// drawSizes draws as many generations as make guided batches of more than one, at times some that fill a batch alone.
+// drawSizes draws as many generations as make guided batches of more than one, at times some that
+// fill a batch alone.
 func drawSizes(t *rapid.T) []int {
 	n := rapid.IntRange(0, 6000).Draw(t, "generations")
 	usual := rapid.IntRange(1, 2000).Draw(t, "usual size")
@@ -149,7 +151,8 @@ func TestARunWithTooManyBatchesIsRefused(t *testing.T) {
 	}
 }
 
-// A load that an earlier version began is cut on in the same way, so sizes stay what they were then.
+// A load that an earlier version began is cut on in the same way, so sizes stay what they were
+// then.
 func TestSizesAreThoseOfTheFirstVersionOfTheMessage(t *testing.T) {
 	run := pipeline.Run{Name: "r", UID: "01J", Spec: pipeline.Spec{Model: "tiny", System: "Be <brief>.", Options: pipeline.Options{NumPredict: 64}}}
 	empty, err := emptyBytes(run)

@@ -10,10 +10,11 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Follow publishes a run and then waits until every generation has its end. It returns the last progress, which
-// watch, if not nil, gets each time the run is looked at.
+// Follow publishes a run and then waits until every generation has its end. It returns the last
+// progress, which watch, if not nil, gets each time the run is looked at.
 //
-// While the store or the stream is away it waits and says so: a run lasts longer than most outages.
+// While the store or the stream is away it waits and says so: a run lasts longer than most
+// outages.
 func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	published := make(chan error, 1)
 	publishing, stop := context.WithCancel(ctx)
@@ -22,8 +23,9 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	defer func() { stop(); <-published }()
 
 	var away outage.Reporter
-	// How long a look takes: a large run takes the store a while to count, and it is there for the sink, so it is
-	// looked at less often. One look that an outage held up says little, so this at most doubles with each.
+	// How long a look takes: a large run takes the store a while to count, and it is there for
+	// the sink, so it is looked at less often. One look that an outage held up says little, so
+	// this at most doubles with each.
 	var usual time.Duration
 	for {
 		started := time.Now()
@@ -65,9 +67,9 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	}
 }
 
-// look returns how far a run is. What is recent has happened since this publisher began: a run that is resumed may
-// have stood still before, and its rate would seem low for minutes. A run that somebody has cancelled or deleted
-// meanwhile has no end to wait for.
+// look returns how far a run is. What is recent has happened since this publisher began: a run
+// that is resumed may have stood still before, and its rate would seem low for minutes. A run
+// that somebody has cancelled or deleted meanwhile has no end to wait for.
 func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, error) {
 	run, err := p.store.Run(ctx, name)
 	if err != nil {
@@ -85,8 +87,9 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, e
 	return progress, err
 }
 
-// Persist publishes as Publish does, and goes on by itself after the store or the stream was away or refused to take
-// anything. It returns when everything is published, with ctx's error, or when a person has to act.
+// Persist publishes as Publish does, and goes on by itself after the store or the stream was away
+// or refused to take anything. It returns when everything is published, with ctx's error, or when
+// a person has to act.
 func (p *Publisher) Persist(ctx context.Context, name string) error {
 	var away outage.Reporter
 	rest := 5 * p.cfg.Poll

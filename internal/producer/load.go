@@ -10,7 +10,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// What goes to the ledger at once, at most: so many items or batches, and items of about so many bytes.
+// What goes to the ledger at once, at most: so many items or batches, and items of about so many
+// bytes.
 const (
 	loadChunk      = 1000
 	loadChunkBytes = 8 << 20
@@ -27,9 +28,9 @@ func (e *SpecConflict) Error() string {
 		e.Run, strings.Join(e.Differences, ", "), e.Run)
 }
 
-// Load writes a surveyed run to the ledger: items and batches first, the run sealed last. A load that was
-// interrupted goes on where it stopped; one that is complete does nothing. It returns the run as it is stored, and
-// whether anything was left to do. The uid identifies a new run.
+// Load writes a surveyed run to the ledger: items and batches first, the run sealed last. A load
+// that was interrupted goes on where it stopped; one that is complete does nothing. It returns
+// the run as it is stored, and whether anything was left to do. The uid identifies a new run.
 func Load(ctx context.Context, to loader, survey Preflight, data Dataset, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
 	want := survey.Run
 	want.UID, want.State, want.CreatedAt = uid, pipeline.RunLoading, time.Now().UTC().Truncate(time.Millisecond)

@@ -12,7 +12,8 @@ import (
 	"gleaner/internal/prompt"
 )
 
-// Rows are the rows of a dataset, in order. Next returns io.EOF at the end; what it returns is valid until the next call.
+// Rows are the rows of a dataset, in order. Next returns io.EOF at the end; what it returns is
+// valid until the next call.
 type Rows interface {
 	Next() ([]byte, error)
 	Line() int // of the row that Next returned last, for messages
@@ -34,8 +35,9 @@ type Preflight struct {
 	RowBytes int
 }
 
-// Examine reads a whole dataset and renders every prompt, so that a bad row is found before anything is written.
-// Progress, which may be nil, gets the number of rows read so far. Errors name the line.
+// Examine reads a whole dataset and renders every prompt, so that a bad row is found before
+// anything is written. Progress, which may be nil, gets the number of rows read so far. Errors
+// name the line.
 func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dataset, progress func(rows int)) (Preflight, error) {
 	if err := pipeline.ValidateRunName(name); err != nil {
 		return Preflight{}, err

@@ -18,7 +18,8 @@ import (
 // queue is where batches are published.
 type queue interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
-	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull if there is no room.
+	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
+	// if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
 	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
 }
@@ -41,8 +42,8 @@ const (
 	tellFullEvery = 5 * time.Minute // of a queue that is full again with each batch
 )
 
-// A Publisher puts the batches of a run on the queue and follows the run to its end. Several of them for the same
-// run are harmless: a batch can be on the queue only once.
+// A Publisher puts the batches of a run on the queue and follows the run to its end. Several of
+// them for the same run are harmless: a batch can be on the queue only once.
 type Publisher struct {
 	cfg   Config
 	store store
@@ -84,8 +85,9 @@ func NewPublisher(cfg Config, from store, to queue) (*Publisher, error) {
 // Published returns how many batches this publisher has put on the queue so far.
 func (p *Publisher) Published() int { return int(p.count.Load()) }
 
-// Publish puts all planned batches of a run on the queue and returns when none is planned any more, or with ctx's
-// error. While the queue has no room it waits. While the store or the stream is away it fails; Persist does not.
+// Publish puts all planned batches of a run on the queue and returns when none is planned any
+// more, or with ctx's error. While the queue has no room it waits. While the store or the stream
+// is away it fails; Persist does not.
 func (p *Publisher) Publish(ctx context.Context, name string) error {
 	return p.publish(ctx, name, func() {})
 }
@@ -148,8 +150,9 @@ func notOpen(run pipeline.Run) error {
 	return fmt.Errorf("run %s is %s: it cannot be published", run.Name, run.State)
 }
 
-// room returns for how many batches the window has room. While it is full it waits until there is some for a twentieth of
-// it, and looks less and less often: each look costs traffic and a read of the store, and a run may take weeks.
+// room returns for how many batches the window has room. While it is full it waits until there is
+// some for a twentieth of it, and looks less and less often: each look costs traffic and a read
+// of the store, and a run may take weeks.
 func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	wait, enough := p.cfg.Poll, 1
 	for waiting := false; ; waiting = true {
@@ -189,9 +192,9 @@ func (p *Publisher) chunk(ctx context.Context, prompts *WorkBuilder, batches []p
 	return nil
 }
 
-// send publishes the messages, several at a time, and marks their batches as queued. While there is no room it waits,
-// with all marked that is on the queue: a dead letter of a batch that the ledger takes for planned cannot be given up,
-// and that may be what makes room.
+// send publishes the messages, several at a time, and marks their batches as queued. While there
+// is no room it waits, with all marked that is on the queue: a dead letter of a batch that the
+// ledger takes for planned cannot be given up, and that may be what makes room.
 func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline.Work) error {
 	n, rest := len(works), p.cfg.Poll
 	for {
@@ -214,7 +217,8 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 	}
 }
 
-// some publishes messages until there is no room for one, marks their batches and returns those that are left.
+// some publishes messages until there is no room for one, marks their batches and returns those
+// that are left.
 func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline.Work) (left []pipeline.Work, err error) {
 	group, publishing := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
@@ -245,14 +249,15 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 			left = append(left, work)
 		}
 	}
-	// Also when the rest failed or ctx ended: what is not marked is only published again, but then for nothing.
+	// Also when the rest failed or ctx ended: what is not marked is only published again, but
+	// then for nothing.
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return left, errors.Join(failure, p.mark(marking, run, indexes))
 }
 
-// mark tells the ledger what is on the queue. What it does not take is kept for the next call: published again it would
-// be generated again and again while the store refuses writes.
+// mark tells the ledger what is on the queue. What it does not take is kept for the next call:
+// published again it would be generated again and again while the store refuses writes.
 func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

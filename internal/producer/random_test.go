@@ -13,7 +13,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Whatever fails, and however many publish, in the end every batch was on the queue and every generation is stored.
+// Whatever fails, and however many publish, in the end every batch was on the queue and every
+// generation is stored.
 func TestEveryGenerationGetsOnTheQueueWhateverFails(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")

@@ -7,9 +7,9 @@ import (
 	"gleaner/internal/prompt"
 )
 
-// Cut goes over a dataset as Load does and hands out the messages that a run of it would be published as, in order,
-// every so many-th of them: what is between is cut and not made. It writes nothing. It returns how many batches there
-// are. A work is the callee's.
+// Cut goes over a dataset as Load does and hands out the messages that a run of it would be
+// published as, in order, every so many-th of them: what is between is cut and not made. It
+// writes nothing. It returns how many batches there are. A work is the callee's.
 func Cut(ctx context.Context, survey Preflight, data Dataset, every func(batch int) bool, do func(pipeline.Work) error) (batches int, err error) {
 	run := survey.Run
 	renderer, err := prompt.New(run.Spec)

@@ -21,8 +21,8 @@ type items interface {
 	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
 }
 
-// Works makes the messages of a run's batches, for everybody who puts batches on the queue. It reads the items several
-// at a time, fewer where they are large. It is for one goroutine.
+// Works makes the messages of a run's batches, for everybody who puts batches on the queue. It
+// reads the items several at a time, fewer where they are large. It is for one goroutine.
 type WorkBuilder struct {
 	items    items
 	run      pipeline.Run
@@ -39,8 +39,9 @@ func NewWorkBuilder(from items, run pipeline.Run) (*WorkBuilder, error) {
 	return &WorkBuilder{items: from, run: run, renderer: renderer, most: firstItems}, nil
 }
 
-// Works returns the messages for the first of the batches: as many as may be in memory at once, at least one. A message
-// has the generations of its batch that are not stored, and the round that stands in the batch.
+// Works returns the messages for the first of the batches: as many as may be in memory at once,
+// at least one. A message has the generations of its batch that are not stored, and the round
+// that stands in the batch.
 func (r *WorkBuilder) Build(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
 	final := batches[len(batches)-1]
 	end, _ := final.Generation(final.Count-1, r.run.Spec.Samples)

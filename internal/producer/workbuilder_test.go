@@ -10,7 +10,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// reader returns a reader of a run of these rows that nobody had to load, and its batches of one generation each.
+// reader returns a reader of a run of these rows that nobody had to load, and its batches of one
+// generation each.
 func reader(t *testing.T, s pipeline.Spec, lines []string) (*WorkBuilder, *fakeLedger, []pipeline.Batch) {
 	t.Helper()
 	l := newLedger()

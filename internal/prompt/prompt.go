@@ -1,5 +1,5 @@
-// Package prompt makes the messages of a request from a row of the dataset: the run's system prompt,
-// and a column or a template over the row's columns.
+// Package prompt makes the messages of a request from a row of the dataset: the run's system
+// prompt, and a column or a template over the row's columns.
 package prompt
 
 import (
@@ -88,8 +88,8 @@ func (r *Renderer) fill(columns map[string]any) (string, error) {
 	return "", fmt.Errorf("column %q is not text; use a prompt template such as {{json (index . %q)}}", r.field, r.field)
 }
 
-// A null is JSON's null in a template: nothing where it is shown, false in a condition, and null as JSON. What
-// text/template makes of nil would be the words "no value" in a prompt.
+// A null is JSON's null in a template: nothing where it is shown, false in a condition, and null
+// as JSON. What text/template makes of nil would be the words "no value" in a prompt.
 type null string
 
 func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
@@ -121,7 +121,8 @@ func (l *limited) Write(data []byte) (int, error) {
 	return l.b.Write(data)
 }
 
-// templateProblem returns what text/template says without the position, which means nothing in a one-line template.
+// templateProblem returns what text/template says without the position, which means nothing in a
+// one-line template.
 func templateProblem(err error) string {
 	if _, problem, ok := strings.Cut(err.Error(), ": executing \"prompt\" at "); ok {
 		return problem

@@ -6,8 +6,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// An Account is what an audit found of a run. Everything is counted in generations, unless it says otherwise, and
-// stored + dead + dropped + cancelled + outstanding + lost = total, whatever is wrong.
+// An Account is what an audit found of a run. Everything is counted in generations, unless it
+// says otherwise, and stored + dead + dropped + cancelled + outstanding + lost = total, whatever
+// is wrong.
 type Account struct {
 	Run         string                      `json:"run"`
 	State       pipeline.RunState           `json:"state"`
@@ -56,8 +57,8 @@ func (a *Account) breach(b Breach) {
 	}
 }
 
-// lose accounts for what is missing of a batch that was nowhere in two looks. Of a cancelled run that is what cancel
-// has taken from the queue, or what nobody will look for any more.
+// lose accounts for what is missing of a batch that was nowhere in two looks. Of a cancelled run
+// that is what cancel has taken from the queue, or what nobody will look for any more.
 func (a *Account) lose(b pipeline.Batch) {
 	if a.State == pipeline.RunCancelled {
 		a.count(b)

@@ -19,9 +19,10 @@ type suspect struct {
 	absent int            // looks in a row that found it nowhere, with nothing changed in the ledger between them
 }
 
-// Audit accounts for every generation of a run. It is right also while the run goes on, and takes the same memory for
-// any run: a batch that moves between its look into the ledger and its looks at the streams is looked at again, and
-// only one that twice was nowhere while the ledger says the same is called lost. The dead letters are read through once.
+// Audit accounts for every generation of a run. It is right also while the run goes on, and takes
+// the same memory for any run: a batch that moves between its look into the ledger and its looks
+// at the streams is looked at again, and only one that twice was nowhere while the ledger says
+// the same is called lost. The dead letters are read through once.
 func (l *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	run, err := l.store.Run(ctx, name)
 	if err != nil {
@@ -62,8 +63,8 @@ type audit struct {
 	account  Account
 }
 
-// page accounts for some batches in a row. They are read by their index, since a batch that changes its state meanwhile
-// would be missed or counted twice in a list of one state.
+// page accounts for some batches in a row. They are read by their index, since a batch that
+// changes its state meanwhile would be missed or counted twice in a list of one state.
 func (a *audit) page(ctx context.Context, from, to int) error {
 	indexes := make([]int, 0, to-from)
 	for i := from; i < to; i++ {

@@ -101,8 +101,8 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 	}
 }
 
-// What a worker still held when the run was cancelled is stored when it comes, and what was taken from the queue is not
-// called lost: nobody will publish it again.
+// What a worker still held when the run was cancelled is stored when it comes, and what was taken
+// from the queue is not called lost: nobody will publish it again.
 func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 	m := &machine{world: newWorld(2, 2, 1, 1)}
 	for i := range 3 {

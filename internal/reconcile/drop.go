@@ -21,7 +21,8 @@ type DropReport struct {
 	Skipped     int `json:"skipped"`     // the batch is under way, or somebody was quicker
 }
 
-// Drop gives up the batches of the chosen dead letters for good. It may be interrupted anywhere and called again.
+// Drop gives up the batches of the chosen dead letters for good. It may be interrupted anywhere
+// and called again.
 func (l *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (DropReport, error) {
 	var report DropReport
 	for letter, err := range l.Letters(ctx, filter) {

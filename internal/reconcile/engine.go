@@ -1,5 +1,6 @@
-// Package reconcile is the engine that asks "where is this batch?": it compares the ledger with the streams, puts back on
-// the queue what the streams have lost, tries dead letters again, and proves that nothing is missing.
+// Package reconcile is the engine that asks "where is this batch?": it compares the ledger with
+// the streams, puts back on the queue what the streams have lost, tries dead letters again, and
+// proves that nothing is missing.
 package reconcile
 
 import (
@@ -19,9 +20,11 @@ type store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
-	// Requeue starts a new round if the batch is still in this state and round, and reports whether it did.
+	// Requeue starts a new round if the batch is still in this state and round, and reports
+	// whether it did.
 	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
-	// Fail is the mirror's rule, see pipeline.Batch.Settle; it does nothing to a batch that is done or in another round.
+	// Fail is the mirror's rule, see pipeline.Batch.Settle; it does nothing to a batch that is
+	// done or in another round.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	// Drop gives up a dead batch of this round, and reports whether it did.
 	Drop(ctx context.Context, run string, index, round int) (bool, error)
@@ -30,21 +33,25 @@ type store interface {
 // transport is where batches, results and dead letters are under way.
 type streams interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
-	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull if there is no room.
+	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
+	// if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
-	// Queued returns the batches of a run that are on the queue, or some of them if there are very many.
+	// Queued returns the batches of a run that are on the queue, or some of them if there are
+	// very many.
 	Queued(ctx context.Context, run string) (map[int]bool, error)
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
 	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
 	// DeadLetters yields the records of a run, or of all runs if it is empty, oldest first.
 	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
-	// DeleteDeadLetter removes a record by its sequence, and so never a newer one; one that is gone is no error.
+	// DeleteDeadLetter removes a record by its sequence, and so never a newer one; one that is
+	// gone is no error.
 	DeleteDeadLetter(ctx context.Context, sequence uint64) error
 }
 
-// A Builder makes the messages of a run's batches, with the generations that are not stored and the round that stands
-// in the batch. It may return fewer messages than batches, but at least one.
+// A Builder makes the messages of a run's batches, with the generations that are not stored and
+// the round that stands in the batch. It may return fewer messages than batches, but at least
+// one.
 type Builder interface {
 	Build(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error)
 }
@@ -56,13 +63,14 @@ type NewWorkBuilder func(run pipeline.Run) (Builder, error)
 type Config struct {
 	Lease time.Duration // how long a worker may hold a batch without a sign of life; default pipeline.DefaultLease
 	Pause time.Duration // between two looks of an audit, and between two tries to publish on a full stream; default 1 s
-	// SweepEvery is how often the dead letters are read through for those whose batch is done; default 40 leases. It
-	// costs traffic: every record is transferred.
+	// SweepEvery is how often the dead letters are read through for those whose batch is done;
+	// default 40 leases. It costs traffic: every record is transferred.
 	SweepEvery time.Duration
 	Log        *zap.Logger
 }
 
-// A Ledger compares what is written with what is under way. Any number of them may work on one run at the same time.
+// A Ledger compares what is written with what is under way. Any number of them may work on one
+// run at the same time.
 type Engine struct {
 	cfg     Config
 	store   store

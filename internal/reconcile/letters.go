@@ -53,8 +53,8 @@ const (
 	Stale    Disposition = "stale"     // all its generations are stored
 	Dropped  Disposition = "dropped"   // its batch was given up, and the record is left over
 	Orphaned Disposition = "orphaned"  // its run, or that load of the run, is not there any more
-	// Unreadable is a record of which only run, batch and sequence are known. It explains nothing, so its batch gets
-	// another round; its message says what is wrong with it.
+	// Unreadable is a record of which only run, batch and sequence are known. It explains
+	// nothing, so its batch gets another round; its message says what is wrong with it.
 	Unreadable Disposition = "unreadable"
 )
 
@@ -82,8 +82,8 @@ func dispositionOf(d pipeline.DeadLetter, b pipeline.Batch) Disposition {
 
 const letterPage = 64 // letters held while their batches are read together; each may have 100 KiB and more
 
-// Letters yields the dead letters that are chosen, oldest first, with what they are worth. An error is the last thing
-// it yields.
+// Letters yields the dead letters that are chosen, oldest first, with what they are worth. An
+// error is the last thing it yields.
 func (l *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		var page []pipeline.StoredDeadLetter
@@ -122,7 +122,8 @@ func (l *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, e
 	}
 }
 
-// unreadable reports whether an error is about one record only, of which run, batch and sequence are known.
+// unreadable reports whether an error is about one record only, of which run, batch and sequence
+// are known.
 func unreadable(err error) bool { return err != nil && pipeline.ClassOf(err) == pipeline.BadItem }
 
 // judge reads the runs and batches of letters.
@@ -165,8 +166,9 @@ func (l *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 	return letters, nil
 }
 
-// Sweep removes the dead letters of a run's batches that are done, by their sequence, and returns how many that were. A
-// Reconciler does it from time to time; whoever waits for the end of a run may do it once more then.
+// Sweep removes the dead letters of a run's batches that are done, by their sequence, and returns
+// how many that were. A Reconciler does it from time to time; whoever waits for the end of a run
+// may do it once more then.
 func (l *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
 	for letter, err := range l.Letters(ctx, Filter{Run: run}) {
 		if err != nil {

@@ -17,11 +17,12 @@ const (
 	inDead // under a dead letter that explains it
 )
 
-// look searches the streams for a batch, and returns the record that explains it if that is where it is. A batch moves
-// from WORK to RESULTS or DEAD only, and each hop is confirmed before the previous copy goes, so in this order it
-// cannot be missed on its way. But its results may be stored meanwhile: whoever finds it nowhere reads the batch again
-// before he believes it. What is in the list queued is not searched for: it was on the queue after the batch was read,
-// and a look into WORK says no more than that.
+// look searches the streams for a batch, and returns the record that explains it if that is where
+// it is. A batch moves from WORK to RESULTS or DEAD only, and each hop is confirmed before the
+// previous copy goes, so in this order it cannot be missed on its way. But its results may be
+// stored meanwhile: whoever finds it nowhere reads the batch again before he believes it. What is
+// in the list queued is not searched for: it was on the queue after the batch was read, and a
+// look into WORK says no more than that.
 func (l *Engine) look(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool) (location, pipeline.StoredDeadLetter, error) {
 	var none pipeline.StoredDeadLetter
 	if queued[b.Index] {
@@ -43,12 +44,14 @@ func (l *Engine) look(ctx context.Context, run pipeline.Run, b pipeline.Batch, q
 	return inDead, letter, nil
 }
 
-// listFrom is how many batches there must be to look for before the whole queue is listed for them, in one round trip.
-// Each look costs one and 1.1 KB of traffic, a batch in the list 28 bytes: the 2,000 of a full window as much as 50 looks.
+// listFrom is how many batches there must be to look for before the whole queue is listed for
+// them, in one round trip. Each look costs one and 1.1 KB of traffic, a batch in the list 28
+// bytes: the 2,000 of a full window as much as 50 looks.
 const listFrom = 50
 
-// queued lists the queue if there are that many batches to look for, which have been read before. Those that are not in
-// the list are searched for one by one: it may be cut off, and a batch that has left the queue may be anywhere.
+// queued lists the queue if there are that many batches to look for, which have been read before.
+// Those that are not in the list are searched for one by one: it may be cut off, and a batch that
+// has left the queue may be anywhere.
 func (l *Engine) queued(ctx context.Context, run pipeline.Run, count int) (map[int]bool, error) {
 	if count == 0 || count < l.listFrom {
 		return nil, nil
@@ -73,8 +76,8 @@ func summarize(run pipeline.Run, d pipeline.DeadLetter) record {
 	return r
 }
 
-// explains reports whether nothing of the batch is missing but what the record names. A record of another round
-// explains nothing: the generations have been on their way once more since then.
+// explains reports whether nothing of the batch is missing but what the record names. A record of
+// another round explains nothing: the generations have been on their way once more since then.
 func (r record) explains(b pipeline.Batch) bool {
 	return int(r.round) == b.Round && r.covers(b)
 }

@@ -16,8 +16,9 @@ import (
 const (
 	pageSize = 1000 // batches read from the ledger at once
 
-	// A batch that is found is looked for again after the time that it has been known so far, but within this many
-	// times the first wait: looks cost requests, and most batches are where they should be.
+	// A batch that is found is looked for again after the time that it has been known so far, but
+	// within this many times the first wait: looks cost requests, and most batches are where they
+	// should be.
 	patienceOutstanding = 4
 	patienceDead        = 40
 )
@@ -42,8 +43,9 @@ type note struct {
 	pass   int       // in which it was seen last
 }
 
-// A Reconciler repairs what the streams have lost of one run. It never compares clocks of two machines: it acts on a
-// batch that it has itself seen absent twice, three leases apart, in the same state and round.
+// A Reconciler repairs what the streams have lost of one run. It never compares clocks of two
+// machines: it acts on a batch that it has itself seen absent twice, three leases apart, in the
+// same state and round.
 type Reconciler struct {
 	*Engine
 	run     string
@@ -59,8 +61,8 @@ func (l *Engine) Reconciler(run string) *Reconciler {
 	return &Reconciler{Engine: l, run: run, notes: map[int]note{}}
 }
 
-// Run makes a pass in every lease until ctx ends, and returns nil then. While the store or the streams are away it says
-// so and tries on. It returns an error if the run is gone or not open.
+// Run makes a pass in every lease until ctx ends, and returns nil then. While the store or the
+// streams are away it says so and tries on. It returns an error if the run is gone or not open.
 func (r *Reconciler) Run(ctx context.Context) error {
 	var away outage.Reporter
 	for {
@@ -94,8 +96,8 @@ func (r *Reconciler) tell(report PassReport) {
 // errNotOpen is why nothing of a run is put on the queue.
 var errNotOpen = errors.New("the run is not open")
 
-// Pass looks once at every batch whose time has come. An error ends the pass; the report says what was done before.
-// What it remembers stays, so that the next pass goes on from there.
+// Pass looks once at every batch whose time has come. An error ends the pass; the report says
+// what was done before. What it remembers stays, so that the next pass goes on from there.
 func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
 	run, err := r.store.Run(ctx, r.run)
 	if err != nil {
@@ -213,7 +215,8 @@ func (r *Reconciler) patience(state pipeline.BatchState) time.Duration {
 	return patienceOutstanding * r.wait()
 }
 
-// act does what the rules say about a batch that is nowhere but, perhaps, under a dead letter that explains it.
+// act does what the rules say about a batch that is nowhere but, perhaps, under a dead letter
+// that explains it.
 func (r *Reconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
 	b, err := r.fresh(ctx, run.Name, seen.Index) // its last results may have been stored during the look
 	if err != nil {

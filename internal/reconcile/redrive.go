@@ -12,13 +12,15 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// RedriveOptions say how dead letters are tried again. Zero values mean: all of them, as fast as it goes, as they were.
+// RedriveOptions say how dead letters are tried again. Zero values mean: all of them, as fast as
+// it goes, as they were.
 type RedriveOptions struct {
 	Limit  int     // letters to put on the queue, at most
 	Rate   float64 // letters a second, at most
 	DryRun bool    // only count
 
-	// For the new round only: the run's spec stays, and so does what a later repair of the batch uses.
+	// For the new round only: the run's spec stays, and so does what a later repair of the batch
+	// uses.
 	NumPredict  int      // tokens of an answer, at most
 	Temperature *float64 // nil: the run's
 	Seed        *int     // takes the place of the run's seed; nil: the run's
@@ -68,10 +70,11 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 	}
 }
 
-// Redrive gives the batches of the chosen dead letters another round, oldest first. It may be interrupted anywhere and
-// called again, also by several at once: a batch is taken by one of them, and what an interruption left half done is
-// what a Reconciler repairs. While the store or the streams are away, refuse writes or have no room, it waits. The report
-// is right also when an error ends it.
+// Redrive gives the batches of the chosen dead letters another round, oldest first. It may be
+// interrupted anywhere and called again, also by several at once: a batch is taken by one of
+// them, and what an interruption left half done is what a Reconciler repairs. While the store or
+// the streams are away, refuse writes or have no room, it waits. The report is right also when an
+// error ends it.
 func (l *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
 	r := redrive{Engine: l, options: options, builders: map[string]Builder{}, full: outage.Reporter{Quiet: tellFullEvery}}
 	if err := options.validate(); err != nil {
@@ -88,8 +91,8 @@ func (l *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOpti
 	}
 }
 
-// through goes through the letters that come after the last one. An outage ends it, and is returned apart from errors
-// that end the redrive.
+// through goes through the letters that come after the last one. An outage ends it, and is
+// returned apart from errors that end the redrive.
 func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (outage, err error) {
 	for letter, err := range r.Letters(ctx, filter) {
 		switch {
@@ -123,8 +126,8 @@ func (r *redrive) rest(ctx context.Context, outage error) error {
 	return r.sleep(ctx, r.cfg.Pause)
 }
 
-// persist tries a step until it succeeds, a person has to act, or ctx ends. A step whose success was not heard of is
-// done again, and changes nothing then.
+// persist tries a step until it succeeds, a person has to act, or ctx ends. A step whose success
+// was not heard of is done again, and changes nothing then.
 func (r *redrive) persist(ctx context.Context, step func() error) error {
 	for {
 		err := step()
@@ -159,8 +162,8 @@ type redrive struct {
 	full     outage.Reporter
 }
 
-// one decides about a letter. Whether its round is the batch's does not matter: the batch is taken as it is. A run that
-// was asked for by name and is not open is an error.
+// one decides about a letter. Whether its round is the batch's does not matter: the batch is
+// taken as it is. A run that was asked for by name and is not open is an error.
 func (r *redrive) one(ctx context.Context, letter Letter, named bool) error {
 	switch {
 	case letter.Now.State == pipeline.Done:
@@ -236,8 +239,8 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 // finishWithin is how long a letter that is taken may go on after an interruption.
 const finishWithin = 10 * time.Second
 
-// finishing returns a context for a letter that is taken: an interruption does not end it at once, or its batch would
-// have to wait for a reconciler.
+// finishing returns a context for a letter that is taken: an interruption does not end it at
+// once, or its batch would have to wait for a reconciler.
 func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishWithin, cancel) })

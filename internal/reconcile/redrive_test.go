@@ -48,7 +48,8 @@ func TestFortyItemsAreRedrivenAfterTheirFaultIsMended(t *testing.T) {
 	}
 }
 
-// The process dies before or right after each of its calls; what it left is put right by a reconciler.
+// The process dies before or right after each of its calls; what it left is put right by a
+// reconciler.
 func TestARedriveMayBeKilledBetweenAnyTwoSteps(t *testing.T) {
 	for _, how := range []verdict{die, loseReply} {
 		for n := 0; ; n++ {

@@ -13,10 +13,10 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// The rules of a batch's life, as a state machine over the real engine: every one of its calls to the store and to the
-// streams is one step, between any two of which anybody else may do something, anything may be lost, and the engine's
-// process may die. Whatever happened: a stored text never changes, and once the faults stop every generation gets its
-// end.
+// The rules of a batch's life, as a state machine over the real engine: every one of its calls to
+// the store and to the streams is one step, between any two of which anybody else may do
+// something, anything may be lost, and the engine's process may die. Whatever happened: a stored
+// text never changes, and once the faults stop every generation gets its end.
 func TestNothingIsLostAndNothingChangesWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(rt, false)
@@ -28,8 +28,8 @@ func TestNothingIsLostAndNothingChangesWhateverHappens(t *testing.T) {
 	})
 }
 
-// Without losses and without anybody who works on after his lease, another round would be for nothing: then no batch
-// gets one from a reconciler that can still be found somewhere.
+// Without losses and without anybody who works on after his lease, another round would be for
+// nothing: then no batch gets one from a reconciler that can still be found somewhere.
 func TestABatchThatIsSomewhereIsNotRepaired(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(rt, true)

@@ -19,8 +19,8 @@ const (
 	testLease = time.Second
 )
 
-// A world is a store and three streams in memory, with everybody who works on them but the engine under test. Nothing
-// happens in it by itself.
+// A world is a store and three streams in memory, with everybody who works on them but the engine
+// under test. Nothing happens in it by itself.
 type world struct {
 	run     pipeline.Run
 	batches []pipeline.Batch

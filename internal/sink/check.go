@@ -16,7 +16,8 @@ import (
 // maxSpans bounds what a checker remembers: about 10 MB.
 const maxSpans = 50_000
 
-// A checker tells messages that belong to a run from those that do not: a consumer may be old, broken or lying.
+// A checker tells messages that belong to a run from those that do not: a consumer may be old,
+// broken or lying.
 type checker struct {
 	ledger ledger
 	spans  map[spanKey]pipeline.Batch // what never changes of batches seen before
@@ -48,7 +49,8 @@ func newChecker(ledger ledger) *checker {
 	return &checker{ledger: ledger, spans: map[spanKey]pipeline.Batch{}}
 }
 
-// sort splits deliveries into those that can be written and those that cannot. An error comes from the store.
+// sort splits deliveries into those that can be written and those that cannot. An error comes
+// from the store.
 func (c *checker) sort(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (good []pipeline.Delivery[pipeline.Results], bad []rejection, err error) {
 	claims := make([]claim, len(deliveries))
 	for i, d := range deliveries {
@@ -87,7 +89,8 @@ func (c *checker) verdicts(ctx context.Context, claims []claim) ([]string, error
 	return reasons, nil
 }
 
-// runs looks up every run that is named. It is asked anew each time, since a run can be deleted and loaded again.
+// runs looks up every run that is named. It is asked anew each time, since a run can be deleted
+// and loaded again.
 func (c *checker) runs(ctx context.Context, claims []claim) (map[string]pipeline.Run, error) {
 	runs := map[string]pipeline.Run{}
 	asked := map[string]bool{}
@@ -163,7 +166,8 @@ func (c *checker) verdict(runs map[string]pipeline.Run, x claim) string {
 	return ""
 }
 
-// rejections removes what cannot be stored from the stream, counts it, and logs it at a limited rate.
+// rejections removes what cannot be stored from the stream, counts it, and logs it at a limited
+// rate.
 type rejections struct {
 	log     *zap.Logger
 	metrics *Metrics

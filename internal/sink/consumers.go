@@ -7,10 +7,12 @@ import (
 	"go.uber.org/zap"
 )
 
-// presenceEvery is how often the sink copies the consumers' presence to the store and into its metrics.
+// presenceEvery is how often the sink copies the consumers' presence to the store and into its
+// metrics.
 const presenceEvery = 15 * time.Second
 
-// watchConsumers keeps in the store who was there and when, so that it is known after they are gone.
+// watchConsumers keeps in the store who was there and when, so that it is known after they are
+// gone.
 func (s *Sink) watchConsumers(ctx context.Context) {
 	for {
 		consumers, err := s.source.Consumers(ctx)

@@ -23,8 +23,8 @@ type Exported struct {
 	Missing int `json:"missing"` // generations without an answer
 }
 
-// Export writes answers in the order they come. Those that are missing are left out unless all is set. Progress,
-// which may be nil, gets how many generations were looked at.
+// Export writes answers in the order they come. Those that are missing are left out unless all is
+// set. Progress, which may be nil, gets how many generations were looked at.
 func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], encode lineEncoder, to rowWriter, all bool, progress func(seen int)) (Exported, error) {
 	var exported Exported
 	seen := 0

@@ -12,7 +12,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// answers yields generations 0, 1, …; those that are false have no result. At the end it fails with err, if there is one.
+// answers yields generations 0, 1, …; those that are false have no result. At the end it fails
+// with err, if there is one.
 func answers(err error, there ...bool) iter.Seq2[pipeline.Answer, error] {
 	return func(yield func(pipeline.Answer, error) bool) {
 		for i, ok := range there {

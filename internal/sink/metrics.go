@@ -25,7 +25,8 @@ type Metrics struct {
 	gpuRate       *prometheus.GaugeVec   // how fast is it?
 }
 
-// NewMetrics registers the sink's metrics; with a nil registerer they are counted and shown to nobody.
+// NewMetrics registers the sink's metrics; with a nil registerer they are counted and shown to
+// nobody.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	with := promauto.With(reg)
 	gpu := func(name, help string) *prometheus.GaugeVec {

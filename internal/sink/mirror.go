@@ -24,8 +24,8 @@ const (
 // A letter is a dead letter that this process holds.
 type letter = pipeline.Delivery[pipeline.StoredDeadLetter]
 
-// A mirror tells the store of the dead letters. These stay on their stream, where people read them and redrive them;
-// what is acknowledged is that the store knows.
+// A mirror tells the store of the dead letters. These stay on their stream, where people read
+// them and redrive them; what is acknowledged is that the store knows.
 type mirror struct {
 	s     *Sink
 	check *checker
@@ -96,8 +96,8 @@ type ignored struct {
 	reason string
 }
 
-// sort splits dead letters into those that the store is to be told of and those that it is not. An error comes from
-// the store.
+// sort splits dead letters into those that the store is to be told of and those that it is not.
+// An error comes from the store.
 func (m *mirror) sort(ctx context.Context, letters []letter) (good []letter, idle []ignored, err error) {
 	claims := make([]claim, len(letters))
 	for i, d := range letters {
@@ -152,8 +152,8 @@ func (m *mirror) batches(ctx context.Context, letters []letter) (map[string]pipe
 	return batches, nil
 }
 
-// stale returns why a dead letter changes nothing any more, or "". The store decides the same once more, and for
-// good: this is for people.
+// stale returns why a dead letter changes nothing any more, or "". The store decides the same
+// once more, and for good: this is for people.
 func stale(b pipeline.Batch, d pipeline.DeadLetter) string {
 	switch {
 	case b.Run == "":
@@ -179,7 +179,8 @@ func (m *mirror) ignore(idle []ignored) {
 	}
 }
 
-// brief returns the text of a failure as the store keeps it: short, and without what a database may refuse.
+// brief returns the text of a failure as the store keeps it: short, and without what a database
+// may refuse.
 func brief(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && unicode.IsControl(r) {
@@ -190,7 +191,8 @@ func brief(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
-// classLabel returns a class as a label, of which there may only be few: a consumer may send anything.
+// classLabel returns a class as a label, of which there may only be few: a consumer may send
+// anything.
 func classLabel(class pipeline.Class) string {
 	switch class {
 	case pipeline.Interrupted, pipeline.Retryable, pipeline.BadItem, pipeline.Truncated, pipeline.Degenerate, pipeline.Poison,

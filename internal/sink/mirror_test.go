@@ -40,7 +40,8 @@ func (w *world) bury(number int, d pipeline.DeadLetter) {
 	}
 }
 
-// A letterReceipt notices when a dead letter is acknowledged that the store should know of and does not.
+// A letterReceipt notices when a dead letter is acknowledged that the store should know of and
+// does not.
 type letterReceipt struct {
 	receipt
 	letter pipeline.DeadLetter

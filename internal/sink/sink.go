@@ -1,5 +1,5 @@
-// Package sink is the engine of the store's side: it collects results and dead letters from the streams, checks them,
-// writes them to the store and only then acknowledges them.
+// Package sink is the engine of the store's side: it collects results and dead letters from the
+// streams, checks them, writes them to the store and only then acknowledges them.
 package sink
 
 import (
@@ -17,8 +17,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// source hands out results and dead letters. Results returns what is there when wait is over, or as soon as there are
-// max messages; DeadLettersToMirror as soon as there is one.
+// source hands out results and dead letters. Results returns what is there when wait is over, or
+// as soon as there are max messages; DeadLettersToMirror as soon as there is one.
 type source interface {
 	Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error)
 	DeadLettersToMirror(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.StoredDeadLetter], error)
@@ -94,8 +94,9 @@ func (s *Sink) Written() pipeline.Written {
 	return s.written
 }
 
-// Run moves results and dead letters until ctx ends, and returns nil then. What is held at that moment and not written yet stays on
-// the stream. While the stream or the store is away it waits and says why.
+// Run moves results and dead letters until ctx ends, and returns nil then. What is held at that
+// moment and not written yet stays on the stream. While the stream or the store is away it waits
+// and says why.
 func (s *Sink) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { s.watchConsumers(ctx); return nil })
@@ -104,8 +105,9 @@ func (s *Sink) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// idleWait is how long a pull waits for the first results after a quiet moment. Each pull costs traffic, and free
-// traffic is counted; a pull that is lost with its connection is missed for so long.
+// idleWait is how long a pull waits for the first results after a quiet moment. Each pull costs
+// traffic, and free traffic is counted; a pull that is lost with its connection is missed for so
+// long.
 const idleWait = 5 * time.Second
 
 func (s *Sink) move(ctx context.Context) {
@@ -177,7 +179,8 @@ func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipelin
 	s.log.Debug("results stored", zap.Int("new", written.New), zap.Int("duplicate", written.Duplicate), zap.Duration("took", time.Since(started)))
 }
 
-// persist tries until it succeeds or ctx ends, and reports which. It says once why it waits, and when that is over.
+// persist tries until it succeeds or ctx ends, and reports which. It says once why it waits, and
+// when that is over.
 func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool {
 	failures := 0
 	var away outage.Reporter
@@ -207,7 +210,8 @@ func (s *Sink) count(w pipeline.Written) {
 	s.written.Duplicate += w.Duplicate
 }
 
-// acknowledge removes what is written from the stream. A message whose ack is lost comes again and changes nothing.
+// acknowledge removes what is written from the stream. A message whose ack is lost comes again
+// and changes nothing.
 func acknowledge[T any](ctx context.Context, log *zap.Logger, deliveries []pipeline.Delivery[T]) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

@@ -42,7 +42,8 @@ func TestResultsAreWrittenInBulkAndThenAcknowledged(t *testing.T) {
 	})
 }
 
-// Each pull is paid for, so while nothing comes there are few; and what comes then is not kept waiting.
+// Each pull is paid for, so while nothing comes there are few; and what comes then is not kept
+// waiting.
 func TestAQuietStreamIsAskedSeldomAndItsFirstResultIsWrittenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -278,7 +279,8 @@ func TestTheSinkCounts(t *testing.T) {
 	})
 }
 
-// gathered returns the metrics whose names begin so, with the values of their labels; of a histogram the count.
+// gathered returns the metrics whose names begin so, with the values of their labels; of a
+// histogram the count.
 func gathered(t *testing.T, registry *prometheus.Registry, prefixes ...string) map[string]float64 {
 	t.Helper()
 	families, err := registry.Gather()

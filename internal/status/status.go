@@ -1,5 +1,5 @@
-// Package status puts what the store and the stream know of a run together into one Snapshot, with rates: what the
-// status command, the progress bars and the summaries show.
+// Package status puts what the store and the stream know of a run together into one Snapshot,
+// with rates: what the status command, the progress bars and the summaries show.
 package status
 
 import (
@@ -115,7 +115,8 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	if p.RecentGenerations == 0 {
 		return s
 	}
-	// Batches done in the window were generated since its beginning, or since the run's first batch was done.
+	// Batches done in the window were generated since its beginning, or since the run's first
+	// batch was done.
 	begin := p.FirstDone
 	if p.Since.After(begin) {
 		begin = p.Since

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 
 const childBatches = 150
 
-// write stores the results of all batches of the run "crash", beginning with batch first, and prints the index of
-// each that is acknowledged.
+// write stores the results of all batches of the run "crash", beginning with batch first, and
+// prints the index of each that is acknowledged.
 func write(uri string, first int) error {
 	ctx := context.Background()
 	s, err := store.Open(ctx, uri)

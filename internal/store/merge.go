@@ -8,9 +8,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// pageRows is how many rows the export reads at a time. A page is read as a whole and closed before its first row
-// is handed on: a slow reader holds no cursor that a server may time out, and no snapshot that keeps a log from
-// being cut.
+// pageRows is how many rows the export reads at a time. A page is read as a whole and closed
+// before its first row is handed on: a slow reader holds no cursor that a server may time out,
+// and no snapshot that keeps a log from being cut.
 const pageRows = 1000
 
 // A generation is the place of a result in its run.
@@ -24,8 +24,8 @@ func (g generation) next() generation { return generation{g.item, g.sample + 1} 
 
 func at(r pipeline.StoredResult) generation { return generation{r.Item, r.Sample} }
 
-// pages is what the export needs of a store. A page has at most count rows, and fewer if they are big; only an
-// empty page says that there are no more.
+// pages is what the export needs of a store. A page has at most count rows, and fewer if they are
+// big; only an empty page says that there are no more.
 type pages interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	itemPage(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
@@ -43,7 +43,8 @@ func answers(ctx context.Context, p pages, name string) iter.Seq2[pipeline.Answe
 	}
 }
 
-// merge hands every generation to yield until that returns false. After a false it returns no error.
+// merge hands every generation to yield until that returns false. After a false it returns no
+// error.
 func merge(ctx context.Context, p pages, name string, yield func(pipeline.Answer) bool) error {
 	run, err := p.Run(ctx, name)
 	if err != nil {
@@ -134,7 +135,8 @@ func (c *cursor[T]) take() {
 	c.next++
 }
 
-// allItems returns consecutive items from first on, at most count, from as many pages as that takes.
+// allItems returns consecutive items from first on, at most count, from as many pages as that
+// takes.
 func allItems(ctx context.Context, p pages, run string, first, count int) ([]pipeline.Item, error) {
 	var items []pipeline.Item
 	for len(items) < count {

@@ -16,15 +16,17 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// mongoTimeout ends a command that gets no answer, so that a network which swallows packets looks like a failure
-// and not like a long wait. It is long enough for an aggregation over ten million batches.
+// mongoTimeout ends a command that gets no answer, so that a network which swallows packets looks
+// like a failure and not like a long wait. It is long enough for an aggregation over ten million
+// batches.
 const mongoTimeout = 2 * time.Minute
 
-// mongoConnections is how many connections one process has at most: a free cluster has 500 for everybody.
+// mongoConnections is how many connections one process has at most: a free cluster has 500 for
+// everybody.
 const mongoConnections = 16
 
-// A mongoStore keeps the ledger in MongoDB. It needs no transactions: every method is a few commands each of which
-// leaves a ledger that a repetition completes.
+// A mongoStore keeps the ledger in MongoDB. It needs no transactions: every method is a few
+// commands each of which leaves a ledger that a repetition completes.
 type mongoStore struct {
 	client    *mongo.Client
 	runs      *mongo.Collection
@@ -135,7 +137,8 @@ func parseMongoURI(uri string) mongoTarget {
 	return t
 }
 
-// hide returns an error without a text that holds the password or a part of it, as one about its encoding does.
+// hide returns an error without a text that holds the password or a part of it, as one about its
+// encoding does.
 func (t mongoTarget) hide(err error) error {
 	if t.password == "" {
 		return err

@@ -120,7 +120,8 @@ func (m *mongoStore) Fail(ctx context.Context, run string, index, round int, fai
 	return after.State == pipeline.Dead, m.fail(ctx, err, "batch "+id+": record a failure")
 }
 
-// settled is pipeline.Batch.Settle as the server computes it, so that it is one step with the change before it.
+// settled is pipeline.Batch.Settle as the server computes it, so that it is one step with the
+// change before it.
 func settled() bson.D {
 	dead := op("$and", bson.A{
 		op("$eq", bson.A{"$state", pipeline.Queued}),

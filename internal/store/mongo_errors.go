@@ -25,15 +25,17 @@ const (
 	adviceIncompatible = "the server does not support what Gleaner needs: use MongoDB 5 or later, or a server that is compatible with it"
 )
 
-// incompatible are the codes with which a server refuses a command for good: bad value, failed to parse, type
-// mismatch, no such command, not supported, document too big, not implemented, unknown operator.
+// incompatible are the codes with which a server refuses a command for good: bad value, failed to
+// parse, type mismatch, no such command, not supported, document too big, not implemented,
+// unknown operator.
 func incompatible(code int) bool {
 	return slices.Contains([]int{2, 9, 14, 59, 115, 238, 10334, 17280, 40323, 40324}, code)
 }
 
-// diagnoseMongo returns the class of a driver's error and what a person can do about it. What is not known to be
-// permanent is Retryable: trying again loses nothing, giving up does. A database that is full is, too: it takes writes
-// again as soon as somebody has made room, and nobody should have to start the programs again then.
+// diagnoseMongo returns the class of a driver's error and what a person can do about it. What is
+// not known to be permanent is Retryable: trying again loses nothing, giving up does. A database
+// that is full is, too: it takes writes again as soon as somebody has made room, and nobody
+// should have to start the programs again then.
 func diagnoseMongo(err error) (pipeline.Class, string) {
 	var server mongo.ServerError
 	if errors.As(err, &server) {
@@ -66,7 +68,8 @@ func overQuota(err error) bool {
 	return advice == adviceQuota
 }
 
-// diagnoseMongoOpen does the same for the first contact, where a wrong address is the likeliest reason.
+// diagnoseMongoOpen does the same for the first contact, where a wrong address is the likeliest
+// reason.
 func diagnoseMongoOpen(err error) (pipeline.Class, string) {
 	class, advice := diagnoseMongo(err)
 	if class == pipeline.Retryable && advice != adviceQuota {
@@ -75,7 +78,8 @@ func diagnoseMongoOpen(err error) (pipeline.Class, string) {
 	return class, advice
 }
 
-// diagnoseMongoURI tells a URI that the driver does not take from a mongodb+srv:// name that does not resolve.
+// diagnoseMongoURI tells a URI that the driver does not take from a mongodb+srv:// name that does
+// not resolve.
 func diagnoseMongoURI(uri string) (pipeline.Class, string) {
 	if strings.HasPrefix(uri, "mongodb+srv://") {
 		return pipeline.Retryable, "check the host's name, this machine's DNS and the URI's options"
@@ -89,7 +93,8 @@ func aboutQuota(err error) bool {
 	return strings.Contains(text, "space quota") || strings.Contains(text, "over your quota") || strings.Contains(text, "quota exceeded")
 }
 
-// aboutCredentials knows the driver's text for a handshake that was refused; the error it wraps is not exported.
+// aboutCredentials knows the driver's text for a handshake that was refused; the error it wraps
+// is not exported.
 func aboutCredentials(err error) bool {
 	var network net.Error
 	if errors.As(err, &network) {
@@ -99,8 +104,8 @@ func aboutCredentials(err error) bool {
 	return strings.Contains(text, "auth error:") || strings.Contains(text, "AuthenticationFailed") || strings.Contains(text, "bad auth")
 }
 
-// duplicates returns the positions of the documents that an unordered write did not store because they are there
-// already, or the error if anything else went wrong.
+// duplicates returns the positions of the documents that an unordered write did not store because
+// they are there already, or the error if anything else went wrong.
 func duplicates(err error) (map[int]bool, error) {
 	if err == nil {
 		return nil, nil

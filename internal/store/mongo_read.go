@@ -53,7 +53,8 @@ func sum(counts []stateCount) pipeline.Progress {
 	return p
 }
 
-// Progress is one aggregation over the batches: the results, a hundred times as big, are not touched.
+// Progress is one aggregation over the batches: the results, a hundred times as big, are not
+// touched.
 func (m *mongoStore) Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error) {
 	recent := func(field string) bson.D {
 		return op("$sum", when(op("$gte", bson.A{"$done_at", since}), field, 0))

@@ -89,12 +89,14 @@ func (m *mongoStore) Cancel(ctx context.Context, name string) error {
 	return err
 }
 
-// deleteChunk is how many documents one command of DeleteRun removes: few enough to take seconds on a small server.
+// deleteChunk is how many documents one command of DeleteRun removes: few enough to take seconds
+// on a small server.
 const deleteChunk = 10000
 
-// DeleteRun removes the batches first: results that a sink writes at the same time then find no batch, and the sink
-// takes them back (see dropStrays). A database over its quota refuses the mark, and only deletions make room in it: then
-// the run is deleted as it is, nobody else can write to it either, and it is marked as soon as there is room.
+// DeleteRun removes the batches first: results that a sink writes at the same time then find no
+// batch, and the sink takes them back (see dropStrays). A database over its quota refuses the
+// mark, and only deletions make room in it: then the run is deleted as it is, nobody else can
+// write to it either, and it is marked as soon as there is room.
 func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(int)) error {
 	marked, err := m.markDeleting(ctx, name)
 	if err != nil {
@@ -133,8 +135,8 @@ func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(i
 	return nil
 }
 
-// markDeleting keeps others from writing to a run. It reports false if the run is there and the database is too full for
-// the mark.
+// markDeleting keeps others from writing to a run. It reports false if the run is there and the
+// database is too full for the mark.
 func (m *mongoStore) markDeleting(ctx context.Context, name string) (bool, error) {
 	marked, err := m.runs.UpdateOne(ctx, byID(name), op("$set", op("state", pipeline.RunDeleting)))
 	switch {

@@ -13,9 +13,10 @@ import (
 // openTimeout is how long Open waits for a store to answer.
 const openTimeout = 10 * time.Second
 
-// Open opens the store that a URI names: mongodb://… and mongodb+srv://… (the database is the path, "gleaner" if
-// there is none) or sqlite:PATH (a file on a local disk, made if it is not there). It returns once the store has
-// answered, or after ten seconds with an error that says what to check. No error holds the URI's password.
+// Open opens the store that a URI names: mongodb://… and mongodb+srv://… (the database is the
+// path, "gleaner" if there is none) or sqlite:PATH (a file on a local disk, made if it is not
+// there). It returns once the store has answered, or after ten seconds with an error that says
+// what to check. No error holds the URI's password.
 func Open(ctx context.Context, uri string) (Store, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
 	defer cancel()
@@ -42,8 +43,9 @@ func quoteScheme(scheme string, found bool) string {
 
 var errNoAnswer = errors.New("no answer within 10 s")
 
-// failure returns the error of a store's method: what was being done, and either that the caller's context ended or
-// why the store failed, with its class and what a person can do about it.
+// failure returns the error of a store's method: what was being done, and either that the
+// caller's context ended or why the store failed, with its class and what a person can do about
+// it.
 func failure(ctx context.Context, class pipeline.Class, what string, err error, advice string) error {
 	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errNoAnswer) {
 		return fmt.Errorf("%s: %w", what, ctx.Err())
@@ -54,7 +56,8 @@ func failure(ctx context.Context, class pipeline.Class, what string, err error, 
 	return pipeline.Fail(class, "%s: %w", what, err)
 }
 
-// noRun returns the error of a method that needs a run which is not there. Asking again does not bring it.
+// noRun returns the error of a method that needs a run which is not there. Asking again does not
+// bring it.
 func noRun(what string) error {
 	return pipeline.Fail(pipeline.Fatal, "%s: %w", what, pipeline.ErrNoRun)
 }

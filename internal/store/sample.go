@@ -8,7 +8,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// sampleAnswers returns the first stored answers of a run, or random ones of those between its first and its last.
+// sampleAnswers returns the first stored answers of a run, or random ones of those between its
+// first and its last.
 func sampleAnswers(ctx context.Context, p pages, name string, count int, random bool) ([]pipeline.Answer, error) {
 	run, err := p.Run(ctx, name)
 	if err != nil || count <= 0 {
@@ -55,8 +56,9 @@ func firstResults(ctx context.Context, p pages, run string, count int) ([]pipeli
 	return results, nil
 }
 
-// randomResults draws as many results as it is given. Counting or sorting all of them would read the whole run, so
-// it asks for the results that follow random places; what it meets twice is filled up from the first ones.
+// randomResults draws as many results as it is given. Counting or sorting all of them would read
+// the whole run, so it asks for the results that follow random places; what it meets twice is
+// filled up from the first ones.
 func randomResults(ctx context.Context, p pages, run pipeline.Run, first []pipeline.StoredResult) ([]pipeline.StoredResult, error) {
 	last, err := p.lastResult(ctx, run.Name)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Meter tells what a run takes in MongoDB, without a server: its documents as they would be written with their index
-// entries, and how often the server is asked. What a server makes of it on its disk is its own affair; a free cluster
-// counts documents and indexes.
+// A Meter tells what a run takes in MongoDB, without a server: its documents as they would be
+// written with their index entries, and how often the server is asked. What a server makes of it
+// on its disk is its own affair; a free cluster counts documents and indexes.
 type Meter struct{}
 
-// indexEntry is what an index takes for each document besides the key, about: B-trees are not full, but share what
-// keys begin with.
+// indexEntry is what an index takes for each document besides the key, about: B-trees are not
+// full, but share what keys begin with.
 const indexEntry = 16
 
 // Item returns the bytes of an item with its index entry.

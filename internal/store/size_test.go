@@ -18,7 +18,8 @@ import (
 // indexEntry is what the meter counts for each key of an index besides the key.
 const indexEntry = 16
 
-// The meter says what documents take without a server; here a server has them, and they are read as they lie there.
+// The meter says what documents take without a server; here a server has them, and they are read
+// as they lie there.
 func TestTheMeterKnowsTheSizeOfDocuments(t *testing.T) {
 	ctx, uri := t.Context(), storetest.MongoURI(t)
 	s, err := store.Open(ctx, uri)

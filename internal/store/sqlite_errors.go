@@ -24,8 +24,9 @@ func busy(err error) bool {
 	return code == lib.SQLITE_BUSY || code == lib.SQLITE_LOCKED
 }
 
-// diagnoseSQLite returns the class of an error and what a person can do about it. What waits for another process or
-// for memory may pass; all else is the file, the disk or this program, and stays.
+// diagnoseSQLite returns the class of an error and what a person can do about it. What waits for
+// another process or for memory may pass; all else is the file, the disk or this program, and
+// stays.
 func diagnoseSQLite(err error) (pipeline.Class, string) {
 	const locked = "another process holds the file's lock"
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -111,7 +111,8 @@ func (s *sqliteStore) itemPage(ctx context.Context, name string, first, count in
 // pageBytes ends a page of big rows, so that memory stays small whatever the rows are.
 const pageBytes = 4 << 20
 
-// readPage returns the rows of a query up to pageBytes, of which scan returns the size. A run that is not there has none.
+// readPage returns the rows of a query up to pageBytes, of which scan returns the size. A run
+// that is not there has none.
 func readPage[T any](ctx context.Context, s *sqliteStore, name string, scan func(*sql.Rows) (T, int, error), query string, args func(run int64) []any) ([]T, error) {
 	run, err := s.run(ctx, name)
 	if errors.Is(err, pipeline.ErrNoRun) {

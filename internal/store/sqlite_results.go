@@ -11,8 +11,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// WriteResults is one transaction, so a result is stored exactly if its batch has it in done. That is what it goes
-// by: reading 125 batches is cheaper than asking for 1,000 results.
+// WriteResults is one transaction, so a result is stored exactly if its batch has it in done.
+// That is what it goes by: reading 125 batches is cheaper than asking for 1,000 results.
 func (s *sqliteStore) WriteResults(ctx context.Context, messages []pipeline.Results, at time.Time) (pipeline.Written, error) {
 	if len(messages) == 0 {
 		return pipeline.Written{}, nil

@@ -2,9 +2,10 @@ package store
 
 import "gleaner/internal/pipeline"
 
-// The ids of rows are numbers that sort as the ids of the nouns do: the run's number, then the item, sample or batch.
-// So a table is one tree in dataset order, and a new result is appended at its end. Times are milliseconds since
-// 1970, 0 for none. Done and failed are bits, one for each generation of the batch; stored is how many of done are set.
+// The ids of rows are numbers that sort as the ids of the nouns do: the run's number, then the
+// item, sample or batch. So a table is one tree in dataset order, and a new result is appended at
+// its end. Times are milliseconds since 1970, 0 for none. Done and failed are bits, one for each
+// generation of the batch; stored is how many of done are set.
 const schema = `
 PRAGMA application_id = 0x476c6e72;
 PRAGMA user_version = 1;
@@ -63,7 +64,8 @@ CREATE TABLE consumers (
 ) WITHOUT ROWID;
 `
 
-// runShift leaves 30 bits for an item, 10 for a sample, and 23 for the runs that a file has ever held.
+// runShift leaves 30 bits for an item, 10 for a sample, and 23 for the runs that a file has ever
+// held.
 const (
 	runShift    = 40
 	sampleShift = 10

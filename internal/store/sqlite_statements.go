@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// insertRows is how many rows one statement inserts where there are that many: each statement has a cost of its own.
+// insertRows is how many rows one statement inserts where there are that many: each statement has
+// a cost of its own.
 const insertRows = 32
 
 // statements are compiled once for the writer's connection.
@@ -51,7 +52,8 @@ func insertSQL(table string, columns, rows int) string {
 	return "INSERT INTO " + table + " VALUES " + strings.TrimSuffix(strings.Repeat(row+",", rows), ",") + " ON CONFLICT (id) DO NOTHING"
 }
 
-// insert inserts rows whose values stand one after the other, many at a time with one statement, the rest one by one.
+// insert inserts rows whose values stand one after the other, many at a time with one statement,
+// the rest one by one.
 func insert(ctx context.Context, tx *sql.Tx, many, one *sql.Stmt, columns int, values []any) error {
 	many, one = tx.StmtContext(ctx, many), tx.StmtContext(ctx, one)
 	for len(values) > 0 {

@@ -43,7 +43,8 @@ func crashStore(t *testing.T) string {
 	return uri
 }
 
-// child starts this test binary as a process that runs write. Its output is the batches that were acknowledged.
+// child starts this test binary as a process that runs write. Its output is the batches that were
+// acknowledged.
 func child(t *testing.T, uri string, first int) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], strconv.Itoa(first))

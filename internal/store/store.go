@@ -1,4 +1,5 @@
-// Package store keeps the ledger: runs, items, batches and results, in MongoDB or in SQLite, with idempotent writes.
+// Package store keeps the ledger: runs, items, batches and results, in MongoDB or in SQLite, with
+// idempotent writes.
 package store
 
 import (
@@ -9,76 +10,90 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Store is the ledger of all runs, and the truth about them. All methods may be called from several goroutines
-// and from several processes at once.
+// A Store is the ledger of all runs, and the truth about them. All methods may be called from
+// several goroutines and from several processes at once.
 //
-// A method that fails because of the store returns an error with a *pipeline.Failure in its tree: Retryable if the
-// same call may succeed later without anybody's doing (a server that is away, a lock, a timeout), Fatal if a
-// person has to act first (credentials refused, quota exceeded, disk full, a damaged file, no such run). If the
-// caller's context ended, the error is the context's and has no class.
+// A method that fails because of the store returns an error with a *pipeline.Failure in its tree:
+// Retryable if the same call may succeed later without anybody's doing (a server that is away, a
+// lock, a timeout), Fatal if a person has to act first (credentials refused, quota exceeded, disk
+// full, a damaged file, no such run). If the caller's context ended, the error is the context's
+// and has no class.
 type Store interface {
-	// CreateRun stores a run in state loading unless there is one of its name, in whatever state, and returns the one
-	// that is stored. A run that is being deleted is there until its deletion is complete.
+	// CreateRun stores a run in state loading unless there is one of its name, in whatever state,
+	// and returns the one that is stored. A run that is being deleted is there until its deletion
+	// is complete.
 	CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error)
 	// Run returns a run, or pipeline.ErrNoRun.
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	// Runs returns all runs by name.
 	Runs(ctx context.Context) ([]pipeline.Run, error)
-	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in another state, and
-	// returns pipeline.ErrNoRun if there is none.
+	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in
+	// another state, and returns pipeline.ErrNoRun if there is none.
 	Seal(ctx context.Context, name string, batches int) error
-	// Cancel ends a run that is loading or open: nothing more of it is published. It does nothing to a run in another
-	// state.
+	// Cancel ends a run that is loading or open: nothing more of it is published. It does nothing
+	// to a run in another state.
 	Cancel(ctx context.Context, name string) error
-	// DeleteRun removes a run and all that belongs to it, or returns pipeline.ErrNoRun if there is none. It marks the
-	// run as deleting first and removes it last, so that an interrupted call is repeated safely. Progress, which may
-	// be nil, gets the number of documents removed so far.
+	// DeleteRun removes a run and all that belongs to it, or returns pipeline.ErrNoRun if there
+	// is none. It marks the run as deleting first and removes it last, so that an interrupted
+	// call is repeated safely. Progress, which may be nil, gets the number of documents removed
+	// so far.
 	DeleteRun(ctx context.Context, name string, progress func(removed int)) error
 
-	// PutItems stores items that are not there yet. Callers write a run's items in order, in calls of at most LoadChunk,
-	// all of one run. If the run is not there or is being deleted it stores nothing and returns pipeline.ErrNoRun.
+	// PutItems stores items that are not there yet. Callers write a run's items in order, in
+	// calls of at most LoadChunk, all of one run. If the run is not there or is being deleted it
+	// stores nothing and returns pipeline.ErrNoRun.
 	PutItems(ctx context.Context, items []pipeline.Item) error
 	// PutBatches stores batches that are not there yet, under the same rule.
 	PutBatches(ctx context.Context, batches []pipeline.Batch) error
-	// Loaded returns how many of a run's first items and batches are certainly stored, whenever its load was interrupted.
+	// Loaded returns how many of a run's first items and batches are certainly stored, whenever
+	// its load was interrupted.
 	Loaded(ctx context.Context, run string) (items, batches int, err error)
-	// Items returns the items first, first+1, … of a run, at most count, and ends before one that is missing.
+	// Items returns the items first, first+1, … of a run, at most count, and ends before one
+	// that is missing.
 	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
 
-	// Batches returns batches of a run in a state, in order, beginning with index from, at most count.
+	// Batches returns batches of a run in a state, in order, beginning with index from, at most
+	// count.
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
-	// BatchesAt returns the batches of a run with these indexes, in any order; those that do not exist are left out.
+	// BatchesAt returns the batches of a run with these indexes, in any order; those that do not
+	// exist are left out.
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 	// MarkQueued sets those of the batches that are still planned to queued.
 	MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error
-	// Requeue starts a new round if the batch is still in this state and round: queued, round+1, failed emptied.
-	// It reports whether it did.
+	// Requeue starts a new round if the batch is still in this state and round: queued, round+1,
+	// failed emptied. It reports whether it did.
 	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
-	// Fail records indexes that failed in a round, and the last failure's text, and settles the batch's state (see
-	// pipeline.Batch.Settle). It reports whether it did that and the batch is dead now: never for a batch that is
-	// done, in another round or not there, to which it does nothing.
+	// Fail records indexes that failed in a round, and the last failure's text, and settles the
+	// batch's state (see pipeline.Batch.Settle). It reports whether it did that and the batch is
+	// dead now: never for a batch that is done, in another round or not there, to which it does
+	// nothing.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	// Drop gives up a dead batch of this round. It reports whether it did.
 	Drop(ctx context.Context, run string, index, round int) (bool, error)
 
-	// WriteResults stores results; of a generation that has one already, the first stays as it is. Then it adds them
-	// to their batches and settles these. The caller has checked that the generations belong to the batches.
-	// Results of one batch may stand in several of the messages, and messages may be written any number of times.
-	// Results whose batch is not there, because their run was deleted on the way, are left out and not counted.
+	// WriteResults stores results; of a generation that has one already, the first stays as it
+	// is. Then it adds them to their batches and settles these. The caller has checked that the
+	// generations belong to the batches. Results of one batch may stand in several of the
+	// messages, and messages may be written any number of times. Results whose batch is not
+	// there, because their run was deleted on the way, are left out and not counted.
 	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
 
-	// Progress counts a run; one that is not there is all zero. Since says from when on a batch's done_at counts as
-	// recent. It reads all batches of the run: about 0.1 s for 100,000 of them, so ask for it every few seconds at most.
+	// Progress counts a run; one that is not there is all zero. Since says from when on a batch's
+	// done_at counts as recent. It reads all batches of the run: about 0.1 s for 100,000 of them,
+	// so ask for it every few seconds at most.
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
-	// Answers yields every generation of a run in dataset order, with its result if there is one, in constant memory.
-	// An error, such as pipeline.ErrNoRun, is the last thing it yields. Of a run that is loading it yields what is loaded.
+	// Answers yields every generation of a run in dataset order, with its result if there is one,
+	// in constant memory. An error, such as pipeline.ErrNoRun, is the last thing it yields. Of a
+	// run that is loading it yields what is loaded.
 	Answers(ctx context.Context, run string) iter.Seq2[pipeline.Answer, error]
-	// SampleAnswers returns up to count stored answers: the first ones of the run, or random ones, in order.
+	// SampleAnswers returns up to count stored answers: the first ones of the run, or random
+	// ones, in order.
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
 
 	// PutConsumers keeps what consumers said of themselves, by their id.
 	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
-	// Consumers returns the consumers of a run (of all runs if it is empty) that were seen since then, by id.
+	// Consumers returns the consumers of a run (of all runs if it is empty) that were seen since
+	// then, by id.
 	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
 
 	// Ping returns nil if the store can be used now.

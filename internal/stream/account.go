@@ -52,7 +52,8 @@ func accountOf(info *jetstream.AccountInfo, replicas int, ours int64) account {
 	}
 }
 
-// plan divides what the streams may hold together: results are the largest, and where work waits when no sink runs.
+// plan divides what the streams may hold together: results are the largest, and where work waits
+// when no sink runs.
 func plan(maxBytes int64, a account) (map[string]int64, error) {
 	total := maxBytes
 	if total == 0 {

@@ -13,8 +13,8 @@ const (
 	maxDecoded     = 4 << 20 // bytes of one message; what unpacks to more is refused. One answer as JSON has at most 3 MiB
 )
 
-// A codec compresses what is sent: an account counts the bytes that travel and the bytes that are stored. It works on
-// whole messages only, so there is nothing to close.
+// A codec compresses what is sent: an account counts the bytes that travel and the bytes that are
+// stored. It works on whole messages only, so there is nothing to close.
 type codec struct {
 	enc *zstd.Encoder
 	dec *zstd.Decoder

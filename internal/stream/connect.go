@@ -38,7 +38,8 @@ type Config struct {
 	Log       *zap.Logger                // default none
 }
 
-// A Conn is a connection to NATS with all that Gleaner keeps there. It may be used by many goroutines.
+// A Conn is a connection to NATS with all that Gleaner keeps there. It may be used by many
+// goroutines.
 type Conn struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -79,8 +80,8 @@ type Conn struct {
 	pulling sync.WaitGroup // goroutines with a pull on the server; none is added once closed
 }
 
-// Connect connects to NATS. The first connection must come within Config.Timeout; after that it is renewed for ever.
-// Refused credentials are a Fatal failure. The caller ends it with Close.
+// Connect connects to NATS. The first connection must come within Config.Timeout; after that it
+// is renewed for ever. Refused credentials are a Fatal failure. The caller ends it with Close.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
@@ -222,8 +223,8 @@ func (c *Conn) options(cfg Config) (address string, opts []nats.Option, err erro
 	return address, append(opts, nats.CustomInboxPrefix(inboxPrefix(user))), nil
 }
 
-// reconnectDelay is short after the first failure, because servers restart, and up to 5 s later, with jitter so that
-// many processes do not come at once.
+// reconnectDelay is short after the first failure, because servers restart, and up to 5 s later,
+// with jitter so that many processes do not come at once.
 func reconnectDelay(failures int) time.Duration {
 	delay := min(100*time.Millisecond<<min(failures, 10), 5*time.Second)
 	return delay/2 + rand.N(delay)
@@ -231,8 +232,8 @@ func reconnectDelay(failures int) time.Duration {
 
 func inboxPrefix(user string) string { return "_INBOX_" + user }
 
-// checkURL returns the addresses as nats.go takes them, and the user in them if none is known. Its errors do not
-// repeat the address, which may hold a password.
+// checkURL returns the addresses as nats.go takes them, and the user in them if none is known.
+// Its errors do not repeat the address, which may hold a password.
 func checkURL(list, user string) (string, string, error) {
 	var urls []string
 	for _, s := range strings.Split(list, ",") {
@@ -338,8 +339,9 @@ func (c *Conn) Healthy(ctx context.Context) error {
 	return nil
 }
 
-// Close sends what is still to be sent, closes the connection and waits for the goroutines. The server forgets the
-// pulls that are parked there at once, so no message is delivered to nobody. Calling it again does nothing.
+// Close sends what is still to be sent, closes the connection and waits for the goroutines. The
+// server forgets the pulls that are parked there at once, so no message is delivered to nobody.
+// Calling it again does nothing.
 func (c *Conn) Close() {
 	c.mu.Lock()
 	first := !c.closed
@@ -370,8 +372,8 @@ func (c *Conn) spawn(f func()) bool {
 // errSilent says that something took the connection and did not greet as a NATS server does.
 var errSilent = errors.New("the server there takes connections but does not answer as NATS does")
 
-// A dialer gives up when the caller of Connect does, and later when the connection is closed. It remembers how the
-// last dial ended, which nats.go does not tell.
+// A dialer gives up when the caller of Connect does, and later when the connection is closed. It
+// remembers how the last dial ended, which nats.go does not tell.
 type dialer struct {
 	life context.Context
 
@@ -386,7 +388,8 @@ func (d *dialer) connected() {
 	d.first = d.life
 }
 
-// reason returns why there is no connection, where nats.go only says that there is none or that it took too long.
+// reason returns why there is no connection, where nats.go only says that there is none or that
+// it took too long.
 func (d *dialer) reason(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

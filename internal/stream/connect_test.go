@@ -123,7 +123,8 @@ func TestConnectedServerMayComeAndGo(t *testing.T) {
 	}
 }
 
-// An outage that is longer than a call's patience is one that passes: nobody gives up because of it.
+// An outage that is longer than a call's patience is one that passes: nobody gives up because of
+// it.
 func TestAnOutageIsRetryableAlsoWithoutJetStream(t *testing.T) {
 	t.Parallel()
 	var without atomic.Bool
@@ -219,8 +220,8 @@ func TestRevokedCredentialsAreToldOnce(t *testing.T) {
 	}
 }
 
-// Each pull takes a subscription. Where the account allows fewer than there are workers, it is said, and the work is
-// done with those that there are.
+// Each pull takes a subscription. Where the account allows fewer than there are workers, it is
+// said, and the work is done with those that there are.
 func TestTooFewSubscriptionsAreSaid(t *testing.T) {
 	t.Parallel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxSubscriptions: 4})

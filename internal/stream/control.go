@@ -11,9 +11,9 @@ import (
 // pausedFor is how long a run stays paused that nobody resumes: the server wants a time.
 const pausedFor = 10 * 365 * 24 * time.Hour
 
-// Pause ends the delivery of a run's batches. What workers hold they finish. A run that is not on the stream is
-// pipeline.ErrNoRun. It lasts until Resume; when the server loses the run, whoever makes it again pauses it again if it
-// has seen that before, as producer publish --follow has.
+// Pause ends the delivery of a run's batches. What workers hold they finish. A run that is not on
+// the stream is pipeline.ErrNoRun. It lasts until Resume; when the server loses the run, whoever
+// makes it again pauses it again if it has seen that before, as producer publish --follow has.
 func (c *Conn) PauseRun(ctx context.Context, run string) error {
 	return c.pause(ctx, run, "pause", time.Now().Add(pausedFor))
 }
@@ -40,9 +40,10 @@ func (c *Conn) pause(ctx context.Context, run, what string, until time.Time) err
 	return nil
 }
 
-// Cancel removes a run from the queue and returns how many batches it removed, those included that workers hold: what
-// they still finish is stored, and what they hand back is gone. Answers on their way and dead letters stay. It may be
-// repeated; a count that was lost with the connection is missing from the sum.
+// Cancel removes a run from the queue and returns how many batches it removed, those included
+// that workers hold: what they still finish is stored, and what they hand back is gone. Answers
+// on their way and dead letters stay. It may be repeated; a count that was lost with the
+// connection is missing from the sum.
 func (c *Conn) CancelRun(ctx context.Context, run string) (removed int, err error) {
 	if err := pipeline.ValidateRunName(run); err != nil {
 		return 0, err
@@ -55,8 +56,8 @@ func (c *Conn) CancelRun(ctx context.Context, run string) (removed int, err erro
 	return c.purge(ctx, WorkStream, workSubjects(run))
 }
 
-// purge removes the messages on these subjects from a stream and returns how many that were. A stream that is not
-// there has none.
+// purge removes the messages on these subjects from a stream and returns how many that were. A
+// stream that is not there has none.
 func (c *Conn) purge(ctx context.Context, stream, subjects string) (removed int, err error) {
 	var purged struct {
 		Purged int `json:"purged"`

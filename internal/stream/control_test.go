@@ -98,7 +98,8 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	}
 }
 
-// Who makes a lost run again leaves it as it was last seen: what a person has stopped does not go on by itself.
+// Who makes a lost run again leaves it as it was last seen: what a person has stopped does not go
+// on by itself.
 func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
 	server := serve(t)
 	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
@@ -124,8 +125,8 @@ func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	c := ready(t, Config{})
 	is := func(want bool, when string) {
 		t.Helper()
-		var info RunInfo
-		var runs []RunInfo
+		var info pipeline.RunInfo
+		var runs []pipeline.RunInfo
 		eventually(t, func() bool { // the server counts what is published after it has confirmed it
 			var err, listing error
 			info, err = c.RunInfo(t.Context(), "r")

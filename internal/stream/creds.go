@@ -16,10 +16,12 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// credentials are what is in a .creds file: a token that says who the user is, and the seed of the key that signs.
+// credentials are what is in a .creds file: a token that says who the user is, and the seed of
+// the key that signs.
 type credentials struct{ token, seed string }
 
-// readCreds takes a path or the content itself: a notebook's secret is a string. What it holds is never printed.
+// readCreds takes a path or the content itself: a notebook's secret is a string. What it holds is
+// never printed.
 func readCreds(creds string) (credentials, error) {
 	content := creds
 	isPath := isFile(creds) || !looksSecret(creds)
@@ -49,7 +51,8 @@ func looksSecret(s string) bool {
 		strings.HasPrefix(strings.TrimSpace(s), "SU")
 }
 
-// parseCreds finds the token and the seed wherever they stand: forms and secret stores like to lose line breaks.
+// parseCreds finds the token and the seed wherever they stand: forms and secret stores like to
+// lose line breaks.
 func parseCreds(content string) (credentials, error) {
 	c := credentials{
 		token: regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`).FindString(content),
@@ -70,8 +73,8 @@ func (c credentials) option() nats.Option {
 			"-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n", c.token, c.seed))
 }
 
-// A keeper hands out credentials each time that a connection is made. A file is read again: a new one may have been put
-// in the place of one that expired.
+// A keeper hands out credentials each time that a connection is made. A file is read again: a new
+// one may have been put in the place of one that expired.
 type keeper struct {
 	from string // the path or the content
 
@@ -118,7 +121,8 @@ func (k *keeper) advice(now time.Time) string {
 	return "check the credentials (NATS_CREDS): are they for this server, and were they revoked?"
 }
 
-// claims are what a token says of its user, as far as this package has to know. What cannot be read is empty.
+// claims are what a token says of its user, as far as this package has to know. What cannot be
+// read is empty.
 type claims struct {
 	Name, Sub string
 	Expires   int64 `json:"exp"` // seconds since 1970; 0: never

@@ -23,10 +23,11 @@ const (
 	browseSize = 2 << 20 // bytes as they travelled, after which an answer ends
 )
 
-// PublishDeadLetter keeps what could not be generated, and returns nil once the server has confirmed it. An older
-// dead letter of the same batch is replaced. While the server does not answer, or the stream is full, it tries again
-// until ctx ends, as PublishResults does. Messages are cut to 4 KiB, and further if the dead letter is too large for
-// one message; prompts never are. A dead letter that is not valid is a BadItem failure.
+// PublishDeadLetter keeps what could not be generated, and returns nil once the server has
+// confirmed it. An older dead letter of the same batch is replaced. While the server does not
+// answer, or the stream is full, it tries again until ctx ends, as PublishResults does. Messages
+// are cut to 4 KiB, and further if the dead letter is too large for one message; prompts never
+// are. A dead letter that is not valid is a BadItem failure.
 func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) error {
 	msg, err := c.codec.packDeadLetter(d, min(maxChunkBytes, int(c.nc.MaxPayload())-headroom))
 	if err == nil {
@@ -85,9 +86,10 @@ func shorten(text string, limit int) string {
 	return text[:end] + mark
 }
 
-// DeadLettersToMirror takes up to max dead letters that the ledger was not told of yet. It waits for the first and
-// takes what else is there. Those that cannot be read have Err set. An ack says that the ledger knows; the dead letter
-// itself stays on the stream. It ends with ctx, and its acks are sent, as those of Results are.
+// DeadLettersToMirror takes up to max dead letters that the ledger was not told of yet. It waits
+// for the first and takes what else is there. Those that cannot be read have Err set. An ack says
+// that the ledger knows; the dead letter itself stays on the stream. It ends with ctx, and its
+// acks are sent, as those of Results are.
 func (c *Conn) DeadLettersToMirror(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.StoredDeadLetter], error) {
 	var all []pipeline.Delivery[pipeline.StoredDeadLetter]
 	n := 1
@@ -128,12 +130,12 @@ func (c *Conn) deliverDeadLetter(msg *nats.Msg, lease time.Duration, pulled time
 	return deliver(c, in, r, "dead", decode, func(d pipeline.StoredDeadLetter) (string, int) { return d.Run, d.Batch })
 }
 
-// DeadLetters yields the dead letters of a run, or of all runs if it is empty, that are there when it begins, oldest
-// first. What is removed meanwhile may be missing, and what is replaced comes with its new record or not at all. It
-// holds a few MiB of them at a time.
+// DeadLetters yields the dead letters of a run, or of all runs if it is empty, that are there
+// when it begins, oldest first. What is removed meanwhile may be missing, and what is replaced
+// comes with its new record or not at all. It holds a few MiB of them at a time.
 //
-// Of a record that cannot be read it yields the sequence, with run and batch as the subject says them, and a BadItem
-// failure, and goes on. Any other error is the last thing it yields.
+// Of a record that cannot be read it yields the sequence, with run and batch as the subject says
+// them, and a BadItem failure, and goes on. Any other error is the last thing it yields.
 func (c *Conn) DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error] {
 	return func(yield func(pipeline.StoredDeadLetter, error) bool) {
 		if err := c.browse(ctx, run, yield); err != nil {
@@ -260,9 +262,9 @@ func endOfPage(msg *nats.Msg) error {
 	}
 }
 
-// DeadLetter returns the dead letter of a batch, and whether there is one. It is read where it was written last, so
-// that no copy that lags behind answers. Of a record that cannot be read it returns the sequence, true and a BadItem
-// failure.
+// DeadLetter returns the dead letter of a batch, and whether there is one. It is read where it
+// was written last, so that no copy that lags behind answers. Of a record that cannot be read it
+// returns the sequence, true and a BadItem failure.
 func (c *Conn) DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error) {
 	var reply struct {
 		Message storedMessage `json:"message"`
@@ -286,8 +288,8 @@ func (c *Conn) DeadLetter(ctx context.Context, run string, batch int) (pipeline.
 	return d, true, err
 }
 
-// DeleteDeadLetter removes the record with this sequence, and no newer one of its batch. One that is already gone is
-// no error.
+// DeleteDeadLetter removes the record with this sequence, and no newer one of its batch. One that
+// is already gone is no error.
 func (c *Conn) DeleteDeadLetter(ctx context.Context, sequence uint64) error {
 	err := c.request(ctx, "$JS.API.STREAM.MSG.DELETE."+DeadStream, map[string]any{"seq": sequence, "no_erase": true}, nil)
 	if err == nil || isAbsent(err) {

@@ -235,7 +235,8 @@ func TestFullDeadLetterStreamMakesWorkersWaitAndSaysTheWayOut(t *testing.T) {
 	}
 }
 
-// 2,000 records of which each takes 30 KB are 60 MB. The server is in this process, and keeps some of them too.
+// 2,000 records of which each takes 30 KB are 60 MB. The server is in this process, and keeps
+// some of them too.
 func TestBrowsingManyDeadLettersTakesLittleMemory(t *testing.T) {
 	c := ready(t, Config{})
 	const n = 2000

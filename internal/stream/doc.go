@@ -1,15 +1,19 @@
-// Package stream is the transport: three NATS JetStream streams, WORK, RESULTS and DEAD, a durable for each run, and
-// the presence of the consumers. Nobody else speaks to NATS.
+// Package stream is the transport: three NATS JetStream streams, WORK, RESULTS and DEAD, a
+// durable for each run, and the presence of the consumers. Nobody else speaks to NATS.
 //
-// JetStream's own consumers are called durables here, because a consumer is the process in a notebook.
+// JetStream's own consumers are called durables here, because a consumer is the process in a
+// notebook.
 //
 // The rules that this package keeps were measured, and the tests hold them:
-//   - A pull is never cancelled: the server could have answered it already, and the message would be nobody's for a
-//     whole lease. A pull that nobody waits for any more stays parked, and what it still gets is handed back.
+//   - A pull is never cancelled: the server could have answered it already, and the message would
+//     be nobody's for a whole lease. A pull that nobody waits for any more stays parked, and what
+//     it still gets is handed back.
 //   - Acks are not fenced. Whoever lost the lease may still ack, but never hand back or reject.
-//   - Nothing is sent late: while there is no connection a publish fails at once and is tried again, it is not buffered.
-//     A hand-back that arrives after its lease would take the message from its next holder.
-//   - A batch is outstanding once, because WORK takes one message for each subject. No deduplication window is used.
+//   - Nothing is sent late: while there is no connection a publish fails at once and is tried
+//     again, it is not buffered. A hand-back that arrives after its lease would take the message
+//     from its next holder.
+//   - A batch is outstanding once, because WORK takes one message for each subject. No
+//     deduplication window is used.
 package stream
 
 import (
@@ -49,16 +53,17 @@ func deadSubject(run string, batch int) string {
 	return fmt.Sprintf("gleaner.dead.%s.%07d", run, batch)
 }
 
-// ofBatch says whether a message on this subject may speak for the batch, so that a permission for some subjects is
-// one for their batches only.
+// ofBatch says whether a message on this subject may speak for the batch, so that a permission
+// for some subjects is one for their batches only.
 func ofBatch(subject, kind, run string, batch int) bool {
 	rest, ok := strings.CutPrefix(subject, fmt.Sprintf("gleaner.%s.%s.%07d", kind, run, batch))
 	return ok && (rest == "" || kind == "result" && rest[0] == '.')
 }
 
-// ConsumerPermissions returns the subjects that a consumer's user needs, and no others, for a user with this inbox
-// name (Config.User). It may not ack anything but work: with more it could forge the sink's ack and delete a result
-// that is not stored. It has its own inbox: in a common one it would overhear and swallow the others' messages.
+// ConsumerPermissions returns the subjects that a consumer's user needs, and no others, for a
+// user with this inbox name (Config.User). It may not ack anything but work: with more it could
+// forge the sink's ack and delete a result that is not stored. It has its own inbox: in a common
+// one it would overhear and swallow the others' messages.
 func ConsumerPermissions(user string) (publish, subscribe []string) {
 	return []string{
 		"$JS.API.CONSUMER.LIST." + WorkStream,

@@ -15,13 +15,14 @@ import (
 	"go.uber.org/zap"
 )
 
-// defaultSinkLease is long enough for a write with retries, and short enough that a sink that died is not missed.
+// defaultSinkLease is long enough for a write with retries, and short enough that a sink that
+// died is not missed.
 const defaultSinkLease = 30 * time.Second
 
-// Ensure creates the streams, their durables and the presence bucket, or checks those that are there. Replicas of what
-// is there are left alone, and so are sizes, unless Config.Enlarge asks for more: that is how a person makes room.
-// Anything else that differs is an error that says what. Several processes may do it at once, and it may be repeated
-// at any time.
+// Ensure creates the streams, their durables and the presence bucket, or checks those that are
+// there. Replicas of what is there are left alone, and so are sizes, unless Config.Enlarge asks
+// for more: that is how a person makes room. Anything else that differs is an error that says
+// what. Several processes may do it at once, and it may be repeated at any time.
 func (c *Conn) Ensure(ctx context.Context) error {
 	for tries := 1; ; tries++ {
 		err := c.ensure(ctx)
@@ -55,8 +56,8 @@ func (c *Conn) ensure(ctx context.Context) error {
 	return nil
 }
 
-// provide creates the streams that are missing, within what the account has left beside those that are there, and
-// enlarges those if that is wanted.
+// provide creates the streams that are missing, within what the account has left beside those
+// that are there, and enlarges those if that is wanted.
 func (c *Conn) provide(ctx context.Context, wanted []jetstream.StreamConfig, present map[string]jetstream.StreamConfig, ours int64) error {
 	account, err := c.account(ctx, ours)
 	if err != nil {
@@ -238,8 +239,8 @@ func compatible(is, want jetstream.StreamConfig) error {
 		want.Name, strings.Join(differs, "; "))
 }
 
-// durableConfig is what all durables have in common: nothing is delivered to nobody for good, and nothing but
-// the lease decides when a message is delivered again.
+// durableConfig is what all durables have in common: nothing is delivered to nobody for good, and
+// nothing but the lease decides when a message is delivered again.
 func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
@@ -248,8 +249,9 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 	}
 }
 
-// ensureDurable creates a durable, or brings the lease and the metadata of the one that is there up to date. What
-// else it has, as a pause, stays; so does its lease if no other is wanted, and a new one gets newLease then.
+// ensureDurable creates a durable, or brings the lease and the metadata of the one that is there
+// up to date. What else it has, as a pause, stays; so does its lease if no other is wanted, and a
+// new one gets newLease then.
 func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) error {
 	what := fmt.Sprintf("create durable %s on stream %s", want.Durable, stream)
 	info, err := c.durableInfo(ctx, stream, want.Durable)
@@ -294,8 +296,8 @@ func (c *Conn) ensureDurable(ctx context.Context, stream string, want jetstream.
 	return nil
 }
 
-// pausedUntil returns until when a durable was paused that somebody has lost, or nil: it is paused again when it is made
-// again, or what a person has stopped would go on.
+// pausedUntil returns until when a durable was paused that somebody has lost, or nil: it is
+// paused again when it is made again, or what a person has stopped would go on.
 func (c *Conn) pausedUntil(durable string) *time.Time {
 	until, known := c.pauses.Load(durable)
 	if !known || until.(time.Time).Before(time.Now()) {
@@ -316,7 +318,8 @@ func (c *Conn) durableInfo(ctx context.Context, stream, name string) (info *jets
 	return info, err
 }
 
-// checkVersion refuses servers that lack what the streams are built on: durables with metadata that can be paused.
+// checkVersion refuses servers that lack what the streams are built on: durables with metadata
+// that can be paused.
 func (c *Conn) checkVersion() error {
 	version := c.nc.ConnectedServerVersion()
 	var major, minor int

@@ -72,8 +72,9 @@ func code(err error) jetstream.ErrorCode {
 	return 0
 }
 
-// waits are the calls whose answer may never come: the server reports a missing permission beside the conversation,
-// not as the answer, and an answer is lost with the connection it was to come on.
+// waits are the calls whose answer may never come: the server reports a missing permission beside
+// the conversation, not as the answer, and an answer is lost with the connection it was to come
+// on.
 type waits struct {
 	mu  sync.Mutex
 	all map[*waiting]struct{}
@@ -110,8 +111,8 @@ func (w *waits) end(cause error, concerns func(prefix string) bool) {
 	}
 }
 
-// watch returns a context that also ends when the server refuses a publish to a subject with this prefix, or the
-// connection is lost.
+// watch returns a context that also ends when the server refuses a publish to a subject with this
+// prefix, or the connection is lost.
 func (w *waits) watch(ctx context.Context, prefix string) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	x := &waiting{prefix, cancel}
@@ -138,7 +139,8 @@ func ended(ctx context.Context) error {
 	return nil
 }
 
-// call makes one call within a time. It ends when the server refuses it or the connection is lost, and says so.
+// call makes one call within a time. It ends when the server refuses it or the connection is
+// lost, and says so.
 func (c *Conn) call(ctx context.Context, prefix string, within time.Duration, f func(context.Context) error) error {
 	watched, done := c.waits.watch(ctx, prefix)
 	defer done()
@@ -166,7 +168,8 @@ func isWithout(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) || errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount)
 }
 
-// withoutJetStream returns the class of its absence: where it has worked before it was taken away, and can come back.
+// withoutJetStream returns the class of its absence: where it has worked before it was taken
+// away, and can come back.
 func (c *Conn) withoutJetStream() pipeline.Class {
 	if c.worked.Load() {
 		return pipeline.Retryable
@@ -174,8 +177,8 @@ func (c *Conn) withoutJetStream() pipeline.Class {
 	return pipeline.Fatal
 }
 
-// api makes a call to JetStream's API and tries again, for a while, if the answer does not come. If it still does not
-// that is a Retryable failure.
+// api makes a call to JetStream's API and tries again, for a while, if the answer does not come.
+// If it still does not that is a Retryable failure.
 func (c *Conn) api(ctx context.Context, f func(context.Context) error) error {
 	wait := newWait(100*time.Millisecond, time.Second)
 	for tries := 1; ; tries++ {
@@ -207,7 +210,8 @@ func errClosed() error {
 	return pipeline.Fail(pipeline.Interrupted, "the connection to NATS is closed: %w", nats.ErrConnectionClosed)
 }
 
-// A wait is the time between two tries, longer each time, with jitter so that many processes do not come at once.
+// A wait is the time between two tries, longer each time, with jitter so that many processes do
+// not come at once.
 type wait struct{ b *backoff.ExponentialBackOff }
 
 func newWait(first, longest time.Duration) *wait {

@@ -12,9 +12,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A fetching is a pull of many messages that its caller may abandon. It is made here and not by nats.go, which takes
-// a message with no content and a header "Status" for the server's own word and ends the pull: a consumer could send
-// such ones, and what else the pull had got would wait for its lease to end, again and again.
+// A fetching is a pull of many messages that its caller may abandon. It is made here and not by
+// nats.go, which takes a message with no content and a header "Status" for the server's own word
+// and ends the pull: a consumer could send such ones, and what else the pull had got would wait
+// for its lease to end, again and again.
 type fetching struct {
 	c    *Conn
 	done chan struct{} // closed when the pull has ended

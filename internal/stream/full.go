@@ -23,7 +23,8 @@ const (
 	tellFullEvery = 5 * time.Minute // of a stream that is full again with each message
 )
 
-// An outlet is a stream that makes its publishers wait while it has no room, and what a person is told of that.
+// An outlet is a stream that makes its publishers wait while it has no room, and what a person is
+// told of that.
 type outlet struct {
 	what    string // results, or dead letters
 	advice  func(run string) string
@@ -93,9 +94,9 @@ func noRoom(err error) error {
 	return nil
 }
 
-// inNumbers adds to the refusal of a batch how full WORK is, and what to do where nothing can move any more: workers
-// hold what they cannot give up because there is no room for its dead letters. Who may not ask for this gets the
-// refusal as it is.
+// inNumbers adds to the refusal of a batch how full WORK is, and what to do where nothing can
+// move any more: workers hold what they cannot give up because there is no room for its dead
+// letters. Who may not ask for this gets the refusal as it is.
 func (c *Conn) inNumbers(ctx context.Context, run string, refusal error) error {
 	if !errors.Is(refusal, errStreamFull) {
 		return refusal

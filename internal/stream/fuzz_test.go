@@ -11,8 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Whatever lies on the DEAD stream, plain or compressed, is a dead letter of its subject's batch that stays the same
-// when it is written again, or a record that is said to be unreadable and claims nothing beyond its subject.
+// Whatever lies on the DEAD stream, plain or compressed, is a dead letter of its subject's batch
+// that stays the same when it is written again, or a record that is said to be unreadable and
+// claims nothing beyond its subject.
 func FuzzStoredDeadLetter(f *testing.F) {
 	codec, err := newCodec()
 	if err != nil {

@@ -15,14 +15,15 @@ import (
 // codeNoMessage says that there is none with this sequence or on this subject.
 const codeNoMessage jetstream.ErrorCode = 10037
 
-// InWork reports whether a batch is on the queue; also one that a worker holds is. The server's own count is asked
-// for, in one round trip, and not a copy of the stream that may lag behind. A stream that is not there holds nothing.
+// InWork reports whether a batch is on the queue; also one that a worker holds is. The server's
+// own count is asked for, in one round trip, and not a copy of the stream that may lag behind. A
+// stream that is not there holds nothing.
 func (c *Conn) InWork(ctx context.Context, run string, batch int) (bool, error) {
 	return c.holds(ctx, WorkStream, run, batch, workSubject(run, batch))
 }
 
-// Queued returns the batches of a run that are on the queue, as InWork would, in one round trip. The server names 100,000
-// subjects at most in an answer: of more there may be some missing.
+// Queued returns the batches of a run that are on the queue, as InWork would, in one round trip.
+// The server names 100,000 subjects at most in an answer: of more there may be some missing.
 func (c *Conn) Queued(ctx context.Context, run string) (map[int]bool, error) {
 	err := pipeline.ValidateRunName(run)
 	var state streamState
@@ -70,8 +71,8 @@ type streamState struct {
 	Subjects map[string]uint64 `json:"subjects"` // messages on each of the subjects that were asked for
 }
 
-// streamState asks for the state of a stream, with the messages on some subjects unless there are none given. The
-// state of a stream that is not there is empty.
+// streamState asks for the state of a stream, with the messages on some subjects unless there are
+// none given. The state of a stream that is not there is empty.
 func (c *Conn) streamState(ctx context.Context, stream, subjects string) (streamState, error) {
 	var reply struct {
 		State streamState `json:"state"`
@@ -83,8 +84,8 @@ func (c *Conn) streamState(ctx context.Context, stream, subjects string) (stream
 	return reply.State, err
 }
 
-// request makes one request to JetStream's API and reads the answer, which may be nil. It is repeated if the answer
-// does not come, so it has to be one that may be.
+// request makes one request to JetStream's API and reads the answer, which may be nil. It is
+// repeated if the answer does not come, so it has to be one that may be.
 func (c *Conn) request(ctx context.Context, subject string, body, into any) error {
 	data, err := pipeline.Encode(body)
 	if err != nil {

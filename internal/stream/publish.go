@@ -20,11 +20,12 @@ const (
 	absentMost    = 10              // tries, some 4 s: a server that starts may take messages before it has read its streams
 )
 
-// Publish puts a batch on the queue, and returns nil once the server has confirmed it. While the server does not
-// answer it tries again until ctx ends. If it answers that there is no stream, for a few seconds, that is a Retryable
-// failure: EnsureRun creates it. It returns pipeline.ErrOutstanding if the batch is on the queue already, also
-// if that was one of its own tries, and pipeline.ErrFull if the stream takes no more. A batch that is too large is a
-// BadItem failure, and so is one that is not valid.
+// Publish puts a batch on the queue, and returns nil once the server has confirmed it. While the
+// server does not answer it tries again until ctx ends. If it answers that there is no stream,
+// for a few seconds, that is a Retryable failure: EnsureRun creates it. It returns
+// pipeline.ErrOutstanding if the batch is on the queue already, also if that was one of its own
+// tries, and pipeline.ErrFull if the stream takes no more. A batch that is too large is a BadItem
+// failure, and so is one that is not valid.
 func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 	if err := w.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish batch %s: %w", w.ID(), err)
@@ -42,10 +43,10 @@ func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 	return nil
 }
 
-// PublishResults sends answers to the store's side, in as many messages as their size needs, and returns nil once the
-// server has confirmed all of them. While the server does not answer, or the stream is full, it tries again until ctx
-// ends: nothing is dropped, and whoever waits keeps its lease. Results that are not valid, or of which one alone is too
-// large, are a BadItem failure.
+// PublishResults sends answers to the store's side, in as many messages as their size needs, and
+// returns nil once the server has confirmed all of them. While the server does not answer, or the
+// stream is full, it tries again until ctx ends: nothing is dropped, and whoever waits keeps its
+// lease. Results that are not valid, or of which one alone is too large, are a BadItem failure.
 func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	if err := r.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish results of batch %s: %w", r.ID(), err)
@@ -63,7 +64,8 @@ func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	return nil
 }
 
-// chunks packs the results into messages of at most so many bytes, halving what does not fit into one.
+// chunks packs the results into messages of at most so many bytes, halving what does not fit into
+// one.
 func (c *codec) chunks(r pipeline.Results, most int) ([]*nats.Msg, error) {
 	data, err := pipeline.Encode(r)
 	if err != nil {
@@ -89,8 +91,8 @@ func (c *codec) chunks(r pipeline.Results, most int) ([]*nats.Msg, error) {
 	return append(a, b...), err
 }
 
-// publish sends a message until the server has confirmed or refused it, or ctx ends, or so many tries in a row found
-// that no stream takes it; 0 is as many as it takes.
+// publish sends a message until the server has confirmed or refused it, or ctx ends, or so many
+// tries in a row found that no stream takes it; 0 is as many as it takes.
 func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 	wait := newWait(50*time.Millisecond, 2*time.Second)
 	absent := 0
@@ -112,8 +114,8 @@ func (c *Conn) publish(ctx context.Context, msg *nats.Msg, most int) error {
 		if most > 0 && absent == most {
 			return pipeline.Fail(pipeline.Retryable, "%w: the stream is gone, and what was on it: `producer publish --follow` makes it again and publishes what was lost", err)
 		}
-		// A lost connection is told where it is noticed, and a single answer that does not come is nothing to tell. Nor
-		// is a stream that its publisher makes again.
+		// A lost connection is told where it is noticed, and a single answer that does not come
+		// is nothing to tell. Nor is a stream that its publisher makes again.
 		if (isNobody(err) && most == 0 || tries == 2 && c.nc.IsConnected()) && c.noStream.Begins(err) {
 			c.log.Warn("no stream takes messages, trying again until one does: is NATS starting, is its disk full, or was the stream deleted?",
 				zap.String("subject", msg.Subject), zap.Error(err))

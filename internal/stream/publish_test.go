@@ -334,7 +334,8 @@ func noise(n int) string {
 	return string(b)
 }
 
-// What takes little room on the way may take much in memory: one call takes what fits, and the rest comes later.
+// What takes little room on the way may take much in memory: one call takes what fits, and the
+// rest comes later.
 func TestLargeAnswersComeInPortions(t *testing.T) {
 	t.Parallel()
 	c := ready(t, Config{})

@@ -13,9 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A receipt is a message that this process holds, with the clock of its lease. The clock runs from a moment that is
-// known to be before the server's own, but for the way from the server to here after a delivery; a tenth of the lease
-// is kept back for that.
+// A receipt is a message that this process holds, with the clock of its lease. The clock runs
+// from a moment that is known to be before the server's own, but for the way from the server to
+// here after a delivery; a tenth of the lease is kept back for that.
 type receipt struct {
 	c     *Conn
 	reply string // where the server takes acks of this delivery
@@ -37,7 +37,8 @@ func (r *receipt) left() time.Duration {
 	return time.Until(r.since.Add(r.lease - r.lease/10))
 }
 
-// Extend renews the lease. After the lease ran out somebody else may hold the message: it returns ErrLeaseLost.
+// Extend renews the lease. After the lease ran out somebody else may hold the message: it returns
+// ErrLeaseLost.
 func (r *receipt) Extend(ctx context.Context) error {
 	left := r.left()
 	if left <= 0 {
@@ -62,7 +63,8 @@ func (r *receipt) Extend(ctx context.Context) error {
 	return nil
 }
 
-// Ack removes the message. It tries again while the server does not answer: an ack may be late, and be repeated.
+// Ack removes the message. It tries again while the server does not answer: an ack may be late,
+// and be repeated.
 func (r *receipt) Ack(ctx context.Context) error {
 	if r.quick {
 		if err := r.c.nc.Publish(r.reply, []byte("+ACK")); err != nil {
@@ -90,8 +92,8 @@ func (r *receipt) Ack(ctx context.Context) error {
 	}
 }
 
-// HandBack gives the message to the next who asks. It is sent once: if the answer is lost, the first may have worked,
-// and a second would take the message from its next holder.
+// HandBack gives the message to the next who asks. It is sent once: if the answer is lost, the
+// first may have worked, and a second would take the message from its next holder.
 func (r *receipt) HandBack(ctx context.Context, delay time.Duration) error {
 	body := "-NAK"
 	if delay > 0 {
@@ -131,7 +133,8 @@ func (r *receipt) settle(ctx context.Context, body string) error {
 	return r.while(ctx, left, func(ctx context.Context) error { return r.ask(ctx, min(ackWithin, r.left()), body) })
 }
 
-// while repeats a request that was not sent because there is no connection, for as long as the lease is ours.
+// while repeats a request that was not sent because there is no connection, for as long as the
+// lease is ours.
 func (r *receipt) while(ctx context.Context, left time.Duration, f func(context.Context) error) error {
 	leased, cancel := context.WithTimeoutCause(ctx, left, pipeline.ErrLeaseLost)
 	defer cancel()

@@ -15,11 +15,13 @@ const (
 	fetchBytes = 64 << 20 // of what they hold; a call takes no more above this, so that large answers do not fill the memory
 )
 
-// Results takes up to max messages for the store's side, and returns those that are there when wait is over. Messages
-// that cannot be read have Err set. It returns ctx.Err() at once when ctx ends; what was on its way is handed back.
+// Results takes up to max messages for the store's side, and returns those that are there when
+// wait is over. Messages that cannot be read have Err set. It returns ctx.Err() at once when ctx
+// ends; what was on its way is handed back.
 //
-// The acks, rejections and extensions of these deliveries are sent in order and not confirmed one by one, which would cost a round
-// trip each. One that is lost with its connection costs a second delivery, and the store absorbs that.
+// The acks, rejections and extensions of these deliveries are sent in order and not confirmed one
+// by one, which would cost a round trip each. One that is lost with its connection costs a second
+// delivery, and the store absorbs that.
 func (c *Conn) Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error) {
 	until := time.Now().Add(wait)
 	var all []pipeline.Delivery[pipeline.Results]
@@ -49,8 +51,8 @@ func (c *Conn) Results(ctx context.Context, max int, wait time.Duration) ([]pipe
 	return all, nil
 }
 
-// readFor is how long the messages of one pull may take to be read. Their lease runs meanwhile, and who reads for longer
-// than it could keep none of them: they would all come again, and again.
+// readFor is how long the messages of one pull may take to be read. Their lease runs meanwhile,
+// and who reads for longer than it could keep none of them: they would all come again, and again.
 func readFor(lease time.Duration) time.Duration { return lease / 4 }
 
 // textBytes returns how much memory answers take, whatever they took on the way.
@@ -61,7 +63,8 @@ func textBytes(r pipeline.Results) (n int) {
 	return n
 }
 
-// fetch makes one pull. If ctx ends first the pull is left to itself and what it gets is handed back.
+// fetch makes one pull. If ctx ends first the pull is left to itself and what it gets is handed
+// back.
 func (c *Conn) fetch(ctx context.Context, d *durable, n int, wait time.Duration) ([]*nats.Msg, time.Duration, error) {
 	lease, err := d.ensured(ctx)
 	if err != nil {
@@ -89,7 +92,8 @@ func (c *Conn) fetch(ctx context.Context, d *durable, n int, wait time.Duration)
 	return nil, 0, f.err
 }
 
-// ensured returns the lease of a durable of the store's side. It is created again if somebody has deleted it.
+// ensured returns the lease of a durable of the store's side. It is created again if somebody has
+// deleted it.
 func (d *durable) ensured(ctx context.Context) (lease time.Duration, err error) {
 	handle := d.known()
 	if handle == nil {

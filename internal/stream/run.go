@@ -25,29 +25,17 @@ const (
 	metaComplete = "complete" // "yes": every generation has its end for good
 )
 
-// A RunInfo is a run as the stream knows it.
-type RunInfo struct {
-	Run     string
-	Model   string // what a consumer must have ready
-	Digest  string // of the model; empty: any
-	Context int    // tokens a slot must hold; 0: any
-	Waiting int    // batches that nobody holds
-	Held    int    // batches delivered and not acked
-	Paused  bool
-	// Complete says that every generation has its end for good, as CompleteRun said, and that nothing is on the queue.
-	Complete bool
-	Lease    time.Duration
-}
 
-// EnsureRun creates the durable of a run, or brings its lease and metadata up to date. What it stands on may be gone,
-// too: like Ensure it first creates what is missing of the streams. The run is not complete after that: whoever calls
-// it is about to publish something.
+// EnsureRun creates the durable of a run, or brings its lease and metadata up to date. What it
+// stands on may be gone, too: like Ensure it first creates what is missing of the streams. The
+// run is not complete after that: whoever calls it is about to publish something.
 func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
 	return c.ensureRun(ctx, run, "")
 }
 
-// CompleteRun tells the consumers of a run that no work will come, until EnsureRun is called again. It is for who knows
-// from the ledger that every generation has its end and that none is under a dead letter, which may have another round.
+// CompleteRun tells the consumers of a run that no work will come, until EnsureRun is called
+// again. It is for who knows from the ledger that every generation has its end and that none is
+// under a dead letter, which may have another round.
 func (c *Conn) CompleteRun(ctx context.Context, run pipeline.Run) error {
 	return c.ensureRun(ctx, run, "yes")
 }
@@ -75,7 +63,8 @@ func (c *Conn) ensureRun(ctx context.Context, run pipeline.Run, complete string)
 	return err
 }
 
-// Depth counts what of a run is on the streams. Without a durable for the run it returns pipeline.ErrNoRun.
+// Depth counts what of a run is on the streams. Without a durable for the run it returns
+// pipeline.ErrNoRun.
 func (c *Conn) Depth(ctx context.Context, run string) (pipeline.StreamDepth, error) {
 	info, err := c.RunInfo(ctx, run)
 	if err != nil {
@@ -104,7 +93,7 @@ func (c *Conn) Depth(ctx context.Context, run string) (pipeline.StreamDepth, err
 }
 
 // RunInfo returns what the stream knows of a run, or pipeline.ErrNoRun.
-func (c *Conn) RunInfo(ctx context.Context, run string) (RunInfo, error) {
+func (c *Conn) RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error) {
 	var info *jetstream.ConsumerInfo
 	err := pipeline.ValidateRunName(run)
 	if err == nil {
@@ -112,29 +101,30 @@ func (c *Conn) RunInfo(ctx context.Context, run string) (RunInfo, error) {
 	}
 	switch {
 	case isAbsent(err):
-		return RunInfo{}, fmt.Errorf("run %s is not on the stream: %w", run, pipeline.ErrNoRun)
+		return pipeline.RunInfo{}, fmt.Errorf("run %s is not on the stream: %w", run, pipeline.ErrNoRun)
 	case err != nil:
-		return RunInfo{}, fmt.Errorf("look at run %s on the stream: %w", run, err)
+		return pipeline.RunInfo{}, fmt.Errorf("look at run %s on the stream: %w", run, err)
 	}
 	return runInfo(info), nil
 }
 
-func runInfo(info *jetstream.ConsumerInfo) RunInfo {
+func runInfo(info *jetstream.ConsumerInfo) pipeline.RunInfo {
 	meta := info.Config.Metadata
-	r := RunInfo{
+	r := pipeline.RunInfo{
 		Run: info.Name, Model: meta[metaModel], Digest: meta[metaDigest],
 		Waiting: int(info.NumPending), Held: info.NumAckPending, Paused: info.Paused, Lease: info.Config.AckWait,
 	}
 	_, _ = fmt.Sscan(meta[metaContext], &r.Context) // empty or unreadable: any
-	// Who marked it may have looked before somebody else published something: the queue knows better.
+	// Who marked it may have looked before somebody else published something: the queue knows
+	// better.
 	r.Complete = meta[metaComplete] != "" && r.Waiting == 0 && r.Held == 0
 	return r
 }
 
-// Runs returns all runs that have a durable, by name. It uses the list of durables alone, which a consumer's user
-// may read.
-func (c *Conn) Runs(ctx context.Context) ([]RunInfo, error) {
-	var runs []RunInfo
+// Runs returns all runs that have a durable, by name. It uses the list of durables alone, which a
+// consumer's user may read.
+func (c *Conn) Runs(ctx context.Context) ([]pipeline.RunInfo, error) {
+	var runs []pipeline.RunInfo
 	for {
 		var page durablesPage
 		err := c.request(ctx, "$JS.API.CONSUMER.LIST."+WorkStream, map[string]any{"offset": len(runs)}, &page)
@@ -151,7 +141,7 @@ func (c *Conn) Runs(ctx context.Context) ([]RunInfo, error) {
 			break
 		}
 	}
-	slices.SortFunc(runs, func(a, b RunInfo) int { return cmp.Compare(a.Run, b.Run) })
+	slices.SortFunc(runs, func(a, b pipeline.RunInfo) int { return cmp.Compare(a.Run, b.Run) })
 	return runs, nil
 }
 
@@ -161,8 +151,9 @@ type durablesPage struct {
 	Consumers []*jetstream.ConsumerInfo `json:"consumers"`
 }
 
-// RemoveRun deletes the durable of a run and all its messages on the streams. What is already gone is not an error.
-// Workers that still hold a batch may publish results afterwards; the sink refuses those of a run that it does not know.
+// RemoveRun deletes the durable of a run and all its messages on the streams. What is already
+// gone is not an error. Workers that still hold a batch may publish results afterwards; the sink
+// refuses those of a run that it does not know.
 func (c *Conn) RemoveRun(ctx context.Context, run string) error {
 	if _, err := c.CancelRun(ctx, run); err != nil {
 		return err
@@ -194,8 +185,8 @@ func (c *Conn) PutPresence(ctx context.Context, p pipeline.Presence) error {
 	return nil
 }
 
-// Consumers returns the consumers that reported themselves within three leases, by id. Reports that cannot be read
-// are left out.
+// Consumers returns the consumers that reported themselves within three leases, by id. Reports
+// that cannot be read are left out.
 func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Presence, error) {
 	var present []pipeline.Presence
 	err := c.api(ctx, func(ctx context.Context) error {

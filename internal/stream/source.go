@@ -20,7 +20,8 @@ const (
 	defaultHeartbeat = 14 * time.Second // nats.go wants two in a pull, and some slack on a busy machine; two missed and the pull is given up, as when the server's leader died; each costs traffic
 )
 
-// A Source hands out the batches of a run. It may be used by many workers at once, each has its own pull.
+// A Source hands out the batches of a run. It may be used by many workers at once, each has its
+// own pull.
 type Source struct {
 	durable *durable
 
@@ -45,9 +46,9 @@ type pulled struct {
 	lease time.Duration
 }
 
-// Next waits for the next batch, and for the run to be there. It returns ctx.Err() at once when ctx ends; then the
-// pull stays on the server, and what it still gets goes to the next call or is handed back. A missing permission is
-// a Fatal failure, a closed connection an Interrupted one.
+// Next waits for the next batch, and for the run to be there. It returns ctx.Err() at once when
+// ctx ends; then the pull stays on the server, and what it still gets goes to the next call or is
+// handed back. A missing permission is a Fatal failure, a closed connection an Interrupted one.
 func (s *Source) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
 	var none pipeline.Delivery[pipeline.Work]
 	wait := newWait(50*time.Millisecond, 5*time.Second)
@@ -85,7 +86,8 @@ func (s *Source) ask(ctx context.Context) (*pull, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A pull that is sent without a connection fails at once, and nats.go would keep its subscription for good.
+	// A pull that is sent without a connection fails at once, and nats.go would keep its
+	// subscription for good.
 	if err := s.durable.c.connected(ctx); err != nil {
 		return nil, err
 	}
@@ -96,8 +98,8 @@ func (s *Source) ask(ctx context.Context) (*pull, error) {
 	return p, nil
 }
 
-// run waits for a pull's answer. Its context ends only when the connection is lost or closed, or the server refused
-// the pull: then no message can come.
+// run waits for a pull's answer. Its context ends only when the connection is lost or closed, or
+// the server refused the pull: then no message can come.
 func (s *Source) run(p *pull, handle jetstream.Consumer, lease time.Duration) {
 	c := s.durable.c
 	ctx, done := c.waits.watch(c.life, "$JS.API.CONSUMER.MSG.NEXT."+WorkStream+"."+s.durable.name)
@@ -123,8 +125,8 @@ func (s *Source) run(p *pull, handle jetstream.Consumer, lease time.Duration) {
 	handBack(got)
 }
 
-// pullContext returns a context with which nats.go asks the server to end a pull after this time, and waits for that
-// itself: the context does not end by then, only when its parent does.
+// pullContext returns a context with which nats.go asks the server to end a pull after this time,
+// and waits for that itself: the context does not end by then, only when its parent does.
 func pullContext(parent context.Context, expires time.Duration) context.Context {
 	// nats.go takes a tenth off the time that is left, at most a second.
 	left := min(expires*10/9+time.Millisecond, expires+time.Second+time.Millisecond)
@@ -163,15 +165,16 @@ func (s *Source) unpark() *pull {
 	return p
 }
 
-// handBack returns a message that was delivered this moment. It is not confirmed: should it be lost, the lease ends
-// by itself.
+// handBack returns a message that was delivered this moment. It is not confirmed: should it be
+// lost, the lease ends by itself.
 func handBack(got pulled) {
 	if got.err == nil {
 		_ = got.msg.Nak()
 	}
 }
 
-// A durable is one of JetStream's durables, looked up when it is first needed and again when it has gone.
+// A durable is one of JetStream's durables, looked up when it is first needed and again when it
+// has gone.
 type durable struct {
 	c            *Conn
 	stream, name string
@@ -246,8 +249,8 @@ func (d *durable) look(ctx context.Context) (handle jetstream.Consumer, err erro
 	return handle, nil
 }
 
-// react decides what an error of a pull or a look-up means: it returns nil when the next try may be made, and waits
-// before it does unless the pull just ran out.
+// react decides what an error of a pull or a look-up means: it returns nil when the next try may
+// be made, and waits before it does unless the pull just ran out.
 func (d *durable) react(ctx context.Context, err error, wait *wait) error {
 	var failure *pipeline.Failure
 	switch {

@@ -335,8 +335,9 @@ func TestNothingIsLostWhenTheServerRestartsInTheMiddle(t *testing.T) {
 			server.Restart()
 		}
 	}
-	// Everything is acknowledged in the end. A server that stops between an ack and the removal may keep the message,
-	// which it never delivers again: so it is the durables that are asked, and not what lies on the streams.
+	// Everything is acknowledged in the end. A server that stops between an ack and the removal
+	// may keep the message, which it never delivers again: so it is the durables that are asked,
+	// and not what lies on the streams.
 	var left string
 	drain := func() bool {
 		results, pulled := c.Results(ctx, 50, 100*time.Millisecond)

@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A Meter tells what the exchanges of this package cost, without a server: each is put together as it would travel.
-// What an account is charged for is its owner's to say; a Traffic has both counts that come into question. It is for
-// one goroutine.
+// A Meter tells what the exchanges of this package cost, without a server: each is put together
+// as it would travel. What an account is charged for is its owner's to say; a Traffic has both
+// counts that come into question. It is for one goroutine.
 type Meter struct{ codec *codec }
 
 // NewMeter returns a meter.
@@ -33,7 +33,8 @@ const (
 	inboxBytes      = len("_INBOX_") + nuidBytes + len(".") + nuidBytes
 	replyBytes      = inboxBytes + len(".") + 8 // of a request that many share an inbox for
 
-	// What JetStream answers, as measured on server 2.15: it has the configuration and the state in it.
+	// What JetStream answers, as measured on server 2.15: it has the configuration and the state
+	// in it.
 	streamInfoBytes  = 885
 	durableInfoBytes = 895
 	watchMessages    = 4 // to begin and end a look into the bucket
@@ -108,8 +109,9 @@ func pulling(stream, durable, request string) pipeline.Traffic {
 	return t
 }
 
-// Work is what a batch costs on its way to a worker: it is published, delivered and acknowledged. Size is the message
-// as it travels, which must not be larger than the server takes; stored is what it takes on its stream.
+// Work is what a batch costs on its way to a worker: it is published, delivered and acknowledged.
+// Size is the message as it travels, which must not be larger than the server takes; stored is
+// what it takes on its stream.
 func (m *Meter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
 	data, err := pipeline.Encode(w)
 	if err != nil {
@@ -129,8 +131,8 @@ func (m *Meter) workPull(run string) pipeline.Traffic {
 	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, defaultPullFor, defaultHeartbeat))
 }
 
-// Results is what the answers of a batch cost on their way to the store, and what they take on their stream meanwhile.
-// The sink's pulls are not in it: see SinkPull.
+// Results is what the answers of a batch cost on their way to the store, and what they take on
+// their stream meanwhile. The sink's pulls are not in it: see SinkPull.
 func (m *Meter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
 	chunks, err := m.codec.chunks(r, maxChunkBytes)
 	if err != nil {
@@ -175,8 +177,8 @@ func (m *Meter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
 	return t, nil
 }
 
-// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: a worker with nothing to do makes
-// one after the other.
+// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: a worker with
+// nothing to do makes one after the other.
 func (m *Meter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
 	beats := float64(defaultPullFor / defaultHeartbeat)
 	return m.workPull(run).Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(beats)).
@@ -215,7 +217,8 @@ func (m *Meter) Queued(run string, batches int) pipeline.Traffic {
 	return asked("$JS.API.STREAM.INFO."+WorkStream, len(`{"subjects_filter":""}`)+len(workSubjects(run)), streamInfoBytes+batches*(len(workSubject(run, 0))+len(`"":1,`)))
 }
 
-// Search is what it costs to look for a batch that is not on the list: on the queue and among the results.
+// Search is what it costs to look for a batch that is not on the list: on the queue and among the
+// results.
 func (m *Meter) Search(run string) pipeline.Traffic {
 	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run)) + nameOfBatch
 	return asked("$JS.API.STREAM.INFO."+ResultsStream, filter, streamInfoBytes+nameOfBatch).Times(2)

@@ -44,8 +44,8 @@ func (c *meteredConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// A counter says what was carried since it was asked last. It counts at the connection: the server counts a message
-// only after it has delivered it, so its figures may lag one behind.
+// A counter says what was carried since it was asked last. It counts at the connection: the
+// server counts a message only after it has delivered it, so its figures may lag one behind.
 type counter struct {
 	t      *testing.T
 	conn   *Conn
@@ -70,8 +70,8 @@ func (c *counter) since() pipeline.Traffic {
 	return d
 }
 
-// The meter says what exchanges cost without making them. Here they are made, and the counters of the connection
-// and the bytes on it say what they cost.
+// The meter says what exchanges cost without making them. Here they are made, and the counters of
+// the connection and the bytes on it say what they cost.
 func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 	ctx := t.Context()
 	server := natsdtest.Start(t, natsd.Config{})

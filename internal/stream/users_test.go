@@ -85,7 +85,8 @@ func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
 	depthIs(t, operator, "r", pipeline.StreamDepth{Results: 1})
 }
 
-// What the tools for dead letters and the mirror need beside what publishing and storing results do.
+// What the tools for dead letters and the mirror need beside what publishing and storing results
+// do.
 func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
 	inbox := func(user string) []string { return []string{inboxPrefix(user) + ".>"} }
 	s := natsdtest.Start(t, usersConfig(&server.User{Username: "op", Password: "pw"},

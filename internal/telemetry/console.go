@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// A console writes entries for people: the time of day, the level, the message, and the fields as key=value in
-// the order in which they were given.
+// A console writes entries for people: the time of day, the level, the message, and the fields as
+// key=value in the order in which they were given.
 type console struct {
 	zapcore.LevelEnabler
 	out    zapcore.WriteSyncer

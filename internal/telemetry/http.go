@@ -25,8 +25,9 @@ type HTTP struct {
 	served   chan struct{}      // closed when the serving goroutine has ended
 }
 
-// Listen serves until Close: /healthz answers 200 "ok", or 503 with what health returned; /metrics exists if metrics
-// is not nil. An address without a host, as ":9090", is on loopback; port 0 takes a free one.
+// Listen serves until Close: /healthz answers 200 "ok", or 503 with what health returned;
+// /metrics exists if metrics is not nil. An address without a host, as ":9090", is on loopback;
+// port 0 takes a free one.
 func Listen(addr string, metrics http.Handler, health func(context.Context) error, log *zap.Logger) (*HTTP, error) {
 	addr, err := loopback(addr)
 	if err != nil {
@@ -70,7 +71,8 @@ func (h *HTTP) serve(log *zap.Logger) {
 // Addr returns the address, with the port that was taken.
 func (h *HTTP) Addr() string { return h.listener.Addr().String() }
 
-// Close stops listening, gives requests a moment to be answered, and returns when nothing of the server is left.
+// Close stops listening, gives requests a moment to be answered, and returns when nothing of the
+// server is left.
 func (h *HTTP) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

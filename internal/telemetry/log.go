@@ -11,8 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// NewLogger returns a logger that writes to w, which it locks. The format is "console" (the default) for people or
-// "json" for machines; the level is debug, info (the default), warn or error.
+// NewLogger returns a logger that writes to w, which it locks. The format is "console" (the
+// default) for people or "json" for machines; the level is debug, info (the default), warn or
+// error.
 //
 // In JSON, ts is in UTC with milliseconds and durations are in seconds.
 func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {

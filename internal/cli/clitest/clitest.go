@@ -1,5 +1,5 @@
-// Package clitest runs the scripts that test the programs as a user sees them: each with a NATS server, a simulated
-// Ollama and a store of its own.
+// Package clitest runs the scripts that test the programs as a user sees them: each with a NATS
+// server, a simulated Ollama and a store of its own.
 package clitest
 
 import (
@@ -21,13 +21,14 @@ func Main(m *testing.M, name string, main func()) {
 	testscript.Main(m, map[string]func(){name: main})
 }
 
-// Run runs testdata/script/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST (with the models
-// sim, sim-loop and sim-endless), a store in MONGODB_URI, and an address where nothing listens in NOBODY. Besides
-// the usual commands they have
+// Run runs testdata/script/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST
+// (with the models sim, sim-loop and sim-endless), a store in MONGODB_URI, and an address where
+// nothing listens in NOBODY. Besides the usual commands they have
 //
 //	exits CODE PROGRAM ARGS…
 //
-// which runs a program that has to end with this exit code. Prepare is called with the URL of each script's NATS server.
+// which runs a program that has to end with this exit code. Prepare is called with the URL of
+// each script's NATS server.
 func Run(t *testing.T, prepare ...func(natsURL string) error) {
 	testscript.Run(t, testscript.Params{
 		Dir:      filepath.Join("testdata", "script"),

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Tool returns the path of a program that a machine may not have. Without it the test is skipped, or fails where CI is
-// set.
+// Tool returns the path of a program that a machine may not have. Without it the test is skipped,
+// or fails where CI is set.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -28,7 +28,8 @@ func Tool(t testing.TB, name string) string {
 	return path
 }
 
-// Build builds the producer, the consumer and the sink into a folder. What is compiled is shared with a release.
+// Build builds the producer, the consumer and the sink into a folder. What is compiled is shared
+// with a release.
 func Build(dir string) error {
 	build := exec.Command("go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "gleaner/producer", "gleaner/consumer", "gleaner/sink")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

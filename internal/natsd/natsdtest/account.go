@@ -11,7 +11,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// Limits are what a hosted account allows for streams with one replica. Zero means unlimited, but for Replicas3.
+// Limits are what a hosted account allows for streams with one replica. Zero means unlimited, but
+// for Replicas3.
 type Limits struct {
 	MaxStore         int64 // bytes of all streams together
 	MaxStreamBytes   int64 // bytes of one stream
@@ -28,8 +29,8 @@ type Limits struct {
 	SubscribeAllowed []string
 }
 
-// StartAccount runs a server with one account, as a hosted service would give it, and returns the content of its
-// user's .creds file.
+// StartAccount runs a server with one account, as a hosted service would give it, and returns the
+// content of its user's .creds file.
 func StartAccount(t testing.TB, limits Limits) (s *Server, creds string) {
 	t.Helper()
 	s, account := StartTeam(t, limits)
@@ -44,7 +45,8 @@ type Account struct {
 	store  func(*jwt.AccountClaims)
 }
 
-// Creds returns the content of a new user's .creds file: name, expiry and permissions are those of the limits.
+// Creds returns the content of a new user's .creds file: name, expiry and permissions are those
+// of the limits.
 func (a *Account) Creds(limits Limits) string {
 	a.t.Helper()
 	return userCreds(a.t, a.key, newKey(a.t, nkeys.CreateUser), limits)

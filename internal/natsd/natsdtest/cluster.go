@@ -57,9 +57,9 @@ func join(o *server.Options, routes []int, self int) {
 	}
 }
 
-// FreePorts returns ports that nobody listens on, for servers that have to know each other's before they start. They
-// are below those that a system gives to whoever asks for a free one: otherwise a connection that is opened meanwhile
-// could take one.
+// FreePorts returns ports that nobody listens on, for servers that have to know each other's
+// before they start. They are below those that a system gives to whoever asks for a free one:
+// otherwise a connection that is opened meanwhile could take one.
 func FreePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
 	for range 1000 {

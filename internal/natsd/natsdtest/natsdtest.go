@@ -1,4 +1,5 @@
-// Package natsdtest starts NATS servers for tests: alone, restarted in place, as a cluster, with limits, with users.
+// Package natsdtest starts NATS servers for tests: alone, restarted in place, as a cluster, with
+// limits, with users.
 package natsdtest
 
 import (
@@ -16,8 +17,8 @@ type Server struct {
 	cfg natsd.Config
 }
 
-// Start runs a server on a free port of the loopback address until the test ends. An empty Dir is a folder of the
-// test's own.
+// Start runs a server on a free port of the loopback address until the test ends. An empty Dir is
+// a folder of the test's own.
 func Start(t testing.TB, cfg natsd.Config) *Server {
 	t.Helper()
 	if cfg.Dir == "" {
@@ -63,7 +64,8 @@ func (s *Server) port() int {
 	return port
 }
 
-// User returns an option for natsd.Config.Adjust-like use: a user who may publish and subscribe to these subjects only.
+// User returns an option for natsd.Config.Adjust-like use: a user who may publish and subscribe
+// to these subjects only.
 func User(name, password string, publish, subscribe []string) *server.User {
 	return &server.User{Username: name, Password: password, Permissions: &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: publish},
@@ -71,8 +73,8 @@ func User(name, password string, publish, subscribe []string) *server.User {
 	}}
 }
 
-// Users makes the server know these users and nobody else; it is a natsd.Config's Adjust. A user without permissions
-// may do everything.
+// Users makes the server know these users and nobody else; it is a natsd.Config's Adjust. A user
+// without permissions may do everything.
 func Users(users ...*server.User) func(*server.Options) {
 	return func(o *server.Options) { o.Users = users }
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Resize sets how many bytes a stream may hold, also fewer than it does. It needs a server without users.
+// Resize sets how many bytes a stream may hold, also fewer than it does. It needs a server
+// without users.
 func (s *Server) Resize(stream string, bytes int64) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

@@ -1,10 +1,12 @@
-// Package gguftest writes language models that are valid and tiny: a real Ollama loads them on a CPU within half a
-// second. They say nonsense, in English words, and their answers end as they are told to, which is what tests want.
+// Package gguftest writes language models that are valid and tiny: a real Ollama loads them on a
+// CPU within half a second. They say nonsense, in English words, and their answers end as they
+// are told to, which is what tests want.
 //
-// The weights are random. What steers a model is hidden dimension 0: the layers neither hear it nor add to it, so it is
-// the same for every token, and the first column of the output matrix works as how likely each token is. With it
-// control and byte tokens never come, and the end comes with a given chance, or never. The other dimensions depend on
-// the prompt and on what was said so far, as in a real model.
+// The weights are random. What steers a model is hidden dimension 0: the layers neither hear it
+// nor add to it, so it is the same for every token, and the first column of the output matrix
+// works as how likely each token is. With it control and byte tokens never come, and the end
+// comes with a given chance, or never. The other dimensions depend on the prompt and on what was
+// said so far, as in a real model.
 package gguftest
 
 import (
@@ -26,7 +28,8 @@ const (
 	Loop    Ending = "loop"    // never, and there is only one word
 )
 
-// Config describes a model. The zero value of a field means its default, all of which make a model of a megabyte.
+// Config describes a model. The zero value of a field means its default, all of which make a
+// model of a megabyte.
 type Config struct {
 	Name       string
 	Ending     Ending  // Stop
@@ -180,8 +183,9 @@ func weights(cfg Config, v *vocabulary) []*ggml.Tensor {
 	return tensors
 }
 
-// loud is how much larger dimension 0 is than the others: it dominates the norm, so that its own value after the
-// norm hardly depends on them. rest is the variance that the others have by then: one, and a little from each layer.
+// loud is how much larger dimension 0 is than the others: it dominates the norm, so that its own
+// value after the norm hardly depends on them. rest is the variance that the others have by then:
+// one, and a little from each layer.
 const (
 	loud = 4.0
 	rest = 1.1
@@ -229,8 +233,8 @@ func output(r *rand.Rand, cfg Config, v *vocabulary) []float32 {
 	}
 	switch cfg.Ending {
 	case Stop:
-		// The chance of the end depends on nothing else: its logit against the sum over all words, where the mean of
-		// the exponential of a normal variable is exp(variance/2).
+		// The chance of the end depends on nothing else: its logit against the sum over all
+		// words, where the mean of the exponential of a normal variable is exp(variance/2).
 		clear(values[tokenEnd*width : (tokenEnd+1)*width])
 		chance := 1 / cfg.MeanTokens
 		set(tokenEnd, math.Log(chance/(1-chance))+math.Log(float64(v.firstPart-v.firstWord))+spread*spread/2)

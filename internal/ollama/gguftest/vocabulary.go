@@ -23,8 +23,8 @@ const (
 // space is how a SentencePiece vocabulary writes one.
 const space = "▁"
 
-// A vocabulary is what a model reads and says. In this order it has control tokens, all bytes, words, signs, and the
-// parts that the tokenizer puts words together from.
+// A vocabulary is what a model reads and says. In this order it has control tokens, all bytes,
+// words, signs, and the parts that the tokenizer puts words together from.
 type vocabulary struct {
 	tokens                          []string
 	scores                          []float32 // the tokenizer merges the pair with the highest score first

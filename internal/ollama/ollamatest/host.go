@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// The environment variables by which tests find a real Ollama. The script .ci/ollama.sh provides both.
+// The environment variables by which tests find a real Ollama. The script .ci/ollama.sh provides
+// both.
 const (
 	EnvHost = "OLLAMA_TEST_HOST" // the URL of a server that has the models of TinyModels
 	EnvBin  = "OLLAMA_TEST_BIN"  // the path of an ollama binary, for servers that tests may kill
@@ -17,7 +18,8 @@ func Host(t testing.TB) string {
 	return fromEnv(t, EnvHost)
 }
 
-// Bin returns the path of a real server's binary. Without one the test is skipped, or fails where CI is set.
+// Bin returns the path of a real server's binary. Without one the test is skipped, or fails where
+// CI is set.
 func Bin(t testing.TB) string {
 	t.Helper()
 	return fromEnv(t, EnvBin)

@@ -18,7 +18,8 @@ import (
 	"gleaner/internal/ollama/gguftest"
 )
 
-// Small is a model that is slower than the tiny ones: some hundred tokens a second. Its answers never end.
+// Small is a model that is slower than the tiny ones: some hundred tokens a second. Its answers
+// never end.
 const Small = "small"
 
 // TinyModels returns the names of the models that a real server for tests has.
@@ -35,8 +36,9 @@ func recipes() []gguftest.Config {
 	}
 }
 
-// CreateModels gives a server the models of these names, or all that there are if none is named. Those that it has
-// already stay as they are. It waits up to a minute for a server that is just starting.
+// CreateModels gives a server the models of these names, or all that there are if none is named.
+// Those that it has already stay as they are. It waits up to a minute for a server that is just
+// starting.
 func CreateModels(ctx context.Context, rawURL string, names ...string) error {
 	base, err := url.Parse(rawURL)
 	if err != nil {

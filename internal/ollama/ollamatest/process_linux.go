@@ -23,8 +23,8 @@ type Process struct {
 	exited chan struct{}
 }
 
-// Start starts a server with these of the models of TinyModels. It is gone with everything that it started when the
-// test ends.
+// Start starts a server with these of the models of TinyModels. It is gone with everything that
+// it started when the test ends.
 func Start(t testing.TB, bin string, names ...string) *Process {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -44,7 +44,8 @@ func Start(t testing.TB, bin string, names ...string) *Process {
 	p.cmd.Env = append(os.Environ(), "HOME="+home, "OLLAMA_HOST="+addr, "OLLAMA_MODELS="+models, "OLLAMA_NO_CLOUD=1",
 		"OLLAMA_NUM_PARALLEL=2", "OLLAMA_CONTEXT_LENGTH=4096", "OLLAMA_KEEP_ALIVE=-1")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// A group of its own: after kill -9 the server's runner lives on, but it can still be found by the group.
+	// A group of its own: after kill -9 the server's runner lives on, but it can still be found
+	// by the group.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

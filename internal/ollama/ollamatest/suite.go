@@ -1,5 +1,6 @@
-// Package ollamatest holds the suite that every Ollama server has to pass through the project's client, the simulated
-// one as well as the real one, and what it takes to have a real one: tiny models and a process of its own.
+// Package ollamatest holds the suite that every Ollama server has to pass through the project's
+// client, the simulated one as well as the real one, and what it takes to have a real one: tiny
+// models and a process of its own.
 package ollamatest
 
 import (

@@ -89,8 +89,9 @@ func supported() error {
 // markName is the variable that marks the processes of this package, see the package comment.
 const markName = "GLEANER_GPU"
 
-// environment returns what a server is told. What decides about its place and its work is set here, and what the user
-// set of the rest stays. The secrets of the consumer are none of its business.
+// environment returns what a server is told. What decides about its place and its work is set
+// here, and what the user set of the rest stays. The secrets of the consumer are none of its
+// business.
 func (c Config) environment(gpu GPU, mark, host string, slots int) []string {
 	var env []string
 	set := map[string]bool{}

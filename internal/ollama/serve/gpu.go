@@ -22,11 +22,12 @@ type GPU struct {
 
 func (g GPU) String() string { return fmt.Sprintf("GPU %d %s", g.Index, g.Name) }
 
-// smiWithin is how long the driver may take to list the GPUs; the first time it takes seconds on some machines.
+// smiWithin is how long the driver may take to list the GPUs; the first time it takes seconds on
+// some machines.
 const smiWithin = 30 * time.Second
 
-// GPUs returns the GPUs of this machine that were wanted: "auto" means all, else it is a list of indexes or UUIDs with
-// commas between them. It asks nvidia-smi.
+// GPUs returns the GPUs of this machine that were wanted: "auto" means all, else it is a list of
+// indexes or UUIDs with commas between them. It asks nvidia-smi.
 func GPUs(ctx context.Context, wanted string) ([]GPU, error) {
 	limited, cancel := context.WithTimeout(ctx, smiWithin)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// ownGroup puts a process into a group of its own, and has it asked to end when the thread dies that starts it.
-// SIGTERM and not SIGKILL: a server that is killed leaves its runner behind.
+// ownGroup puts a process into a group of its own, and has it asked to end when the thread dies
+// that starts it. SIGTERM and not SIGKILL: a server that is killed leaves its runner behind.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
@@ -24,8 +24,8 @@ func wake(group int) { _ = syscall.Kill(-group, syscall.SIGCONT) }
 
 func killGroup(group int) { _ = syscall.Kill(-group, syscall.SIGKILL) }
 
-// lockFile opens a file with a lock that ends with this process, also if that is killed. Processes that it starts do
-// not inherit it.
+// lockFile opens a file with a lock that ends with this process, also if that is killed.
+// Processes that it starts do not inherit it.
 func lockFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -46,8 +46,9 @@ func lockFile(path string) (*os.File, error) {
 // gone is how long killed processes may take to disappear.
 const gone = 10 * time.Second
 
-// sweep ends all processes with this mark but for this one, and returns how many there were. They are asked first and
-// have the grace to end; without a grace they are killed. It returns when none of them is left.
+// sweep ends all processes with this mark but for this one, and returns how many there were. They
+// are asked first and have the grace to end; without a grace they are killed. It returns when
+// none of them is left.
 func sweep(mark string, grace time.Duration) (int, error) {
 	found := marked(mark)
 	if len(found) == 0 {
@@ -88,7 +89,8 @@ func marked(mark string) []*os.Process {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		// The handle comes first, so that a signal cannot reach another process which got the number meanwhile.
+		// The handle comes first, so that a signal cannot reach another process which got the
+		// number meanwhile.
 		process, err := os.FindProcess(pid)
 		if err != nil {
 			continue

@@ -22,7 +22,8 @@ type Seat struct {
 	bin  string
 }
 
-// Claim takes a GPU for this process and ends what an earlier one left there. It fails if another one has it.
+// Claim takes a GPU for this process and ends what an earlier one left there. It fails if another
+// one has it.
 func Claim(cfg Config, gpu GPU) (*Seat, error) {
 	if err := supported(); err != nil {
 		return nil, err
@@ -64,14 +65,15 @@ func (s *Seat) Release() error {
 	return err
 }
 
-// mark is what tells this seat's processes from all others: the path of the file that is locked for it.
+// mark is what tells this seat's processes from all others: the path of the file that is locked
+// for it.
 func (s *Seat) mark() string { return filepath.Join(s.cfg.State, fileName(s.GPU)+".lock") }
 
 // LogPath returns where its servers write their log.
 func (s *Seat) LogPath() string { return filepath.Join(s.cfg.State, fileName(s.GPU)+".log") }
 
-// Launch starts a server with so many slots. It does not wait until it answers. Whatever an earlier one on this seat
-// left behind is ended first.
+// Launch starts a server with so many slots. It does not wait until it answers. Whatever an
+// earlier one on this seat left behind is ended first.
 func (s *Seat) Launch(ctx context.Context, slots int) (*Server, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -111,7 +113,8 @@ func (s *Seat) Launch(ctx context.Context, slots int) (*Server, error) {
 	return server, nil
 }
 
-// note writes into the locked file who has it. That is for people: what counts is the lock and the mark.
+// note writes into the locked file who has it. That is for people: what counts is the lock and
+// the mark.
 func (s *Seat) note(text string) {
 	if s.lock.Truncate(0) == nil {
 		_, _ = s.lock.WriteAt([]byte(text), 0)

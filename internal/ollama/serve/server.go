@@ -16,8 +16,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// answerWithin is how long a server may take to answer for the first time. It looks for GPUs before, which may take
-// half a minute by itself.
+// answerWithin is how long a server may take to answer for the first time. It looks for GPUs
+// before, which may take half a minute by itself.
 const answerWithin = 90 * time.Second
 
 // A Server is one process of Ollama that this one started, and the client to it.
@@ -36,8 +36,9 @@ func (s *Server) start() error {
 	ownGroup(s.cmd)
 	started := make(chan error)
 	go func() {
-		// The signal that the server gets when its parent dies comes, in truth, when the thread dies that started
-		// it. So this goroutine keeps its thread until the server is gone, and the thread ends with it.
+		// The signal that the server gets when its parent dies comes, in truth, when the thread
+		// dies that started it. So this goroutine keeps its thread until the server is gone, and
+		// the thread ends with it.
 		runtime.LockOSThread()
 		err := s.cmd.Start()
 		started <- err
@@ -88,8 +89,8 @@ func (s *Server) Ended() error {
 	return fmt.Errorf("%s: the server ended by itself: %s", s.seat.GPU, how)
 }
 
-// Provide gives the server a model that it does not have: it is created from the file of the Config, or pulled. It
-// reports whether that was necessary. Progress is called often.
+// Provide gives the server a model that it does not have: it is created from the file of the
+// Config, or pulled. It reports whether that was necessary. Progress is called often.
 func (s *Server) Provide(ctx context.Context, model string, progress func(status string, done, total int64)) (bool, error) {
 	_, err := s.Describe(ctx, model)
 	switch {
@@ -101,8 +102,9 @@ func (s *Server) Provide(ctx context.Context, model string, progress func(status
 	return true, s.Pull(ctx, model, progress)
 }
 
-// Stop ends the server and its runners, and returns when none of them is left: first it asks, and after the grace it
-// kills them. A server that is killed would leave its runner behind, so the whole group is.
+// Stop ends the server and its runners, and returns when none of them is left: first it asks, and
+// after the grace it kills them. A server that is killed would leave its runner behind, so the
+// whole group is.
 func (s *Server) Stop() error {
 	s.Close()
 	select {

@@ -23,7 +23,8 @@ import (
 
 var gpu = GPU{Index: 0, UUID: "GPU-aaaa", Name: "Tesla T4"}
 
-// victim is the variable that makes this program a consumer with a server, for others to kill: "BIN STATE MODELFILE".
+// victim is the variable that makes this program a consumer with a server, for others to kill:
+// "BIN STATE MODELFILE".
 const victim = "GLEANER_TEST_VICTIM"
 
 func TestMain(m *testing.M) {
@@ -204,7 +205,8 @@ func TestTheServersOfAKilledConsumerEndWithIt(t *testing.T) {
 	until(t, "its processes are gone", func() bool { return len(marked(mark)) == 0 })
 }
 
-// The runner of a server that was killed goes on for ever, and keeps the GPU's memory, if its consumer is killed as well.
+// The runner of a server that was killed goes on for ever, and keeps the GPU's memory, if its
+// consumer is killed as well.
 func TestTheNextConsumerEndsWhatAKilledOneLeftAndNothingElse(t *testing.T) {
 	cfg := config(t)
 	stranger := ollamatest.Start(t, cfg.Bin, "tiny")

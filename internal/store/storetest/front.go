@@ -11,8 +11,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// A Front stands before a MongoDB server. It is away when told to, and over its quota as a free Atlas cluster is: reads
-// and deletions work, every other write is refused with Atlas' own words.
+// A Front stands before a MongoDB server. It is away when told to, and over its quota as a free
+// Atlas cluster is: reads and deletions work, every other write is refused with Atlas' own words.
 type Front struct {
 	URI string
 
@@ -26,7 +26,8 @@ type Front struct {
 	open       map[net.Conn]struct{}
 }
 
-// NewFront returns a front before the server of a URI with one host and no password. It ends with the test.
+// NewFront returns a front before the server of a URI with one host and no password. It ends with
+// the test.
 func NewFront(t testing.TB, uri string) *Front {
 	t.Helper()
 	scheme, rest, _ := strings.Cut(uri, "://")

@@ -17,7 +17,8 @@ func model(t *testing.T, s *suite) {
 		size := rapid.IntRange(1, 4).Draw(rt, "batch size")
 		f := s.load(t, 6, 1, size)
 		m := &machine{fixture: f, batches: slices.Clone(f.cut), stored: map[int]pipeline.StoredResult{}, now: start()}
-		// The whole comparison is made once for each sequence: each look is several commands to a server.
+		// The whole comparison is made once for each sequence: each look is several commands to a
+		// server.
 		steps := []func(*rapid.T){m.writeResults, m.writeResults, m.markQueued, m.failSome, m.failSome, m.requeueOne, m.dropOne}
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			steps[rapid.IntRange(0, len(steps)-1).Draw(rt, "step")](rt)

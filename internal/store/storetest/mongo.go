@@ -12,8 +12,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// MongoURI returns the URI of the server that MONGODB_URI names, with a new database that is dropped at the end of
-// the test. Without the variable the test is skipped, or with CI=true failed.
+// MongoURI returns the URI of the server that MONGODB_URI names, with a new database that is
+// dropped at the end of the test. Without the variable the test is skipped, or with CI=true
+// failed.
 func MongoURI(t testing.TB) string {
 	t.Helper()
 	uri := os.Getenv("MONGODB_URI")

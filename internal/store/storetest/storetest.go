@@ -150,8 +150,8 @@ func (f *fixture) queue(indexes ...int) *fixture {
 	return f
 }
 
-// results returns a message with answers for some generations of a batch. Each has 10 prompt tokens and as many
-// output tokens as its text has bytes.
+// results returns a message with answers for some generations of a batch. Each has 10 prompt
+// tokens and as many output tokens as its text has bytes.
 func (f *fixture) results(batch int, text string, indexes ...int) pipeline.Results {
 	m := pipeline.Results{
 		Run: f.run.Name, UID: f.run.UID, Batch: batch, Round: 1, Consumer: "01J0000000000000000000000C", GPU: "Tesla T4 (0)",

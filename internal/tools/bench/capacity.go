@@ -26,8 +26,8 @@ const (
 	flushOf           = 1024             // generations in a full write of the sink; runs are multiples of it
 )
 
-// A Capacity is how many generations a second the pipeline moves when the model takes no time, and what its parts
-// can do alone.
+// A Capacity is how many generations a second the pipeline moves when the model takes no time,
+// and what its parts can do alone.
 type Capacity struct {
 	What      string        `json:"what"`
 	BatchSize int           `json:"batch_size"`
@@ -60,7 +60,8 @@ const notMeasured = "not measured: no MONGODB_URI"
 // storeNames are the stores that are measured.
 func storeNames() []string { return []string{"sqlite", "mongodb"} }
 
-// storeURI returns where a store is, with its files in dir if it has any, or "" if there is none to be measured.
+// storeURI returns where a store is, with its files in dir if it has any, or "" if there is none
+// to be measured.
 func (c *runCmd) storeURI(name, dir string) string {
 	switch {
 	case name == "sqlite":
@@ -71,7 +72,8 @@ func (c *runCmd) storeURI(name, dir string) string {
 	return ""
 }
 
-// syncing names NATS' two ways to bring messages to the disk: within two minutes, or before they are confirmed.
+// syncing names NATS' two ways to bring messages to the disk: within two minutes, or before they
+// are confirmed.
 func syncing(always bool) string {
 	if always {
 		return "always"
@@ -152,8 +154,8 @@ func (r *CapacityRun) measure(ctx context.Context, dir, uri string) (err error) 
 	return nil
 }
 
-// planned writes a run whose batches all have the same size and are in this state, ready to be published. Remove
-// deletes it again.
+// planned writes a run whose batches all have the same size and are in this state, ready to be
+// published. Remove deletes it again.
 func planned(ctx context.Context, ledger store.Store, generations int, state pipeline.BatchState) (run pipeline.Run, remove func() error, err error) {
 	id := ulid.Make().String()
 	run = pipeline.Run{

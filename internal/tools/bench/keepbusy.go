@@ -28,7 +28,8 @@ const (
 	farAway         = 150 * time.Millisecond // round trip to NATS
 )
 
-// A KeepBusy is how busy GPUs are kept over a whole run, from the moment it is published to the end of its last answer.
+// A KeepBusy is how busy GPUs are kept over a whole run, from the moment it is published to the
+// end of its last answer.
 type KeepBusy struct {
 	What            string        `json:"what"`
 	Lengths         string        `json:"lengths"`
@@ -133,7 +134,8 @@ func (r *KeepBusyRun) measure(ctx context.Context, dir string, tokens []int) err
 	p, err := newPlant(ctx, plantConfig{
 		dir: dir, store: "sqlite:" + filepath.Join(dir, "gleaner.db"),
 		delay: time.Duration(r.RoundTripMS / 2 * float64(time.Millisecond) / r.Speedup),
-		// Leases are renewed as often for each answer as in reality, unless that is shorter than the sink collects results.
+		// Leases are renewed as often for each answer as in reality, unless that is shorter than
+		// the sink collects results.
 		lease: max(time.Duration(float64(pipeline.DefaultLease)/r.Speedup), 5*time.Second),
 	})
 	if err != nil {

@@ -11,12 +11,13 @@ import (
 	"gleaner/internal/dataset"
 )
 
-// tokenBytes turns the bytes of an answer into tokens. Tokenizers make more of text that is full of numbers, one for
-// about 2.5 bytes; with fewer tokens answers are shorter and each hop between the programs weighs more.
+// tokenBytes turns the bytes of an answer into tokens. Tokenizers make more of text that is full
+// of numbers, one for about 2.5 bytes; with fewer tokens answers are shorter and each hop between
+// the programs weighs more.
 const tokenBytes = 4
 
-// The lengths of GSM8K's own solutions (train, 7,473 rows) in bytes: their logarithms have this mean and standard
-// deviation, and none is shorter or longer than these.
+// The lengths of GSM8K's own solutions (train, 7,473 rows) in bytes: their logarithms have this
+// mean and standard deviation, and none is shorter or longer than these.
 const (
 	gsm8kAnswers  = 7473
 	gsm8kMean     = 5.5452 // 256 bytes

@@ -15,7 +15,8 @@ import (
 
 const memoryTarget = 150 << 20 // bytes, whatever the number of rows
 
-// A Load is what it takes to load a dataset into SQLite and to export it with an answer for each row.
+// A Load is what it takes to load a dataset into SQLite and to export it with an answer for each
+// row.
 type Load struct {
 	What         string     `json:"what"`
 	MemoryTarget int        `json:"memory_target_bytes"`

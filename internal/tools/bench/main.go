@@ -1,5 +1,6 @@
-// Bench measures what Gleaner promises: that GPUs are kept busy, how many answers a second it can move, and what
-// loading and exporting take. It prints tables for people and writes the same figures as JSON.
+// Bench measures what Gleaner promises: that GPUs are kept busy, how many answers a second it can
+// move, and what loading and exporting take. It prints tables for people and writes the same
+// figures as JSON.
 package main
 
 import "gleaner/internal/cli"

@@ -58,7 +58,8 @@ func (c *runCmd) parts(ctx context.Context, dir string, say func(string, ...any)
 	return append(parts, coding), err
 }
 
-// repeat calls f, which returns how much it did, until the time is over, and returns how much it did a second.
+// repeat calls f, which returns how much it did, until the time is over, and returns how much it
+// did a second.
 func repeat(ctx context.Context, long time.Duration, f func() (int, error)) (float64, error) {
 	started, sum := time.Now(), 0
 	for time.Since(started) < long {

@@ -21,8 +21,8 @@ import (
 	"gleaner/internal/stream"
 )
 
-// A plant is the real parts around a measurement: a NATS server that listens on TCP, a store, and a connection for
-// each program.
+// A plant is the real parts around a measurement: a NATS server that listens on TCP, a store, and
+// a connection for each program.
 type plant struct {
 	cfg    plantConfig
 	nats   *natsd.Server
@@ -104,15 +104,17 @@ type outcome struct {
 	waiting   waiting
 }
 
-// waiting is what stood in the queues on average: where it piles up, those behind the queue are the slowest.
+// waiting is what stood in the queues on average: where it piles up, those behind the queue are
+// the slowest.
 type waiting struct {
 	Batches  float64 `json:"waiting_batches"` // for a worker
 	Held     float64 `json:"held_batches"`    // by workers
 	Messages float64 `json:"waiting_results"` // for the sink, those that it holds included
 }
 
-// generate publishes a loaded run, answers it with consumers that have these GPUs and stores the results, until all
-// are stored. All programs are engines in this process, each with a connection of its own.
+// generate publishes a loaded run, answers it with consumers that have these GPUs and stores the
+// results, until all are stored. All programs are engines in this process, each with a connection
+// of its own.
 func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (outcome, error) {
 	publisher, writer, workers, err := p.engines(ctx, run, consumers)
 	if err != nil {

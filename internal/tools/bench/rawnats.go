@@ -21,8 +21,8 @@ const (
 	rawFetch        = 256  // messages in one pull
 )
 
-// rawNATS measures publishing, one confirmed after the other and many on the way, and fetching with acks, on streams
-// such as ours.
+// rawNATS measures publishing, one confirmed after the other and many on the way, and fetching
+// with acks, on streams such as ours.
 func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (parts []Part, err error) {
 	server, err := natsd.Start(natsd.Config{Dir: dir, Port: -1, SyncAlways: always})
 	if err != nil {

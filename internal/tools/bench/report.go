@@ -45,7 +45,8 @@ func (m Machine) String() string {
 	return fmt.Sprintf("%s/%s, %s of %s, %s, gleaner %s, %s", m.OS, m.Arch, cli.Plural(m.Cores, "core", "cores"), m.CPU, m.Go, m.Version, m.At.Format(time.RFC3339))
 }
 
-// The functions below read what Linux says of the processor and of this process. Elsewhere nothing is known.
+// The functions below read what Linux says of the processor and of this process. Elsewhere
+// nothing is known.
 
 func cpuName() string {
 	if name := procField("/proc/cpuinfo", "model name"); name != "" {
@@ -83,7 +84,8 @@ func cpuTime() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // Linux counts hundredths of a second for programs
 }
 
-// table prints rows of cells that are separated by tabs, under a title and a sentence that says what they are.
+// table prints rows of cells that are separated by tabs, under a title and a sentence that says
+// what they are.
 func table(w io.Writer, title, what, head string, rows []string) {
 	fmt.Fprintf(w, "\n%s\n%s\n\n", strings.ToUpper(title), what)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

@@ -17,7 +17,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// slotsCmd is the command that measures fixed numbers of slots beside the one that the consumer finds.
+// slotsCmd is the command that measures fixed numbers of slots beside the one that the consumer
+// finds.
 type slotsCmd struct {
 	Ollama string        `required:"" placeholder:"URL" help:"A server that runs, with as many slots as the largest number (OLLAMA_NUM_PARALLEL)."`
 	Model  string        `default:"small" help:"Model to measure with."`
@@ -66,8 +67,8 @@ func (c *slotsCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return ctx.Err()
 }
 
-// measure returns the tokens a second with so many slots, or, for 0, with the number that the consumer finds, that
-// number, and how long it took to find it.
+// measure returns the tokens a second with so many slots, or, for 0, with the number that the
+// consumer finds, that number, and how long it took to find it.
 func (c *slotsCmd) measure(ctx context.Context, client *ollama.Client, n int) (rate float64, found int, took time.Duration, _ error) {
 	settled := make(chan struct{}, 1)
 	log := zap.New(zapcore.NewNopCore())
@@ -124,7 +125,8 @@ func (c foundCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcor
 	return checked
 }
 
-// counted is a model that counts tokens and takes an answer that was cut off for one: the length is what is wanted.
+// counted is a model that counts tokens and takes an answer that was cut off for one: the length
+// is what is wanted.
 type counted struct {
 	client *ollama.Client
 	tokens int

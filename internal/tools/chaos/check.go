@@ -30,7 +30,8 @@ func (v *verdict) say(format string, args ...any) {
 	}
 }
 
-// check proves that every generation is stored once or in a dead letter and that nothing else is left.
+// check proves that every generation is stored once or in a dead letter and that nothing else is
+// left.
 func (p *plant) check(ctx context.Context, rows []row, v *verdict) (stored, dead int) {
 	p.checkAudit(ctx, v)
 	letters := p.checkStreams(ctx, v)
@@ -59,8 +60,9 @@ func (p *plant) checkAudit(ctx context.Context, v *verdict) {
 	}
 }
 
-// checkStreams returns the dead letters by batch. All other streams have to be empty, or to become it: a worker that
-// was taken for dead may have finished a batch this moment that another has done.
+// checkStreams returns the dead letters by batch. All other streams have to be empty, or to
+// become it: a worker that was taken for dead may have finished a batch this moment that another
+// has done.
 func (p *plant) checkStreams(ctx context.Context, v *verdict) map[int]pipeline.StoredDeadLetter {
 	emptying, stop := context.WithTimeout(ctx, 20*time.Second)
 	p.quiesce(emptying)
@@ -179,7 +181,8 @@ func (p *plant) checkBlame(v *verdict) (gaveUp int) {
 	return gaveUp
 }
 
-// leftOver names the processes of this machine that run one of these programs, or work in this folder.
+// leftOver names the processes of this machine that run one of these programs, or work in this
+// folder.
 func leftOver(dir string) (found []string) {
 	cmdlines, _ := filepath.Glob("/proc/[0-9]*/cmdline") // where there is no /proc, nothing is found
 	for _, file := range cmdlines {
@@ -191,7 +194,8 @@ func leftOver(dir string) (found []string) {
 	return found
 }
 
-// quiesce waits until nothing is under way: what came twice may still be on the streams when a run is at its end.
+// quiesce waits until nothing is under way: what came twice may still be on the streams when a
+// run is at its end.
 func (p *plant) quiesce(ctx context.Context) {
 	for ctx.Err() == nil {
 		left := uint64(0)

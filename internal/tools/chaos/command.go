@@ -135,7 +135,8 @@ func (c *command) seeds() ([]int64, error) {
 	return seeds, nil
 }
 
-// build builds the programs as they are shipped, and returns the module's root and the folder with the programs.
+// build builds the programs as they are shipped, and returns the module's root and the folder
+// with the programs.
 func build(ctx context.Context, dir string) (root, bin string, err error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "gleaner").Output()
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// A database is a MongoDB-compatible server of our own, which may be killed. The project's script runs it.
+// A database is a MongoDB-compatible server of our own, which may be killed. The project's script
+// runs it.
 type database struct {
 	script string
 	dir    string

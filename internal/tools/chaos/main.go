@@ -1,7 +1,8 @@
 //go:build unix
 
-// Chaos runs the whole pipeline as separate processes while everything around it breaks, and proves at the end that
-// nothing was lost, doubled or changed. What breaks and when follows from a seed.
+// Chaos runs the whole pipeline as separate processes while everything around it breaks, and
+// proves at the end that nothing was lost, doubled or changed. What breaks and when follows from
+// a seed.
 package main
 
 import "gleaner/internal/cli"

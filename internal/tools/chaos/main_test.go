@@ -20,8 +20,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A short version of what `task chaos` does with any seed. Its database is one that others use, too, so it is cut off
-// and not killed.
+// A short version of what `task chaos` does with any seed. Its database is one that others use,
+// too, so it is cut off and not killed.
 func TestNothingIsLostOrDoubledInChaos(t *testing.T) {
 	const seed = 7
 	uri := storetest.MongoURI(t)
@@ -120,7 +120,8 @@ func TestOutcomesAreReadBack(t *testing.T) {
 	}
 }
 
-// The supervisor is what the verdicts hang on, so it is tried with a program that does what it is told.
+// The supervisor is what the verdicts hang on, so it is tried with a program that does what it is
+// told.
 func TestAProcessIsKeptRunningAndBlamedForEndingByItself(t *testing.T) {
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {

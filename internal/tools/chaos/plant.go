@@ -30,7 +30,8 @@ const (
 	speed = 40 // times that of a T4: 2,000 generations take about ten seconds
 )
 
-// A plant is all processes of one seed, with a network of its own between each program and its servers.
+// A plant is all processes of one seed, with a network of its own between each program and its
+// servers.
 type plant struct {
 	dir      string // of this seed
 	bin      string // the programs
@@ -113,7 +114,8 @@ func (p *plant) log(name string) (*os.File, error) {
 	return f, err
 }
 
-// env returns the environment of a program, whose ways to its servers lead through proxies of its own.
+// env returns the environment of a program, whose ways to its servers lead through proxies of its
+// own.
 func (p *plant) env(name string, storing bool) (env []string, err error) {
 	if p.toNATS[name] == nil {
 		if p.toNATS[name], err = faultproxy.Start(p.natsAddr); err != nil {
@@ -174,8 +176,8 @@ func (p *plant) startPrograms() error {
 // settled says whether a code of the producer means that every generation has its end.
 func settled(code int) bool { return code == 0 || code == 3 }
 
-// once runs a program, beside the others, to its end or, if that is not 0, for so long, and returns its exit code and
-// standard output.
+// once runs a program, beside the others, to its end or, if that is not 0, for so long, and
+// returns its exit code and standard output.
 func (p *plant) once(ctx context.Context, name string, kill time.Duration, program string, args ...string) (int, []byte, error) {
 	log, err := p.log(name)
 	if err != nil {

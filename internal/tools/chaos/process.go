@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A process is a program that is kept running: whenever it ends, by whatever cause, it is started again, until it has
-// ended with a code that means its work is done, or the process is ended.
+// A process is a program that is kept running: whenever it ends, by whatever cause, it is started
+// again, until it has ended with a code that means its work is done, or the process is ended.
 type process struct {
 	name string
 	args []string
@@ -34,7 +34,8 @@ type process struct {
 	over    chan struct{} // closed when it will not be started again
 }
 
-// soonAfterStart is how long a program may take to find that it cannot start: it waits for its servers at that time.
+// soonAfterStart is how long a program may take to find that it cannot start: it waits for its
+// servers at that time.
 const soonAfterStart = 12 * time.Second
 
 func newProcess(name string, log *os.File, env []string, done func(int) bool, args ...string) *process {

@@ -178,7 +178,8 @@ func (p *plant) load(ctx context.Context, seed int64, rows []row) error {
 	return err
 }
 
-// suffer lets the faults of a seed happen until they are over or the run is at its end. All are mended then.
+// suffer lets the faults of a seed happen until they are over or the run is at its end. All are
+// mended then.
 func (p *plant) suffer(ctx context.Context, seed int64, s size, t *tally, w *watcher, say func(string, ...any)) {
 	running, end := context.WithCancel(ctx)
 	defer end()
@@ -202,7 +203,8 @@ func (p *plant) suffer(ctx context.Context, seed int64, s size, t *tally, w *wat
 	end()
 }
 
-// settle follows the run once more, since the last faults may have come after its end, until nothing is under way.
+// settle follows the run once more, since the last faults may have come after its end, until
+// nothing is under way.
 func (p *plant) settle(ctx context.Context, v *verdict, say func(string, ...any)) {
 	code, _, err := p.once(ctx, "operator", 0, "producer", "publish", "--run", run, "--follow", "--lease", lease.String())
 	if (err != nil || !settled(code)) && ctx.Err() == nil {

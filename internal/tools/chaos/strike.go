@@ -27,15 +27,16 @@ type tally struct {
 	failed   []string     // faults that could not be injected or mended
 }
 
-// A recovery is how long it took after a kill until work went on behind the killed process: of a consumer until its
-// GPUs got a request again, of everything else until something more was stored.
+// A recovery is how long it took after a kill until work went on behind the killed process: of a
+// consumer until its GPUs got a request again, of everything else until something more was
+// stored.
 type recovery struct {
 	Kind    kind    `json:"kind"`
 	Seconds float64 `json:"seconds"`
 }
 
-// strike injects the faults at their times, each mended after its time, until all are over or ctx ends. All are mended
-// when it returns.
+// strike injects the faults at their times, each mended after its time, until all are over or ctx
+// ends. All are mended when it returns.
 func (p *plant) strike(ctx context.Context, faults []fault, t *tally, stored func() int, say func(string, ...any)) {
 	began := time.Now()
 	var striking sync.WaitGroup
@@ -138,7 +139,8 @@ func (p *plant) strikeDatabase(ctx context.Context, f fault, t *tally, verb stri
 	return nil
 }
 
-// await notes how long it took since the fault until it is so. Where the run ends before, nothing is noted.
+// await notes how long it took since the fault until it is so. Where the run ends before, nothing
+// is noted.
 func (t *tally) await(ctx context.Context, k kind, struck time.Time, so func() bool) {
 	for !so() {
 		if !pause(ctx, 20*time.Millisecond) {
@@ -181,7 +183,8 @@ func (p *plant) ollama(target string) *ollama {
 	return p.ollamas[i-1]
 }
 
-// requestFault returns what strikes the next requests. It leaves the items alone that go wrong of themselves.
+// requestFault returns what strikes the next requests. It leaves the items alone that go wrong of
+// themselves.
 func requestFault(f fault) ollamasim.Fault {
 	ordinary := func(prompt string) bool {
 		for word := range specials() {
@@ -244,7 +247,8 @@ func (p *plant) fill(ctx context.Context, s jetstream.Stream, lasts time.Duratio
 		return err
 	}
 	pause(ctx, lasts)
-	// It has to be mended, whatever happens to the server meanwhile. A stream that is gone comes back as it was.
+	// It has to be mended, whatever happens to the server meanwhile. A stream that is gone comes
+	// back as it was.
 	mending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	for {
@@ -270,7 +274,8 @@ func (p *plant) pauseRun(ctx context.Context, f fault) error {
 	return nil
 }
 
-// quiet drops the errors of a fault that finds nothing to strike, because another one is there already.
+// quiet drops the errors of a fault that finds nothing to strike, because another one is there
+// already.
 func quiet(ctx context.Context, err error) error {
 	for _, nothing := range []error{
 		jetstream.ErrStreamNotFound, jetstream.ErrConsumerNotFound, context.DeadlineExceeded, context.Canceled, pipeline.ErrNoRun,

@@ -14,8 +14,8 @@ import (
 	"gleaner/internal/store"
 )
 
-// A watcher looks into the store while the run goes on, without a detour: how far it is, and whether a result that
-// was stored once stays as it was.
+// A watcher looks into the store while the run goes on, without a detour: how far it is, and
+// whether a result that was stored once stays as it was.
 type watcher struct {
 	ledger store.Store
 
@@ -80,8 +80,8 @@ func (w *watcher) compare(ctx context.Context) error {
 	return nil
 }
 
-// digest is of everything in a stored result, its provenance included, so that the same text stored a second time
-// shows.
+// digest is of everything in a stored result, its provenance included, so that the same text
+// stored a second time shows.
 func digest(r *pipeline.StoredResult) ([32]byte, error) {
 	data, err := json.Marshal(r)
 	if err != nil {

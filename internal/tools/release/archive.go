@@ -18,7 +18,8 @@ type member struct {
 	data []byte
 }
 
-// tarball returns a .tar.gz of these files in one folder. It names no user and no time but the commit's.
+// tarball returns a .tar.gz of these files in one folder. It names no user and no time but the
+// commit's.
 func tarball(folder string, members []member, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	zipped, err := gzip.NewWriterLevel(&b, gzip.BestCompression) // its header stays empty

@@ -29,7 +29,8 @@ func (p platform) binary(program string) string {
 	return name
 }
 
-// env returns the environment of the go command for this platform, whatever this machine's is set to.
+// env returns the environment of the go command for this platform, whatever this machine's is set
+// to.
 func (p platform) env() []string {
 	return append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOWORK=off")
 }
@@ -54,8 +55,8 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return filepath.Dir(file), nil
 }
 
-// clone makes a fresh copy of the commit that is checked out: a release holds what is committed and nothing else, and
-// the go command finds no version in a worktree.
+// clone makes a fresh copy of the commit that is checked out: a release holds what is committed
+// and nothing else, and the go command finds no version in a worktree.
 func clone(ctx context.Context, root, into string, say func(string)) error {
 	git := func(dir string, args ...string) (string, error) {
 		command := exec.CommandContext(ctx, "git", args...)
@@ -86,8 +87,9 @@ func clone(ctx context.Context, root, into string, say func(string)) error {
 	return err
 }
 
-// build builds all programs for a platform into a folder. Nothing of this machine gets into them: no cgo, no paths, no
-// build id of the linker's. The version comes from git, through the go command.
+// build builds all programs for a platform into a folder. Nothing of this machine gets into them:
+// no cgo, no paths, no build id of the linker's. The version comes from git, through the go
+// command.
 func build(ctx context.Context, root, into string, p platform) error {
 	if err := os.MkdirAll(into, 0o755); err != nil {
 		return err

@@ -1,5 +1,6 @@
-// Release builds what is handed out: for each platform an archive with the static programs, README and LICENSE, beside
-// it a list of what is linked into them (SBOM), and the checksums of all. The same commit gives the same bytes.
+// Release builds what is handed out: for each platform an archive with the static programs,
+// README and LICENSE, beside it a list of what is linked into them (SBOM), and the checksums of
+// all. The same commit gives the same bytes.
 package main
 
 import (

@@ -15,8 +15,9 @@ import (
 
 const sumsFile = "SHA256SUMS"
 
-// release builds the commit that is checked out in root: an archive and its SBOM for each platform into a folder, with
-// the checksums of all of them. It returns the names of the files, in order.
+// release builds the commit that is checked out in root: an archive and its SBOM for each
+// platform into a folder, with the checksums of all of them. It returns the names of the files,
+// in order.
 func release(ctx context.Context, root, out string, platforms []platform, say func(string)) (names []string, err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err

@@ -67,7 +67,8 @@ func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
 	}
 }
 
-// releaser builds the command. It is run as a process, without the race detector, with which packing takes minutes.
+// releaser builds the command. It is run as a process, without the race detector, with which
+// packing takes minutes.
 func releaser(t *testing.T) (program string) {
 	t.Helper()
 	program = filepath.Join(t.TempDir(), "release")
@@ -79,8 +80,8 @@ func releaser(t *testing.T) (program string) {
 	return program
 }
 
-// repository returns a new git repository whose only commit is what lies in the module's folder, so that this is
-// tested, and also where that is no repository.
+// repository returns a new git repository whose only commit is what lies in the module's folder,
+// so that this is tested, and also where that is no repository.
 func repository(t *testing.T) (root string) {
 	t.Helper()
 	processtest.Tool(t, "git")
@@ -111,8 +112,8 @@ func run(t *testing.T, dir, program string, args ...string) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// Compiling all of it for each platform would take minutes. That our own code compiles there is what vet shows (task
-// lint); here every package that is linked has files for each platform.
+// Compiling all of it for each platform would take minutes. That our own code compiles there is
+// what vet shows (task lint); here every package that is linked has files for each platform.
 func TestEveryPlatformHasAllPackages(t *testing.T) {
 	field, _ := reflect.TypeFor[command]().FieldByName("Platforms")
 	platforms := strings.Split(field.Tag.Get("default"), ",")
@@ -215,7 +216,8 @@ func unpack(t *testing.T, archive string) map[string][]byte {
 	}
 }
 
-// checkBill checks that the SBOM names every program with its sum, and modules that are surely linked.
+// checkBill checks that the SBOM names every program with its sum, and modules that are surely
+// linked.
 func checkBill(t *testing.T, files map[string][]byte, p platform) bom {
 	t.Helper()
 	var bill bom

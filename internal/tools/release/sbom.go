@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// The parts of a CycloneDX 1.6 document that are used: the programs, the modules that are linked into them, and which
-// program has which.
+// The parts of a CycloneDX 1.6 document that are used: the programs, the modules that are linked
+// into them, and which program has which.
 type (
 	bom struct {
 		Format       string       `json:"bomFormat"`
@@ -52,8 +52,8 @@ type (
 	}
 )
 
-// billOfMaterials lists what the programs in a folder are made of. It asks the binaries themselves, and so names what
-// is linked and not what go.mod names.
+// billOfMaterials lists what the programs in a folder are made of. It asks the binaries
+// themselves, and so names what is linked and not what go.mod names.
 func billOfMaterials(folder string, p platform, s stamp) ([]byte, error) {
 	all := component{Type: "application", Ref: "gleaner", Name: "gleaner", Version: s.version, Properties: []property{
 		{"platform", p.String()}, {"commit", s.commit},
@@ -101,7 +101,8 @@ func billOfMaterials(folder string, p platform, s stamp) ([]byte, error) {
 	return append(out, '\n'), err
 }
 
-// module returns a Go module as a component. Its sum is the one of go.sum: a hash of its files, not of an archive.
+// module returns a Go module as a component. Its sum is the one of go.sum: a hash of its files,
+// not of an archive.
 func module(m *debug.Module) component {
 	if m.Replace != nil {
 		m = m.Replace

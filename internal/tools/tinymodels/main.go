@@ -1,5 +1,5 @@
-// Command tinymodels gives an Ollama server the models that the project's tests ask for. It waits for a server that
-// is just starting.
+// Command tinymodels gives an Ollama server the models that the project's tests ask for. It waits
+// for a server that is just starting.
 package main
 
 import (

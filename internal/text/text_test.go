@@ -1,0 +1,44 @@
+package text
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func TestAShortTextStaysAndALongOneIsCutBetweenCharacters(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		most int
+		want string
+	}{{"abc", 3, "abc"}, {"abcdef", 5, "ab…"}, {"ééé", 5, "é…"}, {"a\xffb", 9, "a\uFFFDb"}, {"", 0, ""}} {
+		if got := Shorten(c.text, c.most); got != c.want {
+			t.Errorf("%q in %d bytes is %q, want %q", c.text, c.most, got, c.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text, most := rapid.String().Draw(t, "text"), rapid.IntRange(3, 50).Draw(t, "most")
+		if got := Shorten(text, most); len(got) > most || !utf8.ValidString(got) {
+			t.Fatalf("%q has %d bytes", got, len(got))
+		}
+	})
+}
+
+func TestALineOfATableIsCutByCharacters(t *testing.T) {
+	if got := Clip("éééé", 3); got != "éé…" {
+		t.Errorf("got %q", got)
+	}
+	if got := Clip("abc", 3); got != "abc" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestNothingCommandsTheTerminal(t *testing.T) {
+	if got := Printable("a\x1b[2J\x07b\r\n\tc\u0085"); got != "a\uFFFD[2J\uFFFDb\uFFFD\n\tc\uFFFD" {
+		t.Errorf("got %q", got)
+	}
+	if got := OneLine(" a \n\t b "); got != "a b" {
+		t.Errorf("got %q", got)
+	}
+}
