@@ -21,24 +21,24 @@ import (
 const description = "Take batches from the queue, generate their answers with Ollama, and publish them."
 
 type command struct {
-	cli.NATS `embed:""`
-	cli.Log  `embed:""`
-	fleet    `embed:""`
-	Name     string   `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
-	Ollama   []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
-	Slots    slots    `default:"8" placeholder:"N" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL. auto: the number with the most tokens a second, up to 16, found at work."`
-	ending   `embed:""`
-	Grace    time.Duration `default:"30s" help:"How long work in hand may go on after Ctrl-C or SIGTERM. What is not finished then is handed back."`
-	Stall    time.Duration `default:"45s" help:"A server that sends no further token for so long has stalled: the request is tried again alone."`
-	Rest     time.Duration `default:"30s" help:"How long a batch that failed here rests before another GPU tries it, doubled each time, and a GPU that has to be mended."`
-	Report   time.Duration `default:"1m" help:"Say how far each GPU is so often; 0 for never."`
-	Health   string        `name:"http" placeholder:"ADDR" help:"Serve /healthz here, such as :9091, which is on loopback. Off by default."`
+	cli.NATSFlags `embed:""`
+	cli.LogFlags  `embed:""`
+	fleet         `embed:""`
+	Name          string   `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
+	Ollama        []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
+	Slots         slots    `default:"8" placeholder:"N" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL. auto: the number with the most tokens a second, up to 16, found at work."`
+	ending        `embed:""`
+	Grace         time.Duration `default:"30s" help:"How long work in hand may go on after Ctrl-C or SIGTERM. What is not finished then is handed back."`
+	Stall         time.Duration `default:"45s" help:"A server that sends no further token for so long has stalled: the request is tried again alone."`
+	Rest          time.Duration `default:"30s" help:"How long a batch that failed here rests before another GPU tries it, doubled each time, and a GPU that has to be mended."`
+	Report        time.Duration `default:"1m" help:"Say how far each GPU is so often; 0 for never."`
+	Health        string        `name:"http" placeholder:"ADDR" help:"Serve /healthz here, such as :9091, which is on loopback. Off by default."`
 }
 
 func main() { cli.Main("consumer", description, &command{}) }
 
 func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
-	log, err := c.Log.Logger(t)
+	log, err := c.Logger(t)
 	if err != nil {
 		return err
 	}

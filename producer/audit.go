@@ -14,14 +14,14 @@ import (
 
 // auditCmd is the command producer audit: is every generation accounted for?
 type auditCmd struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	Name      string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	JSON      bool   `name:"json" help:"Print JSON."`
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON           bool   `name:"json" help:"Print JSON."`
 }
 
 func (c *auditCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	engine, closeBoth, err := openBoth(ctx, c.Store, c.NATS, 0, zap.NewNop())
+	engine, closeBoth, err := openBoth(ctx, c.StoreFlags, c.NATSFlags, 0, zap.NewNop())
 	if err != nil {
 		return err
 	}

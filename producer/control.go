@@ -15,15 +15,15 @@ import (
 
 // controlled are the flags of the commands that stop and start a run.
 type controlled struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	Name      string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	JSON      bool   `name:"json" help:"Print the summary as JSON."`
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 // do calls the function with the run and the stream, and prints what it says.
 func (c controlled) do(ctx context.Context, t *cli.Terminal, act func(*stream.Conn, store.Store) (string, error)) error {
-	from, err := openStore(ctx, c.Store)
+	from, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (c controlled) do(ctx context.Context, t *cli.Terminal, act func(*stream.Co
 	if _, err := from.Run(ctx, c.Name); err != nil {
 		return err
 	}
-	conn, err := connect(ctx, c.NATS, 0, zap.NewNop())
+	conn, err := connect(ctx, c.NATSFlags, 0, zap.NewNop())
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (c chosen) filter() (reconcile.Filter, error) {
 
 // openBoth opens store and stream and returns the ledger engine over both, with a function that
 // closes them.
-func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Duration, log *zap.Logger) (*reconcile.Engine, func(), error) {
+func openBoth(ctx context.Context, flags cli.StoreFlags, nats cli.NATSFlags, lease time.Duration, log *zap.Logger) (*reconcile.Engine, func(), error) {
 	books, err := openStore(ctx, flags)
 	if err != nil {
 		return nil, nil, err
@@ -76,10 +76,10 @@ func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *za
 
 // read are the flags of the commands that print dead letters.
 type read struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	chosen    `embed:""`
-	JSON      bool `name:"json" help:"Print JSON Lines."`
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	chosen         `embed:""`
+	JSON           bool `name:"json" help:"Print JSON Lines."`
 }
 
 // print prints the chosen dead letters as JSON, or as show does.
@@ -88,7 +88,7 @@ func (c read) print(ctx context.Context, t *cli.Terminal, show func(reconcile.Le
 		encoder := json.NewEncoder(t.Out)
 		show = func(letter reconcile.Letter) error { return encoder.Encode(letter) }
 	}
-	return each(ctx, c.Store, c.NATS, c.chosen, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
+	return each(ctx, c.StoreFlags, c.NATSFlags, c.chosen, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
 		printed := 0
 		for letter, err := range engine.Letters(ctx, filter) {
 			if err == nil {
@@ -129,7 +129,7 @@ func (c *deadListCmd) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 // each opens what the flags name and calls do with it.
-func each(ctx context.Context, flags cli.Store, nats cli.NATS, c chosen, log *zap.Logger, do func(*reconcile.Engine, reconcile.Filter) error) error {
+func each(ctx context.Context, flags cli.StoreFlags, nats cli.NATSFlags, c chosen, log *zap.Logger, do func(*reconcile.Engine, reconcile.Filter) error) error {
 	filter, err := c.filter()
 	if err != nil {
 		return err

@@ -16,18 +16,18 @@ import (
 // deleteCmd is the command producer delete: a run and all that belongs to it, in the store and on
 // the streams.
 type deleteCmd struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	Name      string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Yes       bool   `help:"Do not ask."`
-	JSON      bool   `name:"json" help:"Print the summary as JSON."`
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Yes            bool   `help:"Do not ask."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 func (c *deleteCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := pipeline.ValidateRunName(c.Name); err != nil {
 		return err
 	}
-	ledger, err := openStore(ctx, c.Store)
+	ledger, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (c *deleteCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	conn, err := connect(ctx, c.NATS, 0, zap.NewNop())
+	conn, err := connect(ctx, c.NATSFlags, 0, zap.NewNop())
 	if err != nil {
 		return fmt.Errorf("a run is removed from the streams too: %w", err)
 	}

@@ -15,15 +15,15 @@ import (
 
 // loadCmd is the command producer load: dataset file → run in the store.
 type loadCmd struct {
-	cli.Store `embed:""`
-	cli.Spec  `embed:""`
-	Name      string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
-	DryRun    bool   `help:"Check everything and show the first prompt; write nothing."`
-	JSON      bool   `name:"json" help:"Print the summary as JSON."`
+	cli.StoreFlags `embed:""`
+	cli.SpecFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
+	DryRun         bool   `help:"Check everything and show the first prompt; write nothing."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 func (c *loadCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	spec, err := c.Spec.Spec()
+	spec, err := c.SpecFlags.Spec()
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (c *loadCmd) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 func (c *loadCmd) write(ctx context.Context, t *cli.Terminal, survey producer.Preflight, data producer.Dataset, progress *cli.Progress) error {
-	ledger, err := openStore(ctx, c.Store)
+	ledger, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}

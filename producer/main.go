@@ -31,15 +31,15 @@ type commands struct {
 func main() { cli.Main("producer", description, &commands{}) }
 
 // openStore opens the store that the flags name.
-func openStore(ctx context.Context, flags cli.Store) (store.Store, error) {
+func openStore(ctx context.Context, flags cli.StoreFlags) (store.Store, error) {
 	return store.Open(ctx, flags.Store)
 }
 
 // connect connects to the stream that the flags name. Lease 0 is the default one.
-func connect(ctx context.Context, flags cli.NATS, lease time.Duration, log *zap.Logger) (*stream.Conn, error) {
+func connect(ctx context.Context, flags cli.NATSFlags, lease time.Duration, log *zap.Logger) (*stream.Conn, error) {
 	return stream.Connect(ctx, streamConfig(flags, lease, log))
 }
 
-func streamConfig(flags cli.NATS, lease time.Duration, log *zap.Logger) stream.Config {
+func streamConfig(flags cli.NATSFlags, lease time.Duration, log *zap.Logger) stream.Config {
 	return stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Timeout: cli.ConnectWithin, Lease: lease, Log: log}
 }

@@ -18,7 +18,7 @@ import (
 
 // planCmd is the command producer plan: what a run will cost, before anything is spent.
 type planCmd struct {
-	cli.Spec        `embed:""`
+	cli.SpecFlags   `embed:""`
 	Store           string        `env:"MONGODB_URI" placeholder:"URI" help:"Where a loaded run and its answers are, as for the other commands. A dataset needs none."`
 	Name            string        `name:"run" placeholder:"NAME" help:"Plan this loaded run, with the lengths and times of the answers that it has. With --input: the name that the run will have."`
 	Like            string        `placeholder:"RUN" help:"Take lengths and times from the answers of this run, which has the same model and such prompts: load a few rows under another name, let them be answered, then plan all."`
@@ -112,7 +112,7 @@ func (c *planCmd) new(ctx context.Context, books store.Store, run pipeline.Run, 
 
 // ofDataset weighs the batches that a dataset would be cut into.
 func (c *planCmd) ofDataset(ctx context.Context, t *cli.Terminal, books store.Store) (*plan.Planner, error) {
-	spec, err := c.Spec.Spec()
+	spec, err := c.SpecFlags.Spec()
 	if err != nil {
 		return nil, err
 	}

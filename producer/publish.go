@@ -22,26 +22,26 @@ import (
 
 // publishCmd is the command producer publish: planned batches of a run → the queue.
 type publishCmd struct {
-	cli.Store   `embed:""`
-	cli.NATS    `embed:""`
-	cli.Streams `embed:""`
-	cli.HTTP    `embed:""`
-	cli.Log     `embed:""`
-	Name        string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Window      int           `default:"2000" help:"Batches on the queue at a time, at most."`
-	Follow      bool          `help:"Stay until every generation has its end. Exits 3 if some have no answer."`
-	Lease       time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for so long."`
-	MaxBytes    cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
-	JSON        bool          `name:"json" help:"Print the summary as JSON."`
+	cli.StoreFlags  `embed:""`
+	cli.NATSFlags   `embed:""`
+	cli.StreamFlags `embed:""`
+	cli.HTTPFlags   `embed:""`
+	cli.LogFlags    `embed:""`
+	Name            string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Window          int           `default:"2000" help:"Batches on the queue at a time, at most."`
+	Follow          bool          `help:"Stay until every generation has its end. Exits 3 if some have no answer."`
+	Lease           time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for so long."`
+	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
+	JSON            bool          `name:"json" help:"Print the summary as JSON."`
 }
 
 func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	progress := cli.NewProgress(t)
-	log, err := c.Log.Logger(&cli.Terminal{Err: progress})
+	log, err := c.Logger(&cli.Terminal{Err: progress})
 	if err != nil {
 		return err
 	}
-	books, err := openStore(ctx, c.Store)
+	books, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	config := streamConfig(c.NATS, c.Lease, log)
+	config := streamConfig(c.NATSFlags, c.Lease, log)
 	config.Patient, config.Replicas, config.MaxBytes, config.Enlarge = true, c.Replicas, int64(c.MaxBytes), c.MaxBytes > 0
 	conn, err := stream.Connect(ctx, config)
 	if err != nil {
@@ -61,8 +61,8 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	registry := metrics.NewRegistry()
-	if c.HTTP.HTTP != "" {
-		server, err := telemetry.Listen(c.HTTP.HTTP, metrics.Handler(registry), conn.Healthy, log)
+	if c.HTTP != "" {
+		server, err := telemetry.Listen(c.HTTP, metrics.Handler(registry), conn.Healthy, log)
 		if err != nil {
 			return err
 		}

@@ -16,17 +16,17 @@ import (
 
 // statusCmd is the command producer status: one look at all runs or at one.
 type statusCmd struct {
-	cli.Store `embed:""`
-	cli.NATS  `embed:""`
-	Name      string `name:"run" placeholder:"NAME" help:"Name of the run. Without it all runs are listed."`
-	JSON      bool   `name:"json" help:"Print JSON."`
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" placeholder:"NAME" help:"Name of the run. Without it all runs are listed."`
+	JSON           bool   `name:"json" help:"Print JSON."`
 }
 
 // askNATS is how long the status waits for NATS, without which it shows less.
 const askNATS = 3 * time.Second
 
 func (c *statusCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	ledger, err := openStore(ctx, c.Store)
+	ledger, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *statusCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	var from status.Streams
 	asking, cancel := context.WithTimeout(ctx, askNATS)
 	defer cancel()
-	conn, away := connect(asking, c.NATS, 0, zap.NewNop())
+	conn, away := connect(asking, c.NATSFlags, 0, zap.NewNop())
 	if away == nil {
 		defer conn.Close()
 		from = conn

@@ -15,17 +15,17 @@ import (
 
 // exportCmd is the command sink export: store → dataset.
 type exportCmd struct {
-	cli.Store     `embed:""`
-	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Out           string `required:"" placeholder:"FILE" help:"JSON Lines, compressed if the name ends in .gz or .zst; - is standard output."`
-	Layout        string `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them."`
-	All           bool   `help:"Also write generations without an answer, with null."`
-	ResponseField string `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
-	JSON          bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
+	cli.StoreFlags `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Out            string `required:"" placeholder:"FILE" help:"JSON Lines, compressed if the name ends in .gz or .zst; - is standard output."`
+	Layout         string `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them."`
+	All            bool   `help:"Also write generations without an answer, with null."`
+	ResponseField  string `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
 }
 
 func (c *exportCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	ledger, err := store.Open(ctx, c.Store.Store)
+	ledger, err := store.Open(ctx, c.Store)
 	if err != nil {
 		return err
 	}

@@ -17,26 +17,26 @@ import (
 
 // serveCmd is the command sink serve: results → store, acknowledged after the write.
 type serveCmd struct {
-	cli.Store   `embed:""`
-	cli.NATS    `embed:""`
-	cli.Streams `embed:""`
-	cli.HTTP    `embed:""`
-	cli.Log     `embed:""`
-	MaxBytes    cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB, where this program makes them. Default: what the NATS account allows, at most 4GiB."`
-	FlushEvery  time.Duration `default:"1s" help:"How long results wait for others to be written with."`
-	Lease       time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
-	Report      time.Duration `default:"1m" help:"Say how many answers were stored so often, if there were any; 0 for never."`
+	cli.StoreFlags  `embed:""`
+	cli.NATSFlags   `embed:""`
+	cli.StreamFlags `embed:""`
+	cli.HTTPFlags   `embed:""`
+	cli.LogFlags    `embed:""`
+	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB, where this program makes them. Default: what the NATS account allows, at most 4GiB."`
+	FlushEvery      time.Duration `default:"1s" help:"How long results wait for others to be written with."`
+	Lease           time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for so long."`
+	Report          time.Duration `default:"1m" help:"Say how many answers were stored so often, if there were any; 0 for never."`
 }
 
 func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Lease < time.Second || c.FlushEvery < 0 || c.Report < 0 {
 		return cli.Usage("lease %s has to be a second or more, flush-every %s and report %s may not be negative", c.Lease, c.FlushEvery, c.Report)
 	}
-	log, err := c.Log.Logger(t)
+	log, err := c.Logger(t)
 	if err != nil {
 		return err
 	}
-	ledger, err := store.Open(ctx, c.Store.Store)
+	ledger, err := store.Open(ctx, c.Store)
 	if err != nil {
 		return err
 	}
@@ -54,9 +54,9 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	if c.HTTP.HTTP != "" {
+	if c.HTTP != "" {
 		health := func(ctx context.Context) error { return errors.Join(conn.Healthy(ctx), ledger.Ping(ctx)) }
-		server, err := telemetry.Listen(c.HTTP.HTTP, metrics.Handler(registry), health, log)
+		server, err := telemetry.Listen(c.HTTP, metrics.Handler(registry), health, log)
 		if err != nil {
 			return err
 		}

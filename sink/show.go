@@ -14,18 +14,18 @@ import (
 
 // showCmd is the command sink show: a few answers, to see what one gets.
 type showCmd struct {
-	cli.Store `embed:""`
-	Name      string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Limit     int    `default:"5" help:"How many answers."`
-	Random    bool   `help:"Random ones instead of the first."`
-	JSON      bool   `name:"json" help:"Print JSON Lines, as export writes them."`
+	cli.StoreFlags `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Limit          int    `default:"5" help:"How many answers."`
+	Random         bool   `help:"Random ones instead of the first."`
+	JSON           bool   `name:"json" help:"Print JSON Lines, as export writes them."`
 }
 
 func (c *showCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Limit < 1 {
 		return cli.Usage("limit %d is not positive", c.Limit)
 	}
-	ledger, err := store.Open(ctx, c.Store.Store)
+	ledger, err := store.Open(ctx, c.Store)
 	if err != nil {
 		return err
 	}

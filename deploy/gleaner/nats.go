@@ -12,14 +12,14 @@ import (
 
 // natsCmd is the command that runs the embedded NATS server alone.
 type natsCmd struct {
-	cli.Log    `embed:""`
-	Addr       string `default:"127.0.0.1:4222" help:"Where to listen."`
-	Data       string `default:"gleaner-data/nats-server" placeholder:"DIR" help:"Folder for the streams."`
-	SyncAlways bool   `default:"true" negatable:"" help:"Bring every message to the disk before it is confirmed."`
+	cli.LogFlags `embed:""`
+	Addr         string `default:"127.0.0.1:4222" help:"Where to listen."`
+	Data         string `default:"gleaner-data/nats-server" placeholder:"DIR" help:"Folder for the streams."`
+	SyncAlways   bool   `default:"true" negatable:"" help:"Bring every message to the disk before it is confirmed."`
 }
 
 func (c *natsCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	log, err := c.Log.Logger(t)
+	log, err := c.Logger(t)
 	if err != nil {
 		return err
 	}

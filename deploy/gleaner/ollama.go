@@ -15,16 +15,16 @@ import (
 
 // ollamaCmd is the command that runs the simulated Ollama alone.
 type ollamaCmd struct {
-	cli.Log `embed:""`
-	Addr    string   `default:"127.0.0.1:11434" help:"Where to listen."`
-	Models  []string `name:"model" default:"sim:latest" help:"Models that it has."`
-	Slots   int      `default:"8" help:"Generations at a time."`
-	Speed   float64  `default:"10" help:"How many times faster than a T4 it is."`
-	Instant bool     `help:"Answer at once."`
+	cli.LogFlags `embed:""`
+	Addr         string   `default:"127.0.0.1:11434" help:"Where to listen."`
+	Models       []string `name:"model" default:"sim:latest" help:"Models that it has."`
+	Slots        int      `default:"8" help:"Generations at a time."`
+	Speed        float64  `default:"10" help:"How many times faster than a T4 it is."`
+	Instant      bool     `help:"Answer at once."`
 }
 
 func (c *ollamaCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	log, err := c.Log.Logger(t)
+	log, err := c.Logger(t)
 	if err != nil {
 		return err
 	}

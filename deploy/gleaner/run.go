@@ -19,24 +19,24 @@ import (
 
 // runCmd is the command that does everything.
 type runCmd struct {
-	cli.Spec `embed:""`
-	cli.Log  `embed:""`
-	Name     string  `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
-	Data     string  `default:"gleaner-data" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
-	Out      string  `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
-	Layout   string  `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
-	Response string  `name:"response-field" default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
-	Ollama   string  `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, a simulated one is used."`
-	Simulate bool    `help:"Use the simulated Ollama even if a real one answers."`
-	Slots    int     `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
-	SimGPUs  int     `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
-	SimSpeed float64 `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
-	JSON     bool    `name:"json" help:"Print the summary as JSON."`
+	cli.SpecFlags `embed:""`
+	cli.LogFlags  `embed:""`
+	Name          string  `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
+	Data          string  `default:"gleaner-data" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
+	Out           string  `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
+	Layout        string  `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
+	Response      string  `name:"response-field" default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	Ollama        string  `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, a simulated one is used."`
+	Simulate      bool    `help:"Use the simulated Ollama even if a real one answers."`
+	Slots         int     `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
+	SimGPUs       int     `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
+	SimSpeed      float64 `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
+	JSON          bool    `name:"json" help:"Print the summary as JSON."`
 }
 
 func (c *runCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	progress := cli.NewProgress(t)
-	log, err := c.Log.Logger(&cli.Terminal{Err: progress})
+	log, err := c.Logger(&cli.Terminal{Err: progress})
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (c *runCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer source.Close()
-	spec, err := c.Spec.Spec()
+	spec, err := c.SpecFlags.Spec()
 	if err != nil {
 		return err
 	}

@@ -58,14 +58,14 @@ func isTerminal(v any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Log flags stand in every program.
-type Log struct {
+// LogFlags stand in every program.
+type LogFlags struct {
 	LogFormat string `enum:"console,json" default:"console" env:"GLEANER_LOG_FORMAT" help:"Form of log lines: console for people, json for machines."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"GLEANER_LOG_LEVEL" help:"Log lines below this level are left out."`
 }
 
 // Logger returns the logger that the flags ask for.
-func (l Log) Logger(t *Terminal) (*zap.Logger, error) {
+func (l LogFlags) Logger(t *Terminal) (*zap.Logger, error) {
 	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Err)
 }
 
