@@ -40,7 +40,7 @@ func TestAKilledRunGoesOnWhereItStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{
-		"--simulate", "--input", input, "--field", "q", "--run", "killed", "--data", data, "--out", out, "--json",
+		"run", "--simulate", "--input", input, "--field", "q", "--run", "killed", "--data", data, "--out", out, "--json",
 		"--sim-gpus", fmt.Sprint(killGPUs), "--slots", fmt.Sprint(killSlots), "--batch", fmt.Sprint(killBatch), "--sim-speed", "40",
 	}
 	before := map[string]pipeline.StoredResult{}

@@ -1,12 +1,11 @@
-// Package cli is the frame that all programs share: it parses the command line, turns signals
-// into a context and errors into exit codes, and shows progress.
+// Package cli is the frame that all programs share: it parses the command line, holds the flags
+// that several commands have, and turns signals into a context and errors into exit codes.
 package cli
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -14,11 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"go.uber.org/zap"
-	"golang.org/x/term"
 
 	"gleaner/internal/pipeline"
-	"gleaner/internal/telemetry"
 )
 
 // The exit codes of all programs.
@@ -42,31 +38,6 @@ func (e *Exit) Unwrap() error { return e.Err }
 // Usage returns an error for a command line that makes no sense.
 func Usage(format string, args ...any) error {
 	return &Exit{WrongUse, fmt.Errorf(format, args...)}
-}
-
-// A Terminal is where a program reads and writes. Data goes to Out, talk to Err.
-type Terminal struct {
-	In       io.Reader
-	Out, Err io.Writer
-}
-
-// Interactive reports whether a person can be asked.
-func (t *Terminal) Interactive() bool { return isTerminal(t.In) && isTerminal(t.Err) }
-
-func isTerminal(v any) bool {
-	f, ok := v.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// LogFlags stand in every program.
-type LogFlags struct {
-	LogFormat string `enum:"console,json" default:"console" env:"GLEANER_LOG_FORMAT" help:"Form of log lines: console for people, json for machines."`
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"GLEANER_LOG_LEVEL" help:"Log lines below this level are left out."`
-}
-
-// Logger returns the logger that the flags ask for.
-func (l LogFlags) Logger(t *Terminal) (*zap.Logger, error) {
-	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Err)
 }
 
 // grammar is what every program's command line has besides its own.

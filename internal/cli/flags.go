@@ -9,11 +9,25 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/pipeline"
+	"gleaner/internal/telemetry"
 )
 
 // ConnectWithin is how long a program waits for its first connection to NATS.
 const ConnectWithin = 5 * time.Second
+
+// LogFlags stand in every program.
+type LogFlags struct {
+	LogFormat string `enum:"console,json" default:"console" env:"GLEANER_LOG_FORMAT" help:"Form of log lines: console for people, json for machines."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"GLEANER_LOG_LEVEL" help:"Log lines below this level are left out."`
+}
+
+// Logger returns the logger that the flags ask for.
+func (l LogFlags) Logger(t *Terminal) (*zap.Logger, error) {
+	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Err)
+}
 
 // NATSFlags say how to reach the stream.
 type NATSFlags struct {
@@ -57,7 +71,7 @@ func (s StreamFlags) Validate() error {
 	return nil
 }
 
-// StoreFlags say where the ledger is.
+// StoreFlags say where the store is.
 type StoreFlags struct {
 	Store string `env:"MONGODB_URI" required:"" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`
 }

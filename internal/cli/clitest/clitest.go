@@ -21,7 +21,7 @@ func Main(m *testing.M, name string, main func()) {
 	testscript.Main(m, map[string]func(){name: main})
 }
 
-// Run runs testdata/script/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST
+// Run runs testdata/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST
 // (with the models sim, sim-loop and sim-endless), a store in MONGODB_URI, and an address where
 // nothing listens in NOBODY. Besides the usual commands they have
 //
@@ -31,7 +31,7 @@ func Main(m *testing.M, name string, main func()) {
 // each script's NATS server.
 func Run(t *testing.T, prepare ...func(natsURL string) error) {
 	testscript.Run(t, testscript.Params{
-		Dir:      filepath.Join("testdata", "script"),
+		Dir:      "testdata",
 		Deadline: time.Now().Add(2 * time.Minute), // a program that hangs is shown with what it said
 		Setup: func(env *testscript.Env) error {
 			if err := setup(env); err != nil {

@@ -9,8 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
+	"gleaner/internal/view"
 )
 
 const memoryTarget = 150 << 20 // bytes, whatever the number of rows
@@ -50,7 +50,7 @@ func (c *runCmd) load(ctx context.Context, dir string, say func(string, ...any))
 			return nil, err
 		}
 		for _, step := range []string{"load", "fill", "export"} {
-			say("load: %s of %s", step, cli.Plural(n, "row", "rows"))
+			say("load: %s of %s", step, view.Plural(n, "row", "rows"))
 			s := LoadStep{Step: step, Rows: n}
 			if err := s.measure(ctx, here); err != nil {
 				return nil, err
@@ -112,7 +112,7 @@ func (l *Load) print(w io.Writer) {
 		default:
 			target = verdictBelow(s.Peak, l.MemoryTarget)
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%.1f s\t%s\t%s", s.Step, cli.Count(s.Rows), cli.Count(int(s.PerSecond)), s.Seconds, mebibytes(s.Peak), target))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%.1f s\t%s\t%s", s.Step, view.Count(s.Rows), view.Count(int(s.PerSecond)), s.Seconds, mebibytes(s.Peak), target))
 	}
 	what := fmt.Sprintf("%s Rows of %d bytes.", l.What, len(row(0)))
 	table(w, "load and export", what, "STEP\tROWS\tROWS/S\tTIME\tPEAK MEMORY\tTARGET", rows)

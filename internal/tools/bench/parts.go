@@ -10,9 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
+	"gleaner/internal/view"
 )
 
 // A Part is what one part can do alone.
@@ -42,7 +42,7 @@ func (c *runCmd) parts(ctx context.Context, dir string, say func(string, ...any)
 		parts = append(parts, raw...)
 	}
 	for _, name := range storeNames() {
-		part := Part{What: fmt.Sprintf("%s: bulk upserts of %s results", name, cli.Count(upsertsAtOnce)), Unit: "generations"}
+		part := Part{What: fmt.Sprintf("%s: bulk upserts of %s results", name, view.Count(upsertsAtOnce)), Unit: "generations"}
 		if uri := c.storeURI(name, dir); uri == "" {
 			part.Note = notMeasured
 		} else {
@@ -137,7 +137,7 @@ func printParts(w io.Writer, parts []Part) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nONE PART ALONE\tPER SECOND\t")
 	for _, p := range parts {
-		figure := cli.Count(int(p.PerSecond)) + " " + p.Unit
+		figure := view.Count(int(p.PerSecond)) + " " + p.Unit
 		if p.Note != "" {
 			figure = p.Note
 		}

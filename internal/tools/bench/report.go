@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/view"
 )
 
 // A Report is everything that was measured; a benchmark that was not asked for is nil.
@@ -42,7 +43,7 @@ func thisMachine() Machine {
 }
 
 func (m Machine) String() string {
-	return fmt.Sprintf("%s/%s, %s of %s, %s, gleaner %s, %s", m.OS, m.Arch, cli.Plural(m.Cores, "core", "cores"), m.CPU, m.Go, m.Version, m.At.Format(time.RFC3339))
+	return fmt.Sprintf("%s/%s, %s of %s, %s, gleaner %s, %s", m.OS, m.Arch, view.Plural(m.Cores, "core", "cores"), m.CPU, m.Go, m.Version, m.At.Format(time.RFC3339))
 }
 
 // The functions below read what Linux says of the processor and of this process. Elsewhere

@@ -1,0 +1,45 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+)
+
+// controlFlags are the flags of the commands that stop and start a run.
+type controlFlags struct {
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+}
+
+// do calls act with the streams and the store of the run, and prints what it says.
+func (c controlFlags) do(ctx context.Context, t *cli.Terminal, act func(*stream.Conn, store.Store) (string, error)) error {
+	from, err := openStore(ctx, c.StoreFlags)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if _, err := from.Run(ctx, c.Name); err != nil {
+		return err
+	}
+	conn, err := connect(ctx, c.NATSFlags)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	said, err := act(conn, from)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(map[string]string{"run": c.Name, "did": said})
+	}
+	_, err = fmt.Fprintf(t.Out, "run %s %s\n", c.Name, said)
+	return err
+}

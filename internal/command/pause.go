@@ -1,0 +1,21 @@
+package command
+
+import (
+	"context"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+)
+
+// Pause is the command pause.
+type Pause struct {
+	controlFlags `embed:""`
+}
+
+// Run stops handing out the batches of a run.
+func (c *Pause) Run(ctx context.Context, t *cli.Terminal) error {
+	return c.do(ctx, t, func(conn *stream.Conn, _ store.Store) (string, error) {
+		return "is paused: workers finish what they hold and get nothing new", conn.PauseRun(ctx, c.Name)
+	})
+}
