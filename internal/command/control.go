@@ -6,8 +6,7 @@ import (
 	"fmt"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/store"
-	"gleaner/internal/stream"
+	"gleaner/internal/producer"
 )
 
 // controlFlags are the flags of the commands that stop and start a run.
@@ -18,14 +17,14 @@ type controlFlags struct {
 	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 
-// do calls act with the streams and the store of the run, and prints what it says.
-func (c controlFlags) do(ctx context.Context, t *cli.Terminal, act func(*stream.Conn, store.Store) (string, error)) error {
-	from, err := openStore(ctx, c.StoreFlags)
+// do calls act with a control over the run, and prints what it says.
+func (c controlFlags) do(ctx context.Context, t *cli.Terminal, act func(*producer.Control) (string, error)) error {
+	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	if _, err := from.Run(ctx, c.Name); err != nil {
+	defer store.Close()
+	if _, err := store.Run(ctx, c.Name); err != nil {
 		return err
 	}
 	conn, err := connect(ctx, c.NATSFlags)
@@ -33,7 +32,7 @@ func (c controlFlags) do(ctx context.Context, t *cli.Terminal, act func(*stream.
 		return err
 	}
 	defer conn.Close()
-	said, err := act(conn, from)
+	said, err := act(producer.NewControl(store, conn))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
 	"gleaner/internal/view"
 )
 
@@ -27,12 +28,12 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := pipeline.ValidateRunName(c.Name); err != nil {
 		return err
 	}
-	from, err := openStore(ctx, c.StoreFlags)
+	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	run, err := from.Run(ctx, c.Name)
+	defer store.Close()
+	run, err := store.Run(ctx, c.Name)
 	if err != nil {
 		return err
 	}
@@ -44,23 +45,14 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := c.confirm(t, run); err != nil {
 		return err
 	}
-	// The queue first, so that no one works for a run that is being deleted; then once more, for
-	// what was under way.
-	if err := conn.RemoveRun(ctx, c.Name); err != nil {
-		return err
-	}
 	progress := view.NewProgress(t)
-	removed := 0
-	err = from.DeleteRun(ctx, c.Name, func(n int) {
-		if removed = n; progress.Due() {
+	removed, err := producer.NewControl(store, conn).Delete(ctx, c.Name, func(n int) {
+		if progress.Due() {
 			progress.Show(fmt.Sprintf("deleting run %s: %s documents", c.Name, view.Count(n)))
 		}
 	})
 	progress.Clear()
 	if err != nil {
-		return err
-	}
-	if err := conn.RemoveRun(ctx, c.Name); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -26,12 +26,12 @@ type Export struct {
 
 // Run writes the dataset. Generations without an answer make it end with cli.DeadLetters.
 func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
-	from, err := openStore(ctx, c.StoreFlags)
+	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	run, err := from.Run(ctx, c.Name)
+	defer store.Close()
+	run, err := store.Run(ctx, c.Name)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	defer out.Abort()
 	progress := view.NewProgress(t)
 	started := time.Now()
-	exported, err := sink.Export(ctx, from.Answers(ctx, run.Name), encoder, out, c.All, func(n int) {
+	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, c.All, func(n int) {
 		if progress.Due() {
 			progress.Show(view.Steps("exporting", n, run.Generations, "generations"))
 		}

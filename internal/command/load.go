@@ -53,16 +53,16 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.DryRun {
 		return c.summary(t, preflight.Run, "dry run: nothing was written")
 	}
-	return c.write(ctx, t, preflight, data, progress)
+	return c.write(ctx, t, preflight, progress)
 }
 
-func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer.Preflight, data producer.Dataset, progress *view.Progress) error {
-	to, err := openStore(ctx, c.StoreFlags)
+func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer.Preflight, progress *view.Progress) error {
+	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
-	defer to.Close()
-	run, wrote, err := producer.Load(ctx, to, preflight, data, ulid.Make().String(), func(items int) {
+	defer store.Close()
+	run, wrote, err := producer.Load(ctx, store, preflight, ulid.Make().String(), func(items int) {
 		if progress.Due() {
 			progress.Show(view.Steps("loading", items, preflight.Run.Items, "rows"))
 		}

@@ -11,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/store"
@@ -62,8 +61,6 @@ func (o opened) close() {
 }
 
 // newReconciler returns the engine over the store and the streams.
-func newReconciler(from store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*reconcile.Engine, error) {
-	return reconcile.New(reconcile.Config{Lease: lease, Log: log}, from, conn, func(run pipeline.Run) (reconcile.Builder, error) {
-		return producer.NewWorkBuilder(from, run)
-	})
+func newReconciler(store store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*reconcile.Engine, error) {
+	return reconcile.New(reconcile.Config{Lease: lease, Log: log}, store, conn, producer.BuildFrom(store))
 }

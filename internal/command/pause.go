@@ -4,8 +4,7 @@ import (
 	"context"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/store"
-	"gleaner/internal/stream"
+	"gleaner/internal/producer"
 )
 
 // Pause is the command pause.
@@ -15,7 +14,7 @@ type Pause struct {
 
 // Run stops handing out the batches of a run.
 func (c *Pause) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(conn *stream.Conn, _ store.Store) (string, error) {
-		return "is paused: workers finish what they hold and get nothing new", conn.PauseRun(ctx, c.Name)
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		return "is paused: workers finish what they hold and get nothing new", control.Pause(ctx, c.Name)
 	})
 }

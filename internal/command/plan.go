@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 	"gleaner/internal/pipeline"
 	"gleaner/internal/plan"
 	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/sink"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
 	"gleaner/internal/view"
@@ -24,7 +25,7 @@ type Plan struct {
 	Name            string        `name:"run" placeholder:"NAME" help:"Plan this loaded run, with the lengths and times of the answers that it has. With --input: the name that the run will have."`
 	Like            string        `placeholder:"RUN" help:"Take lengths and times from the answers of this run, which has the same model and such prompts: load a few rows under another name, let them be answered, then plan all."`
 	AnswerTokens    int           `default:"200" help:"Tokens of an answer, where there are none to look at."`
-	Consumers       int           `default:"1" help:"Consumers at a time: notefrom."`
+	Consumers       int           `default:"1" help:"Consumers at a time: notebooks."`
 	GPUsEach        int           `name:"gpus-each" default:"2" help:"GPUs of each consumer."`
 	Slots           int           `default:"8" help:"Slots of each GPU."`
 	TokensPerSecond float64       `placeholder:"T" help:"Tokens a second of each GPU, all its slots together. Default: by the answers' own times, or 160, an estimate of a 7B model in four bits on a T4."`
@@ -32,9 +33,6 @@ type Plan struct {
 	Lease           time.Duration `default:"90s" help:"After how long without a sign of life a batch goes to another worker, as for producer publish."`
 	JSON            bool          `name:"json" help:"Print the estimate as JSON."`
 }
-
-// answersAtMost is how many stored answers an estimate takes its lengths from.
-const answersAtMost = 500
 
 // Run prints the estimate.
 func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
@@ -44,21 +42,17 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	if c.Input == "" && c.Name == "" {
 		return cli.Usage("nothing to plan: give a dataset (--input FILE, with the flags of producer load) or a loaded run (--run NAME)")
 	}
-	var from store.Store
+	var store store.Store
 	if c.Input == "" || c.Like != "" {
 		if c.Store == "" {
 			return cli.Usage("missing flags: --store=URI, or MONGODB_URI in the environment: that is where runs are")
 		}
-		if from, err = store.Open(ctx, c.Store); err != nil {
+		if store, err = openStore(ctx, cli.StoreFlags{Store: c.Store}); err != nil {
 			return err
 		}
-		defer from.Close()
+		defer store.Close()
 	}
-	planner, err := c.planner(ctx, t, from)
-	if err != nil {
-		return err
-	}
-	estimate, err := planner.Estimate()
+	estimate, err := c.estimate(ctx, t, store)
 	if err != nil {
 		return err
 	}
@@ -72,55 +66,51 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	return err
 }
 
-// planner returns a planner that has weighed what is to be planned.
-func (c *Plan) planner(ctx context.Context, t *cli.Terminal, from store.Store) (*plan.Planner, error) {
-	if c.Input != "" {
-		return c.ofDataset(ctx, t, from)
-	}
-	run, err := from.Run(ctx, c.Name)
-	if err != nil {
-		return nil, err
-	}
-	if run.State == pipeline.RunLoading || run.Batches == 0 {
-		return nil, fmt.Errorf("run %s is not loaded completely: repeat `producer load`, or plan its dataset with --input", run.Name)
-	}
-	return c.ofRun(ctx, from, run)
+// meters returns what weighs messages and documents.
+func meters() (plan.Meters, error) {
+	traffic, err := stream.NewMeter()
+	return plan.Meters{Traffic: traffic, Storage: store.Meter{}}, err
 }
 
-// new returns a planner that has weighed nothing yet.
-func (c *Plan) new(ctx context.Context, from store.Store, run pipeline.Run, rowBytes float64, like string) (*plan.Planner, error) {
-	var given []pipeline.StoredResult
-	if like != "" {
-		sample, err := from.SampleAnswers(ctx, like, answersAtMost, true)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range sample {
-			given = append(given, *a.Result)
-		}
-	}
-	if c.Like != "" && len(given) == 0 {
-		return nil, fmt.Errorf("run %s has no answers yet: let some be generated, or plan without --like", c.Like)
-	}
-	meter, err := stream.NewMeter()
+// estimate weighs what is to be planned. Without a store it plans a dataset by assumed answers.
+func (c *Plan) estimate(ctx context.Context, t *cli.Terminal, store store.Store) (plan.Estimate, error) {
+	meters, err := meters()
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
-	return plan.New(plan.Config{
-		Run: run, RowBytes: rowBytes, Answers: given, AnswerTokens: c.AnswerTokens, Window: c.Window, Lease: c.Lease,
+	cfg := plan.Config{
+		AnswerTokens: c.AnswerTokens, Like: c.Like, Window: c.Window, Lease: c.Lease, Engines: engines(),
 		Fleet: plan.Fleet{Consumers: c.Consumers, GPUs: c.GPUsEach, Slots: c.Slots, TokensPerSecond: c.TokensPerSecond},
-	}, meter, store.Meter{})
+	}
+	if c.Input != "" {
+		return c.ofDataset(ctx, t, cfg, meters, store)
+	}
+	if cfg.Run, err = store.Run(ctx, c.Name); err != nil {
+		return plan.Estimate{}, err
+	}
+	return plan.EstimateRun(ctx, cfg, meters, store, func(rows plan.RowReader) (pipeline.BuildFunc, error) {
+		return producer.BuildFrom(rows)(cfg.Run)
+	})
+}
+
+// engines is how the engines work that take part in a run.
+func engines() plan.Engines {
+	return plan.Engines{
+		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery,
+		Poll: producer.DefaultPoll, MostPolls: producer.MostPolls, Refill: producer.Refill, PublishChunk: producer.PublishChunk,
+		MostItems: producer.MostItems, LedgerPage: reconcile.PageSize,
+	}
 }
 
 // ofDataset weighs the batches that a dataset would be cut into.
-func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, from store.Store) (*plan.Planner, error) {
+func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, meters plan.Meters, store store.Store) (plan.Estimate, error) {
 	spec, err := c.SpecFlags.Spec()
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
 	source, err := dataset.NewSource(c.Input, t.In)
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
 	defer source.Close()
 	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
@@ -129,79 +119,17 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, from store.Store)
 	if name == "" {
 		name = "planned-run"
 	}
-	preflight, err := producer.RunPreflight(ctx, name, spec, data, func(rows int) {
+	checked, err := producer.RunPreflight(ctx, name, spec, data, func(rows int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("reading %s: %s rows", data.Name, view.Count(rows)))
 		}
 	})
 	progress.Clear()
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
-	// How many batches there are is known when the dataset has been cut once.
-	none := func(int) bool { return false }
-	if preflight.Run.Batches, err = producer.Cut(ctx, preflight, data, none, nil); err != nil {
-		return nil, err
-	}
-	planner, err := c.new(ctx, from, preflight.Run, float64(preflight.RowBytes)/float64(preflight.Run.Items), c.Like)
-	if err != nil {
-		return nil, err
-	}
-	step := stepOf(preflight.Run)
-	_, err = producer.Cut(ctx, preflight, data, func(batch int) bool { return batch%step == 0 }, planner.Weigh)
-	return planner, err
-}
-
-// stepOf returns every how many-th batch of a run is weighed.
-func stepOf(run pipeline.Run) int { return max(1, run.Batches/plan.SampleBatches) }
-
-// ofRun weighs batches of a loaded run.
-func (c *Plan) ofRun(ctx context.Context, from store.Store, run pipeline.Run) (*plan.Planner, error) {
-	like := c.Like
-	if like == "" {
-		like = run.Name
-	}
-	rows := &rowMeter{Store: from}
-	works, err := producer.NewWorkBuilder(rows, run)
-	if err != nil {
-		return nil, err
-	}
-	var made []pipeline.Work
-	for at, step := 0, stepOf(run); at < run.Batches; at += step {
-		batches, err := from.BatchesAt(ctx, run.Name, []int{at})
-		if err != nil {
-			return nil, err
-		}
-		for i := range batches {
-			batches[i].Done, batches[i].Round = nil, 1 // as it was, or will be, published first
-		}
-		if len(batches) == 0 {
-			return nil, fmt.Errorf("batch %s is missing in the store", pipeline.BatchID(run.Name, at))
-		}
-		w, err := works.Build(ctx, batches)
-		if err != nil {
-			return nil, err
-		}
-		made = append(made, w...)
-	}
-	planner, err := c.new(ctx, from, run, float64(rows.bytes)/float64(max(1, rows.rows)), like)
-	for _, w := range made {
-		err = errors.Join(err, planner.Weigh(w))
-	}
-	return planner, err
-}
-
-// A rowMeter is a store that counts the rows that are read from it.
-type rowMeter struct {
-	store.Store
-	rows, bytes int
-}
-
-func (m *rowMeter) Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error) {
-	items, err := m.Store.Items(ctx, run, first, count)
-	for _, i := range items {
-		m.rows++
-		m.bytes += len(i.Input)
-	}
-	return items, err
+	cfg.Run, cfg.RowBytes = checked.Run, float64(checked.RowBytes)/float64(checked.Run.Items)
+	return plan.EstimateDataset(ctx, cfg, meters, store, func(ctx context.Context, take func(int) bool, do func(pipeline.Work) error) (int, error) {
+		return producer.Cut(ctx, checked, take, do)
+	})
 }

@@ -4,8 +4,7 @@ import (
 	"context"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/store"
-	"gleaner/internal/stream"
+	"gleaner/internal/producer"
 )
 
 // Resume is the command resume.
@@ -15,7 +14,7 @@ type Resume struct {
 
 // Run hands the batches of a run out again.
 func (c *Resume) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(conn *stream.Conn, _ store.Store) (string, error) {
-		return "goes on", conn.ResumeRun(ctx, c.Name)
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		return "goes on", control.Resume(ctx, c.Name)
 	})
 }

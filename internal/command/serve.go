@@ -10,7 +10,6 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/sink"
 	"gleaner/internal/stream"
-	"gleaner/internal/telemetry"
 	"gleaner/internal/telemetry/metrics"
 )
 
@@ -36,11 +35,11 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	from, err := openStore(ctx, c.StoreFlags)
+	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer store.Close()
 	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Timeout: cli.ConnectWithin, Patient: true, Replicas: c.Replicas, MaxBytes: int64(c.MaxBytes), Log: log})
 	if err != nil {
 		return err
@@ -50,19 +49,16 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	registry := metrics.NewRegistry()
-	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, ExtendEvery: c.Lease / 3, Metrics: sink.NewMetrics(registry), Log: log}, conn, from)
+	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, ExtendEvery: c.Lease / 3, Metrics: sink.NewMetrics(registry), Log: log}, conn, store)
 	if err != nil {
 		return err
 	}
-	if c.HTTP != "" {
-		health := func(ctx context.Context) error { return errors.Join(conn.Healthy(ctx), from.Ping(ctx)) }
-		server, err := telemetry.Listen(c.HTTP, metrics.Handler(registry), health, log)
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		log.Info("serving /metrics and /healthz", zap.String("addr", server.Addr()))
+	health := func(ctx context.Context) error { return errors.Join(conn.Healthy(ctx), store.Ping(ctx)) }
+	stop, err := serveHTTP(c.HTTP, registry, health, log)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	log.Info("writing results to the store; stop with Ctrl-C")
 	said := 0
 	defer cli.Every(ctx, c.Report, func() {

@@ -25,16 +25,16 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Limit < 1 {
 		return cli.Usage("limit %d is not positive", c.Limit)
 	}
-	from, err := openStore(ctx, c.StoreFlags)
+	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	run, err := from.Run(ctx, c.Name)
+	defer store.Close()
+	run, err := store.Run(ctx, c.Name)
 	if err != nil {
 		return err
 	}
-	answers, err := from.SampleAnswers(ctx, run.Name, c.Limit, c.Random)
+	answers, err := store.SampleAnswers(ctx, run.Name, c.Limit, c.Random)
 	if err != nil {
 		return err
 	}

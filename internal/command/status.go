@@ -25,13 +25,13 @@ const askNATS = 3 * time.Second
 
 // Run prints the state of one run or of all.
 func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
-	from, err := openStore(ctx, c.StoreFlags)
+	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
+	defer store.Close()
 	if c.Name == "" {
-		return c.all(ctx, t, from)
+		return c.all(ctx, t, store)
 	}
 	var streams status.Streams
 	asking, cancel := context.WithTimeout(ctx, askNATS)
@@ -41,7 +41,7 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 		defer conn.Close()
 		streams = conn
 	}
-	snapshot, err := status.Take(ctx, from, streams, c.Name, time.Now())
+	snapshot, err := status.Take(ctx, store, streams, c.Name, time.Now())
 	if err != nil {
 		return err
 	}
@@ -56,14 +56,14 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 // all lists the runs.
-func (c *Status) all(ctx context.Context, t *cli.Terminal, from store.Store) error {
-	runs, err := from.Runs(ctx)
+func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store) error {
+	runs, err := store.Runs(ctx)
 	if err != nil {
 		return err
 	}
 	snapshots := make([]status.Snapshot, 0, len(runs))
 	for _, run := range runs {
-		progress, err := from.Progress(ctx, run.Name, time.Now().Add(-5*time.Minute))
+		progress, err := store.Progress(ctx, run.Name, time.Now().Add(-5*time.Minute))
 		if err != nil {
 			return err
 		}

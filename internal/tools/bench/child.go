@@ -65,7 +65,7 @@ func (c *childCmd) load(ctx context.Context, ledger store.Store) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	run, _, err := producer.Load(ctx, ledger, survey, data, ulid.Make().String(), nil)
+	run, _, err := producer.Load(ctx, ledger, survey, ulid.Make().String(), nil)
 	return run.Items, err
 }
 

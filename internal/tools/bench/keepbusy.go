@@ -147,7 +147,7 @@ func (r *KeepBusyRun) measure(ctx context.Context, dir string, tokens []int) err
 	if err != nil {
 		return err
 	}
-	run, _, err := producer.Load(ctx, p.ledger, survey, data, ulid.Make().String(), nil)
+	run, _, err := producer.Load(ctx, p.ledger, survey, ulid.Make().String(), nil)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/sink"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
@@ -116,7 +117,7 @@ type waiting struct {
 // results, until all are stored. All programs are engines in this process, each with a connection
 // of its own.
 func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (outcome, error) {
-	publisher, writer, workers, err := p.engines(ctx, run, consumers)
+	publisher, reconciler, writer, workers, err := p.engines(ctx, run, consumers)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -130,7 +131,7 @@ func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]co
 	before := cpuTime()
 	o := outcome{began: time.Now()}
 	group.Go(func() error {
-		if _, err := publisher.Follow(running, run.Name, nil); err != nil && running.Err() == nil {
+		if _, err := publisher.FollowToEnd(running, run.Name, reconciler, nil); err != nil && running.Err() == nil {
 			return err
 		}
 		return nil
@@ -186,37 +187,41 @@ func waitUntil(ctx context.Context, so func() bool) {
 	}
 }
 
-func (p *plant) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (*producer.Publisher, *sink.Sink, []*consumer.Consumer, error) {
+func (p *plant) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (*producer.Publisher, *reconcile.Engine, *sink.Sink, []*consumer.Consumer, error) {
 	conn, err := p.connect(ctx)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	publisher, err := producer.NewPublisher(producer.Config{}, p.ledger, conn)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
+	}
+	reconciler, err := reconcile.New(reconcile.Config{Lease: p.cfg.lease}, p.ledger, conn, producer.BuildFrom(p.ledger))
+	if err != nil {
+		return nil, nil, nil, nil, err
 	}
 	if err := conn.EnsureRun(ctx, run); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	if conn, err = p.connect(ctx); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	writer, err := sink.New(sink.Config{ExtendEvery: p.cfg.lease / 3}, conn, p.ledger)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	var workers []*consumer.Consumer
 	for _, gpus := range consumers {
 		if conn, err = p.connect(ctx); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		w, err := consumer.New(consumer.Config{
 			Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name, Model: run.Spec.Model}, Lease: p.cfg.lease,
 		}, conn.Work(run.Name), conn, gpus)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		workers = append(workers, w)
 	}
-	return publisher, writer, workers, nil
+	return publisher, reconciler, writer, workers, nil
 }
