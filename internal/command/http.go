@@ -1,0 +1,25 @@
+package command
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"gleaner/internal/telemetry"
+	"gleaner/internal/telemetry/metrics"
+)
+
+// serveHTTP serves the metrics and the health of this process, unless the address is empty, until
+// the function that it returns is called.
+func serveHTTP(addr string, registry *prometheus.Registry, health func(context.Context) error, log *zap.Logger) (stop func(), err error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	server, err := telemetry.Listen(addr, metrics.Handler(registry), health, log)
+	if err != nil {
+		return nil, err
+	}
+	log.Info("serving /metrics and /healthz", zap.String("addr", server.Addr()))
+	return func() { _ = server.Close() }, nil
+}
