@@ -23,7 +23,7 @@ func Main(m *testing.M, name string, main func()) {
 
 // Run runs testdata/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST
 // (with the models sim, sim-loop and sim-endless), a store in MONGODB_URI, and an address where
-// nothing listens in NOBODY. Besides the usual commands they have
+// nothing listens in NO_SERVER. Besides the usual commands they have
 //
 //	exits CODE PROGRAM ARGS…
 //
@@ -60,7 +60,7 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(ollama.Close)
-	env.Setenv("NOBODY", "127.0.0.1:1") // no port that is given to whoever asks for a free one
+	env.Setenv("NO_SERVER", "127.0.0.1:1") // no process that asks for a free port gets this one
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("NATS_URL", nats.URL())
 	env.Setenv("OLLAMA_HOST", url)
