@@ -23,8 +23,8 @@ const (
 	howCSV    = "this is not JSON: every line must be one JSON object; a table (CSV) has to be converted to JSON Lines first"
 )
 
-// foreign recognizes formats other than JSON Lines by the first bytes of a file. It returns what the
-// file is and what to do about it, or nothing.
+// foreign recognizes formats other than JSON Lines by the first bytes of a file. It returns what
+// the file is and what to do about it, or nothing.
 func foreign(head []byte) string {
 	for _, f := range []struct {
 		at         int

@@ -48,8 +48,8 @@ type Reader struct {
 	err   error    // the end, or what made reading impossible
 }
 
-// Open opens a dataset; "-" is the standard input. The first bytes of the file, not its name, decide
-// whether it is decompressed. Errors name the path and what to do.
+// Open opens a dataset; "-" is the standard input. The first bytes of the file, not its name,
+// decide whether it is decompressed. Errors name the path and what to do.
 func Open(path string) (*Reader, error) {
 	if path == "-" {
 		return NewReader(os.Stdin, "standard input")

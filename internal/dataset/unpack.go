@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow is how many bytes back a zstd stream may refer, and so how much memory reading it takes.
-// It is the limit of the zstd program.
+// maxWindow is how many bytes back a zstd stream may refer, and so how much memory reading it
+// takes. It is the limit of the zstd program.
 const maxWindow = 128 << 20
 
 // A damageError is an error in compressed data, as opposed to an error of the file or stream that
@@ -32,8 +32,8 @@ type unpacker struct {
 	close  func()
 }
 
-// unpack recognizes a compressed stream by its first bytes and returns an unpacker for it, or nil if
-// the stream is not compressed.
+// unpack recognizes a compressed stream by its first bytes and returns an unpacker for it, or nil
+// if the stream is not compressed.
 func unpack(packed *bufio.Reader) (*unpacker, error) {
 	head, err := packed.Peek(4)
 	if err != nil && err != io.EOF {

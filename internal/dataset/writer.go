@@ -182,8 +182,8 @@ func (w *Writer) closeDirect() error {
 	return nil
 }
 
-// Abort removes the temporary file. A file that existed under the name before stays as it was. After
-// Commit it does nothing, so it may be deferred.
+// Abort removes the temporary file. A file that existed under the name before stays as it was.
+// After Commit it does nothing, so it may be deferred.
 func (w *Writer) Abort() {
 	if w.done {
 		return

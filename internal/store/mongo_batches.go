@@ -126,8 +126,8 @@ func (m *mongoStore) Fail(ctx context.Context, run string, index, round int, fai
 	return after.State == pipeline.Dead, m.fail(ctx, err, "batch "+id+": record a failure")
 }
 
-// settled is pipeline.Batch.Settle as an expression for the server, so that the state changes in the
-// same command as the fields that it follows from.
+// settled is pipeline.Batch.Settle as an expression for the server, so that the state changes in
+// the same command as the fields that it follows from.
 func settled() bson.D {
 	dead := op("$and", bson.A{
 		op("$eq", bson.A{"$state", pipeline.Queued}),

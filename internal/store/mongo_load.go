@@ -53,7 +53,8 @@ func (m *mongoStore) load(ctx context.Context, collection *mongo.Collection, nam
 }
 
 // Loaded leaves out the last LoadChunk documents. The server writes a chunk in any order, so an
-// interrupted chunk may have gaps anywhere. All chunks before that of the last document are complete.
+// interrupted chunk may have gaps anywhere. All chunks before that of the last document are
+// complete.
 func (m *mongoStore) Loaded(ctx context.Context, run string) (int, int, error) {
 	items, err := m.lastID(ctx, m.items, run)
 	if err != nil {

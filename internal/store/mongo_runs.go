@@ -135,8 +135,8 @@ func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(i
 	return nil
 }
 
-// markDeleting stops other processes from writing to a run. It reports false if the run is there and the
-// database is too full for the mark.
+// markDeleting stops other processes from writing to a run. It reports false if the run is there
+// and the database is too full for the mark.
 func (m *mongoStore) markDeleting(ctx context.Context, name string) (bool, error) {
 	marked, err := m.runs.UpdateOne(ctx, byID(name), op("$set", op("state", pipeline.RunDeleting)))
 	switch {

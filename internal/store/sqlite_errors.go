@@ -25,8 +25,8 @@ func busy(err error) bool {
 }
 
 // diagnoseSQLite returns the class of an error and what a person can do about it. A lock, a lack of
-// memory or a full disk may pass; every other reason lies in the file, the disk or this program, and
-// is permanent.
+// memory or a full disk may pass; every other reason lies in the file, the disk or this program,
+// and is permanent.
 func diagnoseSQLite(err error) (pipeline.Class, string) {
 	const locked = "another process holds the file's lock"
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -147,7 +147,8 @@ func (f *fixture) batch(index int) pipeline.Batch {
 	return batches[0]
 }
 
-// hasBatch compares a stored batch with the batch as it was loaded, after change was applied to that.
+// hasBatch compares a stored batch with the batch as it was loaded, after change was applied to
+// that.
 func (f *fixture) hasBatch(index int, change func(*pipeline.Batch)) {
 	f.t.Helper()
 	want := f.cut[index]

@@ -11,9 +11,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// A MongoProxy forwards connections to a MongoDB server. A test can make it unreachable, or over its
-// quota like a free Atlas cluster: then reads and deletions work, and every other write is refused
-// with the error that Atlas returns.
+// A MongoProxy forwards connections to a MongoDB server. A test can make it unreachable, or over
+// its quota like a free Atlas cluster: then reads and deletions work, and every other write is
+// refused with the error that Atlas returns.
 type MongoProxy struct {
 	URI string // of the proxy, for the store
 
