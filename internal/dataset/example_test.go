@@ -67,7 +67,7 @@ func ExampleLineEncoder() {
 	//  "gleaner": {"id":"sums/000000007.000","model":"tiny","options":{"num_predict":64},"seed":11,"sample":0,"finish":"stop","prompt_tokens":9,"output_tokens":2,"round":1}}
 }
 
-// Columns can be added to a row without touching what is there.
+// Columns can be added to a row without changing what it has.
 func ExampleAppend() {
 	row, err := dataset.Append([]byte(`{"z": 1.50, "a": null}`), dataset.Field{Name: "label", Value: "<odd>"})
 	fmt.Println(string(row), err)

@@ -32,6 +32,7 @@ type RowError struct {
 	Problem string // in plain words, with what to do about it
 }
 
+// Error names the dataset, the line and the problem.
 func (e *RowError) Error() string { return fmt.Sprintf("%s, line %d: %s", e.Name, e.Line, e.Problem) }
 
 // A Reader reads the rows of a dataset one by one. It belongs to one goroutine.

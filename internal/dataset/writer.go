@@ -33,7 +33,7 @@ type Writer struct {
 }
 
 // Create begins a dataset; the suffix .gz or .zst asks for compression. The rows go to a
-// temporary file beside the path, which replaces what is there when they are committed and takes
+// temporary file beside the path, which replaces an existing file when they are committed and takes
 // over its permissions. "-" is the standard output, and a device or pipe is written directly.
 func Create(path string) (*Writer, error) {
 	w := &Writer{path: path, file: os.Stdout}

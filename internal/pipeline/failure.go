@@ -29,7 +29,10 @@ func Fail(class Class, format string, args ...any) *Failure {
 	return &Failure{Class: class, Err: fmt.Errorf(format, args...)}
 }
 
+// Error returns the text of Err; the class is not part of it.
 func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns Err.
 func (f *Failure) Unwrap() error { return f.Err }
 
 // ClassOf returns the class of the first failure in err's tree, or Retryable if there is none:

@@ -15,7 +15,7 @@ type RunState string
 // The states of a run.
 const (
 	RunLoading   RunState = "loading"   // items and batches are still being written; never published
-	RunOpen      RunState = "open"      // sealed: everything is there, batches may be published
+	RunOpen      RunState = "open"      // sealed: everything is stored, batches may be published
 	RunCancelled RunState = "cancelled" // nothing more is published
 	RunDeleting  RunState = "deleting"  // its documents are being removed; never published, never loaded again
 )
@@ -77,6 +77,7 @@ type SpecError struct {
 	Problem string
 }
 
+// Error begins with the name of the field.
 func (e *SpecError) Error() string { return e.Field + ": " + e.Problem }
 
 // Validate returns a *SpecError for the first field that is not valid.

@@ -136,7 +136,7 @@ func settled() bson.D {
 	return when(complete(), pipeline.Done, when(dead, pipeline.Dead, "$state"))
 }
 
-// complete says whether all generations of a batch are stored.
+// complete is an expression that is true if all generations of a batch are stored.
 func complete() bson.D { return op("$eq", bson.A{op("$size", "$done"), "$generations"}) }
 
 func when(condition, then, otherwise any) bson.D {

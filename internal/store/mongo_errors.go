@@ -13,7 +13,7 @@ import (
 
 const (
 	mongoDuplicateKey  = 11000
-	mongoAtlasError    = 8000  // credentials or quota, told apart by the text
+	mongoAtlasError    = 8000  // credentials or quota, distinguished by the text
 	mongoOverQuota     = 12501 // "quota exceeded" of older servers
 	mongoOutOfDisk     = 14031
 	mongoUnauthorized  = 13
@@ -106,7 +106,7 @@ func aboutCredentials(err error) bool {
 }
 
 // duplicates returns the positions of the documents that an unordered write did not store because
-// they are there already, or the error if anything else went wrong.
+// they exist already, or the error if anything else went wrong.
 func duplicates(err error) (map[int]bool, error) {
 	if err == nil {
 		return nil, nil

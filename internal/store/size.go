@@ -45,7 +45,7 @@ func size(doc any, key int) (int, error) {
 // Load returns the cost of loading this many items and batches.
 func (DocumentMeter) Load(items, batches int) pipeline.Operations {
 	chunks := chunksOf(items, LoadChunk) + chunksOf(batches, LoadChunk)
-	const other = 6 // the index, the run, what is there already, the seal
+	const other = 6 // creating the index and the run, asking how much is loaded, sealing
 	return pipeline.Operations{Commands: float64(2*chunks + other), Statements: float64(items + batches + chunks + other)}
 }
 

@@ -40,7 +40,7 @@ func openSQLite(ctx context.Context, path string) (Store, error) {
 	}
 	s := &sqliteStore{path: path}
 	if err := s.open(ctx); err != nil {
-		_ = s.Close() // err says more
+		_ = s.Close() // err is the more useful error
 		class, advice := diagnoseSQLite(err)
 		return nil, failure(ctx, class, what, err, advice)
 	}

@@ -31,9 +31,8 @@ type Store interface {
 
 // A RunStore keeps the runs themselves: what each one generates, and in which state it is.
 type RunStore interface {
-	// CreateRun stores a run in state loading unless there is one of its name, in whatever state,
-	// and returns the one that is stored. A run that is being deleted is there until its deletion
-	// is complete.
+	// CreateRun stores a run in state loading unless a run of its name exists in any state, and
+	// returns the stored run. A run that is being deleted exists until its deletion is complete.
 	CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error)
 	// Run returns a run, or pipeline.ErrNoRun.
 	Run(ctx context.Context, name string) (pipeline.Run, error)
@@ -55,11 +54,11 @@ type RunStore interface {
 // A Loader takes the items and batches of a run that is loading, in chunks, and knows where an
 // interrupted load goes on.
 type Loader interface {
-	// PutItems stores items that are not there yet. Callers write a run's items in order, in
-	// calls of at most LoadChunk, all of one run. If the run is not there or is being deleted it
+	// PutItems stores items that do not exist yet. Callers write a run's items in order, in calls
+	// of at most LoadChunk, all of one run. If the run does not exist or is being deleted, it
 	// stores nothing and returns pipeline.ErrNoRun.
 	PutItems(ctx context.Context, items []pipeline.Item) error
-	// PutBatches stores batches that are not there yet, under the same rule.
+	// PutBatches stores batches that do not exist yet, under the same rules.
 	PutBatches(ctx context.Context, batches []pipeline.Batch) error
 	// Loaded returns how many of a run's first items and batches are certainly stored, no matter
 	// when its load was interrupted.
@@ -77,13 +76,12 @@ type BatchStore interface {
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 	// MarkQueued sets those of the batches that are still planned to queued.
 	MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error
-	// Requeue starts a new round if the batch is still in this state and round: queued, round+1,
-	// failed emptied. It reports whether it did.
+	// Requeue starts a new round if the batch is still in this state and round: it sets it to
+	// queued, adds 1 to the round and empties Failed. It reports whether it did.
 	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
 	// Fail records indexes that failed in a round, and the last failure's text, and settles the
-	// batch's state (see pipeline.Batch.Settle). It reports whether it did that and the batch is
-	// dead now: never for a batch that is done, in another round or not there, to which it does
-	// nothing.
+	// batch's state (see pipeline.Batch.Settle). It reports whether the batch is dead now. To
+	// a batch that is done, in another round or missing it does nothing, and reports false.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	// Drop gives up a dead batch of this round. It reports whether it did.
 	Drop(ctx context.Context, run string, index, round int) (bool, error)
@@ -104,9 +102,9 @@ type AnswerReader interface {
 	// Items returns the items first, first+1, … of a run, at most count, and ends before one
 	// that is missing.
 	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
-	// Progress counts a run; one that is not there is all zero. Since says from when on a batch's
-	// done_at counts as recent. It reads all batches of the run: about 0.1 s for 100,000 of them,
-	// so ask for it every few seconds at most.
+	// Progress counts a run; one that does not exist is all zero. Batches that were done at since
+	// or later count as recent. It reads all batches of the run, which takes about 0.1 s for
+	// 100,000 of them, so call it every few seconds at most.
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	// Answers yields every generation of a run in dataset order, with its result if there is one,
 	// in constant memory. An error, such as pipeline.ErrNoRun, is the last thing it yields. Of a
