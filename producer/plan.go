@@ -107,7 +107,7 @@ func (c *planCmd) new(ctx context.Context, books store.Store, run pipeline.Run, 
 	return plan.New(plan.Config{
 		Run: run, RowBytes: rowBytes, Answers: given, AnswerTokens: c.AnswerTokens, Window: c.Window, Lease: c.Lease,
 		Fleet: plan.Fleet{Consumers: c.Consumers, GPUs: c.GPUsEach, Slots: c.Slots, TokensPerSecond: c.TokensPerSecond},
-	}, meter, store.Meter{})
+	}, meter, store.DocumentMeter{})
 }
 
 // ofDataset weighs the batches that a dataset would be cut into.
