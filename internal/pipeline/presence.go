@@ -68,6 +68,7 @@ func (g GPUStatus) Describe() string {
 
 // A ModelInfo is what a server reports about a model and itself.
 type ModelInfo struct {
+	Name          string // as the server lists it
 	Digest        string // of the model; empty if the server has none
 	ServerVersion string
 	Context       int   // tokens of prompt and answer together; 0: not known
