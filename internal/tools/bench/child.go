@@ -68,7 +68,7 @@ func (c *childCmd) load(ctx context.Context, store store.Store) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	run, _, err := producer.Load(ctx, store, preflight, data, ulid.Make().String(), nil)
+	run, _, err := producer.Load(ctx, store, preflight, ulid.Make().String(), nil)
 	return run.Items, err
 }
 

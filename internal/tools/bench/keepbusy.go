@@ -157,7 +157,7 @@ func (r *KeepBusyRun) measure(ctx context.Context, dir string, tokens []int) err
 	if err != nil {
 		return err
 	}
-	run, _, err := producer.Load(ctx, b.store, preflight, data, ulid.Make().String(), nil)
+	run, _, err := producer.Load(ctx, b.store, preflight, ulid.Make().String(), nil)
 	if err != nil {
 		return err
 	}

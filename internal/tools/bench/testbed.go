@@ -16,6 +16,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/sink"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
@@ -122,7 +123,7 @@ type waiting struct {
 // results, until all are stored. All programs are engines in this process, each with a connection
 // of its own.
 func (b *testbed) generate(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (outcome, error) {
-	publisher, writer, workers, err := b.engines(ctx, run, consumers)
+	publisher, reconciler, writer, workers, err := b.engines(ctx, run, consumers)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -136,7 +137,7 @@ func (b *testbed) generate(ctx context.Context, run pipeline.Run, consumers [][]
 	before := cpuTime()
 	o := outcome{began: time.Now()}
 	group.Go(func() error {
-		if _, err := publisher.Follow(running, run.Name, nil); err != nil && running.Err() == nil {
+		if _, err := publisher.FollowToEnd(running, run.Name, reconciler, nil); err != nil && running.Err() == nil {
 			return err
 		}
 		return nil
@@ -201,38 +202,41 @@ func waitUntil(ctx context.Context, condition func() bool) {
 	}
 }
 
-// engines builds the engines of all programs, each with a connection of its own.
-func (b *testbed) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (*producer.Publisher, *sink.Sink, []*consumer.Consumer, error) {
+func (b *testbed) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (*producer.Publisher, *reconcile.Engine, *sink.Sink, []*consumer.Consumer, error) {
 	conn, err := b.connect(ctx)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	publisher, err := producer.NewPublisher(producer.Config{}, b.store, conn)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
+	}
+	reconciler, err := reconcile.New(reconcile.Config{Lease: b.cfg.lease}, b.store, conn, producer.BuildFrom(b.store))
+	if err != nil {
+		return nil, nil, nil, nil, err
 	}
 	if err := conn.EnsureRun(ctx, run); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	if conn, err = b.connect(ctx); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	writer, err := sink.New(sink.Config{ExtendEvery: b.cfg.lease / 3}, conn, b.store)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	var workers []*consumer.Consumer
 	for _, gpus := range consumers {
 		if conn, err = b.connect(ctx); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		w, err := consumer.New(consumer.Config{
 			Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name, Model: run.Spec.Model}, Lease: b.cfg.lease,
 		}, conn.Work(run.Name), conn, gpus)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		workers = append(workers, w)
 	}
-	return publisher, writer, workers, nil
+	return publisher, reconciler, writer, workers, nil
 }
