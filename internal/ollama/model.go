@@ -15,14 +15,6 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Model is a model as a server has it.
-type Model struct {
-	Name          string // with its tag, as the server lists it
-	Digest        string // SHA-256 of its manifest, in hex
-	Context       int    // tokens that a prompt and its answer may have together; 0 if the server does not say
-	ServerVersion string
-}
-
 // Ping asks the server for its version, to see that it is there.
 func (c *Client) Ping(ctx context.Context) error {
 	_, err := c.version(ctx)
@@ -48,19 +40,19 @@ func (c *Client) Models(ctx context.Context) ([]string, error) {
 // Context is what the server gives each slot if the model is loaded, so ask after WarmUp.
 // Otherwise it is what the model itself asks for or was trained with, and the server may give
 // less.
-func (c *Client) Describe(ctx context.Context, name string) (Model, error) {
+func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo, error) {
 	version, err := c.version(ctx)
 	if err != nil {
-		return Model{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	list, err := c.list(ctx)
 	if err != nil {
-		return Model{}, err
+		return pipeline.ModelInfo{}, err
 	}
 	for _, m := range list {
 		if sameModel(m.Name, name) {
 			length, err := c.contextLength(ctx, m.Name)
-			return Model{Name: m.Name, Digest: m.Digest, Context: length, ServerVersion: version}, err
+			return pipeline.ModelInfo{Name: m.Name, Digest: m.Digest, Context: length, ServerVersion: version}, err
 		}
 	}
 	there := "it has no models at all"
@@ -71,7 +63,7 @@ func (c *Client) Describe(ctx context.Context, name string) (Model, error) {
 		}
 		there = "it has " + strings.Join(names, ", ")
 	}
-	return Model{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
+	return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
 }
 
 // Loaded returns what the server says of a model that it has loaded. If it is not loaded the

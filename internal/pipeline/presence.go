@@ -67,7 +67,8 @@ func (g GPUStatus) Describe() string {
 
 // A ModelInfo is what a server says of a model, and of itself.
 type ModelInfo struct {
-	Digest        string // of the model; empty if the server has none
+	Name          string // with its tag, as the server lists it; empty if only what is loaded was asked for
+	Digest        string // of the model, in hex; empty if the server has none
 	ServerVersion string
 	Context       int   // tokens of prompt and answer together; 0: not known
 	SizeBytes     int64 // of the model with its context, once it is loaded
