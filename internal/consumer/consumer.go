@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/autotune"
 	"gleaner/internal/pipeline"
 )
 
@@ -123,7 +124,7 @@ func New(cfg Config, work source, out outlet, gpus []LaneConfig) (*Consumer, err
 		}
 		gpu := newLane(g, cfg.Rest, cfg.Log)
 		gpu.careful = !cfg.Deadline.IsZero()
-		gpu.useSlots(g.Slots) // both gates, now that it is careful or not
+		gpu.UseSlots(g.Slots) // both gates, now that it is careful or not
 		c.lanes = append(c.lanes, gpu)
 	}
 	c.keepers()
@@ -182,9 +183,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 			helpers.Go(func() { c.retire(watching, g, leave) })
 		}
 		if g.Auto {
-			helpers.Go(func() { g.tune(helping, c.cutoff) })
+			helpers.Go(func() { autotune.Run(helping, g, g.meter, c.cutoff, g.log) })
 		}
-		for range g.Slots + spareHands {
+		for range g.LaneConfig.Slots + spareHands {
 			workers.Go(func() { c.work(taking, working, g) })
 		}
 	}

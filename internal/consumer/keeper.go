@@ -124,7 +124,7 @@ func (k *keeper) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		slots := k.g.mostSlots()
+		slots := k.g.MaxSlots()
 		verdict := k.record.judge(err, served, slots)
 		if verdict.giveUp {
 			err = fmt.Errorf("%s is given up: %w", k.g.Name, err)
@@ -134,7 +134,7 @@ func (k *keeper) run(ctx context.Context) error {
 		}
 		if verdict.slots != slots {
 			k.log.Warn("the GPU's memory is too small: its server gets fewer slots", zap.Int("slots", verdict.slots), zap.Int("before", slots))
-			k.g.limitSlots(verdict.slots)
+			k.g.LimitSlots(verdict.slots)
 		}
 		k.g.close(pipeline.GPURestarting, err.Error(), false)
 		k.log.Warn("the server is started anew", zap.Error(err), zap.Duration("after", verdict.rest), zap.Int("failures_in_a_row", k.record.bad))
@@ -153,7 +153,7 @@ func (k *keeper) once(ctx context.Context) (served service, err error) {
 	}
 	defer leave(false)
 	k.state(pipeline.GPUStarting)
-	server, err := k.launch(ctx, k.g.mostSlots())
+	server, err := k.launch(ctx, k.g.MaxSlots())
 	if err != nil {
 		return service{}, err
 	}
@@ -200,7 +200,7 @@ func (k *keeper) open(server Server, loaded pipeline.ModelInfo) *life {
 	k.life = l
 	k.mu.Unlock()
 	k.g.open(loaded.Context)
-	k.log.Info("serving", zap.Int("slots", k.g.mostSlots()), zap.Int("context", loaded.Context))
+	k.log.Info("serving", zap.Int("slots", k.g.MaxSlots()), zap.Int("context", loaded.Context))
 	return l
 }
 

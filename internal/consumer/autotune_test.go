@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
@@ -13,7 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
-	"gleaner/internal/ollamasim"
+	"gleaner/internal/autotune/autotunetest"
 	"gleaner/internal/pipeline"
 )
 
@@ -49,73 +48,7 @@ func (e *endless) Ack(ctx context.Context) error                                
 func (e *endless) HandBack(context.Context, time.Duration) error                { return nil }
 func (e *endless) Reject(context.Context, string) error                         { return nil }
 
-// A curve says how many tokens a second a GPU makes in all with so many slots busy.
-type curve func(slots int) float64
-
-// best returns the number of slots that makes the most, and how many.
-func (c curve) best() (slots int, rate float64) {
-	for n := 1; n <= maxTried; n++ {
-		if c(n) > rate {
-			slots, rate = n, c(n)
-		}
-	}
-	return slots, rate
-}
-
-const maxTried = 16
-
-// points is a curve with straight lines between given points: slots and tokens a second, in turn.
-func points(p ...float64) curve {
-	return func(slots int) float64 {
-		n := float64(slots)
-		for i := 0; i+2 < len(p); i += 2 {
-			if n <= p[i+2] {
-				return p[i+1] + (p[i+3]-p[i+1])*(n-p[i])/(p[i+2]-p[i])
-			}
-		}
-		return p[len(p)-1]
-	}
-}
-
-// A curvedModel is a GPU whose answers and prompts have mixed lengths. It tells of its tokens
-// eight at a time.
-type curvedModel struct {
-	gpu     *ollamasim.GPU
-	began   time.Time
-	mean    float64 // tokens of an answer
-	prompts func(since time.Duration) int
-	made    atomic.Int64
-}
-
-func newCurved(mean float64, now func(since time.Duration) curve, prompts func(time.Duration) int) *curvedModel {
-	m := &curvedModel{began: time.Now(), mean: mean, prompts: prompts}
-	m.gpu = ollamasim.NewGPU(maxTried, func(busy int) float64 {
-		busy = max(busy, 1)
-		return now(time.Since(m.began))(busy) / float64(busy)
-	})
-	return m
-}
-
-func (m *curvedModel) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
-	const atOnce = 8
-	random := rand.New(rand.NewPCG(uint64(r.Seed), uint64(m.made.Add(1))))
-	tokens := max(1, int(m.mean*math.Exp(0.5*random.NormFloat64()-0.125)))
-	s, err := m.gpu.Acquire(ctx)
-	if err != nil {
-		return pipeline.Completion{}, err
-	}
-	defer s.Release()
-	prompt := m.prompts(time.Since(m.began))
-	for made := 0; made < tokens; {
-		next := min(made+atOnce, tokens)
-		if err := s.Wait(ctx, prompt+next); err != nil {
-			return pipeline.Completion{}, err
-		}
-		r.CountTokens(next - made)
-		made = next
-	}
-	return pipeline.Completion{Text: "42", Finish: "stop", OutputTokens: tokens}, nil
-}
+type curve = autotunetest.Curve
 
 // always is a curve that does not change, and turning one that does after a time.
 func always(c curve) func(time.Duration) curve { return func(time.Duration) curve { return c } }
@@ -140,12 +73,12 @@ func restless(c curve) func(time.Duration) curve {
 }
 
 var (
-	growing = points(1, 35, 2, 60, 4, 105, 8, 150, 12, 195, 16, 230)
-	fewer   = points(1, 60, 3, 130, 6, 100, 16, 40)
-	alone   = points(1, 100, 2, 80, 4, 75, 8, 70, 16, 60)
-	dipping = points(1, 100, 2, 60, 4, 70, 8, 80, 16, 85) // the best is behind a valley
-	stepped = points(1, 55, 8, 160, 9, 110, 16, 173)      // as with kernels for up to eight columns
-	sharp   = points(1, 40, 11, 180, 16, 110)
+	growing = autotunetest.Points(1, 35, 2, 60, 4, 105, 8, 150, 12, 195, 16, 230)
+	fewer   = autotunetest.Points(1, 60, 3, 130, 6, 100, 16, 40)
+	alone   = autotunetest.Points(1, 100, 2, 80, 4, 75, 8, 70, 16, 60)
+	dipping = autotunetest.Points(1, 100, 2, 60, 4, 70, 8, 80, 16, 85) // the best is behind a valley
+	stepped = autotunetest.Points(1, 55, 8, 160, 9, 110, 16, 173)      // as with kernels for up to eight columns
+	sharp   = autotunetest.Points(1, 40, 11, 180, 16, 110)
 )
 
 func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
@@ -164,7 +97,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 		{"one is best behind a valley", 110, always(dipping), same, session},
 		{"a step between 8 and 9", 110, always(stepped), same, session},
 		{"a sharp peak", 110, always(sharp), same, session},
-		{"all the same", 110, always(points(1, 100, 16, 100)), same, session},
+		{"all the same", 110, always(autotunetest.Points(1, 100, 16, 100)), same, session},
 		{"long answers", 900, always(sharp), same, 2 * session},
 		{"short answers", 12, always(stepped), same, session},
 		{"prompts that grow and shrink", 110, always(sharp), func(since time.Duration) int { return []int{10, 120}[int(since.Minutes()/7)%2] }, session},
@@ -178,8 +111,8 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				core, logs := observer.New(zap.InfoLevel)
 				cfg := config()
 				cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
-				w, m := &endless{trip: 150 * time.Millisecond}, newCurved(test.mean, test.now, test.prompts)
-				c, err := New(cfg, w, w, []LaneConfig{{Name: "sim", Model: m, Slots: maxTried, Auto: true}})
+				w, m := &endless{trip: 150 * time.Millisecond}, autotunetest.NewCurvedModel(test.mean, test.now, test.prompts)
+				c, err := New(cfg, w, w, []LaneConfig{{Name: "sim", Model: m, Slots: autotunetest.MaxSlots, Auto: true}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -200,7 +133,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				}
 				is := int(found[len(found)-1].ContextMap()["slots"].(int64))
 				last := test.now(test.lasts)
-				slots, rate := last.best()
+				slots, rate := last.Best()
 				share := test.mean / (test.mean + float64(test.prompts(0)))
 				t.Logf("slots %2d with %.0f, best %2d with %.0f: %.1f %%; over all the time %.1f %% of the best at the end; %v", is, last(is), slots, rate, 100*last(is)/rate,
 					100*float64(tokens)/test.lasts.Seconds()/rate/share, found[len(found)-1].ContextMap()["compared"])
@@ -216,10 +149,10 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 // begins anew with those, and everybody hears of the number in force.
 func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 	const plenty, session = 12 * time.Minute, 40 * time.Minute
-	humps := points(1, 40, 6, 180, 8, 150, 16, 230) // the best of 16 is the last one, of 8 it is 6
+	humps := autotunetest.Points(1, 40, 6, 180, 8, 150, 16, 230) // the best of 16 is the last one, of 8 it is 6
 	synctest.Test(t, func(t *testing.T) {
-		m := newCurved(110, always(humps), func(time.Duration) int { return 25 })
-		short := func(slots int) bool { return slots > 8 && time.Since(m.began) > plenty }
+		m := autotunetest.NewCurvedModel(110, always(humps), func(time.Duration) int { return 25 })
+		short := func(slots int) bool { return slots > 8 && time.Since(m.Began) > plenty }
 		rack := &rack{prepare: func(s *fakeServer) {
 			if short(s.slots) {
 				s.loaded.OnGPUBytes = 60
@@ -235,17 +168,17 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 		cfg := config()
 		cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
 		world := &endless{trip: 150 * time.Millisecond}
-		c, err := New(cfg, world, world, []LaneConfig{{Name: "sim", Slots: maxTried, Auto: true, Launch: rack.launch}})
+		c, err := New(cfg, world, world, []LaneConfig{{Name: "sim", Slots: autotunetest.MaxSlots, Auto: true, Launch: rack.launch}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- c.Run(ctx) }()
-		for time.Sleep(plenty); time.Since(m.began) < session; time.Sleep(10 * time.Second) {
+		for time.Sleep(plenty); time.Since(m.Began) < session; time.Sleep(10 * time.Second) {
 			server, _ := rack.last()
-			if said := world.said.Load().GPUs[0].Slots; time.Since(m.began) > plenty+2*time.Minute && (server.slots != 8 || said > 8) {
-				t.Errorf("after %s its server has %d slots, the presence says %d", time.Since(m.began), server.slots, said)
+			if said := world.said.Load().GPUs[0].Slots; time.Since(m.Began) > plenty+2*time.Minute && (server.slots != 8 || said > 8) {
+				t.Errorf("after %s its server has %d slots, the presence says %d", time.Since(m.Began), server.slots, said)
 			}
 		}
 		stop()
