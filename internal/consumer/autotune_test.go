@@ -3,7 +3,6 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -14,6 +13,7 @@ import (
 
 	"gleaner/internal/autotune/autotunetest"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/supervise/supervisetest"
 )
 
 // An endless world has always another batch of eight, and takes all that is published.
@@ -50,68 +50,28 @@ func (e *endless) Reject(context.Context, string) error                         
 
 type curve = autotunetest.Curve
 
-// always is a curve that does not change, and turning one that does after a time.
+// always is a curve that does not change.
 func always(c curve) func(time.Duration) curve { return func(time.Duration) curve { return c } }
 
-func turning(first curve, after time.Duration, then curve) func(time.Duration) curve {
-	return func(since time.Duration) curve {
-		if since < after {
-			return first
-		}
-		return then
-	}
-}
-
-// restless is a GPU that others use, too: its speed changes by up to a fifth, every fifteen
-// seconds.
-func restless(c curve) func(time.Duration) curve {
-	return func(since time.Duration) curve {
-		random := rand.New(rand.NewPCG(1, uint64(since/(15*time.Second))))
-		speed := 0.8 + 0.2*random.Float64()
-		return func(slots int) float64 { return speed * c(slots) }
-	}
-}
-
-var (
-	growing = autotunetest.Points(1, 35, 2, 60, 4, 105, 8, 150, 12, 195, 16, 230)
-	fewer   = autotunetest.Points(1, 60, 3, 130, 6, 100, 16, 40)
-	alone   = autotunetest.Points(1, 100, 2, 80, 4, 75, 8, 70, 16, 60)
-	dipping = autotunetest.Points(1, 100, 2, 60, 4, 70, 8, 80, 16, 85) // the best is behind a valley
-	stepped = autotunetest.Points(1, 55, 8, 160, 9, 110, 16, 173)      // as with kernels for up to eight columns
-	sharp   = autotunetest.Points(1, 40, 11, 180, 16, 110)
-)
-
+// The package autotune tests the search in many more cases, with a lane of its own.
 func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 	const session = 40 * time.Minute // enough, and quick with the race detector
 	same := func(time.Duration) int { return 25 }
 	for _, test := range []struct {
-		name    string
-		mean    float64
-		now     func(time.Duration) curve
-		prompts func(time.Duration) int
-		lasts   time.Duration
+		name string
+		mean float64
+		now  curve
 	}{
-		{"more is better", 110, always(growing), same, session},
-		{"few are best", 110, always(fewer), same, session},
-		{"two streams are slower than one", 110, always(alone), same, session},
-		{"one is best behind a valley", 110, always(dipping), same, session},
-		{"a step between 8 and 9", 110, always(stepped), same, session},
-		{"a sharp peak", 110, always(sharp), same, session},
-		{"all the same", 110, always(autotunetest.Points(1, 100, 16, 100)), same, session},
-		{"long answers", 900, always(sharp), same, 2 * session},
-		{"short answers", 12, always(stepped), same, session},
-		{"prompts that grow and shrink", 110, always(sharp), func(since time.Duration) int { return []int{10, 120}[int(since.Minutes()/7)%2] }, session},
-		{"other programs on the machine", 110, restless(stepped), same, 2 * session},
-		{"from many to few in the middle", 110, turning(growing, session, fewer), same, 2 * session},
-		{"from one to many in the middle", 110, turning(alone, session, growing), same, 2 * session},
-		{"slower for all in the middle", 110, turning(sharp, session, func(n int) float64 { return sharp(n) / 2 }), same, 2 * session},
+		{"few are best", 110, autotunetest.Points(1, 60, 3, 130, 6, 100, 16, 40)},
+		{"a sharp peak", 110, autotunetest.Points(1, 40, 11, 180, 16, 110)},
+		{"short answers", 12, autotunetest.Points(1, 55, 8, 160, 9, 110, 16, 173)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				core, logs := observer.New(zap.InfoLevel)
 				cfg := config()
 				cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
-				w, m := &endless{trip: 150 * time.Millisecond}, autotunetest.NewCurvedModel(test.mean, test.now, test.prompts)
+				w, m := &endless{trip: 150 * time.Millisecond}, autotunetest.NewCurvedModel(test.mean, always(test.now), same)
 				c, err := New(cfg, w, w, []LaneConfig{{Name: "sim", Model: m, Slots: autotunetest.MaxSlots, Auto: true}})
 				if err != nil {
 					t.Fatal(err)
@@ -120,7 +80,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				done := make(chan error)
 				go func() { done <- c.Run(ctx) }()
 				var ends []int // what was in use in the last minutes
-				for range int(test.lasts.Minutes()) {
+				for range int(session.Minutes()) {
 					time.Sleep(time.Minute)
 					ends = append(ends, c.Snapshot().GPUs[0].Slots)
 				}
@@ -132,11 +92,11 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 					t.Fatal("nothing was found")
 				}
 				is := int(found[len(found)-1].ContextMap()["slots"].(int64))
-				last := test.now(test.lasts)
+				last := test.now
 				slots, rate := last.Best()
-				share := test.mean / (test.mean + float64(test.prompts(0)))
+				share := test.mean / (test.mean + float64(same(0)))
 				t.Logf("slots %2d with %.0f, best %2d with %.0f: %.1f %%; over all the time %.1f %% of the best at the end; %v", is, last(is), slots, rate, 100*last(is)/rate,
-					100*float64(tokens)/test.lasts.Seconds()/rate/share, found[len(found)-1].ContextMap()["compared"])
+					100*float64(tokens)/session.Seconds()/rate/share, found[len(found)-1].ContextMap()["compared"])
 				if last(is) < 0.95*rate {
 					t.Errorf("it uses %d slots with %.0f tokens/s, with %d it would be %.0f; it used %v", is, last(is), slots, rate, fmt.Sprint(ends))
 				}
@@ -145,21 +105,21 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 	}
 }
 
-// The number of slots has one owner: where the keeper brings a server with fewer, the tuner
-// begins anew with those, and everybody hears of the number in force.
+// The number of slots has one owner: where the supervisor brings a server with fewer, the search
+// starts over with those, and the presence tells the number in force.
 func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 	const plenty, session = 12 * time.Minute, 40 * time.Minute
 	humps := autotunetest.Points(1, 40, 6, 180, 8, 150, 16, 230) // the best of 16 is the last one, of 8 it is 6
 	synctest.Test(t, func(t *testing.T) {
 		m := autotunetest.NewCurvedModel(110, always(humps), func(time.Duration) int { return 25 })
 		short := func(slots int) bool { return slots > 8 && time.Since(m.Began) > plenty }
-		rack := &rack{prepare: func(s *fakeServer) {
-			if short(s.slots) {
-				s.loaded.OnGPUBytes = 60
+		launcher := &supervisetest.Launcher{Prepare: func(s *supervisetest.FakeServer) {
+			if short(s.Slots) {
+				s.Info.OnGPUBytes = 60
 			}
 		}}
-		rack.answer = func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
-			if server, _ := rack.last(); short(server.slots) {
+		launcher.Answer = func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+			if server, _ := launcher.Last(); short(server.Slots) {
 				return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrMemory)
 			}
 			return m.Generate(ctx, r)
@@ -168,7 +128,7 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 		cfg := config()
 		cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
 		world := &endless{trip: 150 * time.Millisecond}
-		c, err := New(cfg, world, world, []LaneConfig{{Name: "sim", Slots: autotunetest.MaxSlots, Auto: true, Launch: rack.launch}})
+		c, err := New(cfg, world, world, []LaneConfig{{Name: "sim", Slots: autotunetest.MaxSlots, Auto: true, Launch: launcher.Launch}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,16 +136,17 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- c.Run(ctx) }()
 		for time.Sleep(plenty); time.Since(m.Began) < session; time.Sleep(10 * time.Second) {
-			server, _ := rack.last()
-			if said := world.said.Load().GPUs[0].Slots; time.Since(m.Began) > plenty+2*time.Minute && (server.slots != 8 || said > 8) {
-				t.Errorf("after %s its server has %d slots, the presence says %d", time.Since(m.Began), server.slots, said)
+			server, _ := launcher.Last()
+			if said := world.said.Load().GPUs[0].Slots; time.Since(m.Began) > plenty+2*time.Minute && (server.Slots != 8 || said > 8) {
+				t.Errorf("after %s its server has %d slots, the presence says %d", time.Since(m.Began), server.Slots, said)
 			}
 		}
 		stop()
 		<-done
-		last, servers := rack.last()
-		if first := rack.servers[0]; first.most <= 8 || last.most > 8 {
-			t.Errorf("of %d servers the first one had %d requests at a time, the last one %d", servers, first.most, last.most)
+		last, servers := launcher.Last()
+		_, before := launcher.Servers()[0].Busy()
+		if _, after := last.Busy(); before <= 8 || after > 8 {
+			t.Errorf("of %d servers the first one had %d requests at a time, the last one %d", servers, before, after)
 		}
 		found := logs.FilterMessageSnippet("is found").All()
 		if is := int(found[len(found)-1].ContextMap()["slots"].(int64)); is > 8 || humps(is) < 0.95*humps(6) {

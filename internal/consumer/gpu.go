@@ -10,6 +10,7 @@ import (
 
 	"gleaner/internal/autotune"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/supervise"
 )
 
 // rateWindow is the time over which tokens per second are counted.
@@ -18,14 +19,14 @@ const rateWindow = time.Minute
 // A gpu is one GPU with its permits and counters.
 type lane struct {
 	LaneConfig
-	log     *zap.Logger
-	keeper  *keeper       // of the server, if the consumer runs it itself
-	rest    time.Duration // before it is looked whether somebody has mended it
-	permits *gate         // lets as many generations in as there are slots, so that the server never queues
-	hands   *gate         // lets so many workers take batches that the slots stay full
-	meter   *autotune.SpeedMeter
-	pace    *pace
-	careful bool // until it is known how long batches take, no worker has one that has to wait for a slot
+	log        *zap.Logger
+	supervisor *supervise.Supervisor // of the server, if the consumer runs it itself
+	rest       time.Duration         // before it is looked whether somebody has mended it
+	permits    *gate                 // lets as many generations in as there are slots, so that the server never queues
+	hands      *gate                 // lets so many workers take batches that the slots stay full
+	meter      *autotune.SpeedMeter
+	pace       *pace
+	careful    bool // until it is known how long batches take, no worker has one that has to wait for a slot
 
 	mu          sync.Mutex
 	most        int // generations at a time that its server can do at present
