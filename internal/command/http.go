@@ -16,7 +16,7 @@ func serveHTTP(addr string, registry *prometheus.Registry, health func(context.C
 	if addr == "" {
 		return func() {}, nil
 	}
-	server, err := telemetry.Listen(addr, metrics.Handler(registry), health, log)
+	server, err := telemetry.Listen(addr, log, health, telemetry.Handlers{"/metrics": metrics.Handler(registry)})
 	if err != nil {
 		return nil, err
 	}

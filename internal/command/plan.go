@@ -69,7 +69,7 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 // meters returns what weighs messages and documents.
 func meters() (plan.Meters, error) {
 	traffic, err := stream.NewMeter()
-	return plan.Meters{Traffic: traffic, Storage: store.Meter{}}, err
+	return plan.Meters{Traffic: traffic, Storage: store.DocumentMeter{}}, err
 }
 
 // estimate weighs what is to be planned. Without a store it plans a dataset by assumed answers.

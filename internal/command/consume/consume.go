@@ -16,6 +16,7 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
+	"gleaner/internal/supervise"
 	"gleaner/internal/telemetry"
 )
 
@@ -59,7 +60,8 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer conn.Close()
-	run, err := c.find(ctx, conn, deadline, log)
+	idleExit := c.idleExit(c.startsServers())
+	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: c.Name, Stay: c.Stay, Deadline: deadline, IdleExit: idleExit, Log: log})
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -68,8 +70,8 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	return c.work(ctx, consumer.Config{
 		Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
-		Care:     consumer.Care{Stall: c.Stall, AllowCPU: c.AllowCPU},
-		Deadline: deadline, IdleExit: c.idleExit(c.startsServers()), Complete: c.complete(conn, run.Run),
+		HealthChecks: supervise.HealthChecks{Stall: c.Stall, AllowCPU: c.AllowCPU},
+		Deadline:     deadline, IdleExit: idleExit, Complete: c.complete(conn, run.Run),
 	}, conn, servers, run)
 }
 
@@ -97,7 +99,7 @@ func (c *Command) work(ctx context.Context, config consumer.Config, conn *stream
 	}
 	defer say(ctx, c.Report, engine.Snapshot, log)()
 	if c.HTTP != "" {
-		server, err := telemetry.Listen(c.HTTP, nil, conn.Healthy, log)
+		server, err := telemetry.Listen(c.HTTP, log, conn.Healthy, nil)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollama/serve"
+	"gleaner/internal/supervise"
 )
 
 // seats takes the GPUs that the flags name, for this process alone, and ends what an earlier one
@@ -49,7 +50,7 @@ func (f *serverFlags) seats(ctx context.Context, log *zap.Logger) (seats []*serv
 func (f *serverFlags) lanesOf(seats []*serve.Seat) []consumer.LaneConfig {
 	lanes := make([]consumer.LaneConfig, len(seats))
 	for i, seat := range seats {
-		lanes[i] = consumer.LaneConfig{Name: seat.GPU.String(), Slots: f.Slots.Most, Auto: f.Slots.Auto, Launch: func(ctx context.Context, slots int) (consumer.Server, error) {
+		lanes[i] = consumer.LaneConfig{Name: seat.GPU.String(), Slots: f.Slots.Most, Auto: f.Slots.Auto, Launch: func(ctx context.Context, slots int) (supervise.Server, error) {
 			server, err := seat.Launch(ctx, slots)
 			if err != nil {
 				return nil, err // and no server at all, not one of a type that is nil

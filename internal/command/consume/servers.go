@@ -85,7 +85,7 @@ func (f *serverFlags) lanes(ctx context.Context, servers servers, model string) 
 		return f.lanesOf(servers.seats), pipeline.Presence{}, nil
 	}
 	clients := servers.clients
-	models := make([]ollama.Model, len(clients))
+	models := make([]pipeline.ModelInfo, len(clients))
 	group, loading := errgroup.WithContext(ctx)
 	for i, client := range clients {
 		group.Go(func() (err error) {
