@@ -43,7 +43,7 @@ func TestTheDigestIsOfTheRowsThatAreTaken(t *testing.T) {
 	digest := func(name string, limit int, lines ...string) string {
 		data := rowsOf(name, lines...)
 		data.Limit = limit
-		return survey(t, spec(), data).Run.Spec.Dataset.Digest
+		return preflight(t, spec(), data).Run.Spec.Dataset.Digest
 	}
 	rows := numbered(5)
 	all := digest("a.jsonl", 0, rows...)
@@ -68,12 +68,12 @@ func TestTheDigestIsOfTheRowsThatAreTaken(t *testing.T) {
 func TestALimitTakesTheFirstRows(t *testing.T) {
 	data := rowsOf("a.jsonl", numbered(5)...)
 	data.Limit = 2
-	if found := survey(t, spec(), data); found.Run.Items != 2 {
+	if found := preflight(t, spec(), data); found.Run.Items != 2 {
 		t.Errorf("%d items, want 2", found.Run.Items)
 	}
 	bad := rowsOf("a.jsonl", `{"question":"a?"}`, `{"other":1}`)
 	bad.Limit = 1
-	survey(t, spec(), bad) // what is not taken is not looked at
+	preflight(t, spec(), bad) // what is not taken is not read
 }
 
 func TestABadRowIsNamedBeforeAnythingIsWritten(t *testing.T) {

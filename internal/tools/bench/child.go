@@ -116,7 +116,7 @@ func (c *childCmd) export(ctx context.Context, ledger store.Store) (int, error) 
 		return 0, err
 	}
 	defer out.Abort()
-	exported, err := sink.Export(ctx, ledger.Answers(ctx, run.Name), encoder, out, false, nil)
+	exported, err := sink.Export(ctx, ledger.Answers(ctx, run.Name), encoder, out, sink.ExportOptions{})
 	if err != nil {
 		return 0, err
 	}
