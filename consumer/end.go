@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
 	"gleaner/internal/stream"
 )
 
@@ -22,12 +23,9 @@ type ending struct {
 	Stay     bool           `help:"Do not end when the run is complete."`
 }
 
-// errNothing is why a consumer ends that has not even begun.
-var errNothing = errors.New("nothing to do")
-
 // ended says why there is nothing to do, which is no failure. Other errors it returns.
 func ended(log *zap.Logger, err error) error {
-	if errors.Is(err, errNothing) {
+	if errors.Is(err, consumer.ErrNothingToDo) {
 		log.Info("ending", zap.NamedError("because", err))
 		return nil
 	}

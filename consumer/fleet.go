@@ -13,6 +13,7 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollama/serve"
+	"gleaner/internal/supervise"
 )
 
 // fleet holds the flags that are for servers that the consumer runs itself.
@@ -54,7 +55,7 @@ func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Se
 	}
 	cfg := serve.Config{
 		Bin: c.OllamaBin, Models: c.Models, ModelFile: c.ModelFile, Context: c.Context,
-		// The keeper notices first when nothing comes from a server, and takes all requests from
+		// The supervisor notices first when nothing comes from a server, and takes all requests from
 		// it.
 		Client: ollama.Config{NextToken: c.Stall + c.Stall/3, FirstToken: max(ollama.DefaultFirstToken, 2*c.Stall)},
 	}
@@ -77,7 +78,7 @@ func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Se
 func (c *command) fleetOf(seats []*serve.Seat) []consumer.LaneConfig {
 	gpus := make([]consumer.LaneConfig, len(seats))
 	for i, seat := range seats {
-		gpus[i] = consumer.LaneConfig{Name: seat.GPU.String(), Slots: c.Slots.Most, Auto: c.Slots.Auto, Launch: func(ctx context.Context, slots int) (consumer.Server, error) {
+		gpus[i] = consumer.LaneConfig{Name: seat.GPU.String(), Slots: c.Slots.Most, Auto: c.Slots.Auto, Launch: func(ctx context.Context, slots int) (supervise.Server, error) {
 			server, err := seat.Launch(ctx, slots)
 			if err != nil {
 				return nil, err // and no server at all, not one of a type that is nil

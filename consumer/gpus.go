@@ -84,7 +84,7 @@ func (c *command) gpus(ctx context.Context, servers servers, model string) ([]co
 		return c.fleetOf(servers.seats), pipeline.Presence{}, nil
 	}
 	clients := servers.clients
-	models := make([]ollama.Model, len(clients))
+	models := make([]pipeline.ModelInfo, len(clients))
 	group, loading := errgroup.WithContext(ctx)
 	for i, client := range clients {
 		group.Go(func() (err error) {

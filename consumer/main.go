@@ -15,6 +15,7 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/stream"
+	"gleaner/internal/supervise"
 	"gleaner/internal/telemetry"
 )
 
@@ -77,15 +78,15 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
 	engine, err := consumer.New(consumer.Config{
 		Identity: identity, Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
-		Care:     consumer.Care{Stall: c.Stall, AllowCPU: c.AllowCPU},
-		Deadline: deadline, IdleExit: c.idleExit(), Complete: c.complete(conn, run.Run),
+		HealthChecks: supervise.HealthChecks{Stall: c.Stall, AllowCPU: c.AllowCPU},
+		Deadline:     deadline, IdleExit: c.idleExit(), Complete: c.complete(conn, run.Run),
 	}, conn.Work(run.Run), conn, gpus)
 	if err != nil {
 		return err
 	}
 	defer say(ctx, c.Report, engine.Snapshot, log)()
 	if c.Health != "" {
-		server, err := telemetry.Listen(c.Health, nil, conn.Healthy, log)
+		server, err := telemetry.Listen(c.Health, log, conn.Healthy, nil)
 		if err != nil {
 			return err
 		}

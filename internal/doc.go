@@ -40,6 +40,13 @@
 //     an exchange or a document costs, it knows how many there will be.
 //   - status: what a person wants to know about a run, from the store and the stream together.
 //
+// # The parts of engines
+//
+// A part stands alone, and an engine uses it through a few methods.
+//
+//   - autotune: the number of slots with which a GPU is fastest, found while it works.
+//   - supervise: keeps one model server alive: preparation, health checks, restarts.
+//
 // # The programs
 //
 // The folders producer, consumer and sink at the top are programs: each parses its flags, builds

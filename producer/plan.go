@@ -70,7 +70,7 @@ func (c *planCmd) estimate(ctx context.Context, t *cli.Terminal, books store.Sto
 	if err != nil {
 		return plan.Estimate{}, err
 	}
-	meters := plan.Meters{Traffic: traffic, Storage: store.Meter{}}
+	meters := plan.Meters{Traffic: traffic, Storage: store.DocumentMeter{}}
 	cfg := plan.Config{
 		AnswerTokens: c.AnswerTokens, Like: c.Like, Window: c.Window, Lease: c.Lease, Engines: engines(),
 		Fleet: plan.Fleet{Consumers: c.Consumers, GPUs: c.GPUsEach, Slots: c.Slots, TokensPerSecond: c.TokensPerSecond},

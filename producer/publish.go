@@ -60,7 +60,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	registry := metrics.NewRegistry()
 	if c.HTTP.HTTP != "" {
-		server, err := telemetry.Listen(c.HTTP.HTTP, metrics.Handler(registry), conn.Healthy, log)
+		server, err := telemetry.Listen(c.HTTP.HTTP, log, conn.Healthy, telemetry.Handlers{"/metrics": metrics.Handler(registry)})
 		if err != nil {
 			return err
 		}

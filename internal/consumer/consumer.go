@@ -12,7 +12,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/autotune"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/supervise"
 )
 
 // source hands out work. Next blocks until there is some or ctx ends.
@@ -41,7 +43,7 @@ type LaneConfig struct {
 	Slots   int  // generations at a time, or if Auto the most that its server can do at once
 	Context int  // tokens of prompt and answer together; 0 = not known
 	Auto    bool // use the number of slots with which it is fastest; it is found out at work and followed when it changes
-	Launch  func(ctx context.Context, slots int) (Server, error)
+	Launch  func(ctx context.Context, slots int) (supervise.Server, error)
 }
 
 // Config says who the consumer is and how it works. Zero values mean the defaults.
@@ -50,8 +52,9 @@ type Config struct {
 	Lease    time.Duration     // after this long without a sign of life a batch goes to somebody else; default pipeline.DefaultLease
 	Grace    time.Duration     // how long work in hand may go on after a stop; default 30 s
 	Rest     time.Duration     // how long a batch that failed rests the first time, doubled each time, and a GPU that has to be mended; default 30 s
-	Care     Care              // of the servers that the consumer runs itself
 	Log      *zap.Logger
+
+	HealthChecks supervise.HealthChecks // of the servers that the consumer runs itself
 
 	// Deadline is when Run has returned: it takes no work that would not end in time, by how long
 	// batches took so far, and hands back what does not. Zero: never.
@@ -108,10 +111,6 @@ func New(cfg Config, work source, out outlet, gpus []LaneConfig) (*Consumer, err
 		cfg.Log = zap.NewNop()
 	}
 	cfg.Identity.Started = time.Now().UTC()
-	var err error
-	if cfg.Care, err = cfg.Care.complete(); err != nil {
-		return nil, err
-	}
 	c := &Consumer{cfg: cfg, source: work, out: out, log: cfg.Log, afterwards: publishGrace}
 	if !cfg.Deadline.IsZero() {
 		kept := reserve(time.Until(cfg.Deadline))
@@ -123,27 +122,29 @@ func New(cfg Config, work source, out outlet, gpus []LaneConfig) (*Consumer, err
 		}
 		gpu := newLane(g, cfg.Rest, cfg.Log)
 		gpu.careful = !cfg.Deadline.IsZero()
-		gpu.useSlots(g.Slots) // both gates, now that it is careful or not
+		gpu.UseSlots(g.Slots) // both gates, now that it is careful or not
 		c.lanes = append(c.lanes, gpu)
 	}
-	c.keepers()
-	return c, nil
+	return c, c.supervise()
 }
 
-// keepers gives those GPUs a keeper whose servers the consumer runs itself.
-func (c *Consumer) keepers() {
-	depot := newDepot()
+// supervise gives a supervisor to those lanes whose servers the consumer runs itself.
+func (c *Consumer) supervise() error {
+	fetch := supervise.NewModelFetch()
 	for _, g := range c.lanes {
 		if g.Launch == nil {
 			continue
 		}
-		g.keeper = &keeper{
-			g: g, launch: g.Launch, model: c.cfg.Identity.Model, care: c.cfg.Care, depot: depot, said: c.identify, log: g.log,
-			record: record{rests: c.cfg.Care.Rests},
+		supervisor, err := supervise.New(supervise.Config{
+			Name: g.Name, Model: c.cfg.Identity.Model, Launch: g.Launch,
+			Checks: c.cfg.HealthChecks, Fetch: fetch, Ready: c.identify, Log: g.log,
+		}, g)
+		if err != nil {
+			return err
 		}
-		g.Model = g.keeper
-		g.close(pipeline.GPUStarting, "", false)
+		g.supervisor, g.Model = supervisor, supervisor
 	}
+	return nil
 }
 
 // identify takes down what a server says of itself and of its model.
@@ -169,12 +170,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	taking, leave := context.WithCancelCause(able)
 	defer leave(nil)
-	var workers, keepers, helpers sync.WaitGroup
+	var workers, supervisors, helpers sync.WaitGroup
 	helping, stopHelping := context.WithCancel(context.WithoutCancel(ctx))
 	helpers.Go(func() { c.report(helping) })
 	watching, stopWatching := context.WithCancel(taking)
 	helpers.Go(func() { c.watch(watching, leave) })
-	stopKeeping := c.keepServers(ctx, &keepers, disable)
+	stopServers := c.keepServers(ctx, &supervisors, disable)
 	for _, g := range c.lanes {
 		taking, leave := context.WithCancelCause(taking)
 		defer leave(nil)
@@ -182,35 +183,35 @@ func (c *Consumer) Run(ctx context.Context) error {
 			helpers.Go(func() { c.retire(watching, g, leave) })
 		}
 		if g.Auto {
-			helpers.Go(func() { g.tune(helping, c.cutoff) })
+			helpers.Go(func() { autotune.Run(helping, g, g.meter, c.cutoff, g.log) })
 		}
-		for range g.Slots + spareHands {
+		for range g.LaneConfig.Slots + spareHands {
 			workers.Go(func() { c.work(taking, working, g) })
 		}
 	}
 	workers.Wait()
-	stopKeeping()
-	keepers.Wait()
+	stopServers()
+	supervisors.Wait()
 	stopWatching()
 	stopHelping()
 	helpers.Wait()
 	return c.ending(ctx, context.Cause(taking))
 }
 
-// keepServers starts the keepers, and calls disable when all GPUs are given up. They end, with
+// keepServers starts the supervisors, and calls disable when all GPUs are given up. They end, with
 // their servers, once stop is called.
-func (c *Consumer) keepServers(ctx context.Context, keepers *sync.WaitGroup, disable context.CancelCauseFunc) (stop context.CancelFunc) {
+func (c *Consumer) keepServers(ctx context.Context, supervisors *sync.WaitGroup, disable context.CancelCauseFunc) (stop context.CancelFunc) {
 	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	left := make(chan struct{}, len(c.lanes)) // one for each GPU that is not given up
 	for range c.lanes {
 		left <- struct{}{}
 	}
 	for _, g := range c.lanes {
-		if g.keeper == nil {
+		if g.supervisor == nil {
 			continue
 		}
-		keepers.Go(func() {
-			if err := g.keeper.run(keeping); err != nil {
+		supervisors.Go(func() {
+			if err := g.supervisor.Run(keeping); err != nil {
 				if <-left; len(left) == 0 {
 					disable(fmt.Errorf("%w: %w", ErrNoGPU, err))
 				}

@@ -285,8 +285,8 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 			t.Error("nothing was handed back")
 		}
 		states := r.Snapshot().GPUs
-		if states[0].State != "the model is not there: pull it" || states[1].State != "serving" {
-			t.Errorf("they say %q and %q", states[0].State, states[1].State)
+		if states[0].State != pipeline.GPUHeld || states[0].Detail != "the model is not there: pull it" || states[1].State != pipeline.GPUServing {
+			t.Errorf("they say %q and %q", states[0].Describe(), states[1].Describe())
 		}
 		mended.Store(true)
 		time.Sleep(20 * time.Second)
@@ -325,8 +325,9 @@ func TestAGPUThatMayNotTakeWorkSaysSo(t *testing.T) {
 		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
-		if n, _ := w.calls(); n > 2*3 || r.Snapshot().GPUs[0].State != "no permission" {
-			t.Errorf("asked %d times in 50 s by three workers, want each at most twice; state %q", n, r.Snapshot().GPUs[0].State)
+		g := r.Snapshot().GPUs[0]
+		if n, _ := w.calls(); n > 2*3 || g.State != pipeline.GPUHeld || g.Detail != "no permission" {
+			t.Errorf("asked %d times in 50 s by three workers, want each at most twice; state %q", n, g.Describe())
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)

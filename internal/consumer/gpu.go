@@ -8,7 +8,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/autotune"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/supervise"
 )
 
 // rateWindow is the time over which tokens per second are counted.
@@ -17,14 +19,14 @@ const rateWindow = time.Minute
 // A gpu is one GPU with its permits and counters.
 type lane struct {
 	LaneConfig
-	log     *zap.Logger
-	keeper  *keeper       // of the server, if the consumer runs it itself
-	rest    time.Duration // before it is looked whether somebody has mended it
-	permits *gate         // lets as many generations in as there are slots, so that the server never queues
-	hands   *gate         // lets so many workers take batches that the slots stay full
-	meter   *meter
-	pace    *pace
-	careful bool // until it is known how long batches take, no worker has one that has to wait for a slot
+	log        *zap.Logger
+	supervisor *supervise.Supervisor // of the server, if the consumer runs it itself
+	rest       time.Duration         // before it is looked whether somebody has mended it
+	permits    *gate                 // lets as many generations in as there are slots, so that the server never queues
+	hands      *gate                 // lets so many workers take batches that the slots stay full
+	meter      *autotune.SpeedMeter
+	pace       *pace
+	careful    bool // until it is known how long batches take, no worker has one that has to wait for a slot
 
 	mu          sync.Mutex
 	most        int // generations at a time that its server can do at present
@@ -47,10 +49,10 @@ type sample struct {
 }
 
 func newLane(g LaneConfig, rest time.Duration, log *zap.Logger) *lane {
-	meter := newMeter()
+	meter := autotune.NewSpeedMeter()
 	return &lane{
 		LaneConfig: g, rest: rest, log: log.With(zap.String("gpu", g.Name)), meter: meter, pace: newPace(),
-		permits: &gate{limit: g.Slots, notice: meter.note}, hands: &gate{limit: g.Slots + spareHands},
+		permits: &gate{limit: g.Slots, notice: meter.Note}, hands: &gate{limit: g.Slots + spareHands},
 		most: g.Slots, wanted: g.Slots, state: pipeline.GPUServing, hold: hold{changed: make(chan struct{})},
 	}
 }
@@ -58,30 +60,6 @@ func newLane(g LaneConfig, rest time.Duration, log *zap.Logger) *lane {
 // spareHands is how many workers more than slots have a batch: while some publish or fetch, the
 // slots still have somebody to fill them.
 const spareHands = 2
-
-// useSlots changes how many generations run at a time, as far as the server can do so many. What
-// runs goes on.
-func (g *lane) useSlots(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.wanted = n
-	g.allow()
-}
-
-// limitSlots says that the GPU's next server can do only so many generations at a time.
-func (g *lane) limitSlots(n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.most = n
-	g.allow()
-}
-
-// mostSlots returns how many generations at a time the GPU's server can do.
-func (g *lane) mostSlots() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.most
-}
 
 // allow sets both gates for the slots in force. The caller holds mu.
 func (g *lane) allow() {

@@ -24,7 +24,7 @@ type hold struct {
 	request *pipeline.Request // what failed, if it was a request
 	changed chan struct{}     // closed when any of this changes
 
-	closed bool // the GPU's keeper lets nothing in, see keeper; then the rest does not count
+	closed bool // the GPU's supervisor lets nothing in; then the rest does not count
 	gone   bool // and never will again
 }
 
@@ -41,7 +41,7 @@ func (g *lane) holdBack(why error) {
 		rest /= 6 // nobody has to come and mend it: the server is probably back soon
 	}
 	g.mu.Lock()
-	if g.hold.closed { // the keeper knows better
+	if g.hold.closed { // the supervisor knows better
 		g.mu.Unlock()
 		return
 	}
@@ -84,27 +84,6 @@ func (g *lane) held(looks bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.hold.closed || g.hold.on && !(looks && g.hold.probing)
-}
-
-// close lets no work in while the GPU's server is not there, or never again, and says why.
-func (g *lane) close(state pipeline.GPUState, detail string, forever bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.hold.closed, g.hold.gone = true, forever
-	g.hold.on, g.hold.probing = false, false
-	g.hold.change()
-	g.state, g.detail = state, cut(detail, maxState)
-}
-
-// open lets work in: the GPU has a server, with this context, that nothing bad is known of.
-func (g *lane) open(context int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.hold = hold{changed: g.hold.changed}
-	g.hold.change()
-	g.Context = context
-	g.state, g.detail = pipeline.GPUServing, ""
-	g.pace.wake()
 }
 
 // await waits while the GPU is closed, but no longer than work in hand should: then somebody else

@@ -45,8 +45,8 @@ func TestAGPUThatFailsWithEverythingTakesNothingUntilItIsMended(t *testing.T) {
 		if n := len(w.only("take")); n > 6 || n != len(w.only("hand-back")) {
 			t.Errorf("%d deliveries, %d handed back", n, len(w.only("hand-back")))
 		}
-		if state := r.Snapshot().GPUs[0].State; state != "no such model: pull it" {
-			t.Errorf("it says %q", state)
+		if g := r.Snapshot().GPUs[0]; g.State != pipeline.GPUHeld || g.Detail != "no such model: pull it" {
+			t.Errorf("it says %q", g.Describe())
 		}
 		mend()
 		time.Sleep(time.Minute)
@@ -160,8 +160,8 @@ func TestAnOldRequestDoesNotEndAHold(t *testing.T) {
 		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
-		if state := r.Snapshot().GPUs[0].State; state != "the model was removed" || len(w.only("ack")) != 1 {
-			t.Errorf("it says %q", state)
+		if g := r.Snapshot().GPUs[0]; g.State != pipeline.GPUHeld || g.Detail != "the model was removed" || len(w.only("ack")) != 1 {
+			t.Errorf("it says %q", g.Describe())
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)

@@ -54,7 +54,7 @@ func (c *Consumer) watch(ctx context.Context, leave func(cause error)) {
 func (c *Consumer) idle() time.Duration {
 	idle := c.lanes[0].pace.idle()
 	for _, g := range c.lanes {
-		if g.keeper != nil && g.prepares() {
+		if g.supervisor != nil && g.prepares() {
 			return 0
 		}
 		idle = min(idle, g.pace.idle())

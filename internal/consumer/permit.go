@@ -73,12 +73,12 @@ func (g *lane) measured(ctx context.Context, request pipeline.Request) (pipeline
 	var told atomic.Int64
 	request.OnTokens = func(n int) {
 		told.Add(int64(n))
-		g.meter.tokens(n)
+		g.meter.Tokens(n)
 	}
 	completion, err := g.Model.Generate(ctx, request)
 	if err == nil {
-		g.meter.tokens(completion.OutputTokens - int(told.Load()))
+		g.meter.Tokens(completion.OutputTokens - int(told.Load()))
 	}
-	g.meter.ended(err != nil && !pipeline.ClassOf(err).IsOutcome())
+	g.meter.Ended(err != nil && !pipeline.ClassOf(err).IsOutcome())
 	return completion, err
 }

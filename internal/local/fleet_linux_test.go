@@ -176,7 +176,7 @@ func TestAConsumerRunsItsServersItself(t *testing.T) {
 		f.strike("runner", syscall.SIGSTOP)
 		waitForStored(t, f.ledger, 80)
 		f.strike("serve", syscall.SIGKILL)
-		consumer.WaitFor("the server is started anew")
+		consumer.WaitFor("the server is restarted")
 		waitForStored(t, f.ledger, 110)
 		f.strike("serve", syscall.SIGSTOP)
 		waitForStored(t, f.ledger, 120)

@@ -113,7 +113,7 @@ type pressure struct {
 	t      *testing.T
 	ctx    context.Context
 	server *natsdtest.Server
-	front  *storetest.Front
+	front  *storetest.MongoProxy
 	books  store.Store
 	conn   *stream.Conn
 	ollama *ollamasim.Server
@@ -140,7 +140,7 @@ func newPressure(t *testing.T) *pressure {
 	core, logs := observer.New(zap.InfoLevel)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	p := &pressure{t: t, ctx: ctx, server: natsdtest.Start(t, natsd.Config{}), front: storetest.NewFront(t, storetest.MongoURI(t)),
+	p := &pressure{t: t, ctx: ctx, server: natsdtest.Start(t, natsd.Config{}), front: storetest.NewMongoProxy(t, storetest.MongoURI(t)),
 		ollama: ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true, Slots: 4}), log: zap.New(core), logs: logs, running: map[string]*running{}}
 	t.Cleanup(p.ollama.Close)
 	t.Cleanup(func() {

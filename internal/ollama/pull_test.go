@@ -99,7 +99,7 @@ func TestTheContextIsReadFromTheDescriptionWhereNothingIsLoaded(t *testing.T) {
 			}[r.URL.Path])
 		})
 		got, err := client.Describe(t.Context(), "tiny")
-		if err != nil || got != (ollama.Model{Name: "Tiny:latest", Digest: "abc", Context: want, ServerVersion: "0.17.4"}) {
+		if err != nil || got != (pipeline.ModelInfo{Name: "Tiny:latest", Digest: "abc", Context: want, ServerVersion: "0.17.4"}) {
 			t.Errorf("%s: %+v, %v", show, got, err)
 		}
 	}

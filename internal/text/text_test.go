@@ -25,7 +25,7 @@ func TestAShortTextStaysAndALongOneIsCutBetweenCharacters(t *testing.T) {
 	})
 }
 
-func TestALineOfATableIsCutByCharacters(t *testing.T) {
+func TestClipCutsByCharacters(t *testing.T) {
 	if got := Clip("éééé", 3); got != "éé…" {
 		t.Errorf("got %q", got)
 	}
@@ -34,7 +34,7 @@ func TestALineOfATableIsCutByCharacters(t *testing.T) {
 	}
 }
 
-func TestNothingCommandsTheTerminal(t *testing.T) {
+func TestPrintableTextHasNoCommandsForTheTerminal(t *testing.T) {
 	if got := Printable("a\x1b[2J\x07b\r\n\tc\u0085"); got != "a\uFFFD[2J\uFFFDb\uFFFD\n\tc\uFFFD" {
 		t.Errorf("got %q", got)
 	}

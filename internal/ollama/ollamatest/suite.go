@@ -69,7 +69,7 @@ func Run(t *testing.T, url string, models Models) {
 type suite struct {
 	client *ollama.Client
 	models Models
-	model  ollama.Model
+	model  pipeline.ModelInfo
 }
 
 func request(model string, seed, numPredict int) pipeline.Request {

@@ -56,8 +56,8 @@ func (s *Server) Pid() int { return s.cmd.Process.Pid }
 // Exited is closed when the process has ended.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// Answer waits until the server answers. It fails if the process ends instead, or takes too long.
-func (s *Server) Answer(ctx context.Context) error {
+// WaitReady waits until the server answers for the first time. It fails if the process ends instead, or takes too long.
+func (s *Server) WaitReady(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
@@ -70,7 +70,7 @@ func (s *Server) Answer(ctx context.Context) error {
 		select {
 		case <-again.C:
 		case <-s.exited:
-			return s.Ended()
+			return s.ExitError()
 		case <-limited.Done():
 			if ctx.Err() != nil {
 				return &pipeline.Failure{Class: pipeline.Interrupted, Err: context.Cause(ctx)}
@@ -80,8 +80,8 @@ func (s *Server) Answer(ctx context.Context) error {
 	}
 }
 
-// Ended returns the error that says how the process ended; it has to have ended.
-func (s *Server) Ended() error {
+// ExitError tells how the process ended. It has to have ended.
+func (s *Server) ExitError() error {
 	how := "with exit code 0"
 	if s.err != nil {
 		how = s.err.Error()
@@ -89,9 +89,9 @@ func (s *Server) Ended() error {
 	return fmt.Errorf("%s: the server ended by itself: %s", s.seat.GPU, how)
 }
 
-// Provide gives the server a model that it does not have: it is created from the file of the
+// FetchModel gets the model if the server does not have it: it is created from the file of the
 // Config, or pulled. It reports whether that was necessary. Progress is called often.
-func (s *Server) Provide(ctx context.Context, model string, progress func(status string, done, total int64)) (bool, error) {
+func (s *Server) FetchModel(ctx context.Context, model string, progress func(status string, done, total int64)) (bool, error) {
 	_, err := s.Describe(ctx, model)
 	switch {
 	case err == nil || !errors.Is(err, ollama.ErrNoModel):

@@ -47,8 +47,8 @@ func live(args []string) {
 	check(err)
 	server, err := seat.Launch(ctx, 2)
 	check(err)
-	check(server.Answer(ctx))
-	_, err = server.Provide(ctx, "tiny", func(string, int64, int64) {})
+	check(server.WaitReady(ctx))
+	_, err = server.FetchModel(ctx, "tiny", func(string, int64, int64) {})
 	check(err)
 	check(server.WarmUp(ctx, "tiny"))
 	fmt.Println("serving", server.cmd.Process.Pid)
@@ -106,10 +106,10 @@ func ready(t *testing.T, seat *Seat) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Answer(t.Context()); err != nil {
+	if err := server.WaitReady(t.Context()); err != nil {
 		t.Fatalf("%v\n%s", err, strings.Join(server.Log(), "\n"))
 	}
-	if _, err := server.Provide(t.Context(), "tiny", func(string, int64, int64) {}); err != nil {
+	if _, err := server.FetchModel(t.Context(), "tiny", func(string, int64, int64) {}); err != nil {
 		t.Fatal(err)
 	}
 	if err := server.WarmUp(t.Context(), "tiny"); err != nil {
@@ -139,7 +139,7 @@ func TestARealServerIsMadeReadyFromAFileAndNothingIsLeftOfIt(t *testing.T) {
 	if server.Chunks() == 0 {
 		t.Errorf("no chunk has come: %v", err)
 	}
-	again, err := server.Provide(t.Context(), "tiny", nil)
+	again, err := server.FetchModel(t.Context(), "tiny", nil)
 	if err != nil || again {
 		t.Errorf("the model is got again: %v", err)
 	}
@@ -167,7 +167,7 @@ func TestAServerThatIsKilledLeavesNoRunner(t *testing.T) {
 	if len(processes(seat)) == 0 {
 		t.Error("the runner was gone before it was ended: this test shows nothing")
 	}
-	if err := server.Ended(); !strings.Contains(err.Error(), "killed") {
+	if err := server.ExitError(); !strings.Contains(err.Error(), "killed") {
 		t.Errorf("it ended by %v", err)
 	}
 	if err := server.Stop(); err != nil {
@@ -267,7 +267,7 @@ func TestAServerThatEndsAtOnceSaysWhyInItsLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := server.Answer(t.Context()); err == nil || !strings.Contains(err.Error(), "127") {
+	if err := server.WaitReady(t.Context()); err == nil || !strings.Contains(err.Error(), "127") {
 		t.Errorf("it answers: %v", err)
 	}
 	if log := strings.Join(server.Log(), "|"); log != "error while loading shared libraries" {
@@ -309,7 +309,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	cfg.ModelFile = ""
 	seat := claim(t, cfg)
 	server := &Server{Client: dead(t), seat: seat}
-	if _, err := server.Provide(t.Context(), "tiny", nil); err == nil || errors.Is(err, ollama.ErrNoModel) {
+	if _, err := server.FetchModel(t.Context(), "tiny", nil); err == nil || errors.Is(err, ollama.ErrNoModel) {
 		t.Errorf("a server that is not there lacks the model: %v", err)
 	}
 }

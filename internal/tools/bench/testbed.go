@@ -22,77 +22,83 @@ import (
 	"gleaner/internal/stream"
 )
 
-// A plant is the real parts around a measurement: a NATS server that listens on TCP, a store, and
+// Of the consumers in a testbed.
+const (
+	gpuSlots        = 8
+	gpusPerConsumer = 2 // as in a notebook with two T4s
+)
+
+// A testbed is the real parts around a measurement: a NATS server that listens on TCP, a store, and
 // a connection for each program.
-type plant struct {
-	cfg    plantConfig
-	nats   *natsd.Server
-	proxy  *faultproxy.Proxy // nil: the programs connect without a detour
-	ledger store.Store
-	conns  []*stream.Conn
+type testbed struct {
+	cfg   testbedConfig
+	nats  *natsd.Server
+	proxy *faultproxy.Proxy // nil: the programs connect directly
+	store store.Store
+	conns []*stream.Conn
 }
 
-// plantConfig says what kind of parts.
-type plantConfig struct {
+// testbedConfig says which parts a testbed has.
+type testbedConfig struct {
 	dir        string
-	store      string        // URI
+	storeURI   string
 	syncAlways bool          // of NATS
 	delay      time.Duration // between NATS and the programs, each way
 	lease      time.Duration // 0: the default
 }
 
-func newPlant(ctx context.Context, cfg plantConfig) (p *plant, err error) {
-	p = &plant{cfg: cfg}
+func newTestbed(ctx context.Context, cfg testbedConfig) (b *testbed, err error) {
+	b = &testbed{cfg: cfg}
 	defer func() {
 		if err != nil {
-			p.close()
+			b.close()
 		}
 	}()
-	p.nats, err = natsd.Start(natsd.Config{Dir: filepath.Join(cfg.dir, "nats"), Port: -1, SyncAlways: cfg.syncAlways})
+	b.nats, err = natsd.Start(natsd.Config{Dir: filepath.Join(cfg.dir, "nats"), Port: -1, SyncAlways: cfg.syncAlways})
 	if err != nil {
-		return p, err
+		return b, err
 	}
 	if cfg.delay > 0 {
-		if p.proxy, err = faultproxy.Start(strings.TrimPrefix(p.nats.URL(), "nats://")); err != nil {
-			return p, err
+		if b.proxy, err = faultproxy.Start(strings.TrimPrefix(b.nats.URL(), "nats://")); err != nil {
+			return b, err
 		}
-		p.proxy.Delay(cfg.delay)
+		b.proxy.Delay(cfg.delay)
 	}
-	if p.ledger, err = store.Open(ctx, cfg.store); err != nil {
-		return p, err
+	if b.store, err = store.Open(ctx, cfg.storeURI); err != nil {
+		return b, err
 	}
-	conn, err := p.connect(ctx)
+	conn, err := b.connect(ctx)
 	if err != nil {
-		return p, err
+		return b, err
 	}
-	return p, conn.Ensure(ctx)
+	return b, conn.Ensure(ctx)
 }
 
-// connect returns a connection such as each program has one.
-func (p *plant) connect(ctx context.Context) (*stream.Conn, error) {
-	url := p.nats.URL()
-	if p.proxy != nil {
-		url = "nats://" + p.proxy.Addr()
+// connect returns another connection: each program has its own.
+func (b *testbed) connect(ctx context.Context) (*stream.Conn, error) {
+	url := b.nats.URL()
+	if b.proxy != nil {
+		url = "nats://" + b.proxy.Addr()
 	}
-	conn, err := stream.Connect(ctx, stream.Config{URL: url, Name: "bench", Lease: p.cfg.lease})
+	conn, err := stream.Connect(ctx, stream.Config{URL: url, Name: "bench", Lease: b.cfg.lease})
 	if err == nil {
-		p.conns = append(p.conns, conn)
+		b.conns = append(b.conns, conn)
 	}
 	return conn, err
 }
 
-func (p *plant) close() {
-	for _, conn := range p.conns {
+func (b *testbed) close() {
+	for _, conn := range b.conns {
 		conn.Close()
 	}
-	if p.proxy != nil {
-		p.proxy.Close()
+	if b.proxy != nil {
+		b.proxy.Close()
 	}
-	if p.ledger != nil {
-		_ = p.ledger.Close() // what was measured was committed
+	if b.store != nil {
+		_ = b.store.Close() // what was measured was committed
 	}
-	if p.nats != nil {
-		p.nats.Shutdown()
+	if b.nats != nil {
+		b.nats.Shutdown()
 	}
 }
 
@@ -105,8 +111,8 @@ type outcome struct {
 	waiting   waiting
 }
 
-// waiting is what stood in the queues on average: where it piles up, those behind the queue are
-// the slowest.
+// waiting is what stood in the queues on average: where it piles up, the readers of that queue are
+// the slowest part.
 type waiting struct {
 	Batches  float64 `json:"waiting_batches"` // for a worker
 	Held     float64 `json:"held_batches"`    // by workers
@@ -116,8 +122,8 @@ type waiting struct {
 // generate publishes a loaded run, answers it with consumers that have these GPUs and stores the
 // results, until all are stored. All programs are engines in this process, each with a connection
 // of its own.
-func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (outcome, error) {
-	publisher, reconciler, writer, workers, err := p.engines(ctx, run, consumers)
+func (b *testbed) generate(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (outcome, error) {
+	publisher, reconciler, writer, workers, err := b.engines(ctx, run, consumers)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -136,7 +142,7 @@ func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]co
 		}
 		return nil
 	})
-	group.Go(func() error { o.waiting = p.sample(running, run.Name); return nil })
+	group.Go(func() error { o.waiting = b.sample(running, run.Name); return nil })
 	waitUntil(running, func() bool { return writer.Written().New >= run.Generations })
 	o.stored = time.Now()
 	o.cores = (cpuTime() - before).Seconds() / o.stored.Sub(o.began).Seconds()
@@ -152,8 +158,8 @@ func (p *plant) generate(ctx context.Context, run pipeline.Run, consumers [][]co
 	return o, nil
 }
 
-// sample looks at the queues until ctx ends and returns what it saw on average.
-func (p *plant) sample(ctx context.Context, run string) waiting {
+// sample reads the depths of the queues until ctx ends and returns their averages.
+func (b *testbed) sample(ctx context.Context, run string) waiting {
 	const every = 250 * time.Millisecond // seldom enough to cost nothing
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -162,7 +168,7 @@ func (p *plant) sample(ctx context.Context, run string) waiting {
 	for {
 		select {
 		case <-ticker.C:
-			if depth, err := p.conns[0].Depth(ctx, run); err == nil {
+			if depth, err := b.conns[0].Depth(ctx, run); err == nil {
 				n++
 				sum.Batches += float64(depth.Waiting)
 				sum.Held += float64(depth.Held)
@@ -175,11 +181,20 @@ func (p *plant) sample(ctx context.Context, run string) waiting {
 	}
 }
 
-// waitUntil looks every two milliseconds until it is so or ctx ends.
-func waitUntil(ctx context.Context, so func() bool) {
+// syncing names NATS' two ways to bring messages to the disk: within two minutes, or before they
+// are confirmed.
+func syncing(always bool) string {
+	if always {
+		return "always"
+	}
+	return "default"
+}
+
+// waitUntil checks every two milliseconds until the condition holds or ctx ends.
+func waitUntil(ctx context.Context, condition func() bool) {
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
-	for !so() && ctx.Err() == nil {
+	for !condition() && ctx.Err() == nil {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -187,36 +202,36 @@ func waitUntil(ctx context.Context, so func() bool) {
 	}
 }
 
-func (p *plant) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (*producer.Publisher, *reconcile.Engine, *sink.Sink, []*consumer.Consumer, error) {
-	conn, err := p.connect(ctx)
+func (b *testbed) engines(ctx context.Context, run pipeline.Run, consumers [][]consumer.LaneConfig) (*producer.Publisher, *reconcile.Engine, *sink.Sink, []*consumer.Consumer, error) {
+	conn, err := b.connect(ctx)
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
-	publisher, err := producer.NewPublisher(producer.Config{}, p.ledger, conn)
+	publisher, err := producer.NewPublisher(producer.Config{}, b.store, conn)
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
-	reconciler, err := reconcile.New(reconcile.Config{Lease: p.cfg.lease}, p.ledger, conn, producer.BuildFrom(p.ledger))
+	reconciler, err := reconcile.New(reconcile.Config{Lease: b.cfg.lease}, b.store, conn, producer.BuildFrom(b.store))
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
 	if err := conn.EnsureRun(ctx, run); err != nil {
 		return nil, nil, nil, nil, err
 	}
-	if conn, err = p.connect(ctx); err != nil {
+	if conn, err = b.connect(ctx); err != nil {
 		return nil, nil, nil, nil, err
 	}
-	writer, err := sink.New(sink.Config{ExtendEvery: p.cfg.lease / 3}, conn, p.ledger)
+	writer, err := sink.New(sink.Config{ExtendEvery: b.cfg.lease / 3}, conn, b.store)
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
 	var workers []*consumer.Consumer
 	for _, gpus := range consumers {
-		if conn, err = p.connect(ctx); err != nil {
+		if conn, err = b.connect(ctx); err != nil {
 			return nil, nil, nil, nil, err
 		}
 		w, err := consumer.New(consumer.Config{
-			Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name, Model: run.Spec.Model}, Lease: p.cfg.lease,
+			Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name, Model: run.Spec.Model}, Lease: b.cfg.lease,
 		}, conn.Work(run.Name), conn, gpus)
 		if err != nil {
 			return nil, nil, nil, nil, err

@@ -1,0 +1,152 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"gleaner/internal/pipeline"
+)
+
+// published is runs as they are listed, by the time at which they begin to be.
+type published struct {
+	began time.Time
+	runs  map[time.Duration][]pipeline.RunInfo // since began
+	err   error
+	asked int
+}
+
+func (p *published) Runs(ctx context.Context) ([]pipeline.RunInfo, error) {
+	p.asked++
+	var newest time.Duration
+	for at := range p.runs {
+		if at <= time.Since(p.began) {
+			newest = max(newest, at)
+		}
+	}
+	return p.runs[newest], errors.Join(p.err, ctx.Err())
+}
+
+func listed(runs ...pipeline.RunInfo) map[time.Duration][]pipeline.RunInfo {
+	return map[time.Duration][]pipeline.RunInfo{0: runs}
+}
+
+var (
+	words = pipeline.RunInfo{Run: "words", Model: "tiny", Lease: time.Minute}
+	chats = pipeline.RunInfo{Run: "chats", Model: "tiny"}
+	done  = pipeline.RunInfo{Run: "done", Model: "tiny", Complete: true}
+	past  = pipeline.RunInfo{Run: "past", Model: "tiny", Complete: true}
+)
+
+func TestTheRunIsTheNamedOneOrTheOnlyOne(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		runs []pipeline.RunInfo
+		cfg  ChooseConfig
+		want pipeline.RunInfo
+		err  string
+		idle bool // the error is that there is nothing to do
+	}{
+		{"the only one", []pipeline.RunInfo{words}, ChooseConfig{}, words, "", false},
+		{"the only one that is not complete", []pipeline.RunInfo{done, words, past}, ChooseConfig{}, words, "", false},
+		{"the only one, complete, to stay", []pipeline.RunInfo{done}, ChooseConfig{Stay: true}, done, "", false},
+		{"a named one among others", []pipeline.RunInfo{chats, done, words}, ChooseConfig{Run: "words"}, words, "", false},
+		{"a named one that is complete, to stay", []pipeline.RunInfo{done, words}, ChooseConfig{Run: "done", Stay: true}, done, "", false},
+		{"several", []pipeline.RunInfo{chats, done, words}, ChooseConfig{}, pipeline.RunInfo{}, "several runs are published: choose one with --run: chats, words", false},
+		{"several, complete ones among them, to stay", []pipeline.RunInfo{done, words}, ChooseConfig{Stay: true}, pipeline.RunInfo{}, "several runs are published: choose one with --run: done, words", false},
+		{"all are complete", []pipeline.RunInfo{done, past}, ChooseConfig{}, pipeline.RunInfo{}, "nothing to do: all runs are complete: done, past", true},
+		{"the named one is complete", []pipeline.RunInfo{done, words}, ChooseConfig{Run: "done"}, pipeline.RunInfo{}, "nothing to do: run done is complete", true},
+		{"none", nil, ChooseConfig{}, pipeline.RunInfo{}, "no run is published: publish one with producer publish, or name the one to wait for with --run", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			lister := &published{began: time.Now(), runs: listed(c.runs...)}
+			got, err := ChooseRun(t.Context(), lister, c.cfg)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			switch {
+			case c.err == "" && err != nil, c.err != "" && (err == nil || err.Error() != c.err):
+				t.Errorf("got %v, want %q", err, c.err)
+			case errors.Is(err, ErrNothingToDo) != c.idle:
+				t.Errorf("nothing to do: %t, want %t", !c.idle, c.idle)
+			}
+			if lister.asked != 1 {
+				t.Errorf("asked %d times", lister.asked)
+			}
+		})
+	}
+}
+
+func TestARunThatIsNotPublishedYetIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.InfoLevel)
+		lister := &published{began: time.Now(), runs: map[time.Duration][]pipeline.RunInfo{0: {chats, done}, time.Hour: {chats, words}}}
+		got, err := ChooseRun(t.Context(), lister, ChooseConfig{Run: "words", Log: zap.New(core)})
+		if err != nil || got != words {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if took := time.Since(lister.began); took != time.Hour || lister.asked != 1+1800 {
+			t.Errorf("it took %s and asked %d times", took, lister.asked)
+		}
+		if logs.Len() != 1 || logs.All()[0].Message != "waiting for the run to be published" {
+			t.Errorf("the log says %v", logs.All())
+		}
+		want := map[string]any{"run": "words", "there_are": []any{"chats", "done"}}
+		if diff := cmp.Diff(want, logs.All()[0].ContextMap()); diff != "" {
+			t.Errorf("the line (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestARunIsNotWaitedForWithoutEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg  func(now time.Time) ChooseConfig
+		took time.Duration
+		want string
+	}{
+		"a deadline": {func(now time.Time) ChooseConfig { return ChooseConfig{Deadline: now.Add(time.Minute)} }, 62 * time.Second,
+			"nothing to do: the deadline is here and run words is not published"},
+		"an idle exit": {func(time.Time) ChooseConfig { return ChooseConfig{IdleExit: 10 * time.Second} }, 12 * time.Second,
+			"nothing to do: run words was not published within 10s"},
+		"a deadline that is over": {func(now time.Time) ChooseConfig { return ChooseConfig{Deadline: now.Add(-1)} }, 0,
+			"nothing to do: the deadline is here and run words is not published"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				cfg := c.cfg(began)
+				cfg.Run = "words"
+				_, err := ChooseRun(t.Context(), &published{began: began, runs: listed(chats)}, cfg)
+				if !errors.Is(err, ErrNothingToDo) || err.Error() != c.want || time.Since(began) != c.took {
+					t.Errorf("after %s it ended with %v, want %s and %q", time.Since(began), err, c.took, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAStopEndsTheWaitForARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		began := time.Now()
+		_, err := ChooseRun(ctx, &published{began: began}, ChooseConfig{Run: "words"})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
+			t.Errorf("after %s it ended with %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestAnErrorOfTheListEndsTheWaitForARun(t *testing.T) {
+	_, err := ChooseRun(t.Context(), &published{err: errors.New("no permission")}, ChooseConfig{Run: "words"})
+	if err == nil || !strings.Contains(err.Error(), "no permission") {
+		t.Errorf("got %v", err)
+	}
+}
