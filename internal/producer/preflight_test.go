@@ -22,7 +22,7 @@ func TestAPreflightCountsTheDataset(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The digest is sha256sum's of these two lines.
-	s.Dataset = pipeline.Dataset{Name: "train.jsonl", Digest: "6630ad2a2ba78b406a561ed4f6c7913bfe6073f129daab3a4435568b68b760d4"}
+	s.Dataset = pipeline.DatasetID{Name: "train.jsonl", Digest: "6630ad2a2ba78b406a561ed4f6c7913bfe6073f129daab3a4435568b68b760d4"}
 	want := Preflight{
 		Run:      pipeline.Run{Name: "r", Spec: s, Items: 2, Generations: 6},
 		Messages: pipeline.User("a?"), RowBytes: len(lines[0]) + len(lines[1]),

@@ -29,7 +29,7 @@ func (s *fakeStore) Run(_ context.Context, name string) (pipeline.Run, error) {
 	}
 	return pipeline.Run{
 		Name: "gsm8k", UID: "u", State: pipeline.RunOpen, Items: 500, Generations: 1000, Batches: 200,
-		Spec: pipeline.Spec{Model: "tiny", Dataset: pipeline.Dataset{Name: "train.jsonl", Digest: "d"}},
+		Spec: pipeline.Spec{Model: "tiny", Dataset: pipeline.DatasetID{Name: "train.jsonl", Digest: "d"}},
 	}, nil
 }
 
