@@ -50,11 +50,11 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	defer out.Abort()
 	progress := view.NewProgress(t)
 	started := time.Now()
-	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, c.All, func(n int) {
+	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, sink.ExportOptions{All: c.All, Progress: func(n int) {
 		if progress.Due() {
 			progress.Show(view.Steps("exporting", n, run.Generations, "generations"))
 		}
-	})
+	}})
 	progress.Clear()
 	if err != nil {
 		return err

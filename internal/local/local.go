@@ -250,7 +250,7 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	defer out.Abort()
-	exported, err := sink.Export(ctx, m.store.Answers(ctx, m.run.Name), encoder, out, false, nil)
+	exported, err := sink.Export(ctx, m.store.Answers(ctx, m.run.Name), encoder, out, sink.ExportOptions{})
 	if err != nil {
 		return err
 	}

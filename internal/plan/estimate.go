@@ -31,9 +31,9 @@ type Estimate struct {
 	GPUSeconds   float64 `json:"gpu_seconds"` // of all GPUs together
 
 	Traffic     pipeline.Traffic `json:"traffic"`
-	Parts       []Part           `json:"traffic_parts"`
+	Parts       []TrafficPart    `json:"traffic_parts"`
 	PerBatch    pipeline.Traffic `json:"traffic_of_batches"` // of Traffic, what does not depend on time
-	Idle        []Part           `json:"idle_month"`         // what programs cost that are left running for 30 days with nothing to do
+	Idle        []TrafficPart    `json:"idle_month"`         // what programs cost that are left running for 30 days with nothing to do
 	Largest     int              `json:"largest_message_bytes"`
 	Streams     float64          `json:"stream_bytes"` // on the streams at a time, with a sink that keeps up
 	ResultBytes float64          `json:"result_bytes"` // on them if no sink runs to the end
@@ -56,8 +56,8 @@ type Basis struct {
 	PromptBytes  float64 `json:"prompt_bytes"`
 }
 
-// A Part is a part of the traffic.
-type Part struct {
+// A TrafficPart is a part of the traffic.
+type TrafficPart struct {
 	What string `json:"what"`
 	pipeline.Traffic
 }
@@ -118,7 +118,7 @@ func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 	e.PerBatch = work.Plus(results)
 	third := p.cfg.Lease / 3
 	n := float64(p.cfg.Fleet.Consumers)
-	e.Parts = []Part{
+	e.Parts = []TrafficPart{
 		{"batches to the GPUs", work},
 		{"answers to the store", results},
 		{"leases renewed", p.traffic.Renewal(run).Times(s.renewals * scale)},
@@ -134,7 +134,7 @@ func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 	pull, lasts := p.traffic.IdlePull(run)
 	in := func(every time.Duration) float64 { return float64(month) / float64(every) }
 	workers := float64(p.cfg.Fleet.GPUs * (p.cfg.Fleet.Slots + 2))
-	e.Idle = []Part{
+	e.Idle = []TrafficPart{
 		{"a sink", p.traffic.SinkPull().Times(in(engines.SinkIdlePull)).Plus(p.traffic.MirrorPull().Times(in(engines.MirrorPull))).Plus(watch.Times(in(engines.PresenceEvery)))},
 		{"a consumer", pull.Times(workers * in(lasts)).Plus(presence.Times(in(third)))},
 	}

@@ -76,7 +76,7 @@ func (c *cutter) start(first int) {
 	c.want = cutSize(c.total-first, c.most)
 }
 
-// add adds the next generation, which takes so many encoded bytes. It returns what emit returned.
+// add adds the next generation, which takes this many encoded bytes. It returns what emit returned.
 func (c *cutter) add(encodedBytes int) error {
 	if c.batch.Count > 0 && c.size+encodedBytes > pipeline.MaxBatchBytes {
 		if err := c.flush(); err != nil {

@@ -21,7 +21,7 @@ type Account struct {
 	Planned     int                         `json:"planned"`     // not published yet
 	Work        int                         `json:"work"`        // in a batch on the queue
 	Results     int                         `json:"results"`     // in a batch with results on the way to the store
-	Unmirrored  int                         `json:"unmirrored"`  // under a dead letter that the ledger does not know yet
+	Unmirrored  int                         `json:"unmirrored"`  // under a dead letter that the store does not know yet
 	Moving      int                         `json:"moving"`      // their batch was elsewhere in each look
 	Lost        int                         `json:"lost"`        // nowhere: awaiting reconcile
 	Batches     map[pipeline.BatchState]int `json:"batches"`     // how many batches there are in each state
@@ -46,7 +46,7 @@ const mostNamed = 1000 // breaches that an account names
 // cancelled or outstanding.
 func (a Account) Balanced() bool { return a.Breaches == 0 && a.Lost == 0 }
 
-// Complete reports whether every generation has its end, and none is outstanding.
+// Complete reports whether every generation is stored or given up, and none is outstanding.
 func (a Account) Complete() bool { return a.Balanced() && a.Outstanding == 0 }
 
 func (a *Account) breach(b Breach) {
@@ -58,7 +58,7 @@ func (a *Account) breach(b Breach) {
 }
 
 // lose accounts for what is missing of a batch that was nowhere in two looks. Of a cancelled run
-// that is what cancel has taken from the queue, or what nobody will look for any more.
+// that is what cancel has taken from the queue, or what nothing searches for any more.
 func (a *Account) lose(b pipeline.Batch) {
 	if a.State == pipeline.RunCancelled {
 		a.count(b)

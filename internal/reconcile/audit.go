@@ -16,13 +16,12 @@ const (
 // A suspect is a batch that was nowhere to be found.
 type suspect struct {
 	batch  pipeline.Batch // as it was read before the last look
-	absent int            // looks in a row that found it nowhere, with nothing changed in the ledger between them
+	absent int            // looks in a row that found it nowhere, with nothing changed in the store between them
 }
 
 // Audit accounts for every generation of a run. It is right also while the run goes on, and takes
-// the same memory for any run: a batch that moves between its look into the ledger and its looks
-// at the streams is looked at again, and only one that twice was nowhere while the ledger says
-// the same is called lost. The dead letters are read through once.
+// the same memory for any run: the audit looks again at a batch that moves while it is searched
+// for, and calls it lost only if it was nowhere twice while the store says the same. The dead letters are read through once.
 func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	run, err := e.store.Run(ctx, name)
 	if err != nil {

@@ -17,14 +17,14 @@ func TestAnAuditIsRightWhileTheRunGoesOn(t *testing.T) {
 		m.fails[3] = true
 		var held []*holding
 		calls := 0
-		busy := func() verdict {
+		busy := func() fate {
 			calls++
 			for range (seed*7+calls*calls)%4 + 1 {
 				held = m.life(held)
 			}
 			return proceed
 		}
-		a, err := m.ledger(busy).Audit(t.Context(), testRun)
+		a, err := m.engine(busy).Audit(t.Context(), testRun)
 		if err != nil || !a.Balanced() || a.Stored+a.Dead+a.Outstanding != 6 {
 			t.Fatalf("seed %d: %v %+v", seed, err, a)
 		}
@@ -35,7 +35,7 @@ func TestAnAuditIsRightWhileTheRunGoesOn(t *testing.T) {
 func TestAnAuditLooksTwiceBeforeItCallsABatchLost(t *testing.T) {
 	m := &machine{world: newWorld(2)}
 	m.mark(0)
-	l := m.ledger(nil)
+	l := m.engine(nil)
 	l.sleep = func(context.Context, time.Duration) error {
 		m.work[0] = message[pipeline.Work]{}
 		return nil
@@ -83,7 +83,7 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 	m.mark(0) // lost
 	m.batches[1].State, m.batches[1].Done = pipeline.Dead, []int{0}
 	m.run.Generations = 5
-	a, err := m.ledger(nil).Audit(t.Context(), testRun)
+	a, err := m.engine(nil).Audit(t.Context(), testRun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 }
 
 // What a worker still held when the run was cancelled is stored when it comes, and what was taken
-// from the queue is not called lost: nobody will publish it again.
+// from the queue is not called lost: it is never published again.
 func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 	m := &machine{world: newWorld(2, 2, 1, 1)}
 	for i := range 3 {
@@ -117,7 +117,7 @@ func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 	clear(m.work)
 	audit := func(want Account) {
 		t.Helper()
-		a, err := m.ledger(nil).Audit(t.Context(), testRun)
+		a, err := m.engine(nil).Audit(t.Context(), testRun)
 		want.Run, want.State, want.Total, want.Batches = testRun, pipeline.RunCancelled, 6, a.Batches
 		if diff := cmp.Diff(want, a); diff != "" || err != nil || !a.Balanced() {
 			t.Errorf("%v -want +got:\n%s", err, diff)

@@ -6,7 +6,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// DropOptions say how dead letters are given up. Zero values mean all of them.
+// DropOptions say how dead letters are dropped. Zero values mean all of them.
 type DropOptions struct {
 	Limit  int  // batches to give up, at most
 	DryRun bool // only count
@@ -18,7 +18,7 @@ type DropReport struct {
 	Dropped     int `json:"dropped"`     // batches given up, in a dry run: would be
 	Generations int `json:"generations"` // of these, without a result
 	Removed     int `json:"removed"`     // letters without a use: the batch is done, dropped already or not there any more
-	Skipped     int `json:"skipped"`     // the batch is under way, or somebody was quicker
+	Skipped     int `json:"skipped"`     // the batch is under way, or another process was quicker
 }
 
 // Drop gives up the batches of the chosen dead letters for good. It may be interrupted anywhere
@@ -40,7 +40,7 @@ func (e *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (
 	return report, nil
 }
 
-// drop writes into the ledger first: a dead batch whose record is gone would be repaired.
+// drop writes to the store first: a dead batch whose record is gone would be repaired.
 func (e *Engine) drop(ctx context.Context, letter Letter, dry bool, report *DropReport) error {
 	b := letter.Now
 	switch {

@@ -1,4 +1,4 @@
-// Package reconcile is the engine that asks "where is this batch?": it compares the ledger with
+// Package reconcile is the engine that asks "where is this batch?": it compares the store with
 // the streams, puts back on the queue what the streams have lost, tries dead letters again, and
 // proves that nothing is missing.
 package reconcile

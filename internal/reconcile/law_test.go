@@ -64,7 +64,7 @@ func (m *machine) auditStep(rt *rapid.T) {
 	}
 	m.run.State = pipeline.RunCancelled
 	defer func(now time.Time) { m.now, m.run.State = now, pipeline.RunOpen }(m.now)
-	a, err := m.ledger(nil).Audit(context.Background(), testRun)
+	a, err := m.engine(nil).Audit(context.Background(), testRun)
 	if err != nil || !a.Balanced() || a.Cancelled != gone || a.Stored != len(m.texts) {
 		rt.Fatalf("cancelled, %d generations are nowhere: %v, %+v", gone, err, a)
 	}
@@ -72,7 +72,7 @@ func (m *machine) auditStep(rt *rapid.T) {
 
 func (m *machine) audit(rt *rapid.T) Account {
 	now := m.now
-	a, err := m.ledger(nil).Audit(context.Background(), testRun)
+	a, err := m.engine(nil).Audit(context.Background(), testRun)
 	m.now = now
 	if err != nil {
 		rt.Fatal(err)
@@ -97,7 +97,7 @@ func (m *machine) audit(rt *rapid.T) Account {
 
 // settle lets everybody work without faults until nothing moves any more.
 func (m *machine) settle(rt *rapid.T) {
-	r := m.ledger(nil).Reconciler(testRun)
+	r := m.engine(nil).Reconciler(testRun)
 	m.room = 1 << 20
 	for quiet, passes := 0, 0; quiet < 8; passes++ { // twice three leases see what is absent
 		if passes > 60 {
@@ -161,7 +161,7 @@ func (m *machine) recover(rt *rapid.T) {
 // redriveAll mends what made generations fail: after a redrive everything is stored.
 func (m *machine) redriveAll(rt *rapid.T) {
 	clear(m.fails)
-	if _, err := m.ledger(nil).Redrive(context.Background(), Filter{}, RedriveOptions{}); err != nil {
+	if _, err := m.engine(nil).Redrive(context.Background(), Filter{}, RedriveOptions{}); err != nil {
 		rt.Fatal(err)
 	}
 	m.settle(rt)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"regexp"
@@ -17,8 +18,8 @@ type Filter struct {
 	Batches   []int            // none: all
 	Classes   []pipeline.Class // of the letter or of one of its failures; none: all
 	Pattern   *regexp.Regexp   // matches the letter's message or one of its failures'; nil: all
-	OlderThan time.Duration    // failed at least so long ago, by the clock of the consumer; 0: all
-	NewerThan time.Duration    // failed at most so long ago; 0: all
+	OlderThan time.Duration    // failed at least this long ago, by the clock of the consumer; 0: all
+	NewerThan time.Duration    // failed at most this long ago; 0: all
 }
 
 // match reports whether a letter is chosen.
@@ -43,16 +44,16 @@ func anyClass(d pipeline.DeadLetter, classes []pipeline.Class) bool {
 	})
 }
 
-// A Standing says what a dead letter is worth, given where its batch stands.
+// A Disposition says what a dead letter is worth, given the state of its batch.
 type Disposition string
 
-// The standings of a dead letter.
+// The dispositions of a dead letter.
 const (
 	Waiting  Disposition = "waiting"   // its batch is dead: it can be redriven or dropped
 	UnderWay Disposition = "under-way" // its batch is outstanding, in this round or a later one
 	Stale    Disposition = "stale"     // all its generations are stored
-	Dropped  Disposition = "dropped"   // its batch was given up, and the record is left over
-	Orphaned Disposition = "orphaned"  // its run, or that load of the run, is not there any more
+	Dropped  Disposition = "dropped"   // its batch was dropped, and the record is left over
+	Orphaned Disposition = "orphaned"  // its run, or that load of the run, is gone
 	// Unreadable is a record of which only run, batch and sequence are known. It explains
 	// nothing, so its batch gets another round; its message says what is wrong with it.
 	Unreadable Disposition = "unreadable"
@@ -61,12 +62,22 @@ const (
 // A Letter is a dead letter and what it is worth now.
 type Letter struct {
 	pipeline.StoredDeadLetter
-	Disposition Disposition    `json:"standing"`
+	Disposition Disposition    `json:"disposition"`
 	Owner       pipeline.Run   `json:"-"` // its run; zero if it is orphaned
-	Now         pipeline.Batch `json:"-"` // its batch as the ledger has it; zero if it is orphaned
+	Now         pipeline.Batch `json:"-"` // its batch as the store has it; zero if it is orphaned
 }
 
-// standing judges a letter by the batch as it was read.
+// MarshalJSON also writes the disposition as "standing", which it was called up to the last
+// release.
+func (l Letter) MarshalJSON() ([]byte, error) {
+	type plain Letter
+	return json.Marshal(struct {
+		plain
+		Former Disposition `json:"standing"`
+	}{plain(l), l.Disposition})
+}
+
+// dispositionOf judges a letter by the batch as it was read.
 func dispositionOf(d pipeline.DeadLetter, b pipeline.Batch) Disposition {
 	stored := !slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool { return !slices.Contains(b.Done, f.Index) })
 	switch {
@@ -167,8 +178,8 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 }
 
 // Sweep removes the dead letters of a run's batches that are done, by their sequence, and returns
-// how many that were. A RunReconciler does it from time to time; whoever waits for the end of a run
-// may do it once more then.
+// how many that were. A RunReconciler does it from time to time; Lost does it once more at the end of
+// a run.
 func (e *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
 	for letter, err := range e.Letters(ctx, Filter{Run: run}) {
 		if err != nil {

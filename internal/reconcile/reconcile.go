@@ -17,9 +17,9 @@ import (
 const PageSize = 1000
 
 const (
-	// A batch that is found is looked for again after the time that it has been known so far, but
-	// within this many times the first wait: looks cost requests, and most batches are where they
-	// should be.
+	// The next look for a batch that was found comes after the time that it has been known so
+	// far, but within this many times the first wait: looks cost requests, and most batches are
+	// where they should be.
 	patienceOutstanding = 4
 	patienceDead        = 40
 )
@@ -39,7 +39,7 @@ type note struct {
 	state  pipeline.BatchState
 	round  int
 	since  time.Time // first seen in this state and round
-	due    time.Time // when it is looked for next
+	due    time.Time // when to look for it again
 	absent bool      // the last look found it nowhere, or only the dead letter that explains it
 	pass   int       // in which it was seen last
 }
@@ -118,7 +118,7 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 		r.uid = run.UID
 		clear(r.notes)
 	}
-	if err := r.streams.EnsureRun(ctx, run); err != nil { // whoever lost the queue lost this, too
+	if err := r.streams.EnsureRun(ctx, run); err != nil { // what lost the queue has lost this, too
 		return report, err
 	}
 	r.pass++
@@ -177,7 +177,7 @@ func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeli
 // wait is how long a batch must be seen absent before anything is done about it.
 func (r *RunReconciler) wait() time.Duration { return 3 * r.cfg.Lease }
 
-// due notes a batch that stands in the ledger, and reports whether it is time to look for it.
+// due notes a batch as the store has it, and reports whether it is time to look for it.
 func (r *RunReconciler) due(b pipeline.Batch) bool {
 	now := r.now()
 	n, known := r.notes[b.Index]
@@ -206,7 +206,7 @@ func (r *RunReconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.
 		n.absent = true
 		n.due = now.Add(r.wait())
 	default: // seen twice, three leases apart
-		delete(r.notes, b.Index) // whatever comes of it, it begins anew
+		delete(r.notes, b.Index) // whatever comes of it, its time begins again
 		return r.act(ctx, run, b, where, letter, report)
 	}
 	r.notes[b.Index] = n

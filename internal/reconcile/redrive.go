@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
@@ -28,7 +28,7 @@ type RedriveOptions struct {
 	Progress func(RedriveReport) // called after each letter; nil: not
 }
 
-// tellFullEvery is how often is told of a queue that is full again with each batch.
+// tellFullEvery is how often a queue that is full again after each batch is reported.
 const tellFullEvery = 5 * time.Minute
 
 // A RedriveReport says what became of the dead letters that were chosen.
@@ -71,42 +71,64 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 }
 
 // Redrive gives the batches of the chosen dead letters another round, oldest first. It may be
-// interrupted anywhere and called again, also by several at once: a batch is taken by one of
-// them, and what an interruption left half done is what a Reconciler repairs. While the store or
-// the streams are away, refuse writes or have no room, it waits. The report is right also when an
-// error ends it.
+// interrupted anywhere and called again, also by several processes at once: a batch is taken by
+// one of them, and what an interruption left half done is what a RunReconciler repairs. While the
+// store or the streams are away, refuse writes or have no room, it waits. The report is right also
+// when an error ends it.
 func (e *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
-	r := redrive{Engine: e, options: options, builders: map[string]pipeline.BuildFunc{}, full: outage.Reporter{Quiet: tellFullEvery}}
 	if err := options.validate(); err != nil {
-		return r.report, err
+		return RedriveReport{}, err
 	}
-	for last := uint64(0); ; {
-		outage, err := r.through(ctx, filter, &last)
-		if err != nil || outage == nil {
-			return r.report, err
-		}
-		if err := r.rest(ctx, outage); err != nil {
-			return r.report, err
-		}
-	}
+	r := newRedrive(e, options)
+	last := uint64(0)
+	err := r.away.Do(ctx, func(ctx context.Context) error { return r.through(ctx, filter, &last) })
+	return r.report, err
 }
 
-// through goes through the letters that come after the last one. An outage ends it, and is
-// returned apart from errors that end the redrive.
-func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (outage, err error) {
+// A redrive is one call of Redrive.
+type redrive struct {
+	*Engine
+	options RedriveOptions
+	report  RedriveReport
+	builds  map[string]pipeline.BuildFunc // by uid of the run
+	limiter *rate.Limiter                 // of letters put on the queue; nil: no limit
+	away    outage.Loop                   // the store or the streams
+	full    outage.Loop                   // the queue
+}
+
+func newRedrive(e *Engine, options RedriveOptions) *redrive {
+	pause := func(ctx context.Context) error { return e.sleep(ctx, e.cfg.Pause) }
+	r := &redrive{
+		Engine: e, options: options, builds: map[string]pipeline.BuildFunc{},
+		away: outage.Loop{
+			Log: e.log, Away: "the redrive waits; nothing is lost, trying again until it works", Back: "the redrive goes on", Pause: pause,
+			Stops: func(err error) bool { return errors.Is(err, pipeline.ErrFull) || !pipeline.IsOutage(err) },
+		},
+		full: outage.Loop{
+			Log: e.log, Away: "the queue has no room; the redrive waits until it takes batches again, nothing is lost",
+			Back: "the queue takes batches again", Pause: pause,
+			Stops: func(err error) bool { return !errors.Is(err, pipeline.ErrFull) }, Reporter: &outage.Reporter{Quiet: tellFullEvery},
+		},
+	}
+	if options.Rate > 0 {
+		r.limiter = rate.NewLimiter(rate.Limit(options.Rate), 1)
+	}
+	return r
+}
+
+// through goes through the letters that come after the last one.
+func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) error {
 	for letter, err := range r.Letters(ctx, filter) {
-		switch {
-		case err != nil && ctx.Err() == nil && pipeline.IsOutage(err):
-			return err, nil
-		case err != nil:
-			return nil, err
-		case letter.Sequence <= *last:
+		if err != nil {
+			return err
+		}
+		if letter.Sequence <= *last {
 			continue
 		}
 		*last = letter.Sequence
 		r.report.Chosen++
 		if err := r.one(ctx, letter, filter.Run != ""); err != nil {
-			return nil, err
+			return err
 		}
 		if r.options.Progress != nil {
 			r.options.Progress(r.report)
@@ -115,51 +137,18 @@ func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (out
 			break
 		}
 	}
-	return nil, nil
-}
-
-// rest says once why the redrive waits, and waits a moment.
-func (r *redrive) rest(ctx context.Context, outage error) error {
-	if r.away.Begins(outage) {
-		r.log.Warn("the redrive waits; nothing is lost, trying again until it works", zap.Error(outage))
-	}
-	return r.sleep(ctx, r.cfg.Pause)
+	return nil
 }
 
 // persist tries a step until it succeeds, a person has to act, or ctx ends. A step whose success
-// was not heard of is done again, and changes nothing then.
+// was not reported is done again, and changes nothing then.
 func (r *redrive) persist(ctx context.Context, step func() error) error {
-	for {
-		err := step()
-		switch {
-		case err == nil:
-			if r.away.Ends() {
-				r.log.Info("the redrive goes on")
-			}
-			return nil
-		case ctx.Err() != nil || !pipeline.IsOutage(err):
-			return err
-		}
-		if r.rest(ctx, err) != nil {
-			return err
-		}
-	}
+	return r.away.Do(ctx, func(context.Context) error { return step() })
 }
 
 // remove deletes a record.
 func (r *redrive) remove(ctx context.Context, sequence uint64) error {
 	return r.persist(ctx, func() error { return r.streams.DeleteDeadLetter(ctx, sequence) })
-}
-
-// A redrive is one call of Redrive.
-type redrive struct {
-	*Engine
-	options  RedriveOptions
-	report   RedriveReport
-	builders map[string]pipeline.BuildFunc // by run
-	next     time.Time                     // before which no letter is put on the queue
-	away     outage.Reporter
-	full     outage.Reporter
 }
 
 // one decides about a letter. Whether its round is the batch's does not matter: the batch is
@@ -181,7 +170,7 @@ func (r *redrive) one(ctx context.Context, letter Letter, named bool) error {
 		r.count(len(letter.Now.Missing()))
 		return nil
 	}
-	if err := r.pace(ctx); err != nil {
+	if err := r.awaitRate(ctx); err != nil {
 		return err
 	}
 	return r.take(ctx, letter)
@@ -197,9 +186,9 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	b := letter.Now
 	var work pipeline.Work
 	err := r.persist(ctx, func() error {
-		builder, err := r.builder(ctx, letter.Owner)
+		build, err := r.buildFor(ctx, letter.Owner)
 		if err == nil {
-			work, err = workFor(ctx, builder, b)
+			work, err = workFor(ctx, build, b)
 		}
 		return err
 	})
@@ -247,59 +236,36 @@ func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 	return finish, func() { stop(); cancel() }
 }
 
-// builder returns the maker of a run's messages, and sees to it that the run has its queue.
-func (r *redrive) builder(ctx context.Context, run pipeline.Run) (pipeline.BuildFunc, error) {
-	if builder, ok := r.builders[run.UID]; ok {
-		return builder, nil
+// buildFor returns what makes a run's messages, and makes sure that the run has its queue.
+func (r *redrive) buildFor(ctx context.Context, run pipeline.Run) (pipeline.BuildFunc, error) {
+	if build, ok := r.builds[run.UID]; ok {
+		return build, nil
 	}
 	if err := r.streams.EnsureRun(ctx, run); err != nil {
 		return nil, err
 	}
-	builder, err := r.newBuild(run)
+	build, err := r.newBuild(run)
 	if err == nil {
-		r.builders[run.UID] = builder
+		r.builds[run.UID] = build
 	}
-	return builder, err
+	return build, err
 }
 
 // publish waits while there is no room, but not after an interruption.
 func (r *redrive) publish(ctx, finish context.Context, work pipeline.Work) error {
-	for {
-		err := r.streams.Publish(finish, work)
-		switch {
-		case errors.Is(err, pipeline.ErrFull):
-		case err != nil && ctx.Err() == nil && pipeline.IsOutage(err):
-			if err := r.rest(ctx, err); err != nil {
-				return err
-			}
-			continue
-		default:
-			if r.full.Ends() {
-				r.log.Info("the queue takes batches again")
-			}
-			return err
-		}
-		if r.full.Begins(err) {
-			r.log.Warn("the queue has no room; the redrive waits until it takes batches again, nothing is lost", zap.Error(err))
-		}
-		if err := r.sleep(ctx, r.cfg.Pause); err != nil {
-			return err
-		}
-	}
+	return r.full.Do(ctx, func(ctx context.Context) error {
+		return r.persist(ctx, func() error { return r.streams.Publish(finish, work) })
+	})
 }
 
-// pace waits until the rate allows another letter.
-func (r *redrive) pace(ctx context.Context) error {
-	if r.options.Rate == 0 {
+// awaitRate waits until the rate allows another letter.
+func (r *redrive) awaitRate(ctx context.Context) error {
+	if r.limiter == nil {
 		return nil
 	}
 	now := r.now()
-	if wait := r.next.Sub(now); wait > 0 {
-		if err := r.sleep(ctx, wait); err != nil {
-			return err
-		}
-		now = r.next
+	if wait := r.limiter.ReserveN(now, 1).DelayFrom(now); wait > 0 {
+		return r.sleep(ctx, wait)
 	}
-	r.next = now.Add(time.Duration(float64(time.Second) / r.options.Rate))
 	return nil
 }

@@ -47,11 +47,11 @@ type machine struct {
 	holdings   []*holding
 	actors     []*actor
 	reconciler [2]*RunReconciler // processes that are alive
-	gates      [2]*actor         // in which a reconciler is making a pass
+	passing    [2]*actor         // the pass that a reconciler is making, or nil
 	drops      bool              // whether the operator gives anything up
 	seen       map[int]string    // texts, as first seen
 	done       []int             // generations known to be stored, by batch
-	calm       bool              // nothing is lost, and nobody works on after his lease
+	calm       bool              // nothing is lost, and no worker goes on after its lease
 	needless   string            // what got another round although it was somewhere
 }
 
@@ -72,7 +72,7 @@ func newMachine(rt *rapid.T, calm bool) *machine {
 	m.listFrom = rapid.IntRange(1, 2).Draw(rt, "list from")
 	m.drops = rapid.IntRange(0, 4).Draw(rt, "drops") == 0
 	m.requeued = func(b pipeline.Batch) {
-		if m.calm && b.State == pipeline.Queued && !m.lost(b) { // nobody but a reconciler takes a queued one
+		if m.calm && b.State == pipeline.Queued && !m.lost(b) { // only a reconciler takes a queued one
 			m.needless = fmt.Sprintf("batch %d: %s", b.Index, m)
 		}
 	}

@@ -19,7 +19,7 @@ const (
 	testLease = time.Second
 )
 
-// A world is a store and three streams in memory, with everybody who works on them but the engine
+// A world is a store and three streams in memory, with all who work on them but the engine
 // under test. Nothing happens in it by itself.
 type world struct {
 	run     pipeline.Run
@@ -32,7 +32,7 @@ type world struct {
 	dead    map[int]pipeline.StoredDeadLetter    // by batch
 	mirror  []message[pipeline.StoredDeadLetter] // not acknowledged by the mirror yet
 	seq     uint64
-	deadSeq uint64 // begins anew when the stream is lost
+	deadSeq uint64 // begins again when the stream is lost
 	room    int    // messages that the queue takes
 	ensured bool
 
@@ -199,20 +199,20 @@ func (w *world) applyMirror(i int, ack bool) {
 // errGone is what an engine gets from everything when its process has died.
 var errGone = errors.New("gone")
 
-// A view is the world for one engine. Each call passes a gate, which decides what becomes of it.
+// A view is the world for one engine. Of each call, decide says what becomes of it.
 type view struct {
 	*world
-	gate func() verdict
+	decide func() fate
 }
 
-// A verdict says what becomes of a call.
-type verdict int
+// A fate is what becomes of a call.
+type fate int
 
 const (
-	proceed   verdict = iota
-	loseReply         // it has its effect, and nobody learns of it
-	die               // it has none
-	refuse            // it has none, and may have one later
+	proceed   fate = iota
+	loseReply      // it has its effect, and its caller gets an error
+	die            // it has none
+	refuse         // it has none, and may have one later
 )
 
 // errAway is an outage that ends.
@@ -220,7 +220,7 @@ var errAway = pipeline.Fail(pipeline.Retryable, "you are over your space quota")
 
 // pass lets a call happen and returns what its caller gets to know.
 func (v view) pass(effect func()) error {
-	switch v.gate() {
+	switch v.decide() {
 	case die:
 		return errGone
 	case refuse:
@@ -234,12 +234,12 @@ func (v view) pass(effect func()) error {
 }
 
 func (v view) Run(_ context.Context, name string) (run pipeline.Run, err error) {
-	gate := v.pass(func() {
+	failure := v.pass(func() {
 		if run = v.run; name != testRun {
 			err = pipeline.ErrNoRun
 		}
 	})
-	return run, errors.Join(gate, err)
+	return run, errors.Join(failure, err)
 }
 
 func (v view) Batches(_ context.Context, _ string, state pipeline.BatchState, from, count int) (found []pipeline.Batch, _ error) {
@@ -302,9 +302,9 @@ func (v view) Publish(ctx context.Context, work pipeline.Work) (err error) {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	gate := v.pass(func() { err = v.publish(work) })
-	if gate != nil {
-		return gate
+	failure := v.pass(func() { err = v.publish(work) })
+	if failure != nil {
+		return failure
 	}
 	return err
 }
@@ -392,12 +392,13 @@ func (m maker) Build(_ context.Context, batches []pipeline.Batch) ([]pipeline.Wo
 	return works, nil
 }
 
-// ledger returns the engine over this world, each of whose calls passes the gate.
-func (w *world) ledger(gate func() verdict) *Engine {
-	if gate == nil {
-		gate = func() verdict { return proceed }
+// engine returns the engine over this world. Decide, which may be nil, says what becomes of each of its
+// calls.
+func (w *world) engine(decide func() fate) *Engine {
+	if decide == nil {
+		decide = func() fate { return proceed }
 	}
-	v := view{w, gate}
+	v := view{w, decide}
 	l, err := New(Config{Lease: testLease, SweepEvery: testLease}, v, v, func(run pipeline.Run) (pipeline.BuildFunc, error) { return maker{run}.Build, nil })
 	if err != nil {
 		panic(err)

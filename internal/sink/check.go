@@ -19,8 +19,8 @@ const maxSpans = 50_000
 // A checker tells messages that belong to a run from those that do not: a consumer may be old,
 // broken or lying.
 type checker struct {
-	ledger ledger
-	spans  map[spanKey]pipeline.Batch // what never changes of batches seen before
+	store Store
+	spans map[spanKey]pipeline.Batch // what never changes of batches seen before
 }
 
 // A spanKey names a batch of one load of a run.
@@ -45,8 +45,8 @@ type rejection struct {
 	reason   string
 }
 
-func newChecker(ledger ledger) *checker {
-	return &checker{ledger: ledger, spans: map[spanKey]pipeline.Batch{}}
+func newChecker(store Store) *checker {
+	return &checker{store: store, spans: map[spanKey]pipeline.Batch{}}
 }
 
 // sort splits deliveries into those that can be written and those that cannot. An error comes
@@ -89,8 +89,8 @@ func (c *checker) verdicts(ctx context.Context, claims []claim) ([]string, error
 	return reasons, nil
 }
 
-// runs looks up every run that is named. It is asked anew each time, since a run can be deleted
-// and loaded again.
+// runs looks up every run that is named. It asks the store each time, since a run can be deleted and
+// loaded again.
 func (c *checker) runs(ctx context.Context, claims []claim) (map[string]pipeline.Run, error) {
 	runs := map[string]pipeline.Run{}
 	asked := map[string]bool{}
@@ -99,7 +99,7 @@ func (c *checker) runs(ctx context.Context, claims []claim) (map[string]pipeline
 			continue
 		}
 		asked[x.run] = true
-		run, err := c.ledger.Run(ctx, x.run)
+		run, err := c.store.Run(ctx, x.run)
 		switch {
 		case err == nil:
 			runs[run.Name] = run
@@ -127,7 +127,7 @@ func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claim
 		unknown[run.Name][x.batch] = true // large batches come in several messages
 	}
 	for name, indexes := range unknown {
-		batches, err := c.ledger.BatchesAt(ctx, name, slices.Sorted(maps.Keys(indexes)))
+		batches, err := c.store.BatchesAt(ctx, name, slices.Sorted(maps.Keys(indexes)))
 		if err != nil {
 			return err
 		}

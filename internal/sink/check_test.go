@@ -18,7 +18,7 @@ func TestWhatDoesNotBelongToARunIsRefusedAndTheRestIsStored(t *testing.T) {
 		change func(*world, *pipeline.Results)
 		want   string
 	}{
-		{"a run that is not there", func(_ *world, m *pipeline.Results) { m.Run = "nobody" }, "there is no run nobody"},
+		{"a run that is not there", func(_ *world, m *pipeline.Results) { m.Run = "unknown" }, "there is no run unknown"},
 		{"a run of the same name, deleted since", func(_ *world, m *pipeline.Results) { m.UID = "older" }, "it belongs to an earlier run r that was deleted"},
 		{"a batch that is not there", func(_ *world, m *pipeline.Results) { m.Batch = 1000 }, "run r has no batch 1000"},
 		{"a generation of another batch", func(_ *world, m *pipeline.Results) { m.Results[1].Item = 7 }, "generation r/000000007.001 does not belong to batch r/0000000"},

@@ -7,14 +7,14 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// lineEncoder makes a line of an answer.
-type lineEncoder interface {
+// AnswerEncoder makes a line of an answer.
+type AnswerEncoder interface {
 	Line(answer pipeline.Answer) ([]byte, error)
 }
 
-// rowWriter takes lines.
-type rowWriter interface {
-	Write(row []byte) error
+// LineWriter takes lines.
+type LineWriter interface {
+	Write(line []byte) error
 }
 
 // Exported counts what an export did.
@@ -23,9 +23,14 @@ type Exported struct {
 	Missing int `json:"missing"` // generations without an answer
 }
 
-// Export writes answers in the order they come. Those that are missing are left out unless all is
-// set. Progress, which may be nil, gets how many generations were looked at.
-func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], encode lineEncoder, to rowWriter, all bool, progress func(seen int)) (Exported, error) {
+// ExportOptions say how a run is exported.
+type ExportOptions struct {
+	All      bool           // also generations without an answer, which are left out otherwise
+	Progress func(seen int) // gets how many generations were seen; nil: not called
+}
+
+// Export writes answers in the order in which they come.
+func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], encode AnswerEncoder, to LineWriter, options ExportOptions) (Exported, error) {
 	var exported Exported
 	seen := 0
 	for answer, err := range answers {
@@ -35,12 +40,12 @@ func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], enco
 		if err := ctx.Err(); err != nil {
 			return exported, err
 		}
-		if seen++; progress != nil {
-			progress(seen)
+		if seen++; options.Progress != nil {
+			options.Progress(seen)
 		}
 		if answer.Result == nil {
 			exported.Missing++
-			if !all {
+			if !options.All {
 				continue
 			}
 		}

@@ -13,20 +13,20 @@ import (
 type Metrics struct {
 	stored        prometheus.Counter     // how many answers are there that were not before?
 	duplicate     prometheus.Counter     // how much GPU time was spent twice?
-	rejected      prometheus.Counter     // does a consumer send what nobody can use?
+	rejected      prometheus.Counter     // does a consumer send what is of no use?
 	outputTokens  prometheus.Counter     // how fast do all GPUs together generate?
 	flushSeconds  prometheus.Histogram   // is the store the bottleneck?
 	storeFailures prometheus.Counter     // is the store away?
 	deadLetters   *prometheus.CounterVec // what goes wrong, and how often?
-	deadIgnored   *prometheus.CounterVec // does a dead letter come late, or from somebody who has no say?
+	deadIgnored   *prometheus.CounterVec // does a dead letter come late, or from a consumer that has no say?
 	consumers     prometheus.Gauge       // how many notebooks are there?
 	gpuSlots      *prometheus.GaugeVec   // what could each GPU do at once?
 	gpuBusy       *prometheus.GaugeVec   // is it idle?
 	gpuRate       *prometheus.GaugeVec   // how fast is it?
 }
 
-// NewMetrics registers the sink's metrics; with a nil registerer they are counted and shown to
-// nobody.
+// NewMetrics registers the sink's metrics; with a nil registerer they are counted and
+// not shown.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	with := promauto.With(reg)
 	gpu := func(name, help string) *prometheus.GaugeVec {

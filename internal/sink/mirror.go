@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -38,11 +37,11 @@ type mirror struct {
 
 // mirror runs until ctx ends.
 func (s *Sink) mirror(ctx context.Context) {
-	m := &mirror{s: s, check: newChecker(s.ledger)}
-	var away outage.Reporter
+	m := &mirror{s: s, check: newChecker(s.store)}
+	reading := s.reading("dead letters")
 	for ctx.Err() == nil {
 		letters, err := s.source.DeadLettersToMirror(ctx, mirrorMost, MirrorPull)
-		s.read(ctx, "dead letters", &away, err)
+		observe(ctx, reading, err)
 		if len(letters) > 0 {
 			m.apply(ctx, letters)
 		}
@@ -52,7 +51,7 @@ func (s *Sink) mirror(ctx context.Context) {
 // apply tells the store of what was delivered, however long it takes, and acknowledges it.
 func (m *mirror) apply(ctx context.Context, letters []letter) {
 	s := m.s
-	stop := hold(ctx, s.log, s.cfg.ExtendEvery, letters)
+	stop := renewLeases(ctx, s.log, s.cfg.ExtendEvery, letters)
 	defer stop()
 
 	var good []letter
@@ -73,7 +72,7 @@ func (m *mirror) apply(ctx context.Context, letters []letter) {
 				continue
 			}
 			group.Go(func() error {
-				_, err := s.ledger.Fail(ctx, d.Body.Run, d.Body.Batch, d.Body.Round, d.Body.Failed(), brief(d.Body.Message))
+				_, err := s.store.Fail(ctx, d.Body.Run, d.Body.Batch, d.Body.Round, d.Body.Failed(), brief(d.Body.Message))
 				told[i] = err == nil
 				return err
 			})
@@ -143,7 +142,7 @@ func (m *mirror) batches(ctx context.Context, letters []letter) (map[string]pipe
 	batches := map[string]pipeline.Batch{}
 	for run, of := range indexes {
 		slices.Sort(of)
-		found, err := m.s.ledger.BatchesAt(ctx, run, slices.Compact(of))
+		found, err := m.s.store.BatchesAt(ctx, run, slices.Compact(of))
 		if err != nil {
 			return nil, err
 		}
@@ -196,10 +195,10 @@ func brief(text string) string {
 // classLabel returns a class as a label, of which there may only be few: a consumer may send
 // anything.
 func classLabel(class pipeline.Class) string {
-	switch class {
-	case pipeline.Interrupted, pipeline.Retryable, pipeline.BadItem, pipeline.Truncated, pipeline.Degenerate, pipeline.Poison,
-		pipeline.Undeliverable, pipeline.Fatal:
-		return string(class)
+	for _, rule := range pipeline.Classes() {
+		if rule.Class == class {
+			return string(class)
+		}
 	}
 	return "unknown"
 }

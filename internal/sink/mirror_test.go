@@ -122,7 +122,7 @@ func TestDeadLettersWithoutASayAreIgnoredAndTheRestIsMirrored(t *testing.T) {
 		kind   string
 		want   string
 	}{
-		{"a run that is not there", func(_ *world, d *pipeline.DeadLetter) { d.Run = "nobody" }, "foreign", "there is no run nobody"},
+		{"a run that is not there", func(_ *world, d *pipeline.DeadLetter) { d.Run = "unknown" }, "foreign", "there is no run unknown"},
 		{"a run of the same name, deleted since", func(_ *world, d *pipeline.DeadLetter) { d.UID = "older" }, "foreign", "it belongs to an earlier run r that was deleted"},
 		{"a batch that is not there", func(_ *world, d *pipeline.DeadLetter) { d.Batch = 1000 }, "foreign", "run r has no batch 1000"},
 		{"a generation of another batch", func(_ *world, d *pipeline.DeadLetter) { d.Failures[1].Item = 7 }, "foreign", "generation r/000000007.001 does not belong to batch r/0000000"},
@@ -359,7 +359,7 @@ func TestTheStoreGetsAShortTextThatAnyDatabaseTakes(t *testing.T) {
 	}
 }
 
-func TestAClassThatNobodyKnowsIsNoLabelOfItsOwn(t *testing.T) {
+func TestAnUnknownClassIsNoLabelOfItsOwn(t *testing.T) {
 	if got := classLabel("x-1234"); got != "unknown" {
 		t.Error(got)
 	}

@@ -11,8 +11,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// store is what the store knows of a run.
-type store interface {
+// Store is what the store knows of a run.
+type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
@@ -56,22 +56,23 @@ const (
 	presence = 10 * time.Minute // a consumer that the store saw within it is shown when the stream cannot be asked
 )
 
-// Take looks at a run. Without a stream (nil), or with one that is away, the store alone answers.
-func Take(ctx context.Context, ledger store, stream Streams, name string, now time.Time) (Snapshot, error) {
-	run, err := ledger.Run(ctx, name)
+// Take looks at a run. Without streams (nil), or with ones that are away, the store alone answers.
+// Its errors are those of the store, such as pipeline.ErrNoRun.
+func Take(ctx context.Context, store Store, streams Streams, name string, now time.Time) (Snapshot, error) {
+	run, err := store.Run(ctx, name)
 	if err != nil {
 		return Snapshot{}, err
 	}
-	progress, err := ledger.Progress(ctx, name, now.Add(-window))
+	progress, err := store.Progress(ctx, name, now.Add(-window))
 	if err != nil {
 		return Snapshot{}, err
 	}
 	s := Of(run, progress, now)
-	if stream != nil {
-		s.ask(ctx, stream)
+	if streams != nil {
+		s.ask(ctx, streams)
 	}
 	if s.Stream == nil {
-		seen, err := ledger.Consumers(ctx, name, now.Add(-presence))
+		seen, err := store.Consumers(ctx, name, now.Add(-presence))
 		if err != nil {
 			return Snapshot{}, err
 		}
@@ -80,14 +81,14 @@ func Take(ctx context.Context, ledger store, stream Streams, name string, now ti
 	return s, nil
 }
 
-// ask adds what the stream knows, or why it does not answer.
-func (s *Snapshot) ask(ctx context.Context, stream Streams) {
-	depth, err := stream.Depth(ctx, s.Run)
+// ask adds what the streams know, or why they do not answer.
+func (s *Snapshot) ask(ctx context.Context, streams Streams) {
+	depth, err := streams.Depth(ctx, s.Run)
 	if err != nil && !errors.Is(err, pipeline.ErrNoRun) { // a run that is not published yet has nothing there
 		s.StreamError = err.Error()
 		return
 	}
-	consumers, err := stream.Consumers(ctx)
+	consumers, err := streams.Consumers(ctx)
 	if err != nil {
 		s.StreamError = err.Error()
 		return

@@ -13,9 +13,14 @@ func Classes() string {
 	g := newGrid(&b)
 	g.line("  CLASS", "WHAT IT MEANS", "WHAT HELPS")
 	for _, rule := range pipeline.Classes() {
-		if rule.Outcome {
-			g.line("  "+string(rule.Class), rule.Means, rule.Help)
+		if !rule.Outcome {
+			continue
 		}
+		help := rule.Help
+		if rule.Hopeless {
+			help += ", or give it up"
+		}
+		g.line("  "+string(rule.Class), rule.Means, help)
 	}
 	_ = g.flush() // into a strings.Builder
 	return b.String()

@@ -28,7 +28,7 @@ func Letter(letter reconcile.Letter) string {
 	for _, m := range letter.Shared {
 		row(string(m.Role), "%q", m.Content)
 	}
-	row("to do", "%s", advice(letter))
+	row("to do", "%s", letter.Advice())
 	_ = g.flush() // into a strings.Builder
 	for _, f := range letter.Failures {
 		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, text.Printable(string(f.Class)),
@@ -55,36 +55,6 @@ func options(o pipeline.Options) string {
 	return strings.Join(parts, ", ")
 }
 
-// advice says what a person can do about a dead letter.
-func advice(letter reconcile.Letter) string {
-	command := func(verb string) string {
-		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, letter.Run, letter.Batch)
-	}
-	switch letter.Disposition {
-	case reconcile.UnderWay:
-		return "nothing: its batch is on the way again, or the sink has not read this letter yet"
-	case reconcile.Stale:
-		return "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + command("redrive")
-	case reconcile.Dropped, reconcile.Orphaned:
-		return "nothing: remove the letter with " + command("drop") + " --yes"
-	case reconcile.Unreadable:
-		return "producer publish --follow gives its batch another round if it needs one; remove the letter with " + command("drop") + " --yes"
-	}
-	again := command("redrive")
-	help := letter.Class.Rule().Help
-	switch letter.Class {
-	case pipeline.Truncated:
-		return fmt.Sprintf("%s: %s --num-predict %d", help, again, min(4*letter.Options.NumPredict, pipeline.MaxNumPredict))
-	case pipeline.Degenerate:
-		return help + ": " + again + " --seed 2"
-	case pipeline.BadItem:
-		return "it fails again as it is: give the servers a larger context and then " + again + ", or give it up: " + command("drop") + " --yes"
-	case pipeline.Poison:
-		return "it crashes the model's runner: update the servers and then " + again + ", or give it up: " + command("drop") + " --yes"
-	}
-	return help + ", then " + again
-}
-
 func times(n int) string { return Plural(n, "time", "times") }
 
 func age(letter reconcile.Letter) string {
@@ -106,7 +76,7 @@ func NewLetterTable(t *cli.Terminal) *LetterTable {
 // Add adds a letter.
 func (l *LetterTable) Add(letter reconcile.Letter) {
 	if l.lines++; l.lines == 1 {
-		l.grid.line("BATCH", "ROUND", "STANDING", "CLASS", "DEAD", "AGE", "MESSAGE")
+		l.grid.line("BATCH", "ROUND", "DISPOSITION", "CLASS", "DEAD", "AGE", "MESSAGE")
 	}
 	l.grid.line(letter.ID(), strconv.Itoa(letter.Round), string(letter.Disposition), string(letter.Class), strconv.Itoa(len(letter.Failures)), age(letter),
 		brief(letter, l.width-len(letter.ID())-besideMessage))
@@ -116,7 +86,7 @@ func (l *LetterTable) Add(letter reconcile.Letter) {
 func (l *LetterTable) Flush() error { return l.grid.flush() }
 
 const (
-	besideMessage = 47 // columns of a table with letters beside the batch's id and the message
+	besideMessage = 48 // columns of a table with letters beside the batch's id and the message
 	leastMessage  = 20 // columns of a message that still says something
 )
 

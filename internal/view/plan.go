@@ -26,7 +26,7 @@ func Plan(e plan.Estimate) string {
 
 	b.WriteString("\n")
 	g.line("THROUGH NATS", "MESSAGES", "CONTENT", "ON THE WIRE")
-	for _, part := range append(e.Parts, plan.Part{What: "total", Traffic: e.Traffic}) {
+	for _, part := range append(e.Parts, plan.TrafficPart{What: "total", Traffic: e.Traffic}) {
 		g.line(part.What, Count(int(part.Traffic.Messages+0.5)), Bytes(part.Traffic.Bytes), Bytes(part.Traffic.Wire))
 	}
 	_ = g.flush()

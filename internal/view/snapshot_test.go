@@ -1,6 +1,7 @@
 package view
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,5 +109,20 @@ func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 		if got := ETA(c.snapshot); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
 		}
+	}
+}
+
+func TestRunsAreListed(t *testing.T) {
+	foreign := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "m\x1b[2J", Generations: 1}
+	want := `
+RUN    STATE    MODEL  DONE   OF            TOKENS/S  ETA
+gsm8k  open     tiny   7,000  14,946  46 %  1,234     16m30s
+r      loading  m?[2J  0      1       0 %   0.0       not known yet
+`
+	if diff := cmp.Diff(want, strings.ReplaceAll("\n"+Snapshots([]status.Snapshot{snapshot(), foreign}), "\uFFFD", "?")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := Snapshots(nil); !strings.Contains(got, "no runs") {
+		t.Errorf("without a run: %q", got)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A place is where a batch was found.
+// A location is where a batch was found.
 type location int
 
 const (
@@ -20,9 +20,9 @@ const (
 // look searches the streams for a batch, and returns the record that explains it if that is where
 // it is. A batch moves from WORK to RESULTS or DEAD only, and each hop is confirmed before the
 // previous copy goes, so in this order it cannot be missed on its way. But its results may be
-// stored meanwhile: whoever finds it nowhere reads the batch again before he believes it. What is
-// in the list queued is not searched for: it was on the queue after the batch was read, and a
-// look into WORK says no more than that.
+// stored meanwhile, so a caller that finds it nowhere has to read the batch again. What is in the
+// list queued is not searched for: it was on the queue after the batch was read, and a look into
+// WORK says no more than that.
 func (e *Engine) look(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool) (location, pipeline.StoredDeadLetter, error) {
 	var none pipeline.StoredDeadLetter
 	if queued[b.Index] {
