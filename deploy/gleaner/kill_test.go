@@ -26,9 +26,9 @@ const (
 	killBatch = 4
 )
 
-// A run that is killed without a word three times and started again ends as if nothing had
-// happened: every row once, in order, with its own columns, no stored answer changed, and nothing
-// generated again but what was held.
+// A run that is killed three times without warning and started again ends as if nothing had
+// happened: every row once, in order, with its own columns, no stored answer changed, and only what
+// was held is generated again.
 func TestAKilledRunGoesOnWhereItStopped(t *testing.T) {
 	dir := t.TempDir()
 	input, data, out := filepath.Join(dir, "rows.jsonl"), filepath.Join(dir, "data"), filepath.Join(dir, "out.jsonl")
@@ -88,7 +88,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Args[0] = "gleaner" // what TestMain goes by
+	cmd.Args[0] = "gleaner" // by this name TestMain knows which program to run
 	cmd.Stderr = &bytes.Buffer{}
 	t.Cleanup(func() {
 		if cmd.Process != nil && cmd.ProcessState == nil {
@@ -124,15 +124,15 @@ func stored(t *testing.T, data string) map[string]pipeline.StoredResult {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return results
 	}
-	ledger, err := store.Open(t.Context(), "sqlite:"+path)
+	from, err := store.Open(t.Context(), "sqlite:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ledger.Close()
-	if _, err := ledger.Run(t.Context(), "killed"); errors.Is(err, pipeline.ErrNoRun) {
+	defer from.Close()
+	if _, err := from.Run(t.Context(), "killed"); errors.Is(err, pipeline.ErrNoRun) {
 		return results
 	}
-	for answer, err := range ledger.Answers(t.Context(), "killed") {
+	for answer, err := range from.Answers(t.Context(), "killed") {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,7 +40,7 @@ func Usage(format string, args ...any) error {
 	return &Exit{WrongUse, fmt.Errorf(format, args...)}
 }
 
-// grammar is what every program's command line has besides its own.
+// grammar is what every command line has besides the flags and commands of its program.
 type grammar struct {
 	Version kong.VersionFlag `help:"Show the version and exit."`
 }
@@ -57,7 +57,7 @@ func Main(name, description string, commands any) {
 		}
 	})
 	code := Run(ctx, name, description, commands, os.Args[1:], terminal)
-	quiet() // from here on it is no signal that ends ctx
+	quiet() // from here on ctx ends without a signal
 	stop()
 	os.Exit(code)
 }
@@ -86,7 +86,8 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 	return report(ctx, name, command.Run(t), t)
 }
 
-// helpShown is thrown when kong has shown the help or the version and would end the process.
+// helpShown is the value of the panic that takes the place of ending the process when kong has shown
+// the help or the version.
 type helpShown struct{}
 
 var errHelpShown = errors.New("help shown")

@@ -58,7 +58,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// StreamFlags say how the streams are kept that this program makes if they are not there.
+// StreamFlags say how the streams are kept that a program creates if they do not exist.
 type StreamFlags struct {
 	Replicas int `env:"GLEANER_REPLICAS" default:"1" help:"Copies of each stream, on as many servers of a NATS cluster. Streams that are there keep theirs."`
 }
@@ -76,7 +76,7 @@ type StoreFlags struct {
 	Store string `env:"MONGODB_URI" required:"" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`
 }
 
-// Validate is called by kong. A variable that is set to nothing counts as set there.
+// Validate is called by kong, for which a variable with an empty value is set.
 func (s StoreFlags) Validate() error {
 	if s.Store == "" {
 		return errors.New("missing flags: --store=URI, or MONGODB_URI in the environment")
@@ -84,7 +84,7 @@ func (s StoreFlags) Validate() error {
 	return nil
 }
 
-// HTTPFlags say where a program shows how it is.
+// HTTPFlags say where a program serves its metrics and its health.
 type HTTPFlags struct {
 	HTTP string `name:"http" placeholder:"ADDR" help:"Serve /metrics and /healthz here, such as :9090, which is on loopback. Off by default."`
 }
@@ -108,8 +108,8 @@ type SpecFlags struct {
 	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
 }
 
-// Spec returns the spec that the flags ask for. It reads the prompt file; the dataset is not
-// looked at.
+// Spec returns the spec that the flags ask for. It reads the prompt file, but not the
+// dataset.
 func (f SpecFlags) Spec() (pipeline.Spec, error) {
 	if f.Limit < 0 {
 		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}

@@ -13,8 +13,8 @@ import (
 	"gleaner/internal/view"
 )
 
-// Delete is the command delete: a run and all that belongs to it, in the store and on
-// the streams.
+// Delete is the command delete: it removes a run with everything that belongs to it, from the store
+// and from the streams.
 type Delete struct {
 	cli.StoreFlags `embed:""`
 	cli.NATSFlags  `embed:""`
@@ -23,7 +23,7 @@ type Delete struct {
 	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 
-// Run removes a run after asking, unless the user has said yes.
+// Run asks for confirmation and removes the run.
 func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := pipeline.ValidateRunName(c.Name); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	return err
 }
 
-// confirm asks for the run's name, unless the user has said yes already.
+// confirm asks the user to type the run's name, unless --yes was given.
 func (c *Delete) confirm(t *cli.Terminal, run pipeline.Run) error {
 	if c.Yes {
 		return nil

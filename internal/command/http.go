@@ -10,8 +10,8 @@ import (
 	"gleaner/internal/telemetry/metrics"
 )
 
-// serveHTTP serves the metrics and the health of this process, unless the address is empty, until
-// the function that it returns is called.
+// serveHTTP serves the metrics and the health of this process until stop is called. With an empty
+// address it serves nothing.
 func serveHTTP(addr string, registry *prometheus.Registry, health func(context.Context) error, log *zap.Logger) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil

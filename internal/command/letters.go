@@ -82,7 +82,7 @@ type readFlags struct {
 	JSON        bool `name:"json" help:"Print JSON Lines."`
 }
 
-// print prints the chosen dead letters as JSON, or as show does.
+// print prints the chosen dead letters as JSON, or calls show with each.
 func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconcile.Letter) error) error {
 	if f.JSON {
 		encoder := json.NewEncoder(t.Out)
@@ -108,8 +108,8 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 	})
 }
 
-// printReport prints what became of the chosen dead letters: as JSON, or in the words given. It is
-// printed also when an error ended the work, which it returns.
+// printReport prints what became of the chosen dead letters, as JSON or in the given words. An error
+// that ended the work does not keep the report from being printed; it is returned.
 func printReport(t *cli.Terminal, asJSON bool, report any, words string, ended error) error {
 	var err error
 	if asJSON {

@@ -33,7 +33,7 @@ func connect(ctx context.Context, flags cli.NATSFlags) (*stream.Conn, error) {
 	return stream.Connect(ctx, streamConfig(flags, 0, zap.NewNop()))
 }
 
-// An opened holds the store and the streams of a command, and the engine over both.
+// An opened is what a command has opened: the store, the streams, and the engine over both.
 type opened struct {
 	store      store.Store
 	conn       *stream.Conn

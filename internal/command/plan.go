@@ -66,7 +66,7 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	return err
 }
 
-// meters returns what weighs messages and documents.
+// meters returns the meters that weigh messages and documents.
 func meters() (plan.Meters, error) {
 	traffic, err := stream.NewMeter()
 	return plan.Meters{Traffic: traffic, Storage: store.DocumentMeter{}}, err
@@ -93,7 +93,7 @@ func (c *Plan) estimate(ctx context.Context, t *cli.Terminal, store store.Store)
 	})
 }
 
-// engines is how the engines work that take part in a run.
+// engines returns the intervals and sizes with which the engines work in a run.
 func engines() plan.Engines {
 	return plan.Engines{
 		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery,

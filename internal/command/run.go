@@ -26,7 +26,7 @@ type RunLocal struct {
 	Data          string  `default:"gleaner-data" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
 	Out           string  `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
 	Layout        string  `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
-	Response      string  `name:"response-field" default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	ResponseField string  `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
 	Ollama        string  `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, a simulated one is used."`
 	Simulate      bool    `help:"Use the simulated Ollama even if a real one answers."`
 	Slots         int     `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
@@ -35,7 +35,8 @@ type RunLocal struct {
 	JSON          bool    `name:"json" help:"Print the summary as JSON."`
 }
 
-// Run generates every answer and exports them. Without a dataset it shows itself on fifty problems.
+// Run generates every answer and exports them. Without a dataset it answers the fifty problems of the
+// demo.
 func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	progress := view.NewProgress(t)
 	log, err := c.Logger(&cli.Terminal{Err: progress})
@@ -59,7 +60,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	spec.Model = model
 	summary, err := local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out,
-		Layout: dataset.Layout{Name: c.Layout, Response: c.Response}, GPUs: gpus, Log: log,
+		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: gpus, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))

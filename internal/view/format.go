@@ -61,7 +61,7 @@ func Bar(done, total, cells int) string {
 // barCells is the length of the bar of a whole run.
 const barCells = 24
 
-// Steps shows in one line how far something is that is done step by step, such as
+// Steps shows in one line how many of the steps of a task are done, as in
 // Steps("loading a.jsonl", 3, 4, "rows").
 func Steps(what string, done, total int, unit string) string {
 	return fmt.Sprintf("%s %s %s  %s of %s %s", what, Bar(done, total, barCells), Percent(done, total), Count(done), Count(total), unit)

@@ -48,8 +48,8 @@ func (p *Progress) Due() bool {
 	return time.Since(p.last) >= every
 }
 
-// Show shows lines in the place of those before. Without a terminal only the first is printed, if
-// it is new.
+// Show replaces the lines that were shown before. Without a terminal only the first one is printed,
+// and only if it differs from the last.
 func (p *Progress) Show(lines ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -27,8 +27,8 @@ type serverFlags struct {
 // startsServers reports whether the consumer runs its servers itself.
 func (f *serverFlags) startsServers() bool { return f.GPUs != "none" }
 
-// AfterApply is called by kong. It is no use to name servers and to start them, too; a variable
-// may be set for others.
+// AfterApply is called by kong. It refuses to start servers where others are named on the command
+// line. A variable does not count: it may be set for other programs.
 func (f *serverFlags) AfterApply(parsed *kong.Context) error {
 	for _, p := range parsed.Path {
 		if p.Flag != nil && p.Flag.Name == "ollama" && !p.Resolved && f.startsServers() {

@@ -53,7 +53,7 @@ func (f *serverFlags) lanesOf(seats []*serve.Seat) []consumer.LaneConfig {
 		lanes[i] = consumer.LaneConfig{Name: seat.GPU.String(), Slots: f.Slots.Most, Auto: f.Slots.Auto, Launch: func(ctx context.Context, slots int) (supervise.Server, error) {
 			server, err := seat.Launch(ctx, slots)
 			if err != nil {
-				return nil, err // and no server at all, not one of a type that is nil
+				return nil, err // a nil *serve.Server would be a Server that is not nil
 			}
 			return server, nil
 		}}
