@@ -106,7 +106,7 @@ func (c *command) gpus(ctx context.Context, servers servers, model string) ([]co
 		if models[i].Digest != models[0].Digest {
 			return nil, pipeline.Presence{}, fmt.Errorf("model %s differs between %s and %s: pull it anew on both", model, clients[0].URL(), client.URL())
 		}
-		gpus[i] = consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: c.Slots.Most, Auto: c.Slots.Auto, Context: models[i].Context}
+		gpus[i] = consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: c.Slots.Most, Auto: c.Slots.Auto, Context: models[i].Context}
 	}
 	return gpus, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest}, nil
 }

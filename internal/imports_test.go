@@ -66,7 +66,7 @@ func rules() map[string]rule {
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
 		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
-		"internal/consumer":  {ours: "pipeline outage autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
+		"internal/consumer":  {ours: "pipeline outage text autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
 		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
 		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
 		"internal/status":    {ours: "pipeline", theirs: engineLibraries + " prometheus"},

@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -89,7 +90,7 @@ func live(t *testing.T, trouble trouble) string {
 		return completion, err
 	}
 	w.publish = func(ctx context.Context, _ pipeline.Results) error {
-		sleep(ctx, dice.duration(3*time.Second))
+		outage.Sleep(ctx, dice.duration(3*time.Second))
 		if wild && dice.percent(trouble.unpublished) {
 			return fmt.Errorf("no stream")
 		}
@@ -100,7 +101,7 @@ func live(t *testing.T, trouble trouble) string {
 	for i := range trouble.batches {
 		w.again(i)
 	}
-	gpu := LaneConfig{Name: "T4", Model: m, Slots: trouble.slots}
+	gpu := LaneConfig{Name: "T4", Backend: m, Slots: trouble.slots}
 	for _, wait := range trouble.stops {
 		if _, err := w.stopAfter(wait, grace(5*time.Second), gpu); err != nil && !errors.Is(err, ErrCut) {
 			return err.Error()

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -32,7 +33,7 @@ func holding(w *world, all bool) (r *runner, mend func(), logs *observer.Observe
 	}
 	cfg := config()
 	cfg.Log = zap.New(core)
-	return w.start(cfg, LaneConfig{Name: "T4", Model: m, Slots: 4}), func() { mended.Store(true) }, logs
+	return w.start(cfg, LaneConfig{Name: "T4", Backend: m, Slots: 4}), func() { mended.Store(true) }, logs
 }
 
 func TestAGPUThatFailsWithEverythingTakesNothingUntilItIsMended(t *testing.T) {
@@ -115,7 +116,7 @@ func TestAGPUWhoseServerIsAwayTakesNothingUntilItIsBack(t *testing.T) {
 		for i := range 300 {
 			w.again(i)
 		}
-		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 4})
 		time.Sleep(30 * time.Second)
 		away.Store(true)
 		time.Sleep(time.Minute)
@@ -152,12 +153,12 @@ func TestAnOldRequestDoesNotEndAHold(t *testing.T) {
 			if r.Prompt() == "old" {
 				return after(ctx, 10*time.Second)
 			}
-			sleep(ctx, time.Second)
+			outage.Sleep(ctx, time.Second)
 			return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "the model was removed")
 		}}
 		w.add(1, 1, "old")
 		w.add(2, 1, "new")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		if g := r.Snapshot().GPUs[0]; g.State != pipeline.GPUHeld || g.Detail != "the model was removed" || len(w.only("ack")) != 1 {
@@ -183,7 +184,7 @@ func TestOneWorkerLooksWhileThereIsNoWork(t *testing.T) {
 		for i := range 6 {
 			w.add(i, 1, "p")
 		}
-		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 4})
 		time.Sleep(10 * time.Second)
 		mended.Store(true)
 		time.Sleep(time.Hour)
@@ -214,7 +215,7 @@ func TestALookThatShowsNothingIsRepeated(t *testing.T) {
 		w := newWorld(t)
 		m := &fakeModel{answer: failing(map[string][]pipeline.Class{"fatal": {pipeline.Fatal, ""}})}
 		w.add(1, 1, "fatal")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
 		time.Sleep(10 * time.Second)
 		for i := range 8 {
 			w.queue <- pipeline.Delivery[pipeline.Work]{Err: context.DeadlineExceeded, Body: pipeline.Work{Batch: 10 + i}, Receipt: &receipt{w, 10 + i}}

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -45,7 +46,7 @@ func TestNothingIsCutByADeadlineThatBatchesFitInto(t *testing.T) {
 					}}
 					cfg := config()
 					cfg.Deadline = time.Now().Add(time.Minute)
-					took, err := w.ends(w.start(cfg, LaneConfig{Model: m, Slots: slots, Auto: auto}))
+					took, err := w.ends(w.start(cfg, LaneConfig{Backend: m, Slots: slots, Auto: auto}))
 					if err != nil || took > time.Minute {
 						t.Errorf("it ended after %s with %v", took, err)
 					}
@@ -77,12 +78,12 @@ func TestWhatTakesLongerThanEverGoesBackBeforeTheDeadline(t *testing.T) {
 			return after(ctx, time.Second)
 		}}
 		w.publish = func(ctx context.Context, _ pipeline.Results) error {
-			sleep(ctx, 500*time.Millisecond)
+			outage.Sleep(ctx, 500*time.Millisecond)
 			return ctx.Err()
 		}
 		cfg := config()
 		cfg.Deadline = time.Now().Add(time.Minute)
-		took, err := w.ends(w.start(cfg, LaneConfig{Model: m, Slots: 1}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Backend: m, Slots: 1}))
 		if err != nil || took > time.Minute || took < 50*time.Second {
 			t.Errorf("it ended after %s with %v", took, err)
 		}
@@ -100,7 +101,7 @@ func TestADeadlineEndsAConsumerThatWaitsForWork(t *testing.T) {
 		w := newWorld(t)
 		cfg := config()
 		cfg.Deadline = time.Now().Add(12 * time.Hour)
-		took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 8}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 8}))
 		if err != nil || took != 12*time.Hour-15*time.Second {
 			t.Errorf("it ended after %s with %v", took, err)
 		}
@@ -113,7 +114,7 @@ func TestADeadlineThatIsOverEndsAConsumerAtOnce(t *testing.T) {
 		w.stock(10)
 		cfg := config()
 		cfg.Deadline = time.Now().Add(-time.Second)
-		took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 8}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 8}))
 		if err != nil || took > time.Second || len(w.only("take")) != len(w.only("hand-back")) {
 			t.Errorf("it ended after %s with %v: %v", took, err, w.events)
 		}
@@ -129,7 +130,7 @@ func TestAStopBeforeTheDeadlineIsAStop(t *testing.T) {
 		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 			return after(ctx, time.Minute)
 		}}
-		if took, err := w.stopAfter(10*time.Second, cfg, LaneConfig{Model: m, Slots: 2}); !errors.Is(err, ErrCut) || took != time.Second {
+		if took, err := w.stopAfter(10*time.Second, cfg, LaneConfig{Backend: m, Slots: 2}); !errors.Is(err, ErrCut) || took != time.Second {
 			t.Errorf("stopped after %s with %v", took, err)
 		}
 	})
@@ -141,7 +142,7 @@ func TestAConsumerWithoutWorkEndsByItself(t *testing.T) {
 		w.add(1, 1, "a", "b")
 		cfg := config()
 		cfg.IdleExit = 10 * time.Minute
-		r := w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 1}, LaneConfig{Model: &fakeModel{}, Slots: 1})
+		r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 1}, LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		time.AfterFunc(9*time.Minute, func() { w.add(2, 1, "a") })
 		took, err := w.ends(r)
 		if err != nil || took < 19*time.Minute || took > 19*time.Minute+5*time.Second {
@@ -159,7 +160,7 @@ func TestALongBatchIsNoIdleness(t *testing.T) {
 		}}
 		cfg := config()
 		cfg.IdleExit = time.Minute
-		took, err := w.ends(w.start(cfg, LaneConfig{Model: m, Slots: 1}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Backend: m, Slots: 1}))
 		if err != nil || len(w.only("ack")) != 1 || took < time.Hour+time.Minute {
 			t.Errorf("it ended after %s with %v", took, err)
 		}
@@ -177,7 +178,7 @@ func TestGPUsThatCannotWorkEndWithAnError(t *testing.T) {
 				w.stock(500)
 				cfg := config()
 				cfg.IdleExit = 10 * time.Minute
-				took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{answer: failing(verdicts)}, Slots: 1}))
+				took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{answer: failing(verdicts)}, Slots: 1}))
 				if err == nil || !strings.Contains(err.Error(), "no GPU could work") || took > 12*time.Minute {
 					t.Errorf("it ended after %s with %v", took, err)
 				}
@@ -201,7 +202,7 @@ func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
 			}
 			return asked.Load() > 3, nil
 		}
-		took, err := w.ends(w.start(cfg, LaneConfig{Model: &fakeModel{}, Slots: 2}))
+		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 2}))
 		if err != nil || len(w.only("ack")) != 3 {
 			t.Errorf("it ended with %v and %d of 3 batches done", err, len(w.only("ack")))
 		}
