@@ -42,17 +42,8 @@ const (
 	answerPause  = 200 * time.Millisecond
 )
 
-// AwaitServers returns when all servers answer, or with the reason why one does not.
-func AwaitServers(ctx context.Context, servers []RunningServer, log *zap.Logger) error {
-	for _, server := range servers {
-		if err := awaitServer(ctx, server, log); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func awaitServer(ctx context.Context, server RunningServer, log *zap.Logger) error {
+// AwaitServer returns when a server answers, or with the reason why it does not.
+func AwaitServer(ctx context.Context, server RunningServer, log *zap.Logger) error {
 	limit := time.Now().Add(answerWithin)
 	for waiting := false; ; waiting = true {
 		err := server.Ping(ctx)
