@@ -62,7 +62,8 @@ func publishing(working context.Context, grace time.Duration) (context.Context, 
 //  2. publish one dead letter, if every generation has an outcome and some have failed,
 //  3. acknowledge the batch, if all that was published; otherwise hand it back.
 //
-// If ctx has ended, or ends meanwhile, what is finished is still worth publishing, within the grace.
+// If ctx has ended, or ends meanwhile, what is finished is still worth publishing: there is the
+// grace for that.
 func (c *collector) Collect(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], o *outcome) (done bool) {
 	ctx, cancel := publishing(ctx, c.grace)
 	defer cancel()

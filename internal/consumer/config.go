@@ -81,13 +81,3 @@ func (l LaneConfig) validate(index int) error {
 	}
 	return nil
 }
-
-// cutoff returns when what is not finished is cut, so that it is handed back by the deadline, and
-// how long publishing and handing back may take after that. Without a deadline it is never.
-func (c Config) cutoff() (cutoff time.Time, publishing time.Duration) {
-	if c.Deadline.IsZero() {
-		return time.Time{}, publishGrace
-	}
-	kept := min(max(time.Until(c.Deadline)/20, 0), 15*time.Second)
-	return c.Deadline.Add(-kept), min(publishGrace, max(kept/2, time.Millisecond))
-}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 	"pgregory.net/rapid"
 
 	"gleaner/internal/outage"
@@ -25,7 +24,7 @@ import (
 // flight.
 type fragile struct {
 	takes func(r pipeline.Request) (d time.Duration, dies bool)
-	hears func() (d time.Duration, err error) // how and how late the others hear of it; nil: at once, and clearly
+	learn func() (d time.Duration, err error) // how late the others learn of it, and what; nil: at once, of the crash
 
 	mu     sync.Mutex
 	flying map[*flight]bool
@@ -49,10 +48,10 @@ func (f *fragile) Generate(ctx context.Context, r pipeline.Request) (pipeline.Co
 	case <-ctx.Done():
 		return pipeline.Completion{}, ctx.Err()
 	case <-me.died:
-		if f.hears == nil {
+		if f.learn == nil {
 			return pipeline.Completion{}, errCrash
 		}
-		late, err := f.hears()
+		late, err := f.learn()
 		outage.Sleep(ctx, late)
 		return pipeline.Completion{}, err
 	case <-timer.C:
@@ -151,9 +150,9 @@ func count(list []string, want string) int {
 }
 
 func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
-	for name, heard := range map[string]error{
-		"it hears of the crash":                  errCrash,
-		"it hears of its broken connection only": pipeline.Fail(pipeline.Retryable, "%w", io.ErrUnexpectedEOF),
+	for name, learned := range map[string]error{
+		"it learns of the crash":                  errCrash,
+		"it learns only of its broken connection": pipeline.Fail(pipeline.Retryable, "%w", io.ErrUnexpectedEOF),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -161,9 +160,9 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 				first := make(chan struct{})
 				victim := func(ctx context.Context, try int) (pipeline.Completion, error) {
 					switch try {
-					case 1: // it hears of it first
+					case 1: // it learns of it first
 						outage.Sleep(ctx, 400*time.Millisecond)
-						return pipeline.Completion{}, heard
+						return pipeline.Completion{}, learned
 					case 2, 3:
 						outage.Sleep(ctx, time.Second)
 						return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "away")
@@ -200,7 +199,7 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 }
 
 // A runner that crashes with everything says nothing of the prompts.
-func TestAGPUWhoseRunnerCrashesWithEverythingConvictsNobody(t *testing.T) {
+func TestAGPUWhoseRunnerCrashesWithEverythingConvictsNoPrompt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mended atomic.Bool
 		w, m := newWorld(t), &fragile{takes: func(pipeline.Request) (time.Duration, bool) { return time.Second, !mended.Load() }}
@@ -267,27 +266,6 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 	})
 }
 
-func TestOneThatWaitsToBeAloneLeavesWithAStop(t *testing.T) {
-	l := newLane(LaneConfig{Slots: 2}, time.Second, false, zap.NewNop()).slots
-	ctx, cancel := context.WithCancel(t.Context())
-	if err := l.Acquire(ctx); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	for range 3 {
-		if err := l.AcquireAlone(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
-		}
-	}
-	if inUse, _ := l.InUse(); inUse != 1 || len(l.queue) != 0 {
-		t.Errorf("%d slots are in use, %d wait for one", inUse, len(l.queue))
-	}
-	l.Release()
-	if err := l.AcquireAlone(t.Context()); err != nil || !l.exclusive {
-		t.Errorf("alone: %t, %v", l.exclusive, err)
-	}
-}
-
 // outbreak is a pattern of crashes.
 type outbreak struct {
 	seed           uint64
@@ -340,7 +318,7 @@ func (o outbreak) live(t *testing.T) string {
 	}
 	var gpus []LaneConfig
 	for range o.gpus {
-		m := &fragile{hears: func() (time.Duration, error) {
+		m := &fragile{learn: func() (time.Duration, error) {
 			if dice.percent(50) {
 				return dice.duration(500 * time.Millisecond), errCrash
 			}

@@ -29,8 +29,8 @@ func failing(verdicts map[string][]pipeline.Class) func(context.Context, int, pi
 	}
 }
 
-// handedBack returns after what delay a batch was handed back, and checks that nobody
-// acknowledged it.
+// handedBack returns after what delay a batch was handed back, and checks that it was
+// not acknowledged.
 func (w *world) handedBack(batch int) time.Duration {
 	w.t.Helper()
 	story := w.of(batch)
@@ -250,7 +250,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 	})
 }
 
-func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
+func TestAFatalFailureOpensTheBreakerOfItsGPUAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		broken, whole := &fakeModel{}, &fakeModel{}
@@ -302,7 +302,7 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 }
 
 // Its workers have asked for work before, and get some afterwards.
-func TestAHeldGPUTriesNothingNew(t *testing.T) {
+func TestAnOpenBreakerLetsNothingNewIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
 		w.add(1, 1, "p")

@@ -78,7 +78,7 @@ func (w *world) PublishResults(ctx context.Context, results pipeline.Results) er
 
 func (w *world) PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error {
 	if err := letter.Validate(); err != nil {
-		w.t.Errorf("a dead letter that nobody can read: %v", err)
+		w.t.Errorf("a dead letter that cannot be read: %v", err)
 	}
 	if w.dying != nil {
 		if err := w.dying(ctx, letter); err != nil {

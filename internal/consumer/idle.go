@@ -2,12 +2,19 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
 	"gleaner/internal/outage"
+)
+
+// Why a consumer ends although nothing has stopped it.
+var (
+	errComplete = errors.New("the run is complete")
+	errIdle     = errors.New("there was no work")
 )
 
 const (
@@ -73,21 +80,4 @@ func (l *lane) idle() time.Duration {
 		return 0
 	}
 	return l.times.Idle()
-}
-
-// awaitLastBatch waits until even a batch that has the GPU to itself would not end before the
-// cutoff any more, and reports true, or false if ctx ends first.
-func (l *lane) awaitLastBatch(ctx context.Context, cutoff, deadline time.Time) bool {
-	for {
-		need := l.times.Shortest(l.Slots())
-		wait := time.Until(cutoff) - need
-		if wait <= 0 {
-			l.log.Info("the deadline is near: no more work is taken", zap.Duration("left", time.Until(deadline).Round(time.Second)),
-				zap.Duration("a_batch_takes", need.Round(time.Millisecond)))
-			return true
-		}
-		if outage.Sleep(ctx, min(wait, checkEvery)) != nil {
-			return false
-		}
-	}
 }

@@ -28,7 +28,7 @@ const (
 //  2. Each of them pauses, and then finds that the count has changed since its attempt began. That
 //     attempt is not counted, neither as a try nor as an attempt.
 //  3. Each is tried again alone: it waits until nothing else is in flight on this GPU.
-//  4. One that is answered is innocent. One that crashes the runner again, alone, is tried once more.
+//  4. One that is answered is innocent. One that crashes the runner, alone, is tried once more.
 //  5. One that crashes it alone twice is poison, unless a canary crashes the runner just as well:
 //     then the GPU is broken, and nothing is said about the generation.
 //

@@ -8,23 +8,16 @@ import (
 	"time"
 )
 
-// Why a consumer ends by itself.
-var (
-	errDeadline = errors.New("the deadline is here")
-	errComplete = errors.New("the run is complete")
-	errIdle     = errors.New("there was no work")
-)
-
 // ErrCut says that the grace was over before the work in hand was: it was handed back unfinished.
 var ErrCut = errors.New("the grace was over before all work in hand was finished")
 
 // A shutdown is how the work of a consumer ends. The order of events:
 //
-//  1. Taking ends: the user stops the consumer, no GPU is left, the run is complete, or there was no
-//     work for too long. The first of these is the cause of the context. Near the deadline each lane
-//     stops taking for itself when no further batch fits.
-//  2. Work in hand goes on. After a stop by the user, or when no GPU is left, it may take the grace;
-//     it ends at the cutoff, a little before the deadline, in any case.
+//  1. Taking ends: the user stops the consumer, no GPU is left, the run is complete, or there was
+//     no work for too long. The first of these is the cause of the context. Near the deadline each
+//     lane stops taking for itself when no further batch fits.
+//  2. Work in hand goes on. After a stop by the user, or when no GPU is left, it may take the
+//     grace; it ends at the cutoff, a little before the deadline, in any case.
 //  3. What is not finished then is cut: the one context in which all work on batches lives ends,
 //     and its cause is ErrCut or errDeadline, whichever comes first. Each worker publishes what is
 //     finished and hands back the rest, for which it has the publish grace.

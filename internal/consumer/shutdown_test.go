@@ -3,211 +3,221 @@ package consumer
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
-// ends waits until a consumer has ended by itself and returns after how long in its world, and
-// what Run returned.
-func (w *world) ends(r *runner) (time.Duration, error) {
-	defer r.stop()
-	err := <-r.done
-	return time.Since(w.begin), err
+// stopAfter lets a consumer work for a while, stops it and returns how long that took and what
+// Run returned.
+func (w *world) stopAfter(work time.Duration, cfg Config, gpus ...LaneConfig) (took time.Duration, err error) {
+	w.t.Helper()
+	r := w.start(cfg, gpus...)
+	time.Sleep(work)
+	stopped := time.Now()
+	err = r.end()
+	return time.Since(stopped), err
 }
 
-// fill puts so many batches of eight on the queue.
-func (w *world) stock(batches int) {
-	for i := range batches {
-		w.add(i, 1, "a", "b", "c", "d", "e", "f", "g", "h")
-	}
+func grace(d time.Duration) Config {
+	cfg := config()
+	cfg.Grace = d
+	return cfg
 }
 
-func TestNothingIsCutByADeadlineThatBatchesFitInto(t *testing.T) {
-	for _, slots := range []int{1, 2, 4, 8} {
-		for _, auto := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%d slots, auto %t", slots, auto), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t)
-					w.stock(500)
-					var cut atomic.Int64
-					m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
-						c, err := after(ctx, 2500*time.Millisecond) // 20 s for a batch
-						if err != nil {
-							cut.Add(1)
-						}
-						return c, err
-					}}
-					cfg := config()
-					cfg.Deadline = time.Now().Add(time.Minute)
-					took, err := w.ends(w.start(cfg, LaneConfig{Backend: m, Slots: slots, Auto: auto}))
-					if err != nil || took > time.Minute {
-						t.Errorf("it ended after %s with %v", took, err)
-					}
-					if took < 35*time.Second {
-						t.Errorf("it ended after %s, although another batch had fitted", took)
-					}
-					takes, acks := len(w.only("take")), len(w.only("ack"))
-					if cut.Load() != 0 || takes != acks || len(w.only("hand-back")) != 0 {
-						t.Errorf("%d generations cut, %d batches taken and %d done", cut.Load(), takes, acks)
-					}
-					if p := w.lastPresence(); !p.Deadline.Equal(cfg.Deadline) {
-						t.Errorf("the presence says %s, want %s", p.Deadline, cfg.Deadline)
-					}
-				})
-			})
-		}
-	}
-}
-
-func TestWhatTakesLongerThanEverGoesBackBeforeTheDeadline(t *testing.T) {
+func TestAStopFinishesWhatFitsTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.add(1, 1, "quick")
-		w.add(2, 1, "quick", "slow", "quick")
-		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
-			if r.Prompt() == "slow" {
-				return after(ctx, time.Hour)
+		for i := range 9 {
+			w.add(i, 1, "a", "b", "c")
+		}
+		took, err := w.stopAfter(500*time.Millisecond, grace(20*time.Second), LaneConfig{Backend: &fakeModel{}, Slots: 1})
+		if err != nil || took != 8500*time.Millisecond {
+			t.Errorf("stopped after %s: %v; want the 9 generations of the 3 batches held to be finished", took, err)
+		}
+		if acks := w.only("ack"); len(acks) != 3 || len(w.only("take")) != 3 || len(w.only("hand-back")) != 0 {
+			t.Errorf("%d batches done of %d taken, %d handed back", len(acks), len(w.only("take")), len(w.only("hand-back")))
+		}
+	})
+}
+
+func TestWhatDoesNotFitTheGraceIsHandedBackAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(1, 1, "a", "b", "c")
+		w.add(2, 1, "a")
+		took, err := w.stopAfter(500*time.Millisecond, grace(1700*time.Millisecond), LaneConfig{Backend: &fakeModel{}, Slots: 1})
+		if !errors.Is(err, ErrCut) || took != 1700*time.Millisecond {
+			t.Errorf("stopped after %s: %v", took, err)
+		}
+		if len(w.stored(1))+len(w.stored(2)) != 2 {
+			t.Errorf("published: %v and %v, want the two answers that were finished", w.stored(1), w.stored(2))
+		}
+		for _, e := range w.only("hand-back") {
+			if e.delay != 0 || e.at != 2200*time.Millisecond {
+				t.Errorf("batch %d handed back for %s after %s", e.batch, e.delay, e.at)
 			}
-			return after(ctx, time.Second)
+		}
+		if len(w.only("hand-back"))+len(w.only("ack")) != 2 || len(w.only("hand-back")) == 0 {
+			t.Errorf("%v", w.events)
+		}
+	})
+}
+
+func TestTheCauseOfACutIsKnownToTheModel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var cause error
+		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+			<-ctx.Done()
+			cause = context.Cause(ctx)
+			return pipeline.Completion{}, ctx.Err()
 		}}
+		w.add(1, 1, "a")
+		if _, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Backend: m, Slots: 1}); !errors.Is(err, ErrCut) {
+			t.Error(err)
+		}
+		if !errors.Is(cause, ErrCut) || !errors.Is(cause, context.Canceled) {
+			t.Errorf("the cause is %v", cause)
+		}
+	})
+}
+
+func TestAStopDoesNotWaitForWorkThatMayCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		if took, err := w.stopAfter(time.Hour, config(), LaneConfig{Backend: &fakeModel{}, Slots: 8}, LaneConfig{Backend: &fakeModel{}, Slots: 8}); took != 0 || err != nil {
+			t.Errorf("stopped after %s: %v", took, err)
+		}
+	})
+}
+
+func TestAStopDoesNotWaitForAnOpenBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
+		w.add(1, 1, "p")
+		if took, err := w.stopAfter(5*time.Second, config(), LaneConfig{Backend: m, Slots: 1}); took != 0 || err != nil {
+			t.Errorf("stopped after %s: %v", took, err)
+		}
+	})
+}
+
+// A lateSource has a message for each worker that stops waiting.
+type lateSource struct{ *world }
+
+func (s lateSource) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
+	<-ctx.Done()
+	return s.world.Next(context.WithoutCancel(ctx))
+}
+
+func TestAMessageThatComesWithTheStopIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{}
+		for i := range 4 {
+			w.add(i, 1, "p")
+		}
+		c, err := New(config(), lateSource{w}, w, []LaneConfig{{Backend: m, Slots: 2}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := c.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		for i := range 4 {
+			if got := w.handedBack(i); got != 0 {
+				t.Errorf("batch %d rests %s", i, got)
+			}
+		}
+		if len(m.asked()) != 0 || time.Since(w.begin) != time.Minute {
+			t.Errorf("%d generations, ended after %s", len(m.asked()), time.Since(w.begin))
+		}
+	})
+}
+
+func TestWhatIsBeingPublishedWhenTheGraceEndsIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
 		w.publish = func(ctx context.Context, _ pipeline.Results) error {
-			outage.Sleep(ctx, 500*time.Millisecond)
-			return ctx.Err()
+			if outage.Sleep(ctx, 5*time.Second) != nil { // the stream is full for a while
+				return ctx.Err()
+			}
+			return nil
 		}
-		cfg := config()
-		cfg.Deadline = time.Now().Add(time.Minute)
-		took, err := w.ends(w.start(cfg, LaneConfig{Backend: m, Slots: 1}))
-		if err != nil || took > time.Minute || took < 50*time.Second {
-			t.Errorf("it ended after %s with %v", took, err)
+		w.add(1, 1, "p")
+		took, err := w.stopAfter(1500*time.Millisecond, grace(time.Second), LaneConfig{Backend: &fakeModel{}, Slots: 1})
+		if err != nil || took != 4500*time.Millisecond {
+			t.Errorf("stopped after %s: %v", took, err)
 		}
-		if got := w.handedBack(2); got != 0 {
-			t.Errorf("the batch rests %s", got)
-		}
-		if got := fmt.Sprint(w.stored(2)); got != "[0]" {
-			t.Errorf("published of it: %s, want what was finished", got)
+		if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(1)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }
 
-func TestADeadlineEndsAConsumerThatWaitsForWork(t *testing.T) {
+func TestPublishingDoesNotOutlastTheGraceByMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		cfg := config()
-		cfg.Deadline = time.Now().Add(12 * time.Hour)
-		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 8}))
-		if err != nil || took != 12*time.Hour-15*time.Second {
-			t.Errorf("it ended after %s with %v", took, err)
+		w.publish = func(ctx context.Context, _ pipeline.Results) error { <-ctx.Done(); return ctx.Err() }
+		w.add(1, 1, "p")
+		took, err := w.stopAfter(2*time.Second, grace(time.Second), LaneConfig{Backend: &fakeModel{}, Slots: 1})
+		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
+			t.Errorf("stopped after %s: %v", took, err)
+		}
+		if got := w.handedBack(1); got != 0 {
+			t.Errorf("rests %s", got)
 		}
 	})
 }
 
-func TestADeadlineThatIsOverEndsAConsumerAtOnce(t *testing.T) {
+func TestARetryGoesOnWithinTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.stock(10)
-		cfg := config()
-		cfg.Deadline = time.Now().Add(-time.Second)
-		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 8}))
-		if err != nil || took > time.Second || len(w.only("take")) != len(w.only("hand-back")) {
-			t.Errorf("it ended after %s with %v: %v", took, err, w.events)
+		for name, c := range map[string]struct {
+			grace time.Duration
+			err   error
+			story []string
+		}{
+			"long enough": {10 * time.Second, nil, []string{"take", "publish", "ack"}},
+			"too short":   {300 * time.Millisecond, ErrCut, []string{"take", "hand-back"}},
+		} {
+			w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable, ""}})}
+			w.add(1, 1, "p")
+			took, err := w.stopAfter(1200*time.Millisecond, grace(c.grace), LaneConfig{Backend: m, Slots: 1})
+			if !errors.Is(err, c.err) || took > c.grace {
+				t.Errorf("%s: stopped after %s: %v", name, took, err)
+			}
+			if diff := cmp.Diff(c.story, w.story(1)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
 		}
 	})
 }
 
-func TestAStopBeforeTheDeadlineIsAStop(t *testing.T) {
+// The server may be gone at the end: the lease ends by itself then.
+func TestAHandBackThatFailsDoesNotKeepTheConsumer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.stock(3)
-		cfg := grace(time.Second)
-		cfg.Deadline = time.Now().Add(time.Hour)
-		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
-			return after(ctx, time.Minute)
-		}}
-		if took, err := w.stopAfter(10*time.Second, cfg, LaneConfig{Backend: m, Slots: 2}); !errors.Is(err, ErrCut) || took != time.Second {
-			t.Errorf("stopped after %s with %v", took, err)
-		}
-	})
-}
-
-func TestAConsumerWithoutWorkEndsByItself(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.add(1, 1, "a", "b")
-		cfg := config()
-		cfg.IdleExit = 10 * time.Minute
-		r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 1}, LaneConfig{Backend: &fakeModel{}, Slots: 1})
-		time.AfterFunc(9*time.Minute, func() { w.add(2, 1, "a") })
-		took, err := w.ends(r)
-		if err != nil || took < 19*time.Minute || took > 19*time.Minute+5*time.Second {
-			t.Errorf("it ended after %s with %v", took, err)
-		}
-	})
-}
-
-func TestALongBatchIsNoIdleness(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.add(1, 1, "long")
-		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+		w, m := newWorld(t), &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 			return after(ctx, time.Hour)
 		}}
-		cfg := config()
-		cfg.IdleExit = time.Minute
-		took, err := w.ends(w.start(cfg, LaneConfig{Backend: m, Slots: 1}))
-		if err != nil || len(w.only("ack")) != 1 || took < time.Hour+time.Minute {
-			t.Errorf("it ended after %s with %v", took, err)
+		d := pipeline.Delivery[pipeline.Work]{Body: pipeline.Work{Run: "r", Generations: []pipeline.Generation{{}}}, Receipt: deaf{}}
+		w.queue <- d
+		took, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Backend: m, Slots: 1})
+		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
+			t.Errorf("stopped after %s: %v", took, err)
 		}
 	})
 }
 
-func TestGPUsThatCannotWorkEndWithAnError(t *testing.T) {
-	for name, verdicts := range map[string]map[string][]pipeline.Class{
-		"nothing works":              {"a": {pipeline.Fatal}, "Hello": {pipeline.Fatal}},
-		"only the word itself works": {"a": {pipeline.Fatal}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.stock(500)
-				cfg := config()
-				cfg.IdleExit = 10 * time.Minute
-				took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{answer: failing(verdicts)}, Slots: 1}))
-				if err == nil || !strings.Contains(err.Error(), "no GPU could work") || took > 12*time.Minute {
-					t.Errorf("it ended after %s with %v", took, err)
-				}
-			})
-		})
-	}
-}
+// A deaf receipt answers when it is no longer waited for.
+type deaf struct{}
 
-func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.stock(3)
-		var asked atomic.Int64
-		cfg := config()
-		cfg.Complete = func(context.Context) (bool, error) {
-			if now, _ := w.holds(); now > 0 {
-				t.Error("it asks while it has work")
-			}
-			if asked.Add(1) == 1 {
-				return true, errors.New("no answer")
-			}
-			return asked.Load() > 3, nil
-		}
-		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 2}))
-		if err != nil || len(w.only("ack")) != 3 {
-			t.Errorf("it ended with %v and %d of 3 batches done", err, len(w.only("ack")))
-		}
-		if took > 2*time.Minute || asked.Load() != 4 {
-			t.Errorf("it ended after %s, asked %d times", took, asked.Load())
-		}
-	})
-}
+func (deaf) Extend(ctx context.Context) error                    { <-ctx.Done(); return ctx.Err() }
+func (deaf) Ack(ctx context.Context) error                       { <-ctx.Done(); return ctx.Err() }
+func (deaf) HandBack(ctx context.Context, _ time.Duration) error { <-ctx.Done(); return ctx.Err() }
+func (deaf) Reject(ctx context.Context, _ string) error          { <-ctx.Done(); return ctx.Err() }

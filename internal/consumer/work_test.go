@@ -279,7 +279,7 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 	})
 }
 
-func TestAConsumerWorksWhileNobodyTakesItsReports(t *testing.T) {
+func TestAConsumerWorksWhileItsReportsAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.present = errors.New("no such bucket")
