@@ -99,7 +99,7 @@ func (r *requester) measured(ctx context.Context, request pipeline.Request) (pip
 	if err == nil {
 		r.meter.Tokens(completion.OutputTokens - int(reported.Load()))
 	}
-	r.meter.Ended(err != nil && !pipeline.ClassOf(err).IsOutcome())
+	r.meter.Ended(!answered(err))
 	return completion, err
 }
 
@@ -107,8 +107,8 @@ func (r *requester) measured(ctx context.Context, request pipeline.Request) (pip
 // its prompt. If this fails, too, the prompt was not the reason.
 func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone bool) error {
 	failed.Messages, failed.Options.NumPredict = pipeline.User("Hello"), 1
-	if a := r.Attempt(ctx, failed, alone); a.err != nil && !pipeline.ClassOf(a.err).IsOutcome() {
+	if a := r.Attempt(ctx, failed, alone); !answered(a.err) {
 		return a.err
 	}
-	return nil // an answer that was cut off or makes no sense is one, too
+	return nil
 }

@@ -196,7 +196,7 @@ func (b *breaker) Reset() {
 // when it began. Every such attempt on this GPU is observed, so a rule that counts failures belongs
 // here.
 func (b *breaker) Observe(probe bool, err error) {
-	if probe && (err == nil || pipeline.ClassOf(err).IsOutcome()) {
+	if probe && answered(err) {
 		b.Reset()
 	}
 }

@@ -17,8 +17,11 @@
 //   - The batch times: whether another batch would end before the deadline.
 //   - A retry: what is tried after a generation failed, by attempts, each of which is one request.
 //
+// The options of a request pass through as they are: a new one is a field of pipeline.Options and
+// a line in each adapter of a model server.
+//
 // What a class of failure means stands in pipeline's table; failure.go and retry.go ask it, and
-// nothing else in this package decides by a class.
+// no other file decides by a class.
 //
 // # The consumer around it
 //

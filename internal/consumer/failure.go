@@ -13,6 +13,10 @@ import (
 // errAway says that the server failed with a simple request, too: the prompt is not the reason.
 var errAway = errors.New("the server answers nothing at present")
 
+// answered reports whether the model answered, be it with something that is no result. So the GPU
+// works.
+func answered(err error) bool { return err == nil || pipeline.ClassOf(err).IsOutcome() }
+
 // opensBreaker reports whether a GPU takes no work after this failure, until a probe succeeds.
 func opensBreaker(err error) bool { return needsPerson(err) || errors.Is(err, errAway) }
 

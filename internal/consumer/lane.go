@@ -75,10 +75,9 @@ func (l *lane) Generate(ctx context.Context, delivery pipeline.Delivery[pipeline
 			o.results = append(o.results, result(work, generation, r, completion))
 			continue
 		}
-		class := pipeline.ClassOf(err)
 		l.log.Debug("no answer", zap.String("batch", work.ID()), zap.Int("generation", generation.Index),
-			zap.String("class", string(class)), zap.Int("attempts", r.attempts), zap.Error(err))
-		if class.IsOutcome() {
+			zap.String("class", string(pipeline.ClassOf(err))), zap.Int("attempts", r.attempts), zap.Error(err))
+		if answered(err) { // but that is no result
 			o.fail(generation, r.attempts, err)
 			continue
 		}

@@ -19,7 +19,7 @@ type worker struct {
 	source    *source
 	lane      *lane
 	collector *collector
-	cutoff    time.Time // see Consumer
+	cutoff    time.Time // see Config.cutoff
 }
 
 // run takes batches until taking ends. The one that is in hand then goes on until working ends.
