@@ -86,7 +86,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer say(ctx, c.Report, engine.Snapshot, log)()
 	if c.Health != "" {
-		server, err := telemetry.Listen(c.Health, nil, conn.Healthy, log)
+		server, err := telemetry.Listen(c.Health, log, conn.Healthy, nil)
 		if err != nil {
 			return err
 		}

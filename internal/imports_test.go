@@ -82,10 +82,10 @@ func rules() map[string]rule {
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu stream telemetry", theirs: programLibraries},
 
 		"internal/cli":         {ours: "pipeline status telemetry", theirs: "kong zap humanize term"},
-		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind everybody's back
+		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind the programs' backs
 		"internal/tools/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"},            // measures the parts alone, too
 
-		"internal/tools/chaos": {ours: everything, theirs: programLibraries + " nats.go"}, // strikes at the streams from outside
+		"internal/tools/chaos": {ours: everything, theirs: programLibraries + " flock nats.go"}, // injects faults into the streams from outside
 
 		"internal/tools/release":    {ours: "cli"},
 		"internal/tools/tinymodels": {ours: "ollama/ollamatest"}, // gives a test's server its models

@@ -4,13 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/store"
-	"gleaner/internal/stream"
+	"gleaner/internal/producer"
 )
 
 // controlled are the flags of the commands that stop and start a run.
@@ -21,8 +19,8 @@ type controlled struct {
 	JSON      bool   `name:"json" help:"Print the summary as JSON."`
 }
 
-// do calls the function with the run and the stream, and prints what it says.
-func (c controlled) do(ctx context.Context, t *cli.Terminal, act func(*stream.Conn, store.Store) (string, error)) error {
+// do calls act with a control over the run, and prints what it says.
+func (c controlled) do(ctx context.Context, t *cli.Terminal, act func(*producer.Control) (string, error)) error {
 	from, err := openStore(ctx, c.Store)
 	if err != nil {
 		return err
@@ -36,7 +34,7 @@ func (c controlled) do(ctx context.Context, t *cli.Terminal, act func(*stream.Co
 		return err
 	}
 	defer conn.Close()
-	said, err := act(conn, from)
+	said, err := act(producer.NewControl(from, conn))
 	if err != nil {
 		return err
 	}
@@ -53,8 +51,8 @@ type pauseCmd struct {
 }
 
 func (c *pauseCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(conn *stream.Conn, _ store.Store) (string, error) {
-		return "is paused: workers finish what they hold and get nothing new", conn.PauseRun(ctx, c.Name)
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		return "is paused: workers finish what they hold and get nothing new", control.Pause(ctx, c.Name)
 	})
 }
 
@@ -64,43 +62,20 @@ type resumeCmd struct {
 }
 
 func (c *resumeCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(conn *stream.Conn, _ store.Store) (string, error) {
-		return "goes on", conn.ResumeRun(ctx, c.Name)
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		return "goes on", control.Resume(ctx, c.Name)
 	})
 }
 
-// cancelCmd is the command producer cancel: the ledger first, so that nobody publishes what is
-// removed, and the queue twice, for a publisher or a reconciler that was in the middle of
-// something.
+// cancelCmd is the command producer cancel.
 type cancelCmd struct {
 	controlled `embed:""`
 }
 
-// cancelAgain is how long whoever publishes a chunk of batches may take to notice that their run
-// is cancelled.
-const cancelAgain = 2 * time.Second
-
 func (c *cancelCmd) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(conn *stream.Conn, from store.Store) (string, error) {
-		if err := from.Cancel(ctx, c.Name); err != nil {
-			return "", err
-		}
-		removed, err := conn.CancelRun(ctx, c.Name)
-		if err != nil {
-			return "", err
-		}
-		select {
-		case <-time.After(cancelAgain):
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-		late, err := conn.CancelRun(ctx, c.Name)
-		if err != nil {
-			return "", err
-		}
-		removed += late
-		progress, err := from.Progress(ctx, c.Name, time.Now())
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		report, err := control.Cancel(ctx, c.Name)
 		return fmt.Sprintf("is cancelled: %s taken from the queue, %s of %s generations have an answer, which stays and can be exported",
-			cli.Plural(removed, "batch", "batches"), cli.Count(progress.Stored), cli.Count(progress.Generations)), err
+			cli.Plural(report.Removed, "batch", "batches"), cli.Count(report.Stored), cli.Count(report.Generations)), err
 	})
 }

@@ -69,9 +69,7 @@ func openBoth(ctx context.Context, flags cli.Store, nats cli.NATS, lease time.Du
 }
 
 func newLedger(from store.Store, conn *stream.Conn, lease time.Duration, log *zap.Logger) (*reconcile.Engine, error) {
-	return reconcile.New(reconcile.Config{Lease: lease, Log: log}, from, conn, func(run pipeline.Run) (reconcile.Builder, error) {
-		return producer.NewWorkBuilder(from, run)
-	})
+	return reconcile.New(reconcile.Config{Lease: lease, Log: log}, from, conn, producer.BuildFrom(from))
 }
 
 // read are the flags of the commands that print dead letters.

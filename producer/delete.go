@@ -11,6 +11,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
 )
 
 // deleteCmd is the command producer delete: a run and all that belongs to it, in the store and on
@@ -44,23 +45,14 @@ func (c *deleteCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := c.confirm(t, run); err != nil {
 		return err
 	}
-	// The queue first, so that nobody works for a run that is going; then once more, for what was
-	// under way.
-	if err := conn.RemoveRun(ctx, c.Name); err != nil {
-		return err
-	}
 	progress := cli.NewProgress(t)
-	removed := 0
-	err = ledger.DeleteRun(ctx, c.Name, func(n int) {
-		if removed = n; progress.Due() {
+	removed, err := producer.NewControl(ledger, conn).Delete(ctx, c.Name, func(n int) {
+		if progress.Due() {
 			progress.Show(fmt.Sprintf("deleting run %s: %s documents", c.Name, cli.Count(n)))
 		}
 	})
 	progress.Clear()
 	if err != nil {
-		return err
-	}
-	if err := conn.RemoveRun(ctx, c.Name); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -51,16 +51,16 @@ func (c *loadCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.DryRun {
 		return c.summary(t, survey.Run, "dry run: nothing was written")
 	}
-	return c.write(ctx, t, survey, data, progress)
+	return c.write(ctx, t, survey, progress)
 }
 
-func (c *loadCmd) write(ctx context.Context, t *cli.Terminal, survey producer.Preflight, data producer.Dataset, progress *cli.Progress) error {
+func (c *loadCmd) write(ctx context.Context, t *cli.Terminal, survey producer.Preflight, progress *cli.Progress) error {
 	ledger, err := openStore(ctx, c.Store)
 	if err != nil {
 		return err
 	}
 	defer ledger.Close()
-	run, wrote, err := producer.Load(ctx, ledger, survey, data, ulid.Make().String(), func(items int) {
+	run, wrote, err := producer.Load(ctx, ledger, survey, ulid.Make().String(), func(items int) {
 		if progress.Due() {
 			total := survey.Run.Items
 			progress.Show(fmt.Sprintf("loading %s %s  %s of %s rows", cli.Bar(items, total, 30), cli.Percent(items, total), cli.Count(items), cli.Count(total)))

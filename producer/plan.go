@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 	"gleaner/internal/pipeline"
 	"gleaner/internal/plan"
 	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/sink"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
 )
@@ -32,9 +33,6 @@ type planCmd struct {
 	JSON            bool          `name:"json" help:"Print the estimate as JSON."`
 }
 
-// answersAtMost is how many stored answers an estimate takes its lengths from.
-const answersAtMost = 500
-
 func (c *planCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	if c.Consumers < 1 || c.GPUsEach < 1 || c.Slots < 1 || c.Window < 1 || c.AnswerTokens < 1 || c.TokensPerSecond < 0 || c.Lease < time.Second {
 		return cli.Usage("consumers, gpus-each, slots, window, answer-tokens and tokens-per-second have to be positive, and lease a second or more")
@@ -52,11 +50,7 @@ func (c *planCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
 		}
 		defer books.Close()
 	}
-	planner, err := c.planner(ctx, t, books)
-	if err != nil {
-		return err
-	}
-	estimate, err := planner.Estimate()
+	estimate, err := c.estimate(ctx, t, books)
 	if err != nil {
 		return err
 	}
@@ -70,55 +64,46 @@ func (c *planCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	return err
 }
 
-// planner returns a planner that has weighed what is to be planned.
-func (c *planCmd) planner(ctx context.Context, t *cli.Terminal, books store.Store) (*plan.Planner, error) {
-	if c.Input != "" {
-		return c.ofDataset(ctx, t, books)
-	}
-	run, err := books.Run(ctx, c.Name)
+// estimate weighs what is to be planned.
+func (c *planCmd) estimate(ctx context.Context, t *cli.Terminal, books store.Store) (plan.Estimate, error) {
+	traffic, err := stream.NewMeter()
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
-	if run.State == pipeline.RunLoading || run.Batches == 0 {
-		return nil, fmt.Errorf("run %s is not loaded completely: repeat `producer load`, or plan its dataset with --input", run.Name)
+	meters := plan.Meters{Traffic: traffic, Storage: store.DocumentMeter{}}
+	cfg := plan.Config{
+		AnswerTokens: c.AnswerTokens, Like: c.Like, Window: c.Window, Lease: c.Lease, Engines: engines(),
+		Fleet: plan.Fleet{Consumers: c.Consumers, GPUs: c.GPUsEach, Slots: c.Slots, TokensPerSecond: c.TokensPerSecond},
 	}
-	return c.ofRun(ctx, books, run)
+	if c.Input != "" {
+		return c.ofDataset(ctx, t, cfg, meters, books)
+	}
+	if cfg.Run, err = books.Run(ctx, c.Name); err != nil {
+		return plan.Estimate{}, err
+	}
+	return plan.EstimateRun(ctx, cfg, meters, books, func(rows plan.RowReader) (pipeline.BuildFunc, error) {
+		return producer.BuildFrom(rows)(cfg.Run)
+	})
 }
 
-// new returns a planner that has weighed nothing yet.
-func (c *planCmd) new(ctx context.Context, books store.Store, run pipeline.Run, rowBytes float64, like string) (*plan.Planner, error) {
-	var given []pipeline.StoredResult
-	if like != "" {
-		sample, err := books.SampleAnswers(ctx, like, answersAtMost, true)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range sample {
-			given = append(given, *a.Result)
-		}
+// engines is how the engines work that take part in a run.
+func engines() plan.Engines {
+	return plan.Engines{
+		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery,
+		Poll: producer.DefaultPoll, MostPolls: producer.MostPolls, Refill: producer.Refill, PublishChunk: producer.PublishChunk,
+		MostItems: producer.MostItems, LedgerPage: reconcile.PageSize,
 	}
-	if c.Like != "" && len(given) == 0 {
-		return nil, fmt.Errorf("run %s has no answers yet: let some be generated, or plan without --like", c.Like)
-	}
-	meter, err := stream.NewMeter()
-	if err != nil {
-		return nil, err
-	}
-	return plan.New(plan.Config{
-		Run: run, RowBytes: rowBytes, Answers: given, AnswerTokens: c.AnswerTokens, Window: c.Window, Lease: c.Lease,
-		Fleet: plan.Fleet{Consumers: c.Consumers, GPUs: c.GPUsEach, Slots: c.Slots, TokensPerSecond: c.TokensPerSecond},
-	}, meter, store.Meter{})
 }
 
 // ofDataset weighs the batches that a dataset would be cut into.
-func (c *planCmd) ofDataset(ctx context.Context, t *cli.Terminal, books store.Store) (*plan.Planner, error) {
+func (c *planCmd) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, meters plan.Meters, books store.Store) (plan.Estimate, error) {
 	spec, err := c.Spec.Spec()
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
 	source, err := dataset.NewSource(c.Input, t.In)
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
 	defer source.Close()
 	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
@@ -127,79 +112,17 @@ func (c *planCmd) ofDataset(ctx context.Context, t *cli.Terminal, books store.St
 	if name == "" {
 		name = "planned-run"
 	}
-	survey, err := producer.RunPreflight(ctx, name, spec, data, func(rows int) {
+	checked, err := producer.RunPreflight(ctx, name, spec, data, func(rows int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("reading %s: %s rows", data.Name, cli.Count(rows)))
 		}
 	})
 	progress.Clear()
 	if err != nil {
-		return nil, err
+		return plan.Estimate{}, err
 	}
-	// How many batches there are is known when the dataset has been cut once.
-	none := func(int) bool { return false }
-	if survey.Run.Batches, err = producer.Cut(ctx, survey, data, none, nil); err != nil {
-		return nil, err
-	}
-	planner, err := c.new(ctx, books, survey.Run, float64(survey.RowBytes)/float64(survey.Run.Items), c.Like)
-	if err != nil {
-		return nil, err
-	}
-	step := stepOf(survey.Run)
-	_, err = producer.Cut(ctx, survey, data, func(batch int) bool { return batch%step == 0 }, planner.Weigh)
-	return planner, err
-}
-
-// stepOf returns every how many-th batch of a run is weighed.
-func stepOf(run pipeline.Run) int { return max(1, run.Batches/plan.SampleBatches) }
-
-// ofRun weighs batches of a loaded run.
-func (c *planCmd) ofRun(ctx context.Context, books store.Store, run pipeline.Run) (*plan.Planner, error) {
-	like := c.Like
-	if like == "" {
-		like = run.Name
-	}
-	rows := &rowMeter{Store: books}
-	works, err := producer.NewWorkBuilder(rows, run)
-	if err != nil {
-		return nil, err
-	}
-	var made []pipeline.Work
-	for at, step := 0, stepOf(run); at < run.Batches; at += step {
-		batches, err := books.BatchesAt(ctx, run.Name, []int{at})
-		if err != nil {
-			return nil, err
-		}
-		for i := range batches {
-			batches[i].Done, batches[i].Round = nil, 1 // as it was, or will be, published first
-		}
-		if len(batches) == 0 {
-			return nil, fmt.Errorf("batch %s is missing in the store", pipeline.BatchID(run.Name, at))
-		}
-		w, err := works.Build(ctx, batches)
-		if err != nil {
-			return nil, err
-		}
-		made = append(made, w...)
-	}
-	planner, err := c.new(ctx, books, run, float64(rows.bytes)/float64(max(1, rows.rows)), like)
-	for _, w := range made {
-		err = errors.Join(err, planner.Weigh(w))
-	}
-	return planner, err
-}
-
-// A rowMeter is a store that counts the rows that are read from it.
-type rowMeter struct {
-	store.Store
-	rows, bytes int
-}
-
-func (m *rowMeter) Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error) {
-	items, err := m.Store.Items(ctx, run, first, count)
-	for _, i := range items {
-		m.rows++
-		m.bytes += len(i.Input)
-	}
-	return items, err
+	cfg.Run, cfg.RowBytes = checked.Run, float64(checked.RowBytes)/float64(checked.Run.Items)
+	return plan.EstimateDataset(ctx, cfg, meters, books, func(ctx context.Context, take func(int) bool, do func(pipeline.Work) error) (int, error) {
+		return producer.Cut(ctx, checked, take, do)
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,7 +11,6 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
-	"gleaner/internal/reconcile"
 	"gleaner/internal/status"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
@@ -62,7 +60,7 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	registry := metrics.NewRegistry()
 	if c.HTTP.HTTP != "" {
-		server, err := telemetry.Listen(c.HTTP.HTTP, metrics.Handler(registry), conn.Healthy, log)
+		server, err := telemetry.Listen(c.HTTP.HTTP, log, conn.Healthy, telemetry.Handlers{"/metrics": metrics.Handler(registry)})
 		if err != nil {
 			return err
 		}
@@ -74,21 +72,16 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if !c.Follow {
-		if err := publisher.Persist(ctx, c.Name); err != nil {
+		if err := publisher.PublishAll(ctx, c.Name); err != nil {
 			return err
 		}
-		progress, err := books.Progress(ctx, c.Name, time.Now())
-		if err != nil {
-			return err
-		}
-		complete(ctx, log, conn, run, progress)
 		return c.summary(ctx, t, books, publisher, run)
 	}
 	engine, err := newLedger(books, conn, c.Lease, log)
 	if err != nil {
 		return err
 	}
-	final, err := follow(ctx, log, publisher, engine, run.Name, func(p pipeline.Progress) {
+	final, err := publisher.FollowToEnd(ctx, run.Name, engine, func(p pipeline.Progress) {
 		if progress.Due() {
 			progress.Show(cli.Line(status.Of(run, p, time.Now())))
 		}
@@ -97,82 +90,14 @@ func (c *publishCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	complete(ctx, log, conn, run, final)
 	if err := c.summary(ctx, t, books, publisher, run); err != nil {
 		return err
 	}
-	if final.Failed+final.Dropped > 0 {
-		return &cli.Exit{Code: cli.DeadLetters, Err: noAnswer(run.Name, final)}
+	if err := producer.Unanswered(run.Name, final); err != nil {
+		return &cli.Exit{Code: cli.DeadLetters, Err: err}
 	}
 	return nil
 }
-
-// noAnswer says that a run has ended with dead letters, and what can be done about those that
-// were not given up.
-func noAnswer(run string, p pipeline.Progress) error {
-	err := fmt.Errorf("run %s: %d of %d generations have no answer", run, p.Failed+p.Dropped, p.Generations)
-	if p.Failed > 0 {
-		err = fmt.Errorf("%w: `producer dead list --run %s` says why, `producer dead redrive --run %s` gives them another round", err, run, run)
-	}
-	return err
-}
-
-// complete tells the consumers that their work is done, if it is for good: what is under a dead
-// letter may have another round. If it cannot be told they wait, which costs time but loses
-// nothing.
-func complete(ctx context.Context, log *zap.Logger, conn *stream.Conn, run pipeline.Run, p pipeline.Progress) {
-	if !p.Complete() || p.Failed > 0 {
-		return
-	}
-	if err := conn.CompleteRun(ctx, run); err != nil {
-		log.Warn("telling the consumers that the run is complete; those without --for or --idle-exit wait on", zap.Error(err))
-	}
-}
-
-// follow follows the run to its end, and meanwhile puts back on the queue what the streams lose.
-// A run whose dead letters are lost is not at its end: they are made again. While the store or
-// the streams are away it waits.
-func follow(ctx context.Context, log *zap.Logger, publisher *producer.Publisher, engine *reconcile.Engine, run string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
-	reconciling, stop := context.WithCancel(ctx)
-	var reconciler sync.WaitGroup
-	reconciler.Go(func() { _ = engine.Reconciler(run).Run(reconciling) }) // it fails with the run, and then Follow says why
-	defer reconciler.Wait()
-	defer stop()
-	for said := false; ; {
-		final, err := publisher.Follow(ctx, run, watch)
-		if err != nil {
-			return final, err
-		}
-		lost, err := lost(ctx, engine, run)
-		switch {
-		case err == nil && lost == 0:
-			return final, nil
-		case err != nil && (ctx.Err() != nil || pipeline.ClassOf(err) != pipeline.Retryable):
-			return final, err
-		case err != nil && !said:
-			log.Warn("looking whether anything is lost; trying again until it works", zap.Error(err))
-			said = true
-		}
-		select {
-		case <-time.After(auditAgain):
-		case <-ctx.Done():
-			return final, ctx.Err()
-		}
-	}
-}
-
-// lost counts the generations of a finished run that are not accounted for, when the dead letters
-// without use are gone.
-func lost(ctx context.Context, engine *reconcile.Engine, run string) (int, error) {
-	if _, err := engine.Sweep(ctx, run); err != nil {
-		return 0, err
-	}
-	account, err := engine.Audit(ctx, run)
-	return account.Lost, err
-}
-
-// auditAgain is how often a run is looked at that waits for its lost dead letters.
-const auditAgain = 5 * time.Second
 
 func (c *publishCmd) summary(ctx context.Context, t *cli.Terminal, from store.Store, publisher *producer.Publisher, run pipeline.Run) error {
 	snapshot, err := status.Take(ctx, from, nil, run.Name, time.Now())

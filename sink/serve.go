@@ -56,7 +56,7 @@ func (c *serveCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	if c.HTTP.HTTP != "" {
 		health := func(ctx context.Context) error { return errors.Join(conn.Healthy(ctx), ledger.Ping(ctx)) }
-		server, err := telemetry.Listen(c.HTTP.HTTP, metrics.Handler(registry), health, log)
+		server, err := telemetry.Listen(c.HTTP.HTTP, log, health, telemetry.Handlers{"/metrics": metrics.Handler(registry)})
 		if err != nil {
 			return err
 		}

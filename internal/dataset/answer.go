@@ -7,7 +7,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Layout says what the lines of an exported run look like.
+// A Layout decides what the lines of an exported run look like.
 type Layout struct {
 	Name     string // LayoutRows or LayoutChat
 	Response string // the answer's column in LayoutRows
@@ -15,15 +15,16 @@ type Layout struct {
 
 // The layouts.
 const (
-	LayoutRows = "rows" // the row's columns as they came, the answer, its provenance
-	LayoutChat = "chat" // messages, as chat fine-tuning takes them, and the provenance
+	LayoutRows = "rows" // the row's columns as they came, then the answer and its provenance
+	LayoutChat = "chat" // messages, in the form that chat fine-tuning takes, and the provenance
 )
 
-// ProvenanceColumn is the column of an exported line that says where its answer comes from.
+// ProvenanceColumn is the column of an exported line that holds the provenance of its answer.
 const ProvenanceColumn = "gleaner"
 
-// A Renderer makes the messages of a request from a row.
-type Renderer interface {
+// A MessageRenderer makes the messages of a request from a row.
+type MessageRenderer interface {
+	// Render returns the messages for a row, which is one JSON object.
 	Render(row []byte) ([]pipeline.Message, error)
 }
 
@@ -31,18 +32,21 @@ type Renderer interface {
 type LineEncoder struct {
 	run      pipeline.Run
 	layout   Layout
-	renderer Renderer
+	renderer MessageRenderer
 }
 
-// NewLineEncoder returns an encoder for the answers of a run, whose requests the renderer makes.
-func NewLineEncoder(run pipeline.Run, layout Layout, renderer Renderer) (*LineEncoder, error) {
+// NewLineEncoder returns an encoder for the answers of a run. The renderer is the one that made the
+// requests of the run. The error says that the layout is not known.
+func NewLineEncoder(run pipeline.Run, layout Layout, renderer MessageRenderer) (*LineEncoder, error) {
 	if layout.Name != LayoutRows && layout.Name != LayoutChat {
 		return nil, fmt.Errorf("layout %q: there are %s and %s", layout.Name, LayoutRows, LayoutChat)
 	}
 	return &LineEncoder{run, layout, renderer}, nil
 }
 
-// Line returns one row. Where there is no answer it holds null.
+// Line returns the line for an answer, without a line end. A generation without a result has null
+// as its answer. The error names the item, whose row has a column with a name that the line needs
+// or cannot be rendered.
 func (e *LineEncoder) Line(a pipeline.Answer) ([]byte, error) {
 	var text any
 	if a.Result != nil {
@@ -83,7 +87,7 @@ func (e *LineEncoder) messages(row []byte, answer any) ([]message, error) {
 	return append(messages, message{pipeline.RoleAssistant, answer}), nil
 }
 
-// provenance says where an answer comes from.
+// A provenance is where an answer comes from: the value of ProvenanceColumn.
 type provenance struct {
 	ID           string           `json:"id"`
 	Model        string           `json:"model"`

@@ -15,7 +15,7 @@ func benchRow() []byte {
 		strings.Repeat("Ann has 3 apples and buys 4 more. ", 7), strings.Repeat("She has 3+4 = 7 apples.\n", 10)))
 }
 
-// BenchmarkRead asks how fast a load can be at best: 1,000 rows a round.
+// BenchmarkRead measures how fast a load can be at best, with 1,000 rows in each iteration.
 func BenchmarkRead(b *testing.B) {
 	plain := strings.Repeat(string(benchRow())+"\n", 1000)
 	for _, format := range []string{"plain", "gzip", "zstd"} {
@@ -43,7 +43,7 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// BenchmarkReadStream is the same without what opening costs.
+// BenchmarkReadStream measures the same without the cost of opening.
 func BenchmarkReadStream(b *testing.B) {
 	row := append(benchRow(), '\n')
 	r, err := NewReader(&endless{block: bytes.Repeat(row, 100), left: 1 << 62}, "bench")
@@ -59,7 +59,7 @@ func BenchmarkReadStream(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite asks how fast an export can be at best.
+// BenchmarkWrite measures how fast an export can be at best.
 func BenchmarkWrite(b *testing.B) {
 	row := benchRow()
 	for _, suffix := range []string{"", ".gz", ".zst"} {
@@ -80,7 +80,7 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// BenchmarkAppend asks what an exported row costs.
+// BenchmarkAppend measures the cost of an exported row.
 func BenchmarkAppend(b *testing.B) {
 	row := benchRow()
 	text := strings.Repeat("She has 3+4 = 7 apples.\n", 10)

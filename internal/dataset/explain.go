@@ -13,17 +13,18 @@ import (
 
 const (
 	byteOrderMark = "\xef\xbb\xbf"
-	sniffLen      = 512 // as far as the marks of other formats stand from the beginning
+	sniffLen      = 512 // bytes from the beginning in which other formats have their marks
 )
 
-// Ways out that more than one message names.
+// Advice that more than one message gives.
 const (
 	howArray  = "this is a JSON array, not JSON Lines: convert it with: jq -c '.[]' FILE > rows.jsonl"
 	howPretty = "every row must be one JSON object on one line: if the file holds objects over several lines, convert it with: jq -c . FILE > rows.jsonl"
 	howCSV    = "this is not JSON: every line must be one JSON object; a table (CSV) has to be converted to JSON Lines first"
 )
 
-// foreign says what a file is that begins like this, if it is not JSON Lines.
+// foreign recognizes formats other than JSON Lines by the first bytes of a file. It returns what
+// the file is and what to do about it, or nothing.
 func foreign(head []byte) string {
 	for _, f := range []struct {
 		at         int
@@ -48,8 +49,8 @@ func foreign(head []byte) string {
 	return ""
 }
 
-// explain says what is wrong with a row that scan refused. First is the first line of a dataset,
-// whole a line that has its end.
+// explain says what is wrong with a row that scan refused. First is true for the first line of a
+// dataset, and whole for a line that ends with a line feed.
 func explain(row []byte, first, whole bool) string {
 	switch {
 	case len(row) == 0:
@@ -70,7 +71,7 @@ func explain(row []byte, first, whole bool) string {
 	return syntax(row, whole)
 }
 
-// syntax says where an object stops to be JSON.
+// syntax says at which column a row stops being JSON.
 func syntax(row []byte, whole bool) string {
 	var raw json.RawMessage
 	err := json.Unmarshal(row, &raw)
@@ -88,7 +89,7 @@ func syntax(row []byte, whole bool) string {
 	return fmt.Sprintf("is not JSON at column %d: %s", bad.Offset, strings.TrimPrefix(bad.Error(), "json: "))
 }
 
-// tooLong says that a line is over the limit of a row, and why that may be.
+// tooLong says that a line exceeds the limit of a row, and what the reason may be.
 func tooLong(first bool, begin []byte) string {
 	begin = bytes.TrimLeft(begin, whitespace)
 	if first && len(begin) > 0 && begin[0] == '[' {

@@ -18,11 +18,11 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// bufferSize is larger than nearly every row, so that rows are checked where they were read,
-// without a copy.
+// bufferSize is larger than nearly every row, so that rows are checked in the buffer, without a
+// copy.
 const bufferSize = 256 << 10
 
-// whitespace is what may stand around a row.
+// whitespace holds the characters that may surround a row.
 const whitespace = " \t\r\n"
 
 // A RowError says what is wrong with one row. Reading may go on with the next one.
@@ -32,14 +32,15 @@ type RowError struct {
 	Problem string // in plain words, with what to do about it
 }
 
+// Error names the dataset, the line and the problem.
 func (e *RowError) Error() string { return fmt.Sprintf("%s, line %d: %s", e.Name, e.Line, e.Problem) }
 
 // A Reader reads the rows of a dataset one by one. It belongs to one goroutine.
 type Reader struct {
-	name string
-	in   *bufio.Reader
-	pack *unpacker // nil if the dataset is not compressed
-	file io.Closer // nil if somebody else closes it
+	name     string
+	in       *bufio.Reader
+	unpacker *unpacker // nil if the dataset is not compressed
+	file     io.Closer // nil if the caller closes it
 
 	line  int
 	long  []byte   // a row that is longer than the buffer of in
@@ -48,8 +49,8 @@ type Reader struct {
 	err   error    // the end, or what made reading impossible
 }
 
-// Open opens a dataset; "-" is the standard input. What is in the file decides whether it is
-// unpacked, not its name.
+// Open opens a dataset; "-" is the standard input. The first bytes of the file, not its name,
+// decide whether it is decompressed. Errors name the path and what to do.
 func Open(path string) (*Reader, error) {
 	if path == "-" {
 		return NewReader(os.Stdin, "standard input")
@@ -89,7 +90,7 @@ func openError(path string, err error) error {
 	return fmt.Errorf("dataset %s cannot be opened: %w%s", path, err, hint)
 }
 
-// NewReader reads a dataset from a stream, which the caller closes. The name stands in errors. It
+// NewReader reads a dataset from a stream, which the caller closes. Errors contain the name. It
 // reads the first bytes, and so waits for them.
 func NewReader(stream io.Reader, name string) (*Reader, error) {
 	packed := bufio.NewReaderSize(stream, 64<<10)
@@ -101,7 +102,7 @@ func NewReader(stream io.Reader, name string) (*Reader, error) {
 	case pack == nil:
 		r.in = bufio.NewReaderSize(packed, bufferSize)
 	default:
-		r.pack = pack
+		r.unpacker = pack
 		r.in = bufio.NewReaderSize(pack, bufferSize)
 	}
 	head, err := r.in.Peek(sniffLen)
@@ -124,8 +125,8 @@ func (r *Reader) Line() int { return r.line }
 
 // Close releases what the reader holds, and closes the file if Open opened one.
 func (r *Reader) Close() error {
-	if r.pack != nil {
-		r.pack.close()
+	if r.unpacker != nil {
+		r.unpacker.close()
 	}
 	if r.file == nil {
 		return nil
@@ -167,8 +168,8 @@ func (r *Reader) bad(problem string) error {
 	return &RowError{Name: r.name, Line: r.line, Problem: problem}
 }
 
-// readLine returns the next line, its end included if it has one. It never holds more than the
-// limit of a row.
+// readLine returns the next line, including the line feed if it has one. It never keeps more in
+// memory than the limit of a row.
 func (r *Reader) readLine() ([]byte, error) {
 	if err := r.skipRest(); err != nil {
 		return nil, err
@@ -187,7 +188,7 @@ func (r *Reader) readLine() ([]byte, error) {
 	case len(bytes.Trim(r.long, whitespace)) > pipeline.MaxRowBytes:
 		r.rest = errors.Is(err, bufio.ErrBufferFull)
 		return nil, r.bad(tooLong(r.line == 1, r.long))
-	case errors.Is(err, bufio.ErrBufferFull): // only whitespace so far beyond the limit
+	case errors.Is(err, bufio.ErrBufferFull): // whitespace alone exceeds the limit
 		r.rest = true
 		return nil, r.bad(tooLong(false, nil))
 	case err == io.EOF && len(r.long) == 0:
@@ -202,8 +203,8 @@ func (r *Reader) readLine() ([]byte, error) {
 	return r.long, nil
 }
 
-// skipRest reads over what is left of a line that was too long, and returns the error that ended
-// reading before.
+// skipRest skips the rest of a line that was too long. It returns the error that ended reading
+// earlier, if there is one.
 func (r *Reader) skipRest() error {
 	for r.rest && r.err == nil {
 		_, err := r.in.ReadSlice('\n')
@@ -219,7 +220,7 @@ func (r *Reader) skipRest() error {
 	return r.err
 }
 
-// readError says why no further row can be read.
+// readError returns an error that says why no further row can be read.
 func (r *Reader) readError(err error) error {
 	var damage *damageError
 	if errors.As(err, &damage) {

@@ -186,8 +186,8 @@ func TestReadingGoesOnAfterABadRow(t *testing.T) {
 	}
 }
 
-// lastLine reads to the end, past rows that changed bytes made unusable, for a checksum stands at
-// the end only.
+// lastLine reads to the end, skipping rows that the changed bytes made unusable, since the checksum
+// is only found at the end.
 func lastLine(content string) (int, error) {
 	r, err := NewReader(strings.NewReader(content), "rows.jsonl")
 	if err != nil {
@@ -302,7 +302,7 @@ func TestTheContentDecidesAndNotTheSuffix(t *testing.T) {
 	}
 }
 
-// An endless reader repeats a block until so many bytes are read.
+// An endless reader repeats a block until the bytes that are left are read.
 type endless struct {
 	block []byte
 	left  int

@@ -30,8 +30,8 @@ type Field struct {
 	Value any // as encoding/json writes it; nil is null
 }
 
-// Append returns a copy of the row with further columns at its end. What is there stays byte for
-// byte. It returns an error if the row has a column of such a name already.
+// Append returns a copy of the row with further columns at its end. The existing columns stay as
+// they are, byte for byte. It returns an error if the row has a column of the same name already.
 func Append(row []byte, fields ...Field) ([]byte, error) {
 	row = bytes.Trim(row, whitespace)
 	names, ok := scan(row, nil)
@@ -63,9 +63,9 @@ func Append(row []byte, fields ...Field) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// scan appends the names of the row's columns, in quotes as they stand there, and reports whether
-// the row is one JSON object in valid UTF-8. Valid JSON needs no more care: what follows a quote
-// is a string.
+// scan appends the names of the row's columns, in quotes as they are written there, and reports
+// whether the row is one JSON object in valid UTF-8. In valid JSON every quote outside of a string
+// begins one, so finding the names needs no parser.
 func scan(row []byte, names [][]byte) ([][]byte, bool) {
 	if len(row) == 0 || row[0] != '{' || !utf8.Valid(row) || !json.Valid(row) {
 		return names, false
@@ -92,7 +92,7 @@ func scan(row []byte, names [][]byte) ([][]byte, bool) {
 	return names, true
 }
 
-// stringEnd returns the index behind the string that begins at start.
+// stringEnd returns the index after the string that begins at start.
 func stringEnd(row []byte, start int) int {
 	for i := start + 1; ; i++ {
 		i += bytes.IndexByte(row[i:], '"')
@@ -106,7 +106,7 @@ func stringEnd(row []byte, start int) int {
 	}
 }
 
-// duplicate says which name stands there twice, or returns nothing. It changes the order of names.
+// duplicate says which name occurs twice, or returns nothing. It changes the order of names.
 func duplicate(names [][]byte) string {
 	if slices.ContainsFunc(names, func(n []byte) bool { return bytes.IndexByte(n, '\\') >= 0 }) {
 		for i, name := range names { // two spellings may mean one name
@@ -122,7 +122,7 @@ func duplicate(names [][]byte) string {
 	return ""
 }
 
-// unquote returns what a JSON string means.
+// unquote returns the value of a JSON string.
 func unquote(quoted []byte) string {
 	if bytes.IndexByte(quoted, '\\') < 0 {
 		return string(quoted[1 : len(quoted)-1])

@@ -8,15 +8,16 @@ import (
 	"path/filepath"
 )
 
-// A Source is a dataset that can be read from its beginning more than once, also if it came
-// through a pipe.
+// A Source is a dataset that can be read from its beginning more than once, even if it came through
+// a pipe.
 type Source struct {
 	name string // as shown and stored
 	path string // what is opened
-	temp bool   // path is ours to remove
+	temp bool   // path is a temporary file, which Close removes
 }
 
-// NewSource returns the dataset at path; "-" is stdin, which is copied to a temporary file first.
+// NewSource returns the dataset at path. If path is "-", it copies stdin to a temporary file first,
+// which the caller removes with Close.
 func NewSource(path string, stdin io.Reader) (*Source, error) {
 	if path != "-" {
 		return &Source{name: filepath.Base(path), path: path}, nil

@@ -10,12 +10,12 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow is how far back a zstd stream may refer, which is what memory it costs: the limit of
-// the zstd program.
+// maxWindow is how many bytes back a zstd stream may refer, and so how much memory reading it
+// takes. It is the limit of the zstd program.
 const maxWindow = 128 << 20
 
-// A damageError is an error in compressed data, as opposed to one of the file or stream that they
-// come from.
+// A damageError is an error in compressed data, as opposed to an error of the file or stream that
+// holds them.
 type damageError struct {
 	format string
 	err    error
@@ -24,33 +24,34 @@ type damageError struct {
 func (e *damageError) Error() string { return e.err.Error() }
 func (e *damageError) Unwrap() error { return e.err }
 
-// An unpacker unpacks a compressed stream and marks the errors that are due to its content.
+// An unpacker decompresses a stream, and returns errors in its content as *damageError.
 type unpacker struct {
 	format string
-	source *source
+	stream *stream
 	out    io.Reader
 	close  func()
 }
 
-// unpack returns what unpacks the stream, by its first bytes, or nil if it is not compressed.
+// unpack recognizes a compressed stream by its first bytes and returns an unpacker for it, or nil
+// if the stream is not compressed.
 func unpack(packed *bufio.Reader) (*unpacker, error) {
 	head, err := packed.Peek(4)
 	if err != nil && err != io.EOF {
 		return nil, err
 	}
-	u := &unpacker{source: &source{r: packed}, close: func() {}}
+	u := &unpacker{stream: &stream{r: packed}, close: func() {}}
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
 		u.format = "gzip"
 		var z *gzip.Reader
-		if z, err = gzip.NewReader(u.source); err == nil {
+		if z, err = gzip.NewReader(u.stream); err == nil {
 			u.out = z
 		}
 	case isZstd(head):
 		u.format = "zstd"
 		var z *zstd.Decoder
-		// One goroutine is fast enough, and none that has to be waited for.
-		z, err = zstd.NewReader(u.source, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		// Decoding in the caller's goroutine is fast enough, and leaves no other one to wait for.
+		z, err = zstd.NewReader(u.stream, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err == nil {
 			u.out, u.close = z, z.Close
 		}
@@ -63,8 +64,8 @@ func unpack(packed *bufio.Reader) (*unpacker, error) {
 	return u, nil
 }
 
-// isZstd reports whether the stream begins with a zstd frame, or with a skippable one, as
-// parallel compressors write.
+// isZstd reports whether the stream begins with a zstd frame, or with a skippable frame, which
+// parallel compressors write first.
 func isZstd(head []byte) bool {
 	return bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")) ||
 		len(head) == 4 && head[0]&0xf0 == 0x50 && bytes.Equal(head[1:], []byte("\x2a\x4d\x18"))
@@ -79,8 +80,8 @@ func (u *unpacker) mark(err error) error {
 	switch {
 	case err == nil || err == io.EOF && u.out != nil:
 		return err
-	case u.source.err != nil:
-		return u.source.err
+	case u.stream.err != nil:
+		return u.stream.err
 	case errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return errors.New("the zstd data need more than 128 MiB of memory to unpack: compress the file again without --long")
 	case err == io.EOF:
@@ -89,13 +90,13 @@ func (u *unpacker) mark(err error) error {
 	return &damageError{format: u.format, err: err}
 }
 
-// A source remembers an error of the stream itself, so that it is not taken for damaged data.
-type source struct {
+// A stream remembers an error of the stream itself, so that it is not taken for damaged data.
+type stream struct {
 	r   *bufio.Reader
 	err error
 }
 
-func (s *source) Read(p []byte) (int, error) {
+func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
 	if err != nil && err != io.EOF {
 		s.err = err
@@ -104,7 +105,7 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 // ReadByte lets gzip read without another buffer.
-func (s *source) ReadByte() (byte, error) {
+func (s *stream) ReadByte() (byte, error) {
 	b, err := s.r.ReadByte()
 	if err != nil && err != io.EOF {
 		s.err = err

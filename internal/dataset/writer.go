@@ -18,22 +18,22 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A Writer writes a dataset. Nothing stands under its name until Commit; then everything does. It
-// belongs to one goroutine.
+// A Writer writes a dataset. The file does not appear under its name until Commit, and is complete
+// then. A Writer belongs to one goroutine.
 type Writer struct {
-	path string // as it was asked for, for errors
-	file *os.File
-	out  *bufio.Writer  // in front of pack
-	pack io.WriteCloser // the compressor, nil if there is none
+	path       string // as it was asked for, for errors
+	file       *os.File
+	out        *bufio.Writer  // in front of the compressor
+	compressor io.WriteCloser // nil if there is none
 
 	temporary string // the name of file until it is renamed; empty for what cannot be renamed
 	target    string // path with its links followed
-	err       error  // the first failure, after which nothing more is written
+	err       error  // the first failure; nothing is written after it
 	done      bool   // after Commit or Abort
 }
 
 // Create begins a dataset; the suffix .gz or .zst asks for compression. The rows go to a
-// temporary file beside the path, which replaces what is there when they are committed and takes
+// temporary file beside the path, which replaces an existing file when they are committed and takes
 // over its permissions. "-" is the standard output, and a device or pipe is written directly.
 func Create(path string) (*Writer, error) {
 	w := &Writer{path: path, file: os.Stdout}
@@ -96,16 +96,16 @@ func (w *Writer) openTemporary(mode fs.FileMode) error {
 func (w *Writer) compress() (err error) {
 	switch {
 	case strings.HasSuffix(w.path, ".gz"):
-		w.pack = gzip.NewWriter(w.file)
+		w.compressor = gzip.NewWriter(w.file)
 	case strings.HasSuffix(w.path, ".zst"):
-		w.pack, err = zstd.NewWriter(w.file, zstd.WithEncoderConcurrency(1))
+		w.compressor, err = zstd.NewWriter(w.file, zstd.WithEncoderConcurrency(1))
 	}
 	if err != nil {
 		return err
 	}
 	w.out = bufio.NewWriterSize(w.file, bufferSize)
-	if w.pack != nil {
-		w.out.Reset(w.pack)
+	if w.compressor != nil {
+		w.out.Reset(w.compressor)
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (w *Writer) Write(row []byte) error {
 	return nil
 }
 
-// Commit puts the dataset under its name, on the disk, in one step.
+// Commit makes the dataset appear under its name, synced to the disk, in one step.
 func (w *Writer) Commit() error {
 	switch {
 	case w.err != nil:
@@ -165,10 +165,10 @@ func (w *Writer) flush() error {
 	if err := w.out.Flush(); err != nil {
 		return err
 	}
-	if w.pack == nil {
+	if w.compressor == nil {
 		return nil
 	}
-	return w.pack.Close()
+	return w.compressor.Close()
 }
 
 // closeDirect closes what was written without a temporary file.
@@ -182,8 +182,8 @@ func (w *Writer) closeDirect() error {
 	return nil
 }
 
-// Abort removes the temporary file and leaves what stood under the name before. After Commit it
-// does nothing, so it may be deferred.
+// Abort removes the temporary file. A file that existed under the name before stays as it was.
+// After Commit it does nothing, so it may be deferred.
 func (w *Writer) Abort() {
 	if w.done {
 		return
@@ -197,14 +197,14 @@ func (w *Writer) Abort() {
 	}
 }
 
-// fail gives up after a failure.
+// fail aborts the writer after a failure, and keeps the error for later calls.
 func (w *Writer) fail(err error) error {
 	w.err = w.failure(err)
 	w.Abort()
 	return w.err
 }
 
-// failure says what could not be written and what to do about it.
+// failure returns an error that says what could not be written and what to do about it.
 func (w *Writer) failure(err error) error {
 	hint := ""
 	switch {
@@ -217,12 +217,12 @@ func (w *Writer) failure(err error) error {
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
-		err = p.Err // the temporary file's name helps nobody
+		err = p.Err // the name of the temporary file would only confuse
 	}
 	return fmt.Errorf("output %s cannot be written: %w%s", w.path, err, hint)
 }
 
-// syncFolder makes the names in a folder durable, where the system can do that.
+// syncFolder makes the names in a folder durable, on systems that can do that.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// files returns the names of what is in a folder.
+// files returns the names of the files in a folder.
 func files(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -88,7 +88,7 @@ func write(t testing.TB, path string, rows ...string) {
 	}
 }
 
-func TestNothingStandsUnderTheNameBeforeCommit(t *testing.T) {
+func TestTheFileAppearsUnderItsNameAtCommit(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "out.jsonl")
 	if err := os.WriteFile(path, []byte("old"), 0o640); err != nil {
@@ -166,7 +166,7 @@ func TestAFailedWriteRemovesTheTemporaryFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.file.Close(); err != nil { // stands for a disk that fails
+	if err := w.file.Close(); err != nil { // like a disk that fails
 		t.Fatal(err)
 	}
 	row := []byte(`{"text":"` + strings.Repeat("x", bufferSize) + `"}`)

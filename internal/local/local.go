@@ -22,6 +22,7 @@ import (
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/prompt"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/sink"
 	"gleaner/internal/status"
 	"gleaner/internal/store"
@@ -91,7 +92,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := m.start(ctx); err != nil {
 		return Summary{}, err
 	}
-	run, _, err := producer.Load(ctx, m.store, survey, cfg.Dataset, ulid.Make().String(), func(items int) {
+	run, _, err := producer.Load(ctx, m.store, survey, ulid.Make().String(), func(items int) {
 		if cfg.Loaded != nil {
 			cfg.Loaded(items, survey.Run.Items)
 		}
@@ -158,6 +159,10 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	if err != nil {
 		return err
 	}
+	reconciler, err := reconcile.New(reconcile.Config{Lease: lease, Log: m.cfg.Log}, m.store, m.conn, producer.BuildFrom(m.store))
+	if err != nil {
+		return err
+	}
 	host, _ := os.Hostname() // a machine without a name will do
 	workers, err := consumer.New(consumer.Config{
 		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model},
@@ -182,7 +187,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	var group, sinks errgroup.Group
 	sinks.Go(func() error { return writer.Run(sinking) })
 	group.Go(func() error { return workers.Run(working) })
-	_, failure := publisher.Follow(ctx, m.run.Name, func(p pipeline.Progress) {
+	_, failure := publisher.FollowToEnd(ctx, m.run.Name, reconciler, func(p pipeline.Progress) {
 		if m.cfg.Watch != nil {
 			snapshot := status.Of(m.run, p, time.Now())
 			snapshot.Consumers = []pipeline.Presence{workers.Snapshot()}

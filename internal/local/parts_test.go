@@ -150,7 +150,7 @@ func (p *parts) publish(conn *stream.Conn) {
 func (p *parts) engine(books store.Store, streams ledgerStreams) *reconcile.Engine {
 	p.t.Helper()
 	engine, err := reconcile.New(reconcile.Config{Lease: 10 * time.Millisecond, Pause: 10 * time.Millisecond, SweepEvery: 10 * time.Millisecond, Log: zap.NewNop()},
-		books, streams, func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorkBuilder(p.ledger, run) })
+		books, streams, producer.BuildFrom(p.ledger))
 	p.must(err)
 	return engine
 }

@@ -113,7 +113,7 @@ type pressure struct {
 	t      *testing.T
 	ctx    context.Context
 	server *natsdtest.Server
-	front  *storetest.Front
+	front  *storetest.MongoProxy
 	books  store.Store
 	conn   *stream.Conn
 	ollama *ollamasim.Server
@@ -140,7 +140,7 @@ func newPressure(t *testing.T) *pressure {
 	core, logs := observer.New(zap.InfoLevel)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	p := &pressure{t: t, ctx: ctx, server: natsdtest.Start(t, natsd.Config{}), front: storetest.NewFront(t, storetest.MongoURI(t)),
+	p := &pressure{t: t, ctx: ctx, server: natsdtest.Start(t, natsd.Config{}), front: storetest.NewMongoProxy(t, storetest.MongoURI(t)),
 		ollama: ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true, Slots: 4}), log: zap.New(core), logs: logs, running: map[string]*running{}}
 	t.Cleanup(p.ollama.Close)
 	t.Cleanup(func() {
@@ -165,7 +165,7 @@ func newPressure(t *testing.T) *pressure {
 	t.Cleanup(p.stopAll)
 	p.check(p.conn.Ensure(ctx))
 	p.ledger, err = reconcile.New(reconcile.Config{Lease: pressureLease, Pause: 50 * time.Millisecond, Log: p.log}, p.books, p.conn,
-		func(run pipeline.Run) (reconcile.Builder, error) { return producer.NewWorkBuilder(p.books, run) })
+		producer.BuildFrom(p.books))
 	p.check(err)
 	p.load()
 	return p
@@ -195,7 +195,7 @@ func (p *pressure) load() {
 	spec := pipeline.Spec{Model: "sim", Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
 	survey, err := producer.RunPreflight(p.ctx, "r", spec, data, nil)
 	p.check(err)
-	run, _, err := producer.Load(p.ctx, p.books, survey, data, "01JPRESSURE", nil)
+	run, _, err := producer.Load(p.ctx, p.books, survey, "01JPRESSURE", nil)
 	p.check(err)
 	p.check(p.conn.EnsureRun(p.ctx, run))
 }

@@ -24,9 +24,9 @@ type streamError string
 
 func (e streamError) Error() string { return string(e) }
 
-// classify gives an error of a request its class. Ollama tells most of its errors apart by their
-// text only, also under one status; the texts are those of version 0.17.4 and what is known of
-// later ones.
+// classify gives an error of a request its class. Most of Ollama's errors differ only in their
+// text, also under one status; the texts are those of version 0.17.4 and of later ones, as far as
+// they are known.
 func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 	where := fmt.Sprintf("%s with model %s on %s", what, model, c.URL())
 	var (
@@ -57,16 +57,15 @@ func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 		return pipeline.Fail(pipeline.BadItem, "%s: %w", where, err)
 	case code == http.StatusInternalServerError:
 		return byText(where, text, err)
-	default: // 503 while it loads, 499 for a load that somebody gave up, 429 and 502 from a proxy
+	default: // 503 while it loads, 499 for a load whose client has gone, 429 and 502 from a proxy
 		return pipeline.Fail(pipeline.Retryable, "%s: %w", where, err)
 	}
 }
 
-// byText is for status 500 and for errors inside a stream, which may mean anything.
+// byText classifies errors of status 500 and errors inside a stream by their text.
 func byText(where, text string, err error) *pipeline.Failure {
 	switch {
-	// Not "resource limitations": that is what it says of every runner that is gone, whatever the
-	// reason.
+	// Not "resource limitations": it says that of every runner that has ended, for any reason.
 	case contains(text, "out of memory", "requires more system memory", "unable to load full model on GPU"):
 		if contains(text, "running the model", "unexpectedly stopped") {
 			return pipeline.Fail(pipeline.Retryable, "%s: %w: %w: %w", where, pipeline.ErrRunnerCrashed, pipeline.ErrMemory, err)
@@ -91,9 +90,9 @@ func byText(where, text string, err error) *pipeline.Failure {
 // unreachable is for errors of the connection.
 func (c *Client) unreachable(where string, err error) *pipeline.Failure {
 	if isRefused(err) {
-		return pipeline.Fail(pipeline.Retryable, "%s: %w: is `ollama serve` running there?", where, shorten(err))
+		return pipeline.Fail(pipeline.Retryable, "%s: %w: is `ollama serve` running there?", where, withoutURL(err))
 	}
-	return pipeline.Fail(pipeline.Retryable, "%s: %w", where, shorten(err))
+	return pipeline.Fail(pipeline.Retryable, "%s: %w", where, withoutURL(err))
 }
 
 func contains(text string, parts ...string) bool {

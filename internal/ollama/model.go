@@ -37,9 +37,9 @@ func (c *Client) Models(ctx context.Context) ([]string, error) {
 // Describe returns what the server knows about a model. If it does not have it, the failure is
 // Fatal, wraps ErrNoModel and names the models that are there.
 //
-// Context is what the server gives each slot if the model is loaded, so ask after WarmUp.
-// Otherwise it is what the model itself asks for or was trained with, and the server may give
-// less.
+// Context is what the server gives each slot if the model is loaded, so ask after WarmUp; the
+// sizes are known only then. Otherwise Context is what the model itself asks for or was trained
+// with, and the server may give less; 0 if the server does not say.
 func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo, error) {
 	version, err := c.version(ctx)
 	if err != nil {
@@ -51,8 +51,7 @@ func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo,
 	}
 	for _, m := range list {
 		if sameModel(m.Name, name) {
-			length, err := c.contextLength(ctx, m.Name)
-			return pipeline.ModelInfo{Name: m.Name, Digest: m.Digest, Context: length, ServerVersion: version}, err
+			return c.describe(ctx, pipeline.ModelInfo{Name: m.Name, Digest: m.Digest, ServerVersion: version})
 		}
 	}
 	there := "it has no models at all"
@@ -66,6 +65,22 @@ func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo,
 	return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
 }
 
+// describe adds what the server says of the model once it is loaded, else what its description
+// says of the context.
+func (c *Client) describe(ctx context.Context, info pipeline.ModelInfo) (pipeline.ModelInfo, error) {
+	loaded, ok, err := c.running(ctx, info.Name)
+	if err != nil {
+		return pipeline.ModelInfo{}, err
+	}
+	if ok {
+		info.Context, info.SizeBytes, info.OnGPUBytes = loaded.ContextLength, loaded.Size, loaded.SizeVRAM
+	}
+	if info.Context == 0 {
+		info.Context, err = c.describedContext(ctx, info.Name)
+	}
+	return info, err
+}
+
 // Loaded returns what the server says of a model that it has loaded. If it is not loaded the
 // failure is Retryable.
 func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, error) {
@@ -73,21 +88,20 @@ func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, e
 	if err != nil {
 		return pipeline.ModelInfo{}, err
 	}
-	var ps api.ProcessResponse
-	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
+	m, ok, err := c.running(ctx, name)
+	switch {
+	case err != nil:
 		return pipeline.ModelInfo{}, err
+	case !ok:
+		return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
 	}
-	for _, m := range ps.Models {
-		if sameModel(m.Name, name) {
-			return pipeline.ModelInfo{Digest: m.Digest, ServerVersion: version, Context: m.ContextLength, SizeBytes: m.Size, OnGPUBytes: m.SizeVRAM}, nil
-		}
-	}
-	return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
+	return pipeline.ModelInfo{
+		Name: m.Name, Digest: m.Digest, ServerVersion: version, Context: m.ContextLength, SizeBytes: m.Size, OnGPUBytes: m.SizeVRAM,
+	}, nil
 }
 
-// WarmUp loads a model and waits until it is ready, at most ten minutes: no request that may be
-// cancelled should be the first, since the server gives a load up with the request that asked for
-// it.
+// WarmUp loads a model and waits until it is ready, at most ten minutes. The first request should
+// not be one that may be cancelled: the server aborts a load when the request that caused it ends.
 func (c *Client) WarmUp(ctx context.Context, name string) error {
 	limited, cancel := context.WithTimeout(ctx, loadCall)
 	defer cancel()
@@ -104,8 +118,8 @@ func (c *Client) WarmUp(ctx context.Context, name string) error {
 }
 
 // Pull has the server fetch a model from its registry. Progress, which may be nil, is called for
-// each line of the server's report: the step, and the bytes of one layer that are there and that
-// it has.
+// each line of the server's report, with the step and with how many bytes of one layer are there
+// of how many in all.
 func (c *Client) Pull(ctx context.Context, name string, progress func(status string, done, total int64)) error {
 	err := c.steps(ctx, "pull", name, "/api/pull", pullSilent, &api.PullRequest{Model: name}, progress)
 	if err != nil && strings.Contains(err.Error(), "file does not exist") {
@@ -133,17 +147,23 @@ func (c *Client) list(ctx context.Context) ([]api.ListModelResponse, error) {
 	return list.Models, err
 }
 
-// contextLength returns the context of a loaded model, else what its description says.
-func (c *Client) contextLength(ctx context.Context, name string) (int, error) {
+// running returns what the server says of a model if it has loaded it.
+func (c *Client) running(ctx context.Context, name string) (m api.ProcessModelResponse, ok bool, err error) {
 	var ps api.ProcessResponse
 	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
-		return 0, err
+		return m, false, err
 	}
 	for _, m := range ps.Models {
-		if sameModel(m.Name, name) && m.ContextLength > 0 {
-			return m.ContextLength, nil
+		if sameModel(m.Name, name) {
+			return m, true, nil
 		}
 	}
+	return m, false, nil
+}
+
+// describedContext returns the context that a model's description asks for, or that it was
+// trained with; 0 if neither is there.
+func (c *Client) describedContext(ctx context.Context, name string) (int, error) {
 	var show api.ShowResponse
 	if err := c.quick(ctx, http.MethodPost, "/api/show", &api.ShowRequest{Model: name}, &show); err != nil {
 		return 0, err
@@ -163,7 +183,7 @@ func (c *Client) contextLength(ctx context.Context, name string) (int, error) {
 	return 0, nil
 }
 
-// quick is a call that the server answers at once or not at all.
+// quick makes a call that a healthy server answers at once.
 func (c *Client) quick(ctx context.Context, method, path string, in, out any) error {
 	limited, cancel := context.WithTimeout(ctx, quickCall)
 	defer cancel()
@@ -192,15 +212,15 @@ func (c *Client) fail(ctx context.Context, what, model string, err error) *pipel
 	return c.classify(what, model, err)
 }
 
-// isRefused says whether nobody listens at the address, or there is no such address.
+// isRefused reports whether no process listens at the address, or there is no such address.
 func isRefused(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// shorten leaves out the method and address that an error of net/http begins with: the message
+// withoutURL leaves out the method and address that an error of net/http begins with: the message
 // has them already.
-func shorten(err error) error {
+func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
 		return u.Err

@@ -9,28 +9,28 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Loop does something until it succeeds, and says so when it has to wait. It may be used again;
-// each use is for one goroutine at a time.
+// A Loop tries something until it succeeds, and logs when it has to wait. It may be used again, but
+// only by one goroutine at a time.
 type Loop struct {
 	Log    *zap.Logger
 	Away   string      // logged as a warning, with the error, once for each reason
-	Back   string      // logged once it works again; empty: nothing
-	Fields []zap.Field // of both lines
+	Back   string      // logged once it works again, unless it is empty
+	Fields []zap.Field // of both log lines
 
-	// Wait is the time between two tries. Nil: 100 ms at first, 10 s at most.
+	// Wait is the time between two tries. Nil means 100 ms at first and 10 s at most.
 	Wait *Backoff
-	// Stops reports whether an error ends the loop. Nil: every error ends it but an outage, see
-	// pipeline.IsOutage.
+	// Stops reports whether an error ends the loop. Nil means that every error ends it except for
+	// an outage, see pipeline.IsOutage.
 	Stops func(err error) bool
-	// Reporter decides what is logged. Nil: one of the loop's own. Goroutines that wait for the
-	// same thing share one.
+	// Reporter decides what is logged. Nil means that the loop uses its own. Goroutines that wait
+	// for the same thing share one.
 	Reporter *Reporter
 
 	own Reporter
 }
 
-// Do calls try until it returns nil, an error that ends the loop, or ctx ends: then it returns
-// ctx's error.
+// Do calls try until it succeeds, returns an error that ends the loop, or ctx ends. It returns nil,
+// that error or ctx's error.
 func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) error {
 	wait := l.Wait
 	if wait == nil {
@@ -55,8 +55,8 @@ func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) erro
 	}
 }
 
-// Observe logs what an outcome means: an error that something is away, nil that it is back. It is
-// for callers that try again at a pace of their own.
+// Observe logs the outcome of a try: an error means that something is away, nil that it is back. It
+// is for callers that try again on their own schedule.
 func (l *Loop) Observe(err error) {
 	reporter := l.Reporter
 	if reporter == nil {

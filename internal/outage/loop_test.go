@@ -47,7 +47,7 @@ func TestALoopTriesAgainThroughAnOutageAndSaysSoOnce(t *testing.T) {
 	})
 }
 
-func TestALoopEndsWithWhatAPersonHasToMend(t *testing.T) {
+func TestALoopEndsWithAnErrorThatAPersonHasToMend(t *testing.T) {
 	l, lines := loop()
 	quota := pipeline.Fail(pipeline.Fatal, "over the quota")
 	if err := l.Do(t.Context(), func(context.Context) error { return quota }); !errors.Is(err, quota) {

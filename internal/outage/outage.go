@@ -1,6 +1,5 @@
-// Package outage waits for what is away: a store, a stream, a server. It tries again, says once
-// that something is away and once that it is back, backs off with jitter, and stops with its
-// context.
+// Package outage waits for a store, a stream or a server that is away. It tries again with backoff
+// and jitter, logs once that it is away and once that it is back, and stops with its context.
 package outage
 
 import (
@@ -10,15 +9,15 @@ import (
 	"unicode"
 )
 
-// mostReasons bounds how many reasons of one outage are worth a line.
+// mostReasons bounds how many reasons of one outage are reported.
 const mostReasons = 5
 
-// A Reporter decides what a person hears of an outage: each reason once, however often it is met
-// and by however many goroutines, and once that it is over. It may be used by many goroutines.
-// The zero value is ready.
+// A Reporter decides which errors of an outage are worth reporting: each reason once, no matter how
+// often it occurs and in how many goroutines, and once that the outage is over. It may be used by
+// many goroutines. The zero value is ready.
 type Reporter struct {
-	// Quiet is how long a reason is not reported again. It is for what comes and goes all the time,
-	// such as a stream that is full again with each batch.
+	// Quiet is how long a reason is not reported again, even if the outage ended in between. It is
+	// for conditions that come and go, such as a stream that is full again with each batch.
 	Quiet time.Duration
 
 	mu       sync.Mutex
@@ -26,7 +25,7 @@ type Reporter struct {
 	current  int                  // reasons reported since the outage began
 }
 
-// Begins reports whether a person is to hear of this error.
+// Begins reports whether this error is worth reporting. It counts the error as reported then.
 func (r *Reporter) Begins(err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +44,7 @@ func (r *Reporter) Begins(err error) bool {
 	return true
 }
 
-// Ends reports whether a person is to hear that the outage is over: only if it was reported.
+// Ends ends the outage, and reports whether its end is worth reporting: only if an error of it was.
 func (r *Reporter) Ends() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,7 +56,8 @@ func (r *Reporter) Ends() bool {
 	return reported
 }
 
-// withoutDigits returns an error's text without what differs each time, as ports, sizes and ids do.
+// withoutDigits returns an error's text without ports, sizes and other numbers, which differ each
+// time for the same reason.
 func withoutDigits(err error) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsDigit(r) {

@@ -8,11 +8,11 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
-// A Backoff is the time between two tries: longer each time, with jitter, so that many processes
-// do not come at once. It is for one goroutine.
+// A Backoff is the time between two tries. It grows with each try and has jitter, so that many
+// processes do not try at the same moment. It is for one goroutine.
 type Backoff struct{ b *backoff.ExponentialBackOff }
 
-// NewBackoff returns a backoff that begins with the first wait and grows up to the longest.
+// NewBackoff returns a backoff that starts at first and grows up to longest.
 func NewBackoff(first, longest time.Duration) *Backoff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval, b.MaxInterval = first, longest
@@ -22,13 +22,13 @@ func NewBackoff(first, longest time.Duration) *Backoff {
 // Next returns the next wait.
 func (b *Backoff) Next() time.Duration { return b.b.NextBackOff() }
 
-// Reset begins with the first wait again.
+// Reset starts again with the first wait.
 func (b *Backoff) Reset() { b.b.Reset() }
 
-// Sleep waits for the next wait, or returns ctx's error if that ends first.
+// Sleep sleeps for the next wait, or returns ctx's error if ctx ends first.
 func (b *Backoff) Sleep(ctx context.Context) error { return Sleep(ctx, b.Next()) }
 
-// Sleep waits for d, or returns ctx's error if that ends first.
+// Sleep sleeps for d, or returns ctx's error if ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -40,8 +40,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Jitter returns d, more or less a tenth of it, so that many processes do not act at the same
-// moment.
+// Jitter returns a random duration within a tenth of d, so that many processes do not act at the
+// same moment.
 func Jitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }

@@ -1,7 +1,7 @@
 package pipeline
 
-// An Answer is a generation with its row and, if it is stored, its result: what an export is made
-// of.
+// An Answer is a generation with its row and, if it is stored, its result. An export consists of
+// these.
 type Answer struct {
 	Item   int
 	Sample int

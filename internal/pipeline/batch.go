@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A BatchState says where a batch stands in the ledger.
+// A BatchState is the state of a batch in the store.
 type BatchState string
 
 // The states of a batch.
 const (
-	Planned BatchState = "planned" // in the ledger only
+	Planned BatchState = "planned" // stored, not published yet
 	Queued  BatchState = "queued"  // published in its current round
 	Done    BatchState = "done"    // every generation has a stored result
 	Dead    BatchState = "dead"    // every generation has a result or is part of a dead letter of this round
@@ -28,8 +28,8 @@ type Batch struct {
 	First    int        `json:"first"`       // number of its first generation: item*samples + sample
 	Count    int        `json:"generations"` // how many generations
 	State    BatchState `json:"state"`
-	Round    int        `json:"round"`            // 1 at first, one more for each time it is put on the queue again
-	Done     []int      `json:"done,omitempty"`   // indexes in the batch of the generations stored, ascending
+	Round    int        `json:"round"`            // 1 at first, plus one each time that it is queued again
+	Done     []int      `json:"done,omitempty"`   // indexes in the batch of the stored generations, ascending
 	Failed   []int      `json:"failed,omitempty"` // indexes that failed in this round, ascending
 	QueuedAt time.Time  `json:"queued_at,omitzero"`
 	DoneAt   time.Time  `json:"done_at,omitzero"`
@@ -56,9 +56,9 @@ func (b Batch) Generation(index, samples int) (item, sample int) {
 	return n / samples, n % samples
 }
 
-// Settle returns the state that follows from what is stored and what failed: done if all
-// generations are stored, dead if those stored and those failed in this round are all, otherwise
-// the state it was in.
+// Settle returns the state that follows from Done and Failed: done if all generations are stored,
+// dead if the batch is queued and each generation is stored or failed in this round, otherwise the
+// present state. It does not change the batch.
 func (b Batch) Settle() BatchState {
 	union := append(slices.Clone(b.Done), b.Failed...)
 	slices.Sort(union)

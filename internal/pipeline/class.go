@@ -1,9 +1,9 @@
 package pipeline
 
-// A Class says what is to be done about a failure. It is set once, where the failure happens.
+// A Class decides what happens after a failure. It is set once, where the failure happens.
 type Class string
 
-// The classes of failure. What each of them means stands in Rule.
+// The classes of failure. Rule returns what each of them means.
 const (
 	Interrupted   Class = "interrupted"
 	Retryable     Class = "retryable"
@@ -15,7 +15,7 @@ const (
 	Fatal         Class = "fatal"
 )
 
-// A Retry says how the GPU on which a generation failed tries it again.
+// A Retry is how the GPU on which a generation failed tries it again.
 type Retry int
 
 // The ways to try again.
@@ -26,13 +26,14 @@ const (
 	RetryNewSeed        // once, with another seed
 )
 
-// A HandBack says what becomes of a batch whose generation ended with a failure that is no outcome.
+// A HandBack is how a batch goes back to the queue if a generation of it ended with a failure that
+// is no outcome.
 type HandBack int
 
 // The ways to hand a batch back.
 const (
 	HandBackNot   HandBack = iota // the failure is an outcome, so the batch is not handed back
-	HandBackNow                   // at once: the failure says nothing of the batch
+	HandBackNow                   // at once, since the failure says nothing about the batch
 	HandBackLater                 // after a delay that grows with each delivery
 	HandBackHold                  // after a delay, and this GPU takes no work until it is mended
 )
@@ -41,9 +42,9 @@ const (
 type ClassRule struct {
 	Class    Class
 	Means    string   // in a few words, for people
-	Outcome  bool     // the last word on a generation in its round: it goes into a dead letter
+	Outcome  bool     // the failure is final for the generation in its round and goes into a dead letter
 	Retry    Retry    // on the same GPU, before it is an outcome or the batch is handed back
-	HandBack HandBack // of the batch
+	HandBack HandBack // if it is no outcome
 	Help     string   // what a person can do about a dead letter of this class
 }
 
@@ -69,8 +70,8 @@ func Classes() []ClassRule {
 	}
 }
 
-// Rule returns what a class means. Of a class that is not known it says what is said of
-// Undeliverable: such a letter comes from a newer version.
+// Rule returns what a class means. A class that is not in the table comes from a newer version: it
+// is no outcome, and the help for it is that of Undeliverable.
 func (c Class) Rule() ClassRule {
 	unknown := ClassRule{Class: c, Means: "a class that this version does not know", Outcome: false}
 	for _, r := range Classes() {
@@ -84,5 +85,5 @@ func (c Class) Rule() ClassRule {
 	return unknown
 }
 
-// IsOutcome reports whether a failure of this class is the last word on a generation in its round.
+// IsOutcome reports whether a failure of this class is final for a generation in its round.
 func (c Class) IsOutcome() bool { return c.Rule().Outcome }

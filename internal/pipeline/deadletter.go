@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A DeadLetter is what is known of the generations of a batch that could not be generated in one
-// round: the message on the DEAD stream. It holds all that is needed to try them again.
+// A DeadLetter describes the generations of a batch that could not be generated in one round: a
+// message on the DEAD stream. It holds everything that is needed to try them again.
 type DeadLetter struct {
 	Run        string              `json:"run"`
 	UID        string              `json:"uid"` // of the run
@@ -18,12 +18,12 @@ type DeadLetter struct {
 	Class      Class               `json:"class"` // of the first failure
 	Message    string              `json:"message"`
 	Failures   []GenerationFailure `json:"failures"`
-	Deliveries int                 `json:"deliveries"` // of the work message when it was given up
+	Deliveries int                 `json:"deliveries"` // of the work message at that time
 	Consumer   string              `json:"consumer"`
 	GPU        string              `json:"gpu"`
 	Model      string              `json:"model"`
 	Options    Options             `json:"options"`
-	Shared     []Message           `json:"messages,omitempty"` // with which each conversation began
+	Shared     []Message           `json:"messages,omitempty"` // the beginning of each conversation
 	FailedAt   time.Time           `json:"failed_at"`
 }
 
@@ -48,7 +48,8 @@ func (d DeadLetter) Failed() []int {
 	return indexes
 }
 
-// Validate says what is wrong with a dead letter in itself.
+// Validate returns what is wrong with a dead letter by itself, without looking at its run and
+// batch.
 func (d DeadLetter) Validate() error {
 	if err := ValidateRunName(d.Run); err != nil {
 		return err
@@ -80,8 +81,8 @@ func (d DeadLetter) Validate() error {
 	return nil
 }
 
-// DecodeDeadLetter reads a dead letter, also one with the prompts of a work message of version 1,
-// and validates it.
+// DecodeDeadLetter reads a dead letter and validates it. Letters about work messages of version 1,
+// which have prompts in place of messages, are read as well.
 func DecodeDeadLetter(data []byte) (DeadLetter, error) {
 	var wire struct {
 		DeadLetter
@@ -110,8 +111,8 @@ func DecodeDeadLetter(data []byte) (DeadLetter, error) {
 	return d, nil
 }
 
-// A StoredDeadLetter is a dead letter as it lies on the DEAD stream.
+// A StoredDeadLetter is a dead letter on the DEAD stream.
 type StoredDeadLetter struct {
 	DeadLetter
-	Sequence uint64 `json:"sequence"` // of its message: what deletes this record and no newer one
+	Sequence uint64 `json:"sequence"` // of its message, which identifies this letter and no newer one of the batch
 }

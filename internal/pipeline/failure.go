@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// Errors that a model's failures wrap and the engine of the GPU's side decides by.
+// Errors that the failures of a model wrap, and that decide how the consumer treats its server.
 var (
-	// ErrRunnerCrashed says that the process behind the server that runs the model died while it
-	// worked on the request. Each request that was in flight on the server may be the reason.
+	// ErrRunnerCrashed says that the process that runs the model for the server died while it
+	// worked on the request. Any request that was in flight on the server may be the reason.
 	ErrRunnerCrashed = errors.New("the model's runner crashed")
-	// ErrStalled says that no token came in time. A runner that hangs is mended by its server
-	// only after every request on it was given up.
+	// ErrStalled says that no token came in time. The server restarts a hanging runner only after
+	// every request to it has been cancelled.
 	ErrStalled = errors.New("the server stalls")
-	// ErrMemory says that the model does not fit, or not any more, into the memory of the GPU
-	// with so many slots.
+	// ErrMemory says that the model with the present number of slots does not fit into the GPU's
+	// memory, or does not fit any more.
 	ErrMemory = errors.New("the GPU's memory is too small")
 )
 
@@ -29,11 +29,14 @@ func Fail(class Class, format string, args ...any) *Failure {
 	return &Failure{Class: class, Err: fmt.Errorf(format, args...)}
 }
 
+// Error returns the text of Err; the class is not part of it.
 func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap returns Err.
 func (f *Failure) Unwrap() error { return f.Err }
 
-// ClassOf returns the class of the first failure in err's tree, or Retryable where nobody set
-// one: trying again burns a little time, giving up burns an item.
+// ClassOf returns the class of the first failure in err's tree, or Retryable if there is none:
+// trying again costs a little time, giving up costs an item.
 func ClassOf(err error) Class {
 	var f *Failure
 	if errors.As(err, &f) {
@@ -42,8 +45,8 @@ func ClassOf(err error) Class {
 	return Retryable
 }
 
-// IsOutage reports whether an adapter said that the same call may succeed later. Of an error
-// without a class nobody did.
+// IsOutage reports whether an adapter classified the error as one after which the same call may
+// succeed later. It is false for an error without a class.
 func IsOutage(err error) bool {
 	var f *Failure
 	return errors.As(err, &f) && f.Class == Retryable

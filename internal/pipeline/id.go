@@ -23,7 +23,7 @@ func BatchID(run string, index int) string { return fmt.Sprintf("%s/%07d", run, 
 // IDRange returns the bounds low <= id < high of all ids of a run.
 func IDRange(run string) (low, high string) { return run + "/", run + "0" }
 
-// ParseItemID is the reverse of ItemID.
+// ParseItemID parses an id that ItemID returned.
 func ParseItemID(id string) (run string, item int, err error) {
 	run, digits, ok := strings.Cut(id, "/")
 	if ok {
@@ -35,7 +35,7 @@ func ParseItemID(id string) (run string, item int, err error) {
 	return run, item, nil
 }
 
-// ParseGenerationID is the reverse of GenerationID.
+// ParseGenerationID parses an id that GenerationID returned.
 func ParseGenerationID(id string) (run string, item, sample int, err error) {
 	head, digits, ok := strings.Cut(id, ".")
 	if ok {
@@ -50,7 +50,7 @@ func ParseGenerationID(id string) (run string, item, sample int, err error) {
 	return run, item, sample, nil
 }
 
-// ParseBatchID is the reverse of BatchID.
+// ParseBatchID parses an id that BatchID returned.
 func ParseBatchID(id string) (run string, index int, err error) {
 	run, digits, ok := strings.Cut(id, "/")
 	if ok {
@@ -72,7 +72,7 @@ func number(digits string, width int) (int, bool) {
 
 // Seed returns the seed of a generation: a hash of the run's seed and the generation's id, so
 // that samples of one item differ and the same run asks for the same answers again. It has 31
-// bits, which every Ollama version takes.
+// bits, which every model server accepts.
 func Seed(runSeed int, generationID string) int {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", runSeed, generationID))
 	return int(binary.BigEndian.Uint32(sum[:4]) & 0x7fffffff)

@@ -1,6 +1,6 @@
 package pipeline
 
-// A Role says who speaks in a message.
+// A Role is the speaker of a message.
 type Role string
 
 // The roles.
@@ -19,7 +19,7 @@ type Message struct {
 // User returns a conversation of one message by the user.
 func User(content string) []Message { return []Message{{RoleUser, content}} }
 
-// ContentBytes returns how many bytes the contents of messages have together.
+// ContentBytes returns the sum of the lengths of the messages' contents.
 func ContentBytes(messages []Message) int {
 	sum := 0
 	for _, m := range messages {

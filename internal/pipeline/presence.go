@@ -2,9 +2,9 @@ package pipeline
 
 import "time"
 
-// A Presence is what a consumer, the process in a notebook, reports of itself.
+// A Presence is what a consumer, the process in a notebook, reports about itself.
 type Presence struct {
-	ID            string      `json:"id"` // a ULID for each start
+	ID            string      `json:"id"` // a ULID, new with each start
 	Run           string      `json:"run"`
 	Host          string      `json:"host"`
 	Version       string      `json:"version"`        // of the program
@@ -14,21 +14,21 @@ type Presence struct {
 	GPUs          []GPUStatus `json:"gpus"`
 	Started       time.Time   `json:"started"`
 	Seen          time.Time   `json:"seen"`
-	Deadline      time.Time   `json:"deadline,omitzero"` // when it means to end
+	Deadline      time.Time   `json:"deadline,omitzero"` // when it will end by itself
 }
 
-// A GPUState says what a GPU is doing.
+// A GPUState is what a GPU is doing.
 type GPUState string
 
 // The states of a GPU. Only one that is serving takes work; a probing one takes a single batch.
 const (
-	GPUWaiting    GPUState = "waiting for the model" // which the server of another GPU gets
+	GPUWaiting    GPUState = "waiting for the model" // which the server of another GPU downloads
 	GPUStarting   GPUState = "starting"
 	GPUPulling    GPUState = "pulling"
 	GPULoading    GPUState = "loading"
 	GPUVerifying  GPUState = "verifying"
 	GPUServing    GPUState = "serving"
-	GPUHeld       GPUState = "held"    // something is wrong, the detail says what
+	GPUHeld       GPUState = "held"    // takes no work; the detail says why
 	GPUProbing    GPUState = "probing" // held, and trying one batch
 	GPUDraining   GPUState = "draining"
 	GPURestarting GPUState = "restarting"
@@ -45,11 +45,12 @@ func (s GPUState) Preparing() bool {
 	return false
 }
 
-// A GPUStatus is what a consumer reports of one of its GPUs: one model server.
+// A GPUStatus is what a consumer reports about one of its GPUs, which has a model server of its
+// own.
 type GPUStatus struct {
 	Name            string   `json:"name"`
 	State           GPUState `json:"state"`
-	Detail          string   `json:"detail,omitempty"` // why it is held or restarting, how far a pull is
+	Detail          string   `json:"detail,omitempty"` // why it is held or restarting, or how far a pull is
 	Slots           int      `json:"slots"`
 	Busy            int      `json:"busy"` // slots that are generating
 	Generations     int      `json:"generations"`
@@ -57,7 +58,7 @@ type GPUStatus struct {
 	TokensPerSecond float64  `json:"tokens_per_second"` // over the last minute
 }
 
-// Describe returns the state and its detail as one text for people.
+// Describe returns the state and its detail as one text for users.
 func (g GPUStatus) Describe() string {
 	if g.Detail == "" {
 		return string(g.State)
@@ -65,10 +66,10 @@ func (g GPUStatus) Describe() string {
 	return string(g.State) + ": " + g.Detail
 }
 
-// A ModelInfo is what a server says of a model, and of itself.
+// A ModelInfo is what a server reports about a model and itself.
 type ModelInfo struct {
-	Name          string // with its tag, as the server lists it; empty if only what is loaded was asked for
-	Digest        string // of the model, in hex; empty if the server has none
+	Name          string // as the server lists it
+	Digest        string // of the model; empty if the server has none
 	ServerVersion string
 	Context       int   // tokens of prompt and answer together; 0: not known
 	SizeBytes     int64 // of the model with its context, once it is loaded

@@ -14,26 +14,26 @@ type Progress struct {
 	FirstDone    time.Time // when the first batch was done; zero if none
 	LastDone     time.Time // when the last batch so far was done; zero if none
 
-	// Of the batches done since the time that was asked for: what a rate is computed from.
-	Since             time.Time // that time, if whoever asked says so; else zero
+	// The batches that were done since the time that was asked for, from which rates are computed.
+	Since             time.Time // that time if the caller filled it in, else zero
 	RecentGenerations int
 	RecentTokens      int // output tokens
 }
 
-// Written counts what a write of results did.
+// Written counts the results of one write.
 type Written struct {
 	New       int // results that were not there before
 	Duplicate int // results of generations that had one already
 }
 
-// Depth is what of a run is under way on the stream.
+// A StreamDepth is how much of a run is on the stream.
 type StreamDepth struct {
-	Waiting int `json:"waiting"` // batches on the queue that nobody holds
+	Waiting int `json:"waiting"` // batches on the queue that no worker holds
 	Held    int `json:"held"`    // batches that workers hold
-	Results int `json:"results"` // messages with results on the way to the store
+	Results int `json:"results"` // messages with results that are not stored yet
 }
 
-// Complete reports whether every generation has its end: stored, dead or dropped.
+// Complete reports whether every generation is stored, dead or dropped.
 func (p Progress) Complete() bool {
 	return p.Generations > 0 && p.Stored+p.Failed+p.Dropped >= p.Generations
 }
@@ -44,11 +44,11 @@ type RunInfo struct {
 	Model   string // what a consumer must have ready
 	Digest  string // of the model; empty: any
 	Context int    // tokens a slot must hold; 0: any
-	Waiting int    // batches that nobody holds
+	Waiting int    // batches that no worker holds
 	Held    int    // batches delivered and not acked
 	Paused  bool
-	// Complete says that every generation has its end for good, as CompleteRun said, and that
-	// nothing is on the queue.
+	// Complete is true if CompleteRun has declared every generation stored, dead or dropped for
+	// good, and nothing is on the queue.
 	Complete bool
 	Lease    time.Duration
 }

@@ -9,33 +9,34 @@ type Request struct {
 	Seed     int
 	Options  Options
 
-	// OnTokens, if it is not nil, is called with the number of tokens of the answer each time that
-	// some have come, from the goroutine that reads them, and has to be quick. It tells the caller
-	// how fast the model is before the answer is complete. A model need not call it.
+	// OnTokens, if it is not nil, is called each time that tokens of the answer have arrived, with
+	// their number. The goroutine that reads the answer calls it, so it has to return quickly. It
+	// tells the caller how fast the model is before the answer is complete. A model need not call
+	// it.
 	OnTokens func(n int)
 }
 
-// Prompt returns the content of the last message: what the answer answers.
+// Prompt returns the content of the last message, to which the answer replies.
 func (r Request) Prompt() string { return lastContent(r.Messages) }
 
-// CountTokens tells whoever waits for the answer that n of its tokens have come.
+// CountTokens calls OnTokens, if it is set, with the number of tokens that have arrived.
 func (r Request) CountTokens(n int) {
 	if r.OnTokens != nil {
 		r.OnTokens(n)
 	}
 }
 
-// A Finish says why an answer ended.
+// A Finish is the reason why an answer ended.
 type Finish string
 
-// The ways in which answers end. Adapters translate the words of their servers into these.
+// The reasons. Adapters translate the words of their servers into these.
 const (
 	FinishStop   Finish = "stop"   // by itself: the answer is complete
 	FinishLength Finish = "length" // it was cut off
 )
 
-// A Completion is a complete answer of a model: one that ended by itself. With a Truncated failure
-// it has no text, but the counts of tokens.
+// A Completion is a complete answer of a model: one that ended by itself. If it is returned with a
+// Truncated failure, it has no text but the token counts.
 type Completion struct {
 	Text         string
 	Finish       Finish

@@ -9,21 +9,21 @@ import (
 	"unicode/utf8"
 )
 
-// A RunState says what may happen to a run.
+// A RunState decides what may happen to a run.
 type RunState string
 
 // The states of a run.
 const (
 	RunLoading   RunState = "loading"   // items and batches are still being written; never published
-	RunOpen      RunState = "open"      // sealed: everything is there, batches may be published
+	RunOpen      RunState = "open"      // sealed: everything is stored, batches may be published
 	RunCancelled RunState = "cancelled" // nothing more is published
-	RunDeleting  RunState = "deleting"  // what belongs to it is being removed; never published, never loaded again
+	RunDeleting  RunState = "deleting"  // its documents are being removed; never published, never loaded again
 )
 
 // A Run is one generation job: a dataset, a prompt, a model and its options.
 type Run struct {
 	Name        string    `json:"name"`
-	UID         string    `json:"uid"` // a ULID for each load: tells a run from a deleted one of the same name
+	UID         string    `json:"uid"` // a ULID, new with each load, which tells a run from a deleted one of the same name
 	Spec        Spec      `json:"spec"`
 	State       RunState  `json:"state"`
 	Items       int       `json:"items"`
@@ -32,11 +32,11 @@ type Run struct {
 	CreatedAt   time.Time `json:"created_at"`
 }
 
-// A Spec says what a run generates. It never changes once loaded: another model or prompt is
+// A Spec defines what a run generates. It never changes once loaded: another model or prompt is
 // another run.
 type Spec struct {
 	Model   string  `json:"model"`
-	System  string  `json:"system,omitempty"` // the same for every prompt, sent as it stands
+	System  string  `json:"system,omitempty"` // the same for every prompt, sent as it is
 	Field   string  `json:"field,omitempty"`  // the column that is the prompt, or
 	Prompt  string  `json:"prompt,omitempty"` // a text/template over the row's columns
 	Samples int     `json:"samples"`          // answers wanted for each item
@@ -46,8 +46,7 @@ type Spec struct {
 	Dataset Dataset `json:"dataset"`
 }
 
-// Options are the generation options that Ollama takes with a request. Nil means the model's own
-// default.
+// Options are the generation options of a request. Nil means the model's own default.
 type Options struct {
 	Temperature *float64 `json:"temperature,omitempty"`
 	TopP        *float64 `json:"top_p,omitempty"`
@@ -56,7 +55,7 @@ type Options struct {
 	Stop        []string `json:"stop,omitempty"`
 }
 
-// Dataset says where the items came from.
+// A Dataset identifies the source of a run's items.
 type Dataset struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"` // SHA-256 of the rows that were taken, in order
@@ -64,7 +63,7 @@ type Dataset struct {
 
 var runName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 
-// ValidateRunName says what is wrong with a run's name.
+// ValidateRunName returns a *SpecError if a run's name is not allowed.
 func ValidateRunName(name string) error {
 	if !runName.MatchString(name) {
 		return &SpecError{"run", fmt.Sprintf("%q is not allowed: use 1 to 63 of a-z, 0-9 and -, beginning with a letter or digit", name)}
@@ -78,6 +77,7 @@ type SpecError struct {
 	Problem string
 }
 
+// Error begins with the name of the field.
 func (e *SpecError) Error() string { return e.Field + ": " + e.Problem }
 
 // Validate returns a *SpecError for the first field that is not valid.
@@ -95,7 +95,7 @@ func (s Spec) Validate() error {
 	for _, v := range []struct{ field, text string }{
 		{"model", s.Model}, {"field", s.Field}, {"prompt", s.Prompt}, {"system", s.System}, {"stop", strings.Join(s.Options.Stop, "\n")},
 	} {
-		if !utf8.ValidString(v.text) { // JSON would change it, and the stored run would not be the one asked for
+		if !utf8.ValidString(v.text) { // JSON would change it, and the stored run would differ from the one that was given
 			return &SpecError{v.field, "is not valid UTF-8"}
 		}
 	}
@@ -128,8 +128,8 @@ func (s Spec) Validate() error {
 	return nil
 }
 
-// Differences names the fields, as in flags, in which two specs ask for different results. The
-// name of the dataset is not one of them, its digest is.
+// Differences returns the names, as in flags, of the fields in which two specs ask for different
+// results. The digest of the dataset counts, its name does not.
 func (s Spec) Differences(t Spec) []string {
 	var names []string
 	for _, f := range []struct {

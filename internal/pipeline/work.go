@@ -14,12 +14,12 @@ import (
 
 // WorkVersion is the version of the work messages that this program writes. Version 1 had a
 // system prompt and one prompt for each generation, in the fields "system", "generations" and
-// "prompt"; it is still read. Programs that know only version 1 find no generations in a newer
-// message and hand it back.
+// "prompt". This program still reads it. Programs that know only version 1 find no generations in a
+// newer message and hand it back.
 const WorkVersion = 2
 
-// A Work is what a worker needs to generate a batch, and no other source: the message on the WORK
-// stream.
+// A Work is a message on the WORK stream. It holds everything that a worker needs to generate a
+// batch.
 type Work struct {
 	Version     int          `json:"version"` // WorkVersion while it is encoded, else 0
 	Run         string       `json:"run"`
@@ -27,16 +27,16 @@ type Work struct {
 	Batch       int          `json:"batch"`
 	Round       int          `json:"round"`
 	Model       string       `json:"model"`
-	Shared      []Message    `json:"messages,omitempty"` // with which the conversation of every generation begins
+	Shared      []Message    `json:"messages,omitempty"` // the beginning of every generation's conversation
 	Options     Options      `json:"options"`
-	Reseeded    bool         `json:"reseeded,omitempty"` // the seeds do not follow from the run's, so each result has to name its own
+	Reseeded    bool         `json:"reseeded,omitempty"` // the seeds are not derived from the run's seed, so each result has to name its own
 	Generations []Generation `json:"requests"`
 }
 
 // ID returns the id of the batch.
 func (w Work) ID() string { return BatchID(w.Run, w.Batch) }
 
-// Request returns what to ask a model for one of the generations.
+// Request returns the request for one of the generations.
 func (w Work) Request(g Generation) Request {
 	return Request{Model: w.Model, Messages: slices.Concat(w.Shared, g.Messages), Seed: g.Seed, Options: w.Options}
 }
@@ -50,10 +50,10 @@ type Generation struct {
 	Messages []Message `json:"messages"` // rendered, without those that the batch shares
 }
 
-// Prompt returns the content of the last message: what the answer answers.
+// Prompt returns the content of the last message, to which the answer replies.
 func (g Generation) Prompt() string { return lastContent(g.Messages) }
 
-// Validate says what is wrong with a work message.
+// Validate returns what is wrong with a work message.
 func (w Work) Validate() error {
 	if err := ValidateRunName(w.Run); err != nil {
 		return err
@@ -90,7 +90,7 @@ type Results struct {
 	UID      string   `json:"uid"` // of the run, as in the work message
 	Batch    int      `json:"batch"`
 	Round    int      `json:"round"`
-	Consumer string   `json:"consumer"` // ULID of the consumer that generated them
+	Consumer string   `json:"consumer"` // ULID of the consumer that generated the answers
 	GPU      string   `json:"gpu"`
 	Results  []Result `json:"results"`
 }
@@ -105,15 +105,15 @@ type Result struct {
 	Sample       int       `json:"sample"`
 	Text         string    `json:"text"`
 	Finish       Finish    `json:"finish"`
-	Seed         int       `json:"seed,omitempty"` // only if another was used than follows from the run's
+	Seed         int       `json:"seed,omitempty"` // 0 if it is the one that follows from the run's
 	PromptTokens int       `json:"prompt_tokens"`
 	OutputTokens int       `json:"output_tokens"`
 	DurationMS   int       `json:"duration_ms"` // from the request to the last token
 	CreatedAt    time.Time `json:"created_at"`
 }
 
-// Validate says what is wrong with a results message in itself; whether its run, batch and
-// generations exist is for the store to say.
+// Validate returns what is wrong with a results message by itself. Whether its run, batch and
+// generations exist is not checked.
 func (r Results) Validate() error {
 	if err := ValidateRunName(r.Run); err != nil {
 		return err
@@ -151,11 +151,11 @@ func (r Results) Validate() error {
 	return nil
 }
 
-// countable reports whether a store can add up as many such numbers as a run may have, whoever
-// sent them.
+// countable reports whether n is small enough that a store can add up one such number for each
+// generation of a run.
 func countable(n int) bool { return n >= 0 && n <= math.MaxInt32 }
 
-// Encode returns v as JSON, with <, > and & as they are: answers are full of them.
+// Encode returns v as JSON, without escaping <, > and &, since answers are full of them.
 func Encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -201,7 +201,7 @@ func DecodeWork(data []byte) (Work, error) {
 	return w, nil
 }
 
-// systemMessage returns the messages that a system prompt of version 1 stands for.
+// systemMessage returns the messages for a system prompt of version 1.
 func systemMessage(content string) []Message {
 	if content == "" {
 		return nil
@@ -221,13 +221,13 @@ func DecodeResults(data []byte) (Results, error) {
 	return r, nil
 }
 
-// maxValues is more than any message has: 256 generations with a dozen fields each, and what is
-// said of them all.
+// maxValues is more than any message has: 256 generations with a dozen fields each, and the fields
+// of the message itself.
 const maxValues = 64 << 10
 
-// decode reads JSON into a message. What holds too many values is not read at all: three bytes of
-// a list may become a struct of a hundred, and a few KiB that were compressed would take
-// gigabytes of the reader's memory.
+// decode reads JSON into a message. It refuses input with too many values: three bytes of a list
+// may become a struct of a hundred bytes, so a few KiB of compressed input could take gigabytes of
+// the reader's memory.
 func decode(data []byte, message any) error {
 	if values(data) > maxValues {
 		return fmt.Errorf("it holds more than %d values", maxValues)
@@ -235,7 +235,7 @@ func decode(data []byte, message any) error {
 	return json.Unmarshal(data, message)
 }
 
-// values counts the values in JSON that are followed by another one.
+// values returns the number of commas in JSON outside of strings, which bounds its values.
 func values(data []byte) (n int) {
 	for i := 0; i < len(data); i++ {
 		switch data[i] {

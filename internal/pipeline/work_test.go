@@ -222,7 +222,7 @@ func TestTheSeedOfAnAnswerIsTheOneThatWasUsed(t *testing.T) {
 	}
 }
 
-func TestARunIsCompleteWhenEveryGenerationHasItsEnd(t *testing.T) {
+func TestARunIsCompleteWhenEveryGenerationIsStoredDeadOrDropped(t *testing.T) {
 	for _, c := range []struct {
 		progress Progress
 		want     bool
@@ -239,7 +239,7 @@ func TestARunIsCompleteWhenEveryGenerationHasItsEnd(t *testing.T) {
 }
 
 func TestAMessageOfCountlessValuesIsNotRead(t *testing.T) {
-	text := strings.Repeat(`"},{`, maxValues) // says nothing: it is a text
+	text := strings.Repeat(`"},{`, maxValues) // a string, so its commas do not count
 	full := validResults()
 	full.Results = nil
 	for i := range MaxBatch {

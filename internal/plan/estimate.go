@@ -8,22 +8,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// How often the programs do what costs something while a run goes on, whatever its size. These
-// are the defaults of the engines and of what they stand on; the test in internal/local that
-// compares a plan with a run holds them together.
 const (
-	sinkEvery      = time.Second      // a pull for results; and a write, if there are any
-	sinkIdleEvery  = 5 * time.Second  // the same while there are none
-	mirrorEvery    = 10 * time.Second // a pull for dead letters
-	watchEvery     = 15 * time.Second // the sink reads the consumers' reports
-	lookEvery      = 5 * time.Minute  // each program looks up its durables
-	pollEvery      = time.Second      // the producer looks at the run in the store; at the queue, while its window is full,
-	mostPolls      = 16               // less and less often, up to so many of them apart,
-	refill         = 20               // until there is room for this part of the window
-	ledgerPage     = 1000             // batches that reconcile reads, and looks for on the queue, at once
-	betweenSeconds = 2.5              // that answers are neither on the queue nor in the store: reconcile looks for their batches one by one
-	publishChunk   = 100              // batches published before the queue is looked at again
-	itemsOfOneRead = 256
+	lookupEvery    = 5 * time.Minute // each program looks up its durables, see internal/stream
+	betweenSeconds = 2.5             // that answers are neither on the queue nor in the store: reconcile looks for their batches one by one
 	month          = 30 * 24 * time.Hour
 )
 
@@ -106,24 +93,24 @@ func (p *Planner) Estimate() (Estimate, error) {
 	e.Seconds = e.GPUSeconds / float64(f.Consumers*f.GPUs)
 	e.Streams = float64(s.workStored)/float64(s.batches)*float64(min(run.Batches, p.cfg.Window)) + float64(s.resStored)*scale/max(1, e.Seconds/2)
 	e.ResultBytes = float64(s.resStored) * scale
-	if err := p.traffic(&e, scale); err != nil {
+	if err := p.addTraffic(&e, scale); err != nil {
 		return Estimate{}, err
 	}
-	return e, p.database(&e, scale, each)
+	return e, p.addStorage(&e, scale, each)
 }
 
 func share(sum, of int) float64 { return float64(sum) / float64(max(1, of)) }
 
-// traffic adds up what travels.
-func (p *Planner) traffic(e *Estimate, scale float64) error {
-	run, s := p.cfg.Run.Name, p.weighed
+// addTraffic adds up what travels.
+func (p *Planner) addTraffic(e *Estimate, scale float64) error {
+	run, s, engines := p.cfg.Run.Name, p.weighed, p.cfg.Engines
 	often := func(every time.Duration) float64 { return e.Seconds / every.Seconds() }
 	consumers := p.consumers()
-	presence, err := p.nats.Presence(consumers[0])
+	presence, err := p.traffic.Presence(consumers[0])
 	if err != nil {
 		return err
 	}
-	watch, err := p.nats.Watch(consumers)
+	watch, err := p.traffic.Watch(consumers)
 	if err != nil {
 		return err
 	}
@@ -134,21 +121,21 @@ func (p *Planner) traffic(e *Estimate, scale float64) error {
 	e.Parts = []Part{
 		{"batches to the GPUs", work},
 		{"answers to the store", results},
-		{"leases renewed", p.nats.Renewal(run).Times(s.renewals * scale)},
-		{"consumers' reports", presence.Times(n * (often(third) + 2)).Plus(p.nats.Look(run).Times(n * often(lookEvery)))},
-		{"the sink asks and watches", p.nats.SinkPull().Times(often(sinkEvery) + 1).Plus(p.nats.MirrorPull().Times(often(mirrorEvery) + 1)).
-			Plus(watch.Times(often(watchEvery) + 1)).Plus(p.nats.Look("sink").Times(2 * (often(lookEvery) + 1)))},
+		{"leases renewed", p.traffic.Renewal(run).Times(s.renewals * scale)},
+		{"consumers' reports", presence.Times(n * (often(third) + 2)).Plus(p.traffic.Look(run).Times(n * often(lookupEvery)))},
+		{"the sink asks and watches", p.traffic.SinkPull().Times(often(engines.SinkFlush) + 1).Plus(p.traffic.MirrorPull().Times(often(engines.MirrorPull) + 1)).
+			Plus(watch.Times(often(engines.PresenceEvery) + 1)).Plus(p.traffic.Look("sink").Times(2 * (often(lookupEvery) + 1)))},
 		{"the producer watches the queue", p.watching(e.Seconds)},
-		{"connections", p.nats.Connection(run).Plus(p.nats.KeepAlive().Times(e.Seconds / 3600)).Times(float64(e.Connection))},
+		{"connections", p.traffic.Connection(run).Plus(p.traffic.KeepAlive().Times(e.Seconds / 3600)).Times(float64(e.Connection))},
 	}
 	for _, part := range e.Parts {
 		e.Traffic = e.Traffic.Plus(part.Traffic)
 	}
-	pull, lasts := p.nats.IdlePull(run)
+	pull, lasts := p.traffic.IdlePull(run)
 	in := func(every time.Duration) float64 { return float64(month) / float64(every) }
 	workers := float64(p.cfg.Fleet.GPUs * (p.cfg.Fleet.Slots + 2))
 	e.Idle = []Part{
-		{"a sink", p.nats.SinkPull().Times(in(sinkIdleEvery)).Plus(p.nats.MirrorPull().Times(in(mirrorEvery))).Plus(watch.Times(in(watchEvery)))},
+		{"a sink", p.traffic.SinkPull().Times(in(engines.SinkIdlePull)).Plus(p.traffic.MirrorPull().Times(in(engines.MirrorPull))).Plus(watch.Times(in(engines.PresenceEvery)))},
 		{"a consumer", pull.Times(workers * in(lasts)).Plus(presence.Times(in(third)))},
 	}
 	return nil
@@ -158,27 +145,28 @@ func (p *Planner) traffic(e *Estimate, scale float64) error {
 // the streams there, and where are the batches that have been on their way for three leases and
 // more.
 func (p *Planner) watching(seconds float64) pipeline.Traffic {
-	run, lease := p.cfg.Run.Name, p.cfg.Lease.Seconds()
+	run, lease, engines := p.cfg.Run.Name, p.cfg.Lease.Seconds(), p.cfg.Engines
+	most := float64(engines.MostPolls)
 	batches, window := float64(p.cfg.Run.Batches), float64(min(p.cfg.Run.Batches, p.cfg.Window))
 	waiting := seconds * (1 - window/batches) // while the window is full
-	looks := batches / publishChunk
+	looks := batches / float64(engines.PublishChunk)
 	if waiting > 0 {
-		refills := (batches - window) / max(1, window/refill)
+		refills := (batches - window) / max(1, window/float64(engines.Refill))
 		each := waiting / refills
-		looks += refills * (math.Log2(1+min(each, mostPolls)) + each/mostPolls)
+		looks += refills * (math.Log2(1+min(each, most)) + each/most)
 	}
-	t := p.nats.Depth(run).Times(looks).Plus(p.nats.Ensure(run).Times(seconds/lease + 1))
+	t := p.traffic.Depth(run).Times(looks).Plus(p.traffic.Ensure(run).Times(seconds/lease + 1))
 	list := func(entries float64) pipeline.Traffic {
-		return p.nats.Queued(run, int(entries)).Plus(p.nats.Search(run).Times(batches / max(1, seconds) * betweenSeconds))
+		return p.traffic.Queued(run, int(entries)).Plus(p.traffic.Search(run).Times(batches / max(1, seconds) * betweenSeconds))
 	}
 	// A page of the ledger is looked for again after the time that its batches have been known,
 	// within 3 and 12 leases.
-	pages := math.Ceil(window / ledgerPage)
+	pages := math.Ceil(window / float64(engines.LedgerPage))
 	t = t.Plus(list(window).Times(waiting / (3 * lease) * (1 + (pages-1)/4)))
 	drain := seconds - waiting
 	for age := 3 * lease; age < drain; age += min(max(age, 3*lease), 12*lease) {
 		left := window * (1 - age/drain)
-		t = t.Plus(list(left).Times(math.Ceil(left / ledgerPage)))
+		t = t.Plus(list(left).Times(math.Ceil(left / float64(engines.LedgerPage))))
 	}
 	return t
 }
@@ -202,10 +190,10 @@ func (p *Planner) consumers() []pipeline.Presence {
 	return all
 }
 
-// database adds up what is stored, and how often the store is asked.
-func (p *Planner) database(e *Estimate, scale, each float64) error {
-	run, s := p.cfg.Run, p.weighed
-	bare, err := p.store.Item(pipeline.Item{Run: run.Name})
+// addStorage adds up what is stored, and how often the store is asked.
+func (p *Planner) addStorage(e *Estimate, scale, each float64) error {
+	run, s, engines := p.cfg.Run, p.weighed, p.cfg.Engines
+	bare, err := p.storage.Item(pipeline.Item{Run: run.Name})
 	if err != nil {
 		return err
 	}
@@ -214,19 +202,19 @@ func (p *Planner) database(e *Estimate, scale, each float64) error {
 		Batches: float64(s.batchDocs) * scale,
 		Results: float64(s.resultDocs) * each,
 	}
-	e.Load = p.store.Load(run.Items, run.Batches)
-	e.Export = p.store.Export(run.Items, run.Generations)
+	e.Load = p.storage.Load(run.Items, run.Batches)
+	e.Export = p.storage.Export(run.Items, run.Generations)
 	// A write takes what came within a second; when batches end less often there is one for each
 	// of them.
 	seconds := max(e.Seconds, 1)
 	writes := seconds * (1 - math.Exp(-float64(run.Batches)/seconds))
 	looks := pipeline.Operations{Commands: 2, Statements: 2} // each write is checked first; each look of the producer reads the run and counts
-	write := p.store.Write(float64(run.Generations)/writes, float64(run.Batches)/writes)
-	reads := float64(run.Batches)/publishChunk*2 + float64(run.Items)/itemsOfOneRead
+	write := p.storage.Write(float64(run.Generations)/writes, float64(run.Batches)/writes)
+	reads := float64(run.Batches)/float64(engines.PublishChunk)*2 + float64(run.Items)/float64(engines.MostItems)
 	e.Generate = write.Plus(looks).Times(writes).
-		Plus(looks.Times(seconds / pollEvery.Seconds())).
+		Plus(looks.Times(seconds / engines.Poll.Seconds())).
 		Plus(pipeline.Operations{Commands: reads, Statements: reads}).
-		Plus(pipeline.Operations{Commands: 1, Statements: float64(p.cfg.Fleet.Consumers)}.Times(seconds / watchEvery.Seconds())).
+		Plus(pipeline.Operations{Commands: 1, Statements: float64(p.cfg.Fleet.Consumers)}.Times(seconds / engines.PresenceEvery.Seconds())).
 		Plus(pipeline.Operations{Commands: 4, Statements: 4}.Times(seconds / p.cfg.Lease.Seconds()))
 	e.PerSecond = e.Generate.Times(1 / seconds)
 	return nil

@@ -13,33 +13,54 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// transport tells what exchanges with NATS cost.
-type transport interface {
+// A TrafficMeter says what exchanges with NATS cost.
+type TrafficMeter interface {
+	BatchMeter
+	QueueMeter
+	ProgramMeter
+}
+
+// A BatchMeter says what a batch costs on its way from the producer to the sink.
+type BatchMeter interface {
 	Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error)
 	Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error)
-	Renewal(run string) pipeline.Traffic
+	Renewal(run string) pipeline.Traffic // of a lease
+}
+
+// A QueueMeter says what it costs to ask where the batches of a run are.
+type QueueMeter interface {
+	Depth(run string) pipeline.Traffic
+	Ensure(run string) pipeline.Traffic
+	Queued(run string, batches int) pipeline.Traffic
+	Search(run string) pipeline.Traffic
+}
+
+// A ProgramMeter says what programs cost that are there, whether or not there is work.
+type ProgramMeter interface {
 	Presence(c pipeline.Presence) (pipeline.Traffic, error)
 	Watch(consumers []pipeline.Presence) (pipeline.Traffic, error)
 	IdlePull(run string) (pipeline.Traffic, time.Duration)
 	SinkPull() pipeline.Traffic
 	MirrorPull() pipeline.Traffic
 	Look(durable string) pipeline.Traffic
-	Depth(run string) pipeline.Traffic
-	Ensure(run string) pipeline.Traffic
-	Queued(run string, batches int) pipeline.Traffic
-	Search(run string) pipeline.Traffic
 	Connection(run string) pipeline.Traffic
 	KeepAlive() pipeline.Traffic
 }
 
-// storage tells what documents and calls cost in MongoDB.
-type storage interface {
+// A StorageMeter says what documents and calls cost in MongoDB.
+type StorageMeter interface {
 	Item(i pipeline.Item) (int, error)
 	Batch(b pipeline.Batch) (int, error)
 	Result(m pipeline.Results, r pipeline.Result) (int, error)
 	Load(items, batches int) pipeline.Operations
 	Write(results, batches float64) pipeline.Operations
 	Export(items, results int) pipeline.Operations
+}
+
+// Meters say what everything costs of which a run consists.
+type Meters struct {
+	Traffic TrafficMeter
+	Storage StorageMeter
 }
 
 // A Fleet is who generates. Zero values mean the defaults.
@@ -66,21 +87,54 @@ type Config struct {
 	// Answers are answers of this run or of one like it. Without them the texts of prompts stand
 	// in for them.
 	Answers []pipeline.StoredResult
+	// Like is the run whose answers EstimateDataset and EstimateRun take lengths and times from;
+	// it has the same model and such prompts.
+	Like    string
 	Lease   time.Duration // default pipeline.DefaultLease
-	Window  int           // batches on the queue at a time; default 2,000
+	Window  int           // batches on the queue at a time
+	Engines Engines
 }
 
-// SampleBatches is how many batches of a run are worth weighing: with more the estimate gets no
-// better.
-const SampleBatches = 2000
+// Engines is how often the programs do what costs something while a run goes on, whatever its
+// size: the constants of the engines, which the program that plans hands over. All have to be
+// positive.
+type Engines struct {
+	SinkFlush     time.Duration // a pull for results; and a write, if there are any
+	SinkIdlePull  time.Duration // the same while there are none
+	MirrorPull    time.Duration // a pull for dead letters
+	PresenceEvery time.Duration // the sink reads the consumers' reports
+	Poll          time.Duration // the producer looks at the run in the store; at the queue, while its window is full,
+	MostPolls     int           // less and less often, up to this many polls apart,
+	Refill        int           // until there is room for this part of the window
+	PublishChunk  int           // batches published before the queue is looked at again
+	MostItems     int           // items that the producer reads at once
+	LedgerPage    int           // batches that reconcile reads, and looks for on the queue, at once
+}
+
+// validate names a field that is not set.
+func (e Engines) validate() error {
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"SinkFlush", e.SinkFlush > 0}, {"SinkIdlePull", e.SinkIdlePull > 0}, {"MirrorPull", e.MirrorPull > 0},
+		{"PresenceEvery", e.PresenceEvery > 0}, {"Poll", e.Poll > 0}, {"MostPolls", e.MostPolls > 0}, {"Refill", e.Refill > 0},
+		{"PublishChunk", e.PublishChunk > 0}, {"MostItems", e.MostItems > 0}, {"LedgerPage", e.LedgerPage > 0},
+	} {
+		if !field.set {
+			return fmt.Errorf("plan: Engines.%s has to be positive", field.name)
+		}
+	}
+	return nil
+}
 
 const bytesPerToken = 4 // of English
 
 // A Planner adds up what batches of a run cost.
 type Planner struct {
 	cfg     Config
-	nats    transport
-	store   storage
+	traffic TrafficMeter
+	storage StorageMeter
 	answers *answers
 
 	weighed weight
@@ -98,22 +152,28 @@ type weight struct {
 	outputTokens           int
 }
 
-// New returns a planner.
-func New(cfg Config, nats transport, store storage) (*Planner, error) {
+// New returns a planner that has weighed nothing yet. An error names what is missing or the field
+// of the Config that is wrong.
+func New(cfg Config, meters Meters) (*Planner, error) {
 	f := &cfg.Fleet
 	switch {
-	case nats == nil || store == nil:
+	case meters.Traffic == nil || meters.Storage == nil:
 		return nil, errors.New("plan: needs to know what NATS and the store cost")
+	case cfg.Window < 1:
+		return nil, fmt.Errorf("plan: a window of %d batches", cfg.Window)
 	case cfg.Run.Generations < 1 || cfg.Run.Batches < 1:
 		return nil, errors.New("plan: the run has no generations")
 	case f.Consumers < 0 || f.GPUs < 0 || f.Slots < 0 || f.TokensPerSecond < 0 || math.IsNaN(f.TokensPerSecond) || cfg.AnswerTokens < 0:
 		return nil, fmt.Errorf("plan: consumers %d, GPUs %d, slots %d, tokens per second %g and answer tokens %d may not be negative",
 			f.Consumers, f.GPUs, f.Slots, f.TokensPerSecond, cfg.AnswerTokens)
 	}
+	if err := cfg.Engines.validate(); err != nil {
+		return nil, err
+	}
 	for _, d := range []struct {
 		value *int
 		def   int
-	}{{&f.Consumers, 1}, {&f.GPUs, 2}, {&f.Slots, 8}, {&cfg.AnswerTokens, 200}, {&cfg.Window, 2000}} {
+	}{{&f.Consumers, 1}, {&f.GPUs, 2}, {&f.Slots, 8}, {&cfg.AnswerTokens, 200}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
@@ -130,7 +190,7 @@ func New(cfg Config, nats transport, store storage) (*Planner, error) {
 			f.TokensPerSecond, f.Measured = rate*float64(f.Slots), true
 		}
 	}
-	return &Planner{cfg: cfg, nats: nats, store: store, answers: newAnswers(cfg)}, nil
+	return &Planner{cfg: cfg, traffic: meters.Traffic, storage: meters.Storage, answers: newAnswers(cfg)}, nil
 }
 
 // anyULID is as long as any other.
@@ -152,7 +212,7 @@ func slotRate(answers []pipeline.StoredResult) float64 {
 // Weigh adds a batch of the run, as it is published.
 func (p *Planner) Weigh(w pipeline.Work) error {
 	w.UID = p.cfg.Run.UID
-	traffic, size, stored, err := p.nats.Work(w)
+	traffic, size, stored, err := p.traffic.Work(w)
 	if err != nil {
 		return err
 	}
@@ -161,7 +221,7 @@ func (p *Planner) Weigh(w pipeline.Work) error {
 	s.largest = max(s.largest, size)
 	s.workStored += stored
 	results := p.answers.to(w)
-	if traffic, stored, err = p.nats.Results(results); err != nil {
+	if traffic, stored, err = p.traffic.Results(results); err != nil {
 		return err
 	}
 	s.results = s.results.Plus(traffic)
@@ -173,7 +233,7 @@ func (p *Planner) Weigh(w pipeline.Work) error {
 	tokens := 0
 	for i, r := range results.Results {
 		batch.Done = append(batch.Done, i)
-		doc, err := p.store.Result(results, r)
+		doc, err := p.storage.Result(results, r)
 		if err != nil {
 			return err
 		}
@@ -182,7 +242,7 @@ func (p *Planner) Weigh(w pipeline.Work) error {
 		s.promptBytes += len(w.Generations[i].Prompt())
 		tokens += r.OutputTokens
 	}
-	doc, err := p.store.Batch(batch)
+	doc, err := p.storage.Batch(batch)
 	if err != nil {
 		return err
 	}

@@ -58,23 +58,41 @@ func (shelf) Export(items, results int) pipeline.Operations {
 	return pipeline.Operations{Commands: 1, Statements: 1}
 }
 
-// works returns batches of a run with so many generations each.
+// prices are the meters of the tests.
+func prices() Meters { return Meters{tariff{}, shelf{}} }
+
+// engines returns the engines' constants.
+func engines() Engines {
+	return Engines{
+		SinkFlush: time.Second, SinkIdlePull: 5 * time.Second, MirrorPull: 10 * time.Second, PresenceEvery: 15 * time.Second,
+		Poll: time.Second, MostPolls: 16, Refill: 20, PublishChunk: 100, MostItems: 256, LedgerPage: 1000,
+	}
+}
+
+// works returns the messages of batches with this many generations each.
 func works(batches, each int) []pipeline.Work {
 	var all []pipeline.Work
 	for i := range batches {
-		w := pipeline.Work{Run: "r", Batch: i, Round: 1, Model: "m"}
-		for j := range each {
-			w.Generations = append(w.Generations, pipeline.Generation{Index: j, Item: i*each + j, Messages: pipeline.User(fmt.Sprintf("What is %d and %d?", i, j))})
-		}
-		all = append(all, w)
+		all = append(all, workAt(i, each))
 	}
 	return all
+}
+
+func workAt(batch, each int) pipeline.Work {
+	w := pipeline.Work{Run: "r", Batch: batch, Round: 1, Model: "m"}
+	for i := range each {
+		w.Generations = append(w.Generations, pipeline.Generation{
+			Index: i, Item: batch*each + i, Messages: pipeline.User(fmt.Sprintf("What is %d and %d?", batch, i)),
+		})
+	}
+	return w
 }
 
 // estimate plans a run of which every step-th batch is weighed.
 func estimate(t *testing.T, cfg Config, step int) Estimate {
 	t.Helper()
-	p, err := New(cfg, tariff{}, shelf{})
+	cfg.Window, cfg.Engines = 2000, engines()
+	p, err := New(cfg, prices())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,15 +218,22 @@ func TestAPlanNeedsARun(t *testing.T) {
 		"no run":         {},
 		"no batches":     {Run: pipeline.Run{Generations: 1}},
 		"negative slots": {Run: run(1), Fleet: Fleet{Slots: -1}},
+		"no window":      {Run: run(1), Window: -1},
 	} {
-		if _, err := New(cfg, tariff{}, shelf{}); err == nil {
+		cfg.Window, cfg.Engines = cfg.Window+1, engines()
+		if _, err := New(cfg, prices()); err == nil {
 			t.Errorf("%s: there is no error", name)
 		}
 	}
-	if _, err := New(Config{Run: run(1)}, nil, nil); err == nil {
+	if _, err := New(Config{Run: run(1), Window: 1, Engines: engines()}, Meters{}); err == nil {
 		t.Error("without prices there is no error")
 	}
-	p, err := New(Config{Run: run(1)}, tariff{}, shelf{})
+	unset := engines()
+	unset.PresenceEvery = 0
+	if _, err := New(Config{Run: run(1), Window: 1, Engines: unset}, prices()); err == nil || !strings.Contains(err.Error(), "PresenceEvery") {
+		t.Errorf("without one of the engines' constants: %v", err)
+	}
+	p, err := New(Config{Run: run(1), Window: 1, Engines: engines()}, prices())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,109 +1,58 @@
 package producer
 
 import (
-	"fmt"
+	"context"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 )
 
-// maxSeed stands for any seed when sizes are counted.
-const maxSeed = 1<<31 - 1
-
-// Sizes are counted as in version 1 of the work message, whatever is sent today: batches are cut
-// once, and a load that another version began has to be cut on in the same way. What a later
-// version adds is small beside MaxBatchBytes.
-
-// emptyBytes returns the encoded bytes of a batch of this run without any generation.
-func emptyBytes(run pipeline.Run) (int, error) {
-	encoded, err := pipeline.Encode(struct {
-		Run         string           `json:"run"`
-		UID         string           `json:"uid"`
-		Batch       int              `json:"batch"`
-		Round       int              `json:"round"`
-		Model       string           `json:"model"`
-		System      string           `json:"system,omitempty"`
-		Options     pipeline.Options `json:"options"`
-		Generations []struct{}       `json:"generations"`
-	}{run.Name, run.UID, pipeline.MaxBatches, 1, run.Spec.Model, run.Spec.System, run.Spec.Options, nil})
-	return len(encoded), err
-}
-
-// generationBytes returns the encoded bytes of a generation with this prompt, whatever its
-// numbers are.
-func generationBytes(prompt string) (int, error) {
-	encoded, err := pipeline.Encode(struct {
-		Index  int    `json:"index"`
-		Item   int    `json:"item"`
-		Sample int    `json:"sample"`
-		Seed   int    `json:"seed"`
-		Prompt string `json:"prompt"`
-	}{pipeline.MaxBatch, pipeline.MaxItems, pipeline.MaxSamples, maxSeed, prompt})
-	return len(encoded) + len(","), err
-}
-
-// cutSize is how many generations the next batch gets: a share of what remains, so that the run
-// ends in single generations and no GPU waits long for another's last batch.
-func cutSize(remaining, most int) int {
-	return max(1, min(remaining/500, most))
-}
-
-// A cutter cuts the generations of a run, one after the other, into batches. The same sizes give
-// the same batches.
-type cutter struct {
-	run   string
-	total int // generations of the run
-	most  int // generations in a batch
-	base  int // encoded bytes of a batch with no generation
-	emit  func(pipeline.Batch) error
-
-	batch pipeline.Batch
-	size  int // encoded bytes of batch
-	want  int // generations that batch is to get
-}
-
-// newCutter returns a cutter for a run of total generations that hands each finished batch to
-// emit, in order. A batch has at most `most` generations and, if it has more than one, at most
-// MaxBatchBytes encoded bytes, of which base are there without any generation.
-func newCutter(run string, total, most, base int, emit func(pipeline.Batch) error) *cutter {
-	c := &cutter{run: run, total: total, most: most, base: base, emit: emit}
-	c.start(0)
-	return c
-}
-
-func (c *cutter) start(first int) {
-	c.batch = pipeline.Batch{Run: c.run, Index: c.batch.Index, First: first, State: pipeline.Planned, Round: 1}
-	c.size = c.base
-	c.want = cutSize(c.total-first, c.most)
-}
-
-// add adds the next generation, which takes so many encoded bytes. It returns what emit returned.
-func (c *cutter) add(encodedBytes int) error {
-	if c.batch.Count > 0 && c.size+encodedBytes > pipeline.MaxBatchBytes {
-		if err := c.flush(); err != nil {
+// Cut goes over a dataset as Load does, without writing anything, and hands out the messages that
+// some batches of the run would be published as: those for which take returns true, in order. It
+// returns how many batches there are. A work belongs to do.
+func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do func(pipeline.Work) error) (batches int, err error) {
+	run := checked.Run
+	renderer, err := prompt.New(run.Spec)
+	if err != nil {
+		return 0, err
+	}
+	shared := renderer.Shared()
+	empty, err := emptyBytes(run)
+	if err != nil {
+		return 0, err
+	}
+	var pending []pipeline.Generation // the batch that is being cut, and perhaps the first generation of the next
+	c := newCutter(run.Name, run.Generations, run.Spec.Batch, empty, func(b pipeline.Batch) error {
+		generations := append([]pipeline.Generation(nil), pending[:b.Count]...)
+		pending = append(pending[:0], pending[b.Count:]...)
+		if !take(b.Index) {
+			return nil
+		}
+		for i := range generations {
+			g := &generations[i]
+			g.Index = i
+			g.Seed = pipeline.Seed(run.Spec.Seed, pipeline.GenerationID(run.Name, g.Item, g.Sample))
+		}
+		return do(workOf(run, shared, b, generations))
+	})
+	seq := 0
+	var digest string
+	err = checked.Dataset.each(ctx, run.Spec, func(_ []byte, messages []pipeline.Message) error {
+		bytes, err := generationBytes(messages[len(messages)-1].Content)
+		if err != nil {
 			return err
 		}
-	}
-	c.batch.Count++
-	c.size += encodedBytes
-	if c.batch.Count == c.want {
-		return c.flush()
-	}
-	return nil
-}
-
-// flush hands over the batch that is not full yet, if there is one.
-func (c *cutter) flush() error {
-	if c.batch.Count == 0 {
+		for sample := range run.Spec.Samples {
+			pending = append(pending, pipeline.Generation{Item: seq, Sample: sample, Messages: messages[len(shared):]})
+			if err := c.add(bytes); err != nil {
+				return err
+			}
+		}
+		seq++
 		return nil
+	}, &digest)
+	if err == nil {
+		err = c.flush()
 	}
-	if c.batch.Index >= pipeline.MaxBatches {
-		return fmt.Errorf("run %s needs more than %d batches: raise the batch size or split the dataset", c.run, int(pipeline.MaxBatches))
-	}
-	batch := c.batch
-	c.batch.Index++
-	c.start(batch.First + batch.Count)
-	return c.emit(batch)
+	return c.batches(), err
 }
-
-// batches returns how many batches were handed over.
-func (c *cutter) batches() int { return c.batch.Index }

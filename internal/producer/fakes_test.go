@@ -169,6 +169,12 @@ func (l *fakeLedger) Progress(ctx context.Context, _ string, _ time.Time) (p pip
 			p.Batches[b.State]++
 			p.Generations += b.Count
 			p.Stored += len(b.Done)
+			switch b.State {
+			case pipeline.Dead:
+				p.Failed += len(b.Missing())
+			case pipeline.Dropped:
+				p.Dropped += len(b.Missing())
+			}
 		}
 		return nil
 	})
@@ -220,6 +226,7 @@ type fakeQueue struct {
 	most      int
 	published map[int]int // how often, by batch
 	refused   map[error]int
+	completed []string // runs of which the consumers were told that they are complete
 }
 
 func newQueue() *fakeQueue { return &fakeQueue{published: map[int]int{}, refused: map[error]int{}} }
@@ -284,6 +291,10 @@ func (q *fakeQueue) Depth(ctx context.Context, _ string) (depth pipeline.StreamD
 		return nil
 	})
 	return depth, err
+}
+
+func (q *fakeQueue) CompleteRun(ctx context.Context, run pipeline.Run) error {
+	return q.call(ctx, "CompleteRun", func() error { q.completed = append(q.completed, run.Name); return nil })
 }
 
 // take removes the first n messages, or as many as there are.
@@ -359,7 +370,7 @@ func survey(t testing.TB, s pipeline.Spec, data Dataset) Preflight {
 func loaded(t testing.TB, s pipeline.Spec, lines ...string) *fakeLedger {
 	t.Helper()
 	l, data := newLedger(), rowsOf("train.jsonl", lines...)
-	if _, _, err := Load(t.Context(), l, survey(t, s, data), data, "uid", nil); err != nil {
+	if _, _, err := Load(t.Context(), l, survey(t, s, data), "uid", nil); err != nil {
 		t.Fatal(err)
 	}
 	return l

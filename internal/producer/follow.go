@@ -10,8 +10,12 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Follow publishes a run and then waits until every generation has its end. It returns the last
-// progress, which watch, if not nil, gets each time the run is looked at.
+// recentForRate is how far back the batches lie from which a rate is computed.
+const recentForRate = 5 * time.Minute
+
+// Follow publishes a run and then waits until every generation is stored, dead or dropped. It
+// returns the last progress. Watch, which may be nil, gets the progress each time the run is
+// looked at. What the streams lose is not put back: FollowToEnd does that.
 //
 // While the store or the stream is away it waits and says so: a run lasts longer than most
 // outages.
@@ -22,10 +26,13 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	go func() { published <- p.Persist(publishing, name) }()
 	defer func() { stop(); <-published }()
 
-	var away outage.Reporter
-	// How long a look takes: a large run takes the store a while to count, and it is there for
-	// the sink, so it is looked at less often. One look that an outage held up says little, so
-	// this at most doubles with each.
+	looking := outage.Loop{
+		Log: p.log, Away: "cannot look at the run; trying again until it works", Back: "the run can be looked at again",
+		Fields: []zap.Field{zap.String("run", name)},
+	}
+	// How long a look takes: a large run takes the store a while to count, and the store is there
+	// for the sink, so the looks are further apart then. One look that an outage held up says
+	// little, so this at most doubles with each.
 	var usual time.Duration
 	for {
 		started := time.Now()
@@ -36,14 +43,9 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 			return progress, ctx.Err()
 		case err != nil && !pipeline.IsOutage(err):
 			return progress, err
-		case err != nil:
-			if away.Begins(err) {
-				p.log.Warn("cannot look at the run; trying again until it works", zap.String("run", name), zap.Error(err))
-			}
-		default:
-			if away.Ends() {
-				p.log.Info("the run can be looked at again", zap.String("run", name))
-			}
+		}
+		looking.Observe(err)
+		if err == nil {
 			if watch != nil {
 				watch(progress)
 			}
@@ -61,7 +63,7 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 		default:
 		}
 		usual = min(took, max(2*usual, p.cfg.Poll/10))
-		if err := sleep(ctx, max(p.cfg.Poll, 10*usual)); err != nil {
+		if err := outage.Sleep(ctx, max(p.cfg.Poll, 10*usual)); err != nil {
 			return progress, err
 		}
 	}
@@ -69,7 +71,7 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 
 // look returns how far a run is. What is recent has happened since this publisher began: a run
 // that is resumed may have stood still before, and its rate would seem low for minutes. A run
-// that somebody has cancelled or deleted meanwhile has no end to wait for.
+// that was cancelled or deleted meanwhile is an error: it has no end to wait for.
 func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, error) {
 	run, err := p.store.Run(ctx, name)
 	if err != nil {
@@ -91,24 +93,15 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, e
 // or refused to take anything. It returns when everything is published, with ctx's error, or when
 // a person has to act.
 func (p *Publisher) Persist(ctx context.Context, name string) error {
-	var away outage.Reporter
-	rest := 5 * p.cfg.Poll
-	for {
-		err := p.publish(ctx, name, func() {
-			rest = 5 * p.cfg.Poll
-			if away.Ends() {
-				p.log.Info("publishing goes on", zap.String("run", name))
-			}
-		})
-		if err == nil || ctx.Err() != nil || !pipeline.IsOutage(err) {
-			return err
-		}
-		if away.Begins(err) {
-			p.log.Warn("cannot publish; nothing is lost, trying again until it works", zap.String("run", name), zap.Error(err))
-		}
-		if err := sleep(ctx, rest); err != nil {
-			return err
-		}
-		rest = min(2*rest, 30*p.cfg.Poll)
+	wait := outage.NewBackoff(5*p.cfg.Poll, 30*p.cfg.Poll)
+	loop := outage.Loop{
+		Log: p.log, Away: "cannot publish; nothing is lost, trying again until it works", Back: "publishing goes on",
+		Fields: []zap.Field{zap.String("run", name)}, Wait: wait,
 	}
+	return loop.Do(ctx, func(ctx context.Context) error {
+		return p.publish(ctx, name, func() {
+			wait.Reset()
+			loop.Observe(nil)
+		})
+	})
 }

@@ -10,12 +10,21 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// What goes to the ledger at once, at most: so many items or batches, and items of about so many
-// bytes.
+// What is written to the store at once, at most.
 const (
-	loadChunk      = 1000
-	loadChunkBytes = 8 << 20
+	loadChunk      = 1000    // items or batches
+	loadChunkBytes = 8 << 20 // of items, about
 )
+
+// LoadStore is the part of the store that a run is loaded into.
+type LoadStore interface {
+	CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error)
+	PutItems(ctx context.Context, items []pipeline.Item) error
+	PutBatches(ctx context.Context, batches []pipeline.Batch) error
+	// Loaded returns how many of the first items and batches are certainly stored.
+	Loaded(ctx context.Context, run string) (items, batches int, err error)
+	Seal(ctx context.Context, name string, batches int) error
+}
 
 // A SpecConflict says that a run of this name exists and asks for something else.
 type SpecConflict struct {
@@ -28,13 +37,14 @@ func (e *SpecConflict) Error() string {
 		e.Run, strings.Join(e.Differences, ", "), e.Run)
 }
 
-// Load writes a surveyed run to the ledger: items and batches first, the run sealed last. A load
-// that was interrupted goes on where it stopped; one that is complete does nothing. It returns
-// the run as it is stored, and whether anything was left to do. The uid identifies a new run.
-func Load(ctx context.Context, to loader, survey Preflight, data Dataset, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
-	want := survey.Run
+// Load writes a run to the store: items and batches first, the run sealed last. A load that was
+// interrupted goes on where it stopped; one that is complete does nothing. It returns the run as
+// it is stored, and whether anything was left to do. The uid identifies a new run. A run of this
+// name that asks for something else is a *SpecConflict.
+func Load(ctx context.Context, store LoadStore, checked Preflight, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
+	want := checked.Run
 	want.UID, want.State, want.CreatedAt = uid, pipeline.RunLoading, time.Now().UTC().Truncate(time.Millisecond)
-	run, _, err = to.CreateRun(ctx, want)
+	run, _, err = store.CreateRun(ctx, want)
 	if err != nil {
 		return run, false, err
 	}
@@ -47,12 +57,12 @@ func Load(ctx context.Context, to loader, survey Preflight, data Dataset, uid st
 	if run.State != pipeline.RunLoading {
 		return run, false, nil
 	}
-	items, batches, err := to.Loaded(ctx, run.Name)
+	items, batches, err := store.Loaded(ctx, run.Name)
 	if err != nil {
 		return run, false, err
 	}
-	w := &writer{to: to, run: run, skipItems: items, skipBatches: batches, progress: progress}
-	if err := w.write(ctx, data); err != nil {
+	w := &writer{store: store, run: run, skipItems: items, skipBatches: batches, progress: progress}
+	if err := w.write(ctx, checked.Dataset); err != nil {
 		return run, true, err
 	}
 	run.State, run.Batches = pipeline.RunOpen, w.cutter.batches()
@@ -61,7 +71,7 @@ func Load(ctx context.Context, to loader, survey Preflight, data Dataset, uid st
 
 // A writer is one pass over a dataset that fills a run.
 type writer struct {
-	to          loader
+	store       LoadStore
 	run         pipeline.Run
 	skipItems   int // that are stored already
 	skipBatches int
@@ -108,7 +118,7 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 	if err := w.flushBatches(ctx); err != nil {
 		return err
 	}
-	return w.to.Seal(ctx, w.run.Name, w.cutter.batches())
+	return w.store.Seal(ctx, w.run.Name, w.cutter.batches())
 }
 
 // add takes the next row: it is stored, and its generations are cut into batches.
@@ -140,7 +150,7 @@ func (w *writer) flushItems(ctx context.Context) error {
 	if len(w.items) == 0 {
 		return nil
 	}
-	if err := w.to.PutItems(ctx, w.items); err != nil {
+	if err := w.store.PutItems(ctx, w.items); err != nil {
 		return err
 	}
 	w.items, w.itemBytes = w.items[:0], 0
@@ -154,7 +164,7 @@ func (w *writer) flushBatches(ctx context.Context) error {
 	if len(w.batches) == 0 {
 		return nil
 	}
-	err := w.to.PutBatches(ctx, w.batches)
+	err := w.store.PutBatches(ctx, w.batches)
 	w.batches = w.batches[:0]
 	return err
 }

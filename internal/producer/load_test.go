@@ -38,7 +38,7 @@ func TestALoadStoresItemsAndBatchesAndSealsTheRunLast(t *testing.T) {
 	s.Samples = 2
 	data := rowsOf("train.jsonl", lines...)
 	var seen []int
-	run, wrote, err := Load(t.Context(), l, survey(t, s, data), data, "uid", func(items int) { seen = append(seen, items) })
+	run, wrote, err := Load(t.Context(), l, survey(t, s, data), "uid", func(items int) { seen = append(seen, items) })
 	if err != nil || !wrote {
 		t.Fatal(wrote, err)
 	}
@@ -86,13 +86,13 @@ func TestLargeRowsAreStoredAFewAtATime(t *testing.T) {
 func TestALoadThatIsCompleteIsNotRepeated(t *testing.T) {
 	l, data := newLedger(), rowsOf("train.jsonl", numbered(10)...)
 	found := survey(t, spec(), data)
-	if _, _, err := Load(t.Context(), l, found, data, "first", nil); err != nil {
+	if _, _, err := Load(t.Context(), l, found, "first", nil); err != nil {
 		t.Fatal(err)
 	}
 	l.calls = nil
 	data.Open = func() (Rows, error) { t.Error("the dataset is read again"); return nil, errors.New("no") }
 	data.Name = "another-name.jsonl"
-	run, wrote, err := Load(t.Context(), l, found, data, "second", nil)
+	run, wrote, err := Load(t.Context(), l, found, "second", nil)
 	if err != nil || wrote || run.UID != "first" || run.Spec.Dataset.Name != "train.jsonl" {
 		t.Errorf("%v, %v, %+v", wrote, err, run)
 	}
@@ -109,7 +109,7 @@ func TestARunWithAnotherSpecIsAConflict(t *testing.T) {
 		other := spec()
 		other.Seed, other.Model = 99, "large"
 		data := rowsOf("train.jsonl", numbered(11)...)
-		_, wrote, err := Load(t.Context(), l, survey(t, other, data), data, "second", nil)
+		_, wrote, err := Load(t.Context(), l, survey(t, other, data), "second", nil)
 		var conflict *SpecConflict
 		if !errors.As(err, &conflict) || wrote {
 			t.Fatalf("%v, %v", wrote, err)
@@ -129,7 +129,7 @@ func TestARunWithAnotherSpecIsAConflict(t *testing.T) {
 func TestARunThatIsBeingDeletedIsNotLoaded(t *testing.T) {
 	l, data := loaded(t, spec(), numbered(3)...), rowsOf("train.jsonl", numbered(3)...)
 	l.run.State = pipeline.RunDeleting
-	if _, _, err := Load(t.Context(), l, survey(t, spec(), data), data, "second", nil); err == nil || !strings.Contains(err.Error(), "run r is being deleted") {
+	if _, _, err := Load(t.Context(), l, survey(t, spec(), data), "second", nil); err == nil || !strings.Contains(err.Error(), "run r is being deleted") {
 		t.Errorf("%v", err)
 	}
 }
@@ -140,7 +140,8 @@ func TestADatasetThatChangesMeanwhileIsNotSealed(t *testing.T) {
 	} {
 		l, data := newLedger(), rowsOf("train.jsonl", numbered(10)...)
 		found := survey(t, spec(), data)
-		_, _, err := Load(t.Context(), l, found, rowsOf("train.jsonl", changed...), "uid", nil)
+		found.Dataset = rowsOf("train.jsonl", changed...)
+		_, _, err := Load(t.Context(), l, found, "uid", nil)
 		if err == nil || !strings.Contains(err.Error(), "dataset train.jsonl changed while it was being loaded; run r is not usable: remove it with `producer delete --run r`") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -168,7 +169,7 @@ func TestALoadGoesOnWhereverItWasInterrupted(t *testing.T) {
 	data := rowsOf("train.jsonl", numbered(1200)...)
 	found := survey(t, spec(), data)
 	whole := newLedger()
-	if _, _, err := Load(t.Context(), whole, found, data, "uid", nil); err != nil {
+	if _, _, err := Load(t.Context(), whole, found, "uid", nil); err != nil {
 		t.Fatal(err)
 	}
 	if len(whole.calls) < 7 {
@@ -178,13 +179,13 @@ func TestALoadGoesOnWhereverItWasInterrupted(t *testing.T) {
 		for _, worked := range []bool{false, true} {
 			l := newLedger()
 			interruptedAt(l, n, worked)
-			if _, _, err := Load(t.Context(), l, found, data, "uid", nil); !errors.Is(err, errAway) {
+			if _, _, err := Load(t.Context(), l, found, "uid", nil); !errors.Is(err, errAway) {
 				t.Fatalf("call %d (%s): %v", n, whole.calls[n-1], err)
 			}
 			if l.run != nil && l.run.State == pipeline.RunOpen && whole.calls[n-1] != "Seal" {
 				t.Fatalf("call %d (%s) failed and the run is open", n, whole.calls[n-1])
 			}
-			run, _, err := Load(t.Context(), l, found, data, "another", nil)
+			run, _, err := Load(t.Context(), l, found, "another", nil)
 			if err != nil {
 				t.Fatalf("again after call %d: %v", n, err)
 			}
@@ -207,11 +208,11 @@ func TestALoadGoesOnAfterPartOfAChunk(t *testing.T) {
 	data := rowsOf("train.jsonl", numbered(1200)...)
 	found := survey(t, spec(), data)
 	whole := newLedger()
-	if _, _, err := Load(t.Context(), whole, found, data, "uid", nil); err != nil {
+	if _, _, err := Load(t.Context(), whole, found, "uid", nil); err != nil {
 		t.Fatal(err)
 	}
 	l := newLedger()
-	if _, _, err := Load(t.Context(), l, found, data, "uid", nil); err != nil {
+	if _, _, err := Load(t.Context(), l, found, "uid", nil); err != nil {
 		t.Fatal(err)
 	}
 	l.run.State, l.run.Batches = pipeline.RunLoading, 0
@@ -225,7 +226,7 @@ func TestALoadGoesOnAfterPartOfAChunk(t *testing.T) {
 			delete(l.batches, i)
 		}
 	}
-	if _, wrote, err := Load(t.Context(), l, found, data, "another", nil); err != nil || !wrote {
+	if _, wrote, err := Load(t.Context(), l, found, "another", nil); err != nil || !wrote {
 		t.Fatal(wrote, err)
 	}
 	if diff := differences(whole, l); diff != "" {
@@ -237,7 +238,7 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 	l, data := newLedger(), rowsOf("train.jsonl", numbered(1200)...)
 	found := survey(t, spec(), data)
 	ctx, stop := context.WithCancel(t.Context())
-	_, _, err := Load(ctx, l, found, data, "uid", func(int) { stop() })
+	_, _, err := Load(ctx, l, found, "uid", func(int) { stop() })
 	if !errors.Is(err, context.Canceled) || l.run.State != pipeline.RunLoading || len(l.items) != 1000 {
 		t.Errorf("%v, run %s, %d items", err, l.run.State, len(l.items))
 	}

@@ -28,14 +28,15 @@ type Dataset struct {
 	Limit int
 }
 
-// A Survey is what one pass over a dataset found, before anything is written.
+// A Preflight is what one pass over a dataset found, before anything is written.
 type Preflight struct {
-	Run      pipeline.Run       // as it would be loaded: spec with digest, items, generations, batches
+	Run      pipeline.Run // as it would be loaded: spec with digest, items, generations
+	Dataset  Dataset
 	Messages []pipeline.Message // the first request, rendered
-	RowBytes int
+	RowBytes int                // of all rows
 }
 
-// Examine reads a whole dataset and renders every prompt, so that a bad row is found before
+// RunPreflight reads a whole dataset and renders every prompt, so that a bad row is found before
 // anything is written. Progress, which may be nil, gets the number of rows read so far. Errors
 // name the line.
 func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dataset, progress func(rows int)) (Preflight, error) {
@@ -46,7 +47,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 		return Preflight{}, err
 	}
 	spec.Dataset.Name = data.Name
-	found := Preflight{Run: pipeline.Run{Name: name, Spec: spec}}
+	found := Preflight{Run: pipeline.Run{Name: name, Spec: spec}, Dataset: data}
 	err := data.each(ctx, spec, func(row []byte, messages []pipeline.Message) error {
 		if found.Run.Items == 0 {
 			found.Messages = messages

@@ -12,7 +12,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-func TestASurveyCountsTheDataset(t *testing.T) {
+func TestAPreflightCountsTheDataset(t *testing.T) {
 	s := spec()
 	s.Samples = 3
 	lines := []string{`{"question":"a?"}`, `{"question":"bb?","x":1}`}
@@ -27,6 +27,10 @@ func TestASurveyCountsTheDataset(t *testing.T) {
 		Run:      pipeline.Run{Name: "r", Spec: s, Items: 2, Generations: 6},
 		Messages: pipeline.User("a?"), RowBytes: len(lines[0]) + len(lines[1]),
 	}
+	if found.Dataset.Name != "train.jsonl" || found.Dataset.Open == nil {
+		t.Errorf("it has lost its dataset: %+v", found.Dataset)
+	}
+	found.Dataset = Dataset{} // functions cannot be compared
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -1,16 +1,33 @@
 // Package producer is the engine of the operator's side: it turns the rows of a dataset into the
-// items and batches of a run, publishes each batch, and follows the run to its end.
+// items and batches of a run, publishes each batch, follows the run to its end, and pauses,
+// cancels or deletes it.
 package producer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
-// ledger is where runs, items and batches are kept.
-type store interface {
+// DefaultWindow is how many batches of a run are on the queue at a time.
+const DefaultWindow = 2000
+
+// DefaultPoll is how often a Publisher looks at the run while it waits.
+const DefaultPoll = time.Second
+
+// tellFullEvery is how often a queue that is full again after each batch is reported.
+const tellFullEvery = 5 * time.Minute
+
+// Store is the part of the store that a Publisher needs.
+type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
@@ -18,11 +35,68 @@ type store interface {
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 }
 
-// loader is where a run is written when it is loaded.
-type loader interface {
-	CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error)
-	PutItems(ctx context.Context, items []pipeline.Item) error
-	PutBatches(ctx context.Context, batches []pipeline.Batch) error
-	Loaded(ctx context.Context, run string) (items, batches int, err error)
-	Seal(ctx context.Context, name string, batches int) error
+// Queue is where batches are published.
+type Queue interface {
+	EnsureRun(ctx context.Context, run pipeline.Run) error
+	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
+	// if there is no room.
+	Publish(ctx context.Context, work pipeline.Work) error
+	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
+	// CompleteRun tells the consumers that no work will come.
+	CompleteRun(ctx context.Context, run pipeline.Run) error
 }
+
+// Config says how a run is published. Zero values mean the defaults.
+type Config struct {
+	Window  int           // batches outstanding at a time, at most; default DefaultWindow
+	Poll    time.Duration // how often the run is looked at while waiting; default DefaultPoll
+	Metrics *Metrics      // nil: none
+	Log     *zap.Logger
+}
+
+// A Publisher puts the batches of a run on the queue and follows the run to its end. Several of
+// them for the same run are harmless: a batch can be on the queue only once.
+type Publisher struct {
+	cfg   Config
+	store Store
+	queue Queue
+	log   *zap.Logger
+	began time.Time
+	count atomic.Int64 // batches published by this publisher
+	full  outage.Reporter
+
+	mu       sync.Mutex
+	unmarked map[string][]int // by a run's uid: batches on the queue that the store still has as planned
+}
+
+// NewPublisher returns a publisher from this store to this queue. An error names the field of the
+// Config that is wrong.
+func NewPublisher(cfg Config, store Store, queue Queue) (*Publisher, error) {
+	switch {
+	case store == nil || queue == nil:
+		return nil, errors.New("producer: needs a store and a queue")
+	case cfg.Window < 0:
+		return nil, fmt.Errorf("producer: window %d is negative", cfg.Window)
+	case cfg.Poll < 0:
+		return nil, fmt.Errorf("producer: poll %s is negative", cfg.Poll)
+	}
+	if cfg.Window == 0 {
+		cfg.Window = DefaultWindow
+	}
+	if cfg.Poll == 0 {
+		cfg.Poll = DefaultPoll
+	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
+	}
+	return &Publisher{
+		cfg: cfg, store: store, queue: queue, log: cfg.Log, began: time.Now(),
+		full: outage.Reporter{Quiet: tellFullEvery}, unmarked: map[string][]int{},
+	}, nil
+}
+
+// Published returns how many batches this publisher has put on the queue so far.
+func (p *Publisher) Published() int { return int(p.count.Load()) }

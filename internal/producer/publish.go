@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,75 +14,17 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// queue is where batches are published.
-type queue interface {
-	EnsureRun(ctx context.Context, run pipeline.Run) error
-	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
-	// if there is no room.
-	Publish(ctx context.Context, work pipeline.Work) error
-	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
-}
-
-// Config says how a run is published. Zero values mean the defaults.
-type Config struct {
-	Window  int           // batches outstanding at a time, at most; default 2,000
-	Poll    time.Duration // how often the run is looked at while waiting; default 1 s
-	Metrics *Metrics      // nil: none
-	Log     *zap.Logger
-}
-
 const (
-	publishChunk  = 100 // batches read from the ledger at once
-	mostPolls     = 16  // by so many polls the looks at a full window are apart, at most
-	publishAtOnce = 64  // publishes that wait for their confirmation at the same time
-	defaultWindow = 2000
-	defaultPoll   = time.Second
-	recentForRate = 5 * time.Minute
-	tellFullEvery = 5 * time.Minute // of a queue that is full again with each batch
+	publishAtOnce = 64 // publishes that wait for their confirmation at the same time
+
+	// PublishChunk is how many batches are published before the queue is looked at again.
+	PublishChunk = 100
+	// MostPolls is how many polls apart the looks at a full window are, at most.
+	MostPolls = 16
+	// Refill is the part of a full window, one in this many, that has to be free before
+	// publishing goes on.
+	Refill = 20
 )
-
-// A Publisher puts the batches of a run on the queue and follows the run to its end. Several of
-// them for the same run are harmless: a batch can be on the queue only once.
-type Publisher struct {
-	cfg   Config
-	store store
-	queue queue
-	log   *zap.Logger
-	began time.Time
-	count atomic.Int64 // batches published by this publisher
-	full  outage.Reporter
-
-	mu       sync.Mutex
-	unmarked map[string][]int // by a run's uid: batches on the queue of which the ledger does not know yet
-}
-
-// NewPublisher returns a publisher from this ledger to this queue.
-func NewPublisher(cfg Config, from store, to queue) (*Publisher, error) {
-	switch {
-	case from == nil || to == nil:
-		return nil, errors.New("producer: needs a ledger and a queue")
-	case cfg.Window < 0:
-		return nil, fmt.Errorf("producer: window %d is negative", cfg.Window)
-	case cfg.Poll < 0:
-		return nil, fmt.Errorf("producer: poll %s is negative", cfg.Poll)
-	}
-	if cfg.Window == 0 {
-		cfg.Window = defaultWindow
-	}
-	if cfg.Poll == 0 {
-		cfg.Poll = defaultPoll
-	}
-	if cfg.Metrics == nil {
-		cfg.Metrics = NewMetrics(nil)
-	}
-	if cfg.Log == nil {
-		cfg.Log = zap.NewNop()
-	}
-	return &Publisher{cfg: cfg, store: from, queue: to, log: cfg.Log, began: time.Now(), full: outage.Reporter{Quiet: tellFullEvery}, unmarked: map[string][]int{}}, nil
-}
-
-// Published returns how many batches this publisher has put on the queue so far.
-func (p *Publisher) Published() int { return int(p.count.Load()) }
 
 // Publish puts all planned batches of a run on the queue and returns when none is planned any
 // more, or with ctx's error. While the queue has no room it waits. While the store or the stream
@@ -92,8 +33,8 @@ func (p *Publisher) Publish(ctx context.Context, name string) error {
 	return p.publish(ctx, name, func() {})
 }
 
-// publish calls works each time that something was published and marked, and at the end.
-func (p *Publisher) publish(ctx context.Context, name string, works func()) error {
+// publish calls working each time that something was published and marked, and at the end.
+func (p *Publisher) publish(ctx context.Context, name string, working func()) error {
 	run, err := p.store.Run(ctx, name)
 	if err != nil {
 		return err
@@ -101,7 +42,7 @@ func (p *Publisher) publish(ctx context.Context, name string, works func()) erro
 	if run.State != pipeline.RunOpen {
 		return notOpen(run)
 	}
-	prompts, err := NewWorkBuilder(p.store, run)
+	builder, err := NewWorkBuilder(p.store, run)
 	if err != nil {
 		return err
 	}
@@ -116,12 +57,12 @@ func (p *Publisher) publish(ctx context.Context, name string, works func()) erro
 		if err != nil {
 			return err
 		}
-		batches, err := p.store.Batches(ctx, name, pipeline.Planned, from, min(room, publishChunk))
+		batches, err := p.store.Batches(ctx, name, pipeline.Planned, from, min(room, PublishChunk))
 		if err != nil {
 			return err
 		}
 		if len(batches) == 0 && from == 0 {
-			works()
+			working()
 			return nil
 		}
 		if len(batches) == 0 { // some may have stayed behind: look once more from the beginning
@@ -131,14 +72,14 @@ func (p *Publisher) publish(ctx context.Context, name string, works func()) erro
 		if run, err = p.store.Run(ctx, name); err != nil {
 			return err
 		}
-		if run.State != pipeline.RunOpen { // somebody has cancelled it meanwhile
+		if run.State != pipeline.RunOpen { // it was cancelled meanwhile
 			return notOpen(run)
 		}
-		if err := p.chunk(ctx, prompts, batches); err != nil {
+		if err := p.chunk(ctx, builder, batches); err != nil {
 			return err
 		}
 		from = batches[len(batches)-1].Index + 1
-		works()
+		working()
 	}
 }
 
@@ -151,7 +92,7 @@ func notOpen(run pipeline.Run) error {
 }
 
 // room returns for how many batches the window has room. While it is full it waits until there is
-// some for a twentieth of it, and looks less and less often: each look costs traffic and a read
+// some for a part of it, and looks less and less often: each look costs traffic and a read
 // of the store, and a run may take weeks.
 func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	wait, enough := p.cfg.Poll, 1
@@ -170,21 +111,21 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 		if !waiting {
 			p.log.Debug("the window is full", zap.Int("outstanding", outstanding), zap.Int("window", p.cfg.Window))
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := outage.Sleep(ctx, wait); err != nil {
 			return 0, err
 		}
-		wait, enough = min(2*wait, mostPolls*p.cfg.Poll), max(1, p.cfg.Window/20)
+		wait, enough = min(2*wait, MostPolls*p.cfg.Poll), max(1, p.cfg.Window/Refill)
 	}
 }
 
 // chunk publishes batches of neighbouring items and marks those that are on the queue.
-func (p *Publisher) chunk(ctx context.Context, prompts *WorkBuilder, batches []pipeline.Batch) error {
+func (p *Publisher) chunk(ctx context.Context, builder *WorkBuilder, batches []pipeline.Batch) error {
 	for len(batches) > 0 {
-		works, err := prompts.Build(ctx, batches)
+		works, err := builder.Build(ctx, batches)
 		if err != nil {
 			return err
 		}
-		if err := p.send(ctx, prompts.run, works); err != nil {
+		if err := p.send(ctx, builder.run, works); err != nil {
 			return err
 		}
 		batches = batches[len(works):]
@@ -193,12 +134,17 @@ func (p *Publisher) chunk(ctx context.Context, prompts *WorkBuilder, batches []p
 }
 
 // send publishes the messages, several at a time, and marks their batches as queued. While there
-// is no room it waits, with all marked that is on the queue: a dead letter of a batch that the
-// ledger takes for planned cannot be given up, and that may be what makes room.
+// is no room it waits, with everything marked that is on the queue: a dead letter of a batch that
+// the store has as planned cannot be dropped, and that may be what makes room.
 func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline.Work) error {
+	room := &outage.Loop{
+		Log:  p.log,
+		Away: "the queue has no room; waiting until it takes batches again, nothing is lost", Back: "the queue takes batches again",
+		Fields: []zap.Field{zap.String("run", run.Name)}, Reporter: &p.full,
+	}
 	n, rest := len(works), p.cfg.Poll
 	for {
-		left, err := p.some(ctx, run, works[:n])
+		left, err := p.some(ctx, run, works[:n], room)
 		works = append(left, works[n:]...)
 		switch {
 		case err != nil:
@@ -210,7 +156,7 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 			continue
 		}
 		n = 1 // a message that is refused has travelled all the same: one of them shows whether there is room
-		if err := sleep(ctx, rest); err != nil {
+		if err := outage.Sleep(ctx, rest); err != nil {
 			return err
 		}
 		rest = min(2*rest, 5*p.cfg.Poll)
@@ -219,7 +165,7 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 
 // some publishes messages until there is no room for one, marks their batches and returns those
 // that are left.
-func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline.Work) (left []pipeline.Work, err error) {
+func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline.Work, room *outage.Loop) (left []pipeline.Work, err error) {
 	group, publishing := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
 	sent, before := make([]bool, len(works)), p.count.Load()
@@ -229,7 +175,7 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 			break
 		}
 		group.Go(func() (err error) {
-			sent[i], err = p.one(publishing, work)
+			sent[i], err = p.one(publishing, work, room)
 			if err == nil && !sent[i] {
 				full.Store(true)
 			}
@@ -238,8 +184,8 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 	}
 	failure := group.Wait()
 	// One that went out beside those that are refused was only quicker.
-	if !full.Load() && p.count.Load() > before && p.full.Ends() {
-		p.log.Info("the queue takes batches again")
+	if !full.Load() && p.count.Load() > before {
+		room.Observe(nil)
 	}
 	var indexes []int
 	for i, work := range works {
@@ -249,15 +195,15 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 			left = append(left, work)
 		}
 	}
-	// Also when the rest failed or ctx ended: what is not marked is only published again, but
-	// then for nothing.
+	// Also when the rest failed or ctx ended: what is not marked would be published again, which
+	// does no harm and is wasted.
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return left, errors.Join(failure, p.mark(marking, run, indexes))
 }
 
-// mark tells the ledger what is on the queue. What it does not take is kept for the next call:
-// published again it would be generated again and again while the store refuses writes.
+// mark writes to the store what is on the queue. What the store does not take is kept for the next
+// call: published again, it would be generated again and again while the store refuses writes.
 func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -275,7 +221,7 @@ func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) e
 }
 
 // one publishes a message, and reports whether it is on the queue: if not, there is no room.
-func (p *Publisher) one(ctx context.Context, work pipeline.Work) (bool, error) {
+func (p *Publisher) one(ctx context.Context, work pipeline.Work, room *outage.Loop) (bool, error) {
 	err := p.queue.Publish(ctx, work)
 	switch {
 	case err == nil:
@@ -288,20 +234,6 @@ func (p *Publisher) one(ctx context.Context, work pipeline.Work) (bool, error) {
 		return false, fmt.Errorf("publishing batch %s: %w", work.ID(), err)
 	}
 	p.cfg.Metrics.full.Inc()
-	if p.full.Begins(err) {
-		p.log.Warn("the queue has no room; waiting until it takes batches again, nothing is lost", zap.String("run", work.Run), zap.Error(err))
-	}
+	room.Observe(err)
 	return false, nil
-}
-
-// sleep waits for d or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

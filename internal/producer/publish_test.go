@@ -82,14 +82,14 @@ func TestABatchIsMarkedAfterItWasPublished(t *testing.T) {
 		if call == "MarkQueued" {
 			q.mu.Lock()
 			defer q.mu.Unlock()
-			if len(q.waiting)%publishChunk != 0 {
+			if len(q.waiting)%PublishChunk != 0 {
 				return fmt.Errorf("marked with %d batches on the queue", len(q.waiting)), nil
 			}
 		}
 		return nil, nil
 	}
 	q.fault = func(call string) error {
-		if n := len(q.waiting); call == "Publish" && n > 0 && n%publishChunk == 0 && l.called("MarkQueued") != n/publishChunk {
+		if n := len(q.waiting); call == "Publish" && n > 0 && n%PublishChunk == 0 && l.called("MarkQueued") != n/PublishChunk {
 			return fmt.Errorf("%d batches on the queue and %d calls marked them", n, l.called("MarkQueued"))
 		}
 		return nil
@@ -204,13 +204,13 @@ func TestAFullWindowIsSeldomLookedAt(t *testing.T) {
 			t.Errorf("a window that is full for 600 s was looked at %d times", looks)
 		}
 		q.take(4)
-		time.Sleep(mostPolls * time.Second)
+		time.Sleep(MostPolls * time.Second)
 		synctest.Wait()
 		if got := len(q.waiting); got != 96 {
 			t.Errorf("%d batches are on the queue after 4 of 100 were taken: it is filled up for five and more", got)
 		}
 		q.take(1)
-		time.Sleep(mostPolls * time.Second)
+		time.Sleep(MostPolls * time.Second)
 		synctest.Wait()
 		if got := len(q.waiting); got != 100 {
 			t.Errorf("%d batches are on the queue, the window of 100 has room for five", got)
@@ -404,7 +404,7 @@ func TestACancelledRunIsNoticedWithinAChunk(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "run r is cancelled") {
 		t.Errorf("got %v, want that the run is cancelled", err)
 	}
-	if n := len(q.waiting); n > publishChunk {
+	if n := len(q.waiting); n > PublishChunk {
 		t.Errorf("%d batches were published of a run that was cancelled after the first", n)
 	}
 }

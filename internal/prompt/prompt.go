@@ -1,5 +1,6 @@
-// Package prompt makes the messages of a request from a row of the dataset: the run's system
-// prompt, and a column or a template over the row's columns.
+// Package prompt makes the messages of a request from a row of the dataset. They consist of the
+// run's system prompt and of a user message, which is a column or a template over the row's
+// columns.
 package prompt
 
 import (
@@ -20,7 +21,7 @@ type Renderer struct {
 	template *template.Template
 }
 
-// New parses what a spec says of its prompt. An error is a *pipeline.SpecError.
+// New returns a renderer for the requests of a spec. An error is a *pipeline.SpecError.
 func New(spec pipeline.Spec) (*Renderer, error) {
 	r := &Renderer{field: spec.Field}
 	if spec.System != "" {
@@ -37,7 +38,7 @@ func New(spec pipeline.Spec) (*Renderer, error) {
 	return r, nil
 }
 
-// toJSON is the template function json: it shows any value as JSON.
+// toJSON is the template function json, which shows any value as JSON.
 func toJSON(v any) (string, error) {
 	b, err := pipeline.Encode(v)
 	return string(b), err
@@ -47,7 +48,7 @@ func toJSON(v any) (string, error) {
 func (r *Renderer) Shared() []pipeline.Message { return r.shared }
 
 // Render returns the messages for a row, which is one JSON object. They begin with those of Shared.
-// Errors say what is wrong with the row.
+// An error says what is wrong with the row.
 func (r *Renderer) Render(row []byte) ([]pipeline.Message, error) {
 	columns := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(row))
@@ -88,8 +89,8 @@ func (r *Renderer) fill(columns map[string]any) (string, error) {
 	return "", fmt.Errorf("column %q is not text; use a prompt template such as {{json (index . %q)}}", r.field, r.field)
 }
 
-// A null is JSON's null in a template: nothing where it is shown, false in a condition, and null
-// as JSON. What text/template makes of nil would be the words "no value" in a prompt.
+// A null is JSON's null in a template: it shows as nothing, is false in a condition, and is null as
+// JSON. For a nil value text/template would write "<no value>" into the prompt.
 type null string
 
 func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
@@ -111,7 +112,7 @@ func withNulls(value any) any {
 	return value
 }
 
-// limited ends a template that writes without end.
+// A limited writer stops a template whose output would be endless.
 type limited struct{ b *strings.Builder }
 
 func (l *limited) Write(data []byte) (int, error) {
@@ -121,8 +122,8 @@ func (l *limited) Write(data []byte) (int, error) {
 	return l.b.Write(data)
 }
 
-// templateProblem returns what text/template says without the position, which means nothing in a
-// one-line template.
+// templateProblem returns the message of text/template without the position, which is of no use in
+// a template of one line.
 func templateProblem(err error) string {
 	if _, problem, ok := strings.Cut(err.Error(), ": executing \"prompt\" at "); ok {
 		return problem

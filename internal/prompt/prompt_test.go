@@ -78,8 +78,8 @@ func TestAPromptThatCannotBeMadeIsExplained(t *testing.T) {
 	}
 }
 
-// The advice in an error has to work.
-func TestTheTemplateThatIsAdvisedForAColumnWorks(t *testing.T) {
+// Users copy the advice in an error, so it has to work.
+func TestTheTemplateThatAnErrorRecommendsWorks(t *testing.T) {
 	const row = `{"my col": {"x": [1]}}`
 	_, err := render(t, pipeline.Spec{Field: "my col"}, row)
 	_, advice, ok := strings.Cut(err.Error(), "such as ")
@@ -101,7 +101,7 @@ func TestATemplateThatCannotBeParsedNamesTheFlag(t *testing.T) {
 	}
 }
 
-func TestRenderingLeavesNothingForTheNextRow(t *testing.T) {
+func TestARowDoesNotSeeTheColumnsOfTheRowBefore(t *testing.T) {
 	p, err := New(pipeline.Spec{Prompt: "{{if .b}}{{.b}}{{else}}{{.a}}{{end}}"})
 	if err != nil {
 		t.Fatal(err)

@@ -23,26 +23,26 @@ type suspect struct {
 // the same memory for any run: a batch that moves between its look into the ledger and its looks
 // at the streams is looked at again, and only one that twice was nowhere while the ledger says
 // the same is called lost. The dead letters are read through once.
-func (l *Engine) Audit(ctx context.Context, name string) (Account, error) {
-	run, err := l.store.Run(ctx, name)
+func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
+	run, err := e.store.Run(ctx, name)
 	if err != nil {
 		return Account{}, err
 	}
 	if run.State == pipeline.RunLoading || run.State == pipeline.RunDeleting {
 		return Account{}, fmt.Errorf("run %s is %s: there is nothing to audit yet, or any more", run.Name, run.State)
 	}
-	a := audit{Engine: l, run: run, letters: map[int]record{}, account: Account{
+	a := audit{Engine: e, run: run, letters: map[int]record{}, account: Account{
 		Run: name, State: run.State, Total: run.Generations, Batches: map[pipeline.BatchState]int{},
 	}}
-	for letter, err := range l.streams.DeadLetters(ctx, name) {
+	for letter, err := range e.streams.DeadLetters(ctx, name) {
 		if err != nil && !unreadable(err) {
 			return Account{}, err
 		}
 		a.letters[letter.Batch] = summarize(run, letter.DeadLetter)
 	}
 	a.account.Letters = len(a.letters)
-	for from := 0; from < run.Batches; from += pageSize {
-		if err := a.page(ctx, from, min(from+pageSize, run.Batches)); err != nil {
+	for from := 0; from < run.Batches; from += PageSize {
+		if err := a.page(ctx, from, min(from+PageSize, run.Batches)); err != nil {
 			return Account{}, err
 		}
 	}
@@ -52,6 +52,16 @@ func (l *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	a.account.close()
 	slices.SortStableFunc(a.account.Broken, func(a, b Breach) int { return compareIDs(a.Batch, b.Batch) })
 	return a.account, nil
+}
+
+// Lost removes the dead letters of a run that have no use any more, and then counts the generations
+// that are not accounted for. It is for a run that seems complete.
+func (e *Engine) Lost(ctx context.Context, run string) (int, error) {
+	if _, err := e.Sweep(ctx, run); err != nil {
+		return 0, err
+	}
+	account, err := e.Audit(ctx, run)
+	return account.Lost, err
 }
 
 // An audit is one call of Audit.
@@ -126,7 +136,7 @@ func (a *audit) resolve(ctx context.Context) error {
 func (a *audit) again(ctx context.Context, looks int) error {
 	before := a.suspects
 	a.suspects = nil
-	for page := range slices.Chunk(before, pageSize) {
+	for page := range slices.Chunk(before, PageSize) {
 		now, err := a.reread(ctx, page)
 		if err != nil {
 			return err

@@ -23,12 +23,12 @@ type DropReport struct {
 
 // Drop gives up the batches of the chosen dead letters for good. It may be interrupted anywhere
 // and called again.
-func (l *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (DropReport, error) {
+func (e *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (DropReport, error) {
 	var report DropReport
-	for letter, err := range l.Letters(ctx, filter) {
+	for letter, err := range e.Letters(ctx, filter) {
 		if err == nil {
 			report.Chosen++
-			err = l.drop(ctx, letter, options.DryRun, &report)
+			err = e.drop(ctx, letter, options.DryRun, &report)
 		}
 		if err != nil {
 			return report, err
@@ -41,14 +41,14 @@ func (l *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (
 }
 
 // drop writes into the ledger first: a dead batch whose record is gone would be repaired.
-func (l *Engine) drop(ctx context.Context, letter Letter, dry bool, report *DropReport) error {
+func (e *Engine) drop(ctx context.Context, letter Letter, dry bool, report *DropReport) error {
 	b := letter.Now
 	switch {
 	case b.State == pipeline.Dead:
 		ours := true
 		if !dry {
 			var err error
-			if ours, err = l.store.Drop(ctx, b.Run, b.Index, b.Round); err != nil {
+			if ours, err = e.store.Drop(ctx, b.Run, b.Index, b.Round); err != nil {
 				return err
 			}
 		}
@@ -67,5 +67,5 @@ func (l *Engine) drop(ctx context.Context, letter Letter, dry bool, report *Drop
 	if dry {
 		return nil
 	}
-	return l.streams.DeleteDeadLetter(ctx, letter.Sequence)
+	return e.streams.DeleteDeadLetter(ctx, letter.Sequence)
 }

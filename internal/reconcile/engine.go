@@ -12,11 +12,12 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
-// books is the ledger: what is true of every batch.
-type store interface {
+// Store is the part of the store that says what is true of every batch.
+type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
@@ -26,12 +27,12 @@ type store interface {
 	// Fail is the mirror's rule, see pipeline.Batch.Settle; it does nothing to a batch that is
 	// done or in another round.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
-	// Drop gives up a dead batch of this round, and reports whether it did.
+	// Drop marks a dead batch of this round as dropped, and reports whether it did.
 	Drop(ctx context.Context, run string, index, round int) (bool, error)
 }
 
-// transport is where batches, results and dead letters are under way.
-type streams interface {
+// Streams is where batches, results and dead letters are under way.
+type Streams interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
 	// if there is no room.
@@ -49,16 +50,6 @@ type streams interface {
 	DeleteDeadLetter(ctx context.Context, sequence uint64) error
 }
 
-// A Builder makes the messages of a run's batches, with the generations that are not stored and
-// the round that stands in the batch. It may return fewer messages than batches, but at least
-// one.
-type Builder interface {
-	Build(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error)
-}
-
-// Build returns a Builder for a run.
-type NewWorkBuilder func(run pipeline.Run) (Builder, error)
-
 // Config says how batches are looked for. Zero values mean the defaults.
 type Config struct {
 	Lease time.Duration // how long a worker may hold a batch without a sign of life; default pipeline.DefaultLease
@@ -69,27 +60,29 @@ type Config struct {
 	Log        *zap.Logger
 }
 
-// A Ledger compares what is written with what is under way. Any number of them may work on one
+// An Engine compares what is stored with what is under way. Any number of engines may work on one
 // run at the same time.
 type Engine struct {
-	cfg     Config
-	store   store
-	streams streams
-	build   NewWorkBuilder
-	log     *zap.Logger
-	now     func() time.Time // of this process only: it is never compared with another's
-	sleep   func(ctx context.Context, d time.Duration) error
+	cfg      Config
+	store    Store
+	streams  Streams
+	newBuild func(run pipeline.Run) (pipeline.BuildFunc, error)
+	log      *zap.Logger
+	now      func() time.Time // of this process only: it is never compared with another's
+	sleep    func(ctx context.Context, d time.Duration) error
 
 	listFrom int // a test lowers it
 }
 
-// New returns a ledger over this store and these streams.
-func New(cfg Config, store store, streams streams, build NewWorkBuilder) (*Engine, error) {
+// New returns an engine over this store and these streams. NewBuild is called once for each run of
+// which batches are put on the queue. An error names what is missing or the field of the Config
+// that is wrong.
+func New(cfg Config, store Store, streams Streams, newBuild func(run pipeline.Run) (pipeline.BuildFunc, error)) (*Engine, error) {
 	switch {
-	case store == nil || streams == nil || build == nil:
-		return nil, errors.New("ledger: needs a store, streams and a maker of messages")
+	case store == nil || streams == nil || newBuild == nil:
+		return nil, errors.New("reconcile: needs a store, streams and a builder of messages")
 	case cfg.Lease < 0 || cfg.Pause < 0 || cfg.SweepEvery < 0:
-		return nil, fmt.Errorf("ledger: lease %s, pause %s and sweep every %s may not be negative", cfg.Lease, cfg.Pause, cfg.SweepEvery)
+		return nil, fmt.Errorf("reconcile: lease %s, pause %s and sweep every %s may not be negative", cfg.Lease, cfg.Pause, cfg.SweepEvery)
 	}
 	if cfg.Lease == 0 {
 		cfg.Lease = pipeline.DefaultLease
@@ -103,12 +96,15 @@ func New(cfg Config, store store, streams streams, build NewWorkBuilder) (*Engin
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	return &Engine{cfg: cfg, store: store, streams: streams, build: build, log: cfg.Log, now: time.Now, sleep: sleep, listFrom: listFrom}, nil
+	return &Engine{
+		cfg: cfg, store: store, streams: streams, newBuild: newBuild, log: cfg.Log,
+		now: time.Now, sleep: outage.Sleep, listFrom: listFrom,
+	}, nil
 }
 
 // fresh reads one batch.
-func (l *Engine) fresh(ctx context.Context, run string, index int) (pipeline.Batch, error) {
-	batches, err := l.store.BatchesAt(ctx, run, []int{index})
+func (e *Engine) fresh(ctx context.Context, run string, index int) (pipeline.Batch, error) {
+	batches, err := e.store.BatchesAt(ctx, run, []int{index})
 	if err == nil && len(batches) == 0 {
 		err = fmt.Errorf("batch %s: %w", pipeline.BatchID(run, index), pipeline.ErrNoBatch)
 	}
@@ -119,23 +115,11 @@ func (l *Engine) fresh(ctx context.Context, run string, index int) (pipeline.Bat
 }
 
 // workFor makes the message for the next round of a batch.
-func workFor(ctx context.Context, builder Builder, b pipeline.Batch) (pipeline.Work, error) {
+func workFor(ctx context.Context, build pipeline.BuildFunc, b pipeline.Batch) (pipeline.Work, error) {
 	b.Round++
-	works, err := builder.Build(ctx, []pipeline.Batch{b})
+	works, err := build(ctx, []pipeline.Batch{b})
 	if err != nil {
 		return pipeline.Work{}, fmt.Errorf("making the message of batch %s: %w", b.ID(), err)
 	}
 	return works[0], nil
-}
-
-// sleep waits for d or returns ctx's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

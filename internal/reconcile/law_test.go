@@ -142,7 +142,7 @@ func (m *machine) everybody() {
 // recover ends the faults: after it every generation is stored, given up, or under a dead letter
 // of its batch's round.
 func (m *machine) recover(rt *rapid.T) {
-	m.tokens, m.holdings, m.reconciler = nil, nil, [2]*Reconciler{}
+	m.tokens, m.holdings, m.reconciler = nil, nil, [2]*RunReconciler{}
 	m.settle(rt)
 	for _, b := range m.batches {
 		_, found := m.dead[b.Index]

@@ -84,11 +84,11 @@ const letterPage = 64 // letters held while their batches are read together; eac
 
 // Letters yields the dead letters that are chosen, oldest first, with what they are worth. An
 // error is the last thing it yields.
-func (l *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
+func (e *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		var page []pipeline.StoredDeadLetter
 		flush := func() bool {
-			letters, err := l.judge(ctx, page)
+			letters, err := e.judge(ctx, page)
 			page = page[:0]
 			for _, letter := range letters {
 				if !yield(letter, nil) {
@@ -100,8 +100,8 @@ func (l *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, e
 			}
 			return err == nil
 		}
-		now := l.now()
-		for d, err := range l.streams.DeadLetters(ctx, filter.Run) {
+		now := e.now()
+		for d, err := range e.streams.DeadLetters(ctx, filter.Run) {
 			if unreadable(err) {
 				d.Message, err = err.Error(), nil
 			}
@@ -127,14 +127,14 @@ func (l *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, e
 func unreadable(err error) bool { return err != nil && pipeline.ClassOf(err) == pipeline.BadItem }
 
 // judge reads the runs and batches of letters.
-func (l *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([]Letter, error) {
+func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([]Letter, error) {
 	indexes := map[string][]int{}
 	for _, d := range page {
 		indexes[d.Run] = append(indexes[d.Run], d.Batch)
 	}
 	runs, batches := map[string]pipeline.Run{}, map[string]pipeline.Batch{}
 	for name, wanted := range indexes {
-		run, err := l.store.Run(ctx, name)
+		run, err := e.store.Run(ctx, name)
 		if errors.Is(err, pipeline.ErrNoRun) {
 			continue
 		}
@@ -142,7 +142,7 @@ func (l *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 			return nil, err
 		}
 		runs[name] = run
-		found, err := l.store.BatchesAt(ctx, name, wanted)
+		found, err := e.store.BatchesAt(ctx, name, wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -167,17 +167,17 @@ func (l *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 }
 
 // Sweep removes the dead letters of a run's batches that are done, by their sequence, and returns
-// how many that were. A Reconciler does it from time to time; whoever waits for the end of a run
+// how many that were. A RunReconciler does it from time to time; whoever waits for the end of a run
 // may do it once more then.
-func (l *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
-	for letter, err := range l.Letters(ctx, Filter{Run: run}) {
+func (e *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
+	for letter, err := range e.Letters(ctx, Filter{Run: run}) {
 		if err != nil {
 			return swept, err
 		}
 		if letter.Now.State != pipeline.Done {
 			continue
 		}
-		if err := l.streams.DeleteDeadLetter(ctx, letter.Sequence); err != nil {
+		if err := e.streams.DeleteDeadLetter(ctx, letter.Sequence); err != nil {
 			return swept, err
 		}
 		swept++

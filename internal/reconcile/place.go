@@ -23,18 +23,18 @@ const (
 // stored meanwhile: whoever finds it nowhere reads the batch again before he believes it. What is
 // in the list queued is not searched for: it was on the queue after the batch was read, and a
 // look into WORK says no more than that.
-func (l *Engine) look(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool) (location, pipeline.StoredDeadLetter, error) {
+func (e *Engine) look(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool) (location, pipeline.StoredDeadLetter, error) {
 	var none pipeline.StoredDeadLetter
 	if queued[b.Index] {
 		return inWork, none, nil
 	}
-	if found, err := l.streams.InWork(ctx, run.Name, b.Index); err != nil || found {
+	if found, err := e.streams.InWork(ctx, run.Name, b.Index); err != nil || found {
 		return inWork, none, err
 	}
-	if found, err := l.streams.InResults(ctx, run.Name, b.Index); err != nil || found {
+	if found, err := e.streams.InResults(ctx, run.Name, b.Index); err != nil || found {
 		return inResults, none, err
 	}
-	letter, found, err := l.streams.DeadLetter(ctx, run.Name, b.Index)
+	letter, found, err := e.streams.DeadLetter(ctx, run.Name, b.Index)
 	if unreadable(err) {
 		return nowhere, none, nil
 	}
@@ -52,11 +52,11 @@ const listFrom = 50
 // queued lists the queue if there are that many batches to look for, which have been read before.
 // Those that are not in the list are searched for one by one: it may be cut off, and a batch that
 // has left the queue may be anywhere.
-func (l *Engine) queued(ctx context.Context, run pipeline.Run, count int) (map[int]bool, error) {
-	if count == 0 || count < l.listFrom {
+func (e *Engine) queued(ctx context.Context, run pipeline.Run, count int) (map[int]bool, error) {
+	if count == 0 || count < e.listFrom {
 		return nil, nil
 	}
-	return l.streams.Queued(ctx, run.Name)
+	return e.streams.Queued(ctx, run.Name)
 }
 
 // A record is what a dead letter says about its batch, in few bytes.

@@ -13,9 +13,10 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-const (
-	pageSize = 1000 // batches read from the ledger at once
+// PageSize is how many batches are read from the store, and looked for on the queue, at once.
+const PageSize = 1000
 
+const (
 	// A batch that is found is looked for again after the time that it has been known so far, but
 	// within this many times the first wait: looks cost requests, and most batches are where they
 	// should be.
@@ -43,27 +44,31 @@ type note struct {
 	pass   int       // in which it was seen last
 }
 
-// A Reconciler repairs what the streams have lost of one run. It never compares clocks of two
+// A RunReconciler repairs what the streams have lost of one run. It never compares clocks of two
 // machines: it acts on a batch that it has itself seen absent twice, three leases apart, in the
 // same state and round.
-type Reconciler struct {
+type RunReconciler struct {
 	*Engine
 	run     string
 	notes   map[int]note // by batch: those queued, of which there are as many as the publisher's window, and the dead
 	pass    int
-	sweepAt time.Time // when the dead letters are read through next
-	builder Builder   // of the run with the uid
+	sweepAt time.Time          // when the dead letters are read through next
+	build   pipeline.BuildFunc // of the run with the uid
 	uid     string
 }
 
 // Reconciler returns a reconciler for a run. It is for one goroutine.
-func (l *Engine) Reconciler(run string) *Reconciler {
-	return &Reconciler{Engine: l, run: run, notes: map[int]note{}}
+func (e *Engine) Reconciler(run string) *RunReconciler {
+	return &RunReconciler{Engine: e, run: run, notes: map[int]note{}}
 }
+
+// Reconcile puts back on the queue what the streams lose of a run until ctx ends, and returns nil
+// then. It returns an error if the run is gone or not open.
+func (e *Engine) Reconcile(ctx context.Context, run string) error { return e.Reconciler(run).Run(ctx) }
 
 // Run makes a pass in every lease until ctx ends, and returns nil then. While the store or the
 // streams are away it says so and tries on. It returns an error if the run is gone or not open.
-func (r *Reconciler) Run(ctx context.Context) error {
+func (r *RunReconciler) Run(ctx context.Context) error {
 	var away outage.Reporter
 	for {
 		report, err := r.Pass(ctx)
@@ -80,13 +85,13 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.log.Info("looking for lost batches works again", zap.String("run", r.run))
 		}
 		r.tell(report)
-		if sleep(ctx, r.cfg.Lease) != nil {
+		if outage.Sleep(ctx, r.cfg.Lease) != nil {
 			return nil
 		}
 	}
 }
 
-func (r *Reconciler) tell(report PassReport) {
+func (r *RunReconciler) tell(report PassReport) {
 	if report.Repaired+report.Explained+report.Swept > 0 {
 		r.log.Info("put right what the streams had lost", zap.String("run", r.run), zap.Int("repaired", report.Repaired),
 			zap.Int("refused", report.Refused), zap.Int("explained", report.Explained), zap.Int("swept", report.Swept))
@@ -98,7 +103,7 @@ var errNotOpen = errors.New("the run is not open")
 
 // Pass looks once at every batch whose time has come. An error ends the pass; the report says
 // what was done before. What it remembers stays, so that the next pass goes on from there.
-func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
+func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error) {
 	run, err := r.store.Run(ctx, r.run)
 	if err != nil {
 		return report, err
@@ -107,7 +112,7 @@ func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
 		return report, fmt.Errorf("run %s is %s: %w", run.Name, run.State, errNotOpen)
 	}
 	if run.UID != r.uid { // deleted and loaded again
-		if r.builder, err = r.build(run); err != nil {
+		if r.build, err = r.newBuild(run); err != nil {
 			return report, err
 		}
 		r.uid = run.UID
@@ -137,9 +142,9 @@ func (r *Reconciler) Pass(ctx context.Context) (report PassReport, err error) {
 }
 
 // page reads all batches in a state and looks for those whose time has come.
-func (r *Reconciler) page(ctx context.Context, run pipeline.Run, state pipeline.BatchState, report *PassReport) error {
+func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeline.BatchState, report *PassReport) error {
 	for from := 0; ; {
-		batches, err := r.store.Batches(ctx, run.Name, state, from, pageSize)
+		batches, err := r.store.Batches(ctx, run.Name, state, from, PageSize)
 		if err != nil || len(batches) == 0 {
 			return err
 		}
@@ -170,10 +175,10 @@ func (r *Reconciler) page(ctx context.Context, run pipeline.Run, state pipeline.
 }
 
 // wait is how long a batch must be seen absent before anything is done about it.
-func (r *Reconciler) wait() time.Duration { return 3 * r.cfg.Lease }
+func (r *RunReconciler) wait() time.Duration { return 3 * r.cfg.Lease }
 
 // due notes a batch that stands in the ledger, and reports whether it is time to look for it.
-func (r *Reconciler) due(b pipeline.Batch) bool {
+func (r *RunReconciler) due(b pipeline.Batch) bool {
 	now := r.now()
 	n, known := r.notes[b.Index]
 	if !known || n.state != b.State || n.round != b.Round {
@@ -185,7 +190,7 @@ func (r *Reconciler) due(b pipeline.Batch) bool {
 }
 
 // watch looks for one batch.
-func (r *Reconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool, report *PassReport) error {
+func (r *RunReconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool, report *PassReport) error {
 	report.Looked++
 	where, letter, err := r.look(ctx, run, b, queued)
 	if err != nil {
@@ -208,7 +213,7 @@ func (r *Reconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Bat
 	return nil
 }
 
-func (r *Reconciler) patience(state pipeline.BatchState) time.Duration {
+func (r *RunReconciler) patience(state pipeline.BatchState) time.Duration {
 	if state == pipeline.Dead {
 		return patienceDead * r.wait()
 	}
@@ -217,7 +222,7 @@ func (r *Reconciler) patience(state pipeline.BatchState) time.Duration {
 
 // act does what the rules say about a batch that is nowhere but, perhaps, under a dead letter
 // that explains it.
-func (r *Reconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
+func (r *RunReconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
 	b, err := r.fresh(ctx, run.Name, seen.Index) // its last results may have been stored during the look
 	if err != nil {
 		return err
@@ -232,7 +237,7 @@ func (r *Reconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Ba
 }
 
 // explain does what the mirror would have done with a dead letter that it never got.
-func (r *Reconciler) explain(ctx context.Context, b pipeline.Batch, letter pipeline.StoredDeadLetter, report *PassReport) error {
+func (r *RunReconciler) explain(ctx context.Context, b pipeline.Batch, letter pipeline.StoredDeadLetter, report *PassReport) error {
 	failed := slices.DeleteFunc(letter.Failed(), func(index int) bool { return index >= b.Count })
 	dead, err := r.store.Fail(ctx, b.Run, b.Index, b.Round, failed, letter.Message)
 	if dead {
@@ -242,8 +247,8 @@ func (r *Reconciler) explain(ctx context.Context, b pipeline.Batch, letter pipel
 }
 
 // repair gives a batch another round with the generations that are not stored.
-func (r *Reconciler) repair(ctx context.Context, b pipeline.Batch, report *PassReport) error {
-	work, err := workFor(ctx, r.builder, b)
+func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *PassReport) error {
+	work, err := workFor(ctx, r.build, b)
 	if err != nil {
 		return err
 	}

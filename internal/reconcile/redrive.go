@@ -75,8 +75,8 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 // them, and what an interruption left half done is what a Reconciler repairs. While the store or
 // the streams are away, refuse writes or have no room, it waits. The report is right also when an
 // error ends it.
-func (l *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
-	r := redrive{Engine: l, options: options, builders: map[string]Builder{}, full: outage.Reporter{Quiet: tellFullEvery}}
+func (e *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
+	r := redrive{Engine: e, options: options, builders: map[string]pipeline.BuildFunc{}, full: outage.Reporter{Quiet: tellFullEvery}}
 	if err := options.validate(); err != nil {
 		return r.report, err
 	}
@@ -156,8 +156,8 @@ type redrive struct {
 	*Engine
 	options  RedriveOptions
 	report   RedriveReport
-	builders map[string]Builder // by run
-	next     time.Time          // before which no letter is put on the queue
+	builders map[string]pipeline.BuildFunc // by run
+	next     time.Time                     // before which no letter is put on the queue
 	away     outage.Reporter
 	full     outage.Reporter
 }
@@ -248,14 +248,14 @@ func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // builder returns the maker of a run's messages, and sees to it that the run has its queue.
-func (r *redrive) builder(ctx context.Context, run pipeline.Run) (Builder, error) {
+func (r *redrive) builder(ctx context.Context, run pipeline.Run) (pipeline.BuildFunc, error) {
 	if builder, ok := r.builders[run.UID]; ok {
 		return builder, nil
 	}
 	if err := r.streams.EnsureRun(ctx, run); err != nil {
 		return nil, err
 	}
-	builder, err := r.build(run)
+	builder, err := r.newBuild(run)
 	if err == nil {
 		r.builders[run.UID] = builder
 	}

@@ -46,13 +46,13 @@ type machine struct {
 	tokens     []*token
 	holdings   []*holding
 	actors     []*actor
-	reconciler [2]*Reconciler // processes that are alive
-	gates      [2]*actor      // in which a reconciler is making a pass
-	drops      bool           // whether the operator gives anything up
-	seen       map[int]string // texts, as first seen
-	done       []int          // generations known to be stored, by batch
-	calm       bool           // nothing is lost, and nobody works on after his lease
-	needless   string         // what got another round although it was somewhere
+	reconciler [2]*RunReconciler // processes that are alive
+	gates      [2]*actor         // in which a reconciler is making a pass
+	drops      bool              // whether the operator gives anything up
+	seen       map[int]string    // texts, as first seen
+	done       []int             // generations known to be stored, by batch
+	calm       bool              // nothing is lost, and nobody works on after his lease
+	needless   string            // what got another round although it was somewhere
 }
 
 // A token is a publisher with a batch that it has read.

@@ -398,7 +398,7 @@ func (w *world) ledger(gate func() verdict) *Engine {
 		gate = func() verdict { return proceed }
 	}
 	v := view{w, gate}
-	l, err := New(Config{Lease: testLease, SweepEvery: testLease}, v, v, func(run pipeline.Run) (Builder, error) { return maker{run}, nil })
+	l, err := New(Config{Lease: testLease, SweepEvery: testLease}, v, v, func(run pipeline.Run) (pipeline.BuildFunc, error) { return maker{run}.Build, nil })
 	if err != nil {
 		panic(err)
 	}

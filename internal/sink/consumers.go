@@ -7,9 +7,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// presenceEvery is how often the sink copies the consumers' presence to the store and into its
+// PresenceEvery is how often the sink copies the consumers' presence to the store and into its
 // metrics.
-const presenceEvery = 15 * time.Second
+const PresenceEvery = 15 * time.Second
 
 // watchConsumers keeps in the store who was there and when, so that it is known after they are
 // gone.
@@ -25,7 +25,7 @@ func (s *Sink) watchConsumers(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			s.log.Debug("copying the consumers' presence", zap.Error(err))
 		}
-		if !sleep(ctx, presenceEvery) {
+		if !sleep(ctx, PresenceEvery) {
 			return
 		}
 	}

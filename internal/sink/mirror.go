@@ -14,11 +14,13 @@ import (
 	"gleaner/internal/pipeline"
 )
 
+// MirrorPull is how long a pull for dead letters waits for the first; each costs traffic.
+const MirrorPull = 10 * time.Second
+
 const (
-	mirrorMost   = 128              // dead letters of one pass
-	mirrorWait   = 10 * time.Second // how long a pull waits for the first; each costs traffic
-	mirrorAtOnce = 8                // dead letters that are told to the store at a time: it is a round trip for each
-	maxReason    = 1 << 10          // bytes of a failure's text in the store, which has little room; the record has it all
+	mirrorMost   = 128     // dead letters of one pass
+	mirrorAtOnce = 8       // dead letters that are told to the store at a time: it is a round trip for each
+	maxReason    = 1 << 10 // bytes of a failure's text in the store, which has little room; the record has it all
 )
 
 // A letter is a dead letter that this process holds.
@@ -39,7 +41,7 @@ func (s *Sink) mirror(ctx context.Context) {
 	m := &mirror{s: s, check: newChecker(s.ledger)}
 	var away outage.Reporter
 	for ctx.Err() == nil {
-		letters, err := s.source.DeadLettersToMirror(ctx, mirrorMost, mirrorWait)
+		letters, err := s.source.DeadLettersToMirror(ctx, mirrorMost, MirrorPull)
 		s.read(ctx, "dead letters", &away, err)
 		if len(letters) > 0 {
 			m.apply(ctx, letters)

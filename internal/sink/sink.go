@@ -34,10 +34,13 @@ type ledger interface {
 	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
 }
 
+// DefaultFlushEvery is how long results wait for others to be written with.
+const DefaultFlushEvery = time.Second
+
 // Config says how the sink works. Zero values mean the defaults.
 type Config struct {
 	FlushMessages int           // messages of one write; default 128, about 1,000 results, at most 128 MiB
-	FlushEvery    time.Duration // how long results wait for others to be written with; default 1 s
+	FlushEvery    time.Duration // how long results wait for others to be written with; default DefaultFlushEvery
 	ExtendEvery   time.Duration // how often held results are kept from others while the store is away; default 10 s
 	Metrics       *Metrics      // nil: none
 	Log           *zap.Logger
@@ -69,7 +72,7 @@ func New(cfg Config, from source, to ledger) (*Sink, error) {
 		cfg.FlushMessages = 128
 	}
 	if cfg.FlushEvery == 0 {
-		cfg.FlushEvery = time.Second
+		cfg.FlushEvery = DefaultFlushEvery
 	}
 	if cfg.ExtendEvery == 0 {
 		cfg.ExtendEvery = 10 * time.Second
@@ -105,10 +108,10 @@ func (s *Sink) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// idleWait is how long a pull waits for the first results after a quiet moment. Each pull costs
-// traffic, and free traffic is counted; a pull that is lost with its connection is missed for so
+// IdlePull is how long a pull waits for the first results after a quiet moment. Each pull costs
+// traffic, and free traffic is counted; a pull that is lost with its connection is missed for this
 // long.
-const idleWait = 5 * time.Second
+const IdlePull = 5 * time.Second
 
 func (s *Sink) move(ctx context.Context) {
 	var away outage.Reporter
@@ -116,7 +119,7 @@ func (s *Sink) move(ctx context.Context) {
 	for ctx.Err() == nil {
 		most, wait := s.cfg.FlushMessages, s.cfg.FlushEvery
 		if quiet {
-			most, wait = 1, max(wait, idleWait) // the first ends the wait, and those that follow are gathered again
+			most, wait = 1, max(wait, IdlePull) // the first ends the wait, and those that follow are gathered again
 		}
 		deliveries, err := s.source.Results(ctx, most, wait)
 		quiet = err == nil && len(deliveries) == 0

@@ -237,7 +237,7 @@ func TestConsumersAreKeptInTheStore(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 		w.set(func() { w.consumers = nil })
-		time.Sleep(presenceEvery)
+		time.Sleep(PresenceEvery)
 		synctest.Wait()
 		if diff := cmp.Diff(map[string]float64{"gleaner_consumers": 0}, gathered(t, registry, "gleaner_consumers", "gleaner_gpu")); diff != "" {
 			t.Errorf("who is gone is still shown (-want +got):\n%s", diff)

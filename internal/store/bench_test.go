@@ -32,7 +32,7 @@ func benchRun(b *testing.B, s store.Store, items int) {
 func benchItems(first, count int) []pipeline.Item {
 	items := make([]pipeline.Item, count)
 	for i := range items {
-		items[i] = pipeline.Item{Run: "bench", Seq: first + i, Input: fmt.Appendf(nil, `{"question":"%s %d","answer":"%s"}`, strings.Repeat("how many ", 25), first+i, strings.Repeat("so many ", 35))}
+		items[i] = pipeline.Item{Run: "bench", Seq: first + i, Input: fmt.Appendf(nil, `{"question":"%s %d","answer":"%s"}`, strings.Repeat("how many ", 25), first+i, strings.Repeat("this many ", 35))}
 	}
 	return items
 }
@@ -49,7 +49,7 @@ func benchResults(batch int) pipeline.Results {
 	m := pipeline.Results{Run: "bench", Batch: batch, Round: 1, Consumer: "01J0000000000000000000000C", GPU: "Tesla T4 (0)"}
 	for i := range benchBatch {
 		m.Results = append(m.Results, pipeline.Result{
-			Index: i, Item: batch*benchBatch + i, Text: strings.Repeat("so many ", 40), Finish: "stop", PromptTokens: 80, OutputTokens: 100, DurationMS: 8000, CreatedAt: time.Now(),
+			Index: i, Item: batch*benchBatch + i, Text: strings.Repeat("this many ", 40), Finish: "stop", PromptTokens: 80, OutputTokens: 100, DurationMS: 8000, CreatedAt: time.Now(),
 		})
 	}
 	return m

@@ -44,7 +44,7 @@ func TestMongoErrorsHaveAClass(t *testing.T) {
 	}
 }
 
-func TestOnlyDuplicatesAreNoError(t *testing.T) {
+func TestDuplicatesAreTheOnlyWriteErrorsThatAreIgnored(t *testing.T) {
 	write := func(code int) mongo.BulkWriteError {
 		return mongo.BulkWriteError{WriteError: mongo.WriteError{Index: code % 10, Code: code}}
 	}
@@ -64,7 +64,7 @@ func TestOnlyDuplicatesAreNoError(t *testing.T) {
 	}
 }
 
-func TestAnErrorSaysWhatWasDoneAndIsTheContextsIfThatEnded(t *testing.T) {
+func TestAnErrorSaysWhatWasBeingDoneAndIsTheContextsErrorIfThatEnded(t *testing.T) {
 	err := failure(t.Context(), pipeline.Fatal, "store 3 results of run a", io.EOF, "do this")
 	if err.Error() != "store 3 results of run a: EOF (do this)" || !errors.Is(err, io.EOF) || pipeline.ClassOf(err) != pipeline.Fatal {
 		t.Errorf("got %v", err)

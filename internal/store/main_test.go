@@ -12,7 +12,7 @@ import (
 	"gleaner/internal/store"
 )
 
-// childVariable makes the test binary a process of its own that writes to a store; see write.
+// childVariable makes the test binary run write, as a separate process, in place of the tests.
 const childVariable = "GLEANER_STORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {

@@ -13,7 +13,7 @@ import (
 // and no snapshot that keeps a log from being cut.
 const pageRows = 1000
 
-// A generation is the place of a result in its run.
+// A generation is the position of a result in its run.
 type generation struct{ item, sample int }
 
 func (g generation) compare(h generation) int {
@@ -24,13 +24,13 @@ func (g generation) next() generation { return generation{g.item, g.sample + 1} 
 
 func at(r pipeline.StoredResult) generation { return generation{r.Item, r.Sample} }
 
-// pages is what the export needs of a store. A page has at most count rows, and fewer if they are
-// big; only an empty page says that there are no more.
+// pages is what the export needs from a store. A page has at most count rows, and fewer if they
+// are big; only an empty page means that there are no more.
 type pages interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	itemPage(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
 	resultPage(ctx context.Context, run string, from generation, count int) ([]pipeline.StoredResult, error)
-	// lastResult returns the place of the last stored result of a run that has one.
+	// lastResult returns the position of the last stored result of a run that has one.
 	lastResult(ctx context.Context, run string) (generation, error)
 }
 
@@ -43,8 +43,7 @@ func answers(ctx context.Context, p pages, name string) iter.Seq2[pipeline.Answe
 	}
 }
 
-// merge hands every generation to yield until that returns false. After a false it returns no
-// error.
+// merge passes every generation to yield until that returns false, and then returns no error.
 func merge(ctx context.Context, p pages, name string, yield func(pipeline.Answer) bool) error {
 	run, err := p.Run(ctx, name)
 	if err != nil {
@@ -88,7 +87,8 @@ func merge(ctx context.Context, p pages, name string, yield func(pipeline.Answer
 	return nil
 }
 
-// find takes the result of a generation, if there is one, and all that come before it.
+// find takes the result of a generation, or returns nil if there is none. It skips the results
+// that come before it.
 func find(results *cursor[pipeline.StoredResult], g generation) (*pipeline.StoredResult, error) {
 	for {
 		r, err := results.peek()
@@ -135,8 +135,8 @@ func (c *cursor[T]) take() {
 	c.next++
 }
 
-// allItems returns consecutive items from first on, at most count, from as many pages as that
-// takes.
+// allItems returns consecutive items, at most count, beginning with first. It reads as many pages
+// as that takes.
 func allItems(ctx context.Context, p pages, run string, first, count int) ([]pipeline.Item, error) {
 	var items []pipeline.Item
 	for len(items) < count {

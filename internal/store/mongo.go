@@ -16,17 +16,17 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// mongoTimeout ends a command that gets no answer, so that a network which swallows packets looks
-// like a failure and not like a long wait. It is long enough for an aggregation over ten million
+// mongoTimeout ends a command that gets no answer, so that a network which drops packets shows as
+// a failure and not as a long wait. It is long enough for an aggregation over ten million
 // batches.
 const mongoTimeout = 2 * time.Minute
 
-// mongoConnections is how many connections one process has at most: a free cluster has 500 for
-// everybody.
+// mongoConnections bounds the connections of one process: a free cluster has 500 for all its
+// clients together.
 const mongoConnections = 16
 
 // A mongoStore keeps the ledger in MongoDB. It needs no transactions: every method is a few
-// commands each of which leaves a ledger that a repetition completes.
+// commands, and after each of them the call can be repeated to complete it.
 type mongoStore struct {
 	client    *mongo.Client
 	runs      *mongo.Collection
@@ -100,11 +100,11 @@ func (m *mongoStore) fail(ctx context.Context, err error, what string) error {
 	return failure(ctx, class, what, err, advice)
 }
 
-// A mongoTarget is what a URI says, as far as this package has to know: the driver reads the rest.
+// A mongoTarget holds the parts of a URI that this package has to know. The driver reads the rest.
 type mongoTarget struct {
 	shown    string // the URI without credentials and options
 	database string
-	password string // as it stands in the URI
+	password string // as it is written in the URI
 	problem  string // what is wrong with it
 }
 
@@ -119,7 +119,7 @@ func parseMongoURI(uri string) mongoTarget {
 		_, t.password, _ = strings.Cut(rest[:at], ":")
 		rest = rest[at+1:]
 	} else if at := strings.LastIndexByte(query, '@'); at >= 0 {
-		// A password with a question mark in it: nothing before the @ may be shown.
+		// The password contains a question mark, so nothing before the @ may be shown.
 		return mongoTarget{shown: scheme + "://…", problem: "the user or password holds a ? or /: write it percent-encoded"}
 	}
 	hosts, database, _ := strings.Cut(rest, "/")
@@ -137,8 +137,8 @@ func parseMongoURI(uri string) mongoTarget {
 	return t
 }
 
-// hide returns an error without a text that holds the password or a part of it, as one about its
-// encoding does.
+// hide replaces an error whose text holds the password or a part of it, such as an error about its
+// encoding.
 func (t mongoTarget) hide(err error) error {
 	if t.password == "" {
 		return err

@@ -14,7 +14,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// idChunk is how many ids one filter names: some 100 KB.
+// idChunk is how many ids one filter names: about 100 KB.
 const idChunk = 2000
 
 func (m *mongoStore) Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error) {
@@ -77,22 +77,28 @@ func (m *mongoStore) MarkQueued(ctx context.Context, run string, indexes []int, 
 }
 
 func (m *mongoStore) Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error) {
-	return m.swap(ctx, pipeline.BatchID(run, index), from, round, "queue it again", bson.D{
+	return m.swap(ctx, pipeline.BatchID(run, index), revision{from, round}, "queue it again", bson.D{
 		{Key: "state", Value: pipeline.Queued}, {Key: "round", Value: round + 1}, {Key: "failed", Value: bson.A{}}, {Key: "queued_at", Value: at},
 	})
 }
 
 func (m *mongoStore) Drop(ctx context.Context, run string, index, round int) (bool, error) {
-	return m.swap(ctx, pipeline.BatchID(run, index), pipeline.Dead, round, "drop it", op("state", pipeline.Dropped))
+	return m.swap(ctx, pipeline.BatchID(run, index), revision{pipeline.Dead, round}, "drop it", op("state", pipeline.Dropped))
 }
 
-// swap sets fields of a batch that is in this state and round, and reports whether it was.
-func (m *mongoStore) swap(ctx context.Context, id string, from pipeline.BatchState, round int, what string, set bson.D) (bool, error) {
-	if from == pipeline.Done { // a batch that is done stays so
+// A revision is the state and round in which a caller saw a batch.
+type revision struct {
+	state pipeline.BatchState
+	round int
+}
+
+// swap sets fields of a batch that is still at this revision, and reports whether it was.
+func (m *mongoStore) swap(ctx context.Context, id string, from revision, what string, set bson.D) (bool, error) {
+	if from.state == pipeline.Done { // a batch that is done never changes its state
 		return false, nil
 	}
 	result, err := m.batches.UpdateOne(ctx,
-		bson.D{{Key: "_id", Value: id}, {Key: "state", Value: from}, {Key: "round", Value: round}}, op("$set", set))
+		bson.D{{Key: "_id", Value: id}, {Key: "state", Value: from.state}, {Key: "round", Value: from.round}}, op("$set", set))
 	if err != nil {
 		return false, m.fail(ctx, err, "batch "+id+": "+what)
 	}
@@ -120,8 +126,8 @@ func (m *mongoStore) Fail(ctx context.Context, run string, index, round int, fai
 	return after.State == pipeline.Dead, m.fail(ctx, err, "batch "+id+": record a failure")
 }
 
-// settled is pipeline.Batch.Settle as the server computes it, so that it is one step with the
-// change before it.
+// settled is pipeline.Batch.Settle as an expression for the server, so that the state changes in
+// the same command as the fields that it follows from.
 func settled() bson.D {
 	dead := op("$and", bson.A{
 		op("$eq", bson.A{"$state", pipeline.Queued}),
@@ -130,7 +136,7 @@ func settled() bson.D {
 	return when(complete(), pipeline.Done, when(dead, pipeline.Dead, "$state"))
 }
 
-// complete says whether all generations of a batch are stored.
+// complete is an expression that is true if all generations of a batch are stored.
 func complete() bson.D { return op("$eq", bson.A{op("$size", "$done"), "$generations"}) }
 
 func when(condition, then, otherwise any) bson.D {

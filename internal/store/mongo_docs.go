@@ -7,7 +7,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// The documents of each collection. Ids sort in dataset order; what an id says is not said again.
+// The documents of each collection. Ids sort in dataset order. A document has no field for what its
+// id says already.
 
 type runDoc struct {
 	Name        string            `bson:"_id"`
@@ -63,7 +64,7 @@ func (d batchDoc) batch() (pipeline.Batch, error) {
 	}, err
 }
 
-// sorted orders what $setUnion leaves in any order. An empty list is nil.
+// sorted sorts indexes, which $setUnion returns in any order. It returns nil for an empty list.
 func sorted(indexes []int) []int {
 	if len(indexes) == 0 {
 		return nil

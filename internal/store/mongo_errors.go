@@ -13,7 +13,7 @@ import (
 
 const (
 	mongoDuplicateKey  = 11000
-	mongoAtlasError    = 8000  // credentials or quota, told apart by the text
+	mongoAtlasError    = 8000  // credentials or quota, distinguished by the text
 	mongoOverQuota     = 12501 // "quota exceeded" of older servers
 	mongoOutOfDisk     = 14031
 	mongoUnauthorized  = 13
@@ -33,9 +33,9 @@ func incompatible(code int) bool {
 }
 
 // diagnoseMongo returns the class of a driver's error and what a person can do about it. What is
-// not known to be permanent is Retryable: trying again loses nothing, giving up does. A database
-// that is full is, too: it takes writes again as soon as somebody has made room, and nobody
-// should have to start the programs again then.
+// not known to be permanent is Retryable: trying again loses nothing, giving up does. This includes
+// a database that is full: it accepts writes again as soon as someone has made room, and the
+// programs should then go on without a restart.
 func diagnoseMongo(err error) (pipeline.Class, string) {
 	var server mongo.ServerError
 	if errors.As(err, &server) {
@@ -87,14 +87,15 @@ func diagnoseMongoURI(uri string) (pipeline.Class, string) {
 	return pipeline.Fatal, "use mongodb://HOST[:PORT][,HOST…]/DATABASE?OPTIONS; user and password percent-encoded"
 }
 
-// aboutQuota knows Atlas' texts: its proxy gives the same code for everything.
+// aboutQuota recognizes errors of Atlas by their texts, since its proxy gives the same code for
+// every reason.
 func aboutQuota(err error) bool {
 	text := strings.ToLower(err.Error())
 	return strings.Contains(text, "space quota") || strings.Contains(text, "over your quota") || strings.Contains(text, "quota exceeded")
 }
 
-// aboutCredentials knows the driver's text for a handshake that was refused; the error it wraps
-// is not exported.
+// aboutCredentials recognizes a refused handshake by the driver's text, since the driver does not
+// export the error's type.
 func aboutCredentials(err error) bool {
 	var network net.Error
 	if errors.As(err, &network) {
@@ -105,7 +106,7 @@ func aboutCredentials(err error) bool {
 }
 
 // duplicates returns the positions of the documents that an unordered write did not store because
-// they are there already, or the error if anything else went wrong.
+// they exist already, or the error if anything else went wrong.
 func duplicates(err error) (map[int]bool, error) {
 	if err == nil {
 		return nil, nil

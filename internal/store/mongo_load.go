@@ -36,9 +36,9 @@ func (m *mongoStore) PutBatches(ctx context.Context, batches []pipeline.Batch) e
 	return m.load(ctx, m.batches, batches[0].Run, docs, what)
 }
 
-// load inserts documents that are not there yet. It looks at the run first: a loader that goes on
-// after its run was deleted would leave documents that the next run of that name takes for its
-// own.
+// load inserts documents that are not there yet. It looks at the run first: a loader that went on
+// after its run was deleted would leave documents behind, and the next run of that name would take
+// them for its own.
 func (m *mongoStore) load(ctx context.Context, collection *mongo.Collection, name string, docs any, what string) error {
 	run, err := m.Run(ctx, name)
 	if err != nil {
@@ -52,8 +52,9 @@ func (m *mongoStore) load(ctx context.Context, collection *mongo.Collection, nam
 	return m.fail(ctx, err, what)
 }
 
-// Loaded leaves out the last LoadChunk documents. The server writes a chunk in any order, so that
-// an interrupted one may have holes anywhere; all chunks before the last document's are complete.
+// Loaded leaves out the last LoadChunk documents. The server writes a chunk in any order, so an
+// interrupted chunk may have gaps anywhere. All chunks before that of the last document are
+// complete.
 func (m *mongoStore) Loaded(ctx context.Context, run string) (int, int, error) {
 	items, err := m.lastID(ctx, m.items, run)
 	if err != nil {
@@ -95,8 +96,7 @@ func (m *mongoStore) itemPage(ctx context.Context, run string, first, count int)
 	return items, m.fail(ctx, err, fmt.Sprintf("read items of run %s from %d", run, first))
 }
 
-// page reads what one reply of the server holds: at most count documents in order, and at most 16
-// MiB.
+// page reads one reply of the server: at most count documents in order, and at most 16 MiB.
 func page[D, T any](ctx context.Context, collection *mongo.Collection, filter bson.D, count int, convert func(D) (T, error)) ([]T, error) {
 	// A negative limit asks for a single reply, with no cursor left open on the server.
 	cursor, err := collection.Find(ctx, filter, options.Find().SetSort(op("_id", 1)).SetLimit(-int64(count)))

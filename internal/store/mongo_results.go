@@ -14,10 +14,10 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// WriteResults is two commands: the results, of which those that are there already are refused
-// one by one, and the batches. A crash between the two leaves results that their batches do not
-// know of; the messages are not acked then, and writing them again adds them. That is why the
-// batches of duplicates are updated too.
+// WriteResults sends two commands: one inserts the results, where the server refuses each one that
+// exists already, and one updates the batches. A crash between the two leaves results that are
+// missing in their batches. The messages are not acked in that case, and writing them again adds
+// the results to their batches. That is why the batches of duplicates are updated too.
 func (m *mongoStore) WriteResults(ctx context.Context, messages []pipeline.Results, at time.Time) (pipeline.Written, error) {
 	results, again := flatten(messages)
 	if len(results) == 0 {
@@ -65,9 +65,9 @@ type batchResult struct {
 	doc   resultDoc
 }
 
-// flatten returns the results of all messages by batch and id, each generation once, and how many
-// it left out. The order is the same for every sink, so that two that write the same results
-// never wait for each other in a circle.
+// flatten returns the results of all messages ordered by batch and id, each generation once, and
+// how many it left out. The order is the same for every sink, so that two sinks that write the same
+// results cannot deadlock.
 func flatten(messages []pipeline.Results) ([]batchResult, int) {
 	var results []batchResult
 	for _, m := range messages {
@@ -84,8 +84,8 @@ func flatten(messages []pipeline.Results) ([]batchResult, int) {
 	return results, all - len(results)
 }
 
-// readTokens replaces the token counts of results that are stored already by the stored ones':
-// the first answer counts, whatever the second one had.
+// readTokens replaces the token counts of results that are stored already by those of the stored
+// results, because the first answer is the one that counts.
 func (m *mongoStore) readTokens(ctx context.Context, results []batchResult, stored map[int]bool) error {
 	if len(stored) == 0 {
 		return nil
@@ -156,8 +156,8 @@ func addResults(results []batchResult, at time.Time) bson.A {
 	}
 }
 
-// dropStrays deletes results whose batch is not there: their run was deleted while they were on
-// the way, and the next run of that name would take them for its own. It returns the ids of those
+// dropStrays deletes results whose batch does not exist: their run was deleted while they were in
+// transit, and the next run of that name would take them for its own. It returns the ids of those
 // batches.
 func (m *mongoStore) dropStrays(ctx context.Context, results []batchResult) (map[string]bool, error) {
 	gone := map[string]bool{}

@@ -95,8 +95,8 @@ const deleteChunk = 10000
 
 // DeleteRun removes the batches first: results that a sink writes at the same time then find no
 // batch, and the sink takes them back (see dropStrays). A database over its quota refuses the
-// mark, and only deletions make room in it: then the run is deleted as it is, nobody else can
-// write to it either, and it is marked as soon as there is room.
+// mark, and only deletions make room in it. Then the run is deleted without the mark, which is
+// safe because no other process can write to it either, and marked as soon as there is room.
 func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(int)) error {
 	marked, err := m.markDeleting(ctx, name)
 	if err != nil {
@@ -109,7 +109,7 @@ func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(i
 			progress(removed)
 		}
 	}
-	// Twice, for what a call that had begun before the mark wrote behind the first pass.
+	// The second pass removes what a call that had begun before the mark wrote after the first one.
 	for _, collection := range []*mongo.Collection{m.batches, m.results, m.items, m.batches, m.results, m.items} {
 		if err := m.deleteRange(ctx, collection, name, count); err != nil {
 			return m.fail(ctx, err, "delete the "+collection.Name()+" of run "+name)
@@ -135,8 +135,8 @@ func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(i
 	return nil
 }
 
-// markDeleting keeps others from writing to a run. It reports false if the run is there and the
-// database is too full for the mark.
+// markDeleting stops other processes from writing to a run. It reports false if the run is there
+// and the database is too full for the mark.
 func (m *mongoStore) markDeleting(ctx context.Context, name string) (bool, error) {
 	marked, err := m.runs.UpdateOne(ctx, byID(name), op("$set", op("state", pipeline.RunDeleting)))
 	switch {

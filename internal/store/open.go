@@ -14,8 +14,8 @@ import (
 const openTimeout = 10 * time.Second
 
 // Open opens the store that a URI names: mongodb://… and mongodb+srv://… (the database is the
-// path, "gleaner" if there is none) or sqlite:PATH (a file on a local disk, made if it is not
-// there). It returns once the store has answered, or after ten seconds with an error that says
+// path, "gleaner" if there is none) or sqlite:PATH (a file on a local disk, created if it does
+// not exist). It returns once the store has answered, or after ten seconds with an error that says
 // what to check. No error holds the URI's password.
 func Open(ctx context.Context, uri string) (Store, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
@@ -56,8 +56,7 @@ func failure(ctx context.Context, class pipeline.Class, what string, err error, 
 	return pipeline.Fail(class, "%s: %w", what, err)
 }
 
-// noRun returns the error of a method that needs a run which is not there. Asking again does not
-// bring it.
+// noRun returns the error of a method that needs a run which does not exist. It is permanent.
 func noRun(what string) error {
 	return pipeline.Fail(pipeline.Fatal, "%s: %w", what, pipeline.ErrNoRun)
 }

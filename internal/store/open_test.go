@@ -14,7 +14,7 @@ import (
 func TestAURIThatIsNotUnderstoodIsExplained(t *testing.T) {
 	for uri, want := range map[string]string{
 		"":                                         "sqlite:PATH",
-		"ledger.db":                                "sqlite:PATH",
+		"store.db":                                 "sqlite:PATH",
 		"postgres://u:hunter22@host/db":            `"postgres:…" is not known`,
 		"mongodb:host":                             "two slashes",
 		"mongodb://":                               "the host is missing",
@@ -74,7 +74,7 @@ func TestCredentialsThatAreRefusedAreFatal(t *testing.T) {
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		rest = rest[at+1:]
 	}
-	_, err := store.Open(t.Context(), scheme+"://nobody:hunter22@"+rest)
+	_, err := store.Open(t.Context(), scheme+"://stranger:hunter22@"+rest)
 	t.Log(err)
 	if err == nil || pipeline.ClassOf(err) != pipeline.Fatal || !strings.Contains(err.Error(), "check the user") || strings.Contains(err.Error(), "hunter22") {
 		t.Errorf("got %v", err)

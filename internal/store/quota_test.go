@@ -13,8 +13,8 @@ import (
 
 // A free Atlas cluster refuses writes at 512 MB. What it has can still be read and deleted.
 func TestADatabaseOverItsQuotaRefusesWritesSaysWhyAndCanBeRead(t *testing.T) {
-	front := storetest.NewFront(t, storetest.MongoURI(t))
-	s, err := store.Open(t.Context(), front.URI)
+	proxy := storetest.NewMongoProxy(t, storetest.MongoURI(t))
+	s, err := store.Open(t.Context(), proxy.URI)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestADatabaseOverItsQuotaRefusesWritesSaysWhyAndCanBeRead(t *testing.T) {
 	if err := s.PutBatches(t.Context(), []pipeline.Batch{batch}); err != nil {
 		t.Fatal(err)
 	}
-	front.SetFull(true)
+	proxy.SetFull(true)
 	results := []pipeline.Results{{Run: "r", UID: "01J", Batch: 0, Round: 1, Consumer: "c", GPU: "g",
 		Results: []pipeline.Result{{Index: 0, Text: "x", Finish: "stop", CreatedAt: time.Now()}}}}
 	for what, write := range map[string]func() error{
@@ -55,11 +55,11 @@ func TestADatabaseOverItsQuotaRefusesWritesSaysWhyAndCanBeRead(t *testing.T) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	front.SetFull(false)
+	proxy.SetFull(false)
 	if written, err := s.WriteResults(t.Context(), results, time.Now()); err != nil || written.New != 1 {
 		t.Errorf("afterwards: %+v, %v", written, err)
 	}
-	front.SetFull(true)
+	proxy.SetFull(true)
 	if err := s.DeleteRun(t.Context(), "r", nil); err != nil {
 		t.Error("there is no way to make room:", err)
 	}

@@ -57,8 +57,8 @@ func firstResults(ctx context.Context, p pages, run string, count int) ([]pipeli
 }
 
 // randomResults draws as many results as it is given. Counting or sorting all of them would read
-// the whole run, so it asks for the results that follow random places; what it meets twice is
-// filled up from the first ones.
+// the whole run, so it asks for the results that follow random positions. Those that are drawn
+// twice are replaced by the first results of the run.
 func randomResults(ctx context.Context, p pages, run pipeline.Run, first []pipeline.StoredResult) ([]pipeline.StoredResult, error) {
 	last, err := p.lastResult(ctx, run.Name)
 	if err != nil {

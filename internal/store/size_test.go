@@ -18,8 +18,8 @@ import (
 // indexEntry is what the meter counts for each key of an index besides the key.
 const indexEntry = 16
 
-// The meter says what documents take without a server; here a server has them, and they are read
-// as they lie there.
+// The meter computes sizes without a server. Here a server stores the same documents, and their
+// actual sizes are read back.
 func TestTheMeterKnowsTheSizeOfDocuments(t *testing.T) {
 	ctx, uri := t.Context(), storetest.MongoURI(t)
 	s, err := store.Open(ctx, uri)
@@ -43,15 +43,15 @@ func TestTheMeterKnowsTheSizeOfDocuments(t *testing.T) {
 		results.Results = append(results.Results, pipeline.Result{
 			Index: i, Item: i, Text: strings.Repeat("because ", 20*i+1), Finish: "stop", PromptTokens: 10 * i, OutputTokens: 20 * i, DurationMS: 1000, CreatedAt: time.Now().UTC(),
 		})
-		n, err := store.Meter{}.Item(items[i])
+		n, err := store.DocumentMeter{}.Item(items[i])
 		add("items", n-len(items[i].ID())-indexEntry, err)
-		n, err = store.Meter{}.Result(results, results.Results[i])
+		n, err = store.DocumentMeter{}.Result(results, results.Results[i])
 		add("results", n-len(pipeline.GenerationID(run.Name, i, 0))-indexEntry, err)
 	}
 	batch := pipeline.Batch{Run: run.Name, Count: 8, State: pipeline.Planned, Round: 1}
 	done := batch
 	done.State, done.Done, done.QueuedAt, done.DoneAt = pipeline.Done, []int{0, 1, 2, 3, 4, 5, 6, 7}, time.Now(), time.Now()
-	n, err := store.Meter{}.Batch(done)
+	n, err := store.DocumentMeter{}.Batch(done)
 	add("batches", n-2*len(done.ID())-len(done.Run)-len(done.State)-2*indexEntry, err)
 	for _, err := range []error{s.PutItems(ctx, items), s.PutBatches(ctx, []pipeline.Batch{batch}), s.MarkQueued(ctx, run.Name, []int{0}, time.Now())} {
 		if err != nil {
@@ -62,7 +62,7 @@ func TestTheMeterKnowsTheSizeOfDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	place, err := url.Parse(uri)
+	location, err := url.Parse(uri)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestTheMeterKnowsTheSizeOfDocuments(t *testing.T) {
 	}
 	defer func() { _ = client.Disconnect(ctx) }()
 	for name, bytes := range want {
-		cursor, err := client.Database(strings.TrimPrefix(place.Path, "/")).Collection(name).Find(ctx, bson.D{})
+		cursor, err := client.Database(strings.TrimPrefix(location.Path, "/")).Collection(name).Find(ctx, bson.D{})
 		if err != nil {
 			t.Fatal(err)
 		}

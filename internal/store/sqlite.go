@@ -18,10 +18,10 @@ import (
 )
 
 // A sqliteStore keeps the ledger in a file, which several processes of one machine may have open.
-// Every method that writes is one transaction, on disk before it returns.
+// Every method that writes is one transaction, which is on disk before the method returns.
 type sqliteStore struct {
 	path    string
-	writer  *sql.DB // one connection: SQLite has one writer at a time, and waiting in Go costs no retries
+	writer  *sql.DB // one connection: SQLite allows one writer at a time, and waiting in Go costs no retries
 	readers *sql.DB
 	stmts   statements
 }
@@ -40,7 +40,7 @@ func openSQLite(ctx context.Context, path string) (Store, error) {
 	}
 	s := &sqliteStore{path: path}
 	if err := s.open(ctx); err != nil {
-		_ = s.Close() // err says more
+		_ = s.Close() // err is the more useful error
 		class, advice := diagnoseSQLite(err)
 		return nil, failure(ctx, class, what, err, advice)
 	}
@@ -68,9 +68,9 @@ func sqlitePath(path string) (string, string) {
 	return abs, ""
 }
 
-// dsn returns the driver's name for the file with the settings of one connection. They are per
-// connection, so they stand here and not in open. FULL syncs the log at each commit: an
-// acknowledged write survives a power cut.
+// dsn returns the driver's name for the file with the settings of one connection. SQLite keeps them
+// per connection, so open cannot set them once. FULL syncs the log at each commit: an acknowledged
+// write survives a power cut.
 func (s *sqliteStore) dsn(more ...string) string {
 	slashed := filepath.ToSlash(s.path)
 	if !strings.HasPrefix(slashed, "/") { // C:/…
@@ -109,8 +109,8 @@ const (
 	sqliteVersion     = 1
 )
 
-// prepareFile makes the tables unless they are there. It looks before it writes, so that another
-// program's file stays as it is. Two processes that do this at once wait for each other.
+// prepareFile creates the tables unless they exist. It checks the file before it writes, so that
+// another program's file stays as it is. Two processes that do this at once wait for each other.
 func (s *sqliteStore) prepareFile(ctx context.Context) error {
 	ready, err := checkFile(ctx, s.writer)
 	if err != nil {
@@ -133,8 +133,8 @@ func (s *sqliteStore) prepareFile(ctx context.Context) error {
 	return tx.Commit()
 }
 
-// setWAL switches the file to a write-ahead log. SQLite does not wait for another process that
-// does the same at this moment, so this does.
+// setWAL switches the file to a write-ahead log. SQLite returns "busy" while another process does
+// the same, so setWAL tries again until that is over.
 func (s *sqliteStore) setWAL(ctx context.Context) error {
 	for {
 		var mode string
@@ -157,8 +157,8 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// checkFile reports whether the tables are there. A file that is neither empty nor Gleaner's is
-// an error.
+// checkFile reports whether the tables exist. It returns an error for a file that is neither empty
+// nor Gleaner's.
 func checkFile(ctx context.Context, db queryer) (bool, error) {
 	var application, version, tables int
 	// One statement sees one state of the file, also while another process makes the tables.
@@ -214,8 +214,8 @@ func (s *sqliteStore) fail(ctx context.Context, err error, what string) error {
 }
 
 // write runs f in a transaction that holds the file's write lock from the beginning. The context
-// is watched while it waits for the lock and until it commits, but not by each statement, which
-// would cost more than most of these.
+// can end the wait for the lock and the commit, but not the single statements: checking it in each
+// of them would cost more than most statements do.
 func (s *sqliteStore) write(ctx context.Context, what string, f func(ctx context.Context, tx *sql.Tx) error) error {
 	tx, err := s.writer.BeginTx(ctx, nil)
 	if err != nil {

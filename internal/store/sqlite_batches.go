@@ -110,8 +110,8 @@ func (s *sqliteStore) Drop(ctx context.Context, run string, index, round int) (b
 	return did && err == nil, err
 }
 
-// changeBatches reads batches of a run and writes back those that change says it changed, in one
-// transaction. Batches that are not there are left out.
+// changeBatches reads batches of a run, calls change for each, and writes back those for which it
+// returns true, in one transaction. Batches that do not exist are left out.
 func (s *sqliteStore) changeBatches(ctx context.Context, run string, indexes []int, what string, change func(*batchRow) bool) error {
 	if len(indexes) == 0 {
 		return nil

@@ -14,7 +14,7 @@ import (
 func sqliteCode(err error) int {
 	var e *sqlite.Error
 	if errors.As(err, &e) {
-		return e.Code() & 0xff // the rest says more about the same reason
+		return e.Code() & 0xff // the higher bits refine the same reason
 	}
 	return 0
 }
@@ -24,9 +24,9 @@ func busy(err error) bool {
 	return code == lib.SQLITE_BUSY || code == lib.SQLITE_LOCKED
 }
 
-// diagnoseSQLite returns the class of an error and what a person can do about it. What waits for
-// another process or for memory may pass; all else is the file, the disk or this program, and
-// stays.
+// diagnoseSQLite returns the class of an error and what a person can do about it. A lock, a lack of
+// memory or a full disk may pass; every other reason lies in the file, the disk or this program,
+// and is permanent.
 func diagnoseSQLite(err error) (pipeline.Class, string) {
 	const locked = "another process holds the file's lock"
 	if errors.Is(err, context.DeadlineExceeded) {

@@ -20,7 +20,7 @@ func TestSQLiteErrorsHaveAClass(t *testing.T) {
 		{"a lock that another holds", "busy_timeout = 1", pipeline.Retryable, "another process holds the file's lock"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			uri := "sqlite:" + filepath.Join(t.TempDir(), "ledger.db")
+			uri := "sqlite:" + filepath.Join(t.TempDir(), "store.db")
 			s, other := openInternal(t, uri), openInternal(t, uri)
 			if _, err := s.writer.ExecContext(t.Context(), "PRAGMA "+c.pragma); err != nil {
 				t.Fatal(err)
@@ -42,7 +42,7 @@ func TestSQLiteErrorsHaveAClass(t *testing.T) {
 }
 
 func TestSQLiteSyncsEachCommit(t *testing.T) {
-	s := openInternal(t, "sqlite:"+filepath.Join(t.TempDir(), "ledger.db"))
+	s := openInternal(t, "sqlite:"+filepath.Join(t.TempDir(), "store.db"))
 	var journal string
 	var synchronous, readerMayWrite int
 	for query, into := range map[string]any{"PRAGMA journal_mode": &journal, "PRAGMA synchronous": &synchronous} {

@@ -23,7 +23,7 @@ func (s *sqliteStore) PutItems(ctx context.Context, items []pipeline.Item) error
 			}
 			values = append(values, itemKey(run, item.Seq), input)
 		}
-		return insert(ctx, tx, s.stmts.insertItems, s.stmts.insertItem, itemColumns, values)
+		return s.stmts.items.insert(ctx, tx, values)
 	})
 }
 
@@ -45,7 +45,8 @@ func (s *sqliteStore) PutBatches(ctx context.Context, batches []pipeline.Batch) 
 	})
 }
 
-// load writes a chunk of a run's rows. A loader that goes on after its run was deleted is told so.
+// load writes a chunk of a run's rows. It returns an error to a loader that goes on after its run
+// was deleted.
 func (s *sqliteStore) load(ctx context.Context, what, name string, f func(context.Context, *sql.Tx, int64) error) error {
 	deleting := false
 	err := s.write(ctx, what, func(ctx context.Context, tx *sql.Tx) error {
@@ -97,23 +98,33 @@ func (s *sqliteStore) Items(ctx context.Context, run string, first, count int) (
 }
 
 func (s *sqliteStore) itemPage(ctx context.Context, name string, first, count int) ([]pipeline.Item, error) {
-	items, err := readPage(ctx, s, name, func(rows *sql.Rows) (pipeline.Item, int, error) {
-		var key int64
-		item := pipeline.Item{Run: name}
-		err := rows.Scan(&key, &item.Input)
-		item.Seq = keyGeneration(key).item
-		return item, len(item.Input), err
-	}, "SELECT id, input FROM items WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-		func(run int64) []any { return []any{itemKey(run, first), keyEnd(run), count} })
+	items, err := readPage(ctx, s, name, pageQuery[pipeline.Item]{
+		query: "SELECT id, input FROM items WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+		args:  func(run int64) []any { return []any{itemKey(run, first), keyEnd(run), count} },
+		scan: func(rows *sql.Rows) (pipeline.Item, int, error) {
+			var key int64
+			item := pipeline.Item{Run: name}
+			err := rows.Scan(&key, &item.Input)
+			item.Seq = keyGeneration(key).item
+			return item, len(item.Input), err
+		},
+	})
 	return items, s.fail(ctx, err, fmt.Sprintf("read items of run %s from %d", name, first))
 }
 
 // pageBytes ends a page of big rows, so that memory stays small whatever the rows are.
 const pageBytes = 4 << 20
 
-// readPage returns the rows of a query up to pageBytes, of which scan returns the size. A run
-// that is not there has none.
-func readPage[T any](ctx context.Context, s *sqliteStore, name string, scan func(*sql.Rows) (T, int, error), query string, args func(run int64) []any) ([]T, error) {
+// A pageQuery reads rows of a run.
+type pageQuery[T any] struct {
+	query string
+	args  func(run int64) []any
+	scan  func(*sql.Rows) (row T, sizeBytes int, err error)
+}
+
+// readPage returns the rows of a query, and stops when they have pageBytes together. It returns no
+// rows for a run that does not exist.
+func readPage[T any](ctx context.Context, s *sqliteStore, name string, q pageQuery[T]) ([]T, error) {
 	run, err := s.run(ctx, name)
 	if errors.Is(err, pipeline.ErrNoRun) {
 		return nil, nil
@@ -121,13 +132,13 @@ func readPage[T any](ctx context.Context, s *sqliteStore, name string, scan func
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.readers.QueryContext(ctx, query, args(run)...)
+	rows, err := s.readers.QueryContext(ctx, q.query, q.args(run)...)
 	if err != nil {
 		return nil, err
 	}
 	var page []T
 	for bytes := 0; bytes < pageBytes && rows.Next(); {
-		row, n, err := scan(rows)
+		row, n, err := q.scan(rows)
 		if err != nil {
 			return nil, errors.Join(err, rows.Close())
 		}

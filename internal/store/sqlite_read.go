@@ -37,16 +37,19 @@ func scanCount(rows *sql.Rows) (stateCount, error) {
 }
 
 func (s *sqliteStore) resultPage(ctx context.Context, name string, from generation, count int) ([]pipeline.StoredResult, error) {
-	results, err := readPage(ctx, s, name, func(rows *sql.Rows) (pipeline.StoredResult, int, error) {
-		var r pipeline.StoredResult
-		var key, created int64
-		err := rows.Scan(&key, &r.Batch, &r.Index, &r.Round, &r.Text, &r.Finish, &r.Seed, &r.PromptTokens, &r.OutputTokens, &r.DurationMS,
-			&r.Consumer, &r.GPU, &created)
-		g := keyGeneration(key)
-		r.Item, r.Sample, r.CreatedAt = g.item, g.sample, fromMillis(created)
-		return r, len(r.Text), err
-	}, "SELECT * FROM results WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
-		func(run int64) []any { return []any{resultKey(run, from), keyEnd(run), count} })
+	results, err := readPage(ctx, s, name, pageQuery[pipeline.StoredResult]{
+		query: "SELECT * FROM results WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+		args:  func(run int64) []any { return []any{resultKey(run, from), keyEnd(run), count} },
+		scan: func(rows *sql.Rows) (pipeline.StoredResult, int, error) {
+			var r pipeline.StoredResult
+			var key, created int64
+			err := rows.Scan(&key, &r.Batch, &r.Index, &r.Round, &r.Text, &r.Finish, &r.Seed, &r.PromptTokens, &r.OutputTokens, &r.DurationMS,
+				&r.Consumer, &r.GPU, &created)
+			g := keyGeneration(key)
+			r.Item, r.Sample, r.CreatedAt = g.item, g.sample, fromMillis(created)
+			return r, len(r.Text), err
+		},
+	})
 	return results, s.fail(ctx, err, fmt.Sprintf("read results of run %s from item %d", name, from.item))
 }
 

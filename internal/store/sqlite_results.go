@@ -11,8 +11,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// WriteResults is one transaction, so a result is stored exactly if its batch has it in done.
-// That is what it goes by: reading 125 batches is cheaper than asking for 1,000 results.
+// WriteResults is one transaction, so a result is stored if and only if its batch lists it as done.
+// It therefore reads the batches to find duplicates: reading 125 batches is cheaper than looking up
+// 1,000 results.
 func (s *sqliteStore) WriteResults(ctx context.Context, messages []pipeline.Results, at time.Time) (pipeline.Written, error) {
 	if len(messages) == 0 {
 		return pipeline.Written{}, nil
@@ -48,11 +49,11 @@ func (w *resultWriter) write(ctx context.Context, tx *sql.Tx, messages []pipelin
 		if err != nil {
 			return err
 		}
-		if b != nil { // else the run was deleted while the results were on the way
+		if b != nil { // else the run was deleted while the results were in transit
 			w.add(b, m)
 		}
 	}
-	if err := insert(ctx, tx, w.stmts.insertResults, w.stmts.insertResult, resultColumns, w.values); err != nil {
+	if err := w.stmts.results.insert(ctx, tx, w.values); err != nil {
 		return err
 	}
 	for _, b := range batches {

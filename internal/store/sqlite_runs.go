@@ -111,7 +111,8 @@ func findRun(ctx context.Context, db queryer, name string) (int64, pipeline.RunS
 	return id, state, err
 }
 
-// DeleteRun removes rows in transactions of deleteChunk, so that other writers get their turn.
+// DeleteRun removes rows in transactions of at most deleteChunk rows, so that other writers are not
+// blocked for long.
 func (s *sqliteStore) DeleteRun(ctx context.Context, name string, progress func(int)) error {
 	var run int64
 	err := s.write(ctx, "mark run "+name+" as deleting", func(ctx context.Context, tx *sql.Tx) (err error) {

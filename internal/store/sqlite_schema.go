@@ -2,10 +2,10 @@ package store
 
 import "gleaner/internal/pipeline"
 
-// The ids of rows are numbers that sort as the ids of the nouns do: the run's number, then the
-// item, sample or batch. So a table is one tree in dataset order, and a new result is appended at
-// its end. Times are milliseconds since 1970, 0 for none. Done and failed are bits, one for each
-// generation of the batch; stored is how many of done are set.
+// The ids of rows are numbers that sort like the ids of the nouns: the run's number, then the item,
+// sample or batch. So a table is one tree in dataset order, and a new result is usually appended at
+// its end. Times are milliseconds since 1970, or 0 for none. The columns done and failed are bit
+// sets with one bit for each generation of the batch; stored is the number of bits set in done.
 const schema = `
 PRAGMA application_id = 0x476c6e72;
 PRAGMA user_version = 1;
@@ -64,8 +64,8 @@ CREATE TABLE consumers (
 ) WITHOUT ROWID;
 `
 
-// runShift leaves 30 bits for an item, 10 for a sample, and 23 for the runs that a file has ever
-// held.
+// runShift leaves 30 bits for an item, 10 for a sample, and 23 for all runs that were ever created
+// in the file.
 const (
 	runShift    = 40
 	sampleShift = 10
@@ -86,7 +86,7 @@ func keyGeneration(key int64) generation {
 
 func keyBatch(key int64) int { return int(key & (1<<runShift - 1)) }
 
-// A bits holds the indexes of a batch, one bit each, with no zero bytes at its end.
+// A bits is a set of indexes in a batch, one bit each, without trailing zero bytes.
 type bits []byte
 
 func newBits(indexes []int) bits {

@@ -6,16 +6,15 @@ import (
 	"strings"
 )
 
-// insertRows is how many rows one statement inserts where there are that many: each statement has
-// a cost of its own.
+// insertRows is how many rows one statement inserts if there are that many, since every statement
+// has a fixed cost.
 const insertRows = 32
 
 // statements are compiled once for the writer's connection.
 type statements struct {
-	insertResult, insertResults *sql.Stmt
-	insertItem, insertItems     *sql.Stmt
-	insertBatch                 *sql.Stmt
-	selectBatch, updateBatch    *sql.Stmt
+	results, items           inserter
+	insertBatch              *sql.Stmt
+	selectBatch, updateBatch *sql.Stmt
 }
 
 const (
@@ -25,14 +24,15 @@ const (
 )
 
 func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
+	s.results.columns, s.items.columns = resultColumns, itemColumns
 	for _, p := range []struct {
 		stmt  **sql.Stmt
 		query string
 	}{
-		{&s.insertResult, insertSQL("results", resultColumns, 1)},
-		{&s.insertResults, insertSQL("results", resultColumns, insertRows)},
-		{&s.insertItem, insertSQL("items", itemColumns, 1)},
-		{&s.insertItems, insertSQL("items", itemColumns, insertRows)},
+		{&s.results.one, insertSQL("results", resultColumns, 1)},
+		{&s.results.many, insertSQL("results", resultColumns, insertRows)},
+		{&s.items.one, insertSQL("items", itemColumns, 1)},
+		{&s.items.many, insertSQL("items", itemColumns, insertRows)},
 		{&s.insertBatch, insertSQL("batches", 14, 1)},
 		{&s.selectBatch, "SELECT " + batchColumns + " FROM batches WHERE id = ?"},
 		{&s.updateBatch, `UPDATE batches SET state = ?, round = ?, done = ?, stored = ?, failed = ?, prompt_tokens = ?, output_tokens = ?,
@@ -46,20 +46,26 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// insertSQL inserts rows whose key is not there yet.
+// insertSQL returns a statement that inserts rows whose keys do not exist yet.
 func insertSQL(table string, columns, rows int) string {
 	row := "(" + strings.TrimSuffix(strings.Repeat("?,", columns), ",") + ")"
 	return "INSERT INTO " + table + " VALUES " + strings.TrimSuffix(strings.Repeat(row+",", rows), ",") + " ON CONFLICT (id) DO NOTHING"
 }
 
-// insert inserts rows whose values stand one after the other, many at a time with one statement,
-// the rest one by one.
-func insert(ctx context.Context, tx *sql.Tx, many, one *sql.Stmt, columns int, values []any) error {
-	many, one = tx.StmtContext(ctx, many), tx.StmtContext(ctx, one)
+// An inserter inserts rows into one table.
+type inserter struct {
+	columns   int
+	one, many *sql.Stmt // one row, and insertRows rows
+}
+
+// insert inserts rows, given as the values of all of them in sequence: insertRows rows at a time,
+// and the rest one by one.
+func (i inserter) insert(ctx context.Context, tx *sql.Tx, values []any) error {
+	one, many := tx.StmtContext(ctx, i.one), tx.StmtContext(ctx, i.many)
 	for len(values) > 0 {
-		stmt, n := one, columns
-		if len(values) >= columns*insertRows {
-			stmt, n = many, columns*insertRows
+		stmt, n := one, i.columns
+		if len(values) >= i.columns*insertRows {
+			stmt, n = many, i.columns*insertRows
 		}
 		if _, err := stmt.ExecContext(ctx, values[:n]...); err != nil {
 			return err

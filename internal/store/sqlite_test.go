@@ -22,7 +22,7 @@ import (
 // crashStore returns the URI of a file with the run that write writes to.
 func crashStore(t *testing.T) string {
 	t.Helper()
-	uri := "sqlite:" + filepath.Join(t.TempDir(), "ledger.db")
+	uri := "sqlite:" + filepath.Join(t.TempDir(), "store.db")
 	s := open(t, uri)
 	ctx := t.Context()
 	_, _, err := s.CreateRun(ctx, pipeline.Run{Name: "crash", Items: 4 * childBatches, Spec: pipeline.Spec{Samples: 1}})
@@ -127,7 +127,7 @@ func TestWhatIsAcknowledgedSurvivesKill(t *testing.T) {
 }
 
 func TestManyProcessesMakeOneFile(t *testing.T) {
-	uri := "sqlite:" + filepath.Join(t.TempDir(), "ledger.db")
+	uri := "sqlite:" + filepath.Join(t.TempDir(), "store.db")
 	var group errgroup.Group
 	for range 6 {
 		group.Go(func() error {
@@ -173,7 +173,7 @@ func TestAFileThatCannotBeUsedIsExplained(t *testing.T) {
 	if os.Geteuid() > 0 { // a superuser may write everywhere, and Windows has no such thing
 		cases = append(cases, struct{ path, want string }{filepath.Join(locked, "x.db"), "must be allowed to write"})
 	}
-	if _, err := os.Stat("/proc/version"); err == nil { // a folder that nobody may write
+	if _, err := os.Stat("/proc/version"); err == nil { // a folder in which no file can be created
 		cases = append(cases, struct{ path, want string }{"/proc/x.db", "must be allowed to write"})
 	}
 	for _, c := range cases {

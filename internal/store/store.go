@@ -10,18 +10,29 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Store is the ledger of all runs, and the truth about them. All methods may be called from
-// several goroutines and from several processes at once.
+// A Store is the ledger of all runs, and the truth about them. It is the sum of the roles below. An
+// engine that needs less declares the methods that it calls, or takes one of the roles.
 //
-// A method that fails because of the store returns an error with a *pipeline.Failure in its tree:
-// Retryable if the same call may succeed later without anybody's doing (a server that is away, a
-// lock, a timeout), Fatal if a person has to act first (credentials refused, quota exceeded, disk
-// full, a damaged file, no such run). If the caller's context ended, the error is the context's
-// and has no class.
+// All methods may be called from several goroutines and from several processes at once. A method
+// that fails because of the store returns an error with a *pipeline.Failure in its tree: Retryable
+// if the same call may succeed later by itself (a server that is away, a lock, a timeout, a full
+// database that someone makes room in), Fatal if a person has to act first (credentials refused, a
+// damaged file, no such run). If the caller's context ended, the error is the context's and has no
+// class.
 type Store interface {
-	// CreateRun stores a run in state loading unless there is one of its name, in whatever state,
-	// and returns the one that is stored. A run that is being deleted is there until its deletion
-	// is complete.
+	RunStore
+	Loader
+	BatchStore
+	ResultStore
+	AnswerReader
+	PresenceStore
+	Connection
+}
+
+// A RunStore keeps the runs themselves: what each one generates, and in which state it is.
+type RunStore interface {
+	// CreateRun stores a run in state loading unless a run of its name exists in any state, and
+	// returns the stored run. A run that is being deleted exists until its deletion is complete.
 	CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error)
 	// Run returns a run, or pipeline.ErrNoRun.
 	Run(ctx context.Context, name string) (pipeline.Run, error)
@@ -38,20 +49,25 @@ type Store interface {
 	// call is repeated safely. Progress, which may be nil, gets the number of documents removed
 	// so far.
 	DeleteRun(ctx context.Context, name string, progress func(removed int)) error
+}
 
-	// PutItems stores items that are not there yet. Callers write a run's items in order, in
-	// calls of at most LoadChunk, all of one run. If the run is not there or is being deleted it
+// A Loader takes the items and batches of a run that is loading, in chunks, and knows where an
+// interrupted load goes on.
+type Loader interface {
+	// PutItems stores items that do not exist yet. Callers write a run's items in order, in calls
+	// of at most LoadChunk, all of one run. If the run does not exist or is being deleted, it
 	// stores nothing and returns pipeline.ErrNoRun.
 	PutItems(ctx context.Context, items []pipeline.Item) error
-	// PutBatches stores batches that are not there yet, under the same rule.
+	// PutBatches stores batches that do not exist yet, under the same rules.
 	PutBatches(ctx context.Context, batches []pipeline.Batch) error
-	// Loaded returns how many of a run's first items and batches are certainly stored, whenever
-	// its load was interrupted.
+	// Loaded returns how many of a run's first items and batches are certainly stored, no matter
+	// when its load was interrupted.
 	Loaded(ctx context.Context, run string) (items, batches int, err error)
-	// Items returns the items first, first+1, … of a run, at most count, and ends before one
-	// that is missing.
-	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
+}
 
+// A BatchStore keeps the state of each batch. Every change depends on the state or round in which
+// the caller saw the batch, so that two processes never overwrite each other's decisions.
+type BatchStore interface {
 	// Batches returns batches of a run in a state, in order, beginning with index from, at most
 	// count.
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
@@ -60,27 +76,35 @@ type Store interface {
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 	// MarkQueued sets those of the batches that are still planned to queued.
 	MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error
-	// Requeue starts a new round if the batch is still in this state and round: queued, round+1,
-	// failed emptied. It reports whether it did.
+	// Requeue starts a new round if the batch is still in this state and round: it sets it to
+	// queued, adds 1 to the round and empties Failed. It reports whether it did.
 	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
 	// Fail records indexes that failed in a round, and the last failure's text, and settles the
-	// batch's state (see pipeline.Batch.Settle). It reports whether it did that and the batch is
-	// dead now: never for a batch that is done, in another round or not there, to which it does
-	// nothing.
+	// batch's state (see pipeline.Batch.Settle). It reports whether the batch is dead now. To
+	// a batch that is done, in another round or missing it does nothing, and reports false.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	// Drop gives up a dead batch of this round. It reports whether it did.
 	Drop(ctx context.Context, run string, index, round int) (bool, error)
+}
 
-	// WriteResults stores results; of a generation that has one already, the first stays as it
-	// is. Then it adds them to their batches and settles these. The caller has checked that the
-	// generations belong to the batches. Results of one batch may stand in several of the
-	// messages, and messages may be written any number of times. Results whose batch is not
-	// there, because their run was deleted on the way, are left out and not counted.
+// A ResultStore takes the answers. The first one that is stored for a generation never changes.
+type ResultStore interface {
+	// WriteResults stores results. If a generation has one already, that one stays as it is.
+	// Then it adds the results to their batches and settles these. The caller has checked that
+	// the generations belong to the batches. Several of the messages may hold results of one
+	// batch, and messages may be written any number of times. Results whose batch does not exist,
+	// because their run was deleted in the meantime, are left out and not counted.
 	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
+}
 
-	// Progress counts a run; one that is not there is all zero. Since says from when on a batch's
-	// done_at counts as recent. It reads all batches of the run: about 0.1 s for 100,000 of them,
-	// so ask for it every few seconds at most.
+// An AnswerReader reads the contents of a run: its rows, its answers, and how far it is.
+type AnswerReader interface {
+	// Items returns the items first, first+1, … of a run, at most count, and ends before one
+	// that is missing.
+	Items(ctx context.Context, run string, first, count int) ([]pipeline.Item, error)
+	// Progress counts a run; one that does not exist is all zero. Batches that were done at since
+	// or later count as recent. It reads all batches of the run, which takes about 0.1 s for
+	// 100,000 of them, so call it every few seconds at most.
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	// Answers yields every generation of a run in dataset order, with its result if there is one,
 	// in constant memory. An error, such as pipeline.ErrNoRun, is the last thing it yields. Of a
@@ -89,15 +113,24 @@ type Store interface {
 	// SampleAnswers returns up to count stored answers: the first ones of the run, or random
 	// ones, in order.
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
+}
 
-	// PutConsumers keeps what consumers said of themselves, by their id.
+// A PresenceStore keeps what consumers reported about themselves after they are gone.
+type PresenceStore interface {
+	// PutConsumers stores what consumers reported about themselves, by id. A later report of the
+	// same consumer replaces the earlier one.
 	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
-	// Consumers returns the consumers of a run (of all runs if it is empty) that were seen since
-	// then, by id.
+	// Consumers returns the consumers of a run (of all runs if it is empty) that were seen at
+	// that time or later, ordered by id.
 	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
+}
 
+// A Connection is the connection to the server or file behind a store. Whichever code opened the
+// store closes it.
+type Connection interface {
 	// Ping returns nil if the store can be used now.
 	Ping(ctx context.Context) error
+	// Close releases the connection. The store must not be used afterwards.
 	Close() error
 }
 

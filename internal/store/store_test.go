@@ -19,7 +19,7 @@ func TestMongoDBIsAStore(t *testing.T) {
 }
 
 func openSQLite(t testing.TB) store.Store {
-	return open(t, "sqlite:"+filepath.Join(t.TempDir(), "new folder", "100% ?ledger#.db"))
+	return open(t, "sqlite:"+filepath.Join(t.TempDir(), "new folder", "100% ?store#.db"))
 }
 
 func openMongo(t testing.TB) store.Store { return open(t, storetest.MongoURI(t)) }

@@ -25,7 +25,6 @@ const (
 	metaComplete = "complete" // "yes": every generation has its end for good
 )
 
-
 // EnsureRun creates the durable of a run, or brings its lease and metadata up to date. What it
 // stands on may be gone, too: like Ensure it first creates what is missing of the streams. The
 // run is not complete after that: whoever calls it is about to publish something.

@@ -12,13 +12,13 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// A console writes entries for people: the time of day, the level, the message, and the fields as
-// key=value in the order in which they were given.
+// A console is a zapcore.Core that writes entries for people: the time of day, the level, the
+// message, and the fields as key=value in the order in which they were given.
 type console struct {
 	zapcore.LevelEnabler
 	out    zapcore.WriteSyncer
 	colour bool
-	fields []zapcore.Field // those of the logger
+	fields []zapcore.Field // of the logger
 }
 
 func (c *console) With(fields []zapcore.Field) zapcore.Core {
@@ -55,7 +55,7 @@ func (c *console) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return err
 }
 
-// level returns the name of a level, in five columns, with its colour.
+// level returns the name of a level, padded to five columns, in its colour.
 func (c *console) level(l zapcore.Level) string {
 	name := fmt.Sprintf("%-5s", l.CapitalString())
 	if !c.colour {
@@ -73,13 +73,13 @@ func (c *console) level(l zapcore.Level) string {
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colour, name)
 }
 
-// appendField adds a field. One field may have several keys, or none.
+// appendField appends a field, which may have several keys, or none.
 func appendField(line []byte, f zapcore.Field) []byte {
 	values := zapcore.NewMapObjectEncoder()
 	f.AddTo(values)
 	for _, key := range slices.Sorted(maps.Keys(values.Fields)) {
 		if strings.HasSuffix(key, "Verbose") && key == f.Key+"Verbose" {
-			continue // the same error once more, with its stack
+			continue // the same error again, with its stack
 		}
 		line = append(append(append(line, ' '), key...), '=')
 		line = append(line, text(values.Fields[key])...)
@@ -87,7 +87,7 @@ func appendField(line []byte, f zapcore.Field) []byte {
 	return line
 }
 
-// text writes a value in one word, or in quotes.
+// text returns a value as one word, or in quotes.
 func text(value any) string {
 	switch v := value.(type) {
 	case time.Duration:
@@ -104,7 +104,7 @@ func text(value any) string {
 	return s
 }
 
-// rounded leaves as much of a duration as a person reads.
+// rounded rounds a duration to the digits that matter to a reader.
 func rounded(d time.Duration) time.Duration {
 	switch {
 	case d.Abs() >= time.Minute:
@@ -117,7 +117,7 @@ func rounded(d time.Duration) time.Duration {
 	return d
 }
 
-// oneLine replaces what would break the line or steer the terminal.
+// oneLine replaces characters that would break the line or control the terminal.
 func oneLine(message string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

@@ -1,6 +1,5 @@
-// Package telemetry makes what a program says of itself: its log, and a small HTTP server for its
-// health and metrics.
+// Package telemetry provides what a program reports about itself: its log, and an HTTP server for
+// its health and for handlers that the program adds.
 //
-// It does not link Prometheus: what does is in its folder metrics, so that the consumer stays
-// slim.
+// It does not link Prometheus, so that the consumer stays slim. Package metrics in its folder does.
 package telemetry

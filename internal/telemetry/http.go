@@ -13,22 +13,25 @@ import (
 )
 
 const (
-	healthTimeout = 5 * time.Second // for one look at the health
-	closeTimeout  = 2 * time.Second // for the requests that are being answered when the server closes
+	healthTimeout = 5 * time.Second // for one answer to /healthz
+	closeTimeout  = 2 * time.Second // for the requests in progress when the server closes
 )
 
-// An HTTP serves the health of this process, and its metrics.
-type HTTP struct {
+// A Server serves the health of this process over HTTP, and what its program adds.
+type Server struct {
 	listener net.Listener
 	server   *http.Server
 	cancel   context.CancelFunc // of the context of all requests
 	served   chan struct{}      // closed when the serving goroutine has ended
 }
 
-// Listen serves until Close: /healthz answers 200 "ok", or 503 with what health returned;
-// /metrics exists if metrics is not nil. An address without a host, as ":9090", is on loopback;
-// port 0 takes a free one.
-func Listen(addr string, metrics http.Handler, health func(context.Context) error, log *zap.Logger) (*HTTP, error) {
+// Handlers are further handlers of a server, by path, such as "/metrics". They answer GET requests.
+type Handlers map[string]http.Handler
+
+// Listen serves until Close. /healthz answers 200 "ok", or 503 with the error that health returned;
+// a nil health is always ok. Handlers may be nil. An address without a host, such as ":9090", is on
+// loopback; port 0 takes a free port. An error names the address and what to do.
+func Listen(addr string, log *zap.Logger, health func(context.Context) error, handlers Handlers) (*Server, error) {
 	addr, err := loopback(addr)
 	if err != nil {
 		return nil, err
@@ -42,11 +45,11 @@ func Listen(addr string, metrics http.Handler, health func(context.Context) erro
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", answerHealth(health))
-	if metrics != nil {
-		mux.Handle("GET /metrics", metrics)
+	for path, handler := range handlers {
+		mux.Handle("GET "+path, handler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &HTTP{
+	s := &Server{
 		listener: listener,
 		server: &http.Server{
 			Handler:           mux,
@@ -57,35 +60,35 @@ func Listen(addr string, metrics http.Handler, health func(context.Context) erro
 		cancel: cancel,
 		served: make(chan struct{}),
 	}
-	go h.serve(log)
-	return h, nil
+	go s.serve(log)
+	return s, nil
 }
 
-func (h *HTTP) serve(log *zap.Logger) {
-	defer close(h.served)
-	if err := h.server.Serve(h.listener); !errors.Is(err, http.ErrServerClosed) {
+func (s *Server) serve(log *zap.Logger) {
+	defer close(s.served)
+	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 		log.Error("health and metrics are not served any more", zap.Error(err))
 	}
 }
 
-// Addr returns the address, with the port that was taken.
-func (h *HTTP) Addr() string { return h.listener.Addr().String() }
+// Addr returns the address, with the actual port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Close stops listening, gives requests a moment to be answered, and returns when nothing of the
-// server is left.
-func (h *HTTP) Close() error {
+// Close stops listening, waits a moment for the requests in progress, and returns when all
+// goroutines of the server have ended.
+func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	err := h.server.Shutdown(ctx)
-	h.cancel()
+	err := s.server.Shutdown(ctx)
+	s.cancel()
 	if err != nil {
-		err = h.server.Close()
+		err = s.server.Close()
 	}
-	<-h.served
+	<-s.served
 	return err
 }
 
-// loopback puts an address without a host on loopback: what is served is not for everybody.
+// loopback adds the loopback host to an address without one: the server is private by default.
 func loopback(addr string) (string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -15,24 +15,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func listen(t testing.TB, metrics http.Handler, health func(context.Context) error) *HTTP {
+func listen(t testing.TB, health func(context.Context) error, handlers Handlers) *Server {
 	t.Helper()
-	h, err := Listen(":0", metrics, health, zap.NewNop())
+	s, err := Listen(":0", zap.NewNop(), health, handlers)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
-		if err := h.Close(); err != nil {
+		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return h
+	return s
 }
 
-func get(t testing.TB, h *HTTP, path string) (int, string) {
+func get(t testing.TB, s *Server, path string) (int, string) {
 	t.Helper()
-	response, err := http.Get("http://" + h.Addr() + path)
+	response, err := http.Get("http://" + s.Addr() + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,26 +46,26 @@ func get(t testing.TB, h *HTTP, path string) (int, string) {
 
 func TestHealthIsAnsweredWithItsReason(t *testing.T) {
 	var reason error
-	h := listen(t, nil, func(context.Context) error { return reason })
-	if code, body := get(t, h, "/healthz"); code != 200 || body != "ok\n" {
+	s := listen(t, func(context.Context) error { return reason }, nil)
+	if code, body := get(t, s, "/healthz"); code != 200 || body != "ok\n" {
 		t.Errorf("healthy: %d %q", code, body)
 	}
 	reason = errors.New("the store is away")
-	if code, body := get(t, h, "/healthz"); code != 503 || body != "the store is away\n" {
+	if code, body := get(t, s, "/healthz"); code != 503 || body != "the store is away\n" {
 		t.Errorf("ill: %d %q", code, body)
 	}
-	if code, _ := get(t, h, "/metrics"); code != 404 {
-		t.Errorf("metrics that nobody gave: %d", code)
+	if code, _ := get(t, s, "/metrics"); code != 404 {
+		t.Errorf("metrics that were not added: %d", code)
 	}
 }
 
-func TestMetricsAreServedIfThereAreAny(t *testing.T) {
-	h := listen(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") }), nil)
-	if code, body := get(t, h, "/metrics"); code != 200 || body != "up 1\n" {
+func TestAddedHandlersAreServed(t *testing.T) {
+	s := listen(t, nil, Handlers{"/metrics": http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") })})
+	if code, body := get(t, s, "/metrics"); code != 200 || body != "up 1\n" {
 		t.Errorf("%d %q", code, body)
 	}
-	if code, body := get(t, h, "/healthz"); code != 200 || body != "ok\n" {
-		t.Errorf("nobody to ask: %d %q", code, body)
+	if code, body := get(t, s, "/healthz"); code != 200 || body != "ok\n" {
+		t.Errorf("without a health function: %d %q", code, body)
 	}
 }
 
@@ -82,22 +82,22 @@ func TestAnAddressThatCannotBeUsedIsExplained(t *testing.T) {
 		taken:  "http address " + taken + " is in use: stop the program that holds it, or choose another port: ",
 		"9090": `http address "9090" is not allowed: use HOST:PORT, or :PORT for loopback`,
 	} {
-		if _, err := Listen(addr, nil, nil, zap.NewNop()); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := Listen(addr, zap.NewNop(), nil, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", addr, err, want)
 		}
 	}
 }
 
-func TestCloseWaitsForTheAnswerThatIsUnderWay(t *testing.T) {
+func TestCloseWaitsForARequestInProgress(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
-	h, err := Listen(":0", nil, func(context.Context) error { close(asked); <-answer; return nil }, zap.NewNop())
+	s, err := Listen(":0", zap.NewNop(), func(context.Context) error { close(asked); <-answer; return nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	code := make(chan int, 1)
 	go func() {
 		defer close(code)
-		response, err := http.Get("http://" + h.Addr() + "/healthz")
+		response, err := http.Get("http://" + s.Addr() + "/healthz")
 		if err != nil {
 			t.Error(err)
 			return
@@ -107,7 +107,7 @@ func TestCloseWaitsForTheAnswerThatIsUnderWay(t *testing.T) {
 	}()
 	<-asked
 	closed := make(chan error, 1)
-	go func() { closed <- h.Close() }()
+	go func() { closed <- s.Close() }()
 	close(answer)
 	if got := <-code; got != 200 {
 		t.Errorf("status %d", got)
@@ -116,7 +116,7 @@ func TestCloseWaitsForTheAnswerThatIsUnderWay(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	if _, err := net.Dial("tcp", h.Addr()); err == nil {
+	if _, err := net.Dial("tcp", s.Addr()); err == nil {
 		t.Error("still listening")
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// NewLogger returns a logger that writes to w, which it locks. The format is "console" (the
-// default) for people or "json" for machines; the level is debug, info (the default), warn or
-// error.
+// NewLogger returns a logger that writes to w, with a lock around each write. The format is
+// "console" (the default) for people or "json" for machines; the level is debug, info (the
+// default), warn or error. It returns an error for any other word.
 //
 // In JSON, ts is in UTC with milliseconds and durations are in seconds.
 func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {
@@ -42,7 +42,7 @@ func forMachines() zapcore.EncoderConfig {
 	}
 }
 
-// takesColour reports whether w is a terminal whose user has nothing against colours.
+// takesColour reports whether w is a terminal, and NO_COLOR is not set.
 func takesColour(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && runtime.GOOS != "windows" && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))

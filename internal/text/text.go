@@ -1,5 +1,5 @@
-// Package text makes text from others fit to be stored and shown: valid UTF-8, of bounded length, and
-// without characters that a terminal takes for commands.
+// Package text makes text from other sources fit to be stored and shown: valid UTF-8, of bounded
+// length, and without characters that a terminal takes for commands.
 package text
 
 import (
@@ -10,8 +10,8 @@ import (
 
 const ellipsis = "…"
 
-// Shorten returns the beginning of a text, as valid UTF-8 of at most this many bytes. What was cut off
-// shows as an ellipsis.
+// Shorten returns the beginning of a text, as valid UTF-8 of at most this many bytes. An
+// ellipsis stands for what was cut off.
 func Shorten(s string, maxBytes int) string {
 	s = strings.ToValidUTF8(s, string(utf8.RuneError))
 	if len(s) <= maxBytes {
@@ -24,8 +24,8 @@ func Shorten(s string, maxBytes int) string {
 	return s[:end] + ellipsis
 }
 
-// Clip returns the beginning of a text, of at most this many characters, for a line of a table. What
-// was cut off shows as an ellipsis.
+// Clip returns the beginning of a text, of at most this many characters, for a line of a table.
+// An ellipsis stands for what was cut off.
 func Clip(s string, columns int) string {
 	runes := []rune(s)
 	if len(runes) <= columns {
@@ -34,11 +34,11 @@ func Clip(s string, columns int) string {
 	return string(runes[:max(columns-1, 0)]) + ellipsis
 }
 
-// OneLine returns a text with every run of white space as one blank.
+// OneLine returns a text with every sequence of white space replaced by one space.
 func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// Printable returns a text without characters that a terminal takes for commands: it may come from a
-// dataset, from a model, or from another person's machine. Line ends and tabs stay.
+// Printable returns a text without characters that a terminal takes for commands: it may come from
+// a dataset, from a model, or from another person's machine. Line ends and tabs stay.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

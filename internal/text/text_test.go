@@ -37,7 +37,7 @@ func TestWhatIsNoTextIsCutToValidText(t *testing.T) {
 	}
 }
 
-func TestALineOfATableIsCutByCharacters(t *testing.T) {
+func TestClipCutsByCharacters(t *testing.T) {
 	if got := Clip("éééé", 3); got != "éé…" {
 		t.Errorf("got %q", got)
 	}
@@ -46,7 +46,7 @@ func TestALineOfATableIsCutByCharacters(t *testing.T) {
 	}
 }
 
-func TestNothingCommandsTheTerminal(t *testing.T) {
+func TestPrintableTextHasNoCommandsForTheTerminal(t *testing.T) {
 	if got := Printable("a\x1b[2J\x07b\r\n\tc\u0085"); got != "a\uFFFD[2J\uFFFDb\uFFFD\n\tc\uFFFD" {
 		t.Errorf("got %q", got)
 	}

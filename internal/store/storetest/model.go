@@ -11,14 +11,14 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// model does random things to a run and expects of the store what a few lines of Go expect.
+// model changes a run at random, and expects the store to do the same as a simple model in memory.
 func model(t *testing.T, s *suite) {
 	rapid.Check(t, func(rt *rapid.T) {
 		size := rapid.IntRange(1, 4).Draw(rt, "batch size")
 		f := s.load(t, 6, 1, size)
 		m := &machine{fixture: f, batches: slices.Clone(f.cut), stored: map[int]pipeline.StoredResult{}, now: start()}
-		// The whole comparison is made once for each sequence: each look is several commands to a
-		// server.
+		// The store is compared with the model once for each sequence, since a comparison takes
+		// several commands to a server.
 		steps := []func(*rapid.T){m.writeResults, m.writeResults, m.markQueued, m.failSome, m.failSome, m.requeueOne, m.dropOne}
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
 			steps[rapid.IntRange(0, len(steps)-1).Draw(rt, "step")](rt)
@@ -27,7 +27,7 @@ func model(t *testing.T, s *suite) {
 	})
 }
 
-// A machine is a run as it should be.
+// A machine is the model of a run.
 type machine struct {
 	*fixture
 	batches []pipeline.Batch

@@ -53,7 +53,7 @@ func resultsSettle(t *testing.T, s *suite) {
 	f.hasBatch(1, func(b *pipeline.Batch) {
 		b.State, b.QueuedAt, b.Done, b.DoneAt = pipeline.Done, start(), []int{0, 1, 2, 3}, start()
 	})
-	f.fail(0, 1, 0, 2, 3) // 3 is stored: that counts more
+	f.fail(0, 1, 0, 2, 3) // 3 is stored, which takes precedence
 	f.hasBatch(0, func(b *pipeline.Batch) {
 		b.State, b.QueuedAt, b.Done, b.Failed, b.Error = pipeline.Dead, start(), []int{1, 3}, []int{0, 2, 3}, "$boom"
 	})

@@ -172,7 +172,7 @@ func loadTwice(t *testing.T, s *suite) {
 	}
 	f.ok(group.Wait())
 	f.queue(0)
-	f.put() // does not touch what is there
+	f.put() // does not change what is stored
 	f.hasBatch(0, func(b *pipeline.Batch) { b.State, b.QueuedAt = pipeline.Queued, start() })
 	same(t, f.progress().Generations, 600)
 	got, err := f.store.Items(f.ctx, f.run.Name, 0, 1000)

@@ -1,4 +1,5 @@
-// Package metrics holds what telemetry needs of Prometheus, for the programs that may link it.
+// Package metrics makes a Prometheus registry and serves it, for the programs that may link
+// Prometheus.
 package metrics
 
 import (
@@ -9,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// NewRegistry returns a registry that has the figures of the process and of its Go runtime already.
+// NewRegistry returns a registry with the metrics of the process and its Go runtime.
 func NewRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -19,7 +20,7 @@ func NewRegistry() *prometheus.Registry {
 	return registry
 }
 
-// Handler serves the registry's metrics.
+// Handler returns a handler that serves the registry's metrics.
 func Handler(registry *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
 }

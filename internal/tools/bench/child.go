@@ -33,6 +33,9 @@ type childCmd struct {
 	Dir  string `required:""`
 }
 
+// A step does its part and returns how many rows it did.
+type step = func(context.Context, store.Store) (int, error)
+
 // A childOutcome is what a child prints for its parent.
 type childOutcome struct {
 	Rows    int     `json:"rows"`
@@ -41,43 +44,43 @@ type childOutcome struct {
 }
 
 func (c *childCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
-	ledger, err := store.Open(ctx, "sqlite:"+filepath.Join(c.Dir, storeFile))
+	store, err := store.Open(ctx, "sqlite:"+filepath.Join(c.Dir, storeFile))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, ledger.Close()) }()
-	step := map[string]func(context.Context, store.Store) (int, error){"load": c.load, "fill": c.fill, "export": c.export}[c.Step]
+	defer func() { err = errors.Join(err, store.Close()) }()
+	do := map[string]step{"load": c.load, "fill": c.fill, "export": c.export}[c.Step]
 	started := time.Now()
-	rows, err := step(ctx, ledger)
+	rows, err := do(ctx, store)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(t.Out).Encode(childOutcome{Rows: rows, Seconds: time.Since(started).Seconds(), Peak: peakBytes()})
 }
 
-func (c *childCmd) load(ctx context.Context, ledger store.Store) (int, error) {
+func (c *childCmd) load(ctx context.Context, store store.Store) (int, error) {
 	source, err := dataset.NewSource(filepath.Join(c.Dir, inputFile), nil)
 	if err != nil {
 		return 0, err
 	}
 	data := producer.Dataset{Name: source.Name(), Open: func() (producer.Rows, error) { return source.Open() }}
-	survey, err := producer.RunPreflight(ctx, childRun, spec(), data, nil)
+	preflight, err := producer.RunPreflight(ctx, childRun, spec(), data, nil)
 	if err != nil {
 		return 0, err
 	}
-	run, _, err := producer.Load(ctx, ledger, survey, data, ulid.Make().String(), nil)
+	run, _, err := producer.Load(ctx, store, preflight, ulid.Make().String(), nil)
 	return run.Items, err
 }
 
 // fill gives every batch its answers, as if it had been generated.
-func (c *childCmd) fill(ctx context.Context, ledger store.Store) (int, error) {
+func (c *childCmd) fill(ctx context.Context, store store.Store) (int, error) {
 	model, written := newInstant(), 0
-	run, err := ledger.Run(ctx, childRun)
+	run, err := store.Run(ctx, childRun)
 	if err != nil {
 		return 0, err
 	}
 	for from := 0; from < run.Batches; {
-		batches, err := ledger.Batches(ctx, childRun, pipeline.Planned, from, upsertsAtOnce/pipeline.DefaultBatch)
+		batches, err := store.Batches(ctx, childRun, pipeline.Planned, from, upsertsAtOnce/pipeline.DefaultBatch)
 		if err != nil {
 			return 0, err
 		}
@@ -88,7 +91,7 @@ func (c *childCmd) fill(ctx context.Context, ledger store.Store) (int, error) {
 		for i, b := range batches {
 			messages[i] = model.results(run, b)
 		}
-		w, err := ledger.WriteResults(ctx, messages, time.Now())
+		w, err := store.WriteResults(ctx, messages, time.Now())
 		if err != nil {
 			return 0, err
 		}
@@ -98,8 +101,8 @@ func (c *childCmd) fill(ctx context.Context, ledger store.Store) (int, error) {
 	return written, nil
 }
 
-func (c *childCmd) export(ctx context.Context, ledger store.Store) (int, error) {
-	run, err := ledger.Run(ctx, childRun)
+func (c *childCmd) export(ctx context.Context, store store.Store) (int, error) {
+	run, err := store.Run(ctx, childRun)
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +119,7 @@ func (c *childCmd) export(ctx context.Context, ledger store.Store) (int, error) 
 		return 0, err
 	}
 	defer out.Abort()
-	exported, err := sink.Export(ctx, ledger.Answers(ctx, run.Name), encoder, out, false, nil)
+	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, false, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -17,15 +17,15 @@ import (
 	"gleaner/internal/producer"
 )
 
+const keepBusyName = "keep-busy"
+
 // Of keep-busy.
 const (
-	gpuSlots        = 8
-	gpusPerConsumer = 2                      // as in a notebook with two T4s
-	slotRate        = 13                     // tokens a second of each slot, however many are busy: so the bound is known
-	fewSpeedup      = 25                     // for few GPUs, by default: a run takes about two minutes, and a millisecond of ours counts 25
-	manySpeedup     = 5                      // for many GPUs, by default: a run takes about one minute
-	manyGPUs        = 20                     // from here on
-	farAway         = 150 * time.Millisecond // round trip to NATS
+	slotRate    = 13                     // tokens a second of each slot, however many are busy: so the bound is known
+	fewSpeedup  = 25                     // for few GPUs, by default: a run takes about two minutes, and a millisecond of ours counts 25
+	manySpeedup = 5                      // for many GPUs, by default: a run takes about one minute
+	manyGPUs    = 20                     // from here on
+	farAway     = 150 * time.Millisecond // round trip to NATS
 )
 
 // A KeepBusy is how busy GPUs are kept over a whole run, from the moment it is published to the
@@ -65,8 +65,18 @@ const keepBusyWhat = "Use of all GPU slots over a whole run, start and tail incl
 	"the GPUs are ollamasim's, in process. Bound: the same answers in the same order dealt one by one to free slots at no cost (calculated).\n" +
 	"Static: batches of 8 that wait for their longest answer, at no cost (calculated). Time runs faster by the speed-up, our own work does not."
 
-func (c *runCmd) keepBusy(ctx context.Context, dir string, say func(string, ...any)) (*KeepBusy, error) {
-	tokens, from, err := c.lengths()
+// A keepBusyConfig says what is measured.
+type keepBusyConfig struct {
+	dir     string
+	lengths string // file; empty: the built-in lengths
+	gpus    []int
+	speedup float64 // 0: the defaults
+	quick   bool
+	logf    func(string, ...any)
+}
+
+func measureKeepBusy(ctx context.Context, cfg keepBusyConfig) (*KeepBusy, error) {
+	tokens, from, err := cfg.tokens()
 	if err != nil {
 		return nil, err
 	}
@@ -78,10 +88,10 @@ func (c *runCmd) keepBusy(ctx context.Context, dir string, say func(string, ...a
 		What: keepBusyWhat, Lengths: from, Answers: len(tokens), MeanTokens: float64(sum) / float64(len(tokens)), TokenBytes: tokenBytes,
 		SlotsPerGPU: gpuSlots, GPUsPerConsumer: gpusPerConsumer, TokensPerSecond: slotRate,
 	}
-	for i, r := range c.keepBusyRuns() {
+	for i, r := range cfg.runs() {
 		expect := float64(oneByOne(tokens, r.GPUs*gpuSlots)) / slotRate / r.Speedup
-		say("keep-busy: %d GPUs, round trip %.0f ms, time %g times faster: about %s", r.GPUs, r.RoundTripMS, r.Speedup, seconds(expect).Round(time.Second))
-		if err := r.measure(ctx, filepath.Join(dir, fmt.Sprint(i)), tokens); err != nil {
+		cfg.logf("keep-busy: %d GPUs, round trip %.0f ms, time %g times faster: about %s", r.GPUs, r.RoundTripMS, r.Speedup, seconds(expect).Round(time.Second))
+		if err := r.measure(ctx, filepath.Join(cfg.dir, fmt.Sprint(i)), tokens); err != nil {
 			return nil, err
 		}
 		k.Runs = append(k.Runs, r)
@@ -89,19 +99,19 @@ func (c *runCmd) keepBusy(ctx context.Context, dir string, say func(string, ...a
 	return k, nil
 }
 
-// keepBusyRuns returns what is to be measured: each number of GPUs near NATS and far from it.
-func (c *runCmd) keepBusyRuns() []KeepBusyRun {
+// runs returns what is to be measured: each number of GPUs near NATS and far from it.
+func (cfg keepBusyConfig) runs() []KeepBusyRun {
 	var runs []KeepBusyRun
-	for _, gpus := range c.GPUs {
+	for _, gpus := range cfg.gpus {
 		r := KeepBusyRun{GPUs: gpus, Target: 0.98, Speedup: fewSpeedup}
 		if gpus >= manyGPUs {
 			r.Target, r.Speedup = 0.985, manySpeedup // the target is that of a lower bound: the tail weighs more
 		}
-		if c.Quick {
+		if cfg.quick {
 			r.Speedup *= 10
 		}
-		if c.Speedup > 0 {
-			r.Speedup = c.Speedup
+		if cfg.speedup > 0 {
+			r.Speedup = cfg.speedup
 		}
 		far := r
 		far.RoundTripMS = ms(farAway)
@@ -110,29 +120,29 @@ func (c *runCmd) keepBusyRuns() []KeepBusyRun {
 	return runs
 }
 
-// lengths returns the answers' lengths in tokens and where they come from.
-func (c *runCmd) lengths() ([]int, string, error) {
+// tokens returns the answers' lengths in tokens and where they come from.
+func (cfg keepBusyConfig) tokens() ([]int, string, error) {
 	count := gsm8kAnswers
-	if c.Quick {
+	if cfg.quick {
 		count = 400
 	}
-	if c.Lengths == "" {
+	if cfg.lengths == "" {
 		return builtinLengths(count), "log-normal, fitted to the solutions of GSM8K train", nil
 	}
-	tokens, err := readLengths(c.Lengths)
+	tokens, err := readLengths(cfg.lengths)
 	if err != nil {
 		return nil, "", err
 	}
-	if c.Quick {
+	if cfg.quick {
 		tokens = tokens[:min(count, len(tokens))]
 	}
-	return tokens, filepath.Base(c.Lengths) + ", column answer", nil
+	return tokens, filepath.Base(cfg.lengths) + ", column answer", nil
 }
 
-// measure fills in what a run comes to.
+// measure makes one run and fills in its figures.
 func (r *KeepBusyRun) measure(ctx context.Context, dir string, tokens []int) error {
-	p, err := newPlant(ctx, plantConfig{
-		dir: dir, store: "sqlite:" + filepath.Join(dir, "gleaner.db"),
+	b, err := newTestbed(ctx, testbedConfig{
+		dir: dir, storeURI: "sqlite:" + filepath.Join(dir, "gleaner.db"),
 		delay: time.Duration(r.RoundTripMS / 2 * float64(time.Millisecond) / r.Speedup),
 		// Leases are renewed as often for each answer as in reality, unless that is shorter than
 		// the sink collects results.
@@ -141,18 +151,18 @@ func (r *KeepBusyRun) measure(ctx context.Context, dir string, tokens []int) err
 	if err != nil {
 		return err
 	}
-	defer p.close()
+	defer b.close()
 	data := rowsDataset(len(tokens))
-	survey, err := producer.RunPreflight(ctx, "keep-busy", spec(), data, nil)
+	preflight, err := producer.RunPreflight(ctx, "keep-busy", spec(), data, nil)
 	if err != nil {
 		return err
 	}
-	run, _, err := producer.Load(ctx, p.ledger, survey, data, ulid.Make().String(), nil)
+	run, _, err := producer.Load(ctx, b.store, preflight, ulid.Make().String(), nil)
 	if err != nil {
 		return err
 	}
 	times := &trace{}
-	o, err := p.generate(ctx, run, r.consumers(tokens, times))
+	o, err := b.generate(ctx, run, r.consumers(tokens, times))
 	if err != nil {
 		return err
 	}
@@ -213,19 +223,11 @@ func (k *KeepBusy) print(w io.Writer) {
 	var rows []string
 	for _, r := range k.Runs {
 		rows = append(rows, fmt.Sprintf("%d\t%.0f ms\t%g×\t%s\t%.3f\t%.3f\t%.4f\t%s\t%.4f\t%.4f\t%.4f\t%.3f\t%d\t%.2f", r.GPUs, r.RoundTripMS, r.Speedup,
-			cli.Duration(seconds(r.Seconds)), r.Use, r.Bound, r.Ratio, verdict(r.Ratio, r.Target), r.IdleStart, r.IdleBetween, r.IdleTail, r.Static, r.Duplicate, r.Cores))
+			cli.Duration(seconds(r.Seconds)), r.Use, r.Bound, r.Ratio, atLeast(r.Ratio, r.Target), r.IdleStart, r.IdleBetween, r.IdleTail, r.Static, r.Duplicate, r.Cores))
 	}
 	what := fmt.Sprintf("%s\n%s answers of %.0f tokens on average (%s; a token is %d bytes), %d slots a GPU, %g tokens/s a slot, %d GPUs a consumer.",
 		k.What, cli.Count(k.Answers), k.MeanTokens, k.Lengths, k.TokenBytes, k.SlotsPerGPU, k.TokensPerSecond, k.GPUsPerConsumer)
 	table(w, keepBusyName, what, "GPUS\tROUND TRIP\tSPEED-UP\tTIME\tUSE\tBOUND\tRATIO\tTARGET\tIDLE AT START\tBETWEEN\tAT END\tSTATIC\tTWICE\tCORES", rows)
-}
-
-// verdict says whether a figure is what it should be.
-func verdict(is, target float64) string {
-	if is >= target {
-		return fmt.Sprintf("%g met", target)
-	}
-	return fmt.Sprintf("%g MISSED", target)
 }
 
 func ms(d time.Duration) float64      { return float64(d) / float64(time.Millisecond) }

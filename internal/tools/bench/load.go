@@ -13,6 +13,8 @@ import (
 	"gleaner/internal/dataset"
 )
 
+const loadName = "load"
+
 const memoryTarget = 150 << 20 // bytes, whatever the number of rows
 
 // A Load is what it takes to load a dataset into SQLite and to export it with an answer for each
@@ -23,7 +25,7 @@ type Load struct {
 	Steps        []LoadStep `json:"steps"`
 }
 
-// A LoadStep is one step with so many rows, made by a process of its own.
+// A LoadStep is one step with this number of rows, in a process of its own.
 type LoadStep struct {
 	Step      string  `json:"step"`
 	Rows      int     `json:"rows"`
@@ -35,12 +37,9 @@ type LoadStep struct {
 const loadWhat = "Rows per second and peak memory (VmHWM) of loading a JSON Lines file into SQLite (examined first, then written) and of exporting it\n" +
 	"with an answer for each row, each in a process of its own. Fill writes the answers in between, a thousand at a time."
 
-func (c *runCmd) load(ctx context.Context, dir string, say func(string, ...any)) (*Load, error) {
+// measureLoad measures a tenth of the rows, then all of them.
+func measureLoad(ctx context.Context, dir string, count int, logf func(string, ...any)) (*Load, error) {
 	l := &Load{What: loadWhat, MemoryTarget: memoryTarget}
-	count := c.Rows
-	if c.Quick {
-		count = min(count, 5000)
-	}
 	for _, n := range []int{max(count/10, 1), count} {
 		here := filepath.Join(dir, fmt.Sprint(n))
 		if err := os.MkdirAll(here, 0o755); err != nil {
@@ -50,7 +49,7 @@ func (c *runCmd) load(ctx context.Context, dir string, say func(string, ...any))
 			return nil, err
 		}
 		for _, step := range []string{"load", "fill", "export"} {
-			say("load: %s of %s", step, cli.Plural(n, "row", "rows"))
+			logf("load: %s of %s", step, cli.Plural(n, "row", "rows"))
 			s := LoadStep{Step: step, Rows: n}
 			if err := s.measure(ctx, here); err != nil {
 				return nil, err
@@ -110,17 +109,10 @@ func (l *Load) print(w io.Writer) {
 		case s.Peak == 0:
 			target = "not known"
 		default:
-			target = verdictBelow(s.Peak, l.MemoryTarget)
+			target = below(s.Peak, l.MemoryTarget)
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%.1f s\t%s\t%s", s.Step, cli.Count(s.Rows), cli.Count(int(s.PerSecond)), s.Seconds, mebibytes(s.Peak), target))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%.1f s\t%s\t%s", s.Step, cli.Count(s.Rows), cli.Count(int(s.PerSecond)), s.Seconds, byteCount(s.Peak), target))
 	}
 	what := fmt.Sprintf("%s Rows of %d bytes.", l.What, len(row(0)))
 	table(w, "load and export", what, "STEP\tROWS\tROWS/S\tTIME\tPEAK MEMORY\tTARGET", rows)
-}
-
-func verdictBelow(is, most int) string {
-	if is < most {
-		return "< " + mebibytes(most) + " met"
-	}
-	return "< " + mebibytes(most) + " MISSED"
 }

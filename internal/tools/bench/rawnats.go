@@ -16,13 +16,13 @@ import (
 
 const (
 	rawMessageBytes = 1300 // what a batch of eight questions, or of eight answers, has as it travels
-	rawAtOnce       = 16   // publishes that wait for their confirmation, as in the producer
+	rawAtOnce       = 16   // publishes that wait for their confirmation at once, as in the producer
 	rawAsync        = 256  // the same of asynchronous publishes
 	rawFetch        = 256  // messages in one pull
 )
 
-// rawNATS measures publishing, one confirmed after the other and many on the way, and fetching
-// with acks, on streams such as ours.
+// rawNATS measures three things on streams with the settings of GLEANER_WORK: publishing with a
+// confirmation each, publishing asynchronously, and fetching with acks.
 func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (parts []Part, err error) {
 	server, err := natsd.Start(natsd.Config{Dir: dir, Port: -1, SyncAlways: always})
 	if err != nil {
@@ -62,7 +62,7 @@ func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (
 	return parts, nil
 }
 
-// rawMessage is one that compression has nothing left to find in, on a subject of its own.
+// rawMessage returns a message that cannot be compressed, on a subject of its own.
 func rawMessage(n int) *nats.Msg {
 	data := make([]byte, rawMessageBytes)
 	r := rand.NewPCG(3, uint64(n))

@@ -17,8 +17,8 @@ const (
 	answerBytes   = 288
 )
 
-// text returns about so many bytes of made-up prose, which compresses as real prose does.
-func text(r *rand.Rand, bytes int) string {
+// prose returns made-up prose of this length, which compresses as real prose does.
+func prose(r *rand.Rand, bytes int) string {
 	const consonants, vowels = "bcdfghklmnprstvw", "aeiou"
 	var b strings.Builder
 	for b.Len() < bytes {
@@ -33,11 +33,11 @@ func text(r *rand.Rand, bytes int) string {
 	return b.String()[:bytes]
 }
 
-// row returns a row such as GSM8K's. Its question ends with the row's number.
+// row returns a row like one of GSM8K. Its question ends with the row's number.
 func row(seq int) []byte {
 	r := rand.New(rand.NewPCG(1, uint64(seq)))
 	number := strconv.Itoa(seq)
-	return fmt.Appendf(nil, `{"question":"%s#%s","answer":"%s"}`, text(r, questionBytes-1-len(number)), number, text(r, answerBytes))
+	return fmt.Appendf(nil, `{"question":"%s#%s","answer":"%s"}`, prose(r, questionBytes-1-len(number)), number, prose(r, answerBytes))
 }
 
 // rowOf returns the number at the end of a prompt.
@@ -45,7 +45,7 @@ func rowOf(prompt string) (int, error) {
 	return strconv.Atoi(prompt[strings.LastIndexByte(prompt, '#')+1:])
 }
 
-// rows are so many rows, read one after the other.
+// rows reads made-up rows one after the other, up to a count.
 type rows struct{ next, count int }
 
 func (r *rows) Next() ([]byte, error) {
@@ -59,7 +59,7 @@ func (r *rows) Next() ([]byte, error) {
 func (r *rows) Line() int    { return r.next }
 func (r *rows) Close() error { return nil }
 
-// rowsDataset returns a dataset of so many rows that takes no file.
+// rowsDataset returns a dataset with this number of rows that takes no file.
 func rowsDataset(count int) producer.Dataset {
 	return producer.Dataset{Name: "made-up rows", Open: func() (producer.Rows, error) { return &rows{count: count}, nil }}
 }

@@ -13,12 +13,14 @@ import (
 	"gleaner/internal/cli"
 )
 
-// The names of the benchmarks.
-const (
-	keepBusyName = "keep-busy"
-	capacityName = "capacity"
-	loadName     = "load"
-)
+// A Report is everything that was measured; a benchmark that was not asked for is nil.
+type Report struct {
+	Machine  Machine   `json:"machine"`
+	Quick    bool      `json:"quick,omitempty"` // then the figures mean nothing
+	KeepBusy *KeepBusy `json:"keep_busy,omitempty"`
+	Capacity *Capacity `json:"capacity,omitempty"`
+	Load     *Load     `json:"load_and_export,omitempty"`
+}
 
 // runCmd is the command that measures.
 type runCmd struct {
@@ -68,22 +70,28 @@ func (c *runCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
 
 // measure runs what was asked for, one after the other, and prints each table when it is complete.
 func (c *runCmd) measure(ctx context.Context, t *cli.Terminal, dir string, report *Report) (err error) {
-	say := func(format string, args ...any) { fmt.Fprintf(t.Err, format+"\n", args...) }
+	logf := func(format string, args ...any) { fmt.Fprintf(t.Err, format+"\n", args...) }
 	sub := func(name string) string { return filepath.Join(dir, name) }
 	if slices.Contains(c.Only, keepBusyName) {
-		if report.KeepBusy, err = c.keepBusy(ctx, sub(keepBusyName), say); err != nil {
+		if report.KeepBusy, err = measureKeepBusy(ctx, keepBusyConfig{
+			dir: sub(keepBusyName), lengths: c.Lengths, gpus: c.GPUs, speedup: c.Speedup, quick: c.Quick, logf: logf,
+		}); err != nil {
 			return fmt.Errorf("%s: %w", keepBusyName, err)
 		}
 		report.KeepBusy.print(t.Out)
 	}
 	if slices.Contains(c.Only, capacityName) {
-		if report.Capacity, err = c.capacity(ctx, sub(capacityName), say); err != nil {
+		if report.Capacity, err = measureCapacity(ctx, capacityConfig{dir: sub(capacityName), mongoDB: c.MongoDB, quick: c.Quick, logf: logf}); err != nil {
 			return fmt.Errorf("%s: %w", capacityName, err)
 		}
 		report.Capacity.print(t.Out)
 	}
 	if slices.Contains(c.Only, loadName) {
-		if report.Load, err = c.load(ctx, sub(loadName), say); err != nil {
+		rows := c.Rows
+		if c.Quick {
+			rows = min(rows, 5000)
+		}
+		if report.Load, err = measureLoad(ctx, sub(loadName), rows, logf); err != nil {
 			return fmt.Errorf("%s: %w", loadName, err)
 		}
 		report.Load.print(t.Out)

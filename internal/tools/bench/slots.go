@@ -67,8 +67,8 @@ func (c *slotsCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	return ctx.Err()
 }
 
-// measure returns the tokens a second with so many slots, or, for 0, with the number that the
-// consumer finds, that number, and how long it took to find it.
+// measure returns the tokens a second with n slots, the number of slots, and how long it took to
+// find it. For n = 0 the consumer finds the number itself.
 func (c *slotsCmd) measure(ctx context.Context, client *ollama.Client, n int) (rate float64, found int, took time.Duration, _ error) {
 	settled := make(chan struct{}, 1)
 	log := zap.New(zapcore.NewNopCore())
@@ -105,7 +105,7 @@ func (c *slotsCmd) measure(ctx context.Context, client *ollama.Client, n int) (r
 	return float64(model.made.Load()-before) / time.Since(since).Seconds(), engine.Snapshot().GPUs[0].Slots, took, ctx.Err()
 }
 
-// foundCore notices that the consumer says what it has found.
+// foundCore is a log that notices the consumer's message that it has found the number of slots.
 type foundCore struct {
 	zapcore.Core
 	settled chan struct{}
@@ -125,8 +125,8 @@ func (c foundCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcor
 	return checked
 }
 
-// counted is a model that counts tokens and takes an answer that was cut off for one: the length
-// is what is wanted.
+// counted is a model that counts tokens. It takes a truncated answer for a complete one, because
+// the length is chosen to be reached.
 type counted struct {
 	client *ollama.Client
 	tokens int
@@ -134,11 +134,11 @@ type counted struct {
 }
 
 func (m *counted) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
-	tell := r.OnTokens
+	onTokens := r.OnTokens
 	r.OnTokens = func(n int) {
 		m.made.Add(int64(n))
-		if tell != nil {
-			tell(n)
+		if onTokens != nil {
+			onTokens(n)
 		}
 	}
 	r.Options.NumPredict = m.tokens/2 + r.Seed%m.tokens // mixed
@@ -149,7 +149,7 @@ func (m *counted) Generate(ctx context.Context, r pipeline.Request) (pipeline.Co
 	return completion, err
 }
 
-// prompts is a queue without an end.
+// prompts is a queue that never runs empty.
 type prompts struct {
 	model string
 	batch atomic.Int64
@@ -164,7 +164,7 @@ func (p *prompts) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], e
 	return pipeline.Delivery[pipeline.Work]{Body: work, Deliveries: 1, Receipt: nowhere{}}, ctx.Err()
 }
 
-// nowhere takes everything.
+// nowhere accepts everything and keeps nothing.
 type nowhere struct{}
 
 func (nowhere) PublishResults(context.Context, pipeline.Results) error       { return nil }

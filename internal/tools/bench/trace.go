@@ -27,9 +27,9 @@ func (t *trace) ended() {
 // last returns when the last generation ended.
 func (t *trace) last() time.Time { return slices.MaxFunc(t.ends, time.Time.Compare) }
 
-// idle returns for how long slots were idle before they had their first generation, as if each of
-// the first ones had been on a slot of its own, and likewise after their last one. Both are slot
-// time, added up.
+// idle returns how long slots were idle before their first generation and after their last one,
+// both added up over all slots. It assumes that the first generations, and the last ones, each
+// had a slot of their own.
 func (t *trace) idle(slots int, began time.Time) (before, after time.Duration) {
 	last := t.last()
 	slices.SortFunc(t.starts, time.Time.Compare)

@@ -14,81 +14,82 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/stream"
 )
 
-// A verdict is what was wrong at the end; empty if everything was as promised.
-type verdict struct {
+// findings is what was wrong at the end; empty if everything was as promised.
+type findings struct {
 	problems []string
 }
 
-func (v *verdict) say(format string, args ...any) {
-	if len(v.problems) < 50 {
-		v.problems = append(v.problems, fmt.Sprintf(format, args...))
+func (f *findings) add(format string, args ...any) {
+	if len(f.problems) < 50 {
+		f.problems = append(f.problems, fmt.Sprintf(format, args...))
 	}
 }
 
 // check proves that every generation is stored once or in a dead letter and that nothing else is
 // left.
-func (p *plant) check(ctx context.Context, rows []row, v *verdict) (stored, dead int) {
-	p.checkAudit(ctx, v)
-	letters := p.checkStreams(ctx, v)
-	stored, dead = p.checkGenerations(ctx, rows, letters, v)
-	for b := range p.batches(ctx, v) {
-		_, lettered := letters[b.Index]
+func (b *testbed) check(ctx context.Context, rows []row, f *findings) (stored, dead int) {
+	b.checkAudit(ctx, f)
+	letters := b.checkStreams(ctx, f)
+	stored, dead = b.checkGenerations(ctx, rows, letters, f)
+	for batch := range b.batches(ctx, f) {
+		_, lettered := letters[batch.Index]
 		switch {
-		case b.State != pipeline.Done && b.State != pipeline.Dead:
-			v.say("batch %s is %s", b.ID(), b.State)
-		case b.State == pipeline.Done && lettered:
-			v.say("batch %s is done and has a dead letter", b.ID())
-		case b.State == pipeline.Dead && !lettered:
-			v.say("batch %s is dead and has no dead letter", b.ID())
+		case batch.State != pipeline.Done && batch.State != pipeline.Dead:
+			f.add("batch %s is %s", batch.ID(), batch.State)
+		case batch.State == pipeline.Done && lettered:
+			f.add("batch %s is done and has a dead letter", batch.ID())
+		case batch.State == pipeline.Dead && !lettered:
+			f.add("batch %s is dead and has no dead letter", batch.ID())
 		}
 	}
-	p.checkExport(ctx, stored, v)
+	b.checkExport(ctx, stored, f)
 	return stored, dead
 }
 
-func (p *plant) checkAudit(ctx context.Context, v *verdict) {
-	code, out, err := p.once(ctx, "operator", 0, "producer", "audit", "--run", run, "--json")
+func (b *testbed) checkAudit(ctx context.Context, f *findings) {
+	code, out, err := b.runOnce(ctx, "operator", 0, "producer", "audit", "--run", run, "--json")
 	var account reconcile.Account
 	if err != nil || code != 0 || json.Unmarshal(out, &account) != nil || !account.Complete() || account.Leftover > 0 {
-		account.Broken = account.Broken[:min(len(account.Broken), 3)] // they are told one by one below
-		v.say("the audit ended with %d (%v): %+v", code, err, account)
+		account.Broken = account.Broken[:min(len(account.Broken), 3)] // they are reported one by one below
+		f.add("the audit ended with %d (%v): %+v", code, err, account)
 	}
 }
 
 // checkStreams returns the dead letters by batch. All other streams have to be empty, or to
-// become it: a worker that was taken for dead may have finished a batch this moment that another
-// has done.
-func (p *plant) checkStreams(ctx context.Context, v *verdict) map[int]pipeline.StoredDeadLetter {
+// become empty soon: a worker whose lease ran out may just have finished a batch that another
+// worker has done.
+func (b *testbed) checkStreams(ctx context.Context, f *findings) map[int]pipeline.StoredDeadLetter {
 	emptying, stop := context.WithTimeout(ctx, 20*time.Second)
-	p.quiesce(emptying)
+	b.quiesce(emptying)
 	stop()
 	for _, name := range []string{stream.WorkStream, stream.ResultsStream} {
-		s, err := p.js.Stream(ctx, name)
+		s, err := b.js.Stream(ctx, name)
 		if err != nil {
-			v.say("looking at stream %s: %v", name, err)
+			f.add("looking at stream %s: %v", name, err)
 		} else if n := s.CachedInfo().State.Msgs; n > 0 {
-			v.say("stream %s holds %d messages", name, n)
+			f.add("stream %s holds %d messages", name, n)
 		}
 	}
 	letters := map[int]pipeline.StoredDeadLetter{}
-	conn, err := stream.Connect(ctx, stream.Config{URL: "nats://" + p.natsAddr, Name: "chaos"})
+	conn, err := stream.Connect(ctx, stream.Config{URL: "nats://" + b.natsAddr, Name: "chaos"})
 	if err != nil {
-		v.say("%v", err)
+		f.add("%v", err)
 		return nil
 	}
 	defer conn.Close()
 	for letter, err := range conn.DeadLetters(ctx, run) {
 		if err != nil {
-			v.say("reading the dead letters: %v", err)
+			f.add("reading the dead letters: %v", err)
 			break
 		}
 		if _, twice := letters[letter.Batch]; twice {
-			v.say("batch %s has two dead letters", letter.ID())
+			f.add("batch %s has two dead letters", letter.ID())
 		}
 		letters[letter.Batch] = letter
 	}
@@ -96,13 +97,13 @@ func (p *plant) checkStreams(ctx context.Context, v *verdict) map[int]pipeline.S
 }
 
 // batches yields all batches of the run.
-func (p *plant) batches(ctx context.Context, v *verdict) iter.Seq[pipeline.Batch] {
+func (b *testbed) batches(ctx context.Context, f *findings) iter.Seq[pipeline.Batch] {
 	return func(yield func(pipeline.Batch) bool) {
 		for _, state := range pipeline.BatchStates {
 			for from := 0; ; {
-				page, err := p.ledger.Batches(ctx, run, state, from, 1000)
+				page, err := b.store.Batches(ctx, run, state, from, 1000)
 				if err != nil {
-					v.say("reading batches: %v", err)
+					f.add("reading batches: %v", err)
 					return
 				}
 				if len(page) == 0 {
@@ -120,7 +121,7 @@ func (p *plant) batches(ctx context.Context, v *verdict) iter.Seq[pipeline.Batch
 }
 
 // checkGenerations compares what became of each item with what had to become of it.
-func (p *plant) checkGenerations(ctx context.Context, rows []row, letters map[int]pipeline.StoredDeadLetter, v *verdict) (stored, dead int) {
+func (b *testbed) checkGenerations(ctx context.Context, rows []row, letters map[int]pipeline.StoredDeadLetter, f *findings) (stored, dead int) {
 	failed := map[int]pipeline.GenerationFailure{} // by item
 	for _, letter := range letters {
 		for _, f := range letter.Failures {
@@ -128,13 +129,13 @@ func (p *plant) checkGenerations(ctx context.Context, rows []row, letters map[in
 		}
 	}
 	next := 0
-	for answer, err := range p.ledger.Answers(ctx, run) {
+	for answer, err := range b.store.Answers(ctx, run) {
 		if err != nil {
-			v.say("reading the answers: %v", err)
+			f.add("reading the answers: %v", err)
 			return stored, dead
 		}
 		if answer.Item != next {
-			v.say("item %d comes where item %d should", answer.Item, next)
+			f.add("item %d comes where item %d should", answer.Item, next)
 		}
 		next = answer.Item + 1
 		failure, isDead := failed[answer.Item]
@@ -143,42 +144,42 @@ func (p *plant) checkGenerations(ctx context.Context, rows []row, letters map[in
 		case answer.Result != nil:
 			stored++
 			if want != "" {
-				v.say("item %d is stored, it should be dead of class %s", answer.Item, want)
+				f.add("item %d is stored, it should be dead of class %s", answer.Item, want)
 			}
 			if answer.Result.Text == "" || answer.Result.Finish != "stop" {
-				v.say("the result of item %d is not complete: %+v", answer.Item, answer.Result)
+				f.add("the result of item %d is not complete: %+v", answer.Item, answer.Result)
 			}
 		case isDead:
 			dead++
 			if failure.Class != want {
-				v.say("item %d is dead of class %s (%s), it should be %s", answer.Item, failure.Class, failure.Message, or(string(want), "stored"))
+				f.add("item %d is dead of class %s (%s), it should be %s", answer.Item, failure.Class, failure.Message, or(string(want), "stored"))
 			}
 		default:
-			v.say("item %d is neither stored nor in a dead letter", answer.Item)
+			f.add("item %d is neither stored nor in a dead letter", answer.Item)
 		}
 	}
 	if next != len(rows) {
-		v.say("the run has %d items, %d were loaded", next, len(rows))
+		f.add("the run has %d items, %d were loaded", next, len(rows))
 	}
 	return stored, dead
 }
 
-func (p *plant) checkExport(ctx context.Context, stored int, v *verdict) {
-	code, out, err := p.once(ctx, "operator", 0, "sink", "export", "--run", run, "--out", "-")
+func (b *testbed) checkExport(ctx context.Context, stored int, f *findings) {
+	code, out, err := b.runOnce(ctx, "operator", 0, "sink", "export", "--run", run, "--out", "-")
 	if lines := bytes.Count(out, []byte("\n")); err != nil || code != 0 && code != 3 || lines != stored {
-		v.say("the export ended with %d (%v) and has %d lines, want %d", code, err, lines, stored)
+		f.add("the export ended with %d (%v) and has %d lines, want %d", code, err, lines, stored)
 	}
 }
 
-// checkBlame collects what programs did that no program may do, after they have ended.
-func (p *plant) checkBlame(v *verdict) (gaveUp int) {
-	for _, x := range p.programs {
-		for _, blame := range x.blame {
-			v.say("%s", blame)
+// checkViolations adds what programs did that no program may do. They have to be at their end.
+func (b *testbed) checkViolations(f *findings) (failedStarts int) {
+	for _, x := range b.programs {
+		for _, violation := range x.violations {
+			f.add("%s", violation)
 		}
-		gaveUp += x.gaveUp
+		failedStarts += x.failedStarts
 	}
-	return gaveUp
+	return failedStarts
 }
 
 // leftOver names the processes of this machine that run one of these programs, or work in this
@@ -194,17 +195,17 @@ func leftOver(dir string) (found []string) {
 	return found
 }
 
-// quiesce waits until nothing is under way: what came twice may still be on the streams when a
-// run is at its end.
-func (p *plant) quiesce(ctx context.Context) {
+// quiesce waits until WORK and RESULTS are empty: duplicates may still be on the streams when a
+// run is complete.
+func (b *testbed) quiesce(ctx context.Context) {
 	for ctx.Err() == nil {
 		left := uint64(0)
 		for _, name := range []string{stream.WorkStream, stream.ResultsStream} {
-			if s, err := p.js.Stream(ctx, name); err == nil {
+			if s, err := b.js.Stream(ctx, name); err == nil {
 				left += s.CachedInfo().State.Msgs
 			}
 		}
-		if left == 0 || !pause(ctx, 200*time.Millisecond) {
+		if left == 0 || outage.Sleep(ctx, 200*time.Millisecond) != nil {
 			return
 		}
 	}

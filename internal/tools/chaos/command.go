@@ -30,7 +30,7 @@ type command struct {
 	Store       string        `placeholder:"URI" help:"Use this store, which is then not killed. Default: a MongoDB-compatible server of its own."`
 	Dir         string        `placeholder:"DIR" help:"Folder for what is written meanwhile. Default: the system's temporary folder."`
 	Keep        bool          `help:"Keep the logs of all processes, also when all is well."`
-	Quiet       bool          `help:"Do not tell each fault."`
+	Quiet       bool          `help:"Do not report each fault."`
 	JSON        bool          `name:"json" help:"Print the outcome of each seed as a line of JSON."`
 }
 
@@ -71,39 +71,40 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	for _, seed := range seeds {
 		o, known := done[seed]
 		if !known {
-			if o, err = c.one(ctx, t, seed, filepath.Join(dir, "seed-"+strconv.FormatInt(seed, 10)), bin, uri, db); err != nil {
+			on := setup{filepath.Join(dir, "seed-"+strconv.FormatInt(seed, 10)), bin, uri, db}
+			if o, err = c.runOne(ctx, t, seed, on); err != nil {
 				kept = ctx.Err() == nil
 				return err
 			}
 		}
 		kept = kept || o.Folder != ""
 		all = append(all, o)
-		if err := c.tell(t, o, known); err != nil {
+		if err := c.printOutcome(t, o, known); err != nil {
 			return err
 		}
 	}
-	return c.sum(t, all)
+	return c.printSummary(t, all)
 }
 
-// one runs one seed and writes down what came of it.
-func (c *command) one(ctx context.Context, t *cli.Terminal, seed int64, dir, bin, uri string, db *database) (outcome, error) {
-	if err := os.Mkdir(dir, 0o755); err != nil {
+// runOne runs one seed and records its outcome.
+func (c *command) runOne(ctx context.Context, t *cli.Terminal, seed int64, on setup) (outcome, error) {
+	if err := os.Mkdir(on.dir, 0o755); err != nil {
 		return outcome{}, err
 	}
-	say := func(format string, args ...any) {
+	logf := func(format string, args ...any) {
 		if !c.Quiet {
 			fmt.Fprintf(t.Err, "  "+format+"\n", args...)
 		}
 	}
 	fmt.Fprintf(t.Err, "seed %d\n", seed)
-	o, err := runSeed(ctx, seed, size{c.Generations, c.Span, c.Faults, c.Within}, dir, bin, uri, db, say)
+	o, err := runSeed(ctx, plan{seed, c.Generations, c.Span, c.Faults, c.Within}, on, logf)
 	if err != nil {
-		return outcome{Seed: seed, Folder: dir}, fmt.Errorf("seed %d, its logs are in %s: %w", seed, dir, err)
+		return outcome{Seed: seed, Folder: on.dir}, fmt.Errorf("seed %d, its logs are in %s: %w", seed, on.dir, err)
 	}
 	if o.OK && !c.Keep {
-		err = os.RemoveAll(dir)
+		err = os.RemoveAll(on.dir)
 	} else {
-		o.Folder = dir
+		o.Folder = on.dir
 	}
 	if c.Seeds != "" && err == nil {
 		err = writeOutcome(c.Out, o)
@@ -165,7 +166,7 @@ func readOutcomes(path string) (map[int64]outcome, error) {
 	for lines := json.NewDecoder(f); lines.More(); {
 		o := outcome{tally: &tally{}}
 		if err := lines.Decode(&o); err != nil {
-			return nil, fmt.Errorf("reading earlier outcomes from %s: %w: remove the file to begin anew", path, err)
+			return nil, fmt.Errorf("reading earlier outcomes from %s: %w: remove the file to begin again", path, err)
 		}
 		all[o.Seed] = o
 	}

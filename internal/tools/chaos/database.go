@@ -15,18 +15,24 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gofrs/flock"
+
+	"gleaner/internal/outage"
 )
 
-// A database is a MongoDB-compatible server of our own, which may be killed. The project's script
-// runs it.
+// A database is a MongoDB-compatible server that belongs to this process, which may kill it. The
+// project's script runs it.
 type database struct {
 	script string
 	dir    string
 	port   int
-	lock   *os.File // held: the port is ours
+	lock   *flock.Flock // held: the port is ours
 }
 
-const firstDatabasePort = 28117 // its data stay on the disk for the next time, so it is not any free port
+// firstDatabasePort is where the search for a free port begins. The data of each port stay on the
+// disk for the next time, so the port is not a random one.
+const firstDatabasePort = 28117
 
 // startDatabase starts a server, on the first ports that are free.
 func startDatabase(ctx context.Context, root string) (*database, error) {
@@ -44,21 +50,22 @@ func startDatabase(ctx context.Context, root string) (*database, error) {
 	return d, nil
 }
 
-// reserve chooses the first ports that are free and that nobody else runs chaos on.
+// reserve locks and chooses the first port that is free and that no other process runs chaos on.
 func (d *database) reserve() error {
 	if err := os.MkdirAll(d.dir, 0o755); err != nil {
 		return fmt.Errorf("the folder for the database: %w", err)
 	}
 	for d.port = firstDatabasePort; d.port < firstDatabasePort+100; d.port++ {
-		lock, err := os.OpenFile(filepath.Join(d.dir, fmt.Sprintf("chaos-%d.lock", d.port)), os.O_CREATE|os.O_RDWR, 0o644)
+		lock := flock.New(filepath.Join(d.dir, fmt.Sprintf("chaos-%d.lock", d.port)))
+		locked, err := lock.TryLock()
 		if err != nil {
 			return fmt.Errorf("the lock of the database's port: %w", err)
 		}
-		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil && free(d.port) && free(d.port+10_000) {
+		if locked && free(d.port) && free(d.port+10_000) {
 			d.lock = lock
 			return nil
 		}
-		_ = lock.Close() // and with it the lock
+		_ = lock.Close() // releases it
 	}
 	return fmt.Errorf("no port of %d to %d is free for a database", firstDatabasePort, d.port-1)
 }
@@ -88,11 +95,11 @@ func (d *database) run(ctx context.Context, command ...string) (string, error) {
 	return string(out), nil
 }
 
-// start starts the server, or what of it does not run.
+// start starts the server, or those of its processes that do not run.
 func (d *database) start(ctx context.Context) error {
 	_, err := d.run(ctx)
 	for try := 0; err != nil && try < 3 && ctx.Err() == nil; try++ { // processes of the killed server may still be ending
-		pause(ctx, time.Second)
+		_ = outage.Sleep(ctx, time.Second)
 		_, err = d.run(ctx)
 	}
 	return err

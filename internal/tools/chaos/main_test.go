@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/store/storetest"
 )
 
@@ -31,9 +32,9 @@ func TestNothingIsLostOrDoubledInChaos(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	say := func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
-	s := size{generations: 600, span: 10 * time.Second, faults: 16, within: 4 * time.Minute}
-	o, err := runSeed(t.Context(), seed, s, dir, bin, uri, nil, say)
+	logf := func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
+	s := plan{seed: seed, generations: 600, span: 10 * time.Second, faults: 16, within: 4 * time.Minute}
+	o, err := runSeed(t.Context(), s, setup{dir, bin, uri, nil}, logf)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
@@ -56,7 +57,7 @@ func TestNothingIsLostOrDoubledInChaos(t *testing.T) {
 }
 
 func tail(file string) []byte {
-	data, _ := os.ReadFile(file) // it is only told
+	data, _ := os.ReadFile(file) // it is only logged
 	return data[max(0, len(data)-4<<10):]
 }
 
@@ -74,13 +75,13 @@ func TestAScheduleFollowsFromItsSeedAlone(t *testing.T) {
 		mended := map[string]time.Duration{}
 		for _, f := range faults {
 			kinds[f.kind] = true
-			if f.at < mended[f.lane()] || f.at < settling || f.at > settling+span {
-				t.Errorf("seed %d strikes %s at %s, and it is mended at %s", seed, f.target, f.at, mended[f.lane()])
+			if f.at < mended[f.scope()] || f.at < settling || f.at > settling+span {
+				t.Errorf("seed %d has a fault of %s at %s, and it is mended at %s", seed, f.target, f.at, mended[f.scope()])
 			}
-			mended[f.lane()] = f.at + f.lasts
+			mended[f.scope()] = f.at + f.lasts
 		}
 	}
-	for _, m := range menus(true) {
+	for _, m := range choices(true) {
 		if !kinds[m.kind] {
 			t.Errorf("no seed has a fault %q", m.kind)
 		}
@@ -120,9 +121,8 @@ func TestOutcomesAreReadBack(t *testing.T) {
 	}
 }
 
-// The supervisor is what the verdicts hang on, so it is tried with a program that does what it is
-// told.
-func TestAProcessIsKeptRunningAndBlamedForEndingByItself(t *testing.T) {
+// All findings depend on the supervisor, so it is tried with a program whose behaviour is known.
+func TestAProcessIsKeptRunningAndReportedForEndingByItself(t *testing.T) {
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -140,38 +140,40 @@ func TestAProcessIsKeptRunningAndBlamedForEndingByItself(t *testing.T) {
 		}
 		return p.starts
 	}
-	loop := newProcess("loop", log, os.Environ(), nil, shell, "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done")
+	loop := newProcess(processConfig{
+		name: "loop", log: log, env: os.Environ(), args: []string{shell, "-c", "trap 'exit 0' TERM; while :; do sleep 0.01; done"},
+	})
 	first := running(loop)
 	loop.down(syscall.SIGKILL, time.Minute)
 	loop.up()
 	if again := running(loop); again != first+1 {
 		t.Errorf("it was started %d times, want twice", again)
 	}
-	loop.down(syscall.SIGSTOP, time.Millisecond) // it does not end of this: it is killed, and blamed
+	loop.down(syscall.SIGSTOP, time.Millisecond) // it does not end because of this: it is killed, and reported
 	loop.up()
 	running(loop)
 	loop.end(syscall.SIGKILL, time.Minute)
-	if len(loop.blame) != 1 || !strings.Contains(loop.blame[0], "did not end within") {
-		t.Errorf("blamed for %q", loop.blame)
+	if len(loop.violations) != 1 || !strings.Contains(loop.violations[0], "did not end within") {
+		t.Errorf("reported for %q", loop.violations)
 	}
 
-	ends := newProcess("ends", log, os.Environ(), settled, shell, "-c", "exit 3")
+	ends := newProcess(processConfig{name: "ends", log: log, env: os.Environ(), done: complete, args: []string{shell, "-c", "exit 3"}})
 	<-ends.over
-	if ends.final != 3 || ends.blame != nil {
-		t.Errorf("ended with %d, blamed for %q", ends.final, ends.blame)
+	if ends.final != 3 || ends.violations != nil {
+		t.Errorf("ended with %d, reported for %q", ends.final, ends.violations)
 	}
-	wrong := newProcess("wrong", log, os.Environ(), nil, shell, "-c", "exit 2")
+	wrong := newProcess(processConfig{name: "wrong", log: log, env: os.Environ(), args: []string{shell, "-c", "exit 2"}})
 	running(wrong)
-	for wrong.accused() == 0 {
-		if !pause(t.Context(), time.Millisecond) {
-			t.Fatal("it was not blamed")
+	for wrong.violationCount() == 0 {
+		if outage.Sleep(t.Context(), time.Millisecond) != nil {
+			t.Fatal("it was not reported")
 		}
 	}
 	wrong.end(syscall.SIGKILL, time.Minute)
 }
 
-func (p *process) accused() int {
+func (p *process) violationCount() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.blame)
+	return len(p.violations)
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A kind of fault, as it is counted and printed: what it strikes and how.
+// A kind of fault, as it is counted and printed: its target and what happens to it.
 type kind string
 
 // How long the leases are, and what hangs on them.
@@ -26,20 +26,21 @@ const (
 type fault struct {
 	at     time.Duration // from the start of the run
 	kind   kind
-	target string        // what it strikes, such as consumer-2
+	target string        // such as consumer-2
 	lasts  time.Duration // until it is mended
-	count  int           // of requests that it strikes
+	count  int           // of requests that it makes fail
 }
 
-// A menu is one kind of fault: how often it is chosen, what it can strike and for how long.
-type menu struct {
+// A choice is one kind of fault: how often it is chosen, its possible targets, and how long it
+// lasts.
+type choice struct {
 	kind     kind
 	weight   int
 	targets  []string
 	from, to time.Duration
 }
 
-// The parts of the plant that faults strike.
+// The parts of the testbed into which faults are injected.
 const (
 	consumers = 3
 	gpusEach  = 2
@@ -54,14 +55,14 @@ func numbered(name string, n int) []string {
 	return names
 }
 
-func menus(ownDatabase bool) []menu {
+func choices(ownDatabase bool) []choice {
 	const s = time.Second
 	workers, writers, servers := numbered("consumer", consumers), numbered("sink", sinks), numbered("ollama", consumers*gpusEach)
 	producer, broker := []string{"producer"}, []string{"nats"}
 	programs := slices.Concat(workers, writers, producer)
 	storing := slices.Concat(writers, producer)
 	streams := []string{"stream-work", "stream-results", "stream-dead"}
-	all := []menu{
+	all := []choice{
 		{"kill consumer", 5, workers, 0, 2 * s},
 		{"kill sink", 3, writers, 0, 2 * s},
 		{"kill producer", 3, producer, 0, 2 * s},
@@ -97,32 +98,32 @@ func menus(ownDatabase bool) []menu {
 		{"kill redrive", 1, []string{"operator"}, 0, s / 4},
 	}
 	if ownDatabase {
-		all = append(all, menu{"kill database", 3, []string{"database"}, 0, 2 * s}, menu{"stop database", 2, []string{"database"}, s, 3 * s})
+		all = append(all, choice{"kill database", 3, []string{"database"}, 0, 2 * s}, choice{"stop database", 2, []string{"database"}, s, 3 * s})
 	}
 	return all
 }
 
-// schedule returns the faults of a seed in order. No two strike the same target at the same time.
+// schedule returns the faults of a seed in order. No two have the same target at the same time.
 func schedule(seed int64, span time.Duration, count int, ownDatabase bool) []fault {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	choices := menus(ownDatabase)
+	all := choices(ownDatabase)
 	total := 0
-	for _, m := range choices {
+	for _, m := range all {
 		total += m.weight
 	}
 	var faults []fault
-	free := map[string]time.Duration{} // from when on a target may be struck again
+	free := map[string]time.Duration{} // by scope: from when on it may have a fault again
 	for i := range count {
 		// One in each part of the span, so that they are spread but not regular.
 		at := settling + span*time.Duration(i)/time.Duration(count) + time.Duration(r.Int64N(int64(span)/int64(count)))
 		n := r.IntN(total)
-		chosen := choices[slices.IndexFunc(choices, func(m menu) bool { n -= m.weight; return n < 0 })]
+		chosen := all[slices.IndexFunc(all, func(m choice) bool { n -= m.weight; return n < 0 })]
 		f := fault{at: at, kind: chosen.kind, target: chosen.targets[r.IntN(len(chosen.targets))], lasts: chosen.from, count: 1 + r.IntN(6)}
 		if chosen.to > chosen.from {
 			f.lasts += time.Duration(r.Int64N(int64(chosen.to - chosen.from)))
 		}
-		if lane := f.lane(); free[lane] <= f.at {
-			free[lane] = f.at + f.lasts + time.Second
+		if scope := f.scope(); free[scope] <= f.at {
+			free[scope] = f.at + f.lasts + time.Second
 			faults = append(faults, f)
 		}
 	}
@@ -130,8 +131,8 @@ func schedule(seed int64, span time.Duration, count int, ownDatabase bool) []fau
 	return faults
 }
 
-// lane is what two faults at the same time must not share.
-func (f fault) lane() string {
+// scope is what two faults at the same time must not share.
+func (f fault) scope() string {
 	switch {
 	case strings.Contains(string(f.kind), "nats connection"):
 		return f.target + " nats"

@@ -12,54 +12,59 @@ import (
 	"time"
 )
 
-// A process is a program that is kept running: whenever it ends, by whatever cause, it is started
-// again, until it has ended with a code that means its work is done, or the process is ended.
+// A process is a program that is kept running: whenever it ends, for any reason, it is started
+// again, until it has ended with a code that means its work is done, or end is called.
 type process struct {
-	name string
-	args []string
-	env  []string
-	log  *os.File            // standard output and error of all starts
-	done func(code int) bool // which exit codes are the end; nil: none
+	processConfig
 
-	mu      sync.Mutex
-	cmd     *exec.Cmd
-	started time.Time
-	held    bool // it is not started again for now
-	ending  bool
-	starts  int
-	blame   []string // what it did that no program may do
-	gaveUp  int      // exits with code 1 soon after the start, as when a server is away at that moment
-	final   int
-	changed *sync.Cond
-	over    chan struct{} // closed when it will not be started again
+	mu           sync.Mutex
+	cmd          *exec.Cmd
+	started      time.Time
+	stopped      bool // it is not started again for now
+	ending       bool
+	starts       int
+	violations   []string // what it did that no program may do
+	failedStarts int      // exits with code 1 soon after the start, as when a server is away at that moment
+	final        int
+	changed      *sync.Cond
+	over         chan struct{} // closed when it will not be started again
 }
 
-// soonAfterStart is how long a program may take to find that it cannot start: it waits for its
-// servers at that time.
+// soonAfterStart is how long a program may take to find out that it cannot start: it waits for its
+// servers during that time.
 const soonAfterStart = 12 * time.Second
 
-func newProcess(name string, log *os.File, env []string, done func(int) bool, args ...string) *process {
-	p := &process{name: name, args: args, env: env, log: log, done: done, over: make(chan struct{})}
+// A processConfig says what is run.
+type processConfig struct {
+	name string
+	args []string // the program first
+	env  []string
+	log  *os.File            // standard output and error of all starts
+	done func(code int) bool // which exit codes mean that its work is done; nil: none
+}
+
+func newProcess(cfg processConfig) *process {
+	p := &process{processConfig: cfg, over: make(chan struct{})}
 	p.changed = sync.NewCond(&p.mu)
-	go p.keep()
+	go p.supervise()
 	return p
 }
 
-// keep starts the program again and again.
-func (p *process) keep() {
+// supervise starts the program again and again.
+func (p *process) supervise() {
 	defer close(p.over)
 	for {
 		cmd, err := p.start()
 		if cmd == nil {
 			if err != nil {
-				p.accuse("does not start: %v", err)
+				p.violate("does not start: %v", err)
 			}
 			return
 		}
 		err = cmd.Wait()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
-			p.accuse("waiting for it: %v", err)
+			p.violate("waiting for it: %v", err)
 		}
 		if p.ended(cmd) {
 			return
@@ -67,16 +72,16 @@ func (p *process) keep() {
 	}
 }
 
-// start starts the program once it may run. It returns nil if it shall not run any more.
+// start starts the program once it may run. It returns nil if the process is to end.
 func (p *process) start() (*exec.Cmd, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.starts > 0 && !p.held && !p.ending { // as a service manager does, not at once
+	if p.starts > 0 && !p.stopped && !p.ending { // as a service manager does, not at once
 		p.mu.Unlock()
 		time.Sleep(200 * time.Millisecond)
 		p.mu.Lock()
 	}
-	for p.held && !p.ending {
+	for p.stopped && !p.ending {
 		p.changed.Wait()
 	}
 	if p.ending {
@@ -95,7 +100,7 @@ func (p *process) start() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// ended looks at how the program ended, and reports whether that was the end.
+// ended records how the program ended, and reports whether it is not to be started again.
 func (p *process) ended(cmd *exec.Cmd) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,19 +113,19 @@ func (p *process) ended(cmd *exec.Cmd) bool {
 	switch {
 	case p.done != nil && p.done(code):
 		return true
-	case p.held || p.ending || status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case p.stopped || p.ending || status.Signaled() && status.Signal() == syscall.SIGKILL:
 	case code == 1 && lived < soonAfterStart:
-		p.gaveUp++
+		p.failedStarts++
 	default:
-		p.blame = append(p.blame, fmt.Sprintf("%s ended by itself after %s: %s", p.name, lived.Round(time.Second), cmd.ProcessState))
+		p.violations = append(p.violations, fmt.Sprintf("%s ended by itself after %s: %s", p.name, lived.Round(time.Second), cmd.ProcessState))
 	}
 	return p.ending
 }
 
-func (p *process) accuse(format string, args ...any) {
+func (p *process) violate(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.blame = append(p.blame, p.name+" "+fmt.Sprintf(format, args...))
+	p.violations = append(p.violations, p.name+" "+fmt.Sprintf(format, args...))
 }
 
 // signal sends a signal to the program if it runs.
@@ -135,10 +140,10 @@ func (p *process) signal(s syscall.Signal) {
 // down ends the program with a signal, waits for that, and keeps it down until up.
 func (p *process) down(s syscall.Signal, grace time.Duration) {
 	p.mu.Lock()
-	p.held = true
+	p.stopped = true
 	p.mu.Unlock()
 	p.signal(s)
-	killer := time.AfterFunc(grace, func() { p.accuse("did not end within %s of %s", grace, s); p.signal(syscall.SIGKILL) })
+	killer := time.AfterFunc(grace, func() { p.violate("did not end within %s of %s", grace, s); p.signal(syscall.SIGKILL) })
 	defer killer.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +155,7 @@ func (p *process) down(s syscall.Signal, grace time.Duration) {
 func (p *process) up() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held = false
+	p.stopped = false
 	p.changed.Broadcast()
 }
 
@@ -160,9 +165,9 @@ func (p *process) end(s syscall.Signal, grace time.Duration) int {
 	p.ending = true
 	p.changed.Broadcast()
 	p.mu.Unlock()
-	p.signal(syscall.SIGCONT) // a stopped program would not hear
+	p.signal(syscall.SIGCONT) // a stopped program would not get the other signal
 	p.signal(s)
-	killer := time.AfterFunc(grace, func() { p.accuse("did not end within %s of %s", grace, s); p.signal(syscall.SIGKILL) })
+	killer := time.AfterFunc(grace, func() { p.violate("did not end within %s of %s", grace, s); p.signal(syscall.SIGKILL) })
 	defer killer.Stop()
 	<-p.over
 	return p.final

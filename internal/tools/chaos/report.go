@@ -13,8 +13,8 @@ import (
 	"gleaner/internal/cli"
 )
 
-// tell prints what came of a seed.
-func (c *command) tell(t *cli.Terminal, o outcome, known bool) error {
+// printOutcome prints what came of a seed.
+func (c *command) printOutcome(t *cli.Terminal, o outcome, known bool) error {
 	if c.JSON {
 		return json.NewEncoder(t.Out).Encode(o)
 	}
@@ -36,8 +36,8 @@ func (c *command) tell(t *cli.Terminal, o outcome, known bool) error {
 	return nil
 }
 
-// sum prints what came of all seeds together.
-func (c *command) sum(t *cli.Terminal, all []outcome) error {
+// printSummary prints the outcome of all seeds together.
+func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 	faults := map[kind]int{}
 	var recoveries []recovery
 	var failed []int64

@@ -20,15 +20,15 @@ import (
 
 // An outcome is what came of one seed: a line of the results' file.
 type outcome struct {
-	Seed        int64    `json:"seed"`
-	OK          bool     `json:"ok"`
-	Problems    []string `json:"problems,omitempty"`
-	Seconds     float64  `json:"seconds"`
-	Generations int      `json:"generations"`
-	Stored      int      `json:"stored"`
-	Dead        int      `json:"dead"`
-	Answers     int      `json:"answers"` // that the models completed, for those stored
-	GaveUp      int      `json:"gave_up"` // programs that ended with 1 soon after a start, as a server was away
+	Seed         int64    `json:"seed"`
+	OK           bool     `json:"ok"`
+	Problems     []string `json:"problems,omitempty"`
+	Seconds      float64  `json:"seconds"`
+	Generations  int      `json:"generations"`
+	Stored       int      `json:"stored"`
+	Dead         int      `json:"dead"`
+	Answers      int      `json:"answers"`       // that the models completed, for those stored
+	FailedStarts int      `json:"failed_starts"` // programs that ended with 1 soon after a start, because a server was away
 	*tally
 	Folder string `json:"folder,omitempty"` // with the logs, if something was wrong
 }
@@ -39,8 +39,9 @@ type row struct {
 	class    pipeline.Class // of the dead letter; empty: it has to be stored
 }
 
-// A size is how much happens in the run of a seed.
-type size struct {
+// A plan is how much happens in the run of a seed.
+type plan struct {
+	seed        int64
 	generations int
 	span        time.Duration // in which faults are injected
 	faults      int
@@ -104,83 +105,83 @@ func writeRows(path string, rows []row) error {
 }
 
 // runSeed runs everything for one seed. Its error is for what keeps it from being run at all.
-func runSeed(ctx context.Context, seed int64, s size, dir, bin, uri string, db *database, say func(string, ...any)) (o outcome, err error) {
-	o = outcome{Seed: seed, Generations: s.generations, tally: &tally{Faults: map[kind]int{}}}
+func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (o outcome, err error) {
+	o = outcome{Seed: s.seed, Generations: s.generations, tally: &tally{Faults: map[kind]int{}}}
 	began := time.Now()
-	p, err := newPlant(ctx, dir, bin, uri, db)
+	b, err := newTestbed(ctx, on)
 	if err != nil {
 		return o, err
 	}
 	defer func() {
-		if p != nil {
-			_ = p.close() // it was interrupted; there is an error already
+		if b != nil {
+			_ = b.close() // it was interrupted; there is an error already
 		}
 	}()
 	within, cancel := context.WithTimeout(ctx, s.within)
 	defer cancel()
-	v := &verdict{}
-	rows := makeRows(seed, s.generations)
-	if err := p.load(within, seed, rows); err != nil {
+	f := &findings{}
+	rows := makeRows(s.seed, s.generations)
+	if err := b.load(within, s.seed, rows); err != nil {
 		return o, err
 	}
-	if err := p.startPrograms(); err != nil {
+	if err := b.startPrograms(); err != nil {
 		return o, err
 	}
-	w := &watcher{ledger: p.ledger}
-	p.suffer(within, seed, s, o.tally, w, say)
-	p.settle(within, v, say)
+	w := &watcher{store: b.store}
+	b.runWithFaults(within, s, o.tally, w, logf)
+	b.finish(within, f, logf)
 	if ctx.Err() != nil {
 		return o, ctx.Err()
 	}
-	// Judging is not part of the time that the run has.
-	judging, stop := context.WithTimeout(ctx, time.Minute)
+	// The checks do not count towards the time that the run has.
+	checking, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
 	if within.Err() != nil {
-		v.say("the run was not at its end within %s", s.within)
+		f.add("the run was not complete within %s", s.within)
 	}
 	o.Seconds = time.Since(began).Seconds()
-	o.Stored, o.Dead = p.check(judging, rows, v)
-	if err := w.compare(judging); err != nil {
-		v.say("comparing results: %v", err)
+	o.Stored, o.Dead = b.check(checking, rows, f)
+	if err := w.compare(checking); err != nil {
+		f.add("comparing results: %v", err)
 	}
-	v.problems = append(v.problems, w.changed...)
-	o.Answers = p.answers()
-	p.endPrograms(v)
-	o.GaveUp = p.checkBlame(v)
-	if err := p.close(); err != nil {
-		v.say("ending: %v", err)
+	f.problems = append(f.problems, w.changed...)
+	o.Answers = b.answers()
+	b.endPrograms(f)
+	o.FailedStarts = b.checkViolations(f)
+	if err := b.close(); err != nil {
+		f.add("ending: %v", err)
 	}
-	p = nil
-	for _, process := range leftOver(dir) {
-		v.say("a process is left: %s", process)
+	b = nil
+	for _, process := range leftOver(on.dir) {
+		f.add("a process is left: %s", process)
 	}
-	v.problems = append(v.problems, o.tally.failed...)
-	o.Problems, o.OK = v.problems, len(v.problems) == 0
+	f.problems = append(f.problems, o.tally.failed...)
+	o.Problems, o.OK = f.problems, len(f.problems) == 0
 	return o, nil
 }
 
 // load loads the run; with every other seed it is killed in the middle first.
-func (p *plant) load(ctx context.Context, seed int64, rows []row) error {
-	file := filepath.Join(p.dir, "rows.jsonl")
+func (b *testbed) load(ctx context.Context, seed int64, rows []row) error {
+	file := filepath.Join(b.dir, "rows.jsonl")
 	if err := writeRows(file, rows); err != nil {
 		return err
 	}
 	args := []string{"load", "--run", run, "--input", file, "--field", "question", "--model", model}
 	if r := rand.New(rand.NewPCG(uint64(seed), 2)); r.IntN(2) == 0 {
-		if _, _, err := p.once(ctx, "operator", time.Duration(1+r.IntN(400))*time.Millisecond, "producer", args...); err != nil {
+		if _, _, err := b.runOnce(ctx, "operator", time.Duration(1+r.IntN(400))*time.Millisecond, "producer", args...); err != nil {
 			return err
 		}
 	}
-	code, _, err := p.once(ctx, "operator", 0, "producer", args...)
+	code, _, err := b.runOnce(ctx, "operator", 0, "producer", args...)
 	if err == nil && code != 0 {
-		err = fmt.Errorf("producer load ended with %d, see operator.log in %s", code, p.dir)
+		err = fmt.Errorf("producer load ended with %d, see operator.log in %s", code, b.dir)
 	}
 	return err
 }
 
-// suffer lets the faults of a seed happen until they are over or the run is at its end. All are
-// mended then.
-func (p *plant) suffer(ctx context.Context, seed int64, s size, t *tally, w *watcher, say func(string, ...any)) {
+// runWithFaults injects the faults of a seed until they are over or the run is complete, and waits
+// for the producer. All faults are mended when it returns.
+func (b *testbed) runWithFaults(ctx context.Context, s plan, t *tally, w *watcher, logf func(string, ...any)) {
 	running, end := context.WithCancel(ctx)
 	defer end()
 	var watching sync.WaitGroup
@@ -188,37 +189,37 @@ func (p *plant) suffer(ctx context.Context, seed int64, s size, t *tally, w *wat
 	defer watching.Wait()
 	go func() {
 		select {
-		case <-p.programs["producer"].over:
+		case <-b.programs["producer"].over:
 			end()
 		case <-running.Done():
 		}
 	}()
 	began := time.Now()
-	p.strike(running, schedule(seed, s.span, s.faults, p.database != nil), t, w.count, say)
-	say("%5.1fs the faults are over, %d stored", time.Since(began).Seconds(), w.count())
+	b.injectAll(running, schedule(s.seed, s.span, s.faults, b.database != nil), t, w.count, logf)
+	logf("%5.1fs the faults are over, %d stored", time.Since(began).Seconds(), w.count())
 	select {
-	case <-p.programs["producer"].over:
+	case <-b.programs["producer"].over:
 	case <-ctx.Done():
 	}
 	end()
 }
 
-// settle follows the run once more, since the last faults may have come after its end, until
+// finish follows the run once more, since the last faults may have come after its end, until
 // nothing is under way.
-func (p *plant) settle(ctx context.Context, v *verdict, say func(string, ...any)) {
-	code, _, err := p.once(ctx, "operator", 0, "producer", "publish", "--run", run, "--follow", "--lease", lease.String())
-	if (err != nil || !settled(code)) && ctx.Err() == nil {
-		v.say("producer publish --follow ended with %d (%v), want 0 or 3", code, err)
+func (b *testbed) finish(ctx context.Context, f *findings, logf func(string, ...any)) {
+	code, _, err := b.runOnce(ctx, "operator", 0, "producer", "publish", "--run", run, "--follow", "--lease", lease.String())
+	if (err != nil || !complete(code)) && ctx.Err() == nil {
+		f.add("producer publish --follow ended with %d (%v), want 0 or 3", code, err)
 	}
-	p.quiesce(ctx)
-	say("the run is at its end")
+	b.quiesce(ctx)
+	logf("the run is complete")
 }
 
 // endPrograms stops the programs as a service manager does.
-func (p *plant) endPrograms(v *verdict) {
-	for name, x := range p.programs {
+func (b *testbed) endPrograms(f *findings) {
+	for name, x := range b.programs {
 		if code := x.end(syscall.SIGTERM, 30*time.Second); name != "producer" && code != 0 {
-			v.say("%s ended with %d when it was told to stop, want 0", name, code)
+			f.add("%s ended with %d when it was told to stop, want 0", name, code)
 		}
 	}
 }

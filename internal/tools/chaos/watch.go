@@ -10,14 +10,15 @@ import (
 	"sync"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 )
 
-// A watcher looks into the store while the run goes on, without a detour: how far it is, and
-// whether a result that was stored once stays as it was.
+// A watcher reads the store directly while the run goes on: how far it is, and whether a result
+// that was stored once stays as it was.
 type watcher struct {
-	ledger store.Store
+	store store.Store
 
 	mu      sync.Mutex
 	stored  int
@@ -26,15 +27,15 @@ type watcher struct {
 }
 
 const (
-	lookEvery    = 250 * time.Millisecond
+	readEvery    = 250 * time.Millisecond
 	compareEvery = 4 * time.Second
 )
 
-// watch looks until ctx ends. While the database is away it sees nothing.
+// watch reads until ctx ends. While the database is away it sees nothing.
 func (w *watcher) watch(ctx context.Context) {
 	compared := time.Now()
-	for pause(ctx, lookEvery) {
-		if progress, err := w.ledger.Progress(ctx, run, time.Now()); err == nil {
+	for outage.Sleep(ctx, readEvery) == nil {
+		if progress, err := w.store.Progress(ctx, run, time.Now()); err == nil {
 			w.mu.Lock()
 			w.stored = progress.Stored
 			w.mu.Unlock()
@@ -55,7 +56,7 @@ func (w *watcher) count() int {
 // compare reads all results and compares them with what was seen before.
 func (w *watcher) compare(ctx context.Context) error {
 	seen := map[string][32]byte{}
-	for answer, err := range w.ledger.Answers(ctx, run) {
+	for answer, err := range w.store.Answers(ctx, run) {
 		if err != nil {
 			return err
 		}

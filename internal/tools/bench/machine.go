@@ -2,26 +2,15 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gleaner/internal/cli"
 )
-
-// A Report is everything that was measured; a benchmark that was not asked for is nil.
-type Report struct {
-	Machine  Machine   `json:"machine"`
-	Quick    bool      `json:"quick,omitempty"` // then the figures mean nothing
-	KeepBusy *KeepBusy `json:"keep_busy,omitempty"`
-	Capacity *Capacity `json:"capacity,omitempty"`
-	Load     *Load     `json:"load_and_export,omitempty"`
-}
 
 // A Machine is where the figures come from.
 type Machine struct {
@@ -45,8 +34,8 @@ func (m Machine) String() string {
 	return fmt.Sprintf("%s/%s, %s of %s, %s, gleaner %s, %s", m.OS, m.Arch, cli.Plural(m.Cores, "core", "cores"), m.CPU, m.Go, m.Version, m.At.Format(time.RFC3339))
 }
 
-// The functions below read what Linux says of the processor and of this process. Elsewhere
-// nothing is known.
+// The functions below read the processor's name and this process's use of the machine from Linux.
+// On other systems they return the zero value.
 
 func cpuName() string {
 	if name := procField("/proc/cpuinfo", "model name"); name != "" {
@@ -83,19 +72,3 @@ func cpuTime() time.Duration {
 	system, _ := strconv.Atoi(fields[12])
 	return time.Duration(user+system) * 10 * time.Millisecond // Linux counts hundredths of a second for programs
 }
-
-// table prints rows of cells that are separated by tabs, under a title and a sentence that says
-// what they are.
-func table(w io.Writer, title, what, head string, rows []string) {
-	fmt.Fprintf(w, "\n%s\n%s\n\n", strings.ToUpper(title), what)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, row := range append([]string{head}, rows...) {
-		fmt.Fprintln(t, row+"\t")
-	}
-	_ = t.Flush() // a terminal that has gone is noticed when the figures are written
-}
-
-// rate returns n per second.
-func rate(n int, took time.Duration) float64 { return float64(n) / max(took.Seconds(), 1e-9) }
-
-func mebibytes(n int) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }

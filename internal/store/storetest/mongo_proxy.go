@@ -11,24 +11,25 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
-// A Front stands before a MongoDB server. It is away when told to, and over its quota as a free
-// Atlas cluster is: reads and deletions work, every other write is refused with Atlas' own words.
-type Front struct {
-	URI string
+// A MongoProxy forwards connections to a MongoDB server. A test can make it unreachable, or over
+// its quota like a free Atlas cluster: then reads and deletions work, and every other write is
+// refused with the error that Atlas returns.
+type MongoProxy struct {
+	URI string // of the proxy, for the store
 
-	behind   string // the server's address
+	server   string // address of the server
 	listener net.Listener
 	serving  sync.WaitGroup
 
 	mu         sync.Mutex
 	full, away bool
-	refused    int
-	open       map[net.Conn]struct{}
+	refused    int                   // writes
+	open       map[net.Conn]struct{} // both sides of all connections
 }
 
-// NewFront returns a front before the server of a URI with one host and no password. It ends with
-// the test.
-func NewFront(t testing.TB, uri string) *Front {
+// NewMongoProxy returns a proxy for the server of a URI with one host and no password. It closes at
+// the end of the test.
+func NewMongoProxy(t testing.TB, uri string) *MongoProxy {
 	t.Helper()
 	scheme, rest, _ := strings.Cut(uri, "://")
 	host, path, _ := strings.Cut(rest, "/")
@@ -36,88 +37,89 @@ func NewFront(t testing.TB, uri string) *Front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Front{behind: host, listener: listener, URI: scheme + "://" + listener.Addr().String() + "/" + path, open: map[net.Conn]struct{}{}}
-	f.serving.Go(f.accept)
+	p := &MongoProxy{server: host, listener: listener, URI: scheme + "://" + listener.Addr().String() + "/" + path, open: map[net.Conn]struct{}{}}
+	p.serving.Go(p.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
-		f.SetAway(true)
-		f.serving.Wait()
+		p.SetAway(true)
+		p.serving.Wait()
 	})
-	return f
+	return p
 }
 
-// SetFull makes the server refuse writes, or take them again.
-func (f *Front) SetFull(full bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.full = full
+// SetFull makes the proxy refuse writes, or accept them again.
+func (p *MongoProxy) SetFull(full bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = full
 }
 
-// SetAway cuts all connections and takes no new ones, or does again.
-func (f *Front) SetAway(away bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.away = away
+// SetAway closes all connections and refuses new ones, or accepts them again.
+func (p *MongoProxy) SetAway(away bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = away
 	if away {
-		for conn := range f.open {
+		for conn := range p.open {
 			_ = conn.Close()
 		}
 	}
 }
 
 // Refused returns how many writes were refused so far.
-func (f *Front) Refused() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.refused
+func (p *MongoProxy) Refused() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused
 }
 
-func (f *Front) accept() {
+func (p *MongoProxy) accept() {
 	for {
-		client, err := f.listener.Accept()
+		client, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", f.behind)
-		if err != nil || !f.keep(client, server) {
+		server, err := net.Dial("tcp", p.server)
+		if err != nil || !p.track(client, server) {
 			_ = client.Close()
 			if err == nil {
 				_ = server.Close()
 			}
 			continue
 		}
-		replies := &sync.Mutex{} // a refusal and the server's words do not mix
-		f.serving.Go(func() { f.ask(client, server, replies); f.drop(client, server) })
-		f.serving.Go(func() { f.answer(client, server, replies); f.drop(client, server) })
+		replies := &sync.Mutex{} // keeps refusals and the server's replies apart
+		p.serving.Go(func() { p.forwardRequests(client, server, replies); p.forget(client, server) })
+		p.serving.Go(func() { p.forwardReplies(client, server, replies); p.forget(client, server) })
 	}
 }
 
-func (f *Front) keep(conns ...net.Conn) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// track remembers connections, and reports whether they may stay open.
+func (p *MongoProxy) track(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, conn := range conns {
-		f.open[conn] = struct{}{}
+		p.open[conn] = struct{}{}
 	}
-	return !f.away
+	return !p.away
 }
 
-func (f *Front) drop(conns ...net.Conn) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (p *MongoProxy) forget(conns ...net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, conn := range conns {
 		_ = conn.Close()
-		delete(f.open, conn)
+		delete(p.open, conn)
 	}
 }
 
-// ask takes the client's messages to the server, but for those that are refused.
-func (f *Front) ask(client, server net.Conn, replies *sync.Mutex) {
+// forwardRequests sends the client's messages to the server, except for those that are refused.
+func (p *MongoProxy) forwardRequests(client, server net.Conn, replies *sync.Mutex) {
 	for {
 		message, err := readMessage(client)
 		if err != nil {
 			return
 		}
-		if f.refuses(message) {
+		if p.refuses(message) {
 			replies.Lock()
 			_, err = client.Write(refusal(message))
 			replies.Unlock()
@@ -130,7 +132,7 @@ func (f *Front) ask(client, server net.Conn, replies *sync.Mutex) {
 	}
 }
 
-func (f *Front) answer(client, server net.Conn, replies *sync.Mutex) {
+func (p *MongoProxy) forwardReplies(client, server net.Conn, replies *sync.Mutex) {
 	for {
 		message, err := readMessage(server)
 		if err != nil {
@@ -145,22 +147,22 @@ func (f *Front) answer(client, server net.Conn, replies *sync.Mutex) {
 	}
 }
 
-func (f *Front) refuses(message []byte) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.full {
+func (p *MongoProxy) refuses(message []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.full {
 		return false
 	}
 	switch command(message) {
 	case "insert", "update", "findAndModify":
-		f.refused++
+		p.refused++
 		return true
 	}
 	return false
 }
 
 const (
-	headerBytes = 16 // length, request, response to, operation
+	headerBytes = 16 // length, request id, id it replies to, operation
 	opMessage   = 2013
 )
 
@@ -192,7 +194,7 @@ func command(message []byte) string {
 	return element.Key()
 }
 
-// refusal is what Atlas answers a write.
+// refusal returns the reply of Atlas to a write.
 func refusal(of []byte) []byte {
 	doc, _ := bson.Marshal(bson.D{ // of constants it cannot fail
 		{Key: "ok", Value: 0}, {Key: "code", Value: 8000}, {Key: "codeName", Value: "AtlasError"},

@@ -1,0 +1,98 @@
+package producer
+
+import (
+	"context"
+	"time"
+
+	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
+)
+
+// cancelAgain is how long a publisher or a reconciler that is in the middle of a chunk of batches
+// may take to notice that the run is cancelled.
+const cancelAgain = 2 * time.Second
+
+// ControlStore is the part of the store that ends runs.
+type ControlStore interface {
+	Cancel(ctx context.Context, run string) error
+	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
+	DeleteRun(ctx context.Context, run string, progress func(removed int)) error
+}
+
+// ControlStreams is the part of the streams that stops, starts and ends runs.
+type ControlStreams interface {
+	PauseRun(ctx context.Context, run string) error
+	ResumeRun(ctx context.Context, run string) error
+	CancelRun(ctx context.Context, run string) (removed int, err error)
+	RemoveRun(ctx context.Context, run string) error
+}
+
+// A Control pauses, resumes, cancels and deletes runs. Each verb may be interrupted and called
+// again.
+type Control struct {
+	store   ControlStore
+	streams ControlStreams
+}
+
+// NewControl returns a control over the runs of this store and these streams.
+func NewControl(store ControlStore, streams ControlStreams) *Control {
+	return &Control{store: store, streams: streams}
+}
+
+// Pause stops handing out the batches of a run: workers finish what they hold and get nothing new.
+func (c *Control) Pause(ctx context.Context, run string) error { return c.streams.PauseRun(ctx, run) }
+
+// Resume hands out the batches of a run again.
+func (c *Control) Resume(ctx context.Context, run string) error { return c.streams.ResumeRun(ctx, run) }
+
+// A CancelReport says what a cancelled run came to.
+type CancelReport struct {
+	Removed     int // batches taken from the queue
+	Stored      int // generations with an answer, which stays
+	Generations int // of the run
+}
+
+// Cancel ends a run; its answers stay. It cancels the run in the store first, so that nothing is
+// published after it was removed, and empties the queue twice, two seconds apart, for a publisher
+// or a reconciler that was in the middle of something.
+func (c *Control) Cancel(ctx context.Context, run string) (CancelReport, error) {
+	var report CancelReport
+	if err := c.store.Cancel(ctx, run); err != nil {
+		return report, err
+	}
+	removed, err := c.streams.CancelRun(ctx, run)
+	report.Removed = removed
+	if err != nil {
+		return report, err
+	}
+	if err := outage.Sleep(ctx, cancelAgain); err != nil {
+		return report, err
+	}
+	removed, err = c.streams.CancelRun(ctx, run)
+	report.Removed += removed
+	if err != nil {
+		return report, err
+	}
+	progress, err := c.store.Progress(ctx, run, time.Now())
+	report.Stored, report.Generations = progress.Stored, progress.Generations
+	return report, err
+}
+
+// Delete removes a run with everything that belongs to it, and returns how many documents that
+// were. Progress, which may be nil, gets the documents removed so far. It removes the run from the
+// streams first, so that no consumer works for a run that is going, and once more at the end, for
+// what was under way.
+func (c *Control) Delete(ctx context.Context, run string, progress func(removed int)) (removed int, err error) {
+	if err := c.streams.RemoveRun(ctx, run); err != nil {
+		return 0, err
+	}
+	err = c.store.DeleteRun(ctx, run, func(n int) {
+		if removed = n; progress != nil {
+			progress(n)
+		}
+	})
+	if err != nil {
+		return removed, err
+	}
+	return removed, c.streams.RemoveRun(ctx, run)
+}

@@ -1,0 +1,133 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+)
+
+// A fakeControl is a store and streams that note what is done to runs, and when.
+type fakeControl struct {
+	began time.Time
+	calls []string
+	fails string // the call that fails
+	left  []int  // batches on the queue, at each time that it is emptied
+}
+
+func (f *fakeControl) call(name string) error {
+	f.calls = append(f.calls, name+" after "+time.Since(f.began).String())
+	if name == f.fails {
+		return errAway
+	}
+	return nil
+}
+
+func (f *fakeControl) Cancel(context.Context, string) error    { return f.call("store.Cancel") }
+func (f *fakeControl) PauseRun(context.Context, string) error  { return f.call("PauseRun") }
+func (f *fakeControl) ResumeRun(context.Context, string) error { return f.call("ResumeRun") }
+func (f *fakeControl) RemoveRun(context.Context, string) error { return f.call("RemoveRun") }
+
+func (f *fakeControl) CancelRun(context.Context, string) (int, error) {
+	n := f.left[0]
+	f.left = f.left[1:]
+	return n, f.call("CancelRun")
+}
+
+func (f *fakeControl) Progress(context.Context, string, time.Time) (pipeline.Progress, error) {
+	return pipeline.Progress{Stored: 5, Generations: 9}, f.call("store.Progress")
+}
+
+func (f *fakeControl) DeleteRun(_ context.Context, _ string, progress func(int)) error {
+	progress(1)
+	progress(7)
+	return f.call("store.DeleteRun")
+}
+
+func newControl(fails string) (*fakeControl, *Control) {
+	f := &fakeControl{began: time.Now(), fails: fails, left: []int{4, 2}}
+	return f, NewControl(f, f)
+}
+
+func TestCancelEndsTheRunInTheStoreAndEmptiesTheQueueTwice(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails string
+		want  CancelReport
+		calls []string
+	}{
+		"all goes well": {"", CancelReport{Removed: 6, Stored: 5, Generations: 9},
+			[]string{"store.Cancel after 0s", "CancelRun after 0s", "CancelRun after 2s", "store.Progress after 2s"}},
+		"the store fails": {"store.Cancel", CancelReport{}, []string{"store.Cancel after 0s"}},
+		"the queue fails": {"CancelRun", CancelReport{Removed: 4}, []string{"store.Cancel after 0s", "CancelRun after 0s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, control := newControl(c.fails)
+				report, err := control.Cancel(t.Context(), "r")
+				if (err != nil) != (c.fails != "") {
+					t.Error(err)
+				}
+				if diff := cmp.Diff(c.want, report); diff != "" {
+					t.Errorf("the report (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(c.calls, f.calls); diff != "" {
+					t.Errorf("the calls (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestCancelCanBeInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, control := newControl("")
+		ctx, stop := context.WithTimeout(t.Context(), time.Second)
+		defer stop()
+		if _, err := control.Cancel(ctx, "r"); !errors.Is(err, context.DeadlineExceeded) || len(f.calls) != 2 {
+			t.Errorf("%v after %q", err, f.calls)
+		}
+	})
+}
+
+func TestDeleteRemovesTheRunFromTheStreamsBeforeAndAfterTheStore(t *testing.T) {
+	for fails, want := range map[string][]string{
+		"":                {"RemoveRun after 0s", "store.DeleteRun after 0s", "RemoveRun after 0s"},
+		"RemoveRun":       {"RemoveRun after 0s"},
+		"store.DeleteRun": {"RemoveRun after 0s", "store.DeleteRun after 0s"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f, control := newControl(fails)
+			var seen []int
+			removed, err := control.Delete(t.Context(), "r", func(n int) { seen = append(seen, n) })
+			if (err != nil) != (fails != "") {
+				t.Errorf("%q fails: %v", fails, err)
+			}
+			if diff := cmp.Diff(want, f.calls); diff != "" {
+				t.Errorf("%q fails: the calls (-want +got):\n%s", fails, diff)
+			}
+			if fails == "" && (removed != 7 || !cmp.Equal(seen, []int{1, 7})) {
+				t.Errorf("%d documents removed, seen %v", removed, seen)
+			}
+			if _, err := control.Delete(t.Context(), "r", nil); (err != nil) != (fails != "") {
+				t.Errorf("without progress: %v", err)
+			}
+		})
+	}
+}
+
+func TestPauseAndResumeReachTheStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, control := newControl("")
+		if err := errors.Join(control.Pause(t.Context(), "r"), control.Resume(t.Context(), "r")); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"PauseRun after 0s", "ResumeRun after 0s"}, f.calls); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}

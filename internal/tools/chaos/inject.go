@@ -1,0 +1,263 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gleaner/internal/ollamasim"
+	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/stream"
+)
+
+// injectAll injects each fault at its time and mends it after its time, until all are over or ctx
+// ends. All are mended when it returns.
+func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, stored func() int, logf func(string, ...any)) {
+	began := time.Now()
+	var injecting sync.WaitGroup
+	defer injecting.Wait()
+	for _, f := range faults {
+		if outage.Sleep(ctx, time.Until(began.Add(f.at))) != nil {
+			return
+		}
+		t.mu.Lock()
+		t.Faults[f.kind]++
+		t.mu.Unlock()
+		logf("%5.1fs %s: %s for %s", time.Since(began).Seconds(), f.kind, f.target, f.lasts.Round(10*time.Millisecond))
+		injecting.Go(func() {
+			if err := b.inject(ctx, f, t, stored); err != nil {
+				t.mu.Lock()
+				defer t.mu.Unlock()
+				t.failed = append(t.failed, fmt.Sprintf("%s: %s: %v", f.kind, f.target, err))
+			}
+		})
+	}
+}
+
+// inject injects one fault and mends it.
+func (b *testbed) inject(ctx context.Context, f fault, t *tally, stored func() int) error {
+	verb, what, _ := strings.Cut(string(f.kind), " ")
+	switch {
+	case strings.HasSuffix(what, "connection"):
+		return b.injectIntoConnection(ctx, f, verb)
+	case strings.HasPrefix(string(f.kind), "ollama"):
+		b.ollama(f.target).inject(requestFault(f))
+		return nil
+	case what == "ollama":
+		o := b.ollama(f.target)
+		o.stop()
+		_ = outage.Sleep(ctx, f.lasts)
+		return o.start()
+	case what == "stream" || what == "durable":
+		return b.injectIntoStreams(ctx, f)
+	case what == "run":
+		return b.pauseRun(ctx, f)
+	case what == "redrive" || verb == "redrive":
+		_, _, err := b.runOnce(ctx, "operator", f.lasts, "producer", "dead", "redrive", "--run", run, "--json")
+		return ignoreAbsent(ctx, err)
+	case what == "database":
+		return b.injectIntoDatabase(ctx, f, t, verb, stored)
+	}
+	return b.injectIntoProcess(ctx, f, t, verb, stored)
+}
+
+func (b *testbed) injectIntoProcess(ctx context.Context, f fault, t *tally, verb string, stored func() int) error {
+	victim := b.programs[f.target]
+	if f.target == "nats" {
+		victim = b.nats
+	}
+	began := time.Now()
+	switch verb {
+	case "stop":
+		victim.signal(syscall.SIGSTOP)
+		_ = outage.Sleep(ctx, f.lasts)
+		victim.signal(syscall.SIGCONT)
+		return nil
+	case "restart":
+		victim.down(syscall.SIGTERM, 40*time.Second)
+	default:
+		victim.down(syscall.SIGKILL, time.Minute)
+	}
+	if verb == "empty" {
+		if err := os.RemoveAll(b.natsDir()); err != nil {
+			return err
+		}
+	}
+	_ = outage.Sleep(ctx, f.lasts)
+	count := stored
+	if strings.HasPrefix(f.target, "consumer") {
+		count = func() int { return b.requests(f.target) }
+	}
+	before := count()
+	victim.up()
+	if verb == "kill" {
+		t.await(ctx, f.kind, began, func() bool { return count() > before })
+	}
+	return nil
+}
+
+func (b *testbed) injectIntoDatabase(ctx context.Context, f fault, t *tally, verb string, stored func() int) error {
+	began := time.Now()
+	if verb == "stop" {
+		b.database.signal(context.WithoutCancel(ctx), syscall.SIGSTOP)
+		_ = outage.Sleep(ctx, f.lasts)
+		b.database.signal(context.WithoutCancel(ctx), syscall.SIGCONT)
+		return nil
+	}
+	b.database.signal(context.WithoutCancel(ctx), syscall.SIGKILL)
+	_ = outage.Sleep(ctx, f.lasts)
+	before := stored()
+	if err := b.database.start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	t.await(ctx, f.kind, began, func() bool { return stored() > before })
+	return nil
+}
+
+func (b *testbed) injectIntoConnection(ctx context.Context, f fault, verb string) error {
+	proxy := b.toNATS[f.target]
+	if strings.Contains(string(f.kind), "store") {
+		proxy = b.toStore[f.target]
+	}
+	if proxy == nil {
+		return nil // the store is a file
+	}
+	switch verb {
+	case "cut":
+		proxy.Cut()
+	case "stall":
+		proxy.Stall()
+		_ = outage.Sleep(ctx, f.lasts)
+		proxy.Resume()
+	case "delay":
+		proxy.Delay(time.Duration(50*f.count) * time.Millisecond)
+		_ = outage.Sleep(ctx, f.lasts)
+		proxy.Delay(0)
+	}
+	return nil
+}
+
+func (b *testbed) ollama(target string) *ollama {
+	var i int
+	if _, err := fmt.Sscanf(target, "ollama-%d", &i); err != nil {
+		panic(err) // the schedule is wrong
+	}
+	return b.ollamas[i-1]
+}
+
+// requestFault returns the fault for the next requests. It spares the items that fail anyway.
+func requestFault(f fault) ollamasim.Fault {
+	ordinary := func(prompt string) bool {
+		for word := range specials() {
+			if strings.Contains(prompt, word) {
+				return false
+			}
+		}
+		return true
+	}
+	fault := ollamasim.Fault{Count: f.count, After: 3 * f.count, Match: ordinary}
+	switch f.kind {
+	case "ollama hangs":
+		fault.Kind = ollamasim.Hang
+	case "ollama crashes":
+		fault.Kind, fault.Count = ollamasim.Crash, 1
+	case "ollama answers 500":
+		fault.Kind = ollamasim.Fail
+	case "ollama answers 503":
+		fault.Kind = ollamasim.Busy
+	case "ollama cuts streams":
+		fault.Kind = ollamasim.Cut
+	default:
+		fault.Kind = ollamasim.Refuse
+	}
+	return fault
+}
+
+// injectIntoStreams changes a stream or a durable behind the backs of all programs.
+func (b *testbed) injectIntoStreams(ctx context.Context, f fault) error {
+	ctx, cancel := context.WithTimeout(ctx, f.lasts+10*time.Second)
+	defer cancel()
+	switch f.target {
+	case "durable-run":
+		return ignoreAbsent(ctx, b.js.DeleteConsumer(ctx, stream.WorkStream, run))
+	case "durable-sink":
+		return ignoreAbsent(ctx, b.js.DeleteConsumer(ctx, stream.ResultsStream, "sink"))
+	case "durable-mirror":
+		return ignoreAbsent(ctx, b.js.DeleteConsumer(ctx, stream.DeadStream, "mirror"))
+	}
+	name := map[string]string{"stream-work": stream.WorkStream, "stream-results": stream.ResultsStream, "stream-dead": stream.DeadStream}[f.target]
+	if f.kind == "delete stream" {
+		return ignoreAbsent(ctx, b.js.DeleteStream(ctx, name))
+	}
+	s, err := b.js.Stream(ctx, name)
+	if err != nil {
+		return ignoreAbsent(ctx, err)
+	}
+	if f.kind == "purge stream" {
+		return ignoreAbsent(ctx, s.Purge(ctx))
+	}
+	return ignoreAbsent(ctx, b.fill(ctx, s, f.lasts))
+}
+
+// fill shrinks a stream to what it holds, and later gives it its size back.
+func (b *testbed) fill(ctx context.Context, s jetstream.Stream, lasts time.Duration) error {
+	info := s.CachedInfo()
+	small := info.Config
+	small.MaxBytes = int64(info.State.Bytes) + 1
+	if _, err := b.js.UpdateStream(ctx, small); err != nil {
+		return err
+	}
+	_ = outage.Sleep(ctx, lasts)
+	// It has to be mended, whatever happens to the server in the meantime. A stream that is gone is
+	// made again with its old size.
+	mending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	for {
+		_, err := b.js.UpdateStream(mending, info.Config)
+		if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		if outage.Sleep(mending, 200*time.Millisecond) != nil {
+			return err
+		}
+	}
+}
+
+func (b *testbed) pauseRun(ctx context.Context, f fault) error {
+	s, err := b.js.Stream(ctx, stream.WorkStream)
+	if err != nil {
+		return ignoreAbsent(ctx, err)
+	}
+	if _, err := s.PauseConsumer(ctx, run, time.Now().Add(f.lasts)); err != nil { // it ends by itself
+		return ignoreAbsent(ctx, err)
+	}
+	_ = outage.Sleep(ctx, f.lasts)
+	return nil
+}
+
+// ignoreAbsent drops the errors of a fault whose target is absent because of another fault.
+func ignoreAbsent(ctx context.Context, err error) error {
+	for _, absent := range []error{
+		jetstream.ErrStreamNotFound, jetstream.ErrConsumerNotFound, context.DeadlineExceeded, context.Canceled, pipeline.ErrNoRun,
+	} {
+		if errors.Is(err, absent) {
+			return nil
+		}
+	}
+	if ctx.Err() != nil || err != nil && strings.Contains(err.Error(), "no responders") || errors.Is(err, jetstream.ErrJetStreamNotEnabled) {
+		return nil
+	}
+	return err
+}
+
+func isNoRun(err error) bool { return errors.Is(err, pipeline.ErrNoRun) }

@@ -1,0 +1,39 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gleaner/internal/outage"
+)
+
+// A tally counts the faults that were injected and measures how long recovery took.
+type tally struct {
+	mu       sync.Mutex
+	Faults   map[kind]int `json:"faults"`
+	Recovery []recovery   `json:"recoveries"`
+	failed   []string     // faults that could not be injected or mended
+}
+
+// A recovery is how long it took after a kill until work went on: for a consumer until its GPUs
+// got a request again, for everything else until another result was stored.
+type recovery struct {
+	Kind    kind    `json:"kind"`
+	Seconds float64 `json:"seconds"`
+}
+
+// await waits for a condition and records how long it took since the fault. If ctx ends first,
+// nothing is recorded.
+func (t *tally) await(ctx context.Context, k kind, since time.Time, condition func() bool) {
+	for !condition() {
+		if outage.Sleep(ctx, 20*time.Millisecond) != nil {
+			return
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Recovery = append(t.Recovery, recovery{k, time.Since(since).Seconds()})
+}

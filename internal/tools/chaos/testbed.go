@@ -1,0 +1,264 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gleaner/internal/faultproxy"
+	"gleaner/internal/store"
+)
+
+// What every seed runs.
+const (
+	run   = "chaos"
+	model = "sim:latest"
+	slots = 3  // of each GPU
+	speed = 40 // times that of a T4: 2,000 generations take about ten seconds
+)
+
+// A testbed is all processes of one seed. Each program reaches its servers through proxies of its
+// own.
+type testbed struct {
+	setup
+	store    store.Store
+	natsAddr string
+	nats     *process
+	admin    *nats.Conn // without a proxy
+	js       jetstream.JetStream
+	ollamas  []*ollama // consumer 1's GPUs, consumer 2's, …
+	programs map[string]*process
+	toNATS   map[string]*faultproxy.Proxy // by program
+	toStore  map[string]*faultproxy.Proxy
+	logs     []*os.File
+}
+
+// A setup is what a testbed finds ready.
+type setup struct {
+	dir      string    // of this seed
+	bin      string    // the folder of the programs
+	storeURI string    // without a proxy
+	database *database // nil: the store is not ours to be killed
+}
+
+// newTestbed starts everything but the programs.
+func newTestbed(ctx context.Context, s setup) (b *testbed, err error) {
+	b = &testbed{
+		setup: s, programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.natsAddr, err = freeAddr(); err != nil {
+		return b, err
+	}
+	if err = b.startNATS(); err != nil {
+		return b, err
+	}
+	if b.store, err = store.Open(ctx, s.storeURI); err != nil {
+		return b, err
+	}
+	if err := b.store.DeleteRun(ctx, run, nil); err != nil && !isNoRun(err) {
+		return b, err
+	}
+	for range consumers * gpusEach {
+		o, err := startOllama()
+		if err != nil {
+			return b, err
+		}
+		b.ollamas = append(b.ollamas, o)
+	}
+	return b, nil
+}
+
+func freeAddr() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+func (b *testbed) natsDir() string { return filepath.Join(b.dir, "nats") }
+
+func (b *testbed) startNATS() error {
+	log, err := b.log("nats")
+	if err != nil {
+		return err
+	}
+	b.nats = newProcess(processConfig{
+		name: "nats", log: log, env: os.Environ(),
+		args: []string{filepath.Join(b.bin, "gleaner"), "nats", "--addr", b.natsAddr, "--data", b.natsDir(), "--no-sync-always"},
+	})
+	b.admin, err = nats.Connect("nats://"+b.natsAddr, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	if err == nil {
+		b.js, err = jetstream.New(b.admin)
+	}
+	return err
+}
+
+func (b *testbed) log(name string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(b.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err == nil {
+		b.logs = append(b.logs, f)
+	}
+	return f, err
+}
+
+// env returns the environment of a program, with the addresses of its proxies.
+func (b *testbed) env(name string, storing bool) (env []string, err error) {
+	if b.toNATS[name] == nil {
+		if b.toNATS[name], err = faultproxy.Start(b.natsAddr); err != nil {
+			return nil, err
+		}
+	}
+	env = append(os.Environ(), "NATS_URL=nats://"+b.toNATS[name].Addr(), "MONGODB_URI=", "GLEANER_LOG_LEVEL=debug")
+	if !storing {
+		return env, nil
+	}
+	u, err := url.Parse(b.storeURI)
+	if err != nil || u.Host == "" { // sqlite: a file needs no network
+		return append(env, "MONGODB_URI="+b.storeURI), nil
+	}
+	if b.toStore[name] == nil {
+		if b.toStore[name], err = faultproxy.Start(u.Host); err != nil {
+			return nil, err
+		}
+	}
+	u.Host = b.toStore[name].Addr()
+	return append(env, "MONGODB_URI="+u.String()), nil
+}
+
+// start starts a program, the first of args, that is kept running until done.
+func (b *testbed) start(name string, storing bool, done func(int) bool, args ...string) error {
+	log, err := b.log(name)
+	if err != nil {
+		return err
+	}
+	env, err := b.env(name, storing)
+	if err == nil {
+		args[0] = filepath.Join(b.bin, args[0])
+		b.programs[name] = newProcess(processConfig{name: name, log: log, env: env, done: done, args: args})
+	}
+	return err
+}
+
+// startPrograms starts the programs of a run that is loaded.
+func (b *testbed) startPrograms() error {
+	for i := range sinks {
+		if err := b.start(fmt.Sprintf("sink-%d", i+1), true, nil, "sink", "serve", "--lease", sinkHold.String(), "--flush-every", "200ms"); err != nil {
+			return err
+		}
+	}
+	for i := range consumers {
+		var urls []string
+		for _, o := range b.ollamas[i*gpusEach : (i+1)*gpusEach] {
+			urls = append(urls, "http://"+o.addr)
+		}
+		err := b.start(fmt.Sprintf("consumer-%d", i+1), false, nil, "consumer", "--run", run, "--ollama", strings.Join(urls, ","),
+			"--slots", fmt.Sprint(slots), "--stay", "--stall", stall.String(), "--rest", "1s", "--grace", "10s")
+		if err != nil {
+			return err
+		}
+	}
+	return b.start("producer", true, complete, "producer", "publish", "--run", run, "--follow", "--lease", lease.String(), "--window", "300")
+}
+
+// complete reports whether an exit code of the producer means that every generation is stored or
+// in a dead letter.
+func complete(code int) bool { return code == 0 || code == 3 }
+
+// runOnce runs a program beside the others, and returns its exit code and standard output. If kill
+// is not 0 and the program runs longer than that, it is killed.
+func (b *testbed) runOnce(ctx context.Context, name string, kill time.Duration, program string, args ...string) (int, []byte, error) {
+	log, err := b.log(name)
+	if err != nil {
+		return 0, nil, err
+	}
+	env, err := b.env(name, true)
+	if err != nil {
+		return 0, nil, err
+	}
+	if kill > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, kill) // and then it is killed, as with kill -9
+		defer cancel()
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(b.bin, program), args...)
+	cmd.Env, cmd.Stderr = env, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) || errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	fmt.Fprintf(log, "--- %s %v: %v\n%s\n", program, args, cmd.ProcessState, out)
+	return cmd.ProcessState.ExitCode(), out, err
+}
+
+// answers returns how many answers the models have completed.
+func (b *testbed) answers() (n int) {
+	for _, o := range b.ollamas {
+		n += o.stats().Answers
+	}
+	return n
+}
+
+// requests returns how many requests the GPUs of a consumer have got.
+func (b *testbed) requests(target string) (n int) {
+	var i int
+	if _, err := fmt.Sscanf(target, "consumer-%d", &i); err != nil {
+		return 0
+	}
+	for _, o := range b.ollamas[(i-1)*gpusEach : i*gpusEach] {
+		n += o.stats().Requests
+	}
+	return n
+}
+
+// close ends everything, whatever state it is in, and waits for it.
+func (b *testbed) close() error {
+	for _, program := range b.programs {
+		program.end(syscall.SIGKILL, time.Minute)
+	}
+	if b.store != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		_ = b.store.DeleteRun(ctx, run, nil) // the next seed does it otherwise
+		_ = b.store.Close()
+	}
+	if b.admin != nil {
+		b.admin.Close()
+	}
+	if b.nats != nil {
+		b.nats.end(syscall.SIGKILL, time.Minute)
+	}
+	for _, o := range b.ollamas {
+		o.stop()
+	}
+	for _, all := range []map[string]*faultproxy.Proxy{b.toNATS, b.toStore} {
+		for _, x := range all {
+			x.Close()
+		}
+	}
+	var errs []error
+	for _, f := range b.logs {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
