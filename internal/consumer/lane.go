@@ -17,12 +17,13 @@ import (
 // fetched, the slots still have others to work on.
 const spareBatches = 2
 
-// A lane is one GPU with its model server: it generates batches. What it holds back, and why:
+// A lane is one GPU with its model server: it generates batches. A batch and its generations pass
+// four guards, in this order:
 //
-//   - batches: a worker that may not have one more in hand,
-//   - breaker: all workers, while batches would fail,
-//   - times: a batch that would not end before the deadline,
-//   - slots: a generation, until the server has a place for it.
+//   - batches lets in as many workers as there may be batches in hand,
+//   - breaker lets them in while batches can succeed,
+//   - times lets a batch in that would end before the deadline,
+//   - slots lets a generation in when the server has a slot for it.
 type lane struct {
 	name       string
 	auto       bool

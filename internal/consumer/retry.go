@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	maxTries     = 3           // of one generation on this GPU while its failures may pass
-	poisonCrash  = 2           // the crash of the runner, while a generation runs alone, that makes it poison
-	firstPause   = time.Second // before the second try; doubled before the third
-	maxPause     = 30 * time.Second
-	minTokenSize = 3 // bytes of a token, estimated low, so that the room that is left is estimated low, too
+	maxTries      = 3           // of one generation on this GPU while its failures may pass
+	poisonCrashes = 2           // of the runner while a generation runs alone, which make it poison
+	firstPause    = time.Second // before the second try; doubled before the third
+	maxPause      = 30 * time.Second
+	minTokenSize  = 3 // bytes of a token, estimated low, so that the room that is left is estimated low, too
 )
 
 // A retry is the way of one generation to its answer, or to the verdict on it. What is tried after
@@ -23,10 +23,10 @@ const (
 //
 // After a crash of the runner everything that was in flight is suspect. The order of events:
 //
-//  1. The runner crashes. The one whose request was answered so counts the crash; the others may
-//     learn only that their connection broke, and later.
-//  2. Each of them pauses, and then finds that the count has changed since its attempt began. That
-//     attempt is not counted, neither as a try nor as an attempt.
+//  1. The runner crashes. A request that is answered with the crash counts it; the others may learn
+//     only that their connection broke, and later.
+//  2. Each generation pauses, and then finds that the count has changed since its attempt began.
+//     That attempt does not count against it.
 //  3. Each is tried again alone: it waits until nothing else is in flight on this GPU.
 //  4. One that is answered is innocent. One that crashes the runner, alone, is tried once more.
 //  5. One that crashes it alone twice is poison, unless a canary crashes the runner just as well:
@@ -89,7 +89,7 @@ func (r *retry) backOff(ctx context.Context, a attempt) error {
 		return a.err
 	}
 	if r.alone && errors.Is(a.err, pipeline.ErrRunnerCrashed) {
-		if r.crashes++; r.crashes < poisonCrash {
+		if r.crashes++; r.crashes < poisonCrashes {
 			return nil
 		}
 		return r.afterCrashes(ctx, a.err)
