@@ -19,13 +19,13 @@ func TestAServerIsToldItsPlaceAndNoSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
-	for _, entry := range cfg.environment(gpu.Device{UUID: "GPU-aaaa"}, "mark", "127.0.0.1:1", 16) {
+	for _, entry := range cfg.environment(gpu.Device{UUID: "GPU-aaaa"}, "marker", "127.0.0.1:1", 16) {
 		name, value, _ := strings.Cut(entry, "=")
 		got[name] = value
 	}
 	for name, want := range map[string]string{
 		"CUDA_VISIBLE_DEVICES": "GPU-aaaa", "OLLAMA_HOST": "127.0.0.1:1", "OLLAMA_NUM_PARALLEL": "16", "OLLAMA_CONTEXT_LENGTH": "2048",
-		"OLLAMA_KEEP_ALIVE": "-1", "OLLAMA_NOPRUNE": "1", "OLLAMA_NO_CLOUD": "1", "OLLAMA_MODELS": cfg.Models, "GLEANER_GPU": "mark",
+		"OLLAMA_KEEP_ALIVE": "-1", "OLLAMA_NOPRUNE": "1", "OLLAMA_NO_CLOUD": "1", "OLLAMA_MODELS": cfg.Models, "GLEANER_GPU": "marker",
 		"OLLAMA_FLASH_ATTENTION": "0", "OLLAMA_KV_CACHE_TYPE": "q8_0", "NATS_CREDS": "", "MONGODB_URI": "",
 	} {
 		if got[name] != want {

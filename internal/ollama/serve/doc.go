@@ -1,6 +1,6 @@
 // Package serve runs an Ollama server on each of this machine's GPUs. It works on Linux only.
 //
-// A GPU is reserved before a server runs on it: the reservation is a lock on a file, which ends with
+// A GPU is reserved before a server runs on it. The reservation is a lock on a file: it ends with
 // the process that holds it, also if that is killed.
 //
 // A server is in a process group of its own. So Ctrl-C does not reach it, and the group can be

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// live runs a server with a loaded model and says its process, until it is killed.
+// live runs a server with a loaded model and prints its process id, until it is killed.
 func live(args []string) {
 	check := func(err error) {
 		if err != nil {
@@ -56,7 +56,7 @@ func live(args []string) {
 	select {}
 }
 
-// startVictim returns a consumer that has a server with a loaded model, and the process of that.
+// startVictim returns a consumer that has a server with a loaded model, and the server's process id.
 func startVictim(t *testing.T, cfg Config) (consumer *exec.Cmd, server int) {
 	t.Helper()
 	consumer = exec.Command(os.Args[0])
@@ -206,8 +206,7 @@ func TestTheServersOfAKilledConsumerEndWithIt(t *testing.T) {
 	until(t, "its processes are gone", func() bool { return len(marked(marker)) == 0 })
 }
 
-// The runner of a server that was killed goes on for ever, and keeps the GPU's memory, if its
-// consumer is killed as well.
+// If a server is killed and its consumer as well, the runner stays for ever, with the GPU's memory.
 func TestTheNextConsumerEndsWhatAKilledOneLeftAndNothingElse(t *testing.T) {
 	cfg := config(t)
 	stranger := ollamatest.Start(t, cfg.Bin, "tiny")
@@ -294,7 +293,7 @@ func TestAServerThatIgnoresSignalsIsKilledWithItsChildren(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissingIsSaid(t *testing.T) {
+func TestAnErrorNamesWhatIsMissing(t *testing.T) {
 	cfg := program(t, "")
 	for want, change := range map[string]func(*Config){
 		"--ollama-bin":     func(c *Config) { c.Bin = "no-such-program" },
