@@ -16,7 +16,7 @@ import (
 // servers are what generates: clients to servers that run already, or GPUs to run servers on.
 type servers struct {
 	clients []*ollama.Client
-	seats   []*serve.Seat
+	seats   []*serve.Reservation
 	release func()
 }
 
