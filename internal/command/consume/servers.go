@@ -2,12 +2,9 @@ package consume
 
 import (
 	"context"
-	"fmt"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
@@ -16,28 +13,28 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// servers are what generates: clients to servers that run already, or GPUs to run servers on.
+// servers are what generates: servers that run already, or GPUs to run servers on.
 type servers struct {
-	clients []*ollama.Client
-	seats   []*serve.Seat
-	release func()
+	running  []consumer.RunningServer
+	reserved []*serve.Reservation
+	release  func()
 }
 
 // open finds the servers that the flags name, and returns once all that run already answer. The
 // caller has to call release.
 func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err error) {
 	if f.startsServers() {
-		s.seats, s.release, err = f.seats(ctx, log)
+		s.reserved, s.release, err = f.reserve(ctx, log)
 		return s, err
 	}
 	s.release = func() {}
-	s.clients, err = f.clients(ctx, log)
+	s.running, err = f.running(ctx, log)
 	return s, err
 }
 
-// clients returns a client for each server, all of which answer.
-func (f *serverFlags) clients(ctx context.Context, log *zap.Logger) ([]*ollama.Client, error) {
-	var clients []*ollama.Client
+// running returns the servers that run already, all of which answer.
+func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.RunningServer, error) {
+	var running []consumer.RunningServer
 	seen := map[string]bool{}
 	for _, url := range f.Ollama {
 		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: f.Slots.Most, NextToken: f.Stall})
@@ -48,66 +45,28 @@ func (f *serverFlags) clients(ctx context.Context, log *zap.Logger) ([]*ollama.C
 			return nil, cli.Usage("the Ollama server %s is named twice", client.URL())
 		}
 		seen[client.URL()] = true
-		if err := awaitServer(ctx, client, log); err != nil {
+		server := consumer.RunningServer{URL: client.URL(), Backend: client}
+		if err := consumer.AwaitServer(ctx, server, log); err != nil {
 			return nil, err
 		}
-		clients = append(clients, client)
+		running = append(running, server)
 	}
-	return clients, nil
-}
-
-// serverWithin is how long a server that was started together with the consumer may take to answer.
-const serverWithin = 10 * time.Second
-
-// awaitServer returns when the server answers, or with the reason why it does not.
-func awaitServer(ctx context.Context, client *ollama.Client, log *zap.Logger) error {
-	limit := time.Now().Add(serverWithin)
-	for waiting := false; ; waiting = true {
-		err := client.Ping(ctx)
-		if err == nil || time.Now().After(limit) {
-			return err
-		}
-		if !waiting {
-			log.Info("waiting for Ollama to answer", zap.String("server", client.URL()))
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	return running, nil
 }
 
 // lanes returns the servers as the lanes of an engine, with what they say of themselves. On those
 // that run already it loads the model.
 func (f *serverFlags) lanes(ctx context.Context, servers servers, model string) ([]consumer.LaneConfig, pipeline.Presence, error) {
 	if f.startsServers() {
-		return f.lanesOf(servers.seats), pipeline.Presence{}, nil
+		return f.lanesOf(servers.reserved), pipeline.Presence{}, nil
 	}
-	clients := servers.clients
-	models := make([]pipeline.ModelInfo, len(clients))
-	group, loading := errgroup.WithContext(ctx)
-	for i, client := range clients {
-		group.Go(func() (err error) {
-			if models[i], err = client.Describe(loading, model); err != nil {
-				return err
-			}
-			if err := client.WarmUp(loading, model); err != nil {
-				return err
-			}
-			models[i], err = client.Describe(loading, model) // the context length is known once it is loaded
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	models, err := consumer.LoadModel(ctx, servers.running, model)
+	if err != nil {
 		return nil, pipeline.Presence{}, err
 	}
-	lanes := make([]consumer.LaneConfig, len(clients))
-	for i, client := range clients {
-		if models[i].Digest != models[0].Digest {
-			return nil, pipeline.Presence{}, fmt.Errorf("model %s differs between %s and %s: pull it again on both", model, clients[0].URL(), client.URL())
-		}
-		lanes[i] = consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: f.Slots.Most, Auto: f.Slots.Auto, Context: models[i].Context}
+	lanes := make([]consumer.LaneConfig, len(models))
+	for i, server := range servers.running {
+		lanes[i] = consumer.LaneConfig{Name: strings.TrimPrefix(server.URL, "http://"), Backend: server.Backend, Slots: f.Slots.Most, Auto: f.Slots.Auto, Context: models[i].Context}
 	}
 	return lanes, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest}, nil
 }
