@@ -86,8 +86,8 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 	return report(ctx, name, command.Run(t), t)
 }
 
-// helpShown is the value of the panic that takes the place of ending the process when kong has shown
-// the help or the version.
+// helpShown is the value of the panic that takes the place of ending the process when kong has
+// shown the help or the version.
 type helpShown struct{}
 
 var errHelpShown = errors.New("help shown")

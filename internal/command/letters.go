@@ -108,8 +108,8 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 	})
 }
 
-// printReport prints what became of the chosen dead letters, as JSON or in the given words. An error
-// that ended the work does not keep the report from being printed; it is returned.
+// printReport prints what became of the chosen dead letters, as JSON or in the given words. An
+// error that ended the work does not keep the report from being printed; it is returned.
 func printReport(t *cli.Terminal, asJSON bool, report any, words string, ended error) error {
 	var err error
 	if asJSON {

@@ -35,8 +35,8 @@ type RunLocal struct {
 	JSON          bool    `name:"json" help:"Print the summary as JSON."`
 }
 
-// Run generates every answer and exports them. Without a dataset it answers the fifty problems of the
-// demo.
+// Run generates every answer and exports them. Without a dataset it answers the fifty problems of
+// the demo.
 func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	progress := view.NewProgress(t)
 	log, err := c.Logger(&cli.Terminal{Err: progress})

@@ -71,8 +71,8 @@ func (e endingFlags) deadline(now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// complete returns a function that reports whether the run is complete, or nil if the consumer is to
-// stay after that.
+// complete returns a function that reports whether the run is complete, or nil if the consumer is
+// to stay after that.
 func (e endingFlags) complete(conn *stream.Conn, run string) func(context.Context) (bool, error) {
 	if e.Stay {
 		return nil
