@@ -124,7 +124,7 @@ func (v *versions) open(uri string) store.Store {
 	return opened
 }
 
-// systemPrompt has what JSON may write in two ways.
+// systemPrompt has characters that JSON may write in two ways.
 const systemPrompt = "Be brief, and say <why>."
 
 // load returns the arguments of producer load for a file.
@@ -204,9 +204,9 @@ func (v *versions) checkRequests(prompts []string, samples int, recorders ...*re
 	}
 }
 
-// checkAnswers fails unless each generation has one answer, the whole conversation of the same
-// length was asked for each, the books balance, nothing is left on the streams and the export has
-// all rows in order.
+// checkAnswers fails unless each generation has one answer, the audit balances, nothing is left on
+// the streams and the export has all rows in order. With sameLength, all conversations have to have
+// the same number of tokens.
 func (v *versions) checkAnswers(prompts []string, samples int, sameLength bool) {
 	v.t.Helper()
 	next, tokens := 0, 0
@@ -412,7 +412,7 @@ func goOnWithAnEarlierLoad(v *versions) {
 	whole.run("producer", v.load(input, args...)...)
 	want := v.cuts(v.open(whole.uri))
 	if diff := cmp.Diff(want, v.cuts(v.store)); diff != "" {
-		v.t.Errorf("batches (-loaded in one go +loaded by both versions):\n%s", diff)
+		v.t.Fatalf("batches (-loaded in one go +loaded by both versions):\n%s", diff)
 	}
 	byBytes := 0
 	for _, b := range want[:storedBatches] {
@@ -456,7 +456,9 @@ func (v *versions) interruptLoad(prompts, args []string) {
 		items, batches, err = v.store.Loaded(v.t.Context(), v.run)
 		v.must(err)
 		return items > 0 && batches >= storedBatches
-	}, func() string { return fmt.Sprintf("%d items and %d batches are stored:\n%s", items, batches, load.Said()) })
+	}, func() string {
+		return fmt.Sprintf("%d items and %d batches are stored:\n%s", items, batches, load.Said())
+	})
 	v.must(load.Cmd.Process.Kill())
 	load.Wait()
 	if items, batches, err = v.store.Loaded(v.t.Context(), v.run); err != nil || items >= loadedRows || batches != storedBatches {
