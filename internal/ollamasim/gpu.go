@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// A GPU is a number of slots that generate tokens at the same speed, which depends on how many of
-// them are busy. Who finds no slot free waits in order of arrival. It knows nothing of HTTP, so
-// that benchmarks can use it alone.
+// A SimulatedGPU is a number of slots that generate tokens at the same speed, which depends on how
+// many of them are busy. Where no slot is free, requests wait in order of arrival. It knows nothing
+// of HTTP, so that benchmarks can use it alone.
 //
 // It keeps one clock that counts tokens instead of seconds: at any moment all busy slots have the
 // same speed, so a generation of n tokens that begins when the clock stands at c ends when it
-// stands at c+n, whoever comes and goes in between. One timer wakes the generation that is due
-// next.
-type GPU struct {
+// stands at c+n, no matter how many others begin and end in between. One timer wakes the generation
+// that is due next.
+type SimulatedGPU struct {
 	slots int
 	rate  func(busy int) float64
 
@@ -32,17 +32,18 @@ type GPU struct {
 	used    time.Duration // slot time: the sum over the slots of how long each was busy
 }
 
-// ErrClosed is what a GPU answers after Close.
+// ErrClosed is the error of everything that waits for a GPU after Close.
 var ErrClosed = errors.New("the GPU is closed")
 
-// NewGPU returns a GPU. Rate says how many tokens a second each slot makes while busy of them are
-// busy; a rate that is infinite or not positive means that tokens take no time.
-func NewGPU(slots int, rate func(busy int) float64) *GPU {
-	return &GPU{slots: max(slots, 1), rate: rate, at: time.Now()}
+// NewGPU returns a simulated GPU. Rate says how many tokens a second each slot makes while this
+// many of them are busy; a rate that is infinite or not positive means that tokens take no time.
+func NewGPU(slots int, rate func(busy int) float64) *SimulatedGPU {
+	return &SimulatedGPU{slots: max(slots, 1), rate: rate, at: time.Now()}
 }
 
-// Run occupies a slot for as long as so many tokens take. The error is that of ctx, or ErrClosed.
-func (g *GPU) Run(ctx context.Context, tokens int) error {
+// Run occupies a slot for as long as this number of tokens takes. The error is that of ctx, or
+// ErrClosed.
+func (g *SimulatedGPU) Run(ctx context.Context, tokens int) error {
 	s, err := g.Acquire(ctx)
 	if err != nil {
 		return err
@@ -52,7 +53,7 @@ func (g *GPU) Run(ctx context.Context, tokens int) error {
 }
 
 // Load returns how many slots are busy and how many generations wait for one.
-func (g *GPU) Load() (busy, waiting int) {
+func (g *SimulatedGPU) Load() (busy, waiting int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.busy, len(g.waiting)
@@ -60,7 +61,7 @@ func (g *GPU) Load() (busy, waiting int) {
 
 // SlotTime returns for how long slots were busy, added up: divided by the slots and by the time
 // that has passed, it is the use of the GPU.
-func (g *GPU) SlotTime() time.Duration {
+func (g *SimulatedGPU) SlotTime() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.advance()
@@ -68,7 +69,7 @@ func (g *GPU) SlotTime() time.Duration {
 }
 
 // Close ends all waiting, now and in future, with ErrClosed.
-func (g *GPU) Close() {
+func (g *SimulatedGPU) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -91,12 +92,12 @@ func (g *GPU) Close() {
 
 // A Slot is a slot of a GPU in use. One goroutine uses it and releases it.
 type Slot struct {
-	gpu   *GPU
+	gpu   *SimulatedGPU
 	start float64 // where the GPU's clock stood when the slot was taken
 }
 
 // Acquire waits for a slot.
-func (g *GPU) Acquire(ctx context.Context) (*Slot, error) {
+func (g *SimulatedGPU) Acquire(ctx context.Context) (*Slot, error) {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
@@ -129,21 +130,21 @@ func (g *GPU) Acquire(ctx context.Context) (*Slot, error) {
 	}
 	g.advance()
 	s := &Slot{gpu: g, start: g.tokens}
-	if ctx.Err() != nil { // it came too late: whoever is next gets it
+	if ctx.Err() != nil { // it came too late: the next one gets it
 		g.release()
 		return nil, ctx.Err()
 	}
 	return s, nil
 }
 
-// Release gives the slot to whoever waited longest.
+// Release gives the slot to the request that has waited longest.
 func (s *Slot) Release() {
 	s.gpu.mu.Lock()
 	defer s.gpu.mu.Unlock()
 	s.gpu.release()
 }
 
-// Soon returns how many tokens the slot makes in a time at the speed of now.
+// Soon returns how many tokens the slot makes in a time at the present speed.
 func (s *Slot) Soon(d time.Duration) int {
 	g := s.gpu
 	g.mu.Lock()
@@ -154,7 +155,7 @@ func (s *Slot) Soon(d time.Duration) int {
 	return int(min(g.rate(g.busy)*d.Seconds(), math.MaxInt32))
 }
 
-// Wait blocks until the slot has made so many tokens since it was taken.
+// Wait blocks until the slot has made this number of tokens since it was taken.
 func (s *Slot) Wait(ctx context.Context, tokens int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -194,19 +195,19 @@ func (s *Slot) Wait(ctx context.Context, tokens int) error {
 	}
 }
 
-// epsilon is a part of a token: the clock is a sum of many small steps and may stop a hair short
+// epsilon is a fraction of a token: the clock is a sum of many small steps and may stop just short
 // of a whole one.
 const epsilon = 1e-6
 
 // The methods below are called with the mutex held.
 
-func (g *GPU) instant() bool {
+func (g *SimulatedGPU) instant() bool {
 	r := g.rate(max(g.busy, 1))
 	return r <= 0 || math.IsInf(r, 1)
 }
 
 // advance brings the clock up to now.
-func (g *GPU) advance() {
+func (g *SimulatedGPU) advance() {
 	now := time.Now()
 	elapsed := now.Sub(g.at)
 	g.at = now
@@ -216,14 +217,14 @@ func (g *GPU) advance() {
 	}
 }
 
-func (g *GPU) setBusy(busy int) {
+func (g *SimulatedGPU) setBusy(busy int) {
 	g.advance()
 	g.busy = busy
 	g.schedule()
 }
 
 // release passes a slot on, or frees it.
-func (g *GPU) release() {
+func (g *SimulatedGPU) release() {
 	if len(g.waiting) > 0 {
 		close(g.waiting[0])
 		g.waiting = g.waiting[1:]
@@ -232,8 +233,8 @@ func (g *GPU) release() {
 	g.setBusy(g.busy - 1)
 }
 
-// schedule sets the timer to when the next sleeper is due at the speed of now.
-func (g *GPU) schedule() {
+// schedule sets the timer to when the next sleeper is due at the present speed.
+func (g *SimulatedGPU) schedule() {
 	if g.closed || len(g.sleep) == 0 {
 		return
 	}
@@ -245,8 +246,8 @@ func (g *GPU) schedule() {
 	}
 }
 
-// tick wakes all who are due.
-func (g *GPU) tick() {
+// tick wakes all sleepers that are due.
+func (g *SimulatedGPU) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.advance()
