@@ -80,7 +80,7 @@ func points(p ...float64) curve {
 // A curvedModel is a GPU whose answers and prompts have mixed lengths. It tells of its tokens
 // eight at a time.
 type curvedModel struct {
-	gpu     *ollamasim.SimulatedGPU
+	gpu     *ollamasim.GPU
 	began   time.Time
 	mean    float64 // tokens of an answer
 	prompts func(since time.Duration) int

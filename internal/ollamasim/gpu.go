@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A SimulatedGPU is a number of slots that generate tokens at the same speed, which depends on how
+// A GPU is a number of slots that generate tokens at the same speed, which depends on how
 // many of them are busy. Where no slot is free, requests wait in order of arrival. It knows nothing
 // of HTTP, so that benchmarks can use it alone.
 //
@@ -17,7 +17,7 @@ import (
 // same speed, so a generation of n tokens that begins when the clock stands at c ends when it
 // stands at c+n, no matter how many others begin and end in between. One timer wakes the generation
 // that is due next.
-type SimulatedGPU struct {
+type GPU struct {
 	slots int
 	rate  func(busy int) float64
 
@@ -37,13 +37,13 @@ var ErrClosed = errors.New("the GPU is closed")
 
 // NewGPU returns a simulated GPU. Rate says how many tokens a second each slot makes while this
 // many of them are busy; a rate that is infinite or not positive means that tokens take no time.
-func NewGPU(slots int, rate func(busy int) float64) *SimulatedGPU {
-	return &SimulatedGPU{slots: max(slots, 1), rate: rate, at: time.Now()}
+func NewGPU(slots int, rate func(busy int) float64) *GPU {
+	return &GPU{slots: max(slots, 1), rate: rate, at: time.Now()}
 }
 
 // Run occupies a slot for as long as this number of tokens takes. The error is that of ctx, or
 // ErrClosed.
-func (g *SimulatedGPU) Run(ctx context.Context, tokens int) error {
+func (g *GPU) Run(ctx context.Context, tokens int) error {
 	s, err := g.Acquire(ctx)
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func (g *SimulatedGPU) Run(ctx context.Context, tokens int) error {
 }
 
 // Load returns how many slots are busy and how many generations wait for one.
-func (g *SimulatedGPU) Load() (busy, waiting int) {
+func (g *GPU) Load() (busy, waiting int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.busy, len(g.waiting)
@@ -61,7 +61,7 @@ func (g *SimulatedGPU) Load() (busy, waiting int) {
 
 // SlotTime returns for how long slots were busy, added up: divided by the slots and by the time
 // that has passed, it is the use of the GPU.
-func (g *SimulatedGPU) SlotTime() time.Duration {
+func (g *GPU) SlotTime() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.advance()
@@ -69,7 +69,7 @@ func (g *SimulatedGPU) SlotTime() time.Duration {
 }
 
 // Close ends all waiting, now and in future, with ErrClosed.
-func (g *SimulatedGPU) Close() {
+func (g *GPU) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -92,12 +92,12 @@ func (g *SimulatedGPU) Close() {
 
 // A Slot is a slot of a GPU in use. One goroutine uses it and releases it.
 type Slot struct {
-	gpu   *SimulatedGPU
+	gpu   *GPU
 	start float64 // where the GPU's clock stood when the slot was taken
 }
 
 // Acquire waits for a slot.
-func (g *SimulatedGPU) Acquire(ctx context.Context) (*Slot, error) {
+func (g *GPU) Acquire(ctx context.Context) (*Slot, error) {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
@@ -201,13 +201,13 @@ const epsilon = 1e-6
 
 // The methods below are called with the mutex held.
 
-func (g *SimulatedGPU) instant() bool {
+func (g *GPU) instant() bool {
 	r := g.rate(max(g.busy, 1))
 	return r <= 0 || math.IsInf(r, 1)
 }
 
 // advance brings the clock up to now.
-func (g *SimulatedGPU) advance() {
+func (g *GPU) advance() {
 	now := time.Now()
 	elapsed := now.Sub(g.at)
 	g.at = now
@@ -217,14 +217,14 @@ func (g *SimulatedGPU) advance() {
 	}
 }
 
-func (g *SimulatedGPU) setBusy(busy int) {
+func (g *GPU) setBusy(busy int) {
 	g.advance()
 	g.busy = busy
 	g.schedule()
 }
 
 // release passes a slot on, or frees it.
-func (g *SimulatedGPU) release() {
+func (g *GPU) release() {
 	if len(g.waiting) > 0 {
 		close(g.waiting[0])
 		g.waiting = g.waiting[1:]
@@ -234,7 +234,7 @@ func (g *SimulatedGPU) release() {
 }
 
 // schedule sets the timer to when the next sleeper is due at the present speed.
-func (g *SimulatedGPU) schedule() {
+func (g *GPU) schedule() {
 	if g.closed || len(g.sleep) == 0 {
 		return
 	}
@@ -247,7 +247,7 @@ func (g *SimulatedGPU) schedule() {
 }
 
 // tick wakes all sleepers that are due.
-func (g *SimulatedGPU) tick() {
+func (g *GPU) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.advance()

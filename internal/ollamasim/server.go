@@ -59,7 +59,7 @@ func LogNormal(median, sigma float64) func(prompt string, seed int) int {
 // A Server is a simulated Ollama. It is an http.Handler, and Start makes it listen.
 type Server struct {
 	cfg    Config
-	gpu    *SimulatedGPU
+	gpu    *GPU
 	faults faults
 	mux    *http.ServeMux
 
@@ -167,7 +167,7 @@ func (s *Server) Close() {
 }
 
 // GPU returns the simulated GPU, for its load and use.
-func (s *Server) GPU() *SimulatedGPU { return s.gpu }
+func (s *Server) GPU() *GPU { return s.gpu }
 
 // Stats returns what the server has done so far.
 func (s *Server) Stats() Stats {

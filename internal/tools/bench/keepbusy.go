@@ -197,7 +197,7 @@ func (r *KeepBusyRun) consumers(tokens []int, trace *trace) [][]consumer.LaneCon
 
 // timed is a model whose answers take as long as their tokens do on a GPU.
 type timed struct {
-	gpu    *ollamasim.SimulatedGPU
+	gpu    *ollamasim.GPU
 	tokens []int // of the answer to each row
 	trace  *trace
 }
