@@ -83,8 +83,8 @@ func wholePipeline(t *testing.T, p *programs) {
 	}
 }
 
-// use lets the programs use this server with these credentials, given as content, and returns a
-// check that what a process printed holds nothing of them.
+// use gives the programs this server and these credentials, as content. It returns a check that the
+// output of a process contains nothing of them.
 func (p *programs) use(server *natsdtest.Server, creds string) (check func(*processtest.Process)) {
 	p.env = append(p.env, "NATS_URL="+server.URL(), "NATS_CREDS="+creds)
 	secrets := regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+|SU[A-Z2-7]{56}`).FindAllString(creds, -1)
@@ -186,7 +186,7 @@ func eachLimit(t *testing.T, p *programs) {
 	})
 }
 
-// noise is text that hardly compresses.
+// noise returns text that hardly compresses.
 func noise(n int) string {
 	var b strings.Builder
 	for x := uint64(88172645463325252); b.Len() < n; {
@@ -198,7 +198,8 @@ func noise(n int) string {
 	return b.String()[:n]
 }
 
-// Who comes last waits for a connection; a command for people says soon that there is none.
+// A program that comes last waits for a connection; a command for people soon reports that there is
+// none.
 func noConnectionLeft(t *testing.T, p *programs) {
 	server, team := natsdtest.StartTeam(t, natsdtest.Limits{MaxConnections: 1})
 	first, err := stream.Connect(t.Context(), stream.Config{URL: server.URL(), Creds: team.Creds(natsdtest.Limits{}), Log: zap.NewNop()})
