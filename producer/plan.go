@@ -100,7 +100,7 @@ func (c *planCmd) new(ctx context.Context, books store.Store, run pipeline.Run, 
 	if c.Like != "" && len(given) == 0 {
 		return nil, fmt.Errorf("run %s has no answers yet: let some be generated, or plan without --like", c.Like)
 	}
-	meter, err := stream.NewMeter()
+	meter, err := stream.NewTrafficMeter()
 	if err != nil {
 		return nil, err
 	}

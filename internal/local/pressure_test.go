@@ -45,7 +45,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 
 	// Nobody works, so WORK is full first. Then the store refuses what comes.
 	p.start("publisher", p.publish)
-	p.told("the queue has no room", "GLEANER_WORK holds ", "of 8 KiB")
+	p.told("the queue has no room", "GLEANER_WORK holds ", "of 8.0 KiB")
 	p.front.SetFull(true)
 	p.start("sink", p.sink)
 	p.start("consumer", p.consumer)

@@ -493,7 +493,7 @@ func TestConsumerMayPublishDeadLettersAndDoNothingElseToThem(t *testing.T) {
 	wantError(t, err, pipeline.Fatal, "STREAM.INFO")
 
 	stolen := take(t, operator, 1)[0].Receipt.(*receipt)
-	forged := receipt{c: consumer, reply: stolen.reply, lease: stolen.lease, since: stolen.since}
+	forged := receipt{c: consumer.client, reply: stolen.reply, lease: stolen.lease, renewedAt: stolen.renewedAt}
 	wantError(t, forged.Ack(t.Context()), pipeline.Fatal, "$JS.ACK.GLEANER_DEAD")
 	if letters := all(t, operator, "r"); len(letters) != 1 {
 		t.Errorf("%d dead letters", len(letters))

@@ -35,7 +35,7 @@ func TestWorkThatIsTooLargeIsAPermanentFailure(t *testing.T) {
 	c := ready(t, Config{})
 	w := testWork("r", 0)
 	w.Generations[0].Messages = pipeline.User(noise(2 << 20))
-	wantError(t, c.Publish(t.Context(), w), pipeline.BadItem, "accepts 1 MiB in one")
+	wantError(t, c.Publish(t.Context(), w), pipeline.BadItem, "accepts 1,048,576 in one")
 }
 
 func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {

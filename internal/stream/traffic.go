@@ -10,18 +10,18 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A Meter tells what the exchanges of this package cost, without a server: each is put together
-// as it would travel. What an account is charged for is its owner's to say; a Traffic has both
-// counts that come into question. It is for one goroutine.
-type Meter struct{ codec *codec }
+// A TrafficMeter says what the exchanges of this package cost, without a server: it composes each
+// as it would travel. Which bytes an account is charged for depends on its provider; a Traffic has
+// both counts that come into question. It is for one goroutine.
+type TrafficMeter struct{ codec *codec }
 
-// NewMeter returns a meter.
-func NewMeter() (*Meter, error) {
+// NewTrafficMeter returns a meter. It fails only if compression cannot be prepared.
+func NewTrafficMeter() (*TrafficMeter, error) {
 	codec, err := newCodec()
 	if err != nil {
 		return nil, err
 	}
-	return &Meter{codec}, nil
+	return &TrafficMeter{codec}, nil
 }
 
 // Names and numbers as long as they usually are.
@@ -112,7 +112,7 @@ func pulling(stream, durable, request string) pipeline.Traffic {
 // Work is what a batch costs on its way to a worker: it is published, delivered and acknowledged.
 // Size is the message as it travels, which must not be larger than the server takes; stored is
 // what it takes on its stream.
-func (m *Meter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
+func (m *TrafficMeter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
 	data, err := pipeline.Encode(w)
 	if err != nil {
 		return t, 0, 0, fmt.Errorf("encode batch %s: %w", w.ID(), err)
@@ -127,13 +127,13 @@ func (m *Meter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err
 	return t, size, size + len(subject) + storedExtra, nil
 }
 
-func (m *Meter) workPull(run string) pipeline.Traffic {
-	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, defaultPullFor, defaultHeartbeat))
+func (m *TrafficMeter) workPull(run string) pipeline.Traffic {
+	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, PullExpiry, PullHeartbeat))
 }
 
 // Results is what the answers of a batch cost on their way to the store, and what they take on
 // their stream meanwhile. The sink's pulls are not in it: see SinkPull.
-func (m *Meter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
+func (m *TrafficMeter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
 	chunks, err := m.codec.chunks(r, maxChunkBytes)
 	if err != nil {
 		return t, 0, fmt.Errorf("encode results of batch %s: %w", r.ID(), err)
@@ -149,12 +149,12 @@ func (m *Meter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err
 }
 
 // Renewal is what it costs to renew the lease of a batch once.
-func (m *Meter) Renewal(run string) pipeline.Traffic {
+func (m *TrafficMeter) Renewal(run string) pipeline.Traffic {
 	return asked(ackSubject(WorkStream, run), len("+WPI"), 0)
 }
 
 // Presence is what one report of a consumer costs, without those who read it.
-func (m *Meter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
+func (m *TrafficMeter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
 	data, err := pipeline.Encode(c)
 	if err != nil {
 		return pipeline.Traffic{}, fmt.Errorf("encode consumer %s: %w", c.ID, err)
@@ -163,7 +163,7 @@ func (m *Meter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
 }
 
 // Watch is what it costs to read the reports of consumers once.
-func (m *Meter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
+func (m *TrafficMeter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
 	t := asked("$JS.API.STREAM.INFO."+bucketStream, 0, streamInfoBytes)
 	t = t.Plus(pipeline.Traffic{Messages: watchMessages, Bytes: watchBytes, Wire: watchWire})
 	for _, c := range consumers {
@@ -179,47 +179,47 @@ func (m *Meter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
 
 // IdlePull is what a pull for work costs that gets nothing, and how long it lasts: a worker with
 // nothing to do makes one after the other.
-func (m *Meter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
-	beats := float64(defaultPullFor / defaultHeartbeat)
-	return m.workPull(run).Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(beats)).
-		Plus(received(inboxBytes, 0, expiredPullBytes, 0)), defaultPullFor
+func (m *TrafficMeter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
+	heartbeats := float64(PullExpiry / PullHeartbeat)
+	return m.workPull(run).Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(heartbeats)).
+		Plus(received(inboxBytes, 0, expiredPullBytes, 0)), PullExpiry
 }
 
 // SinkPull is what a pull for results costs, besides the results, until its time is over.
-func (m *Meter) SinkPull() pipeline.Traffic { return m.emptyPull(ResultsStream, sinkDurable) }
+func (m *TrafficMeter) SinkPull() pipeline.Traffic { return m.emptyPull(ResultsStream, sinkDurable) }
 
 // MirrorPull is the same for dead letters.
-func (m *Meter) MirrorPull() pipeline.Traffic { return m.emptyPull(DeadStream, mirrorDurable) }
+func (m *TrafficMeter) MirrorPull() pipeline.Traffic { return m.emptyPull(DeadStream, mirrorDurable) }
 
-func (m *Meter) emptyPull(stream, durable string) pipeline.Traffic {
+func (m *TrafficMeter) emptyPull(stream, durable string) pipeline.Traffic {
 	return pulling(stream, durable, `{"batch":128,"expires":999999999}`).Plus(received(inboxBytes, 0, expiredPullBytes, 0))
 }
 
 // Look is what it costs to look up the durable of a run, or one of the sink's.
-func (m *Meter) Look(durable string) pipeline.Traffic {
+func (m *TrafficMeter) Look(durable string) pipeline.Traffic {
 	return asked("$JS.API.CONSUMER.INFO."+WorkStream+"."+durable, 0, durableInfoBytes)
 }
 
 // Depth is what it costs to count what of a run is under way.
-func (m *Meter) Depth(run string) pipeline.Traffic {
+func (m *TrafficMeter) Depth(run string) pipeline.Traffic {
 	info := "$JS.API.STREAM.INFO." + ResultsStream
 	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run))
 	return m.Look(run).Plus(asked(info, 0, streamInfoBytes)).Plus(asked(info, filter, streamInfoBytes+200))
 }
 
 // Ensure is what it costs to see that all streams and durables of a run are there.
-func (m *Meter) Ensure(run string) pipeline.Traffic {
+func (m *TrafficMeter) Ensure(run string) pipeline.Traffic {
 	return asked("$JS.API.STREAM.INFO."+WorkStream, 0, streamInfoBytes).Times(4).Plus(m.Look(run).Times(3))
 }
 
-// Queued is what it costs to list so many batches on the queue.
-func (m *Meter) Queued(run string, batches int) pipeline.Traffic {
+// Queued is what it costs to list this many batches on the queue.
+func (m *TrafficMeter) Queued(run string, batches int) pipeline.Traffic {
 	return asked("$JS.API.STREAM.INFO."+WorkStream, len(`{"subjects_filter":""}`)+len(workSubjects(run)), streamInfoBytes+batches*(len(workSubject(run, 0))+len(`"":1,`)))
 }
 
 // Search is what it costs to look for a batch that is not on the list: on the queue and among the
 // results.
-func (m *Meter) Search(run string) pipeline.Traffic {
+func (m *TrafficMeter) Search(run string) pipeline.Traffic {
 	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run)) + nameOfBatch
 	return asked("$JS.API.STREAM.INFO."+ResultsStream, filter, streamInfoBytes+nameOfBatch).Times(2)
 }
@@ -228,9 +228,9 @@ func (m *Meter) Search(run string) pipeline.Traffic {
 const nameOfBatch = 8
 
 // Connection is what a program costs until it works.
-func (m *Meter) Connection(run string) pipeline.Traffic {
+func (m *TrafficMeter) Connection(run string) pipeline.Traffic {
 	return m.Ensure(run).Times(2).Plus(pipeline.Traffic{Wire: connectWire})
 }
 
 // KeepAlive is what a connection costs in an hour with nothing else on it.
-func (m *Meter) KeepAlive() pipeline.Traffic { return pipeline.Traffic{Wire: keepAliveWire} }
+func (m *TrafficMeter) KeepAlive() pipeline.Traffic { return pipeline.Traffic{Wire: keepAliveWire} }

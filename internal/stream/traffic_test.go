@@ -85,7 +85,7 @@ func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 	if err := conn.EnsureRun(ctx, run); err != nil {
 		t.Fatal(err)
 	}
-	meter, err := NewMeter()
+	meter, err := NewTrafficMeter()
 	if err != nil {
 		t.Fatal(err)
 	}

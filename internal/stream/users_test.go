@@ -80,7 +80,7 @@ func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
 	must(t, err)
 	// With a wider permission it could forge the sink's ack.
 	stolen := results[0].Receipt.(*receipt)
-	forged := receipt{c: consumer, reply: stolen.reply, lease: stolen.lease, since: stolen.since}
+	forged := receipt{c: consumer.client, reply: stolen.reply, lease: stolen.lease, renewedAt: stolen.renewedAt}
 	wantError(t, forged.Ack(t.Context()), pipeline.Fatal, "$JS.ACK.GLEANER_RESULTS")
 	depthIs(t, operator, "r", pipeline.StreamDepth{Results: 1})
 }
