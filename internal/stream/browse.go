@@ -110,7 +110,7 @@ func (c *Conn) page(ctx context.Context, subjects string, from uint64) (page []s
 		if err != nil {
 			return err
 		}
-		defer func() { _ = sub.Unsubscribe() }() // fails with the connection only, and then it is gone
+		defer func() { _ = sub.Unsubscribe() }() // fails only without a connection, which ends it, too
 		if err := c.nc.PublishRequest("$JS.API.DIRECT.GET."+DeadStream, inbox, request); err != nil {
 			return err
 		}
@@ -154,8 +154,8 @@ func endOfPage(msg *nats.Msg) error {
 	}
 }
 
-// DeadLetter returns the dead letter of a batch, and whether there is one. It is read where it
-// was written last, so that no copy that lags behind answers. Of a record that cannot be read it
+// DeadLetter returns the dead letter of a batch, and whether there is one. It is read from
+// the leader, because a copy may lag behind. Of a record that cannot be read it
 // returns the sequence, true and a BadItem failure.
 func (c *Conn) DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error) {
 	var reply struct {
@@ -187,7 +187,7 @@ func (c *Conn) DeleteDeadLetter(ctx context.Context, sequence uint64) error {
 	if err == nil || isAbsent(err) {
 		return nil
 	}
-	// The server has one number for all that it cannot delete.
+	// The server has one code for everything that it cannot delete.
 	if gone := c.request(ctx, "$JS.API.STREAM.MSG.GET."+DeadStream, map[string]any{"seq": sequence}, nil); code(gone) == codeNoMessage {
 		return nil
 	}

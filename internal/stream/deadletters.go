@@ -32,7 +32,8 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) err
 // letter can have: whether that is too large is for the server to say.
 func (c *codec) packDeadLetter(d pipeline.DeadLetter, most int) (*nats.Msg, error) {
 	var msg *nats.Msg
-	for _, limit := range []int{4 << 10, 1 << 10, 256, 64, 0} { // bytes of a message, until the dead letter fits
+	// The bytes that a failure's text may have, until the dead letter fits.
+	for _, limit := range []int{4 << 10, 1 << 10, 256, 64, 0} {
 		cut := shortened(d, limit)
 		if err := cut.Validate(); err != nil {
 			return nil, pipeline.Fail(pipeline.BadItem, "%w", err)

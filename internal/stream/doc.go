@@ -4,7 +4,7 @@
 // JetStream's own consumers are called durables here, because a consumer is the process in a
 // notebook.
 //
-// The rules that this package keeps were measured, and the tests hold them:
+// The rules that this package keeps were measured, and the tests check them:
 //   - A pull is never cancelled: the server could have answered it already, and the message would
 //     belong to no worker until its lease ends. A pull that no worker waits for any more stays on
 //     the server, detached, and what it still gets is handed back.
@@ -26,9 +26,9 @@
 //
 // From the bottom up, each needing only those before it:
 //   - names, errors, codec, credentials, address, dialer, pending: what needs no connection.
-//   - client, calls, connect: a connection and its calls.
+//   - config, client, calls, connect: a connection and its calls.
 //   - account, streams, ensure_durable, runmeta, ensure: what has to exist on the server.
-//   - durable, fetch, source, receipt, delivery, take: how messages are taken.
+//   - durable, fetch, receipt, delivery, take, source: how messages are taken.
 //   - publish, backpressure, usage: how messages are sent.
 //   - conn: all of it together. Its methods stand in work, results, deadletters, browse, run,
 //     control, lookup and presence.

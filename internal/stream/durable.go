@@ -61,8 +61,8 @@ func (d *durable) find(ctx context.Context) (jetstream.Consumer, time.Duration, 
 	}
 }
 
-// findOrCreate returns the lease of a durable of the store's side. If somebody has deleted it, it
-// is created again.
+// findOrCreate returns the lease of a durable of the store's side. If it has been deleted, it is
+// created again.
 func (d *durable) findOrCreate(ctx context.Context) (lease time.Duration, err error) {
 	handle := d.known()
 	if handle == nil {

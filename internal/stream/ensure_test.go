@@ -124,7 +124,7 @@ func TestEnsureRunChangesTheLeaseAndKeepsAPause(t *testing.T) {
 }
 
 func TestRunsAreListedOverManyPages(t *testing.T) {
-	server := natsdtest.Start(t, withoutJetStream()) // its part is played here, with pages of two
+	server := natsdtest.Start(t, withoutJetStream()) // the test answers for it, with pages of two
 	nc := admin(t, server.URL()).Conn()
 	names := []string{"a", "b", "c", "d", "e"}
 	_, err := nc.Subscribe("$JS.API.CONSUMER.LIST."+WorkStream, func(m *nats.Msg) {

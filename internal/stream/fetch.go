@@ -14,7 +14,7 @@ import (
 
 // A fetch is a pull of many messages that its caller may abandon. It is not cancelled then: what it
 // still gets is handed back. It is made here and not by nats.go, which takes a message with no
-// content and a header "Status" for the server's own word and ends the pull: a consumer could send
+// content and a header "Status" for the server's own status and ends the pull: a consumer could send
 // such messages, and what else the pull had got would wait for its lease to end, again and again.
 type fetch struct {
 	c    *client
@@ -82,7 +82,7 @@ func (f *fetch) pull(ctx context.Context, subject string, n int, wait time.Durat
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails with the connection only, and then it is gone
+	defer func() { _ = sub.Unsubscribe() }() // fails only without a connection, which ends it, too
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err // n messages are the limit
 	}
@@ -102,7 +102,7 @@ func (f *fetch) pull(ctx context.Context, subject string, n int, wait time.Durat
 		if err != nil {
 			return err
 		}
-		if msg.Reply == "" { // the server's own: messages have a subject for their acks
+		if msg.Reply == "" { // a status: messages have a subject for their acks
 			return endOfPull(msg)
 		}
 		f.add(msg)
@@ -110,12 +110,12 @@ func (f *fetch) pull(ctx context.Context, subject string, n int, wait time.Durat
 	return nil
 }
 
-// endOfPull returns the error that the server's last word to a pull stands for.
+// endOfPull returns the error that the status stands for with which the server ends a pull.
 func endOfPull(msg *nats.Msg) error {
 	status, description := msg.Header.Get("Status"), msg.Header.Get("Description")
 	is := func(text string) bool { return strings.Contains(strings.ToLower(description), text) }
 	switch {
-	case status == "404" || status == "408": // there are no more; the time is over
+	case status == "404" || status == "408": // there are no more; it has expired
 		return nil
 	case status == "503":
 		return nats.ErrNoResponders

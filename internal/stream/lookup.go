@@ -17,7 +17,7 @@ func (c *Conn) InWork(ctx context.Context, run string, batch int) (bool, error) 
 }
 
 // Queued returns the batches of a run that are on the queue, as InWork would, in one round trip.
-// The server names 100,000 subjects at most in an answer: of more there may be some missing.
+// The server names at most 100,000 subjects in an answer: if there are more, some are missing.
 func (c *Conn) Queued(ctx context.Context, run string) (map[int]bool, error) {
 	err := pipeline.ValidateRunName(run)
 	var state streamState

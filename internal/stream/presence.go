@@ -53,7 +53,7 @@ func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Presence, error) {
 			case <-ctx.Done():
 				return ctx.Err()
 			case entry := <-watcher.Updates():
-				if entry == nil { // all that existed have come
+				if entry == nil { // all current reports have come
 					return nil
 				}
 				if p, ok := readPresence(entry.Key(), entry.Value()); ok {

@@ -31,7 +31,7 @@ type publisher struct {
 func (p *publisher) messageLimit() int { return min(maxChunkBytes, int(p.c.nc.MaxPayload())-headroom) }
 
 // publish sends a message until the server has confirmed or refused it, or ctx ends, or this many
-// tries in a row found that no stream takes it; 0 is as many as it takes.
+// tries in a row found that no stream takes it; 0 means without limit.
 func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) error {
 	backoff := outage.NewBackoff(50*time.Millisecond, 2*time.Second)
 	absent := 0

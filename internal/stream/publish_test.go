@@ -234,7 +234,7 @@ func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
 	depthIs(t, c, "r", pipeline.StreamDepth{Waiting: n})
 }
 
-func TestPublishEndsWithItsContextWhileNobodyAnswers(t *testing.T) {
+func TestPublishEndsWithItsContextWhileNoServerAnswers(t *testing.T) {
 	server := serve(t)
 	c := ready(t, Config{URL: server.URL()})
 	server.Shutdown()

@@ -13,7 +13,8 @@ import (
 // PublishResults sends answers to the store's side, in as many messages as their size needs, and
 // returns nil once the server has confirmed all of them. While the server does not answer, or the
 // stream is full, it tries again until ctx ends: nothing is dropped, and the caller keeps its
-// lease meanwhile. Results that are not valid, or of which one alone is too large, are a BadItem failure.
+// lease meanwhile. Results that are not valid, or of which one alone is too large, are a BadItem
+// failure.
 func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	if err := r.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish results of batch %s: %w", r.ID(), err)

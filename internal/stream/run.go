@@ -54,7 +54,7 @@ func (c *Conn) Depth(ctx context.Context, run string) (pipeline.StreamDepth, err
 		}
 		return nil
 	})
-	if err != nil && !isAbsent(err) { // a stream that is not there holds nothing
+	if err != nil && !isAbsent(err) { // a stream that does not exist holds nothing
 		return pipeline.StreamDepth{}, fmt.Errorf("count the results of run %s: %w", run, err)
 	}
 	return depth, nil
