@@ -45,7 +45,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 
 	// There is no consumer yet, so WORK is full first. Then the store refuses what comes.
 	p.start("publisher", p.publish)
-	p.logged("the queue has no room", "GLEANER_WORK holds ", "of 8 KiB")
+	p.logged("the queue has no room", "GLEANER_WORK holds ", "of 8.0 KiB")
 	p.front.SetFull(true)
 	p.start("sink", p.sink)
 	p.start("consumer", p.consumer)
