@@ -14,8 +14,8 @@ const (
 	sampleAnswers = 500
 )
 
-// AnswerReader is the part of the store that answers are taken from.
-type AnswerReader interface {
+// AnswerSampler is the part of the store that samples of answers come from.
+type AnswerSampler interface {
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
 }
 
@@ -26,7 +26,7 @@ type RowReader interface {
 
 // RunReader is the part of the store that a loaded run is read from.
 type RunReader interface {
-	AnswerReader
+	AnswerSampler
 	RowReader
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 }
@@ -38,7 +38,7 @@ type CutFunc func(ctx context.Context, take func(batch int) bool, do func(pipeli
 // EstimateDataset returns what a run of a dataset would cost that is not loaded. It cuts the
 // dataset once to count the batches, so the Config's run needs no number of them, and once to weigh
 // some. The store may be nil if Config.Like is empty.
-func EstimateDataset(ctx context.Context, cfg Config, meters Meters, store AnswerReader, cut CutFunc) (Estimate, error) {
+func EstimateDataset(ctx context.Context, cfg Config, meters Meters, store AnswerSampler, cut CutFunc) (Estimate, error) {
 	var err error
 	if cfg.Run.Batches, err = cut(ctx, func(int) bool { return false }, nil); err != nil {
 		return Estimate{}, err
@@ -90,7 +90,7 @@ func EstimateRun(ctx context.Context, cfg Config, meters Meters, store RunReader
 
 // newFromAnswers returns a planner that takes lengths and times from the answers of the run like,
 // if that is not empty. The run in Config.Like has to have answers.
-func newFromAnswers(ctx context.Context, cfg Config, meters Meters, store AnswerReader, like string) (*Planner, error) {
+func newFromAnswers(ctx context.Context, cfg Config, meters Meters, store AnswerSampler, like string) (*Planner, error) {
 	if like != "" {
 		sample, err := store.SampleAnswers(ctx, like, sampleAnswers, true)
 		if err != nil {
