@@ -11,6 +11,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
+	"gleaner/internal/gpu"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollama/serve"
 	"gleaner/internal/supervise"
@@ -41,7 +42,7 @@ func (c *command) AfterApply(parsed *kong.Context) error {
 
 // seats takes the GPUs that are wanted, for this process alone, and ends what one before it left
 // there. The caller has to call release.
-func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Seat, release func(), err error) {
+func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Reservation, release func(), err error) {
 	release = func() {
 		for _, seat := range seats {
 			if err := seat.Release(); err != nil {
@@ -49,7 +50,7 @@ func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Se
 			}
 		}
 	}
-	gpus, err := serve.GPUs(ctx, c.GPUs)
+	devices, err := gpu.Find(ctx, c.GPUs)
 	if err != nil {
 		return nil, release, err
 	}
@@ -59,23 +60,23 @@ func (c *command) seats(ctx context.Context, log *zap.Logger) (seats []*serve.Se
 		// it.
 		Client: ollama.Config{NextToken: c.Stall + c.Stall/3, FirstToken: max(ollama.DefaultFirstToken, 2*c.Stall)},
 	}
-	for _, gpu := range gpus {
-		seat, err := serve.Claim(cfg, gpu)
+	for _, device := range devices {
+		seat, err := serve.Reserve(cfg, device)
 		if err != nil {
 			release()
 			return nil, func() {}, err
 		}
 		seats = append(seats, seat)
-		log.Info("using a GPU", zap.Stringer("gpu", gpu), zap.String("uuid", gpu.UUID), zap.Int("memory_mib", gpu.MemoryMiB), zap.String("log", seat.LogPath()))
+		log.Info("using a GPU", zap.Stringer("gpu", device), zap.String("uuid", device.UUID), zap.Int("memory_mib", device.MemoryMiB), zap.String("log", seat.LogPath()))
 		if seat.Orphans > 0 {
-			log.Warn("ended what an earlier consumer had left on the GPU", zap.Stringer("gpu", gpu), zap.Int("processes", seat.Orphans))
+			log.Warn("ended what an earlier consumer had left on the GPU", zap.Stringer("gpu", device), zap.Int("processes", seat.Orphans))
 		}
 	}
 	return seats, release, nil
 }
 
 // fleetOf returns the GPUs whose servers the engine starts.
-func (c *command) fleetOf(seats []*serve.Seat) []consumer.LaneConfig {
+func (c *command) fleetOf(seats []*serve.Reservation) []consumer.LaneConfig {
 	gpus := make([]consumer.LaneConfig, len(seats))
 	for i, seat := range seats {
 		gpus[i] = consumer.LaneConfig{Name: seat.GPU.String(), Slots: c.Slots.Most, Auto: c.Slots.Auto, Launch: func(ctx context.Context, slots int) (supervise.Server, error) {

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
@@ -19,7 +16,7 @@ import (
 // servers are what generates: clients to servers that run already, or GPUs to run servers on.
 type servers struct {
 	clients []*ollama.Client
-	seats   []*serve.Seat
+	seats   []*serve.Reservation
 	release func()
 }
 
@@ -47,7 +44,7 @@ func (c *command) clients(ctx context.Context, log *zap.Logger) ([]*ollama.Clien
 			return nil, cli.Usage("the Ollama server %s stands there twice", client.URL())
 		}
 		seen[client.URL()] = true
-		if err := awaitServer(ctx, client, log); err != nil {
+		if err := consumer.AwaitServer(ctx, running(client), log); err != nil {
 			return nil, err
 		}
 		clients = append(clients, client)
@@ -55,26 +52,9 @@ func (c *command) clients(ctx context.Context, log *zap.Logger) ([]*ollama.Clien
 	return clients, nil
 }
 
-// serverWithin is how long a server that was started together with the consumer may take to answer.
-const serverWithin = 10 * time.Second
-
-// awaitServer returns when the server answers, or with the reason why it does not.
-func awaitServer(ctx context.Context, client *ollama.Client, log *zap.Logger) error {
-	limit := time.Now().Add(serverWithin)
-	for waiting := false; ; waiting = true {
-		err := client.Ping(ctx)
-		if err == nil || time.Now().After(limit) {
-			return err
-		}
-		if !waiting {
-			log.Info("waiting for Ollama to answer", zap.String("server", client.URL()))
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// running returns a server as the engine sees it.
+func running(client *ollama.Client) consumer.RunningServer {
+	return consumer.RunningServer{URL: client.URL(), Backend: client}
 }
 
 // gpus returns the servers as GPUs, with what they say of themselves. On those that run already
@@ -83,30 +63,17 @@ func (c *command) gpus(ctx context.Context, servers servers, model string) ([]co
 	if c.wanted() {
 		return c.fleetOf(servers.seats), pipeline.Presence{}, nil
 	}
-	clients := servers.clients
-	models := make([]pipeline.ModelInfo, len(clients))
-	group, loading := errgroup.WithContext(ctx)
-	for i, client := range clients {
-		group.Go(func() (err error) {
-			if models[i], err = client.Describe(loading, model); err != nil {
-				return err
-			}
-			if err := client.WarmUp(loading, model); err != nil {
-				return err
-			}
-			models[i], err = client.Describe(loading, model) // the context length is known once it is loaded
-			return err
-		})
+	var backends []consumer.RunningServer
+	for _, client := range servers.clients {
+		backends = append(backends, running(client))
 	}
-	if err := group.Wait(); err != nil {
+	models, err := consumer.LoadModel(ctx, backends, model)
+	if err != nil {
 		return nil, pipeline.Presence{}, err
 	}
-	gpus := make([]consumer.LaneConfig, len(clients))
-	for i, client := range clients {
-		if models[i].Digest != models[0].Digest {
-			return nil, pipeline.Presence{}, fmt.Errorf("model %s differs between %s and %s: pull it anew on both", model, clients[0].URL(), client.URL())
-		}
-		gpus[i] = consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: c.Slots.Most, Auto: c.Slots.Auto, Context: models[i].Context}
+	gpus := make([]consumer.LaneConfig, len(models))
+	for i, client := range servers.clients {
+		gpus[i] = consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: c.Slots.Most, Auto: c.Slots.Auto, Context: models[i].Context}
 	}
 	return gpus, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest}, nil
 }

@@ -18,7 +18,8 @@
 //   - stream: the work queue, the results and the consumers' presence, in NATS JetStream.
 //   - natsd: a NATS server in this process, for local mode and tests.
 //   - ollama: one answer from a model. ollama/ollamatest is the suite that the real server and
-//     the simulated one pass; ollama/serve finds this machine's GPUs and runs a server on each.
+//     the simulated one pass; ollama/serve runs a server on each of this machine's GPUs.
+//   - gpu: the GPUs of this machine.
 //   - faultproxy: a network that delays, stalls and cuts, for measurements and chaos.
 //   - ollamasim: an Ollama server without a model, with slots, a token rate and faults to choose.
 //   - telemetry: the log, and the health over HTTP; telemetry/metrics adds Prometheus for who may

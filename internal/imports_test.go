@@ -58,15 +58,15 @@ func rules() map[string]rule {
 		"internal/store":             {ours: "pipeline", theirs: "mongo-driver sqlite"},
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go backoff zap compress", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
-		"internal/natsd":             {theirs: "nats-server", testTheirs: "nats.go jwt nkeys"},
+		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},
-		"internal/ollama/serve":      {ours: "pipeline ollama"}, // the processes, beside the client to what they serve
+		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"}, // the processes, beside the client to what they serve
 		"internal/ollamasim":         {ours: "pipeline", theirs: "ollama", testOurs: "ollama"},
 		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
 		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
-		"internal/consumer":  {ours: "pipeline outage autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
+		"internal/consumer":  {ours: "pipeline outage text autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
 		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
 		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " rate prometheus"},
 		"internal/status":    {ours: "pipeline", theirs: engineLibraries + " prometheus"},
@@ -75,7 +75,7 @@ func rules() map[string]rule {
 		// Parts of engines that stand alone.
 		"internal/autotune":  {ours: "pipeline outage", theirs: engineLibraries, testOurs: "ollamasim"},
 		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
-		"internal/gpu":       {ours: "pipeline"},
+		"internal/gpu":       {},
 
 		"internal/view":            {ours: "pipeline cli status plan reconcile producer sink", theirs: "humanize term"},
 		"internal/command":         {ours: forPrograms + " view", theirs: programLibraries},

@@ -46,6 +46,7 @@
 //
 // A search begins with numbers that are far apart, the powers of two and the maximum, the nearest
 // to the best first, and ends with neighbors of the best. After it the best stays in use, and one
-// other number is probed every ten minutes. If a probe wins, or if the rate changes by more than
-// 12 % twice in a row, the search is repeated.
+// other number is probed every ten minutes. The search is repeated if a probe wins, or if the rate
+// changes twice in a row by more than 12 %, and by more than three times what is usual; then 5 to
+// 40 minutes have to lie between two searches, the more the longer nothing new was found.
 package autotune

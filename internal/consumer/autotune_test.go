@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"gleaner/internal/autotune/autotunetest"
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/supervise/supervisetest"
 )
@@ -24,7 +25,7 @@ type endless struct {
 }
 
 func (e *endless) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
-	if !sleep(ctx, e.trip) {
+	if outage.Sleep(ctx, e.trip) != nil {
 		return pipeline.Delivery[pipeline.Work]{}, ctx.Err()
 	}
 	work := pipeline.Work{Run: "r", UID: "u", Batch: int(e.batch.Add(1)), Round: 1, Model: "sim", Options: pipeline.Options{NumPredict: 4000}}
@@ -35,7 +36,7 @@ func (e *endless) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], e
 }
 
 func (e *endless) PublishResults(ctx context.Context, _ pipeline.Results) error {
-	sleep(ctx, e.trip)
+	outage.Sleep(ctx, e.trip)
 	return nil
 }
 func (e *endless) PutPresence(_ context.Context, c pipeline.Presence) error {
@@ -44,7 +45,7 @@ func (e *endless) PutPresence(_ context.Context, c pipeline.Presence) error {
 }
 func (e *endless) PublishDeadLetter(context.Context, pipeline.DeadLetter) error { return nil }
 func (e *endless) Extend(context.Context) error                                 { return nil }
-func (e *endless) Ack(ctx context.Context) error                                { sleep(ctx, e.trip); return nil }
+func (e *endless) Ack(ctx context.Context) error                                { outage.Sleep(ctx, e.trip); return nil }
 func (e *endless) HandBack(context.Context, time.Duration) error                { return nil }
 func (e *endless) Reject(context.Context, string) error                         { return nil }
 
@@ -72,7 +73,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				cfg := config()
 				cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
 				w, m := &endless{trip: 150 * time.Millisecond}, autotunetest.NewCurvedModel(test.mean, always(test.now), same)
-				c, err := New(cfg, w, w, []LaneConfig{{Name: "sim", Model: m, Slots: autotunetest.MaxSlots, Auto: true}})
+				c, err := New(cfg, w, w, []LaneConfig{{Name: "sim", Backend: m, Slots: autotunetest.MaxSlots, Auto: true}})
 				if err != nil {
 					t.Fatal(err)
 				}

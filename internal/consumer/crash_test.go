@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 	"pgregory.net/rapid"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -24,7 +24,7 @@ import (
 // flight.
 type fragile struct {
 	takes func(r pipeline.Request) (d time.Duration, dies bool)
-	hears func() (d time.Duration, err error) // how and how late the others hear of it; nil: at once, and clearly
+	learn func() (d time.Duration, err error) // how late the others learn of it, and what; nil: at once, of the crash
 
 	mu     sync.Mutex
 	flying map[*flight]bool
@@ -48,11 +48,11 @@ func (f *fragile) Generate(ctx context.Context, r pipeline.Request) (pipeline.Co
 	case <-ctx.Done():
 		return pipeline.Completion{}, ctx.Err()
 	case <-me.died:
-		if f.hears == nil {
+		if f.learn == nil {
 			return pipeline.Completion{}, errCrash
 		}
-		late, err := f.hears()
-		sleep(ctx, late)
+		late, err := f.learn()
+		outage.Sleep(ctx, late)
 		return pipeline.Completion{}, err
 	case <-timer.C:
 	}
@@ -112,7 +112,7 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 		w.add(1, 1, "a", "b", "c")
 		w.add(2, 1, "poison", "d", "e")
 		w.add(3, 1, "f", "g", "h")
-		r := w.start(config(), LaneConfig{Name: "T4", Model: m, Slots: 3})
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 3})
 		time.Sleep(time.Minute)
 		for batch, want := range map[int][]string{1: {"take", "publish", "ack"}, 2: {"take", "publish", "dead", "ack"}, 3: {"take", "publish", "ack"}} {
 			if diff := cmp.Diff(want, w.story(batch)); diff != "" {
@@ -130,8 +130,8 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 				t.Errorf("%q ran %d times alone, want %d: %q", prompt, got, want, m.alone)
 			}
 		}
-		if r.lanes[0].crashes < 3 {
-			t.Errorf("%d crashes seen", r.lanes[0].crashes)
+		if r.lanes[0].requests.crashes < 3 {
+			t.Errorf("%d crashes seen", r.lanes[0].requests.crashes)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -150,9 +150,9 @@ func count(list []string, want string) int {
 }
 
 func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
-	for name, heard := range map[string]error{
-		"it hears of the crash":                  errCrash,
-		"it hears of its broken connection only": pipeline.Fail(pipeline.Retryable, "%w", io.ErrUnexpectedEOF),
+	for name, learned := range map[string]error{
+		"it learns of the crash":                  errCrash,
+		"it learns only of its broken connection": pipeline.Fail(pipeline.Retryable, "%w", io.ErrUnexpectedEOF),
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -160,11 +160,11 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 				first := make(chan struct{})
 				victim := func(ctx context.Context, try int) (pipeline.Completion, error) {
 					switch try {
-					case 1: // it hears of it first
-						sleep(ctx, 400*time.Millisecond)
-						return pipeline.Completion{}, heard
+					case 1: // it learns of it first
+						outage.Sleep(ctx, 400*time.Millisecond)
+						return pipeline.Completion{}, learned
 					case 2, 3:
-						sleep(ctx, time.Second)
+						outage.Sleep(ctx, time.Second)
 						return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "away")
 					}
 					return after(ctx, time.Second)
@@ -175,14 +175,14 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 					}
 					if try == 1 {
 						defer close(first)
-						sleep(ctx, 500*time.Millisecond)
+						outage.Sleep(ctx, 500*time.Millisecond)
 						return pipeline.Completion{}, errCrash
 					}
 					return after(ctx, time.Second)
 				}}
 				w.add(1, 1, "victim")
 				w.add(2, 1, "culprit")
-				r := w.start(config(), LaneConfig{Model: m, Slots: 2})
+				r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
 				<-first
 				time.Sleep(time.Minute)
 				for batch := 1; batch <= 2; batch++ {
@@ -199,7 +199,7 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 }
 
 // A runner that crashes with everything says nothing of the prompts.
-func TestAGPUWhoseRunnerCrashesWithEverythingConvictsNobody(t *testing.T) {
+func TestAGPUWhoseRunnerCrashesWithEverythingConvictsNoPrompt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mended atomic.Bool
 		w, m := newWorld(t), &fragile{takes: func(pipeline.Request) (time.Duration, bool) { return time.Second, !mended.Load() }}
@@ -207,7 +207,7 @@ func TestAGPUWhoseRunnerCrashesWithEverythingConvictsNobody(t *testing.T) {
 		for i := range 10 {
 			w.again(i)
 		}
-		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if state := r.Snapshot().GPUs[0].Describe(); !strings.Contains(state, "crash") {
@@ -247,7 +247,7 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 				}
 			}()
 			if hangs {
-				sleep(ctx, 45*time.Second)
+				outage.Sleep(ctx, 45*time.Second)
 				return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrStalled)
 			}
 			return after(ctx, time.Second)
@@ -255,7 +255,7 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 		for i := range 8 {
 			w.add(i, 1, "a", "b", "c")
 		}
-		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 4})
 		time.Sleep(10 * time.Minute)
 		if acks := len(w.only("ack")); acks != 8 {
 			t.Errorf("%d of 8 batches are done", acks)
@@ -264,27 +264,6 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-func TestOneThatWaitsToBeAloneLeavesWithAStop(t *testing.T) {
-	g := newLane(LaneConfig{Slots: 2}, time.Second, zap.NewNop())
-	ctx, cancel := context.WithCancel(t.Context())
-	if err := g.acquire(ctx, false); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	for range 3 {
-		if err := g.acquire(ctx, true); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
-		}
-	}
-	if busy, _ := g.permits.load(); busy != 1 || len(g.permits.waiting) != 0 {
-		t.Errorf("%d permits are out, %d wait for one", busy, len(g.permits.waiting))
-	}
-	g.release()
-	if err := g.acquire(t.Context(), true); err != nil || !g.permits.alone {
-		t.Errorf("alone: %t, %v", g.permits.alone, err)
-	}
 }
 
 // outbreak is a pattern of crashes.
@@ -339,7 +318,7 @@ func (o outbreak) live(t *testing.T) string {
 	}
 	var gpus []LaneConfig
 	for range o.gpus {
-		m := &fragile{hears: func() (time.Duration, error) {
+		m := &fragile{learn: func() (time.Duration, error) {
 			if dice.percent(50) {
 				return dice.duration(500 * time.Millisecond), errCrash
 			}
@@ -351,7 +330,7 @@ func (o outbreak) live(t *testing.T) string {
 			m.mu.Unlock()
 			return dice.duration(20 * time.Second), r.Prompt() == "poison" || company && dice.percent(o.spontaneous)
 		}
-		gpus = append(gpus, LaneConfig{Name: "T4", Model: m, Slots: o.slots})
+		gpus = append(gpus, LaneConfig{Name: "T4", Backend: m, Slots: o.slots})
 	}
 	if _, err := w.stopAfter(o.stop, grace(5*time.Second), gpus...); err != nil && !errors.Is(err, ErrCut) {
 		return err.Error()

@@ -29,8 +29,8 @@ func failing(verdicts map[string][]pipeline.Class) func(context.Context, int, pi
 	}
 }
 
-// handedBack returns after what delay a batch was handed back, and checks that nobody
-// acknowledged it.
+// handedBack returns after what delay a batch was handed back, and checks that it was
+// not acknowledged.
 func (w *world) handedBack(batch int) time.Duration {
 	w.t.Helper()
 	story := w.of(batch)
@@ -52,7 +52,7 @@ func TestARetryableFailureIsTriedThreeTimesThenHandedBack(t *testing.T) {
 		for n := range deliveries {
 			w.add(n, n, "p")
 		}
-		r := w.start(config(), LaneConfig{Model: m, Slots: 8})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 8})
 		time.Sleep(time.Minute)
 		for n, want := range deliveries {
 			if got := w.handedBack(n); !about(got, want) {
@@ -78,7 +78,7 @@ func TestAFailureWithoutAClassIsTriedAgain(t *testing.T) {
 			return after(ctx, time.Second)
 		}
 		w.add(1, 1, "p")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -96,7 +96,7 @@ func TestTheSlotIsFreeDuringTheRestOfARetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.Retryable, ""}})}
 		w.add(1, 1, "bad")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(500 * time.Millisecond)
 		w.add(2, 1, "good")
 		time.Sleep(time.Minute)
@@ -130,7 +130,7 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{prompt: c.verdicts})}
 				w.add(1, 1, prompt)
-				r := w.start(config(), LaneConfig{Model: m, Slots: 1, Context: c.context})
+				r := w.start(config(), LaneConfig{Backend: m, Slots: 1, Context: c.context})
 				time.Sleep(time.Minute)
 				var rooms []int
 				for _, request := range m.asked() {
@@ -155,19 +155,20 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 }
 
 func TestMoreRoomEndsAtTheLimit(t *testing.T) {
-	g := newLane(LaneConfig{Slots: 1}, time.Second, zap.NewNop())
+	l := newLane(LaneConfig{Slots: 1}, time.Second, false, zap.NewNop())
 	for tokens, want := range map[int]bool{pipeline.MaxNumPredict / 2: true, pipeline.MaxNumPredict/2 + 1: false} {
-		if got := g.hasRoom(pipeline.Request{Options: pipeline.Options{NumPredict: tokens}}, pipeline.Completion{}); got != want {
+		if got := l.retry(pipeline.Work{Options: pipeline.Options{NumPredict: tokens}}, pipeline.Generation{}).hasRoom(pipeline.Completion{}); got != want {
 			t.Errorf("room for twice %d tokens: %v", tokens, got)
 		}
 	}
 }
 
 func TestTheRoomIsCountedWithThePromptsRealTokens(t *testing.T) {
-	g := newLane(LaneConfig{Slots: 1, Context: 1000}, time.Second, zap.NewNop())
-	request := pipeline.Request{Messages: pipeline.User(strings.Repeat("x", 3000)), Options: pipeline.Options{NumPredict: 100}}
+	l := newLane(LaneConfig{Slots: 1, Context: 1000}, time.Second, false, zap.NewNop())
+	work := pipeline.Work{Options: pipeline.Options{NumPredict: 100}}
+	r := l.retry(work, pipeline.Generation{Messages: pipeline.User(strings.Repeat("x", 3000))})
 	for tokens, want := range map[int]bool{0: false, 800: true, 801: false} {
-		if got := g.hasRoom(request, pipeline.Completion{PromptTokens: tokens}); got != want {
+		if got := r.hasRoom(pipeline.Completion{PromptTokens: tokens}); got != want {
 			t.Errorf("room with a prompt of %d tokens: %v", tokens, got)
 		}
 	}
@@ -181,7 +182,7 @@ func TestAnAnswerOfAReseededBatchNamesItsSeed(t *testing.T) {
 		d := <-w.queue
 		d.Body.Reseeded = true
 		w.queue <- d
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if sent := w.of(1)[1].sent.Results; len(sent) != 2 || sent[0].Seed != 1000 || sent[1].Seed != 1001 {
 			t.Errorf("the seeds are not recorded: %+v", sent)
@@ -196,7 +197,7 @@ func TestADegenerateAnswerIsTriedOnceWithAnotherSeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"once": {pipeline.Degenerate, ""}, "always": {pipeline.Degenerate}})}
 		w.add(1, 1, "good", "once")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		w.add(2, 1, "always")
 		time.Sleep(time.Minute)
@@ -229,7 +230,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.add(1, 1, "a", "bad", "c")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "publish", "dead", "ack"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -249,7 +250,7 @@ func TestABadItemFailsAlone(t *testing.T) {
 	})
 }
 
-func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
+func TestAFatalFailureOpensTheBreakerOfItsGPUAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		broken, whole := &fakeModel{}, &fakeModel{}
@@ -263,7 +264,7 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 		for i := range 1000 {
 			w.add(i, 1, "a", "b")
 		}
-		r := w.start(config(), LaneConfig{Name: "broken", Model: broken, Slots: 2}, LaneConfig{Name: "whole", Model: whole, Slots: 2})
+		r := w.start(config(), LaneConfig{Name: "broken", Backend: broken, Slots: 2}, LaneConfig{Name: "whole", Backend: whole, Slots: 2})
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		if n := len(broken.asked()); n > 4 {
@@ -301,11 +302,11 @@ func TestAFatalFailureHoldsItsGPUAlone(t *testing.T) {
 }
 
 // Its workers have asked for work before, and get some afterwards.
-func TestAHeldGPUTriesNothingNew(t *testing.T) {
+func TestAnOpenBreakerLetsNothingNewIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
 		w.add(1, 1, "p")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
 		time.Sleep(5 * time.Second)
 		w.add(2, 1, "p")
 		time.Sleep(5 * time.Second)
@@ -322,7 +323,7 @@ func TestAGPUThatMayNotTakeWorkSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.failing = pipeline.Fail(pipeline.Fatal, "no permission")
-		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		time.Sleep(50 * time.Second)
 		synctest.Wait()
 		g := r.Snapshot().GPUs[0]
@@ -342,7 +343,7 @@ func TestTheFailureThatDecidesIsTheGravest(t *testing.T) {
 	for _, c := range []struct{ a, b, want error }{
 		{nil, other, other}, {other, retryable, other}, {retryable, away, away}, {away, retryable, away}, {away, fatal, fatal}, {fatal, away, fatal}, {fatal, interrupted, interrupted}, {interrupted, fatal, interrupted},
 	} {
-		if got := worse(c.a, c.b); got != c.want {
+		if got := graver(c.a, c.b); got != c.want {
 			t.Errorf("of %v and %v it is %v", c.a, c.b, got)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -77,7 +78,7 @@ func (w *world) PublishResults(ctx context.Context, results pipeline.Results) er
 
 func (w *world) PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error {
 	if err := letter.Validate(); err != nil {
-		w.t.Errorf("a dead letter that nobody can read: %v", err)
+		w.t.Errorf("a dead letter that cannot be read: %v", err)
 	}
 	if w.dying != nil {
 		if err := w.dying(ctx, letter); err != nil {
@@ -274,7 +275,7 @@ func (m *fakeModel) busy() (now, most int) {
 
 // after is an answer that takes its time.
 func after(ctx context.Context, d time.Duration) (pipeline.Completion, error) {
-	if !sleep(ctx, d) {
+	if outage.Sleep(ctx, d) != nil {
 		return pipeline.Completion{}, ctx.Err()
 	}
 	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 5, OutputTokens: 60, Duration: d}, nil

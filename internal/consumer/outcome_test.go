@@ -8,7 +8,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,7 +18,7 @@ func TestADeadLetterHoldsAllThatIsNeededToTryAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "cut": {pipeline.Truncated}})}
 		w.add(7, 3, "cut", "good", "bad")
-		r := w.start(config(), LaneConfig{Name: "T4", Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -50,7 +49,7 @@ func TestWhatWasDeliveredTooOftenIsNotRunAgain(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{}
 		w.add(1, 25, "a", "b")
 		w.add(2, 26, "c", "d")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -80,7 +79,7 @@ func TestABatchThatIsHandedBackHasNoDeadLetter(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "open": {class}})}
 				w.add(1, 1, "good", "bad", "open", "good")
-				r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+				r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 				time.Sleep(25 * time.Second)
 				if diff := cmp.Diff([]string{"take", "publish", "hand-back"}, w.story(1)); diff != "" {
 					t.Errorf("(-want +got):\n%s", diff)
@@ -102,7 +101,7 @@ func TestNoDeadLetterGoesAheadOfItsResults(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.publish = func(context.Context, pipeline.Results) error { return errors.New("no stream") }
 		w.add(1, 1, "good", "bad")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "hand-back"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -127,7 +126,7 @@ func TestABatchIsKeptWhileTheDeadLetterStreamIsFull(t *testing.T) {
 		}
 		w.add(1, 1, "good", "bad")
 		w.add(2, 1, "bad")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if now, _ := w.holds(); now != 2 || len(w.only("extend")) < 2*100 {
@@ -149,7 +148,7 @@ func TestAStopHandsBackWhatWaitsForTheDeadLetterStream(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.dying = func(ctx context.Context, _ pipeline.DeadLetter) error { <-ctx.Done(); return ctx.Err() }
 		w.add(1, 1, "good", "bad")
-		took, err := w.stopAfter(10*time.Second, grace(time.Second), LaneConfig{Model: m, Slots: 1})
+		took, err := w.stopAfter(10*time.Second, grace(time.Second), LaneConfig{Backend: m, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -167,7 +166,7 @@ func TestADeadLetterThatIsRefusedHandsTheBatchBack(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}})}
 		w.dying = func(context.Context, pipeline.DeadLetter) error { return errors.New("no stream") }
 		w.add(1, 3, "bad")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if got := w.handedBack(1); !about(got, 2*time.Minute) {
 			t.Errorf("rests %s", got)
@@ -178,28 +177,13 @@ func TestADeadLetterThatIsRefusedHandsTheBatchBack(t *testing.T) {
 	})
 }
 
-// What a server says may be long and need not be text.
-func TestMessagesAreCut(t *testing.T) {
-	for _, text := range []string{"", "short", strings.Repeat("ä", 5000), "a" + strings.Repeat("ä", 5000), strings.Repeat("\xff", 5000), strings.Repeat("\xe2\x82", 9)} {
-		for _, most := range []int{3, 4, 5, 100, 4096} {
-			got := cut(text, most)
-			if len(got) > most || !utf8.ValidString(got) {
-				t.Errorf("%d bytes of %.10q… are %d bytes: %.20q", most, text, len(got), got)
-			}
-		}
-	}
-	if got := cut("eleven bytes", 11); got != "eleven b…" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestALetterOfManyFailuresFitsIntoAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: func(context.Context, int, pipeline.Request) (pipeline.Completion, error) {
 			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "%s", strings.Repeat("\xffä", 10_000))
 		}}
 		w.add(1, 1, slices.Repeat([]string{"p"}, pipeline.MaxBatch)...)
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -208,7 +192,7 @@ func TestALetterOfManyFailuresFitsIntoAMessage(t *testing.T) {
 		for _, f := range w.only("dead")[0].dead.Failures {
 			sum += len(f.Message)
 		}
-		if sum > maxMessages || sum < maxMessages/2 {
+		if sum > maxLetterMessage || sum < maxLetterMessage/2 {
 			t.Errorf("%d bytes of messages", sum)
 		}
 	})

@@ -12,21 +12,22 @@ import (
 
 	"pgregory.net/rapid"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
-// trouble is one way things can go: how often what happens, in percent, and when the consumer is
-// stopped.
-type trouble struct {
+// faults is one way things can go: how often each kind of fault happens, in percent, and when the
+// consumer is stopped.
+type faults struct {
 	seed                               uint64
 	batches, slots                     int
 	bad, fatal, retryable, unpublished int
 	stops                              []time.Duration
 }
 
-func drawTrouble(t *rapid.T) trouble {
+func drawFaults(t *rapid.T) faults {
 	percent := rapid.IntRange(0, 30)
-	return trouble{
+	return faults{
 		seed: rapid.Uint64().Draw(t, "seed"), batches: rapid.IntRange(1, 40).Draw(t, "batches"), slots: rapid.IntRange(1, 4).Draw(t, "slots"),
 		bad: percent.Draw(t, "bad"), fatal: percent.Draw(t, "fatal") / 5, retryable: percent.Draw(t, "retryable"), unpublished: percent.Draw(t, "unpublished"),
 		stops: rapid.SliceOfN(rapid.Custom(func(t *rapid.T) time.Duration {
@@ -35,7 +36,7 @@ func drawTrouble(t *rapid.T) trouble {
 	}
 }
 
-// dice throws the same for the same trouble, for whichever goroutine asks first.
+// dice throws the same for the same faults, for whichever goroutine asks first.
 type dice struct {
 	lock chan *rand.Rand
 }
@@ -62,46 +63,46 @@ func (d *dice) duration(most time.Duration) time.Duration {
 // are.
 func TestNoBatchIsLostWhateverGoesWrong(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		trouble := drawTrouble(rt)
-		var problem string // rapid wants to hear of it on its own goroutine
-		synctest.Test(t, func(t *testing.T) { problem = live(t, trouble) })
+		faults := drawFaults(rt)
+		var problem string // reported on the goroutine of rapid
+		synctest.Test(t, func(t *testing.T) { problem = live(t, faults) })
 		if problem != "" {
 			rt.Fatal(problem)
 		}
 	})
 }
 
-// live runs a world with this trouble to its end and returns what was wrong with it.
-func live(t *testing.T, trouble trouble) string {
-	w, m, dice := newWorld(t), &fakeModel{}, newDice(trouble.seed)
+// live runs a world with this faults to its end and returns what was wrong with it.
+func live(t *testing.T, faults faults) string {
+	w, m, dice := newWorld(t), &fakeModel{}, newDice(faults.seed)
 	wild := true
 	m.answer = func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 		completion, err := after(ctx, dice.duration(20*time.Second))
 		switch {
 		case err != nil || !wild:
-		case dice.percent(trouble.bad):
+		case dice.percent(faults.bad):
 			err = pipeline.Fail(pipeline.BadItem, "bad")
-		case dice.percent(trouble.fatal):
+		case dice.percent(faults.fatal):
 			err = pipeline.Fail(pipeline.Fatal, "fatal")
-		case dice.percent(trouble.retryable):
+		case dice.percent(faults.retryable):
 			err = pipeline.Fail(pipeline.Retryable, "away")
 		}
 		return completion, err
 	}
 	w.publish = func(ctx context.Context, _ pipeline.Results) error {
-		sleep(ctx, dice.duration(3*time.Second))
-		if wild && dice.percent(trouble.unpublished) {
+		outage.Sleep(ctx, dice.duration(3*time.Second))
+		if wild && dice.percent(faults.unpublished) {
 			return fmt.Errorf("no stream")
 		}
 		return nil
 	}
 	w.dying = func(ctx context.Context, _ pipeline.DeadLetter) error { return w.publish(ctx, pipeline.Results{}) }
 	w.again = func(batch int) { w.add(batch, 2, slices.Repeat([]string{fmt.Sprint(batch)}, 1+batch%4)...) }
-	for i := range trouble.batches {
+	for i := range faults.batches {
 		w.again(i)
 	}
-	gpu := LaneConfig{Name: "T4", Model: m, Slots: trouble.slots}
-	for _, wait := range trouble.stops {
+	gpu := LaneConfig{Name: "T4", Backend: m, Slots: faults.slots}
+	for _, wait := range faults.stops {
 		if _, err := w.stopAfter(wait, grace(5*time.Second), gpu); err != nil && !errors.Is(err, ErrCut) {
 			return err.Error()
 		}
@@ -111,16 +112,16 @@ func live(t *testing.T, trouble trouble) string {
 	}
 	wild = false
 	r := w.start(grace(5*time.Second), gpu)
-	for left := 24 * 60; len(w.only("ack")) < trouble.batches && left > 0; left-- {
+	for left := 24 * 60; len(w.only("ack")) < faults.batches && left > 0; left-- {
 		time.Sleep(time.Minute)
 	}
 	if err := r.end(); err != nil {
 		return err.Error()
 	}
-	if m.most > trouble.slots || w.mostHeld > trouble.slots+2 {
-		return fmt.Sprintf("%d generations at once and %d batches held on %d slots", m.most, w.mostHeld, trouble.slots)
+	if m.most > faults.slots || w.mostHeld > faults.slots+2 {
+		return fmt.Sprintf("%d generations at once and %d batches held on %d slots", m.most, w.mostHeld, faults.slots)
 	}
-	for i := range trouble.batches {
+	for i := range faults.batches {
 		if problem := w.judge(i, 1+i%4); problem != "" {
 			return fmt.Sprintf("batch %d: %s: %v", i, problem, w.story(i))
 		}
@@ -128,7 +129,7 @@ func live(t *testing.T, trouble trouble) string {
 	return ""
 }
 
-// judge says what is wrong with the story of a batch of so many generations.
+// judge says what is wrong with the story of a batch with this many generations.
 func (w *world) judge(batch, generations int) string {
 	story := w.of(batch)
 	if len(story) == 0 || story[len(story)-1].what != "ack" {

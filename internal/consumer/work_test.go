@@ -12,18 +12,22 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
 func TestEachGPUGeneratesOnAllItsSlotsAndNeverMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.publish = func(ctx context.Context, _ pipeline.Results) error { sleep(ctx, 150*time.Millisecond); return nil }
+		w.publish = func(ctx context.Context, _ pipeline.Results) error {
+			outage.Sleep(ctx, 150*time.Millisecond)
+			return nil
+		}
 		a, b := &fakeModel{}, &fakeModel{}
 		for i := range 150 {
 			w.add(i, 1, "a", "b", "c", "d")
 		}
-		r := w.start(config(), LaneConfig{Name: "a", Model: a, Slots: 3}, LaneConfig{Name: "b", Model: b, Slots: 2})
+		r := w.start(config(), LaneConfig{Name: "a", Backend: a, Slots: 3}, LaneConfig{Name: "b", Backend: b, Slots: 2})
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
 		onA, _ := a.busy()
@@ -51,7 +55,7 @@ func TestResultsArePublishedBeforeTheBatchIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add(7, 1, "p0", "p1")
-		r := w.start(config(), LaneConfig{Name: "T4", Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: &fakeModel{}, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Fatal(err)
@@ -82,7 +86,7 @@ func TestAModelIsAskedForWhatTheMessageSays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{}
 		w.add(7, 1, "p0")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
 		want := []pipeline.Request{{Model: "tiny", Messages: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}, {Role: pipeline.RoleUser, Content: "p0"}}, Seed: 1000, Options: pipeline.Options{NumPredict: 100}}}
 		if diff := cmp.Diff(want, m.asked(), cmpopts.IgnoreFields(pipeline.Request{}, "OnTokens")); diff != "" {
@@ -99,7 +103,7 @@ func TestABatchIsNotAcknowledgedWhenPublishingFails(t *testing.T) {
 		w := newWorld(t)
 		w.publish = func(context.Context, pipeline.Results) error { return errors.New("no stream") }
 		w.add(1, 1, "p")
-		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		time.Sleep(time.Minute)
 		if diff := cmp.Diff([]string{"take", "hand-back"}, w.story(1)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -124,7 +128,7 @@ func TestAnUnreadableMessageIsHandedBackAndInTheEndRemoved(t *testing.T) {
 		w.again(1)
 		cfg := config()
 		cfg.Rest = 30 * time.Second
-		r := w.start(cfg, LaneConfig{Model: m, Slots: 1})
+		r := w.start(cfg, LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(24 * time.Hour)
 		events := w.of(1)
 		if len(events) != maxDeliveries+1 || events[maxDeliveries].what != "reject" {
@@ -147,9 +151,9 @@ func TestALeaseIsRenewedWhileABatchIsHeldAndNoLonger(t *testing.T) {
 		slow := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 			return after(ctx, 10*time.Minute)
 		}}
-		w.publish = func(ctx context.Context, _ pipeline.Results) error { sleep(ctx, 10*time.Minute); return nil } // the stream is full
+		w.publish = func(ctx context.Context, _ pipeline.Results) error { outage.Sleep(ctx, 10*time.Minute); return nil } // the stream is full
 		w.add(1, 1, "p")
-		r := w.start(Config{Identity: config().Identity, Lease: 90 * time.Second}, LaneConfig{Model: slow, Slots: 1})
+		r := w.start(Config{Identity: config().Identity, Lease: 90 * time.Second}, LaneConfig{Backend: slow, Slots: 1})
 		time.Sleep(time.Hour)
 		last := time.Duration(0)
 		for _, e := range append(w.only("extend"), w.only("ack")...) {
@@ -171,11 +175,11 @@ func TestALeaseIsNotRenewedAfterABatchWasHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		bad := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
-			sleep(ctx, time.Minute)
+			outage.Sleep(ctx, time.Minute)
 			return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "away")
 		}}
 		w.add(1, 1, "p")
-		r := w.start(config(), LaneConfig{Model: bad, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: bad, Slots: 1})
 		time.Sleep(time.Hour)
 		for _, e := range w.only("extend") {
 			if back := w.only("hand-back")[0].at; e.at > back {
@@ -193,7 +197,7 @@ type slow struct{ *receipt }
 
 func (s slow) HandBack(ctx context.Context, delay time.Duration) error {
 	s.w.note(event{what: "begin", batch: s.batch})
-	sleep(ctx, 5*time.Second)
+	outage.Sleep(ctx, 5*time.Second)
 	return s.receipt.HandBack(ctx, delay)
 }
 
@@ -207,7 +211,7 @@ func TestALeaseIsNotRenewedWhileABatchIsHandedBack(t *testing.T) {
 		w.queue <- d
 		cfg := config()
 		cfg.Lease = 900 * time.Millisecond
-		r := w.start(cfg, LaneConfig{Model: m, Slots: 1})
+		r := w.start(cfg, LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(20 * time.Second)
 		for _, e := range w.only("extend") {
 			if begin := w.only("begin")[0].at; e.at > begin {
@@ -227,7 +231,7 @@ func TestWorkIsAskedForAgainAfterAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.failing = errors.New("no such stream")
-		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		time.Sleep(10*time.Second + time.Millisecond)
 		synctest.Wait()
 		if n, _ := w.calls(); n != 3*11 {
@@ -253,7 +257,7 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 		w.add(1, 1, "p", "q")
 		cfg := config()
 		cfg.Lease = 30 * time.Second
-		r := w.start(cfg, LaneConfig{Name: "T4", Model: &fakeModel{}, Slots: 2})
+		r := w.start(cfg, LaneConfig{Name: "T4", Backend: &fakeModel{}, Slots: 2})
 		synctest.Wait()
 		want := pipeline.Presence{ID: "c1", Run: "r", Host: "h", Started: w.begin.UTC(), Seen: w.begin.UTC(), GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 2, Busy: 1}}}
 		if diff := cmp.Diff(want, w.lastPresence(), cmpopts.IgnoreFields(pipeline.GPUStatus{}, "Busy")); diff != "" {
@@ -275,12 +279,12 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 	})
 }
 
-func TestAConsumerWorksWhileNobodyTakesItsReports(t *testing.T) {
+func TestAConsumerWorksWhileItsReportsAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.present = errors.New("no such bucket")
 		w.add(1, 1, "p")
-		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		time.Sleep(time.Minute)
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -300,7 +304,7 @@ func TestASnapshotMayBeTakenAtAnyTime(t *testing.T) {
 	at := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 		return after(ctx, 0)
 	}}
-	c, err := New(config(), w, w, []LaneConfig{{Model: at, Slots: 4}})
+	c, err := New(config(), w, w, []LaneConfig{{Backend: at, Slots: 4}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +328,7 @@ func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
 		for i := range 180 {
 			w.add(i, 1, "p") // 60 tokens in a second, one after the other
 		}
-		r := w.start(config(), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		r := w.start(config(), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		rate := func() float64 {
 			synctest.Wait()
 			return r.Snapshot().GPUs[0].TokensPerSecond
@@ -342,7 +346,7 @@ func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
 				t.Errorf("after %s: %.1f tokens per second, want %.1f", time.Since(w.begin), got, c.want)
 			}
 		}
-		if n := len(r.lanes[0].recent); n > 61 {
+		if n := len(r.lanes[0].answers.recent); n > 61 {
 			t.Errorf("%d samples of a minute are kept", n)
 		}
 		if err := r.end(); err != nil {
@@ -353,7 +357,7 @@ func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
 
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	w := newWorld(t)
-	gpus := []LaneConfig{{Name: "T4", Model: &fakeModel{}, Slots: 1}}
+	gpus := []LaneConfig{{Name: "T4", Backend: &fakeModel{}, Slots: 1}}
 	for _, c := range []struct {
 		change func(*Config, *[]LaneConfig)
 		want   string
@@ -361,7 +365,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{func(*Config, *[]LaneConfig) {}, ""},
 		{func(c *Config, _ *[]LaneConfig) { c.Identity.ID = "" }, "no id"},
 		{func(_ *Config, g *[]LaneConfig) { *g = nil }, "no GPU"},
-		{func(_ *Config, g *[]LaneConfig) { *g = []LaneConfig{{Name: "T4", Model: &fakeModel{}}} }, "GPU 0 (T4): needs a model and at least one slot, has 0"},
+		{func(_ *Config, g *[]LaneConfig) { *g = []LaneConfig{{Name: "T4", Backend: &fakeModel{}}} }, "GPU 0 (T4): needs a model and at least one slot, has 0"},
 		{func(_ *Config, g *[]LaneConfig) { *g = []LaneConfig{{Slots: 1}} }, "needs a model"},
 		{func(c *Config, _ *[]LaneConfig) { c.Lease = 1 }, "a lease of 1ns is too short"},
 		{func(c *Config, _ *[]LaneConfig) { c.Grace = -time.Second }, "a grace of -1s is too short"},

@@ -41,7 +41,7 @@ func (s Simulated) Start(model string) (gpus []consumer.LaneConfig, stop func(),
 			stop()
 			return nil, nil, err
 		}
-		gpus = append(gpus, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Model: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
+		gpus = append(gpus, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Backend: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
 	}
 	return gpus, stop, nil
 }
@@ -77,5 +77,5 @@ func Real(ctx context.Context, client *ollama.Client, model string, slots int, p
 	if err != nil {
 		return consumer.LaneConfig{}, "", err
 	}
-	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Model: client, Slots: slots, Context: described.Context}, model, nil
+	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: slots, Context: described.Context}, model, nil
 }

@@ -133,7 +133,7 @@ func (p *parts) startSink() {
 func (p *parts) startConsumer(conn *stream.Conn) (stop func()) {
 	p.t.Helper()
 	workers, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "01HONEST", Run: p.run.Name, Model: "sim"}}, conn.Work(p.run.Name), conn,
-		[]consumer.LaneConfig{{Name: "honest", Model: answerer{p}, Slots: 4}})
+		[]consumer.LaneConfig{{Name: "honest", Backend: answerer{p}, Slots: 4}})
 	p.must(err)
 	return p.start(workers.Run)
 }

@@ -154,7 +154,7 @@ func newPressure(t *testing.T) *pressure {
 	p.check(err)
 	client, err := ollama.New(url, ollama.Config{Slots: 4})
 	p.check(err)
-	p.gpu = consumer.LaneConfig{Name: "sim", Model: client, Slots: 4, Context: ollamasim.DefaultContext}
+	p.gpu = consumer.LaneConfig{Name: "sim", Backend: client, Slots: 4, Context: ollamasim.DefaultContext}
 	p.ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
 	p.books, err = store.Open(ctx, p.front.URI)
 	p.check(err)

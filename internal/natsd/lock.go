@@ -4,22 +4,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/gofrs/flock"
 )
 
-// A lock keeps a folder for one server. JetStream itself does not notice when two servers write
-// the same files.
-type lock struct{ file *os.File }
-
-func lockFolder(dir string) (*lock, error) {
-	path := filepath.Join(dir, "server.lock")
-	file, taken, err := openExclusive(path)
+// lockFolder keeps a folder for one server, until the lock is released or the process ends, however
+// it ends. JetStream itself does not notice when two servers write the same files.
+func lockFolder(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, "server.lock"), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
+	locked, err := lock.TryLock()
 	switch {
-	case taken:
-		return nil, fmt.Errorf("the folder %s is in use by another NATS server: end that one, or choose another folder", dir)
 	case err != nil:
 		return nil, fmt.Errorf("the folder %s cannot be written: %w", dir, err)
+	case !locked:
+		return nil, fmt.Errorf("the folder %s is in use by another NATS server: end that one, or choose another folder", dir)
 	}
-	return &lock{file}, nil
+	return lock, nil
 }
-
-func (l *lock) release() error { return l.file.Close() }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -31,9 +32,9 @@ type Config struct {
 // A Server is a running NATS server. Its method InProcessConn makes it a
 // nats.InProcessConnProvider.
 type Server struct {
-	nats  *server.Server
-	store *lock
-	once  sync.Once
+	nats   *server.Server
+	folder *flock.Flock // the lock on the folder
+	once   sync.Once
 }
 
 // Start runs a server and returns when clients can connect. The caller ends it with Shutdown.
@@ -44,15 +45,15 @@ func Start(cfg Config) (*Server, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start the NATS server: create its folder: %w", err)
 	}
-	store, err := lockFolder(cfg.Dir)
+	folder, err := lockFolder(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("start the NATS server: %w", err)
 	}
 	nats, err := run(cfg)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the NATS server: %w", err), store.release())
+		return nil, errors.Join(fmt.Errorf("start the NATS server: %w", err), folder.Unlock())
 	}
-	return &Server{nats: nats, store: store}, nil
+	return &Server{nats: nats, folder: folder}, nil
 }
 
 func run(cfg Config) (*server.Server, error) {
@@ -137,12 +138,12 @@ func (s *Server) Count() (Count, error) {
 // Leads says whether this server leads its cluster.
 func (s *Server) Leads() bool { return s.nats.JetStreamIsLeader() }
 
-// Shutdown ends the server, waits for it and gives its folder free. Calling it again does nothing.
+// Shutdown ends the server, waits for it and releases its folder. Further calls have no effect.
 func (s *Server) Shutdown() {
 	s.once.Do(func() {
 		s.nats.Shutdown()
 		s.nats.WaitForShutdown()
-		_ = s.store.release() // the kernel gives it free at the latest when the process ends
+		_ = s.folder.Unlock() // the kernel releases it at the latest when the process ends
 	})
 }
 

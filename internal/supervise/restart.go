@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	maxFailures  = 5                // in a row, after which a GPU is given up
-	goodTime     = time.Minute      // of service, or this many answers, after which earlier failures are forgotten
-	goodAnswers  = 20               //
+	maxFailures  = 5           // in a row, after which a GPU is given up
+	goodTime     = time.Minute // of service, or this many answers, after which earlier failures are forgotten
+	goodAnswers  = 20
 	goodGPUTime  = 10 * time.Minute // the same before a failure that is about the GPU itself
 	minSlots     = 4                // a server does not get fewer for lack of memory, unless it began with fewer
-	memoryToHalf = 2                // failures for lack of memory after which the slots are halved
+	memoryErrors = 2                // failures for lack of memory after which the slots are halved
 )
 
 // restartDelays are the waits before the first, second, … restart in a row; the last one stays.
@@ -57,7 +57,7 @@ func (p *restartPolicy) decide(why error, done service, slots int) decision {
 	if noMemory {
 		p.memory++
 	}
-	if p.memory >= memoryToHalf && slots > minSlots {
+	if p.memory >= memoryErrors && slots > minSlots {
 		slots = max(slots/2, minSlots)
 		p.failures, p.memory = 1, 0
 	}

@@ -1,6 +1,7 @@
 package text
 
 import (
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -12,7 +13,7 @@ func TestAShortTextStaysAndALongOneIsCutBetweenCharacters(t *testing.T) {
 		text string
 		most int
 		want string
-	}{{"abc", 3, "abc"}, {"abcdef", 5, "ab…"}, {"ééé", 5, "é…"}, {"a\xffb", 9, "a\uFFFDb"}, {"", 0, ""}} {
+	}{{"abc", 3, "abc"}, {"abcdef", 5, "ab…"}, {"eleven bytes", 11, "eleven b…"}, {"ééé", 5, "é…"}, {"a\xffb", 9, "a\uFFFDb"}, {"", 0, ""}} {
 		if got := Shorten(c.text, c.most); got != c.want {
 			t.Errorf("%q in %d bytes is %q, want %q", c.text, c.most, got, c.want)
 		}
@@ -23,6 +24,17 @@ func TestAShortTextStaysAndALongOneIsCutBetweenCharacters(t *testing.T) {
 			t.Fatalf("%q has %d bytes", got, len(got))
 		}
 	})
+}
+
+// What a server says may be long and need not be text.
+func TestWhatIsNoTextIsCutToValidText(t *testing.T) {
+	for _, text := range []string{strings.Repeat("ä", 5000), "a" + strings.Repeat("ä", 5000), strings.Repeat("\xff", 5000), strings.Repeat("\xe2\x82", 9)} {
+		for _, most := range []int{3, 4, 5, 100, 4096} {
+			if got := Shorten(text, most); len(got) > most || !utf8.ValidString(got) {
+				t.Errorf("%d bytes of %.10q… are %d bytes: %.20q", most, text, len(got), got)
+			}
+		}
+	}
 }
 
 func TestClipCutsByCharacters(t *testing.T) {

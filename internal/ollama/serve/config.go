@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/gpu"
 	"gleaner/internal/ollama"
 )
 
@@ -19,21 +20,21 @@ const (
 	DefaultGrace   = 10 * time.Second
 )
 
-// ErrUnsupported says that this system is not one where this package can run servers.
+// ErrUnsupported says that this package cannot run servers on this system.
 var ErrUnsupported = errors.New("servers of its own, one for each GPU, work on Linux only: start Ollama yourself and name it with --ollama")
 
-// Config says how servers are run. The zero value of a field means its default.
+// Config says how servers are run. The zero value of a field is its default.
 type Config struct {
 	Bin       string        // the ollama program; default: the one on the PATH
 	Models    string        // the folder of the models; default: Ollama's own
-	ModelFile string        // a GGUF file to create a model from that is not there; default: it is pulled
+	ModelFile string        // a GGUF file that a missing model is created from; default: the model is pulled
 	Context   int           // tokens of prompt and answer together, for each slot
 	State     string        // folder for locks and logs; default: gleaner/gpus in the user's cache
 	Grace     time.Duration // how long a server may take to end before it is killed
 	Client    ollama.Config // Slots is filled in
 }
 
-// complete fills in the defaults and checks what can be checked before anything is started.
+// complete fills in the defaults, and checks what can be checked before anything is started.
 func (c Config) complete() (Config, error) {
 	if c.Context == 0 {
 		c.Context = DefaultContext
@@ -86,13 +87,13 @@ func supported() error {
 	return nil
 }
 
-// markName is the variable that marks the processes of this package, see the package comment.
-const markName = "GLEANER_GPU"
+// markerVariable holds the marker of the processes of this package, see the package comment.
+const markerVariable = "GLEANER_GPU"
 
-// environment returns what a server is told. What decides about its place and its work is set
-// here, and what the user set of the rest stays. The secrets of the consumer are none of its
-// business.
-func (c Config) environment(gpu GPU, mark, host string, slots int) []string {
+// environment returns the environment of a server. The variables that decide where and how it works
+// are set here; of the others, what the user has set stays. The server does not get the secrets of
+// the consumer.
+func (c Config) environment(device gpu.Device, marker, host string, slots int) []string {
 	var env []string
 	set := map[string]bool{}
 	for _, entry := range os.Environ() {
@@ -108,16 +109,16 @@ func (c Config) environment(gpu GPU, mark, host string, slots int) []string {
 			env = append(env, entry)
 		}
 	}
-	env = append(env, // of two with one name the later one counts
-		markName+"="+mark,
-		"CUDA_VISIBLE_DEVICES="+gpu.UUID,
+	env = append(env, // of two with the same name the later one counts
+		markerVariable+"="+marker,
+		"CUDA_VISIBLE_DEVICES="+device.UUID,
 		"OLLAMA_HOST="+host,
 		fmt.Sprintf("OLLAMA_NUM_PARALLEL=%d", slots),
 		fmt.Sprintf("OLLAMA_CONTEXT_LENGTH=%d", c.Context), // never its own choice, which grows with the memory of all GPUs
 		"OLLAMA_KEEP_ALIVE=-1",
 		"OLLAMA_MAX_LOADED_MODELS=1",
 		"OLLAMA_MAX_QUEUE=64",
-		"OLLAMA_NOPRUNE=1", // else a server that starts deletes what another one is pulling
+		"OLLAMA_NOPRUNE=1", // otherwise a server that starts deletes what another one is pulling
 		"OLLAMA_NO_CLOUD=1",
 		"OLLAMA_SCHED_SPREAD=0",
 	)
@@ -127,5 +128,5 @@ func (c Config) environment(gpu GPU, mark, host string, slots int) []string {
 	return env
 }
 
-// fileName makes a file's name of a GPU.
-func fileName(gpu GPU) string { return url.PathEscape(gpu.UUID) }
+// fileName returns the name of a GPU's files, without their extension.
+func fileName(device gpu.Device) string { return url.PathEscape(device.UUID) }

@@ -1,12 +1,12 @@
-// Package serve finds the GPUs of this machine and runs an Ollama server of its own on each of
-// them.
+// Package serve runs an Ollama server on each of this machine's GPUs. It works on Linux only.
 //
-// A server is in a process group of its own, so that Ctrl-C does not reach it and nothing of it
-// is left when the group is ended: an Ollama server that is killed leaves its runner behind, with
-// the GPU's memory. It carries a mark in its environment, which its runners inherit: the path of
-// the file whose lock stands for the GPU. Who holds the lock may end every process with its mark,
-// since whoever started it is gone; a process without the mark is somebody else's Ollama and
-// stays as it is. So what a consumer leaves behind that was killed is ended by the next one.
+// A GPU is reserved before a server runs on it. The reservation is a lock on a file: it ends with
+// the process that holds it, also if that is killed.
 //
-// It works on Linux only.
+// A server is in a process group of its own. So Ctrl-C does not reach it, and the group can be
+// ended as a whole: an Ollama server that is killed alone leaves its runner behind, with the GPU's
+// memory. Each server also carries a marker in its environment, which its runners inherit: the path
+// of the locked file. The holder of the lock may end every process with that marker, because the
+// process that started it is gone. A process without the marker belongs to another Ollama and is
+// left alone. So the next consumer ends what a killed one has left behind.
 package serve

@@ -14,31 +14,31 @@ import (
 
 	"gleaner/internal/ollama"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
-// answerWithin is how long a server may take to answer for the first time. It looks for GPUs
-// before, which may take half a minute by itself.
-const answerWithin = 90 * time.Second
+// readyWithin is how long a server may take to answer for the first time. It searches for GPUs
+// before, which alone may take half a minute.
+const readyWithin = 90 * time.Second
 
-// A Server is one process of Ollama that this one started, and the client to it.
+// A Server is one process of Ollama that this process started, and the client to it.
 type Server struct {
 	*ollama.Client
 
-	seat     *Seat
-	cmd      *exec.Cmd
-	logBegan int64 // where in the log this server's part begins
-	exited   chan struct{}
-	err      error // how it exited; set before exited is closed
+	reservation *Reservation
+	cmd         *exec.Cmd
+	logStart    int64         // where in the log this server's part begins
+	exited      chan struct{} // closed when the process has exited
+	err         error         // of its exit; set before exited is closed
 }
 
-// start starts the process and waits for it in a goroutine that ends with it.
+// start starts the process. A goroutine waits for its exit, and ends with it.
 func (s *Server) start() error {
-	ownGroup(s.cmd)
+	setProcessGroup(s.cmd)
 	started := make(chan error)
 	go func() {
-		// The signal that the server gets when its parent dies comes, in truth, when the thread
-		// dies that started it. So this goroutine keeps its thread until the server is gone, and
-		// the thread ends with it.
+		// The signal that the server gets when its parent dies is in fact sent when the thread that
+		// started it dies. So this goroutine keeps its thread until the server is gone.
 		runtime.LockOSThread()
 		err := s.cmd.Start()
 		started <- err
@@ -50,43 +50,44 @@ func (s *Server) start() error {
 	return <-started
 }
 
-// Pid returns the process of the server.
+// Pid returns the id of the server's process.
 func (s *Server) Pid() int { return s.cmd.Process.Pid }
 
-// Exited is closed when the process has ended.
+// Exited returns a channel that is closed when the process has exited.
 func (s *Server) Exited() <-chan struct{} { return s.exited }
 
-// WaitReady waits until the server answers for the first time. It fails if the process ends instead, or takes too long.
+// WaitReady waits until the server answers for the first time. It fails if the process exits
+// instead, or takes too long.
 func (s *Server) WaitReady(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, answerWithin)
+	limited, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		err := s.Ping(limited)
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-again.C:
+		case <-tick.C:
 		case <-s.exited:
 			return s.ExitError()
 		case <-limited.Done():
 			if ctx.Err() != nil {
 				return &pipeline.Failure{Class: pipeline.Interrupted, Err: context.Cause(ctx)}
 			}
-			return fmt.Errorf("%s: the server did not answer within %s: %w", s.seat.GPU, answerWithin, err)
+			return fmt.Errorf("%s: the server did not answer within %s: %w", s.reservation.GPU, readyWithin, err)
 		}
 	}
 }
 
-// ExitError tells how the process ended. It has to have ended.
+// ExitError tells how the process exited. It may be called once Exited is closed.
 func (s *Server) ExitError() error {
 	how := "with exit code 0"
 	if s.err != nil {
 		how = s.err.Error()
 	}
-	return fmt.Errorf("%s: the server ended by itself: %s", s.seat.GPU, how)
+	return fmt.Errorf("%s: the server ended by itself: %s", s.reservation.GPU, how)
 }
 
 // FetchModel gets the model if the server does not have it: it is created from the file of the
@@ -96,24 +97,24 @@ func (s *Server) FetchModel(ctx context.Context, model string, progress func(sta
 	switch {
 	case err == nil || !errors.Is(err, ollama.ErrNoModel):
 		return false, err
-	case s.seat.cfg.ModelFile != "":
-		return true, s.Create(ctx, model, s.seat.cfg.ModelFile, progress)
+	case s.reservation.cfg.ModelFile != "":
+		return true, s.Create(ctx, model, s.reservation.cfg.ModelFile, progress)
 	}
 	return true, s.Pull(ctx, model, progress)
 }
 
-// Stop ends the server and its runners, and returns when none of them is left: first it asks, and
-// after the grace it kills them. A server that is killed would leave its runner behind, so the
-// whole group is.
+// Stop ends the server and its runners, and returns when none of them is left. The server gets
+// SIGTERM, and after the grace its whole group is killed: a server that is killed alone would leave
+// its runner behind.
 func (s *Server) Stop() error {
 	s.Close()
 	select {
 	case <-s.exited:
 	default:
-		// A stopped process hears nothing before it goes on.
+		// A process that was stopped has to go on before it notices the signal.
 		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		wake(s.cmd.Process.Pid)
-		grace := time.NewTimer(s.seat.cfg.Grace)
+		resumeGroup(s.cmd.Process.Pid)
+		grace := time.NewTimer(s.reservation.cfg.Grace)
 		defer grace.Stop()
 		select {
 		case <-s.exited:
@@ -122,19 +123,19 @@ func (s *Server) Stop() error {
 			<-s.exited
 		}
 	}
-	_, err := sweep(s.seat.mark(), 0)
+	_, err := endMarked(s.reservation.marker(), 0)
 	return err
 }
 
 const (
-	tailBytes = 256 << 10 // of the log, which are looked at; lines about requests fill most of it
-	tailLines = 12        // of them that are shown
+	tailBytes = 256 << 10 // of the log, most of which are lines about single requests
+	tailLines = 12        // of the others
 	lineBytes = 300
 )
 
 // Log returns the last lines that the server wrote, without those about single requests.
 func (s *Server) Log() []string {
-	file, err := os.Open(s.seat.LogPath())
+	file, err := os.Open(s.reservation.LogPath())
 	if err != nil {
 		return nil
 	}
@@ -143,16 +144,16 @@ func (s *Server) Log() []string {
 	if err != nil {
 		return nil
 	}
-	from := max(s.logBegan, info.Size()-tailBytes)
+	from := max(s.logStart, info.Size()-tailBytes)
 	data, err := io.ReadAll(io.NewSectionReader(file, from, tailBytes))
 	if err != nil {
 		return nil
 	}
 	var lines []string
 	for line := range strings.Lines(string(data)) {
-		line = strings.ToValidUTF8(strings.TrimSpace(line), "\uFFFD")
-		if line != "" && !strings.HasPrefix(line, "[GIN]") {
-			lines = append(lines, line[:min(len(line), lineBytes)])
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "[GIN]") { // gin logs each request
+			lines = append(lines, text.Shorten(line, lineBytes))
 		}
 	}
 	return lines[max(0, len(lines)-tailLines):]

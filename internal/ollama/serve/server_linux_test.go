@@ -15,15 +15,16 @@ import (
 
 	"go.uber.org/goleak"
 
+	"gleaner/internal/gpu"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollama/gguftest"
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/pipeline"
 )
 
-var gpu = GPU{Index: 0, UUID: "GPU-aaaa", Name: "Tesla T4"}
+var device = gpu.Device{Index: 0, UUID: "GPU-aaaa", Name: "Tesla T4"}
 
-// victim is the variable that makes this program a consumer with a server, for others to kill:
+// victim is the variable that makes this program a consumer with a server, for tests to kill:
 // "BIN STATE MODELFILE".
 const victim = "GLEANER_TEST_VICTIM"
 
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// live runs a server with a loaded model and says its process, until it is killed.
+// live runs a server with a loaded model and prints its process id, until it is killed.
 func live(args []string) {
 	check := func(err error) {
 		if err != nil {
@@ -43,9 +44,9 @@ func live(args []string) {
 		}
 	}
 	ctx := context.Background()
-	seat, err := Claim(Config{Bin: args[0], State: args[1], Models: filepath.Join(args[1], "models"), ModelFile: args[2]}, gpu)
+	reservation, err := Reserve(Config{Bin: args[0], State: args[1], Models: filepath.Join(args[1], "models"), ModelFile: args[2]}, device)
 	check(err)
-	server, err := seat.Launch(ctx, 2)
+	server, err := reservation.Launch(ctx, 2)
 	check(err)
 	check(server.WaitReady(ctx))
 	_, err = server.FetchModel(ctx, "tiny", func(string, int64, int64) {})
@@ -55,7 +56,7 @@ func live(args []string) {
 	select {}
 }
 
-// startVictim returns a consumer that has a server with a loaded model, and the process of that.
+// startVictim returns a consumer that has a server with a loaded model, and the server's process id.
 func startVictim(t *testing.T, cfg Config) (consumer *exec.Cmd, server int) {
 	t.Helper()
 	consumer = exec.Command(os.Args[0])
@@ -85,24 +86,24 @@ func config(t *testing.T) Config {
 	return Config{Bin: ollamatest.Bin(t), State: dir, Models: filepath.Join(dir, "models"), ModelFile: file}
 }
 
-func claim(t *testing.T, cfg Config) *Seat {
+func reserve(t *testing.T, cfg Config) *Reservation {
 	t.Helper()
-	seat, err := Claim(cfg, gpu)
+	reservation, err := Reserve(cfg, device)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := seat.Release(); err != nil {
+		if err := reservation.Release(); err != nil {
 			t.Error(err)
 		}
 	})
-	return seat
+	return reservation
 }
 
 // ready returns a server with a loaded model.
-func ready(t *testing.T, seat *Seat) *Server {
+func ready(t *testing.T, reservation *Reservation) *Server {
 	t.Helper()
-	server, err := seat.Launch(t.Context(), 2)
+	server, err := reservation.Launch(t.Context(), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,10 +119,10 @@ func ready(t *testing.T, seat *Seat) *Server {
 	return server
 }
 
-// processes returns the processes of a seat, the server among them.
-func processes(seat *Seat) []int {
+// processes returns the processes on a reserved GPU, the server among them.
+func processes(reservation *Reservation) []int {
 	var pids []int
-	for _, p := range marked(seat.mark()) {
+	for _, p := range marked(reservation.marker()) {
 		pids = append(pids, p.Pid)
 	}
 	return pids
@@ -129,8 +130,8 @@ func processes(seat *Seat) []int {
 
 func TestARealServerIsMadeReadyFromAFileAndNothingIsLeftOfIt(t *testing.T) {
 	cfg := config(t)
-	seat := claim(t, cfg)
-	server := ready(t, seat)
+	reservation := reserve(t, cfg)
+	server := ready(t, reservation)
 	loaded, err := server.Loaded(t.Context(), "tiny")
 	if err != nil || loaded.Digest == "" || loaded.ServerVersion == "" || loaded.Context != DefaultContext || loaded.SizeBytes == 0 || loaded.OnGPUBytes != 0 {
 		t.Errorf("it says %+v, %v", loaded, err)
@@ -143,28 +144,28 @@ func TestARealServerIsMadeReadyFromAFileAndNothingIsLeftOfIt(t *testing.T) {
 	if err != nil || again {
 		t.Errorf("the model is got again: %v", err)
 	}
-	if n := len(processes(seat)); n < 2 {
+	if n := len(processes(reservation)); n < 2 {
 		t.Errorf("there are %d processes, want the server and its runner", n)
 	}
-	if _, err := Claim(cfg, gpu); err == nil || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
-		t.Errorf("the GPU can be claimed twice, or nobody says by whom it was: %v", err)
+	if _, err := Reserve(cfg, device); err == nil || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Errorf("the GPU can be reserved twice, or the error does not say by which process it was: %v", err)
 	}
 	if err := server.Stop(); err != nil {
 		t.Error(err)
 	}
-	if left := processes(seat); len(left) > 0 {
+	if left := processes(reservation); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
 
 func TestAServerThatIsKilledLeavesNoRunner(t *testing.T) {
-	seat := claim(t, config(t))
-	server := ready(t, seat)
+	reservation := reserve(t, config(t))
+	server := ready(t, reservation)
 	if err := server.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-server.Exited()
-	if len(processes(seat)) == 0 {
+	if len(processes(reservation)) == 0 {
 		t.Error("the runner was gone before it was ended: this test shows nothing")
 	}
 	if err := server.ExitError(); !strings.Contains(err.Error(), "killed") {
@@ -173,15 +174,15 @@ func TestAServerThatIsKilledLeavesNoRunner(t *testing.T) {
 	if err := server.Stop(); err != nil {
 		t.Error(err)
 	}
-	if left := processes(seat); len(left) > 0 {
+	if left := processes(reservation); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
 
 func TestAStoppedServerIsEndedAsWell(t *testing.T) {
-	seat := claim(t, config(t))
-	server := ready(t, seat)
-	for _, pid := range processes(seat) {
+	reservation := reserve(t, config(t))
+	server := ready(t, reservation)
+	for _, pid := range processes(reservation) {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +190,7 @@ func TestAStoppedServerIsEndedAsWell(t *testing.T) {
 	if err := server.Stop(); err != nil {
 		t.Error(err)
 	}
-	if left := processes(seat); len(left) > 0 {
+	if left := processes(reservation); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -201,30 +202,29 @@ func TestTheServersOfAKilledConsumerEndWithIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = consumer.Wait()
-	mark := filepath.Join(cfg.State, fileName(gpu)+".lock")
-	until(t, "its processes are gone", func() bool { return len(marked(mark)) == 0 })
+	marker := filepath.Join(cfg.State, fileName(device)+".lock")
+	until(t, "its processes are gone", func() bool { return len(marked(marker)) == 0 })
 }
 
-// The runner of a server that was killed goes on for ever, and keeps the GPU's memory, if its
-// consumer is killed as well.
+// If a server is killed and its consumer as well, the runner stays for ever, with the GPU's memory.
 func TestTheNextConsumerEndsWhatAKilledOneLeftAndNothingElse(t *testing.T) {
 	cfg := config(t)
 	stranger := ollamatest.Start(t, cfg.Bin, "tiny")
 	consumer, server := startVictim(t, cfg)
-	for _, strike := range []struct {
+	for _, fault := range []struct {
 		pid    int
 		signal syscall.Signal
 	}{{consumer.Process.Pid, syscall.SIGSTOP}, {server, syscall.SIGKILL}, {consumer.Process.Pid, syscall.SIGKILL}} {
-		if err := syscall.Kill(strike.pid, strike.signal); err != nil {
+		if err := syscall.Kill(fault.pid, fault.signal); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_ = consumer.Wait()
-	mark := filepath.Join(cfg.State, fileName(gpu)+".lock")
-	until(t, "the server is gone", func() bool { return len(marked(mark)) == 1 })
-	seat := claim(t, cfg)
-	if seat.Orphans != 1 || len(processes(seat)) != 0 {
-		t.Errorf("%d processes were ended, %d are left", seat.Orphans, len(processes(seat)))
+	marker := filepath.Join(cfg.State, fileName(device)+".lock")
+	until(t, "the server is gone", func() bool { return len(marked(marker)) == 1 })
+	reservation := reserve(t, cfg)
+	if reservation.Orphans != 1 || len(processes(reservation)) != 0 {
+		t.Errorf("%d processes were ended, %d are left", reservation.Orphans, len(processes(reservation)))
 	}
 	client, err := ollama.New(stranger.URL, ollama.Config{})
 	if err != nil {
@@ -245,7 +245,7 @@ func until(t *testing.T, what string, ok func() bool) {
 		select {
 		case <-look.C:
 		case <-limit:
-			t.Fatalf("in vain it was waited until %s", what)
+			t.Fatalf("it never happened: %s", what)
 		}
 	}
 }
@@ -262,8 +262,8 @@ func program(t *testing.T, script string) Config {
 }
 
 func TestAServerThatEndsAtOnceSaysWhyInItsLog(t *testing.T) {
-	seat := claim(t, program(t, "echo '[GIN] a request'; echo 'error while loading shared libraries' >&2; exit 127"))
-	server, err := seat.Launch(t.Context(), 1)
+	reservation := reserve(t, program(t, "echo '[GIN] a request'; echo 'error while loading shared libraries' >&2; exit 127"))
+	server, err := reservation.Launch(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,22 +278,22 @@ func TestAServerThatEndsAtOnceSaysWhyInItsLog(t *testing.T) {
 	}
 }
 
-func TestWhoDoesNotHearIsKilledWithItsChildren(t *testing.T) {
-	seat := claim(t, program(t, "trap '' TERM\n(trap '' TERM; echo child; sleep 1000) &\nsleep 1000; sleep 1000"))
-	server, err := seat.Launch(t.Context(), 1)
+func TestAServerThatIgnoresSignalsIsKilledWithItsChildren(t *testing.T) {
+	reservation := reserve(t, program(t, "trap '' TERM\n(trap '' TERM; echo child; sleep 1000) &\nsleep 1000; sleep 1000"))
+	server, err := reservation.Launch(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "all of them run", func() bool { return len(server.Log()) > 0 && len(processes(seat)) >= 3 })
+	until(t, "all of them run", func() bool { return len(server.Log()) > 0 && len(processes(reservation)) >= 3 })
 	if err := server.Stop(); err != nil {
 		t.Error(err)
 	}
-	if left := processes(seat); len(left) > 0 {
+	if left := processes(reservation); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
 
-func TestWhatIsMissingIsSaid(t *testing.T) {
+func TestAnErrorNamesWhatIsMissing(t *testing.T) {
 	cfg := program(t, "")
 	for want, change := range map[string]func(*Config){
 		"--ollama-bin":     func(c *Config) { c.Bin = "no-such-program" },
@@ -302,13 +302,13 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	} {
 		broken := cfg
 		change(&broken)
-		if _, err := Claim(broken, gpu); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Reserve(broken, device); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
 	cfg.ModelFile = ""
-	seat := claim(t, cfg)
-	server := &Server{Client: dead(t), seat: seat}
+	reservation := reserve(t, cfg)
+	server := &Server{Client: dead(t), reservation: reservation}
 	if _, err := server.FetchModel(t.Context(), "tiny", nil); err == nil || errors.Is(err, ollama.ErrNoModel) {
 		t.Errorf("a server that is not there lacks the model: %v", err)
 	}

@@ -120,7 +120,7 @@ func (r *CapacityRun) measure(ctx context.Context, dir, uri string) (err error) 
 	for i := range capacityConsumers {
 		var gpus []consumer.LaneConfig
 		for j := range gpusPerConsumer {
-			gpus = append(gpus, consumer.LaneConfig{Name: fmt.Sprintf("instant GPU %d.%d", i, j), Model: newInstant(), Slots: gpuSlots})
+			gpus = append(gpus, consumer.LaneConfig{Name: fmt.Sprintf("instant GPU %d.%d", i, j), Backend: newInstant(), Slots: gpuSlots})
 		}
 		consumers = append(consumers, gpus)
 	}

@@ -190,7 +190,7 @@ func (r *KeepBusyRun) consumers(tokens []int, trace *trace) [][]consumer.LaneCon
 		}
 		gpu := ollamasim.NewGPU(gpuSlots, func(int) float64 { return slotRate * r.Speedup })
 		last := &consumers[len(consumers)-1]
-		*last = append(*last, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Model: &timed{gpu, tokens, trace}, Slots: gpuSlots})
+		*last = append(*last, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Backend: &timed{gpu, tokens, trace}, Slots: gpuSlots})
 	}
 	return consumers
 }

@@ -74,7 +74,7 @@ func (c *slotsCmd) measure(ctx context.Context, client *ollama.Client, n int) (r
 	log := zap.New(zapcore.NewNopCore())
 	gpu := consumer.LaneConfig{Name: "real", Slots: n}
 	model := &counted{client: client, tokens: c.Tokens}
-	gpu.Model = model
+	gpu.Backend = model
 	if n == 0 {
 		gpu.Slots, gpu.Auto = slices.Max(c.Fixed), true
 		log = zap.New(foundCore{zapcore.NewNopCore(), settled})

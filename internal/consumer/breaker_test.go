@@ -12,13 +12,13 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
-// holding starts a consumer with one GPU of four slots, six workers, on a queue that is never
-// empty. The model fails fatally, with everything or with all but a canary, until the returned
-// switch is turned.
-func holding(w *world, all bool) (r *runner, mend func(), logs *observer.ObservedLogs) {
+// startBroken starts a consumer with one GPU of four slots, six workers, on a queue that is never
+// empty. The model fails fatally, with everything or with all but a canary, until mend is called.
+func startBroken(w *world, all bool) (r *runner, mend func(), logs *observer.ObservedLogs) {
 	core, logs := observer.New(zap.InfoLevel)
 	var mended atomic.Bool
 	m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
@@ -32,13 +32,13 @@ func holding(w *world, all bool) (r *runner, mend func(), logs *observer.Observe
 	}
 	cfg := config()
 	cfg.Log = zap.New(core)
-	return w.start(cfg, LaneConfig{Name: "T4", Model: m, Slots: 4}), func() { mended.Store(true) }, logs
+	return w.start(cfg, LaneConfig{Name: "T4", Backend: m, Slots: 4}), func() { mended.Store(true) }, logs
 }
 
 func TestAGPUThatFailsWithEverythingTakesNothingUntilItIsMended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		r, mend, logs := holding(w, true)
+		r, mend, logs := startBroken(w, true)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		// Each of the six workers had one when the first of them failed.
@@ -69,16 +69,16 @@ func TestAGPUThatFailsWithEverythingTakesNothingUntilItIsMended(t *testing.T) {
 	})
 }
 
-func TestAHeldGPUCostsAtMostOneDeliveryForEachHold(t *testing.T) {
+func TestAnOpenBreakerCostsAtMostOneDeliveryForEachProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		r, mend, _ := holding(w, false)
+		r, mend, _ := startBroken(w, false)
 		time.Sleep(20 * time.Second)
 		before := len(w.only("take"))
 		time.Sleep(20 * 30 * time.Second)
 		synctest.Wait()
 		if n := len(w.only("take")) - before; n < 15 || n > 20 {
-			t.Errorf("%d deliveries in 20 holds", n)
+			t.Errorf("%d deliveries in the time of 20 probes", n)
 		}
 		mend()
 		time.Sleep(time.Minute)
@@ -115,7 +115,7 @@ func TestAGPUWhoseServerIsAwayTakesNothingUntilItIsBack(t *testing.T) {
 		for i := range 300 {
 			w.again(i)
 		}
-		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 4})
 		time.Sleep(30 * time.Second)
 		away.Store(true)
 		time.Sleep(time.Minute)
@@ -145,19 +145,19 @@ func TestAGPUWhoseServerIsAwayTakesNothingUntilItIsBack(t *testing.T) {
 }
 
 // What began before the failure says nothing about what is there after it.
-func TestAnOldRequestDoesNotEndAHold(t *testing.T) {
+func TestAnOldRequestDoesNotResetTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
 			if r.Prompt() == "old" {
 				return after(ctx, 10*time.Second)
 			}
-			sleep(ctx, time.Second)
+			outage.Sleep(ctx, time.Second)
 			return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "the model was removed")
 		}}
 		w.add(1, 1, "old")
 		w.add(2, 1, "new")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
 		time.Sleep(25 * time.Second)
 		synctest.Wait()
 		if g := r.Snapshot().GPUs[0]; g.State != pipeline.GPUHeld || g.Detail != "the model was removed" || len(w.only("ack")) != 1 {
@@ -169,8 +169,8 @@ func TestAnOldRequestDoesNotEndAHold(t *testing.T) {
 	})
 }
 
-// The one who looks waits for work. Others must not look meanwhile.
-func TestOneWorkerLooksWhileThereIsNoWork(t *testing.T) {
+// The worker that probes waits for work. No other one may probe meanwhile.
+func TestOneWorkerProbesWhileThereIsNoWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		var mended atomic.Bool
@@ -183,14 +183,14 @@ func TestOneWorkerLooksWhileThereIsNoWork(t *testing.T) {
 		for i := range 6 {
 			w.add(i, 1, "p")
 		}
-		r := w.start(config(), LaneConfig{Model: m, Slots: 4})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 4})
 		time.Sleep(10 * time.Second)
 		mended.Store(true)
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		asked, _ := w.calls()
 		if asked != 6+1 {
-			t.Errorf("asked for work %d times, want once by each worker and once by the one who looks", asked)
+			t.Errorf("asked for work %d times, want once by each worker and once by the one that probes", asked)
 		}
 		if state := r.Snapshot().GPUs[0].State; state != pipeline.GPUProbing {
 			t.Errorf("it says %q", state)
@@ -208,13 +208,12 @@ func TestOneWorkerLooksWhileThereIsNoWork(t *testing.T) {
 	})
 }
 
-// Somebody who looked and learned nothing leaves it to the next.
-func TestALookThatShowsNothingIsRepeated(t *testing.T) {
+func TestAProbeThatShowsNothingIsRepeatedByTheNextWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		m := &fakeModel{answer: failing(map[string][]pipeline.Class{"fatal": {pipeline.Fatal, ""}})}
 		w.add(1, 1, "fatal")
-		r := w.start(config(), LaneConfig{Model: m, Slots: 2})
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
 		time.Sleep(10 * time.Second)
 		for i := range 8 {
 			w.queue <- pipeline.Delivery[pipeline.Work]{Err: context.DeadlineExceeded, Body: pipeline.Work{Batch: 10 + i}, Receipt: &receipt{w, 10 + i}}

@@ -1,4 +1,5 @@
-package serve
+// Package gpu finds the GPUs of this machine. It asks nvidia-smi, so it knows NVIDIA's only.
+package gpu
 
 import (
 	"bytes"
@@ -12,39 +13,41 @@ import (
 	"time"
 )
 
-// A GPU is one of this machine, as the driver names it.
-type GPU struct {
+// A Device is one GPU of this machine, as the driver names it.
+type Device struct {
 	Index     int
 	UUID      string
 	Name      string // of its kind, such as "Tesla T4"
-	MemoryMiB int
+	MemoryMiB int    // 0: the driver does not tell
 }
 
-func (g GPU) String() string { return fmt.Sprintf("GPU %d %s", g.Index, g.Name) }
+// String returns how people call it, such as "GPU 0 Tesla T4".
+func (d Device) String() string { return fmt.Sprintf("GPU %d %s", d.Index, d.Name) }
 
-// smiWithin is how long the driver may take to list the GPUs; the first time it takes seconds on
-// some machines.
-const smiWithin = 30 * time.Second
+// listWithin is how long the driver may take to list the GPUs. On some machines the first time
+// takes seconds.
+const listWithin = 30 * time.Second
 
-// GPUs returns the GPUs of this machine that were wanted: "auto" means all, else it is a list of
-// indexes or UUIDs with commas between them. It asks nvidia-smi.
-func GPUs(ctx context.Context, wanted string) ([]GPU, error) {
-	limited, cancel := context.WithTimeout(ctx, smiWithin)
+// Find returns the GPUs of this machine that are wanted, in that order: "auto" means all, otherwise
+// it is a list of indexes or UUIDs with commas between them. It fails if there is no GPU, or not
+// one that is wanted.
+func Find(ctx context.Context, wanted string) ([]Device, error) {
+	limited, cancel := context.WithTimeout(ctx, listWithin)
 	defer cancel()
 	command := exec.CommandContext(limited, "nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
 	command.WaitDelay = time.Second
-	var said bytes.Buffer
-	command.Stderr = &said
-	out, err := command.Output()
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	stdout, err := command.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return nil, fmt.Errorf("looking for GPUs: %w: without an NVIDIA driver there is no GPU to use; switch the notebook's accelerator on, or name running servers with --ollama", err)
 	case limited.Err() != nil && ctx.Err() == nil:
-		return nil, fmt.Errorf("looking for GPUs: nvidia-smi did not answer within %s: the driver hangs, start the machine anew", smiWithin)
+		return nil, fmt.Errorf("looking for GPUs: nvidia-smi did not answer within %s: the driver hangs, restart the machine", listWithin)
 	case err != nil:
-		return nil, fmt.Errorf("looking for GPUs: nvidia-smi: %w: %s", err, firstLine(said.String()+string(out)))
+		return nil, fmt.Errorf("looking for GPUs: nvidia-smi: %w: %s", err, firstLine(stderr.String()+string(stdout)))
 	}
-	all, err := parse(string(out))
+	all, err := parse(string(stdout))
 	if err != nil {
 		return nil, fmt.Errorf("looking for GPUs: %w", err)
 	}
@@ -52,8 +55,8 @@ func GPUs(ctx context.Context, wanted string) ([]GPU, error) {
 }
 
 // parse reads nvidia-smi's lines, such as "0, GPU-1c9d…, Tesla T4, 15360".
-func parse(out string) ([]GPU, error) {
-	var all []GPU
+func parse(out string) ([]Device, error) {
+	var all []Device
 	for line := range strings.Lines(out) {
 		if strings.TrimSpace(line) == "" {
 			continue
@@ -70,7 +73,7 @@ func parse(out string) ([]GPU, error) {
 			return nil, fmt.Errorf("nvidia-smi said %q, which is no GPU", strings.TrimSpace(line))
 		}
 		memory, _ := strconv.Atoi(fields[3]) // "[N/A]" where memory is shared with the machine
-		all = append(all, GPU{Index: index, UUID: fields[1], Name: fields[2], MemoryMiB: memory})
+		all = append(all, Device{Index: index, UUID: fields[1], Name: fields[2], MemoryMiB: memory})
 	}
 	if len(all) == 0 {
 		return nil, errors.New("nvidia-smi lists no GPU: switch the notebook's accelerator on, or name running servers with --ollama")
@@ -78,15 +81,15 @@ func parse(out string) ([]GPU, error) {
 	return all, nil
 }
 
-// choose returns those of the GPUs that were wanted, in the order in which they were wanted.
-func choose(all []GPU, wanted string) ([]GPU, error) {
+// choose returns the wanted ones of all GPUs, in the order in which they are wanted.
+func choose(all []Device, wanted string) ([]Device, error) {
 	if wanted == "auto" {
 		return all, nil
 	}
-	var chosen []GPU
-	for _, want := range strings.Split(wanted, ",") {
+	var chosen []Device
+	for want := range strings.SplitSeq(wanted, ",") {
 		want = strings.TrimSpace(want)
-		i := slices.IndexFunc(all, func(g GPU) bool { return strconv.Itoa(g.Index) == want || g.UUID == want })
+		i := slices.IndexFunc(all, func(d Device) bool { return strconv.Itoa(d.Index) == want || d.UUID == want })
 		switch {
 		case i < 0:
 			return nil, fmt.Errorf("there is no GPU %q: this machine has %s", want, list(all))
@@ -98,10 +101,10 @@ func choose(all []GPU, wanted string) ([]GPU, error) {
 	return chosen, nil
 }
 
-func list(all []GPU) string {
+func list(all []Device) string {
 	names := make([]string, len(all))
-	for i, g := range all {
-		names[i] = fmt.Sprintf("%d (%s)", g.Index, g.Name)
+	for i, d := range all {
+		names[i] = fmt.Sprintf("%d (%s)", d.Index, d.Name)
 	}
 	return strings.Join(names, ", ")
 }

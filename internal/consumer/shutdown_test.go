@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -35,7 +36,7 @@ func TestAStopFinishesWhatFitsTheGrace(t *testing.T) {
 		for i := range 9 {
 			w.add(i, 1, "a", "b", "c")
 		}
-		took, err := w.stopAfter(500*time.Millisecond, grace(20*time.Second), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(500*time.Millisecond, grace(20*time.Second), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		if err != nil || took != 8500*time.Millisecond {
 			t.Errorf("stopped after %s: %v; want the 9 generations of the 3 batches held to be finished", took, err)
 		}
@@ -50,7 +51,7 @@ func TestWhatDoesNotFitTheGraceIsHandedBackAtOnce(t *testing.T) {
 		w := newWorld(t)
 		w.add(1, 1, "a", "b", "c")
 		w.add(2, 1, "a")
-		took, err := w.stopAfter(500*time.Millisecond, grace(1700*time.Millisecond), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(500*time.Millisecond, grace(1700*time.Millisecond), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != 1700*time.Millisecond {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -78,7 +79,7 @@ func TestTheCauseOfACutIsKnownToTheModel(t *testing.T) {
 			return pipeline.Completion{}, ctx.Err()
 		}}
 		w.add(1, 1, "a")
-		if _, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Model: m, Slots: 1}); !errors.Is(err, ErrCut) {
+		if _, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Backend: m, Slots: 1}); !errors.Is(err, ErrCut) {
 			t.Error(err)
 		}
 		if !errors.Is(cause, ErrCut) || !errors.Is(cause, context.Canceled) {
@@ -90,23 +91,23 @@ func TestTheCauseOfACutIsKnownToTheModel(t *testing.T) {
 func TestAStopDoesNotWaitForWorkThatMayCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		if took, err := w.stopAfter(time.Hour, config(), LaneConfig{Model: &fakeModel{}, Slots: 8}, LaneConfig{Model: &fakeModel{}, Slots: 8}); took != 0 || err != nil {
+		if took, err := w.stopAfter(time.Hour, config(), LaneConfig{Backend: &fakeModel{}, Slots: 8}, LaneConfig{Backend: &fakeModel{}, Slots: 8}); took != 0 || err != nil {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
 	})
 }
 
-func TestAStopDoesNotWaitForAGPUThatIsHeld(t *testing.T) {
+func TestAStopDoesNotWaitForAnOpenBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
 		w.add(1, 1, "p")
-		if took, err := w.stopAfter(5*time.Second, config(), LaneConfig{Model: m, Slots: 1}); took != 0 || err != nil {
+		if took, err := w.stopAfter(5*time.Second, config(), LaneConfig{Backend: m, Slots: 1}); took != 0 || err != nil {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
 	})
 }
 
-// A lateSource has a message for whoever stops waiting.
+// A lateSource has a message for each worker that stops waiting.
 type lateSource struct{ *world }
 
 func (s lateSource) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
@@ -120,7 +121,7 @@ func TestAMessageThatComesWithTheStopIsHandedBack(t *testing.T) {
 		for i := range 4 {
 			w.add(i, 1, "p")
 		}
-		c, err := New(config(), lateSource{w}, w, []LaneConfig{{Model: m, Slots: 2}})
+		c, err := New(config(), lateSource{w}, w, []LaneConfig{{Backend: m, Slots: 2}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,13 +145,13 @@ func TestWhatIsBeingPublishedWhenTheGraceEndsIsPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.publish = func(ctx context.Context, _ pipeline.Results) error {
-			if !sleep(ctx, 5*time.Second) { // the stream is full for a while
+			if outage.Sleep(ctx, 5*time.Second) != nil { // the stream is full for a while
 				return ctx.Err()
 			}
 			return nil
 		}
 		w.add(1, 1, "p")
-		took, err := w.stopAfter(1500*time.Millisecond, grace(time.Second), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(1500*time.Millisecond, grace(time.Second), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		if err != nil || took != 4500*time.Millisecond {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -165,7 +166,7 @@ func TestPublishingDoesNotOutlastTheGraceByMuch(t *testing.T) {
 		w := newWorld(t)
 		w.publish = func(ctx context.Context, _ pipeline.Results) error { <-ctx.Done(); return ctx.Err() }
 		w.add(1, 1, "p")
-		took, err := w.stopAfter(2*time.Second, grace(time.Second), LaneConfig{Model: &fakeModel{}, Slots: 1})
+		took, err := w.stopAfter(2*time.Second, grace(time.Second), LaneConfig{Backend: &fakeModel{}, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
 			t.Errorf("stopped after %s: %v", took, err)
 		}
@@ -187,7 +188,7 @@ func TestARetryGoesOnWithinTheGrace(t *testing.T) {
 		} {
 			w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable, ""}})}
 			w.add(1, 1, "p")
-			took, err := w.stopAfter(1200*time.Millisecond, grace(c.grace), LaneConfig{Model: m, Slots: 1})
+			took, err := w.stopAfter(1200*time.Millisecond, grace(c.grace), LaneConfig{Backend: m, Slots: 1})
 			if !errors.Is(err, c.err) || took > c.grace {
 				t.Errorf("%s: stopped after %s: %v", name, took, err)
 			}
@@ -206,7 +207,7 @@ func TestAHandBackThatFailsDoesNotKeepTheConsumer(t *testing.T) {
 		}}
 		d := pipeline.Delivery[pipeline.Work]{Body: pipeline.Work{Run: "r", Generations: []pipeline.Generation{{}}}, Receipt: deaf{}}
 		w.queue <- d
-		took, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Model: m, Slots: 1})
+		took, err := w.stopAfter(time.Second, grace(time.Second), LaneConfig{Backend: m, Slots: 1})
 		if !errors.Is(err, ErrCut) || took != time.Second+publishGrace {
 			t.Errorf("stopped after %s: %v", took, err)
 		}

@@ -1,0 +1,283 @@
+package consumer
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
+)
+
+const (
+	maxDetailBytes = 1 << 10 // of the reason for which a GPU takes no work
+	awayShare      = 6       // of the rest, for a server that is probably back before a person comes
+)
+
+// A breaker keeps a GPU from taking work that would fail. The order of events:
+//
+//  1. Closed: every worker is admitted at once.
+//  2. Trip opens it: a failure came that the next batch would meet, too. No worker is admitted, and
+//     a batch that a worker had asked for before goes back. Batches in hand go on.
+//  3. When the rest is over it is half open: one worker probes. It asks the model for a word, with
+//     the model and the options of the request that failed. If that fails, go on with 2.
+//  4. Otherwise that worker is admitted, and takes one batch. The others wait.
+//  5. The first attempt that began while it was half open and succeeded resets it: go on with 1. If
+//     an attempt fails so that it trips, go on with 2. If the batch showed neither, the next worker
+//     probes at once.
+//
+// So hardly a batch is delivered to no effect, however long the GPU cannot work.
+//
+// Where the consumer runs the server itself, the server's supervisor suspends the breaker while
+// there is no server, and resumes it once there is one: then it is closed, whatever was before.
+// While it is suspended nothing else changes it.
+type breaker struct {
+	gpu   string
+	rest  time.Duration // from a trip to the probe
+	probe func(ctx context.Context, failed pipeline.Request) error
+	log   *zap.Logger
+
+	mu        sync.Mutex
+	position  position
+	retryAt   time.Time         // when the next probe is due, if it is open
+	failed    *pipeline.Request // what a probe repeats, if it was a request that failed
+	suspended bool              // there is no server
+	forever   bool              // and never will be one again
+	state     pipeline.GPUState // what people see
+	detail    string
+	changed   chan struct{} // closed, and replaced, when any of this changes
+}
+
+// A position is that of a breaker.
+type position int
+
+const (
+	closed position = iota
+	open
+	halfOpen
+)
+
+// A ticket admits one worker to one batch.
+type ticket struct {
+	breaker *breaker
+	probe   bool // the worker is the one who probes
+}
+
+func newBreaker(gpu string, rest time.Duration, log *zap.Logger) *breaker {
+	return &breaker{gpu: gpu, rest: rest, log: log, state: pipeline.GPUServing, changed: make(chan struct{})}
+}
+
+// notify wakes those who wait for a change. The caller holds mu.
+func (b *breaker) notify() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// Admit waits until the worker may take a batch, or returns ctx's error. If the worker is the one
+// who probes, it also asks the model for a word. The caller has to call Done.
+func (b *breaker) Admit(ctx context.Context) (*ticket, error) {
+	for ctx.Err() == nil {
+		b.mu.Lock()
+		wait, changed := b.rest, b.changed
+		switch {
+		case b.suspended || b.position == halfOpen:
+		case b.position == closed:
+			b.mu.Unlock()
+			return &ticket{breaker: b}, nil
+		case time.Until(b.retryAt) > 0:
+			wait = time.Until(b.retryAt)
+		default:
+			b.position = halfOpen
+			b.mu.Unlock()
+			t := &ticket{breaker: b, probe: true}
+			if err := b.ask(ctx); ctx.Err() != nil {
+				t.Done(nil)
+			} else if err != nil {
+				b.Trip(err)
+			} else {
+				return t, nil
+			}
+			continue
+		}
+		b.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	return nil, ctx.Err()
+}
+
+// ask has a model that failed say a word. If no request failed there is nothing to ask.
+func (b *breaker) ask(ctx context.Context) error {
+	b.mu.Lock()
+	failed := b.failed
+	b.mu.Unlock()
+	if failed != nil {
+		if err := b.probe(ctx, *failed); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.position == halfOpen {
+		b.state, b.detail = pipeline.GPUProbing, ""
+	}
+	return nil
+}
+
+// Valid reports whether the worker may still take work: the breaker may have tripped since.
+func (t *ticket) Valid() bool {
+	b := t.breaker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.suspended && (b.position == closed || b.position == halfOpen && t.probe)
+}
+
+// Done gives the ticket back. If taking or doing the batch failed with an error that opens the
+// breaker, it trips; if a probe has shown nothing, the next worker probes at once.
+func (t *ticket) Done(err error) {
+	b := t.breaker
+	if opensBreaker(err) {
+		b.Trip(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t.probe && b.position == halfOpen {
+		b.position = open
+		b.notify()
+	}
+}
+
+// Trip opens the breaker and says why.
+func (b *breaker) Trip(why error) {
+	rest := b.rest
+	if !needsPerson(why) {
+		rest /= awayShare
+	}
+	b.mu.Lock()
+	if b.suspended { // the supervisor knows better
+		b.mu.Unlock()
+		return
+	}
+	first := b.position == closed
+	b.position, b.retryAt = open, time.Now().Add(rest)
+	b.state, b.detail = pipeline.GPUHeld, text.Shorten(why.Error(), maxDetailBytes)
+	b.notify()
+	b.mu.Unlock()
+	if first {
+		b.log.Error("this GPU takes no work until that is mended", zap.Error(why), zap.Duration("next_try", rest))
+	}
+}
+
+// Reset closes the breaker.
+func (b *breaker) Reset() {
+	b.mu.Lock()
+	if b.suspended {
+		b.mu.Unlock()
+		return
+	}
+	first := b.position != closed
+	b.position, b.failed = closed, nil
+	b.state, b.detail = pipeline.GPUServing, ""
+	b.notify()
+	b.mu.Unlock()
+	if first {
+		b.log.Info("this GPU is mended and takes work again")
+	}
+}
+
+// Observe takes in what came of an attempt on a generation, and whether the breaker was half open
+// when it began. Every such attempt on this GPU is observed, so a rule that counts failures belongs
+// here.
+func (b *breaker) Observe(probe bool, err error) {
+	if probe && answered(err) {
+		b.Reset()
+	}
+}
+
+// ProbeWith has the next probe repeat a request, with another prompt.
+func (b *breaker) ProbeWith(failed pipeline.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failed = &failed
+}
+
+// Probing reports whether the breaker is half open.
+func (b *breaker) Probing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.position == halfOpen
+}
+
+// Closed reports whether any worker may take work.
+func (b *breaker) Closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.suspended && b.position == closed
+}
+
+// Suspend admits nothing while the GPU's server is not there, or never again, and says why.
+func (b *breaker) Suspend(state pipeline.GPUState, detail string, forever bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.suspended, b.forever, b.position = true, forever, closed
+	b.state, b.detail = state, text.Shorten(detail, maxDetailBytes)
+	b.notify()
+}
+
+// Resume closes the breaker: the GPU has a server about which nothing bad is known.
+func (b *breaker) Resume() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.suspended, b.forever, b.position, b.failed = false, false, closed, nil
+	b.state, b.detail = pipeline.GPUServing, ""
+	b.notify()
+}
+
+// AwaitServer waits while the breaker is suspended, but no longer than work in hand should wait:
+// then another GPU does it sooner, and the failure is errAway.
+func (b *breaker) AwaitServer(ctx context.Context) error {
+	patience := time.NewTimer(b.rest)
+	defer patience.Stop()
+	for {
+		b.mu.Lock()
+		suspended, late, changed := b.suspended, b.forever, b.changed
+		status := pipeline.GPUStatus{State: b.state, Detail: b.detail}
+		b.mu.Unlock()
+		if !suspended {
+			return nil
+		}
+		if !late {
+			select {
+			case <-changed:
+			case <-patience.C:
+				late = true
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if late {
+			return pipeline.Fail(pipeline.Retryable, "%s: %w: it is %s", b.gpu, errAway, status.Describe())
+		}
+	}
+}
+
+// Show sets what people see of the GPU.
+func (b *breaker) Show(state pipeline.GPUState, detail string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.state, b.detail = state, detail
+}
+
+// State returns what people see of the GPU.
+func (b *breaker) State() (state pipeline.GPUState, detail string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state, b.detail
+}

@@ -1,0 +1,185 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
+)
+
+const (
+	publishGrace     = 10 * time.Second // what publishing and handing back may take once the grace is over
+	maxHandBack      = 15 * time.Minute
+	maxLetterMessage = 64 << 10 // bytes of all failures' messages in a dead letter, so that it fits into a message with its prompts
+)
+
+// An Outlet takes what was generated, what could not be, and what the consumer reports about
+// itself. It waits, until ctx ends, while a stream is full.
+type Outlet interface {
+	PublishResults(ctx context.Context, results pipeline.Results) error
+	PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error
+	PutPresence(ctx context.Context, consumer pipeline.Presence) error
+}
+
+// A collector takes the deliveries of one lane to their end: it publishes what came of a batch,
+// and acknowledges the batch or hands it back.
+type collector struct {
+	outlet   Outlet
+	consumer string // its id
+	gpu      string
+	breaker  *breaker
+	rest     time.Duration // before another delivery of a batch that failed, the first time
+	grace    time.Duration // what publishing and handing back may take once the work has been cut
+	log      *zap.Logger
+
+	cut atomic.Bool // a stop has cut a batch
+}
+
+// publishing returns a context that ends when working has ended and the grace is over as well.
+func publishing(working context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(working))
+	stop := context.AfterFunc(working, func() {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(context.Cause(working))
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { stop(); cancel(nil) }
+}
+
+// Collect takes a delivery to its end and reports whether the batch is done:
+//
+//  1. publish the results that there are,
+//  2. publish one dead letter, if every generation has an outcome and some have failed,
+//  3. acknowledge the batch, if all that was published; otherwise hand it back.
+//
+// If ctx has ended, or ends meanwhile, what is finished is still worth publishing: there is the
+// grace for that.
+func (c *collector) Collect(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], o *outcome) (done bool) {
+	ctx, cancel := publishing(ctx, c.grace)
+	defer cancel()
+	if failure := c.publish(ctx, delivery, o); failure != nil {
+		c.handBackFailed(ctx, delivery, failure)
+		return false
+	}
+	if err := delivery.Ack(ctx); err != nil {
+		// Everything is published; another consumer generates it again, and the sink ignores that.
+		c.log.Warn("acknowledging a batch", zap.String("batch", delivery.Body.ID()), zap.Error(err))
+	}
+	return true
+}
+
+// publish returns what keeps the batch from being done.
+func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], o *outcome) error {
+	work := delivery.Body
+	if len(o.results) > 0 {
+		err := c.outlet.PublishResults(ctx, pipeline.Results{
+			Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.consumer, GPU: c.gpu, Results: o.results,
+		})
+		if err != nil {
+			return graver(o.open, c.unpublished(ctx, "publishing results", work, err))
+		}
+	}
+	if o.open != nil || len(o.failures) == 0 {
+		return o.open
+	}
+	letter := c.deadLetter(delivery, o)
+	if err := c.outlet.PublishDeadLetter(ctx, letter); err != nil {
+		return c.unpublished(ctx, "publishing a dead letter", work, err)
+	}
+	c.log.Info("some generations have no answer, they are in a dead letter", zap.String("batch", letter.ID()),
+		zap.Int("generations", len(letter.Failures)), zap.String("class", string(letter.Class)), zap.String("message", letter.Message))
+	return nil
+}
+
+func (c *collector) unpublished(ctx context.Context, what string, work pipeline.Work, err error) error {
+	c.log.Error(what, zap.String("batch", work.ID()), zap.Error(err))
+	if ctx.Err() != nil {
+		return &pipeline.Failure{Class: pipeline.Interrupted, Err: err}
+	}
+	return err
+}
+
+// deadLetter returns the letter of a batch with failures.
+func (c *collector) deadLetter(delivery pipeline.Delivery[pipeline.Work], o *outcome) pipeline.DeadLetter {
+	work := delivery.Body
+	each := maxLetterMessage / len(o.failures)
+	for i := range o.failures {
+		o.failures[i].Message = text.Shorten(o.failures[i].Message, each)
+	}
+	return pipeline.DeadLetter{
+		Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round,
+		Class: o.failures[0].Class, Message: o.failures[0].Message, Failures: o.failures, Deliveries: delivery.Deliveries,
+		Consumer: c.consumer, GPU: c.gpu,
+		Model: work.Model, Options: work.Options, Shared: work.Shared,
+		FailedAt: time.Now().UTC().Truncate(time.Millisecond),
+	}
+}
+
+// handBackFailed hands a batch back because of a failure, as the failure's class says: at once, or
+// after a delay that grows with each delivery, or after one within which this GPU may be mended.
+func (c *collector) handBackFailed(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], failure error) {
+	batch := zap.String("batch", delivery.Body.ID())
+	if opensBreaker(failure) {
+		c.breaker.Trip(failure)
+	}
+	switch {
+	case isInterruption(failure):
+		if errors.Is(failure, errDeadline) {
+			c.log.Info("a batch did not end before the deadline and goes back", batch)
+		} else {
+			c.cut.Store(true)
+		}
+		c.HandBack(ctx, delivery, 0)
+	case needsPerson(failure):
+		c.HandBack(ctx, delivery, outage.Jitter(c.rest))
+	default:
+		delay := c.delay(delivery)
+		c.log.Warn("handing a batch back", batch, zap.String("class", string(pipeline.ClassOf(failure))),
+			zap.Int("deliveries", delivery.Deliveries), zap.Duration("delay", delay), zap.Error(failure))
+		c.HandBack(ctx, delivery, delay)
+	}
+}
+
+// HandBack hands a delivery back, also if ctx has ended.
+func (c *collector) HandBack(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], delay time.Duration) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.grace)
+	defer cancel()
+	if err := delivery.HandBack(ctx, delay); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
+		c.log.Warn("handing a batch back", zap.String("subject", delivery.Subject), zap.Error(err))
+	}
+}
+
+// delay returns how long a message that is handed back rests, which grows with each delivery.
+func (c *collector) delay(delivery pipeline.Delivery[pipeline.Work]) time.Duration {
+	return outage.Jitter(min(c.rest<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
+}
+
+// Unreadable hands a message back that this program cannot read: perhaps a newer one can. After as
+// many deliveries as a batch may have it is removed. The store knows what was in it, and that it is
+// nowhere.
+func (c *collector) Unreadable(ctx context.Context, delivery pipeline.Delivery[pipeline.Work]) {
+	about := []zap.Field{zap.String("subject", delivery.Subject), zap.Int("deliveries", delivery.Deliveries), zap.Error(delivery.Err)}
+	if delivery.Deliveries <= maxDeliveries {
+		delay := c.delay(delivery)
+		c.log.Error("a work message cannot be read and goes back; is this program older than the producer?", append(about, zap.Duration("delay", delay))...)
+		c.HandBack(ctx, delivery, delay)
+		return
+	}
+	c.log.Error("a work message that no consumer could read is removed from the queue: `producer publish --follow` publishes its batch again "+
+		"from the store; if that one cannot be read either, use consumers of the producer's version", about...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishGrace)
+	defer cancel()
+	if err := delivery.Reject(ctx, delivery.Err.Error()); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
+		c.log.Warn("removing a work message", zap.String("subject", delivery.Subject), zap.Error(err))
+	}
+}

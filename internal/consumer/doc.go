@@ -1,0 +1,31 @@
+// Package consumer is the engine of the GPU's side: for each GPU a set of workers that take
+// batches, generate their answers, publish these, then a dead letter for what cannot be answered,
+// and only then release the batch.
+//
+// # The way of a batch
+//
+//	source -> lane -> collector
+//
+// A worker leads a batch along this way. The source hands out a delivery and renews its lease. The
+// lane, one GPU with its model server, generates the batch; what comes of it is an outcome. The
+// collector publishes the outcome, and acknowledges the batch or hands it back.
+//
+// # What a lane decides
+//
+//   - The breaker: whether the GPU takes work at all. It opens when the next batch would fail, too.
+//   - The limiters: how many batches are in hand, and how many generations run at a time.
+//   - The batch times: whether another batch would end before the deadline.
+//   - A retry: what is tried after a generation failed, by attempts, each of which is one request.
+//
+// The options of a request pass through as they are: a new one is a field of pipeline.Options and
+// a line in each adapter of a model server.
+//
+// What a class of failure means stands in pipeline's table; failure.go and retry.go ask it, and
+// no other file decides by a class.
+//
+// # The consumer around it
+//
+// Consumer starts the workers, the supervisors of servers that it runs itself (package supervise),
+// and the search for the best number of slots (package autotune). How it ends stands at shutdown.
+// ChooseRun and LoadModel are what comes before: which run to work for, and with which model.
+package consumer

@@ -1,0 +1,104 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// ends waits until a consumer has ended by itself and returns after how long in its world, and
+// what Run returned.
+func (w *world) ends(r *runner) (time.Duration, error) {
+	defer r.stop()
+	err := <-r.done
+	return time.Since(w.begin), err
+}
+
+// stock puts batches of eight generations on the queue.
+func (w *world) stock(batches int) {
+	for i := range batches {
+		w.add(i, 1, "a", "b", "c", "d", "e", "f", "g", "h")
+	}
+}
+
+func TestAConsumerWithoutWorkEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(1, 1, "a", "b")
+		cfg := config()
+		cfg.IdleExit = 10 * time.Minute
+		r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 1}, LaneConfig{Backend: &fakeModel{}, Slots: 1})
+		time.AfterFunc(9*time.Minute, func() { w.add(2, 1, "a") })
+		took, err := w.ends(r)
+		if err != nil || took < 19*time.Minute || took > 19*time.Minute+5*time.Second {
+			t.Errorf("it ended after %s with %v", took, err)
+		}
+	})
+}
+
+func TestALongBatchIsNoIdleness(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.add(1, 1, "long")
+		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+			return after(ctx, time.Hour)
+		}}
+		cfg := config()
+		cfg.IdleExit = time.Minute
+		took, err := w.ends(w.start(cfg, LaneConfig{Backend: m, Slots: 1}))
+		if err != nil || len(w.only("ack")) != 1 || took < time.Hour+time.Minute {
+			t.Errorf("it ended after %s with %v", took, err)
+		}
+	})
+}
+
+func TestGPUsThatCannotWorkEndWithAnError(t *testing.T) {
+	for name, verdicts := range map[string]map[string][]pipeline.Class{
+		"nothing works":              {"a": {pipeline.Fatal}, "Hello": {pipeline.Fatal}},
+		"only the word itself works": {"a": {pipeline.Fatal}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.stock(500)
+				cfg := config()
+				cfg.IdleExit = 10 * time.Minute
+				took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{answer: failing(verdicts)}, Slots: 1}))
+				if err == nil || !strings.Contains(err.Error(), "no GPU could work") || took > 12*time.Minute {
+					t.Errorf("it ended after %s with %v", took, err)
+				}
+			})
+		})
+	}
+}
+
+func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.stock(3)
+		var asked atomic.Int64
+		cfg := config()
+		cfg.Complete = func(context.Context) (bool, error) {
+			if now, _ := w.holds(); now > 0 {
+				t.Error("it asks while it has work")
+			}
+			if asked.Add(1) == 1 {
+				return true, errors.New("no answer")
+			}
+			return asked.Load() > 3, nil
+		}
+		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 2}))
+		if err != nil || len(w.only("ack")) != 3 {
+			t.Errorf("it ended with %v and %d of 3 batches done", err, len(w.only("ack")))
+		}
+		if took > 2*time.Minute || asked.Load() != 4 {
+			t.Errorf("it ended after %s, asked %d times", took, asked.Load())
+		}
+	})
+}
