@@ -68,7 +68,7 @@ func rules() map[string]rule {
 		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
 		"internal/consumer":  {ours: "pipeline outage text autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
 		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
-		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
+		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " rate prometheus"},
 		"internal/status":    {ours: "pipeline", theirs: engineLibraries + " prometheus"},
 		"internal/plan":      {ours: "pipeline"},
 

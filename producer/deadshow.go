@@ -42,7 +42,7 @@ func shownLetter(letter reconcile.Letter) string {
 	for _, m := range letter.Shared {
 		row(string(m.Role), "%q", m.Content)
 	}
-	row("to do", "%s", advice(letter))
+	row("to do", "%s", letter.Advice())
 	_ = w.Flush() // into a strings.Builder
 	for _, f := range letter.Failures {
 		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, cli.Printable(string(f.Class)),
@@ -67,35 +67,6 @@ func options(o pipeline.Options) string {
 		parts = append(parts, fmt.Sprintf("stop %q", stop))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// advice says what a person can do about a dead letter.
-func advice(letter reconcile.Letter) string {
-	command := func(verb string) string {
-		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, letter.Run, letter.Batch)
-	}
-	switch letter.Disposition {
-	case reconcile.UnderWay:
-		return "nothing: its batch is on the way again, or the sink has not read this letter yet"
-	case reconcile.Stale:
-		return "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + command("redrive")
-	case reconcile.Dropped, reconcile.Orphaned:
-		return "nothing: remove the letter with " + command("drop") + " --yes"
-	case reconcile.Unreadable:
-		return "producer publish --follow gives its batch another round if it needs one; remove the letter with " + command("drop") + " --yes"
-	}
-	again := command("redrive")
-	switch letter.Class {
-	case pipeline.Truncated:
-		return fmt.Sprintf("give the answer more room: %s --num-predict %d", again, min(4*letter.Options.NumPredict, pipeline.MaxNumPredict))
-	case pipeline.Degenerate:
-		return "try another seed, or a temperature: " + again + " --seed 2"
-	case pipeline.BadItem:
-		return "it fails again as it is: give the servers a larger context and then " + again + ", or give it up: " + command("drop") + " --yes"
-	case pipeline.Poison:
-		return "it crashes the model's runner: update the servers and then " + again + ", or give it up: " + command("drop") + " --yes"
-	}
-	return "look into the consumers' logs, then " + again
 }
 
 func times(n int) string { return cli.Plural(n, "time", "times") }

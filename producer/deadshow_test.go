@@ -50,24 +50,3 @@ func TestAMessageInATableBeginsWithWhatHappened(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
-
-func TestEachStandingAndClassHasAnAdvice(t *testing.T) {
-	for standing, want := range map[reconcile.Disposition]string{
-		reconcile.UnderWay: "nothing", reconcile.Stale: "redrive", reconcile.Dropped: "drop --run r --batch 7 --yes", reconcile.Orphaned: "drop", reconcile.Unreadable: "drop", reconcile.Waiting: "redrive",
-	} {
-		letter := testLetter()
-		letter.Disposition = standing
-		if got := advice(letter); !strings.Contains(got, want) {
-			t.Errorf("%s: %q does not name %q", standing, got, want)
-		}
-	}
-	for class, want := range map[pipeline.Class]string{
-		pipeline.Degenerate: "--seed", pipeline.BadItem: "context", pipeline.Poison: "drop", pipeline.Undeliverable: "logs", "made-up": "logs",
-	} {
-		letter := testLetter()
-		letter.Class = class
-		if got := advice(letter); !strings.Contains(got, want) {
-			t.Errorf("%s: %q does not name %q", class, got, want)
-		}
-	}
-}

@@ -27,7 +27,7 @@ func planTable(e plan.Estimate) string {
 	_ = w.Flush() // into a strings.Builder, as below
 
 	fmt.Fprintln(w, "\nTHROUGH NATS\tMESSAGES\tCONTENT\tON THE WIRE")
-	for _, part := range append(e.Parts, plan.Part{What: "total", Traffic: e.Traffic}) {
+	for _, part := range append(e.Parts, plan.TrafficPart{What: "total", Traffic: e.Traffic}) {
 		row(w, part.What, part.Traffic)
 	}
 	_ = w.Flush()

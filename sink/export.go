@@ -49,11 +49,11 @@ func (c *exportCmd) Run(ctx context.Context, t *cli.Terminal) error {
 	defer out.Abort()
 	progress := cli.NewProgress(t)
 	started := time.Now()
-	exported, err := sink.Export(ctx, ledger.Answers(ctx, run.Name), encoder, out, c.All, func(n int) {
+	exported, err := sink.Export(ctx, ledger.Answers(ctx, run.Name), encoder, out, sink.ExportOptions{All: c.All, Progress: func(n int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("exporting %s %s  %s of %s generations", cli.Bar(n, run.Generations, 24), cli.Percent(n, run.Generations), cli.Count(n), cli.Count(run.Generations)))
 		}
-	})
+	}})
 	progress.Clear()
 	if err != nil {
 		return err

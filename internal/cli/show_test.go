@@ -115,7 +115,7 @@ func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 
 func TestAPreviewShowsTheFirstPromptOnStandardError(t *testing.T) {
 	var out, talk bytes.Buffer
-	run := pipeline.Run{Name: "r", Items: 2, Generations: 6, Spec: pipeline.Spec{Model: "tiny", Samples: 3, Dataset: pipeline.Dataset{Name: "a.jsonl"}}}
+	run := pipeline.Run{Name: "r", Items: 2, Generations: 6, Spec: pipeline.Spec{Model: "tiny", Samples: 3, Dataset: pipeline.DatasetID{Name: "a.jsonl"}}}
 	Preview(&Terminal{Out: &out, Err: &talk}, run, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief.\nBe kind."}, {Role: pipeline.RoleUser, Content: "How many?\nSay a number."}})
 	want := strings.Join([]string{
 		"run r: 2 rows of a.jsonl × 3 samples = 6 generations with model tiny",

@@ -19,6 +19,8 @@ type Loop struct {
 
 	// Wait is the time between two tries. Nil means 100 ms at first and 10 s at most.
 	Wait *Backoff
+	// Pause waits between two tries in place of Wait. It is for a caller with its own clock.
+	Pause func(ctx context.Context) error
 	// Stops reports whether an error ends the loop. Nil means that every error ends it except for
 	// an outage, see pipeline.IsOutage.
 	Stops func(err error) bool
@@ -36,6 +38,10 @@ func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) erro
 	if wait == nil {
 		wait = NewBackoff(100*time.Millisecond, 10*time.Second)
 	}
+	pause := l.Pause
+	if pause == nil {
+		pause = wait.Sleep
+	}
 	for {
 		err := try(ctx)
 		switch {
@@ -49,7 +55,7 @@ func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) erro
 			return err
 		}
 		l.Observe(err)
-		if err := wait.Sleep(ctx); err != nil {
+		if err := pause(ctx); err != nil {
 			return err
 		}
 	}

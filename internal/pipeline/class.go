@@ -46,27 +46,28 @@ type ClassRule struct {
 	Retry    Retry    // on the same GPU, before it is an outcome or the batch is handed back
 	HandBack HandBack // if it is no outcome
 	Help     string   // what a person can do about a dead letter of this class
+	Hopeless bool     // another round fails as well unless a person does that, so the batch may be given up
 }
 
 // Classes returns the rules of all classes. This is the one place that decides what a class means.
 func Classes() []ClassRule {
 	return []ClassRule{
 		{Interrupted, "a shutdown or the notebook's deadline", false, RetryNever, HandBackNow,
-			"nothing: the batch goes to another consumer"},
+			"nothing: the batch goes to another consumer", false},
 		{Retryable, "the model server is away, stalls or cut the answer off", false, RetryBackoff, HandBackLater,
-			"nothing: another GPU tries it"},
+			"nothing: another GPU tries it", false},
 		{BadItem, "the prompt does not fit into the context, or the template fails", true, RetryNever, HandBackNot,
-			"it fails again as it is: give the servers a larger context, or give it up"},
+			"it fails again as it is: give the servers a larger context", true},
 		{Truncated, "the answer was cut off at its length, also with twice the room", true, RetryMoreRoom, HandBackNot,
-			"give the answer more room"},
+			"give the answer more room", false},
 		{Degenerate, "the answer is empty or repeats itself, also with another seed", true, RetryNewSeed, HandBackNot,
-			"try another seed, or a temperature"},
+			"try another seed, or a temperature", false},
 		{Poison, "it crashes the model's runner, also while nothing else runs", true, RetryNever, HandBackNot,
-			"it crashes the model's runner: update the servers, or give it up"},
+			"it crashes the model's runner: update the servers", true},
 		{Undeliverable, "delivered too often without an outcome", true, RetryNever, HandBackNot,
-			"look into the consumers' logs"},
+			"look into the consumers' logs", false},
 		{Fatal, "nothing can be generated on this GPU until a person mends it", false, RetryNever, HandBackHold,
-			"mend what the consumer's log names"},
+			"mend what the consumer's log names", false},
 	}
 }
 

@@ -35,19 +35,19 @@ type Run struct {
 // A Spec defines what a run generates. It never changes once loaded: another model or prompt is
 // another run.
 type Spec struct {
-	Model   string  `json:"model"`
-	System  string  `json:"system,omitempty"` // the same for every prompt, sent as it is
-	Field   string  `json:"field,omitempty"`  // the column that is the prompt, or
-	Prompt  string  `json:"prompt,omitempty"` // a text/template over the row's columns
-	Samples int     `json:"samples"`          // answers wanted for each item
-	Batch   int     `json:"batch"`            // generations in a batch, at most
-	Seed    int     `json:"seed"`
-	Options Options `json:"options"`
-	Dataset Dataset `json:"dataset"`
+	Model   string    `json:"model"`
+	System  string    `json:"system,omitempty"` // the same for every prompt, sent as it is
+	Field   string    `json:"field,omitempty"`  // the column that is the prompt, or
+	Prompt  string    `json:"prompt,omitempty"` // a text/template over the row's columns
+	Samples int       `json:"samples"`          // answers wanted for each item
+	Batch   int       `json:"batch"`            // generations in a batch, at most
+	Seed    int       `json:"seed"`
+	Options Options   `json:"options"`
+	Dataset DatasetID `json:"dataset"`
 }
 
-// A Dataset identifies the source of a run's items.
-type Dataset struct {
+// A DatasetID identifies the source of a run's items.
+type DatasetID struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"` // SHA-256 of the rows that were taken, in order
 }

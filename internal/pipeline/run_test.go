@@ -16,7 +16,7 @@ func validSpec() Spec {
 	return Spec{
 		Model: "tiny", System: "Be brief.", Field: "question", Samples: 2, Batch: 8, Seed: 7,
 		Options: Options{Temperature: &temperature, TopP: &topP, TopK: &topK, NumPredict: 256, Stop: []string{"\n\n"}},
-		Dataset: Dataset{Name: "train.jsonl", Digest: "d"},
+		Dataset: DatasetID{Name: "train.jsonl", Digest: "d"},
 	}
 }
 

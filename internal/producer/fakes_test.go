@@ -19,9 +19,9 @@ import (
 // errAway is an outage that ends.
 var errAway = pipeline.Fail(pipeline.Retryable, "the server is away")
 
-// A fakeLedger keeps one run in memory by the rules of a store.
-type fakeLedger struct {
-	fault func(call string) (before, after error) // of each call; after means that it has worked all the same. May be nil
+// A fakeStore keeps one run in memory by the rules of a store.
+type fakeStore struct {
+	fault func(call string) (before, after error) // of each call; after a call means that it had its effect. May be nil
 
 	mu      sync.Mutex
 	run     *pipeline.Run
@@ -32,21 +32,21 @@ type fakeLedger struct {
 	reads   []int // items of each read
 }
 
-func newLedger() *fakeLedger {
-	return &fakeLedger{items: map[int]pipeline.Item{}, batches: map[int]pipeline.Batch{}}
+func newStore() *fakeStore {
+	return &fakeStore{items: map[int]pipeline.Item{}, batches: map[int]pipeline.Batch{}}
 }
 
-// call is one call of the ledger: do is done unless it fails before.
-func (l *fakeLedger) call(ctx context.Context, name string, do func() error) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.calls = append(l.calls, name)
+// call is one call of the store: do is done unless it fails before.
+func (s *fakeStore) call(ctx context.Context, name string, do func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, name)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var before, after error
-	if l.fault != nil {
-		before, after = l.fault(name)
+	if s.fault != nil {
+		before, after = s.fault(name)
 	}
 	if before != nil {
 		return before
@@ -54,59 +54,59 @@ func (l *fakeLedger) call(ctx context.Context, name string, do func() error) err
 	return errors.Join(do(), after)
 }
 
-func (l *fakeLedger) CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error) {
-	err = l.call(ctx, "CreateRun", func() error {
-		if created = l.run == nil; created {
-			l.run = &run
+func (s *fakeStore) CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error) {
+	err = s.call(ctx, "CreateRun", func() error {
+		if created = s.run == nil; created {
+			s.run = &run
 		}
-		stored = *l.run
+		stored = *s.run
 		return nil
 	})
 	return stored, created, err
 }
 
-func (l *fakeLedger) Run(ctx context.Context, name string) (run pipeline.Run, err error) {
-	err = l.call(ctx, "Run", func() error {
-		if l.run == nil || l.run.Name != name {
+func (s *fakeStore) Run(ctx context.Context, name string) (run pipeline.Run, err error) {
+	err = s.call(ctx, "Run", func() error {
+		if s.run == nil || s.run.Name != name {
 			return fmt.Errorf("run %s: %w", name, pipeline.ErrNoRun)
 		}
-		run = *l.run
+		run = *s.run
 		return nil
 	})
 	return run, err
 }
 
-func (l *fakeLedger) PutItems(ctx context.Context, items []pipeline.Item) error {
-	return l.call(ctx, "PutItems", func() error {
+func (s *fakeStore) PutItems(ctx context.Context, items []pipeline.Item) error {
+	return s.call(ctx, "PutItems", func() error {
 		for _, item := range items {
-			if _, ok := l.items[item.Seq]; !ok {
-				l.items[item.Seq] = item
+			if _, ok := s.items[item.Seq]; !ok {
+				s.items[item.Seq] = item
 			}
 		}
 		return nil
 	})
 }
 
-func (l *fakeLedger) PutBatches(ctx context.Context, batches []pipeline.Batch) error {
-	return l.call(ctx, "PutBatches", func() error {
+func (s *fakeStore) PutBatches(ctx context.Context, batches []pipeline.Batch) error {
+	return s.call(ctx, "PutBatches", func() error {
 		for _, b := range batches {
-			if _, ok := l.batches[b.Index]; !ok {
-				l.batches[b.Index] = b
+			if _, ok := s.batches[b.Index]; !ok {
+				s.batches[b.Index] = b
 			}
 		}
 		return nil
 	})
 }
 
-func (l *fakeLedger) Loaded(ctx context.Context, _ string) (items, batches int, err error) {
-	err = l.call(ctx, "Loaded", func() error {
+func (s *fakeStore) Loaded(ctx context.Context, _ string) (items, batches int, err error) {
+	err = s.call(ctx, "Loaded", func() error {
 		for ; ; items++ {
-			if _, ok := l.items[items]; !ok {
+			if _, ok := s.items[items]; !ok {
 				break
 			}
 		}
 		for ; ; batches++ {
-			if _, ok := l.batches[batches]; !ok {
+			if _, ok := s.batches[batches]; !ok {
 				break
 			}
 		}
@@ -115,34 +115,34 @@ func (l *fakeLedger) Loaded(ctx context.Context, _ string) (items, batches int, 
 	return items, batches, err
 }
 
-func (l *fakeLedger) Seal(ctx context.Context, _ string, batches int) error {
-	return l.call(ctx, "Seal", func() error {
-		if l.run.State == pipeline.RunLoading {
-			l.run.State, l.run.Batches = pipeline.RunOpen, batches
-			l.seals++
+func (s *fakeStore) Seal(ctx context.Context, _ string, batches int) error {
+	return s.call(ctx, "Seal", func() error {
+		if s.run.State == pipeline.RunLoading {
+			s.run.State, s.run.Batches = pipeline.RunOpen, batches
+			s.seals++
 		}
 		return nil
 	})
 }
 
-func (l *fakeLedger) Items(ctx context.Context, _ string, first, count int) (items []pipeline.Item, err error) {
-	err = l.call(ctx, "Items", func() error {
+func (s *fakeStore) Items(ctx context.Context, _ string, first, count int) (items []pipeline.Item, err error) {
+	err = s.call(ctx, "Items", func() error {
 		for seq := first; seq < first+count; seq++ {
-			if item, ok := l.items[seq]; ok {
+			if item, ok := s.items[seq]; ok {
 				items = append(items, item)
 			}
 		}
-		l.reads = append(l.reads, len(items))
+		s.reads = append(s.reads, len(items))
 		return nil
 	})
 	return items, err
 }
 
-func (l *fakeLedger) Batches(ctx context.Context, _ string, state pipeline.BatchState, from, count int) (batches []pipeline.Batch, err error) {
-	err = l.call(ctx, "Batches", func() error {
-		for i := from; i < len(l.batches) && len(batches) < count; i++ {
-			if l.batches[i].State == state {
-				batches = append(batches, l.batches[i])
+func (s *fakeStore) Batches(ctx context.Context, _ string, state pipeline.BatchState, from, count int) (batches []pipeline.Batch, err error) {
+	err = s.call(ctx, "Batches", func() error {
+		for i := from; i < len(s.batches) && len(batches) < count; i++ {
+			if s.batches[i].State == state {
+				batches = append(batches, s.batches[i])
 			}
 		}
 		return nil
@@ -150,22 +150,22 @@ func (l *fakeLedger) Batches(ctx context.Context, _ string, state pipeline.Batch
 	return batches, err
 }
 
-func (l *fakeLedger) MarkQueued(ctx context.Context, _ string, indexes []int, at time.Time) error {
-	return l.call(ctx, "MarkQueued", func() error {
+func (s *fakeStore) MarkQueued(ctx context.Context, _ string, indexes []int, at time.Time) error {
+	return s.call(ctx, "MarkQueued", func() error {
 		for _, i := range indexes {
-			if b := l.batches[i]; b.State == pipeline.Planned {
+			if b := s.batches[i]; b.State == pipeline.Planned {
 				b.State, b.QueuedAt = pipeline.Queued, at
-				l.batches[i] = b
+				s.batches[i] = b
 			}
 		}
 		return nil
 	})
 }
 
-func (l *fakeLedger) Progress(ctx context.Context, _ string, _ time.Time) (p pipeline.Progress, err error) {
-	err = l.call(ctx, "Progress", func() error {
+func (s *fakeStore) Progress(ctx context.Context, _ string, _ time.Time) (p pipeline.Progress, err error) {
+	err = s.call(ctx, "Progress", func() error {
 		p.Batches = map[pipeline.BatchState]int{}
-		for _, b := range l.batches {
+		for _, b := range s.batches {
 			p.Batches[b.State]++
 			p.Generations += b.Count
 			p.Stored += len(b.Done)
@@ -182,24 +182,24 @@ func (l *fakeLedger) Progress(ctx context.Context, _ string, _ time.Time) (p pip
 }
 
 // finish stores all results of a batch.
-func (l *fakeLedger) finish(batch int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.batches[batch]
+func (s *fakeStore) finish(batch int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.batches[batch]
 	b.Done = nil
 	for i := range b.Count {
 		b.Done = append(b.Done, i)
 	}
 	b.State = b.Settle()
-	l.batches[batch] = b
+	s.batches[batch] = b
 }
 
 // count returns how many batches are in a state.
-func (l *fakeLedger) count(state pipeline.BatchState) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (s *fakeStore) count(state pipeline.BatchState) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	n := 0
-	for _, b := range l.batches {
+	for _, b := range s.batches {
 		if b.State == state {
 			n++
 		}
@@ -208,10 +208,10 @@ func (l *fakeLedger) count(state pipeline.BatchState) int {
 }
 
 // called returns how often a method was called.
-func (l *fakeLedger) called(name string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(slices.DeleteFunc(slices.Clone(l.calls), func(call string) bool { return call != name }))
+func (s *fakeStore) called(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(slices.DeleteFunc(slices.Clone(s.calls), func(call string) bool { return call != name }))
 }
 
 // A fakeQueue holds each batch at most once.
@@ -226,7 +226,7 @@ type fakeQueue struct {
 	most      int
 	published map[int]int // how often, by batch
 	refused   map[error]int
-	completed []string // runs of which the consumers were told that they are complete
+	completed []string // runs that were reported as complete
 }
 
 func newQueue() *fakeQueue { return &fakeQueue{published: map[int]int{}, refused: map[error]int{}} }
@@ -356,8 +356,8 @@ func spec() pipeline.Spec {
 	return pipeline.Spec{Model: "tiny", Field: "question", Samples: 1, Batch: 8, Seed: 3, Options: pipeline.Options{NumPredict: 64}}
 }
 
-// survey examines a dataset that is in order.
-func survey(t testing.TB, s pipeline.Spec, data Dataset) Preflight {
+// preflight checks a dataset that is in order.
+func preflight(t testing.TB, s pipeline.Spec, data Dataset) Preflight {
 	t.Helper()
 	found, err := RunPreflight(t.Context(), "r", s, data, nil)
 	if err != nil {
@@ -366,44 +366,44 @@ func survey(t testing.TB, s pipeline.Spec, data Dataset) Preflight {
 	return found
 }
 
-// loaded returns a ledger with a run that is open.
-func loaded(t testing.TB, s pipeline.Spec, lines ...string) *fakeLedger {
+// loaded returns a store with a run that is open.
+func loaded(t testing.TB, s pipeline.Spec, lines ...string) *fakeStore {
 	t.Helper()
-	l, data := newLedger(), rowsOf("train.jsonl", lines...)
-	if _, _, err := Load(t.Context(), l, survey(t, s, data), "uid", nil); err != nil {
+	store, data := newStore(), rowsOf("train.jsonl", lines...)
+	if _, _, err := Load(t.Context(), store, preflight(t, s, data), "uid", nil); err != nil {
 		t.Fatal(err)
 	}
-	return l
+	return store
 }
 
 // shared returns the messages that all requests of the run begin with.
-func (l *fakeLedger) shared(t testing.TB) []pipeline.Message {
+func (s *fakeStore) shared(t testing.TB) []pipeline.Message {
 	t.Helper()
-	renderer, err := prompt.New(l.run.Spec)
+	renderer, err := prompt.New(s.run.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return renderer.Shared()
 }
 
-// rendered says what the messages of a run have to hold.
-func (l *fakeLedger) rendered(t testing.TB, batch pipeline.Batch) []pipeline.Generation {
+// rendered returns what the messages of a batch have to hold.
+func (s *fakeStore) rendered(t testing.TB, batch pipeline.Batch) []pipeline.Generation {
 	t.Helper()
-	renderer, err := prompt.New(l.run.Spec)
+	renderer, err := prompt.New(s.run.Spec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var generations []pipeline.Generation
 	for _, index := range batch.Missing() {
 		n := batch.First + index
-		item, sample := n/l.run.Spec.Samples, n%l.run.Spec.Samples
-		messages, err := renderer.Render(bytes.Clone(l.items[item].Input))
+		item, sample := n/s.run.Spec.Samples, n%s.run.Spec.Samples
+		messages, err := renderer.Render(bytes.Clone(s.items[item].Input))
 		if err != nil {
 			t.Fatal(err)
 		}
 		generations = append(generations, pipeline.Generation{
 			Index: index, Item: item, Sample: sample, Messages: messages[len(renderer.Shared()):],
-			Seed: pipeline.Seed(l.run.Spec.Seed, fmt.Sprintf("r/%09d.%03d", item, sample)),
+			Seed: pipeline.Seed(s.run.Spec.Seed, fmt.Sprintf("r/%09d.%03d", item, sample)),
 		})
 	}
 	return generations

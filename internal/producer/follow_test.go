@@ -14,7 +14,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A following is a call of Follow under way.
+// A following is a call of Follow in the background.
 type following struct {
 	seen []pipeline.Progress
 	last pipeline.Progress
@@ -31,7 +31,7 @@ func follow(ctx context.Context, p *Publisher) *following {
 	return f
 }
 
-// ended reports whether Follow has returned after so much time more.
+// ended reports whether Follow has returned after this much more time.
 func (f *following) ended(after time.Duration) bool {
 	time.Sleep(after)
 	synctest.Wait()
@@ -43,28 +43,28 @@ func (f *following) ended(after time.Duration) bool {
 	}
 }
 
-// finish plays the consumers and the sink: everything on the queue is generated and stored.
-func finish(l *fakeLedger, q *fakeQueue) {
+// finish acts as consumers and sink: everything on the queue is generated and stored.
+func finish(store *fakeStore, q *fakeQueue) {
 	for _, work := range q.take(1 << 20) {
-		l.finish(work.Batch)
+		store.finish(work.Batch)
 	}
 }
 
 func TestFollowPublishesAndWaitsForTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(100)...), newQueue()
+		store, q := loaded(t, spec(), numbered(100)...), newQueue()
 		began := time.Now()
-		f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+		f := follow(t.Context(), publisher(t, Config{Window: 30}, store, q))
 		for range 3 {
 			if f.ended(5 * time.Second) {
 				t.Fatal("it ended early", f.err)
 			}
-			finish(l, q)
+			finish(store, q)
 		}
 		if f.ended(5 * time.Second) {
 			t.Fatal("it ended before the last batches were done", f.err)
 		}
-		finish(l, q)
+		finish(store, q)
 		if !f.ended(2*time.Second) || f.err != nil {
 			t.Fatal("it did not end", f.err)
 		}
@@ -82,16 +82,16 @@ func TestFollowPublishesAndWaitsForTheEnd(t *testing.T) {
 }
 
 func TestFollowGoesOnAfterAnOutage(t *testing.T) {
-	for name, change := range map[string]func(l *fakeLedger, q *fakeQueue, away func() bool){
-		"of the store": func(l *fakeLedger, _ *fakeQueue, away func() bool) {
-			l.fault = func(string) (before, after error) {
+	for name, change := range map[string]func(store *fakeStore, q *fakeQueue, away func() bool){
+		"of the store": func(store *fakeStore, _ *fakeQueue, away func() bool) {
+			store.fault = func(string) (before, after error) {
 				if away() {
 					return errAway, nil
 				}
 				return nil, nil
 			}
 		},
-		"of the stream": func(_ *fakeLedger, q *fakeQueue, away func() bool) {
+		"of the stream": func(_ *fakeStore, q *fakeQueue, away func() bool) {
 			q.fault = func(string) error {
 				if away() {
 					return errAway
@@ -99,7 +99,7 @@ func TestFollowGoesOnAfterAnOutage(t *testing.T) {
 				return nil
 			}
 		},
-		"in which the answers were lost": func(_ *fakeLedger, q *fakeQueue, away func() bool) {
+		"in which the answers were lost": func(_ *fakeStore, q *fakeQueue, away func() bool) {
 			q.lost = func(string) error {
 				if away() {
 					return errAway
@@ -110,18 +110,18 @@ func TestFollowGoesOnAfterAnOutage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, q := loaded(t, spec(), numbered(100)...), newQueue()
+				store, q := loaded(t, spec(), numbered(100)...), newQueue()
 				begin := time.Now()
-				change(l, q, func() bool {
+				change(store, q, func() bool {
 					s := time.Since(begin)
 					return s < 20*time.Second || s > 30*time.Second && s < 90*time.Second
 				})
-				f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+				f := follow(t.Context(), publisher(t, Config{Window: 30}, store, q))
 				for range 30 {
 					if f.ended(5 * time.Second) {
 						break
 					}
-					finish(l, q)
+					finish(store, q)
 				}
 				if f.err != nil || f.last.Stored != 100 {
 					t.Fatalf("%v, %+v", f.err, f.last)
@@ -134,8 +134,8 @@ func TestFollowGoesOnAfterAnOutage(t *testing.T) {
 // The stream may have been on a server that lost its disk.
 func TestFollowPutsTheRunBackOnAStreamThatLostIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(100)...), newQueue()
-		f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+		store, q := loaded(t, spec(), numbered(100)...), newQueue()
+		f := follow(t.Context(), publisher(t, Config{Window: 30}, store, q))
 		if f.ended(5 * time.Second) {
 			t.Fatal("it ended early", f.err)
 		}
@@ -146,7 +146,7 @@ func TestFollowPutsTheRunBackOnAStreamThatLostIt(t *testing.T) {
 			if f.ended(5 * time.Second) {
 				break
 			}
-			finish(l, q)
+			finish(store, q)
 		}
 		if f.err != nil || f.last.Stored != 100 {
 			t.Errorf("%v, %+v", f.err, f.last)
@@ -157,43 +157,43 @@ func TestFollowPutsTheRunBackOnAStreamThatLostIt(t *testing.T) {
 func TestFollowEndsWhenAPersonHasToAct(t *testing.T) {
 	fatal := pipeline.Fail(pipeline.Fatal, "credentials refused")
 	for name, c := range map[string]struct {
-		change func(*fakeLedger, *fakeQueue)
+		change func(*fakeStore, *fakeQueue)
 		want   string
 	}{
-		"the store refuses": {func(l *fakeLedger, _ *fakeQueue) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.fault = func(string) (before, after error) { return fatal, nil }
+		"the store refuses": {func(store *fakeStore, _ *fakeQueue) {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.fault = func(string) (before, after error) { return fatal, nil }
 		}, "credentials refused"},
-		"the stream refuses": {func(_ *fakeLedger, q *fakeQueue) {
+		"the stream refuses": {func(_ *fakeStore, q *fakeQueue) {
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			q.fault = func(string) error { return fatal }
 		}, "credentials refused"},
-		"the run is cancelled": {func(l *fakeLedger, _ *fakeQueue) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.run.State = pipeline.RunCancelled
+		"the run is cancelled": {func(store *fakeStore, _ *fakeQueue) {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.run.State = pipeline.RunCancelled
 		}, "run r is cancelled"},
-		"the run is gone": {func(l *fakeLedger, _ *fakeQueue) {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.run, l.batches = nil, nil
+		"the run is gone": {func(store *fakeStore, _ *fakeQueue) {
+			store.mu.Lock()
+			defer store.mu.Unlock()
+			store.run, store.batches = nil, nil
 		}, "run r: no such run"},
 	} {
 		for _, when := range []time.Duration{0, 5 * time.Second} {
 			t.Run(fmt.Sprintf("%s after %s", name, when), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					l, q := loaded(t, spec(), numbered(100)...), newQueue()
+					store, q := loaded(t, spec(), numbered(100)...), newQueue()
 					if when == 0 {
-						c.change(l, q)
+						c.change(store, q)
 					}
-					f := follow(t.Context(), publisher(t, Config{Window: 30}, l, q))
+					f := follow(t.Context(), publisher(t, Config{Window: 30}, store, q))
 					if when > 0 {
 						if f.ended(when) {
 							t.Fatal("it ended early", f.err)
 						}
-						c.change(l, q)
+						c.change(store, q)
 					}
 					if <-f.done; f.err == nil || !strings.Contains(f.err.Error(), c.want) {
 						t.Errorf("got %v, want %s", f.err, c.want)
@@ -205,19 +205,19 @@ func TestFollowEndsWhenAPersonHasToAct(t *testing.T) {
 }
 
 func TestFollowEndsWithItsContext(t *testing.T) {
-	for name, state := range map[string]func(*fakeLedger){
-		"while it publishes":      func(*fakeLedger) {},
-		"while the store is away": func(l *fakeLedger) { l.fault = func(string) (before, after error) { return errAway, nil } },
-		"while it waits for the end": func(l *fakeLedger) {
-			l.batches = map[int]pipeline.Batch{0: {Run: "r", Count: 1, State: pipeline.Queued, Round: 1}}
+	for name, state := range map[string]func(*fakeStore){
+		"while it publishes":      func(*fakeStore) {},
+		"while the store is away": func(store *fakeStore) { store.fault = func(string) (before, after error) { return errAway, nil } },
+		"while it waits for the end": func(store *fakeStore) {
+			store.batches = map[int]pipeline.Batch{0: {Run: "r", Count: 1, State: pipeline.Queued, Round: 1}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, q := loaded(t, spec(), numbered(100)...), newQueue()
-				state(l)
+				store, q := loaded(t, spec(), numbered(100)...), newQueue()
+				state(store)
 				ctx, stop := context.WithCancel(t.Context())
-				f := follow(ctx, publisher(t, Config{Window: 30}, l, q))
+				f := follow(ctx, publisher(t, Config{Window: 30}, store, q))
 				if f.ended(4500 * time.Millisecond) {
 					t.Fatal("it ended early", f.err)
 				}
@@ -230,22 +230,22 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// A slowLedger takes its time to count.
-type slowLedger struct {
-	*fakeLedger
+// A slowStore takes its time to count.
+type slowStore struct {
+	*fakeStore
 	takes func() time.Duration
 }
 
-func (l slowLedger) Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error) {
-	time.Sleep(l.takes())
-	return l.fakeLedger.Progress(ctx, run, since)
+func (s slowStore) Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error) {
+	time.Sleep(s.takes())
+	return s.fakeStore.Progress(ctx, run, since)
 }
 
 func TestOneSlowLookDoesNotDelayTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(10)...), newQueue()
+		store, q := loaded(t, spec(), numbered(10)...), newQueue()
 		looks := 0
-		slow := slowLedger{l, func() time.Duration {
+		slow := slowStore{store, func() time.Duration {
 			if looks++; looks == 3 {
 				return time.Minute // the store was away in the middle of it
 			}
@@ -259,7 +259,7 @@ func TestOneSlowLookDoesNotDelayTheEnd(t *testing.T) {
 		if f.ended(63 * time.Second) {
 			t.Fatal("it ended early", f.err)
 		}
-		finish(l, q)
+		finish(store, q)
 		if !f.ended(3*time.Second) || f.err != nil {
 			t.Errorf("it has not noticed the end of the run (%v)", f.err)
 		}
@@ -269,8 +269,8 @@ func TestOneSlowLookDoesNotDelayTheEnd(t *testing.T) {
 func TestARunThatIsSlowToCountIsLookedAtSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const takes = 2 * time.Second
-		l, q := loaded(t, spec(), numbered(10)...), newQueue()
-		p, err := NewPublisher(Config{}, slowLedger{l, func() time.Duration { return takes }}, q)
+		store, q := loaded(t, spec(), numbered(10)...), newQueue()
+		p, err := NewPublisher(Config{}, slowStore{store, func() time.Duration { return takes }}, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +281,7 @@ func TestARunThatIsSlowToCountIsLookedAtSeldom(t *testing.T) {
 		if share := float64(len(f.seen)) * takes.Seconds() / 600; share > 0.12 {
 			t.Errorf("the store is kept counting %.0f %% of the time", 100*share)
 		}
-		finish(l, q)
+		finish(store, q)
 		if !f.ended(time.Minute) || f.err != nil {
 			t.Errorf("it has not noticed the end of the run (%v)", f.err)
 		}

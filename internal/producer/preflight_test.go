@@ -22,7 +22,7 @@ func TestAPreflightCountsTheDataset(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The digest is sha256sum's of these two lines.
-	s.Dataset = pipeline.Dataset{Name: "train.jsonl", Digest: "6630ad2a2ba78b406a561ed4f6c7913bfe6073f129daab3a4435568b68b760d4"}
+	s.Dataset = pipeline.DatasetID{Name: "train.jsonl", Digest: "6630ad2a2ba78b406a561ed4f6c7913bfe6073f129daab3a4435568b68b760d4"}
 	want := Preflight{
 		Run:      pipeline.Run{Name: "r", Spec: s, Items: 2, Generations: 6},
 		Messages: pipeline.User("a?"), RowBytes: len(lines[0]) + len(lines[1]),
@@ -43,7 +43,7 @@ func TestTheDigestIsOfTheRowsThatAreTaken(t *testing.T) {
 	digest := func(name string, limit int, lines ...string) string {
 		data := rowsOf(name, lines...)
 		data.Limit = limit
-		return survey(t, spec(), data).Run.Spec.Dataset.Digest
+		return preflight(t, spec(), data).Run.Spec.Dataset.Digest
 	}
 	rows := numbered(5)
 	all := digest("a.jsonl", 0, rows...)
@@ -68,12 +68,12 @@ func TestTheDigestIsOfTheRowsThatAreTaken(t *testing.T) {
 func TestALimitTakesTheFirstRows(t *testing.T) {
 	data := rowsOf("a.jsonl", numbered(5)...)
 	data.Limit = 2
-	if found := survey(t, spec(), data); found.Run.Items != 2 {
+	if found := preflight(t, spec(), data); found.Run.Items != 2 {
 		t.Errorf("%d items, want 2", found.Run.Items)
 	}
 	bad := rowsOf("a.jsonl", `{"question":"a?"}`, `{"other":1}`)
 	bad.Limit = 1
-	survey(t, spec(), bad) // what is not taken is not looked at
+	preflight(t, spec(), bad) // what is not taken is not read
 }
 
 func TestABadRowIsNamedBeforeAnythingIsWritten(t *testing.T) {

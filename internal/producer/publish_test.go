@@ -16,9 +16,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-func publisher(t testing.TB, cfg Config, l *fakeLedger, q *fakeQueue) *Publisher {
+func publisher(t testing.TB, cfg Config, store *fakeStore, q *fakeQueue) *Publisher {
 	t.Helper()
-	p, err := NewPublisher(cfg, l, q)
+	p, err := NewPublisher(cfg, store, q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,22 +26,22 @@ func publisher(t testing.TB, cfg Config, l *fakeLedger, q *fakeQueue) *Publisher
 }
 
 // delivered checks that these are the messages of all batches of a run, each as it has to be.
-func delivered(t *testing.T, l *fakeLedger, works []pipeline.Work) {
+func delivered(t *testing.T, store *fakeStore, works []pipeline.Work) {
 	t.Helper()
 	seen := map[int]bool{}
 	for _, work := range works {
-		b := l.batches[work.Batch]
+		b := store.batches[work.Batch]
 		want := pipeline.Work{
-			Run: "r", UID: l.run.UID, Batch: b.Index, Round: b.Round, Model: l.run.Spec.Model, Shared: l.shared(t), Options: l.run.Spec.Options,
-			Generations: l.rendered(t, b),
+			Run: "r", UID: store.run.UID, Batch: b.Index, Round: b.Round, Model: store.run.Spec.Model, Shared: store.shared(t), Options: store.run.Spec.Options,
+			Generations: store.rendered(t, b),
 		}
 		if diff := cmp.Diff(want, work); diff != "" {
 			t.Fatalf("batch %d (-want +got):\n%s", work.Batch, diff)
 		}
 		seen[work.Batch] = true
 	}
-	if len(seen) != len(l.batches) {
-		t.Errorf("%d of %d batches were published", len(seen), len(l.batches))
+	if len(seen) != len(store.batches) {
+		t.Errorf("%d of %d batches were published", len(seen), len(store.batches))
 	}
 }
 
@@ -55,21 +55,21 @@ func TestEveryPlannedBatchIsPublishedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := spec()
 			change(&s)
-			l, q := loaded(t, s, numbered(600)...), newQueue()
-			p := publisher(t, Config{Window: 1 << 20}, l, q)
+			store, q := loaded(t, s, numbered(600)...), newQueue()
+			p := publisher(t, Config{Window: 1 << 20}, store, q)
 			if err := p.Publish(t.Context(), "r"); err != nil {
 				t.Fatal(err)
 			}
-			delivered(t, l, q.waiting)
+			delivered(t, store, q.waiting)
 			for i, n := range q.published {
 				if n != 1 {
 					t.Errorf("batch %d was published %d times", i, n)
 				}
 			}
-			if n := l.count(pipeline.Queued); n != len(l.batches) || p.Published() != n {
-				t.Errorf("%d of %d batches are queued, %d counted", n, len(l.batches), p.Published())
+			if n := store.count(pipeline.Queued); n != len(store.batches) || p.Published() != n {
+				t.Errorf("%d of %d batches are queued, %d counted", n, len(store.batches), p.Published())
 			}
-			if err := p.Publish(t.Context(), "r"); err != nil || p.Published() != len(l.batches) {
+			if err := p.Publish(t.Context(), "r"); err != nil || p.Published() != len(store.batches) {
 				t.Errorf("again: %v, %d counted", err, p.Published())
 			}
 		})
@@ -77,8 +77,8 @@ func TestEveryPlannedBatchIsPublishedOnce(t *testing.T) {
 }
 
 func TestABatchIsMarkedAfterItWasPublished(t *testing.T) {
-	l, q := loaded(t, spec(), numbered(300)...), newQueue()
-	l.fault = func(call string) (before, after error) {
+	store, q := loaded(t, spec(), numbered(300)...), newQueue()
+	store.fault = func(call string) (before, after error) {
 		if call == "MarkQueued" {
 			q.mu.Lock()
 			defer q.mu.Unlock()
@@ -89,25 +89,25 @@ func TestABatchIsMarkedAfterItWasPublished(t *testing.T) {
 		return nil, nil
 	}
 	q.fault = func(call string) error {
-		if n := len(q.waiting); call == "Publish" && n > 0 && n%PublishChunk == 0 && l.called("MarkQueued") != n/PublishChunk {
-			return fmt.Errorf("%d batches on the queue and %d calls marked them", n, l.called("MarkQueued"))
+		if n := len(q.waiting); call == "Publish" && n > 0 && n%PublishChunk == 0 && store.called("MarkQueued") != n/PublishChunk {
+			return fmt.Errorf("%d batches on the queue and %d calls marked them", n, store.called("MarkQueued"))
 		}
 		return nil
 	}
-	if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err != nil {
+	if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestOnlyWhatIsMissingIsPublished(t *testing.T) {
-	l, q := loaded(t, spec(), numbered(4000)...), newQueue()
-	b := l.batches[2]
+	store, q := loaded(t, spec(), numbered(4000)...), newQueue()
+	b := store.batches[2]
 	b.Done, b.Round = []int{0, 3, 5}, 4
-	l.batches[2] = b
-	if err := publisher(t, Config{Window: 1 << 20}, l, q).Publish(t.Context(), "r"); err != nil {
+	store.batches[2] = b
+	if err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), "r"); err != nil {
 		t.Fatal(err)
 	}
-	delivered(t, l, q.waiting)
+	delivered(t, store, q.waiting)
 	var indexes []int
 	for _, work := range q.waiting {
 		for _, g := range work.Generations {
@@ -122,29 +122,29 @@ func TestOnlyWhatIsMissingIsPublished(t *testing.T) {
 }
 
 func TestABatchThatIsOutstandingCountsAsPublished(t *testing.T) {
-	l, q := loaded(t, spec(), numbered(50)...), newQueue()
-	if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err != nil {
+	store, q := loaded(t, spec(), numbered(50)...), newQueue()
+	if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err != nil {
 		t.Fatal(err)
 	}
-	for i, b := range l.batches { // nobody marked them
+	for i, b := range store.batches { // they were not marked
 		b.State = pipeline.Planned
-		l.batches[i] = b
+		store.batches[i] = b
 	}
-	p := publisher(t, Config{}, l, q)
+	p := publisher(t, Config{}, store, q)
 	if err := p.Publish(t.Context(), "r"); err != nil {
 		t.Fatal(err)
 	}
-	if n := l.count(pipeline.Queued); n != 50 || p.Published() != 0 || q.refused[pipeline.ErrOutstanding] != 50 {
+	if n := store.count(pipeline.Queued); n != 50 || p.Published() != 0 || q.refused[pipeline.ErrOutstanding] != 50 {
 		t.Errorf("%d batches are queued, %d counted as published, %d were outstanding", n, p.Published(), q.refused[pipeline.ErrOutstanding])
 	}
 }
 
 func TestAFullStreamIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(200)...), newQueue()
+		store, q := loaded(t, spec(), numbered(200)...), newQueue()
 		q.limit = 7
 		done := make(chan error, 1)
-		p := publisher(t, Config{}, l, q)
+		p := publisher(t, Config{}, store, q)
 		go func() { done <- p.Publish(t.Context(), "r") }()
 		var works []pipeline.Work
 		for range 200 {
@@ -154,18 +154,18 @@ func TestAFullStreamIsWaitedFor(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		delivered(t, l, append(works, q.take(100)...))
-		if q.most != 7 || q.refused[pipeline.ErrFull] == 0 || l.count(pipeline.Queued) != 200 {
-			t.Errorf("at most %d waited, %d were refused, %d are queued", q.most, q.refused[pipeline.ErrFull], l.count(pipeline.Queued))
+		delivered(t, store, append(works, q.take(100)...))
+		if q.most != 7 || q.refused[pipeline.ErrFull] == 0 || store.count(pipeline.Queued) != 200 {
+			t.Errorf("at most %d waited, %d were refused, %d are queued", q.most, q.refused[pipeline.ErrFull], store.count(pipeline.Queued))
 		}
 	})
 }
 
 func TestTheWindowIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(1000)...), newQueue()
+		store, q := loaded(t, spec(), numbered(1000)...), newQueue()
 		done := make(chan error, 1)
-		p := publisher(t, Config{Window: 25, Poll: 100 * time.Millisecond}, l, q)
+		p := publisher(t, Config{Window: 25, Poll: 100 * time.Millisecond}, store, q)
 		go func() { done <- p.Publish(t.Context(), "r") }()
 		var works []pipeline.Work
 		for i := range 200 {
@@ -178,7 +178,7 @@ func TestTheWindowIsKept(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		delivered(t, l, append(works, q.take(100)...))
+		delivered(t, store, append(works, q.take(100)...))
 		if q.most != 25 {
 			t.Errorf("at most %d batches were outstanding, the window is 25", q.most)
 		}
@@ -187,7 +187,7 @@ func TestTheWindowIsKept(t *testing.T) {
 
 func TestAFullWindowIsSeldomLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(1000)...), newQueue()
+		store, q := loaded(t, spec(), numbered(1000)...), newQueue()
 		looks := 0
 		q.fault = func(call string) error { // while it holds the queue's lock
 			if call == "Depth" {
@@ -197,7 +197,7 @@ func TestAFullWindowIsSeldomLookedAt(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- publisher(t, Config{Window: 100}, l, q).Publish(ctx, "r") }()
+		go func() { done <- publisher(t, Config{Window: 100}, store, q).Publish(ctx, "r") }()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if looks > 50 {
@@ -224,9 +224,9 @@ func TestAFullWindowIsSeldomLookedAt(t *testing.T) {
 
 func TestAWindowOfOneIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(20)...), newQueue()
+		store, q := loaded(t, spec(), numbered(20)...), newQueue()
 		done := make(chan error, 1)
-		p := publisher(t, Config{Window: 1}, l, q)
+		p := publisher(t, Config{Window: 1}, store, q)
 		go func() { done <- p.Publish(t.Context(), "r") }()
 		var works []pipeline.Work
 		for range 30 {
@@ -237,7 +237,7 @@ func TestAWindowOfOneIsEnough(t *testing.T) {
 		if err := <-done; err != nil || q.deepest() != 1 {
 			t.Errorf("%v, at most %d", err, q.deepest())
 		}
-		delivered(t, l, works)
+		delivered(t, store, works)
 	})
 }
 
@@ -250,20 +250,20 @@ func TestPublishingGoesOnWhereverItWasInterrupted(t *testing.T) {
 	}
 	for n := 1; n <= len(count.calls); n++ {
 		for _, worked := range []bool{false, true} {
-			l, q := loaded(t, spec(), lines...), newQueue()
-			interruptedAt(l, n, worked)
-			if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); !errors.Is(err, errAway) {
+			store, q := loaded(t, spec(), lines...), newQueue()
+			interruptedAt(store, n, worked)
+			if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); !errors.Is(err, errAway) {
 				t.Fatalf("call %d (%s): %v", n, count.calls[n-1], err)
 			}
-			if n := l.count(pipeline.Queued); n > len(q.waiting) {
+			if n := store.count(pipeline.Queued); n > len(q.waiting) {
 				t.Fatalf("%d batches are marked, %d are on the queue", n, len(q.waiting))
 			}
-			if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err != nil {
+			if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err != nil {
 				t.Fatal(err)
 			}
-			delivered(t, l, q.waiting)
-			if l.count(pipeline.Queued) != len(l.batches) || len(q.waiting) != len(l.batches) {
-				t.Errorf("after call %d: %d of %d batches are queued, %d on the queue", n, l.count(pipeline.Queued), len(l.batches), len(q.waiting))
+			delivered(t, store, q.waiting)
+			if store.count(pipeline.Queued) != len(store.batches) || len(q.waiting) != len(store.batches) {
+				t.Errorf("after call %d: %d of %d batches are queued, %d on the queue", n, store.count(pipeline.Queued), len(store.batches), len(q.waiting))
 			}
 		}
 	}
@@ -271,7 +271,7 @@ func TestPublishingGoesOnWhereverItWasInterrupted(t *testing.T) {
 
 // What was accepted before a failure is marked, even when the publisher is being stopped.
 func TestWhatWasPublishedBeforeAFailureIsMarked(t *testing.T) {
-	l, q := loaded(t, spec(), numbered(250)...), newQueue()
+	store, q := loaded(t, spec(), numbered(250)...), newQueue()
 	ctx, stop := context.WithCancel(t.Context())
 	q.fault = func(call string) error {
 		if call == "Publish" && len(q.waiting) == 130 {
@@ -280,19 +280,19 @@ func TestWhatWasPublishedBeforeAFailureIsMarked(t *testing.T) {
 		}
 		return nil
 	}
-	if err := publisher(t, Config{}, l, q).Publish(ctx, "r"); !errors.Is(err, context.Canceled) {
+	if err := publisher(t, Config{}, store, q).Publish(ctx, "r"); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	if n := l.count(pipeline.Queued); n != 130 || len(q.waiting) != 130 {
+	if n := store.count(pipeline.Queued); n != 130 || len(q.waiting) != 130 {
 		t.Errorf("%d batches are queued, %d are on the queue; want 130", n, len(q.waiting))
 	}
 }
 
 func TestSeveralPublishersOfARunAreHarmless(t *testing.T) {
-	l, q := loaded(t, spec(), numbered(600)...), newQueue()
+	store, q := loaded(t, spec(), numbered(600)...), newQueue()
 	var all sync.WaitGroup
 	for range 4 {
-		p := publisher(t, Config{Window: 1 << 20}, l, q)
+		p := publisher(t, Config{Window: 1 << 20}, store, q)
 		all.Go(func() {
 			if err := p.Publish(t.Context(), "r"); err != nil {
 				t.Error(err)
@@ -300,25 +300,27 @@ func TestSeveralPublishersOfARunAreHarmless(t *testing.T) {
 		})
 	}
 	all.Wait()
-	delivered(t, l, q.waiting)
-	if l.count(pipeline.Queued) != len(l.batches) || len(q.waiting) != len(l.batches) {
-		t.Errorf("%d of %d batches are queued, %d on the queue", l.count(pipeline.Queued), len(l.batches), len(q.waiting))
+	delivered(t, store, q.waiting)
+	if store.count(pipeline.Queued) != len(store.batches) || len(q.waiting) != len(store.batches) {
+		t.Errorf("%d of %d batches are queued, %d on the queue", store.count(pipeline.Queued), len(store.batches), len(q.waiting))
 	}
 }
 
 func TestWhatCannotBePublishedIsExplained(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*fakeLedger, *fakeQueue)
+		change func(*fakeStore, *fakeQueue)
 		want   string
 	}{
-		{"no such run", func(l *fakeLedger, _ *fakeQueue) { l.run.Name = "other" }, "run r: no such run"},
-		{"half loaded", func(l *fakeLedger, _ *fakeQueue) { l.run.State = pipeline.RunLoading }, "run r is not loaded completely: repeat `producer load`"},
-		{"cancelled", func(l *fakeLedger, _ *fakeQueue) { l.run.State = pipeline.RunCancelled }, "run r is cancelled"},
-		{"being deleted", func(l *fakeLedger, _ *fakeQueue) { l.run.State = pipeline.RunDeleting }, "run r is deleting"},
-		{"an item is gone", func(l *fakeLedger, _ *fakeQueue) { delete(l.items, 8) }, "item r/000000008 is missing in the store"},
-		{"an item is broken", func(l *fakeLedger, _ *fakeQueue) { l.items[3] = pipeline.Item{Run: "r", Seq: 3, Input: []byte("{}")} }, `item r/000000003: there is no column "question"`},
-		{"the stream refuses", func(_ *fakeLedger, q *fakeQueue) {
+		{"no such run", func(store *fakeStore, _ *fakeQueue) { store.run.Name = "other" }, "run r: no such run"},
+		{"half loaded", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunLoading }, "run r is not loaded completely: repeat `producer load`"},
+		{"cancelled", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunCancelled }, "run r is cancelled"},
+		{"being deleted", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunDeleting }, "run r is deleting"},
+		{"an item is gone", func(store *fakeStore, _ *fakeQueue) { delete(store.items, 8) }, "item r/000000008 is missing in the store"},
+		{"an item is broken", func(store *fakeStore, _ *fakeQueue) {
+			store.items[3] = pipeline.Item{Run: "r", Seq: 3, Input: []byte("{}")}
+		}, `item r/000000003: there is no column "question"`},
+		{"the stream refuses", func(_ *fakeStore, q *fakeQueue) {
 			q.fault = func(call string) error {
 				if call == "Publish" {
 					return errors.New("no permission")
@@ -326,12 +328,12 @@ func TestWhatCannotBePublishedIsExplained(t *testing.T) {
 				return nil
 			}
 		}, "publishing batch r/00000"},
-		{"the stream cannot be made", func(_ *fakeLedger, q *fakeQueue) { q.fault = func(string) error { return errors.New("account limit") } }, "account limit"},
+		{"the stream cannot be made", func(_ *fakeStore, q *fakeQueue) { q.fault = func(string) error { return errors.New("account limit") } }, "account limit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l, q := loaded(t, spec(), numbered(20)...), newQueue()
-			c.change(l, q)
-			if err := publisher(t, Config{}, l, q).Publish(t.Context(), "r"); err == nil || !strings.Contains(err.Error(), c.want) {
+			store, q := loaded(t, spec(), numbered(20)...), newQueue()
+			c.change(store, q)
+			if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
@@ -339,27 +341,27 @@ func TestWhatCannotBePublishedIsExplained(t *testing.T) {
 }
 
 func TestAPublisherIsCheckedWhenItIsMade(t *testing.T) {
-	l, q := newLedger(), newQueue()
-	if _, err := NewPublisher(Config{Window: -1}, l, q); err == nil || !strings.Contains(err.Error(), "window -1") {
+	store, q := newStore(), newQueue()
+	if _, err := NewPublisher(Config{Window: -1}, store, q); err == nil || !strings.Contains(err.Error(), "window -1") {
 		t.Error(err)
 	}
-	if _, err := NewPublisher(Config{Poll: -1}, l, q); err == nil || !strings.Contains(err.Error(), "poll -1ns") {
+	if _, err := NewPublisher(Config{Poll: -1}, store, q); err == nil || !strings.Contains(err.Error(), "poll -1ns") {
 		t.Error(err)
 	}
-	if _, err := NewPublisher(Config{}, l, nil); err == nil {
+	if _, err := NewPublisher(Config{}, store, nil); err == nil {
 		t.Error("a publisher without a queue")
 	}
 }
 
 func TestThePublisherCounts(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	l, q := loaded(t, spec(), numbered(20)...), newQueue()
-	p := publisher(t, Config{Metrics: NewMetrics(registry)}, l, q)
+	store, q := loaded(t, spec(), numbered(20)...), newQueue()
+	p := publisher(t, Config{Metrics: NewMetrics(registry)}, store, q)
 	if err := p.Publish(t.Context(), "r"); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		l.finish(i)
+		store.finish(i)
 	}
 	if _, err := p.Follow(t.Context(), "r", nil); err != nil {
 		t.Fatal(err)
@@ -388,19 +390,19 @@ func TestThePublisherCounts(t *testing.T) {
 }
 
 func TestACancelledRunIsNoticedWithinAChunk(t *testing.T) {
-	l, q := loaded(t, spec(), numbered(4000)...), newQueue()
+	store, q := loaded(t, spec(), numbered(4000)...), newQueue()
 	published := 0
 	q.lost = func(name string) error {
 		if name == "Publish" {
 			if published++; published == 1 {
-				l.mu.Lock()
-				defer l.mu.Unlock()
-				l.run.State = pipeline.RunCancelled
+				store.mu.Lock()
+				defer store.mu.Unlock()
+				store.run.State = pipeline.RunCancelled
 			}
 		}
 		return nil
 	}
-	err := publisher(t, Config{Window: 1 << 20}, l, q).Publish(t.Context(), "r")
+	err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), "r")
 	if err == nil || !strings.Contains(err.Error(), "run r is cancelled") {
 		t.Errorf("got %v, want that the run is cancelled", err)
 	}

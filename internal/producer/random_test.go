@@ -34,12 +34,12 @@ func TestEveryGenerationGetsOnTheQueueWhateverFails(t *testing.T) {
 				}
 				return nil
 			}
-			l, q := loaded(t, spec(), numbered(rows)...), newQueue()
-			l.fault = func(call string) (before, after error) { return fault(call), fault(call) }
+			store, q := loaded(t, spec(), numbered(rows)...), newQueue()
+			store.fault = func(call string) (before, after error) { return fault(call), fault(call) }
 			q.limit, q.fault, q.lost = limit, fault, fault
 			var all sync.WaitGroup
 			for range publishers {
-				p := publisher(t, Config{Window: window, Poll: 100 * time.Millisecond}, l, q)
+				p := publisher(t, Config{Window: window, Poll: 100 * time.Millisecond}, store, q)
 				all.Go(func() {
 					for p.Publish(t.Context(), "r") != nil {
 						time.Sleep(time.Second)
@@ -54,9 +54,9 @@ func TestEveryGenerationGetsOnTheQueueWhateverFails(t *testing.T) {
 					working = false
 				case <-time.After(300 * time.Millisecond):
 				}
-				finish(l, q)
+				finish(store, q)
 			}
-			problem = l.unfinished()
+			problem = store.unfinished()
 		})
 		if problem != "" {
 			rt.Fatal(problem)
@@ -65,8 +65,8 @@ func TestEveryGenerationGetsOnTheQueueWhateverFails(t *testing.T) {
 }
 
 // unfinished says what is left of a run that should be done.
-func (l *fakeLedger) unfinished() string {
-	for i, b := range l.batches {
+func (s *fakeStore) unfinished() string {
+	for i, b := range s.batches {
 		if b.State != pipeline.Done {
 			return fmt.Sprintf("batch %d is %s", i, b.State)
 		}

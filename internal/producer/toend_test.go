@@ -44,18 +44,18 @@ func (r *fakeReconciler) Lost(context.Context, string) (int, error) {
 func nothingLost() (int, error) { return 0, nil }
 
 // toEnd follows a run whose batches are all generated as soon as they are published.
-func toEnd(t *testing.T, cfg Config, l *fakeLedger, q *fakeQueue, r Reconciler) (pipeline.Progress, error) {
+func toEnd(t *testing.T, cfg Config, store *fakeStore, q *fakeQueue, r Reconciler) (pipeline.Progress, error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var others sync.WaitGroup
 	others.Go(func() {
 		for outage.Sleep(ctx, time.Second) == nil {
-			finish(l, q)
+			finish(store, q)
 		}
 	})
 	defer others.Wait()
 	defer stop()
-	return publisher(t, cfg, l, q).FollowToEnd(ctx, "r", r, nil)
+	return publisher(t, cfg, store, q).FollowToEnd(ctx, "r", r, nil)
 }
 
 func TestARunIsFollowedUntilNothingIsLost(t *testing.T) {
@@ -73,10 +73,10 @@ func TestARunIsFollowedUntilNothingIsLost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, q, r := loaded(t, spec(), numbered(20)...), newQueue(), newReconciler(c.lost...)
+				store, q, r := loaded(t, spec(), numbered(20)...), newQueue(), newReconciler(c.lost...)
 				log, logs := observed()
 				began := time.Now()
-				final, err := toEnd(t, Config{Log: log}, l, q, r)
+				final, err := toEnd(t, Config{Log: log}, store, q, r)
 				if err != nil || final.Stored != 20 || r.asked != len(c.lost) {
 					t.Errorf("%v, %+v; it was asked %d times what is lost", err, final, r.asked)
 				}
@@ -101,9 +101,9 @@ func TestARunIsFollowedUntilNothingIsLost(t *testing.T) {
 
 func TestARunIsNotFollowedWhenAPersonHasToAct(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(20)...), newQueue()
+		store, q := loaded(t, spec(), numbered(20)...), newQueue()
 		r := newReconciler(func() (int, error) { return 0, pipeline.Fail(pipeline.Fatal, "credentials refused") })
-		_, err := toEnd(t, Config{}, l, q, r)
+		_, err := toEnd(t, Config{}, store, q, r)
 		if err == nil || err.Error() != "credentials refused" || len(q.completed) > 0 {
 			t.Errorf("%v; the consumers were told of %q", err, q.completed)
 		}
@@ -113,11 +113,11 @@ func TestARunIsNotFollowedWhenAPersonHasToAct(t *testing.T) {
 
 func TestFollowingToTheEndEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(20)...), newQueue()
+		store, q := loaded(t, spec(), numbered(20)...), newQueue()
 		r := newReconciler(nothingLost)
 		ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 		defer stop()
-		_, err := publisher(t, Config{}, l, q).FollowToEnd(ctx, "r", r, nil)
+		_, err := publisher(t, Config{}, store, q).FollowToEnd(ctx, "r", r, nil)
 		if !errors.Is(err, context.DeadlineExceeded) || r.asked > 0 || len(q.completed) > 0 {
 			t.Errorf("%v; it was asked %d times what is lost, and the consumers were told of %q", err, r.asked, q.completed)
 		}
@@ -138,15 +138,15 @@ func TestConsumersAreToldOfARunThatIsCompleteForGoodOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l, q := loaded(t, spec(), numbered(3)...), newQueue()
+				store, q := loaded(t, spec(), numbered(3)...), newQueue()
 				for i, state := range c.states {
-					b := l.batches[i]
+					b := store.batches[i]
 					if b.State = state; state == pipeline.Done {
 						b.Done = []int{0}
 					}
-					l.batches[i] = b
+					store.batches[i] = b
 				}
-				if err := publisher(t, Config{}, l, q).PublishAll(t.Context(), "r"); err != nil {
+				if err := publisher(t, Config{}, store, q).PublishAll(t.Context(), "r"); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(c.want, q.completed); diff != "" {
@@ -160,7 +160,7 @@ func TestConsumersAreToldOfARunThatIsCompleteForGoodOnly(t *testing.T) {
 // What cannot be told costs waiting, and the run is complete all the same.
 func TestThatConsumersCannotBeToldIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, q := loaded(t, spec(), numbered(3)...), newQueue()
+		store, q := loaded(t, spec(), numbered(3)...), newQueue()
 		q.fault = func(call string) error {
 			if call == "CompleteRun" {
 				return errAway
@@ -168,7 +168,7 @@ func TestThatConsumersCannotBeToldIsNoError(t *testing.T) {
 			return nil
 		}
 		log, logs := observed()
-		if _, err := toEnd(t, Config{Log: log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))}, l, q, newReconciler(nothingLost)); err != nil {
+		if _, err := toEnd(t, Config{Log: log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))}, store, q, newReconciler(nothingLost)); err != nil {
 			t.Error(err)
 		}
 		if logs.FilterMessageSnippet("telling the consumers that the run is complete").Len() != 1 {

@@ -10,27 +10,27 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// reader returns a reader of a run of these rows that nobody had to load, and its batches of one
+// reader returns a reader of a run of these rows that was never loaded, and its batches of one
 // generation each.
-func reader(t *testing.T, s pipeline.Spec, lines []string) (*WorkBuilder, *fakeLedger, []pipeline.Batch) {
+func reader(t *testing.T, s pipeline.Spec, lines []string) (*WorkBuilder, *fakeStore, []pipeline.Batch) {
 	t.Helper()
-	l := newLedger()
-	l.run = &pipeline.Run{Name: "r", Spec: s, State: pipeline.RunOpen}
+	store := newStore()
+	store.run = &pipeline.Run{Name: "r", Spec: s, State: pipeline.RunOpen}
 	var batches []pipeline.Batch
 	for i, line := range lines {
-		l.items[i] = pipeline.Item{Run: "r", Seq: i, Input: []byte(line)}
+		store.items[i] = pipeline.Item{Run: "r", Seq: i, Input: []byte(line)}
 		for range s.Samples {
 			batches = append(batches, pipeline.Batch{Run: "r", Index: len(batches), First: len(batches), Count: 1, State: pipeline.Planned, Round: 1})
 		}
 	}
-	r, err := NewWorkBuilder(l, *l.run)
+	r, err := NewWorkBuilder(store, *store.run)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, l, batches
+	return r, store, batches
 }
 
-// Most of a row may be something else than the prompt.
+// The prompt may be a small part of a row.
 func TestLargeItemsAreReadAFewAtATime(t *testing.T) {
 	s := spec()
 	s.Field, s.Prompt = "", "{{.question}}"
@@ -38,24 +38,24 @@ func TestLargeItemsAreReadAFewAtATime(t *testing.T) {
 	for i := range lines {
 		lines[i] = fmt.Sprintf(`{"question":"%d?","image":"%s"}`, i, strings.Repeat("x", 2<<20))
 	}
-	r, l, batches := reader(t, s, lines)
+	r, store, batches := reader(t, s, lines)
 	works, err := r.Build(t.Context(), batches)
 	if err != nil || len(works) != len(lines) {
 		t.Fatal(len(works), err)
 	}
 	// A first read when nothing is known, then itemBytes at a time.
-	if diff := cmp.Diff([]int{8, 3}, l.reads); diff != "" {
+	if diff := cmp.Diff([]int{8, 3}, store.reads); diff != "" {
 		t.Errorf("items of each read (-want +got):\n%s", diff)
 	}
 }
 
 func TestSmallItemsAreReadManyAtATime(t *testing.T) {
-	l, q := loaded(t, spec(), numbered(4000)...), newQueue()
-	l.calls = nil
-	if err := publisher(t, Config{Window: 1 << 20}, l, q).Publish(t.Context(), "r"); err != nil {
+	store, q := loaded(t, spec(), numbered(4000)...), newQueue()
+	store.calls = nil
+	if err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), "r"); err != nil {
 		t.Fatal(err)
 	}
-	if n := l.called("Items"); n > 30 {
+	if n := store.called("Items"); n > 30 {
 		t.Errorf("4,000 items are read in %d calls", n)
 	}
 }

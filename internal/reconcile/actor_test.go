@@ -13,17 +13,17 @@ import (
 // An actor is a process that runs a part of the engine and waits before each of its calls.
 type actor struct {
 	name   string
-	grant  chan verdict
-	asks   chan bool // true: it waits for a grant, false: it is at its end
+	grant  chan fate
+	asks   chan bool // true: it waits for a grant, false: it has ended
 	killed bool
 	ended  bool
 }
 
 // start runs do up to its first call.
 func (m *machine) start(name string, do func(l *Engine)) *actor {
-	a := &actor{name: name, grant: make(chan verdict), asks: make(chan bool)}
+	a := &actor{name: name, grant: make(chan fate), asks: make(chan bool)}
 	go func() {
-		do(m.ledger(a.gate))
+		do(m.engine(a.decide))
 		a.asks <- false
 	}()
 	a.wait()
@@ -33,8 +33,8 @@ func (m *machine) start(name string, do func(l *Engine)) *actor {
 	return a
 }
 
-// gate is what each call of the engine passes, on the actor's goroutine.
-func (a *actor) gate() verdict {
+// decide says what becomes of each call of the engine. It runs on the actor's goroutine.
+func (a *actor) decide() fate {
 	if a.killed {
 		return die
 	}
@@ -44,16 +44,16 @@ func (a *actor) gate() verdict {
 
 func (a *actor) wait() { a.ended = !<-a.asks }
 
-// advance lets an actor make the call that it waits for, and waits until it has come to the next.
-func (m *machine) advance(a *actor, v verdict) {
+// advance lets an actor make the call that it waits for, and waits until it has reached the next.
+func (m *machine) advance(a *actor, v fate) {
 	a.killed = v != proceed
 	a.grant <- v
 	a.wait()
 	if a.ended {
 		m.actors = slices.DeleteFunc(m.actors, func(b *actor) bool { return a == b })
-		for i, g := range m.gates {
+		for i, g := range m.passing {
 			if g == a {
-				m.gates[i] = nil
+				m.passing[i] = nil
 				if a.killed {
 					m.reconciler[i] = nil // what it remembered is gone
 				}
@@ -70,7 +70,7 @@ func (m *machine) killAll() {
 
 func (m *machine) reconcileStep(rt *rapid.T) {
 	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")
-	if m.gates[i] != nil {
+	if m.passing[i] != nil {
 		rt.Skip("under way")
 	}
 	m.startPass(i)
@@ -82,26 +82,26 @@ func (m *machine) startPass(i int) *actor {
 			m.reconciler[i] = l.Reconciler(testRun)
 		}
 		r := m.reconciler[i]
-		r.Engine = l // the same process, at another gate
+		r.Engine = l // the same process, decided by another actor
 		_, _ = r.Pass(context.Background())
 	})
-	m.gates[i] = a
+	m.passing[i] = a
 	return a
 }
 
-// mayPass keeps the clock from going on in a calm world while an operator is between two steps.
+// mayPass stops the clock of a calm world while an operator is between two steps.
 func (m *machine) mayPass(rt *rapid.T) {
-	if m.calm && slices.ContainsFunc(m.actors, func(a *actor) bool { return a != m.gates[0] && a != m.gates[1] }) {
+	if m.calm && slices.ContainsFunc(m.actors, func(a *actor) bool { return a != m.passing[0] && a != m.passing[1] }) {
 		rt.Skip("an operator is at work")
 	}
 }
 
-// reconcileAll lets a whole pass happen undisturbed, three leases after what was before.
+// reconcileAll makes a whole pass without disturbance, three leases after the last step.
 func (m *machine) reconcileAll(rt *rapid.T) {
 	m.mayPass(rt)
 	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")
 	m.now = m.now.Add(3 * testLease)
-	a := m.gates[i]
+	a := m.passing[i]
 	if a == nil {
 		a = m.startPass(i)
 	}
@@ -132,5 +132,5 @@ func (m *machine) actorStep(rt *rapid.T) {
 
 func (m *machine) actorDies(rt *rapid.T) {
 	_, a := pick(rt, m.actors, "actor")
-	m.advance(a, rapid.SampledFrom([]verdict{die, loseReply}).Draw(rt, "how"))
+	m.advance(a, rapid.SampledFrom([]fate{die, loseReply}).Draw(rt, "how"))
 }

@@ -10,21 +10,21 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A batch moves on between any two calls of an audit, and is never called lost for that.
+// A batch that moves between any two calls of an audit is not called lost.
 func TestAnAuditIsRightWhileTheRunGoesOn(t *testing.T) {
 	for seed := range 200 {
 		m := &machine{world: newWorld(2, 1, 2, 1)}
 		m.fails[3] = true
 		var held []*holding
 		calls := 0
-		busy := func() verdict {
+		busy := func() fate {
 			calls++
 			for range (seed*7+calls*calls)%4 + 1 {
 				held = m.life(held)
 			}
 			return proceed
 		}
-		a, err := m.ledger(busy).Audit(t.Context(), testRun)
+		a, err := m.engine(busy).Audit(t.Context(), testRun)
 		if err != nil || !a.Balanced() || a.Stored+a.Dead+a.Outstanding != 6 {
 			t.Fatalf("seed %d: %v %+v", seed, err, a)
 		}
@@ -35,7 +35,7 @@ func TestAnAuditIsRightWhileTheRunGoesOn(t *testing.T) {
 func TestAnAuditLooksTwiceBeforeItCallsABatchLost(t *testing.T) {
 	m := &machine{world: newWorld(2)}
 	m.mark(0)
-	l := m.ledger(nil)
+	l := m.engine(nil)
 	l.sleep = func(context.Context, time.Duration) error {
 		m.work[0] = message[pipeline.Work]{}
 		return nil
@@ -83,7 +83,7 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 	m.mark(0) // lost
 	m.batches[1].State, m.batches[1].Done = pipeline.Dead, []int{0}
 	m.run.Generations = 5
-	a, err := m.ledger(nil).Audit(t.Context(), testRun)
+	a, err := m.engine(nil).Audit(t.Context(), testRun)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,8 +101,8 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 	}
 }
 
-// What a worker still held when the run was cancelled is stored when it comes, and what was taken
-// from the queue is not called lost: nobody will publish it again.
+// What a worker still held when the run was cancelled is stored when it arrives. What cancel took
+// from the queue is not called lost, since it is never published again.
 func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 	m := &machine{world: newWorld(2, 2, 1, 1)}
 	for i := range 3 {
@@ -117,7 +117,7 @@ func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 	clear(m.work)
 	audit := func(want Account) {
 		t.Helper()
-		a, err := m.ledger(nil).Audit(t.Context(), testRun)
+		a, err := m.engine(nil).Audit(t.Context(), testRun)
 		want.Run, want.State, want.Total, want.Batches = testRun, pipeline.RunCancelled, 6, a.Batches
 		if diff := cmp.Diff(want, a); diff != "" || err != nil || !a.Balanced() {
 			t.Errorf("%v -want +got:\n%s", err, diff)
@@ -131,4 +131,17 @@ func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 		m.sink(0, true)
 	}
 	audit(Account{Cancelled: 4, Stored: 2})
+}
+
+// A run seems complete while the dead letters of its dead batches are lost.
+func TestLostSweepsAndCountsWhatIsNotAccountedFor(t *testing.T) {
+	m := failed(4)
+	if lost, err := m.engine(nil).Lost(t.Context(), testRun); lost != 0 || err != nil {
+		t.Errorf("with all letters %d are lost, %v", lost, err)
+	}
+	delete(m.dead, 1)
+	m.batches[2].Done, m.batches[2].State = []int{0}, pipeline.Done
+	if lost, err := m.engine(nil).Lost(t.Context(), testRun); lost != 1 || err != nil || len(m.dead) != 2 {
+		t.Errorf("without one of the letters %d are lost, %d letters are left, %v", lost, len(m.dead), err)
+	}
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"encoding/json"
 	"regexp"
 	"testing"
 	"time"
@@ -41,6 +42,27 @@ func TestFiltersChooseByWhatALetterSays(t *testing.T) {
 	}
 }
 
+// Scripts read "standing", the former name of the disposition.
+func TestALettersDispositionHasItsFormerNameInJSONToo(t *testing.T) {
+	data, err := json.Marshal(Letter{Disposition: UnderWay, StoredDeadLetter: pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{Run: "r"}, Sequence: 7}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(data, &got); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{"disposition": "under-way", "standing": "under-way", "run": "r", "sequence": 7.0} {
+		if got[key] != want {
+			t.Errorf("%q is %v, want %v, in %s", key, got[key], want, data)
+		}
+	}
+	var letter Letter
+	if err := json.Unmarshal(data, &letter); err != nil || letter.Disposition != UnderWay || letter.Sequence != 7 {
+		t.Errorf("it is read as %+v, %v", letter, err)
+	}
+}
+
 func TestLettersSayWhatTheyAreWorth(t *testing.T) {
 	m := failed(letterPage + 5)
 	m.batches[1].Done, m.batches[1].State = []int{0}, pipeline.Done
@@ -52,7 +74,7 @@ func TestLettersSayWhatTheyAreWorth(t *testing.T) {
 	m.dead[5] = pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{Run: testRun, Batch: 5}, Sequence: m.dead[5].Sequence}
 	got := map[Disposition]int{}
 	last := uint64(0)
-	for letter, err := range m.ledger(nil).Letters(t.Context(), Filter{Run: testRun}) {
+	for letter, err := range m.engine(nil).Letters(t.Context(), Filter{Run: testRun}) {
 		if err != nil || letter.Sequence <= last {
 			t.Fatal(err, letter.Sequence)
 		}
@@ -63,19 +85,19 @@ func TestLettersSayWhatTheyAreWorth(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 
-	report, err := m.ledger(nil).Drop(t.Context(), Filter{}, DropOptions{})
+	report, err := m.engine(nil).Drop(t.Context(), Filter{}, DropOptions{})
 	want := DropReport{Chosen: letterPage + 5, Dropped: letterPage + 1, Generations: letterPage + 1, Removed: 3, Skipped: 1}
 	if diff := cmp.Diff(want, report); diff != "" || err != nil || len(m.dead) != 1 {
 		t.Errorf("%v, %d letters left, report (-want +got):\n%s", err, len(m.dead), diff)
 	}
 }
 
-// A dead batch whose record is gone would get another round: so the ledger comes first.
+// A dead batch without a letter would get another round, so the store comes first.
 func TestADropThatIsKilledGivesNothingUpHalf(t *testing.T) {
 	for n := range 6 {
 		m := failed(1)
 		calls := 0
-		_, err := m.ledger(func() verdict {
+		_, err := m.engine(func() fate {
 			if calls++; calls > n {
 				return die
 			}
@@ -84,7 +106,7 @@ func TestADropThatIsKilledGivesNothingUpHalf(t *testing.T) {
 		if _, found := m.dead[0]; m.batches[0].State == pipeline.Dead && !found {
 			t.Errorf("killed at call %d (%v): the record is gone and the batch is not dropped", n, err)
 		}
-		if _, err := m.ledger(nil).Drop(t.Context(), Filter{}, DropOptions{}); err != nil || m.batches[0].State != pipeline.Dropped || len(m.dead) > 0 {
+		if _, err := m.engine(nil).Drop(t.Context(), Filter{}, DropOptions{}); err != nil || m.batches[0].State != pipeline.Dropped || len(m.dead) > 0 {
 			t.Errorf("killed at call %d: once more: %v, %s", n, err, m)
 		}
 	}
@@ -93,7 +115,7 @@ func TestADropThatIsKilledGivesNothingUpHalf(t *testing.T) {
 func TestASweepRemovesTheLettersOfDoneBatchesOnly(t *testing.T) {
 	m := failed(3)
 	m.batches[1].Done, m.batches[1].State = []int{0}, pipeline.Done
-	swept, err := m.ledger(nil).Sweep(t.Context(), testRun)
+	swept, err := m.engine(nil).Sweep(t.Context(), testRun)
 	if _, found := m.dead[1]; err != nil || swept != 1 || found || len(m.dead) != 2 {
 		t.Errorf("%d swept, %v: %s", swept, err, m)
 	}

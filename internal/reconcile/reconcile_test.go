@@ -19,7 +19,7 @@ func TestAReconcilerActsAfterTwiceThreeLeases(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &machine{world: newWorld(1)}
 		m.mark(0) // published, and lost
-		l := m.ledger(nil)
+		l := m.engine(nil)
 		l.now = time.Now
 		started := time.Now()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -41,7 +41,7 @@ func TestAReconcilerGoesOnWhenTheStoreComesBack(t *testing.T) {
 		m.mark(0)
 		core, logs := observer.New(zap.InfoLevel)
 		started := time.Now()
-		l := m.ledger(func() verdict {
+		l := m.engine(func() fate {
 			if d := time.Since(started); d > 2*testLease && d < 20*testLease {
 				return die
 			}
@@ -61,23 +61,23 @@ func TestAReconcilerGoesOnWhenTheStoreComesBack(t *testing.T) {
 
 func TestAReconcilerEndsWithItsRun(t *testing.T) {
 	m := &machine{world: newWorld(1)}
-	if err := m.ledger(nil).Reconciler("gone").Run(t.Context()); !errors.Is(err, pipeline.ErrNoRun) {
+	if err := m.engine(nil).Reconciler("gone").Run(t.Context()); !errors.Is(err, pipeline.ErrNoRun) {
 		t.Error(err)
 	}
 	m.run.State = pipeline.RunCancelled
-	if err := m.ledger(nil).Reconciler(testRun).Run(t.Context()); !errors.Is(err, errNotOpen) {
+	if err := m.engine(nil).Reconciler(testRun).Run(t.Context()); !errors.Is(err, errNotOpen) {
 		t.Error(err)
 	}
 }
 
-// What cannot be put on the queue is not taken from the ledger either, one batch after the other.
+// What cannot be put on the queue is not taken from the store either, one batch after the other.
 func TestAFullQueueEndsThePass(t *testing.T) {
 	m := &machine{world: newWorld(1, 1, 1)}
 	for i := range m.batches {
 		m.mark(i)
 	}
 	m.room = 0
-	r := m.ledger(nil).Reconciler(testRun)
+	r := m.engine(nil).Reconciler(testRun)
 	var report PassReport
 	var err error
 	for range 7 {
@@ -89,14 +89,14 @@ func TestAFullQueueEndsThePass(t *testing.T) {
 	}
 }
 
-// A batch that is where it should be is looked for more and more seldom.
+// The looks for a batch that is where it should be are further and further apart.
 func TestLooksCostLittle(t *testing.T) {
 	m := &machine{world: newWorld(slices.Repeat([]int{1}, 100)...)}
 	for i := range m.batches {
 		m.mark(i)
 		m.work[i] = message[pipeline.Work]{}
 	}
-	r := m.ledger(nil).Reconciler(testRun)
+	r := m.engine(nil).Reconciler(testRun)
 	looks := 0
 	for range 120 {
 		report, err := r.Pass(t.Context())

@@ -6,42 +6,41 @@ import (
 	"fmt"
 	"time"
 
-	"go.uber.org/zap"
+	"golang.org/x/time/rate"
 
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
-// RedriveOptions say how dead letters are tried again. Zero values mean: all of them, as fast as
-// it goes, as they were.
+// RedriveOptions say how dead letters are redriven. The zero value redrives all of them, as fast as
+// possible and with the options of their run.
 type RedriveOptions struct {
-	Limit  int     // letters to put on the queue, at most
-	Rate   float64 // letters a second, at most
+	Limit  int     // letters to queue, at most; 0: no limit
+	Rate   float64 // letters a second, at most; 0: no limit
 	DryRun bool    // only count
 
-	// For the new round only: the run's spec stays, and so does what a later repair of the batch
-	// uses.
-	NumPredict  int      // tokens of an answer, at most
+	// These hold for the new round only. The run's spec stays, and a later repair uses that.
+	NumPredict  int      // tokens of an answer, at most; 0: the run's
 	Temperature *float64 // nil: the run's
-	Seed        *int     // takes the place of the run's seed; nil: the run's
+	Seed        *int     // in place of the run's seed; nil: the run's
 
-	Progress func(RedriveReport) // called after each letter; nil: not
+	Progress func(RedriveReport) // called after each letter; may be nil
 }
 
-// tellFullEvery is how often is told of a queue that is full again with each batch.
+// tellFullEvery is how often a queue that is full again after each batch is reported.
 const tellFullEvery = 5 * time.Minute
 
-// A RedriveReport says what became of the dead letters that were chosen.
+// A RedriveReport counts what Redrive did with the chosen dead letters.
 type RedriveReport struct {
-	Chosen      int `json:"chosen"`      // letters that the filter let through
-	Redriven    int `json:"redriven"`    // on the queue again, in a dry run: would be
-	Generations int `json:"generations"` // of these
-	Refused     int `json:"refused"`     // taken, but the batch is still on the queue; the letter stays
-	Stale       int `json:"stale"`       // removed, or in a dry run would be: the batch is done
-	Skipped     int `json:"skipped"`     // the batch is not dead: under way, dropped, gone, or taken by somebody else
+	Chosen      int `json:"chosen"`      // letters that passed the filter
+	Redriven    int `json:"redriven"`    // letters on the queue again; in a dry run, letters that would be
+	Generations int `json:"generations"` // of the redriven letters
+	Refused     int `json:"refused"`     // taken, but the batch is still on the queue, so the letter stays
+	Stale       int `json:"stale"`       // letters whose batch is done; deleted, unless in a dry run
+	Skipped     int `json:"skipped"`     // the batch is not dead: under way, dropped, gone, or taken by another process
 }
 
-// validate says what is wrong with the options.
+// validate returns what is wrong with the options.
 func (o RedriveOptions) validate() error {
 	switch {
 	case o.Limit < 0:
@@ -71,42 +70,64 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 }
 
 // Redrive gives the batches of the chosen dead letters another round, oldest first. It may be
-// interrupted anywhere and called again, also by several at once: a batch is taken by one of
-// them, and what an interruption left half done is what a Reconciler repairs. While the store or
-// the streams are away, refuse writes or have no room, it waits. The report is right also when an
-// error ends it.
+// interrupted anywhere and called again, also by several processes at once: only one of them takes
+// a batch, and a RunReconciler repairs what an interruption left half done. While the store or the
+// streams are away, refuse writes or have no room, it waits. The report is valid even if there is
+// an error.
 func (e *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
-	r := redrive{Engine: e, options: options, builders: map[string]pipeline.BuildFunc{}, full: outage.Reporter{Quiet: tellFullEvery}}
 	if err := options.validate(); err != nil {
-		return r.report, err
+		return RedriveReport{}, err
 	}
-	for last := uint64(0); ; {
-		outage, err := r.through(ctx, filter, &last)
-		if err != nil || outage == nil {
-			return r.report, err
-		}
-		if err := r.rest(ctx, outage); err != nil {
-			return r.report, err
-		}
-	}
+	r := newRedrive(e, options)
+	last := uint64(0)
+	err := r.away.Do(ctx, func(ctx context.Context) error { return r.through(ctx, filter, &last) })
+	return r.report, err
 }
 
-// through goes through the letters that come after the last one. An outage ends it, and is
-// returned apart from errors that end the redrive.
-func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (outage, err error) {
+// A redrive is one call of Redrive.
+type redrive struct {
+	*Engine
+	options RedriveOptions
+	report  RedriveReport
+	builds  map[string]pipeline.BuildFunc // by uid of the run
+	limiter *rate.Limiter                 // of queued letters; nil: no limit
+	away    outage.Loop                   // for the store and the streams
+	full    outage.Loop                   // for room on the queue
+}
+
+func newRedrive(e *Engine, options RedriveOptions) *redrive {
+	pause := func(ctx context.Context) error { return e.sleep(ctx, e.cfg.Pause) }
+	r := &redrive{
+		Engine: e, options: options, builds: map[string]pipeline.BuildFunc{},
+		away: outage.Loop{
+			Log: e.log, Away: "the redrive waits; nothing is lost, trying again until it works", Back: "the redrive goes on", Pause: pause,
+			Stops: func(err error) bool { return errors.Is(err, pipeline.ErrFull) || !pipeline.IsOutage(err) },
+		},
+		full: outage.Loop{
+			Log: e.log, Away: "the queue has no room; the redrive waits until it takes batches again, nothing is lost",
+			Back: "the queue takes batches again", Pause: pause,
+			Stops: func(err error) bool { return !errors.Is(err, pipeline.ErrFull) }, Reporter: &outage.Reporter{Quiet: tellFullEvery},
+		},
+	}
+	if options.Rate > 0 {
+		r.limiter = rate.NewLimiter(rate.Limit(options.Rate), 1)
+	}
+	return r
+}
+
+// through redrives the letters after the last one.
+func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) error {
 	for letter, err := range r.Letters(ctx, filter) {
-		switch {
-		case err != nil && ctx.Err() == nil && pipeline.IsOutage(err):
-			return err, nil
-		case err != nil:
-			return nil, err
-		case letter.Sequence <= *last:
+		if err != nil {
+			return err
+		}
+		if letter.Sequence <= *last {
 			continue
 		}
 		*last = letter.Sequence
 		r.report.Chosen++
 		if err := r.one(ctx, letter, filter.Run != ""); err != nil {
-			return nil, err
+			return err
 		}
 		if r.options.Progress != nil {
 			r.options.Progress(r.report)
@@ -115,55 +136,23 @@ func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) (out
 			break
 		}
 	}
-	return nil, nil
+	return nil
 }
 
-// rest says once why the redrive waits, and waits a moment.
-func (r *redrive) rest(ctx context.Context, outage error) error {
-	if r.away.Begins(outage) {
-		r.log.Warn("the redrive waits; nothing is lost, trying again until it works", zap.Error(outage))
-	}
-	return r.sleep(ctx, r.cfg.Pause)
-}
-
-// persist tries a step until it succeeds, a person has to act, or ctx ends. A step whose success
-// was not heard of is done again, and changes nothing then.
+// persist repeats a step until it succeeds, a person has to act, or ctx ends. A step that succeeded
+// without a reply is repeated, too, and then changes nothing.
 func (r *redrive) persist(ctx context.Context, step func() error) error {
-	for {
-		err := step()
-		switch {
-		case err == nil:
-			if r.away.Ends() {
-				r.log.Info("the redrive goes on")
-			}
-			return nil
-		case ctx.Err() != nil || !pipeline.IsOutage(err):
-			return err
-		}
-		if r.rest(ctx, err) != nil {
-			return err
-		}
-	}
+	return r.away.Do(ctx, func(context.Context) error { return step() })
 }
 
-// remove deletes a record.
+// remove deletes a letter.
 func (r *redrive) remove(ctx context.Context, sequence uint64) error {
 	return r.persist(ctx, func() error { return r.streams.DeleteDeadLetter(ctx, sequence) })
 }
 
-// A redrive is one call of Redrive.
-type redrive struct {
-	*Engine
-	options  RedriveOptions
-	report   RedriveReport
-	builders map[string]pipeline.BuildFunc // by run
-	next     time.Time                     // before which no letter is put on the queue
-	away     outage.Reporter
-	full     outage.Reporter
-}
-
-// one decides about a letter. Whether its round is the batch's does not matter: the batch is
-// taken as it is. A run that was asked for by name and is not open is an error.
+// one decides about a letter. It does not matter whether the letter is of the batch's present
+// round: the batch is taken as it is. If the filter names a run, it is an error that this run is
+// not open.
 func (r *redrive) one(ctx context.Context, letter Letter, named bool) error {
 	switch {
 	case letter.Now.State == pipeline.Done:
@@ -181,7 +170,7 @@ func (r *redrive) one(ctx context.Context, letter Letter, named bool) error {
 		r.count(len(letter.Now.Missing()))
 		return nil
 	}
-	if err := r.pace(ctx); err != nil {
+	if err := r.awaitRate(ctx); err != nil {
 		return err
 	}
 	return r.take(ctx, letter)
@@ -192,14 +181,14 @@ func (r *redrive) count(generations int) {
 	r.report.Generations += generations
 }
 
-// take starts a new round of a dead batch, publishes it, and only then removes the record.
+// take starts a new round of a dead batch, publishes it, and only then deletes the letter.
 func (r *redrive) take(ctx context.Context, letter Letter) error {
 	b := letter.Now
 	var work pipeline.Work
 	err := r.persist(ctx, func() error {
-		builder, err := r.builder(ctx, letter.Owner)
+		build, err := r.buildFor(ctx, letter.Owner)
 		if err == nil {
-			work, err = workFor(ctx, builder, b)
+			work, err = workFor(ctx, build, b)
 		}
 		return err
 	})
@@ -236,70 +225,47 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	return r.remove(finish, letter.Sequence)
 }
 
-// finishWithin is how long a letter that is taken may go on after an interruption.
+// finishWithin is how long the work on a letter may continue after an interruption.
 const finishWithin = 10 * time.Second
 
-// finishing returns a context for a letter that is taken: an interruption does not end it at
-// once, or its batch would have to wait for a reconciler.
+// finishing returns a context for the work on a letter that is taken. An interruption does not end
+// it at once, since the batch would then have to wait for a reconciler.
 func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishWithin, cancel) })
 	return finish, func() { stop(); cancel() }
 }
 
-// builder returns the maker of a run's messages, and sees to it that the run has its queue.
-func (r *redrive) builder(ctx context.Context, run pipeline.Run) (pipeline.BuildFunc, error) {
-	if builder, ok := r.builders[run.UID]; ok {
-		return builder, nil
+// buildFor returns the BuildFunc of a run, after making sure that the run has its queue.
+func (r *redrive) buildFor(ctx context.Context, run pipeline.Run) (pipeline.BuildFunc, error) {
+	if build, ok := r.builds[run.UID]; ok {
+		return build, nil
 	}
 	if err := r.streams.EnsureRun(ctx, run); err != nil {
 		return nil, err
 	}
-	builder, err := r.newBuild(run)
+	build, err := r.newBuild(run)
 	if err == nil {
-		r.builders[run.UID] = builder
+		r.builds[run.UID] = build
 	}
-	return builder, err
+	return build, err
 }
 
-// publish waits while there is no room, but not after an interruption.
+// publish waits while the queue has no room, except after an interruption.
 func (r *redrive) publish(ctx, finish context.Context, work pipeline.Work) error {
-	for {
-		err := r.streams.Publish(finish, work)
-		switch {
-		case errors.Is(err, pipeline.ErrFull):
-		case err != nil && ctx.Err() == nil && pipeline.IsOutage(err):
-			if err := r.rest(ctx, err); err != nil {
-				return err
-			}
-			continue
-		default:
-			if r.full.Ends() {
-				r.log.Info("the queue takes batches again")
-			}
-			return err
-		}
-		if r.full.Begins(err) {
-			r.log.Warn("the queue has no room; the redrive waits until it takes batches again, nothing is lost", zap.Error(err))
-		}
-		if err := r.sleep(ctx, r.cfg.Pause); err != nil {
-			return err
-		}
-	}
+	return r.full.Do(ctx, func(ctx context.Context) error {
+		return r.persist(ctx, func() error { return r.streams.Publish(finish, work) })
+	})
 }
 
-// pace waits until the rate allows another letter.
-func (r *redrive) pace(ctx context.Context) error {
-	if r.options.Rate == 0 {
+// awaitRate waits until the rate allows another letter.
+func (r *redrive) awaitRate(ctx context.Context) error {
+	if r.limiter == nil {
 		return nil
 	}
 	now := r.now()
-	if wait := r.next.Sub(now); wait > 0 {
-		if err := r.sleep(ctx, wait); err != nil {
-			return err
-		}
-		now = r.next
+	if wait := r.limiter.ReserveN(now, 1).DelayFrom(now); wait > 0 {
+		return r.sleep(ctx, wait)
 	}
-	r.next = now.Add(time.Duration(float64(time.Second) / r.options.Rate))
 	return nil
 }

@@ -38,7 +38,7 @@ func (m *machine) states() map[pipeline.BatchState]int {
 func TestFortyItemsAreRedrivenAfterTheirFaultIsMended(t *testing.T) {
 	m := failed(40)
 	clear(m.fails)
-	report, err := m.ledger(nil).Redrive(t.Context(), Filter{Classes: []pipeline.Class{pipeline.BadItem}}, RedriveOptions{})
+	report, err := m.engine(nil).Redrive(t.Context(), Filter{Classes: []pipeline.Class{pipeline.BadItem}}, RedriveOptions{})
 	if diff := cmp.Diff(RedriveReport{Chosen: 40, Redriven: 40, Generations: 40}, report); diff != "" || err != nil {
 		t.Fatal(err, diff)
 	}
@@ -48,15 +48,14 @@ func TestFortyItemsAreRedrivenAfterTheirFaultIsMended(t *testing.T) {
 	}
 }
 
-// The process dies before or right after each of its calls; what it left is put right by a
-// reconciler.
+// The process dies before or right after each of its calls, and a reconciler repairs what it left.
 func TestARedriveMayBeKilledBetweenAnyTwoSteps(t *testing.T) {
-	for _, how := range []verdict{die, loseReply} {
+	for _, how := range []fate{die, loseReply} {
 		for n := 0; ; n++ {
 			m := failed(3)
 			clear(m.fails)
 			calls := 0
-			gate := func() verdict {
+			decide := func() fate {
 				calls++
 				switch {
 				case calls-1 < n:
@@ -66,9 +65,9 @@ func TestARedriveMayBeKilledBetweenAnyTwoSteps(t *testing.T) {
 				}
 				return die
 			}
-			_, killed := m.ledger(gate).Redrive(t.Context(), Filter{}, RedriveOptions{})
+			_, killed := m.engine(decide).Redrive(t.Context(), Filter{}, RedriveOptions{})
 			m.everybody()
-			r := m.ledger(nil).Reconciler(testRun)
+			r := m.engine(nil).Reconciler(testRun)
 			for range 10 {
 				m.now = m.now.Add(testLease)
 				if _, err := r.Pass(t.Context()); err != nil {
@@ -76,7 +75,7 @@ func TestARedriveMayBeKilledBetweenAnyTwoSteps(t *testing.T) {
 				}
 				m.everybody()
 			}
-			if _, err := m.ledger(nil).Redrive(t.Context(), Filter{}, RedriveOptions{}); err != nil {
+			if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			m.everybody()
@@ -96,14 +95,14 @@ func TestARedriveGoesOnByItselfAfterAnOutageAnywhere(t *testing.T) {
 		m := failed(3)
 		clear(m.fails)
 		calls := 0
-		gate := func() verdict {
+		decide := func() fate {
 			if calls++; calls >= n && calls < n+100 {
 				return refuse
 			}
 			return proceed
 		}
 		core, logs := observer.New(zap.InfoLevel)
-		l := m.ledger(gate)
+		l := m.engine(decide)
 		l.log, l.sleep = zap.New(core), sleepless
 		report, err := l.Redrive(t.Context(), Filter{}, RedriveOptions{})
 		if diff := cmp.Diff(RedriveReport{Chosen: 3, Redriven: 3, Generations: 3}, report); diff != "" || err != nil || len(m.dead) != 0 || len(m.work) != 3 {
@@ -129,7 +128,7 @@ func TestAnInterruptedRedriveFinishesTheLetterThatItHolds(t *testing.T) {
 	m := failed(3)
 	ctx, interrupt := context.WithCancel(t.Context())
 	m.requeued = func(pipeline.Batch) { interrupt() }
-	report, err := m.ledger(nil).Redrive(ctx, Filter{}, RedriveOptions{})
+	report, err := m.engine(nil).Redrive(ctx, Filter{}, RedriveOptions{})
 	if !errors.Is(err, context.Canceled) || report.Redriven != 1 || len(m.work) != 1 || len(m.dead) != 2 {
 		t.Errorf("%v, %+v: %s", err, report, m)
 	}
@@ -158,7 +157,7 @@ func TestTwoOperatorsRedriveEachBatchOnce(t *testing.T) {
 func TestARedriveHeedsItsLimitAndItsRate(t *testing.T) {
 	m := failed(10)
 	start := m.now
-	report, err := m.ledger(nil).Redrive(t.Context(), Filter{}, RedriveOptions{Limit: 4, Rate: 2})
+	report, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{Limit: 4, Rate: 2})
 	if err != nil || report.Redriven != 4 || len(m.work) != 4 {
 		t.Fatalf("%+v, %d queued, %v", report, len(m.work), err)
 	}
@@ -170,7 +169,7 @@ func TestARedriveHeedsItsLimitAndItsRate(t *testing.T) {
 func TestADryRunOfARedriveChangesNothing(t *testing.T) {
 	m := failed(3)
 	before := m.String()
-	report, err := m.ledger(nil).Redrive(t.Context(), Filter{}, RedriveOptions{DryRun: true, Limit: 2})
+	report, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{DryRun: true, Limit: 2})
 	if diff := cmp.Diff(RedriveReport{Chosen: 2, Redriven: 2, Generations: 2}, report); diff != "" || err != nil {
 		t.Error(err, diff)
 	}
@@ -182,7 +181,7 @@ func TestADryRunOfARedriveChangesNothing(t *testing.T) {
 func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	m := failed(1)
 	warm, seed := 0.7, 5
-	if _, err := m.ledger(nil).Redrive(t.Context(), Filter{}, RedriveOptions{NumPredict: 4096, Temperature: &warm, Seed: &seed}); err != nil {
+	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{NumPredict: 4096, Temperature: &warm, Seed: &seed}); err != nil {
 		t.Fatal(err)
 	}
 	work := m.work[0].body
@@ -196,17 +195,17 @@ func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	if m.run.Spec.Options.NumPredict != 64 {
 		t.Error("the run's own options changed")
 	}
-	if _, err := m.ledger(nil).Redrive(t.Context(), Filter{}, RedriveOptions{NumPredict: pipeline.MaxNumPredict + 1}); err == nil {
+	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{NumPredict: pipeline.MaxNumPredict + 1}); err == nil {
 		t.Error("no error for too many tokens")
 	}
 }
 
-// While the queue is full a redrive waits, and says what the stream says of it.
+// While the queue is full a redrive waits, and logs what the stream says about it.
 func TestARedriveWaitsForRoomAndSaysSoOnce(t *testing.T) {
 	m := failed(2)
 	m.room = 0
 	core, logs := observer.New(zap.InfoLevel)
-	l := m.ledger(nil)
+	l := m.engine(nil)
 	l.log = zap.New(core)
 	waits := 0
 	l.sleep = func(context.Context, time.Duration) error {
@@ -227,7 +226,7 @@ func TestARedriveWaitsForRoomAndSaysSoOnce(t *testing.T) {
 func TestARefusedRedriveLeavesTheLetter(t *testing.T) {
 	m := failed(1)
 	m.work[0] = message[pipeline.Work]{body: pipeline.Work{Run: testRun, Batch: 0, Round: 1}}
-	report, err := m.ledger(nil).Redrive(t.Context(), Filter{}, RedriveOptions{})
+	report, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{})
 	if diff := cmp.Diff(RedriveReport{Chosen: 1, Refused: 1}, report); diff != "" || err != nil || len(m.dead) != 1 {
 		t.Error(err, len(m.dead), diff)
 	}
@@ -236,10 +235,10 @@ func TestARefusedRedriveLeavesTheLetter(t *testing.T) {
 func TestRedriveOfARunThatIsNotOpenSaysSo(t *testing.T) {
 	m := failed(1)
 	m.run.State = pipeline.RunCancelled
-	if _, err := m.ledger(nil).Redrive(t.Context(), Filter{Run: testRun}, RedriveOptions{}); !errors.Is(err, errNotOpen) {
+	if _, err := m.engine(nil).Redrive(t.Context(), Filter{Run: testRun}, RedriveOptions{}); !errors.Is(err, errNotOpen) {
 		t.Error(err)
 	}
-	if report, err := m.ledger(nil).Redrive(t.Context(), Filter{}, RedriveOptions{}); err != nil || report.Skipped != 1 {
+	if report, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{}); err != nil || report.Skipped != 1 {
 		t.Error(report, err)
 	}
 }

@@ -7,25 +7,31 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// lineEncoder makes a line of an answer.
-type lineEncoder interface {
+// An AnswerEncoder turns an answer into a line of the exported dataset.
+type AnswerEncoder interface {
 	Line(answer pipeline.Answer) ([]byte, error)
 }
 
-// rowWriter takes lines.
-type rowWriter interface {
-	Write(row []byte) error
+// A LineWriter takes the lines of the exported dataset.
+type LineWriter interface {
+	Write(line []byte) error
 }
 
-// Exported counts what an export did.
+// Exported counts the lines of an export.
 type Exported struct {
 	Lines   int `json:"lines"`
 	Missing int `json:"missing"` // generations without an answer
 }
 
-// Export writes answers in the order they come. Those that are missing are left out unless all is
-// set. Progress, which may be nil, gets how many generations were looked at.
-func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], encode lineEncoder, to rowWriter, all bool, progress func(seen int)) (Exported, error) {
+// ExportOptions say how a run is exported.
+type ExportOptions struct {
+	All      bool           // whether generations without an answer get a line, too
+	Progress func(seen int) // gets the number of generations seen so far; may be nil
+}
+
+// Export writes answers in the order in which they come. Its errors are those of the answers, the
+// encoder, the writer and ctx.
+func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], encode AnswerEncoder, to LineWriter, options ExportOptions) (Exported, error) {
 	var exported Exported
 	seen := 0
 	for answer, err := range answers {
@@ -35,12 +41,12 @@ func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], enco
 		if err := ctx.Err(); err != nil {
 			return exported, err
 		}
-		if seen++; progress != nil {
-			progress(seen)
+		if seen++; options.Progress != nil {
+			options.Progress(seen)
 		}
 		if answer.Result == nil {
 			exported.Missing++
-			if !all {
+			if !options.All {
 				continue
 			}
 		}

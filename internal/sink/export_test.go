@@ -64,7 +64,7 @@ func TestAnExportLeavesOutWhatIsMissingUnlessAllIsAskedFor(t *testing.T) {
 	} {
 		var out sheet
 		var seen []int
-		got, err := Export(t.Context(), answers(nil, true, false, true, true, false), &out, &out, c.all, func(n int) { seen = append(seen, n) })
+		got, err := Export(t.Context(), answers(nil, true, false, true, true, false), &out, &out, ExportOptions{All: c.all, Progress: func(n int) { seen = append(seen, n) }})
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
 			t.Errorf("all %v: %v (-want +got):\n%s", c.all, err, diff)
 		}
@@ -79,7 +79,7 @@ func TestAnExportLeavesOutWhatIsMissingUnlessAllIsAskedFor(t *testing.T) {
 
 func TestAnExportOfNothingIsEmpty(t *testing.T) {
 	var out sheet
-	if got, err := Export(t.Context(), answers(nil), &out, &out, true, nil); err != nil || got != (Exported{}) || len(out.lines) != 0 {
+	if got, err := Export(t.Context(), answers(nil), &out, &out, ExportOptions{All: true}); err != nil || got != (Exported{}) || len(out.lines) != 0 {
 		t.Errorf("%+v, %v, %v", got, err, out.lines)
 	}
 }
@@ -95,7 +95,7 @@ func TestAnExportEndsWithTheFirstError(t *testing.T) {
 		{"encoding", answers(nil, true, true, true), sheet{encodeFail: 2}, "not to be encoded"},
 		{"writing", answers(nil, true, true, true), sheet{writeFail: 2}, "disk full"},
 	} {
-		got, err := Export(t.Context(), c.from, &c.out, &c.out, false, nil)
+		got, err := Export(t.Context(), c.from, &c.out, &c.out, ExportOptions{})
 		if err == nil || err.Error() != c.want || got.Lines != 2 || len(c.out.lines) != 2 {
 			t.Errorf("%s: %v, %+v", c.name, err, got)
 		}
@@ -105,11 +105,11 @@ func TestAnExportEndsWithTheFirstError(t *testing.T) {
 func TestAnExportEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var out sheet
-	got, err := Export(ctx, answers(nil, true, true, true), &out, &out, false, func(seen int) {
+	got, err := Export(ctx, answers(nil, true, true, true), &out, &out, ExportOptions{Progress: func(seen int) {
 		if seen == 2 {
 			stop()
 		}
-	})
+	}})
 	if !errors.Is(err, context.Canceled) || got.Lines != 2 {
 		t.Errorf("%v, %+v", err, got)
 	}

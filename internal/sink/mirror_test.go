@@ -40,8 +40,8 @@ func (w *world) bury(number int, d pipeline.DeadLetter) {
 	}
 }
 
-// A letterReceipt notices when a dead letter is acknowledged that the store should know of and
-// does not.
+// A letterReceipt fails the test if a dead letter is acknowledged that the store should have and
+// does not have.
 type letterReceipt struct {
 	receipt
 	letter pipeline.DeadLetter
@@ -122,7 +122,7 @@ func TestDeadLettersWithoutASayAreIgnoredAndTheRestIsMirrored(t *testing.T) {
 		kind   string
 		want   string
 	}{
-		{"a run that is not there", func(_ *world, d *pipeline.DeadLetter) { d.Run = "nobody" }, "foreign", "there is no run nobody"},
+		{"a run that is not there", func(_ *world, d *pipeline.DeadLetter) { d.Run = "unknown" }, "foreign", "there is no run unknown"},
 		{"a run of the same name, deleted since", func(_ *world, d *pipeline.DeadLetter) { d.UID = "older" }, "foreign", "it belongs to an earlier run r that was deleted"},
 		{"a batch that is not there", func(_ *world, d *pipeline.DeadLetter) { d.Batch = 1000 }, "foreign", "run r has no batch 1000"},
 		{"a generation of another batch", func(_ *world, d *pipeline.DeadLetter) { d.Failures[1].Item = 7 }, "foreign", "generation r/000000007.001 does not belong to batch r/0000000"},
@@ -269,7 +269,7 @@ func TestAStopWhileTheStoreIsAwayLeavesTheDeadLettersUnmirrored(t *testing.T) {
 	}
 }
 
-// Results and dead letters do not wait for each other's trouble.
+// Results and dead letters do not wait for each other's outages.
 func TestResultsAreWrittenWhileTheDeadLettersCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -359,7 +359,7 @@ func TestTheStoreGetsAShortTextThatAnyDatabaseTakes(t *testing.T) {
 	}
 }
 
-func TestAClassThatNobodyKnowsIsNoLabelOfItsOwn(t *testing.T) {
+func TestAnUnknownClassIsNoLabelOfItsOwn(t *testing.T) {
 	if got := classLabel("x-1234"); got != "unknown" {
 		t.Error(got)
 	}

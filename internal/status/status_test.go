@@ -15,37 +15,37 @@ import (
 
 var now = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
 
-// A fakeLedger knows one run.
-type fakeLedger struct {
+// A fakeStore knows one run.
+type fakeStore struct {
 	progress  pipeline.Progress
 	consumers []pipeline.Presence
 	failing   error // of Progress
 	asked     string
 }
 
-func (l *fakeLedger) Run(_ context.Context, name string) (pipeline.Run, error) {
+func (s *fakeStore) Run(_ context.Context, name string) (pipeline.Run, error) {
 	if name != "gsm8k" {
 		return pipeline.Run{}, pipeline.Fail(pipeline.Fatal, "run %s: %w", name, pipeline.ErrNoRun)
 	}
 	return pipeline.Run{
 		Name: "gsm8k", UID: "u", State: pipeline.RunOpen, Items: 500, Generations: 1000, Batches: 200,
-		Spec: pipeline.Spec{Model: "tiny", Dataset: pipeline.Dataset{Name: "train.jsonl", Digest: "d"}},
+		Spec: pipeline.Spec{Model: "tiny", Dataset: pipeline.DatasetID{Name: "train.jsonl", Digest: "d"}},
 	}, nil
 }
 
-func (l *fakeLedger) Progress(_ context.Context, _ string, since time.Time) (pipeline.Progress, error) {
+func (s *fakeStore) Progress(_ context.Context, _ string, since time.Time) (pipeline.Progress, error) {
 	if !since.Equal(now.Add(-window)) {
 		return pipeline.Progress{}, errors.New("another window")
 	}
-	return l.progress, l.failing
+	return s.progress, s.failing
 }
 
-func (l *fakeLedger) Consumers(_ context.Context, run string, since time.Time) ([]pipeline.Presence, error) {
-	l.asked = run
+func (s *fakeStore) Consumers(_ context.Context, run string, since time.Time) ([]pipeline.Presence, error) {
+	s.asked = run
 	if !since.Equal(now.Add(-presence)) {
 		return nil, errors.New("another time")
 	}
-	return l.consumers, nil
+	return s.consumers, nil
 }
 
 // A fakeStream has consumers of several runs.
@@ -98,8 +98,8 @@ func TestASnapshotPutsStoreAndStreamTogether(t *testing.T) {
 		{"with a stream that does not say who is there", fakeStream{consumers: errors.New("no bucket")}, nil, "no bucket", before},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			ledger := &fakeLedger{progress: halfway(), consumers: []pipeline.Presence{{ID: "seen before", Run: "gsm8k"}}}
-			s, err := Take(t.Context(), ledger, c.stream, "gsm8k", now)
+			store := &fakeStore{progress: halfway(), consumers: []pipeline.Presence{{ID: "seen before", Run: "gsm8k"}}}
+			s, err := Take(t.Context(), store, c.stream, "gsm8k", now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,7 +136,7 @@ func TestRatesAreThoseOfTheLastMinutes(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := halfway()
 			c.change(&p)
-			s, err := Take(t.Context(), &fakeLedger{progress: p}, nil, "gsm8k", now)
+			s, err := Take(t.Context(), &fakeStore{progress: p}, nil, "gsm8k", now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -161,11 +161,11 @@ func TestAnETABeyondAllTimeIsStillOne(t *testing.T) {
 }
 
 func TestWhatTheStoreCannotTellIsAnError(t *testing.T) {
-	if _, err := Take(t.Context(), &fakeLedger{}, nil, "nobody", now); !errors.Is(err, pipeline.ErrNoRun) || err.Error() != "run nobody: no such run" {
+	if _, err := Take(t.Context(), &fakeStore{}, nil, "unknown", now); !errors.Is(err, pipeline.ErrNoRun) || err.Error() != "run unknown: no such run" {
 		t.Errorf("got %v", err)
 	}
 	away := errors.New("no store")
-	if _, err := Take(t.Context(), &fakeLedger{failing: away}, fakeStream{}, "gsm8k", now); !errors.Is(err, away) {
+	if _, err := Take(t.Context(), &fakeStore{failing: away}, fakeStream{}, "gsm8k", now); !errors.Is(err, away) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -179,7 +179,7 @@ func TestTheFormOfJSONStays(t *testing.T) {
 		}
 		return string(data)
 	}
-	full, err := Take(t.Context(), &fakeLedger{progress: halfway()}, fakeStream{}, "gsm8k", now)
+	full, err := Take(t.Context(), &fakeStore{progress: halfway()}, fakeStream{}, "gsm8k", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestTheFormOfJSONStays(t *testing.T) {
 	if diff := cmp.Diff(wantFull, encoded(full)); diff != "" {
 		t.Errorf("in the middle (-want +got):\n%s", diff)
 	}
-	empty, err := Take(t.Context(), &fakeLedger{}, fakeStream{depth: errors.New("no servers")}, "gsm8k", now)
+	empty, err := Take(t.Context(), &fakeStore{}, fakeStream{depth: errors.New("no servers")}, "gsm8k", now)
 	if err != nil {
 		t.Fatal(err)
 	}

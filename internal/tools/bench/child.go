@@ -119,7 +119,7 @@ func (c *childCmd) export(ctx context.Context, store store.Store) (int, error) {
 		return 0, err
 	}
 	defer out.Abort()
-	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, false, nil)
+	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, sink.ExportOptions{})
 	if err != nil {
 		return 0, err
 	}

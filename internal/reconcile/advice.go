@@ -1,0 +1,38 @@
+package reconcile
+
+import (
+	"fmt"
+
+	"gleaner/internal/pipeline"
+)
+
+// Advice says what a person can do about a dead letter, with the command that does it.
+func (l Letter) Advice() string {
+	command := func(verb string) string {
+		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, l.Run, l.Batch)
+	}
+	redrive, drop := command("redrive"), command("drop")+" --yes"
+	switch l.Disposition {
+	case UnderWay:
+		return "nothing: its batch is on the way again, or the sink has not read this letter yet"
+	case Stale:
+		return "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + redrive
+	case Dropped, Orphaned:
+		return "nothing: remove the letter with " + drop
+	case Unreadable:
+		return "producer publish --follow gives its batch another round if it needs one; remove the letter with " + drop
+	}
+	rule := l.Class.Rule()
+	if !rule.Outcome { // no consumer writes such a letter
+		rule = pipeline.Undeliverable.Rule()
+	}
+	switch {
+	case rule.Hopeless:
+		return fmt.Sprintf("%s and then %s, or give it up: %s", rule.Help, redrive, drop)
+	case rule.Retry == pipeline.RetryMoreRoom:
+		return fmt.Sprintf("%s: %s --num-predict %d", rule.Help, redrive, min(4*l.Options.NumPredict, pipeline.MaxNumPredict))
+	case rule.Retry == pipeline.RetryNewSeed:
+		return fmt.Sprintf("%s: %s --seed 2", rule.Help, redrive)
+	}
+	return fmt.Sprintf("%s, then %s", rule.Help, redrive)
+}
