@@ -68,7 +68,7 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 
 // meters returns the meters that weigh messages and documents.
 func meters() (plan.Meters, error) {
-	traffic, err := stream.NewMeter()
+	traffic, err := stream.NewTrafficMeter()
 	return plan.Meters{Traffic: traffic, Storage: store.DocumentMeter{}}, err
 }
 

@@ -8,8 +8,8 @@ import (
 	"gleaner/internal/producer"
 )
 
-// problems are fifty arithmetic word problems, written for this: what is generated when no
-// dataset is given.
+// problems are fifty arithmetic word problems for this demo. They are the dataset of a run that
+// gets none.
 //
 //go:embed problems.jsonl
 var problems []byte

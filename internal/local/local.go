@@ -1,6 +1,6 @@
 // Package local assembles the whole of Gleaner in one process: an embedded NATS server, SQLite,
-// all engines, and an Ollama server or a simulated one. It is how one machine makes a dataset
-// with nothing to install.
+// all engines, and an Ollama server or a simulated one. With it one machine makes a dataset, and
+// nothing has to be installed.
 package local
 
 import (
@@ -19,6 +19,7 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/dataset"
 	"gleaner/internal/natsd"
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/prompt"
@@ -29,9 +30,9 @@ import (
 	"gleaner/internal/stream"
 )
 
-// Config says what is generated and where everything is kept.
+// Config says what to generate and where to keep everything.
 type Config struct {
-	Run       string           // "": made from the dataset's name and the spec
+	Run       string           // "": derived from the dataset's name and the spec
 	Spec      pipeline.Spec    // without the dataset's digest
 	Dataset   producer.Dataset // where the rows come from
 	Data      string           // folder for the store and the queue
@@ -39,62 +40,62 @@ type Config struct {
 	Layout    dataset.Layout
 	GPUs      []consumer.LaneConfig
 	Log       *zap.Logger
-	Preflight func(survey producer.Preflight) // called before anything is written
-	Watch     func(status.Snapshot)           // called while the run goes on
-	Checked   func(rows int)                  // called while the dataset is read for the first time
-	Loaded    func(items, of int)             // called while it is loaded
+	Preflight func(producer.Preflight) // called before anything is written
+	Watch     func(status.Snapshot)    // called while the run goes on
+	Checked   func(rows int)           // called while the dataset is checked
+	Loaded    func(items, of int)      // called while it is loaded
 }
 
-// A Summary says what a run came to.
+// A Summary is the result of a call of Run.
 type Summary struct {
 	status.Snapshot
 	Out       string        `json:"out"`
 	Lines     int           `json:"lines"`
-	Generated int           `json:"generated"` // answers made by this process, those that were stored before not counted
-	Duplicate int           `json:"duplicate"` // of them, answers that were there already
+	Generated int           `json:"generated"` // answers that this process generated
+	Duplicate int           `json:"duplicate"` // of these, answers to generations that had one already
 	Took      time.Duration `json:"-"`
 	Seconds   float64       `json:"seconds"`
 }
 
-// lease is short: all workers are in this process, and after a kill the next one should not wait
-// long for what this one held.
+// lease is short because all workers are in this process, and after a kill the next process should
+// not wait long for the batches that this one held.
 const lease = 10 * time.Second
 
 // queueBytes is reserved on the disk for the queue.
 const queueBytes = 1 << 30
 
-// Run loads the dataset, generates every answer and exports the result. What an earlier call with
-// the same arguments has done is not done again. If ctx ends it stops cleanly and returns ctx's
+// Run loads the dataset, generates every answer and exports the result. It continues from where an
+// earlier call with the same arguments stopped. If ctx ends it stops cleanly and returns ctx's
 // error.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
 	started := time.Now()
 	if err := os.MkdirAll(cfg.Data, 0o755); err != nil {
 		return Summary{}, fmt.Errorf("the data folder: %w", err)
 	}
-	survey, err := producer.RunPreflight(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, cfg.Dataset, cfg.Checked)
+	checked, err := producer.RunPreflight(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, cfg.Dataset, cfg.Checked)
 	if err != nil {
 		return Summary{}, err
 	}
 	if cfg.Run == "" {
-		survey.Run.Name = runName(survey.Run.Spec)
+		checked.Run.Name = runName(checked.Run.Spec)
 	}
 	if cfg.Out == "" {
-		cfg.Out = filepath.Join(cfg.Data, survey.Run.Name+".jsonl")
+		cfg.Out = filepath.Join(cfg.Data, checked.Run.Name+".jsonl")
 	}
 	if err := writable(cfg.Out); err != nil {
 		return Summary{}, err
 	}
 	if cfg.Preflight != nil {
-		cfg.Preflight(survey)
+		cfg.Preflight(checked)
 	}
-	m := &machine{cfg: cfg, run: survey.Run}
+	m := &machine{cfg: cfg, run: checked.Run}
 	defer m.close()
 	if err := m.start(ctx); err != nil {
 		return Summary{}, err
 	}
-	run, _, err := producer.Load(ctx, m.store, survey, ulid.Make().String(), func(items int) {
+	run, _, err := producer.Load(ctx, m.store, checked, ulid.Make().String(), func(items int) {
 		if cfg.Loaded != nil {
-			cfg.Loaded(items, survey.Run.Items)
+			cfg.Loaded(items, checked.Run.Items)
 		}
 	})
 	if err != nil {
@@ -124,7 +125,7 @@ type machine struct {
 
 // start brings up the store and the queue.
 func (m *machine) start(ctx context.Context) (err error) {
-	// The queue's folder is locked by the server, so two processes never share one data folder.
+	// The server locks the queue's folder, so that two processes never share one data folder.
 	m.nats, err = natsd.Start(natsd.Config{Dir: filepath.Join(m.cfg.Data, "nats"), SyncAlways: true, Warn: func(line string) { m.cfg.Log.Warn("nats: " + line) }})
 	if err != nil {
 		return err
@@ -146,14 +147,14 @@ func (m *machine) close() {
 		m.conn.Close()
 	}
 	if m.store != nil {
-		_ = m.store.Close() // every write was committed before
+		_ = m.store.Close() // every write is committed already
 	}
 	if m.nats != nil {
 		m.nats.Shutdown()
 	}
 }
 
-// generate runs producer, consumer and sink until every generation is stored or ctx ends.
+// generate runs producer, reconciler, consumer and sink until the run is at its end or ctx ends.
 func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	publisher, err := producer.NewPublisher(producer.Config{Poll: 200 * time.Millisecond, Log: m.cfg.Log}, m.store, m.conn)
 	if err != nil {
@@ -179,7 +180,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	if err := m.conn.EnsureRun(ctx, m.run); err != nil {
 		return err
 	}
-	// The consumer stops first, so that the sink still stores what it had finished.
+	// The consumer stops first, so that the sink still stores what the consumer has finished.
 	sinking, stopSink := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSink()
 	working, stopWork := context.WithCancel(ctx)
@@ -208,8 +209,8 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	return failure
 }
 
-// settle waits a moment for results that are on their way to the store when the run is
-// interrupted. What does not make it stays on the queue.
+// settle gives results a moment to reach the store when the run is interrupted. Those that do not
+// reach it stay on the queue.
 func (m *machine) settle() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
@@ -218,15 +219,13 @@ func (m *machine) settle() {
 		if err != nil || depth.Results == 0 {
 			return
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
+		if outage.Sleep(ctx, 50*time.Millisecond) != nil {
 			return
 		}
 	}
 }
 
-// writable says before hours of work what would be wrong with the output after them.
+// writable says before hours of work, and not after them, what is wrong with the output.
 func writable(path string) error {
 	out, err := dataset.Create(path)
 	if err == nil {

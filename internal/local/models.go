@@ -16,7 +16,7 @@ import (
 type Simulated struct {
 	GPUs  int
 	Slots int     // of each GPU
-	Speed float64 // how many times faster than a T4 is thought to be
+	Speed float64 // times faster than the estimate for a T4
 }
 
 // Start starts simulated Ollama servers on free ports and returns them as GPUs, and a function

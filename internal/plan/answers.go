@@ -7,9 +7,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// answers makes the answers of batches: those that were given, in turn, or texts of the length
-// that is assumed. These are cut from prompts, because what a message takes depends on how well a
-// text can be compressed, and texts of one subject are alike.
+// answers makes the answers of batches: the given ones in turn, or texts of the assumed length.
+// These texts are cut from prompts, because the size of a message depends on how well a text can be
+// compressed, and prompts and answers are about the same subject.
 type answers struct {
 	given  []pipeline.StoredResult
 	next   int
@@ -20,7 +20,7 @@ type answers struct {
 	at     int
 }
 
-// textKept is how much of the prompts is kept.
+// textKept is how many bytes of prompts are kept.
 const textKept = 256 << 10
 
 func newAnswers(cfg Config) *answers {
@@ -70,7 +70,7 @@ func (a *answers) learn(w pipeline.Work) {
 	}
 }
 
-// cut returns the next piece of the text, from the beginning again where it ends.
+// cut returns the next piece of the text, which starts again from the beginning where it ends.
 func (a *answers) cut() string {
 	text := a.text.String()
 	if a.at >= len(text) {

@@ -10,11 +10,11 @@ import (
 
 const (
 	lookupEvery    = 5 * time.Minute // each program looks up its durables, see internal/stream
-	betweenSeconds = 2.5             // that answers are neither on the queue nor in the store: reconcile looks for their batches one by one
+	betweenSeconds = 2.5             // for which answers are neither on the queue nor in the store, and reconcile searches for their batches one by one
 	month          = 30 * 24 * time.Hour
 )
 
-// An Estimate is what a run is going to cost.
+// An Estimate is what a run will cost.
 type Estimate struct {
 	Run         string `json:"run"`
 	Model       string `json:"model"`
@@ -32,11 +32,11 @@ type Estimate struct {
 
 	Traffic     pipeline.Traffic `json:"traffic"`
 	Parts       []TrafficPart    `json:"traffic_parts"`
-	PerBatch    pipeline.Traffic `json:"traffic_of_batches"` // of Traffic, what does not depend on time
-	Idle        []TrafficPart    `json:"idle_month"`         // what programs cost that are left running for 30 days with nothing to do
+	PerBatch    pipeline.Traffic `json:"traffic_of_batches"` // the part of Traffic that does not depend on time
+	Idle        []TrafficPart    `json:"idle_month"`         // the cost of programs that run for 30 days with nothing to do
 	Largest     int              `json:"largest_message_bytes"`
-	Streams     float64          `json:"stream_bytes"` // on the streams at a time, with a sink that keeps up
-	ResultBytes float64          `json:"result_bytes"` // on them if no sink runs to the end
+	Streams     float64          `json:"stream_bytes"` // stored on the streams at a time, with a sink that keeps up
+	ResultBytes float64          `json:"result_bytes"` // stored on them if no sink runs
 	Connection  int              `json:"connections"`
 
 	Database  Database            `json:"database"`
@@ -47,7 +47,7 @@ type Estimate struct {
 	RowBytes  float64             `json:"row_bytes"`
 }
 
-// Basis says what the estimate stands on.
+// Basis is what an estimate is based on.
 type Basis struct {
 	Batches      int     `json:"batches_weighed"`
 	Answers      int     `json:"answers_weighed"` // 0: their length is an assumption
@@ -62,7 +62,7 @@ type TrafficPart struct {
 	pipeline.Traffic
 }
 
-// A Database is the bytes of documents with their index entries.
+// A Database is the size of documents with their index entries.
 type Database struct {
 	Items   float64 `json:"items_bytes"`
 	Batches float64 `json:"batches_bytes"`
@@ -72,13 +72,14 @@ type Database struct {
 // Bytes returns the sum.
 func (d Database) Bytes() float64 { return d.Items + d.Batches + d.Results }
 
-// Estimate returns what the run costs, by the batches that were weighed.
+// Estimate returns what the run costs according to the batches that were weighed. Without any it
+// returns an error.
 func (p *Planner) Estimate() (Estimate, error) {
 	run, f, s := p.cfg.Run, p.cfg.Fleet, p.weighed
 	if s.batches == 0 {
 		return Estimate{}, errors.New("plan: no batch was weighed")
 	}
-	scale := float64(run.Batches) / float64(s.batches) // every so many-th batch was weighed
+	scale := float64(run.Batches) / float64(s.batches) // of all batches to those that were weighed
 	each := float64(run.Generations) / float64(s.generations)
 	e := Estimate{
 		Run: run.Name, Model: run.Spec.Model, Items: run.Items, Samples: run.Spec.Samples, Generations: run.Generations, Batches: run.Batches, Fleet: f,
@@ -101,7 +102,7 @@ func (p *Planner) Estimate() (Estimate, error) {
 
 func share(sum, of int) float64 { return float64(sum) / float64(max(1, of)) }
 
-// addTraffic adds up what travels.
+// addTraffic adds up the traffic.
 func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 	run, s, engines := p.cfg.Run.Name, p.weighed, p.cfg.Engines
 	often := func(every time.Duration) float64 { return e.Seconds / every.Seconds() }
@@ -141,9 +142,9 @@ func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 	return nil
 }
 
-// watching is what the producer asks while it follows the run: is there room on the queue, are
-// the streams there, and where are the batches that have been on their way for three leases and
-// more.
+// watching is the traffic of the questions that the producer asks while it follows the run: is
+// there room on the queue, are the streams there, and where are the batches that were published
+// three leases ago and earlier.
 func (p *Planner) watching(seconds float64) pipeline.Traffic {
 	run, lease, engines := p.cfg.Run.Name, p.cfg.Lease.Seconds(), p.cfg.Engines
 	most := float64(engines.MostPolls)
@@ -159,8 +160,8 @@ func (p *Planner) watching(seconds float64) pipeline.Traffic {
 	list := func(entries float64) pipeline.Traffic {
 		return p.traffic.Queued(run, int(entries)).Plus(p.traffic.Search(run).Times(batches / max(1, seconds) * betweenSeconds))
 	}
-	// A page of the ledger is looked for again after the time that its batches have been known,
-	// within 3 and 12 leases.
+	// Reconcile searches for a page of batches again after the time that it has known them, but
+	// after 3 leases at least and 12 at most.
 	pages := math.Ceil(window / float64(engines.LedgerPage))
 	t = t.Plus(list(window).Times(waiting / (3 * lease) * (1 + (pages-1)/4)))
 	drain := seconds - waiting
@@ -171,7 +172,7 @@ func (p *Planner) watching(seconds float64) pipeline.Traffic {
 	return t
 }
 
-// consumers returns consumers as they report themselves.
+// consumers returns typical reports of the consumers.
 func (p *Planner) consumers() []pipeline.Presence {
 	f := p.cfg.Fleet
 	c := pipeline.Presence{
@@ -190,7 +191,7 @@ func (p *Planner) consumers() []pipeline.Presence {
 	return all
 }
 
-// addStorage adds up what is stored, and how often the store is asked.
+// addStorage adds up the documents and the operations of the store.
 func (p *Planner) addStorage(e *Estimate, scale, each float64) error {
 	run, s, engines := p.cfg.Run, p.weighed, p.cfg.Engines
 	bare, err := p.storage.Item(pipeline.Item{Run: run.Name})
@@ -204,8 +205,8 @@ func (p *Planner) addStorage(e *Estimate, scale, each float64) error {
 	}
 	e.Load = p.storage.Load(run.Items, run.Batches)
 	e.Export = p.storage.Export(run.Items, run.Generations)
-	// A write takes what came within a second; when batches end less often there is one for each
-	// of them.
+	// A write takes the results of one second. If batches end less often there is one write for
+	// each of them.
 	seconds := max(e.Seconds, 1)
 	writes := seconds * (1 - math.Exp(-float64(run.Batches)/seconds))
 	looks := pipeline.Operations{Commands: 2, Statements: 2} // each write is checked first; each look of the producer reads the run and counts

@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// What free accounts offer, as their documents said when this was written. None of it was tried
-// against a real account; what a month's traffic is counted by is not documented, so it is
-// compared by what travels.
+// What free accounts offered, according to their documents, when this was written. None of it was
+// tried with a real account. How a month's traffic is counted is not documented, so it is compared
+// with the bytes on the wire.
 const (
 	freeTraffic     = 10 << 30 // bytes a month, Synadia Personal
 	freeStreams     = 5 << 30  // bytes stored, Synadia Personal

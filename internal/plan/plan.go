@@ -1,7 +1,7 @@
-// Package plan is the engine that says what a run will cost before anything is spent: messages
-// and bytes through NATS, room and operations of the store, hours on GPUs, and whether that fits
-// into free tiers. It weighs some of the run's batches as they will travel and be stored, and
-// multiplies. It neither connects to anything nor writes.
+// Package plan is the engine that says what a run will cost before anything is spent: messages and
+// bytes through NATS, size and operations of the store, hours of GPUs, and whether that fits into
+// free tiers. It weighs some of the run's batches in their encoded forms, and multiplies. It
+// neither connects to anything nor writes.
 package plan
 
 import (
@@ -35,7 +35,7 @@ type QueueMeter interface {
 	Search(run string) pipeline.Traffic
 }
 
-// A ProgramMeter says what programs cost that are there, whether or not there is work.
+// A ProgramMeter says what running programs cost, whether or not there is work.
 type ProgramMeter interface {
 	Presence(c pipeline.Presence) (pipeline.Traffic, error)
 	Watch(consumers []pipeline.Presence) (pipeline.Traffic, error)
@@ -57,18 +57,18 @@ type StorageMeter interface {
 	Export(items, results int) pipeline.Operations
 }
 
-// Meters say what everything costs of which a run consists.
+// Meters say what the parts of a run cost.
 type Meters struct {
 	Traffic TrafficMeter
 	Storage StorageMeter
 }
 
-// A Fleet is who generates. Zero values mean the defaults.
+// A Fleet is the GPUs that generate. Zero values mean the defaults.
 type Fleet struct {
 	Consumers       int     `json:"consumers"`         // notebooks, each one connection; default 1
 	GPUs            int     `json:"gpus_each"`         // of each; default 2
 	Slots           int     `json:"slots"`             // of each GPU; default 8
-	TokensPerSecond float64 `json:"tokens_per_second"` // of each GPU, all its slots together; default as the answers say, or T4
+	TokensPerSecond float64 `json:"tokens_per_second"` // of each GPU with all its slots; default: measured by the answers, or T4
 	Measured        bool    `json:"measured"`          // the speed follows from stored answers
 }
 
@@ -80,35 +80,33 @@ type Config struct {
 	Run         pipeline.Run // with items, generations and batches
 	RowBytes    float64      // of a row, on average
 	Fleet       Fleet
-	AnswerBytes int // of an answer, where there are none to look at; default 4 for each of AnswerTokens
-	// AnswerTokens is how long an answer is taken to be where there are none to look at; default
-	// 200.
+	AnswerBytes int // of an answer, if there are no Answers; default 4 for each of AnswerTokens
+	// AnswerTokens is the assumed length of an answer if there are no Answers; default 200.
 	AnswerTokens int
-	// Answers are answers of this run or of one like it. Without them the texts of prompts stand
-	// in for them.
+	// Answers are answers of this run or of a similar one. Texts of prompts take their place if
+	// there are none.
 	Answers []pipeline.StoredResult
-	// Like is the run whose answers EstimateDataset and EstimateRun take lengths and times from;
-	// it has the same model and such prompts.
+	// Like is a run with the same model and similar prompts, from whose answers EstimateDataset
+	// and EstimateRun take lengths and times.
 	Like    string
 	Lease   time.Duration // default pipeline.DefaultLease
 	Window  int           // batches on the queue at a time
 	Engines Engines
 }
 
-// Engines is how often the programs do what costs something while a run goes on, whatever its
-// size: the constants of the engines, which the program that plans hands over. All have to be
-// positive.
+// Engines are the constants of the engines that decide what a run costs. The program that plans
+// passes them in, since engines do not know each other. All have to be positive.
 type Engines struct {
-	SinkFlush     time.Duration // a pull for results; and a write, if there are any
-	SinkIdlePull  time.Duration // the same while there are none
-	MirrorPull    time.Duration // a pull for dead letters
-	PresenceEvery time.Duration // the sink reads the consumers' reports
-	Poll          time.Duration // the producer looks at the run in the store; at the queue, while its window is full,
-	MostPolls     int           // less and less often, up to this many polls apart,
-	Refill        int           // until there is room for this part of the window
-	PublishChunk  int           // batches published before the queue is looked at again
+	SinkFlush     time.Duration // between two pulls for results, each with a write if there are any
+	SinkIdlePull  time.Duration // between two pulls while there are no results
+	MirrorPull    time.Duration // between two pulls for dead letters
+	PresenceEvery time.Duration // between two looks of the sink at the consumers' reports
+	Poll          time.Duration // between two looks of the producer at the run; and at the queue while its window is full,
+	MostPolls     int           // where they get further apart, up to this many polls,
+	Refill        int           // until this part of the window is free, as 1/Refill
+	PublishChunk  int           // batches that the producer publishes between two looks at the queue
 	MostItems     int           // items that the producer reads at once
-	LedgerPage    int           // batches that reconcile reads, and looks for on the queue, at once
+	LedgerPage    int           // batches that reconcile reads, and searches for on the queue, at once
 }
 
 // validate names a field that is not set.
@@ -152,8 +150,8 @@ type weight struct {
 	outputTokens           int
 }
 
-// New returns a planner that has weighed nothing yet. An error names what is missing or the field
-// of the Config that is wrong.
+// New returns a planner that has weighed nothing yet. An error names what is missing or the wrong
+// field of the Config.
 func New(cfg Config, meters Meters) (*Planner, error) {
 	f := &cfg.Fleet
 	switch {
@@ -193,7 +191,7 @@ func New(cfg Config, meters Meters) (*Planner, error) {
 	return &Planner{cfg: cfg, traffic: meters.Traffic, storage: meters.Storage, answers: newAnswers(cfg)}, nil
 }
 
-// anyULID is as long as any other.
+// anyULID is a ULID for sizes: all are equally long.
 const anyULID = "01J00000000000000000000000"
 
 // slotRate returns how many tokens a second a slot made, by the answers' own times.
@@ -209,7 +207,7 @@ func slotRate(answers []pipeline.StoredResult) float64 {
 	return float64(tokens) / float64(ms) * 1000
 }
 
-// Weigh adds a batch of the run, as it is published.
+// Weigh adds a batch of the run in its published form. Its errors are those of the meters.
 func (p *Planner) Weigh(w pipeline.Work) error {
 	w.UID = p.cfg.Run.UID
 	traffic, size, stored, err := p.traffic.Work(w)
@@ -254,9 +252,9 @@ func (p *Planner) Weigh(w pipeline.Work) error {
 	return nil
 }
 
-// renewals returns how often the lease of a batch is renewed: a third of the lease after it was
-// taken for the first time. Workers hold batches for longer than these generate: there are two
-// more of them than slots.
+// renewals returns how often the lease of a batch is renewed: first a third of the lease after the
+// batch was taken. A worker holds a batch for longer than its slot generates, since there are two
+// more workers than slots.
 func (p *Planner) renewals(tokens int) float64 {
 	f := p.cfg.Fleet
 	slot := f.TokensPerSecond / float64(f.Slots)

@@ -128,8 +128,8 @@ func TestAnEstimateIsTheSumOfItsParts(t *testing.T) {
 		"leases renewed":            2 * 1000 * (100./30 - 0.5),
 		"consumers' reports":        2*(5000./30+2) + 2*5000./300,
 		"the sink asks and watches": 2*5001 + 2*501 + 7*(5000./15+1) + 2*2*(5000./300+1),
-		// The queue is listed, and batches on their way looked for, when batches are 3, 6, 12,
-		// 24, 36 and 48 leases old.
+		// Reconcile lists the queue, and searches for batches on their way, when batches are 3, 6,
+		// 12, 24, 36 and 48 leases old.
 		"the producer watches the queue": 6*10 + 14*(5000./90+1) + 6*(2+4*1000/5000.*2.5),
 		"connections":                    28 * 3,
 	}
@@ -192,7 +192,7 @@ func TestWhatDoesNotFitIsNamedWithAWayOut(t *testing.T) {
 	large.PerSecond = pipeline.Operations{Commands: 200, Statements: 300}
 	for _, c := range large.Checks() {
 		if c.Fits || c.Advice == "" {
-			t.Errorf("a large run fits, or nobody says what to do: %+v", c)
+			t.Errorf("a large run fits, or there is no advice: %+v", c)
 		}
 	}
 	long := small

@@ -8,15 +8,14 @@ import (
 )
 
 const (
-	// sampleBatches is how many batches of a run are worth weighing: with more the estimate gets
-	// no better.
+	// sampleBatches is how many batches of a run are weighed: more do not improve the estimate.
 	sampleBatches = 2000
 	// sampleAnswers is how many stored answers an estimate takes its lengths from.
 	sampleAnswers = 500
 )
 
-// AnswerReader is the part of the store that answers are taken from.
-type AnswerReader interface {
+// AnswerSampler is the part of the store that samples of answers come from.
+type AnswerSampler interface {
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
 }
 
@@ -27,7 +26,7 @@ type RowReader interface {
 
 // RunReader is the part of the store that a loaded run is read from.
 type RunReader interface {
-	AnswerReader
+	AnswerSampler
 	RowReader
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 }
@@ -36,10 +35,10 @@ type RunReader interface {
 // true. It returns how many batches there are.
 type CutFunc func(ctx context.Context, take func(batch int) bool, do func(pipeline.Work) error) (batches int, err error)
 
-// EstimateDataset returns what a run of a dataset that is not loaded would cost. The Config's run
-// needs no number of batches: the dataset is cut once to count them and once to weigh some of
-// them. The store may be nil if the Config names no run in Like.
-func EstimateDataset(ctx context.Context, cfg Config, meters Meters, store AnswerReader, cut CutFunc) (Estimate, error) {
+// EstimateDataset returns what a run of a dataset would cost that is not loaded. It cuts the
+// dataset once to count the batches, so the Config's run needs no number of them, and once to weigh
+// some. The store may be nil if Config.Like is empty.
+func EstimateDataset(ctx context.Context, cfg Config, meters Meters, store AnswerSampler, cut CutFunc) (Estimate, error) {
 	var err error
 	if cfg.Run.Batches, err = cut(ctx, func(int) bool { return false }, nil); err != nil {
 		return Estimate{}, err
@@ -55,9 +54,9 @@ func EstimateDataset(ctx context.Context, cfg Config, meters Meters, store Answe
 	return planner.Estimate()
 }
 
-// EstimateRun returns what a loaded run costs, with the lengths and times of its own answers if
-// the Config names no other run in Like. The Config needs no RowBytes. NewBuild returns what makes
-// the messages of the run from these rows.
+// EstimateRun returns what a loaded run costs. It takes lengths and times from the run's own
+// answers if Config.Like is empty, and finds out Config.RowBytes by itself. NewBuild returns the
+// BuildFunc of the run that reads these rows.
 func EstimateRun(ctx context.Context, cfg Config, meters Meters, store RunReader, newBuild func(RowReader) (pipeline.BuildFunc, error)) (Estimate, error) {
 	run := cfg.Run
 	if run.State == pipeline.RunLoading || run.Batches == 0 {
@@ -90,8 +89,8 @@ func EstimateRun(ctx context.Context, cfg Config, meters Meters, store RunReader
 }
 
 // newFromAnswers returns a planner that takes lengths and times from the answers of the run like,
-// if that is not empty. A run that the Config names in Like must have answers.
-func newFromAnswers(ctx context.Context, cfg Config, meters Meters, store AnswerReader, like string) (*Planner, error) {
+// if that is not empty. The run in Config.Like has to have answers.
+func newFromAnswers(ctx context.Context, cfg Config, meters Meters, store AnswerSampler, like string) (*Planner, error) {
 	if like != "" {
 		sample, err := store.SampleAnswers(ctx, like, sampleAnswers, true)
 		if err != nil {
@@ -110,7 +109,7 @@ func newFromAnswers(ctx context.Context, cfg Config, meters Meters, store Answer
 // stepOf returns the distance between two batches of a run that are weighed.
 func stepOf(run pipeline.Run) int { return max(1, run.Batches/sampleBatches) }
 
-// sampleOf returns messages of a run as they were, or will be, published first.
+// sampleOf returns messages of a run as they are in their first round.
 func sampleOf(ctx context.Context, run pipeline.Run, store RunReader, build pipeline.BuildFunc) ([]pipeline.Work, error) {
 	var works []pipeline.Work
 	for at, step := 0, stepOf(run); at < run.Batches; at += step {

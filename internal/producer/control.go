@@ -8,18 +8,18 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// cancelAgain is how long a publisher or a reconciler that is in the middle of a chunk of batches
-// may take to notice that the run is cancelled.
+// cancelAgain is the time that a publisher or a reconciler in the middle of a chunk of batches gets
+// to notice that the run is cancelled.
 const cancelAgain = 2 * time.Second
 
-// ControlStore is the part of the store that ends runs.
+// ControlStore is the part of the store that cancels and deletes runs.
 type ControlStore interface {
 	Cancel(ctx context.Context, run string) error
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	DeleteRun(ctx context.Context, run string, progress func(removed int)) error
 }
 
-// ControlStreams is the part of the streams that stops, starts and ends runs.
+// ControlStreams is the part of the streams that pauses, resumes and removes runs.
 type ControlStreams interface {
 	PauseRun(ctx context.Context, run string) error
 	ResumeRun(ctx context.Context, run string) error
@@ -45,16 +45,16 @@ func (c *Control) Pause(ctx context.Context, run string) error { return c.stream
 // Resume hands out the batches of a run again.
 func (c *Control) Resume(ctx context.Context, run string) error { return c.streams.ResumeRun(ctx, run) }
 
-// A CancelReport says what a cancelled run came to.
+// A CancelReport says what cancelling a run removed and what stays.
 type CancelReport struct {
-	Removed     int // batches taken from the queue
-	Stored      int // generations with an answer, which stays
+	Removed     int // batches removed from the queue
+	Stored      int // generations with an answer; the answers stay
 	Generations int // of the run
 }
 
-// Cancel ends a run; its answers stay. It cancels the run in the store first, so that nothing is
-// published after it was removed, and empties the queue twice, two seconds apart, for a publisher
-// or a reconciler that was in the middle of something.
+// Cancel ends a run; its answers stay. It cancels the run in the store first, so that nothing
+// publishes it again. It empties the queue twice, two seconds apart, because a publisher or a
+// reconciler may still be finishing a chunk of batches.
 func (c *Control) Cancel(ctx context.Context, run string) (CancelReport, error) {
 	var report CancelReport
 	if err := c.store.Cancel(ctx, run); err != nil {
@@ -78,10 +78,10 @@ func (c *Control) Cancel(ctx context.Context, run string) (CancelReport, error) 
 	return report, err
 }
 
-// Delete removes a run with everything that belongs to it, and returns how many documents that
-// were. Progress, which may be nil, gets the documents removed so far. It removes the run from the
-// streams first, so that no consumer works for a run that is going, and once more at the end, for
-// what was under way.
+// Delete removes a run with everything that belongs to it, and returns how many documents it
+// removed. Progress, which may be nil, gets the number of documents removed so far. Delete removes
+// the run from the streams first, so that no consumer works for nothing, and again at the end,
+// because results may have arrived meanwhile.
 func (c *Control) Delete(ctx context.Context, run string, progress func(removed int)) (removed int, err error) {
 	if err := c.streams.RemoveRun(ctx, run); err != nil {
 		return 0, err

@@ -7,9 +7,9 @@ import (
 	"gleaner/internal/prompt"
 )
 
-// Cut goes over a dataset as Load does, without writing anything, and hands out the messages that
-// some batches of the run would be published as: those for which take returns true, in order. It
-// returns how many batches there are. A work belongs to do.
+// Cut reads a dataset as Load does, but writes nothing. It passes to do, in order, the messages of
+// those batches for which take returns true, and returns how many batches there are. Do owns the
+// message that it gets.
 func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do func(pipeline.Work) error) (batches int, err error) {
 	run := checked.Run
 	renderer, err := prompt.New(run.Spec)
@@ -21,7 +21,7 @@ func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do f
 	if err != nil {
 		return 0, err
 	}
-	var pending []pipeline.Generation // the batch that is being cut, and perhaps the first generation of the next
+	var pending []pipeline.Generation // of the present batch, perhaps with the first one of the next
 	c := newCutter(run.Name, run.Generations, run.Spec.Batch, empty, func(b pipeline.Batch) error {
 		generations := append([]pipeline.Generation(nil), pending[:b.Count]...)
 		pending = append(pending[:0], pending[b.Count:]...)

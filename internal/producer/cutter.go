@@ -9,9 +9,9 @@ import (
 // maxSeed stands for any seed when sizes are counted.
 const maxSeed = 1<<31 - 1
 
-// Sizes are counted as in version 1 of the work message, whatever is sent today: batches are cut
-// once, and a load that another version began has to be cut on in the same way. What a later
-// version adds is small beside MaxBatchBytes.
+// Sizes are those of version 1 of the work message, whatever version is sent: batches are cut once,
+// and this version may have to continue a load that an earlier one began. What later versions add
+// to a message is small compared with MaxBatchBytes.
 
 // emptyBytes returns the encoded bytes of a batch of this run without any generation.
 func emptyBytes(run pipeline.Run) (int, error) {
@@ -28,8 +28,8 @@ func emptyBytes(run pipeline.Run) (int, error) {
 	return len(encoded), err
 }
 
-// generationBytes returns the encoded bytes of a generation with this prompt, whatever its
-// numbers are.
+// generationBytes returns the encoded bytes of a generation with this prompt and the longest
+// possible numbers.
 func generationBytes(prompt string) (int, error) {
 	encoded, err := pipeline.Encode(struct {
 		Index  int    `json:"index"`
@@ -41,14 +41,14 @@ func generationBytes(prompt string) (int, error) {
 	return len(encoded) + len(","), err
 }
 
-// cutSize is how many generations the next batch gets: a share of what remains, so that the run
-// ends in single generations and no GPU waits long for another's last batch.
+// cutSize is how many generations the next batch gets. It is a share of those that remain, so that
+// the run ends with batches of one generation and no GPU waits long for the last batch of another.
 func cutSize(remaining, most int) int {
 	return max(1, min(remaining/500, most))
 }
 
-// A cutter cuts the generations of a run, one after the other, into batches. The same sizes give
-// the same batches.
+// A cutter cuts the consecutive generations of a run into batches. The same sizes give the same
+// batches.
 type cutter struct {
 	run   string
 	total int // generations of the run
@@ -91,7 +91,7 @@ func (c *cutter) add(encodedBytes int) error {
 	return nil
 }
 
-// flush hands over the batch that is not full yet, if there is one.
+// flush emits the batch that is not full yet, if there is one.
 func (c *cutter) flush() error {
 	if c.batch.Count == 0 {
 		return nil
@@ -105,5 +105,5 @@ func (c *cutter) flush() error {
 	return c.emit(batch)
 }
 
-// batches returns how many batches were handed over.
+// batches returns how many batches were emitted.
 func (c *cutter) batches() int { return c.batch.Index }

@@ -13,7 +13,7 @@ import (
 )
 
 // cut cuts generations of these sizes and returns the batches in the order in which they were
-// handed over.
+// emitted.
 func cut(t rapid.TB, sizes []int, most, base int) []pipeline.Batch {
 	var batches []pipeline.Batch
 	c := newCutter("r", len(sizes), most, base, func(b pipeline.Batch) error {
@@ -151,8 +151,8 @@ func TestARunWithTooManyBatchesIsRefused(t *testing.T) {
 	}
 }
 
-// A load that an earlier version began is cut on in the same way, so sizes stay what they were
-// then.
+// A load that an earlier version began has to be continued in the same way, so the sizes must not
+// change.
 func TestSizesAreThoseOfTheFirstVersionOfTheMessage(t *testing.T) {
 	run := pipeline.Run{Name: "r", UID: "01J", Spec: pipeline.Spec{Model: "tiny", System: "Be <brief>.", Options: pipeline.Options{NumPredict: 64}}}
 	empty, err := emptyBytes(run)

@@ -21,7 +21,7 @@ var errAway = pipeline.Fail(pipeline.Retryable, "the server is away")
 
 // A fakeStore keeps one run in memory by the rules of a store.
 type fakeStore struct {
-	fault func(call string) (before, after error) // of each call; after means that it has worked all the same. May be nil
+	fault func(call string) (before, after error) // of each call; after a call means that it had its effect. May be nil
 
 	mu      sync.Mutex
 	run     *pipeline.Run
@@ -226,7 +226,7 @@ type fakeQueue struct {
 	most      int
 	published map[int]int // how often, by batch
 	refused   map[error]int
-	completed []string // runs of which the consumers were told that they are complete
+	completed []string // runs that were reported as complete
 }
 
 func newQueue() *fakeQueue { return &fakeQueue{published: map[int]int{}, refused: map[error]int{}} }
@@ -386,7 +386,7 @@ func (s *fakeStore) shared(t testing.TB) []pipeline.Message {
 	return renderer.Shared()
 }
 
-// rendered says what the messages of a run have to hold.
+// rendered returns what the messages of a batch have to hold.
 func (s *fakeStore) rendered(t testing.TB, batch pipeline.Batch) []pipeline.Generation {
 	t.Helper()
 	renderer, err := prompt.New(s.run.Spec)

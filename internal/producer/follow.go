@@ -10,14 +10,14 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// recentForRate is how far back the batches lie from which a rate is computed.
+// recentForRate is the period from which a rate is computed.
 const recentForRate = 5 * time.Minute
 
 // Follow publishes a run and then waits until every generation is stored, dead or dropped. It
-// returns the last progress. Watch, which may be nil, gets the progress each time the run is
-// looked at. What the streams lose is not put back: FollowToEnd does that.
+// returns the last progress. Watch, which may be nil, gets the progress after each look at the run.
+// Follow does not repair what the streams lose: FollowToEnd does.
 //
-// While the store or the stream is away it waits and says so: a run lasts longer than most
+// While the store or the stream is away it waits and says so, since a run lasts longer than most
 // outages.
 func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	published := make(chan error, 1)
@@ -30,9 +30,9 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 		Log: p.log, Away: "cannot look at the run; trying again until it works", Back: "the run can be looked at again",
 		Fields: []zap.Field{zap.String("run", name)},
 	}
-	// How long a look takes: a large run takes the store a while to count, and the store is there
-	// for the sink, so the looks are further apart then. One look that an outage held up says
-	// little, so this at most doubles with each.
+	// How long a look takes. The store needs a while to count a large run, and the sink needs the
+	// store more, so the looks are further apart then. A single look that an outage delayed says
+	// little, so this at most doubles with each look.
 	var usual time.Duration
 	for {
 		started := time.Now()
@@ -69,9 +69,10 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	}
 }
 
-// look returns how far a run is. What is recent has happened since this publisher began: a run
-// that is resumed may have stood still before, and its rate would seem low for minutes. A run
-// that was cancelled or deleted meanwhile is an error: it has no end to wait for.
+// look returns how far a run is. Only what has happened since this publisher began counts as
+// recent: a run that is resumed may have stood still before, and its rate would seem low for
+// minutes. If the run was cancelled or deleted meanwhile, look returns an error, since it will
+// never be complete.
 func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, error) {
 	run, err := p.store.Run(ctx, name)
 	if err != nil {
@@ -89,9 +90,8 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, e
 	return progress, err
 }
 
-// Persist publishes as Publish does, and goes on by itself after the store or the stream was away
-// or refused to take anything. It returns when everything is published, with ctx's error, or when
-// a person has to act.
+// Persist publishes as Publish does, and waits while the store or the stream is away or refuses
+// writes. It returns when everything is published, with ctx's error, or when a person has to act.
 func (p *Publisher) Persist(ctx context.Context, name string) error {
 	wait := outage.NewBackoff(5*p.cfg.Poll, 30*p.cfg.Poll)
 	loop := outage.Loop{

@@ -14,7 +14,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A following is a call of Follow under way.
+// A following is a call of Follow in the background.
 type following struct {
 	seen []pipeline.Progress
 	last pipeline.Progress
@@ -31,7 +31,7 @@ func follow(ctx context.Context, p *Publisher) *following {
 	return f
 }
 
-// ended reports whether Follow has returned after so much time more.
+// ended reports whether Follow has returned after this much more time.
 func (f *following) ended(after time.Duration) bool {
 	time.Sleep(after)
 	synctest.Wait()
@@ -43,7 +43,7 @@ func (f *following) ended(after time.Duration) bool {
 	}
 }
 
-// finish plays the consumers and the sink: everything on the queue is generated and stored.
+// finish acts as consumers and sink: everything on the queue is generated and stored.
 func finish(store *fakeStore, q *fakeQueue) {
 	for _, work := range q.take(1 << 20) {
 		store.finish(work.Batch)

@@ -26,7 +26,7 @@ type LoadStore interface {
 	Seal(ctx context.Context, name string, batches int) error
 }
 
-// A SpecConflict says that a run of this name exists and asks for something else.
+// A SpecConflict is the error that a run of this name exists with another spec.
 type SpecConflict struct {
 	Run         string
 	Differences []string // fields, as in flags
@@ -37,10 +37,10 @@ func (e *SpecConflict) Error() string {
 		e.Run, strings.Join(e.Differences, ", "), e.Run)
 }
 
-// Load writes a run to the store: items and batches first, the run sealed last. A load that was
-// interrupted goes on where it stopped; one that is complete does nothing. It returns the run as
-// it is stored, and whether anything was left to do. The uid identifies a new run. A run of this
-// name that asks for something else is a *SpecConflict.
+// Load writes a run to the store: items and batches first, and it seals the run last. It continues
+// a load that was interrupted, and does nothing if the run is loaded. It returns the run as it is
+// stored, and whether there was anything to do. The uid identifies a new run. If there is a run of
+// this name with another spec, the error is a *SpecConflict.
 func Load(ctx context.Context, store LoadStore, checked Preflight, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
 	want := checked.Run
 	want.UID, want.State, want.CreatedAt = uid, pipeline.RunLoading, time.Now().UTC().Truncate(time.Millisecond)
@@ -121,7 +121,7 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 	return w.store.Seal(ctx, w.run.Name, w.cutter.batches())
 }
 
-// add takes the next row: it is stored, and its generations are cut into batches.
+// add stores the next row and cuts its generations into batches.
 func (w *writer) add(ctx context.Context, row []byte, messages []pipeline.Message) error {
 	seq := w.seq
 	w.seq++
@@ -169,8 +169,8 @@ func (w *writer) flushBatches(ctx context.Context) error {
 	return err
 }
 
-// workOf returns the message for a batch of a run with these generations, whose conversations begin
-// with the shared messages.
+// workOf returns the message of a batch with these generations, whose conversations begin with the
+// shared messages.
 func workOf(run pipeline.Run, shared []pipeline.Message, b pipeline.Batch, generations []pipeline.Generation) pipeline.Work {
 	return pipeline.Work{
 		Run: run.Name, UID: run.UID, Batch: b.Index, Round: b.Round,

@@ -16,8 +16,8 @@ type Metrics struct {
 	total     prometheus.Gauge     // out of how many?
 }
 
-// NewMetrics registers the producer's metrics; with a nil registerer they are counted and
-// not shown.
+// NewMetrics registers the producer's metrics. With a nil registerer they are counted and not
+// shown.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	with := promauto.With(reg)
 	return &Metrics{

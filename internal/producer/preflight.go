@@ -16,7 +16,7 @@ import (
 // valid until the next call.
 type Rows interface {
 	Next() ([]byte, error)
-	Line() int // of the row that Next returned last, for messages
+	Line() int // of the row that Next returned last, for error messages
 	Close() error
 }
 
@@ -24,13 +24,13 @@ type Rows interface {
 type Dataset struct {
 	Name string
 	Open func() (Rows, error)
-	// Limit is how many rows are taken, at most; 0 = all.
+	// Limit is how many rows are read, at most; 0: all.
 	Limit int
 }
 
 // A Preflight is what one pass over a dataset found, before anything is written.
 type Preflight struct {
-	Run      pipeline.Run // as it would be loaded: spec with digest, items, generations
+	Run      pipeline.Run // as Load will write it, with the digest in its spec
 	Dataset  Dataset
 	Messages []pipeline.Message // the first request, rendered
 	RowBytes int                // of all rows
@@ -69,7 +69,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	return found, nil
 }
 
-// each calls do for every row that is taken with its messages, and sets digest at the end.
+// each calls do for every row with its rendered messages, and sets digest at the end.
 func (d Dataset) each(ctx context.Context, spec pipeline.Spec, do func(row []byte, messages []pipeline.Message) error, digest *string) (err error) {
 	renderer, err := prompt.New(spec)
 	if err != nil {

@@ -36,8 +36,8 @@ func TestAFullQueueIsToldOnceAndThatItIsOverToo(t *testing.T) {
 		if got := lines(logs); len(got) != 1 || logs.FilterMessageSnippet("the queue has no room").Len() != 1 {
 			t.Errorf("in an hour it said %q", got)
 		}
-		// A dead letter of a batch that is not marked cannot be given up, and that may be what
-		// makes room.
+		// A dead letter of a batch that is not marked cannot be dropped, and that may be what makes
+		// room.
 		if marked := store.count(pipeline.Queued); marked != 7 {
 			t.Errorf("while it waits %d batches are marked, want the 7 that are on the queue", marked)
 		}
@@ -57,8 +57,8 @@ func TestAFullQueueIsToldOnceAndThatItIsOverToo(t *testing.T) {
 	})
 }
 
-// Atlas refuses writes and answers reads when it is over its quota. What is on the queue already
-// must not be published, and generated, again and again until it takes writes.
+// Over its quota, Atlas refuses writes and answers reads. What is on the queue already must not be
+// published, and generated, again and again until Atlas takes writes.
 func TestWhileTheStoreRefusesWritesNoBatchIsPublishedTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, q := loaded(t, spec(), numbered(500)...), newQueue()

@@ -17,10 +17,10 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// DefaultWindow is how many batches of a run are on the queue at a time.
+// DefaultWindow is the default of Config.Window.
 const DefaultWindow = 2000
 
-// DefaultPoll is how often a Publisher looks at the run while it waits.
+// DefaultPoll is the default of Config.Poll.
 const DefaultPoll = time.Second
 
 // tellFullEvery is how often a queue that is full again after each batch is reported.
@@ -49,13 +49,13 @@ type Queue interface {
 // Config says how a run is published. Zero values mean the defaults.
 type Config struct {
 	Window  int           // batches outstanding at a time, at most; default DefaultWindow
-	Poll    time.Duration // how often the run is looked at while waiting; default DefaultPoll
+	Poll    time.Duration // the time between two looks at the run while waiting; default DefaultPoll
 	Metrics *Metrics      // nil: none
 	Log     *zap.Logger
 }
 
-// A Publisher puts the batches of a run on the queue and follows the run to its end. Several of
-// them for the same run are harmless: a batch can be on the queue only once.
+// A Publisher puts the batches of a run on the queue and follows the run to its end. Several
+// publishers of the same run do no harm: a batch can be on the queue only once.
 type Publisher struct {
 	cfg   Config
 	store Store
@@ -69,8 +69,8 @@ type Publisher struct {
 	unmarked map[string][]int // by a run's uid: batches on the queue that the store still has as planned
 }
 
-// NewPublisher returns a publisher from this store to this queue. An error names the field of the
-// Config that is wrong.
+// NewPublisher returns a publisher from this store to this queue. An error names what is missing or
+// the wrong field of the Config.
 func NewPublisher(cfg Config, store Store, queue Queue) (*Publisher, error) {
 	switch {
 	case store == nil || queue == nil:

@@ -15,25 +15,25 @@ import (
 )
 
 const (
-	publishAtOnce = 64 // publishes that wait for their confirmation at the same time
+	publishAtOnce = 64 // publishes at the same time, each of which waits for its confirmation
 
-	// PublishChunk is how many batches are published before the queue is looked at again.
+	// PublishChunk is how many batches a Publisher publishes before it looks at the queue again.
 	PublishChunk = 100
-	// MostPolls is how many polls apart the looks at a full window are, at most.
+	// MostPolls is the longest time between two looks at a full window, in polls.
 	MostPolls = 16
-	// Refill is the part of a full window, one in this many, that has to be free before
-	// publishing goes on.
+	// Refill is the part of a full window, as 1/Refill, that has to become free before the
+	// publisher continues.
 	Refill = 20
 )
 
-// Publish puts all planned batches of a run on the queue and returns when none is planned any
-// more, or with ctx's error. While the queue has no room it waits. While the store or the stream
-// is away it fails; Persist does not.
+// Publish puts all planned batches of a run on the queue, and returns when none is planned any more
+// or with ctx's error. While the queue has no room it waits. It fails if the store or the stream is
+// away; Persist does not.
 func (p *Publisher) Publish(ctx context.Context, name string) error {
 	return p.publish(ctx, name, func() {})
 }
 
-// publish calls working each time that something was published and marked, and at the end.
+// publish calls working after each chunk that was published and marked, and at the end.
 func (p *Publisher) publish(ctx context.Context, name string, working func()) error {
 	run, err := p.store.Run(ctx, name)
 	if err != nil {
@@ -65,7 +65,7 @@ func (p *Publisher) publish(ctx context.Context, name string, working func()) er
 			working()
 			return nil
 		}
-		if len(batches) == 0 { // some may have stayed behind: look once more from the beginning
+		if len(batches) == 0 { // some may be left: start again from the beginning
 			from = 0
 			continue
 		}
@@ -91,14 +91,13 @@ func notOpen(run pipeline.Run) error {
 	return fmt.Errorf("run %s is %s: it cannot be published", run.Name, run.State)
 }
 
-// room returns for how many batches the window has room. While it is full it waits until there is
-// some for a part of it, and looks less and less often: each look costs traffic and a read
-// of the store, and a run may take weeks.
+// room returns for how many batches the window has room. If it is full, room waits until a part of
+// it is free. Its looks get further apart, since each costs traffic and a run may take weeks.
 func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	wait, enough := p.cfg.Poll, 1
 	for waiting := false; ; waiting = true {
 		depth, err := p.queue.Depth(ctx, run)
-		if errors.Is(err, pipeline.ErrNoRun) { // it was there a moment ago, and can be made again
+		if errors.Is(err, pipeline.ErrNoRun) { // it was there a moment ago, and can be created again
 			return 0, pipeline.Fail(pipeline.Retryable, "the stream has lost the run: %w: `producer publish --follow` puts right what was lost", err)
 		}
 		if err != nil {

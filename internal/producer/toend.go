@@ -12,25 +12,25 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// auditEvery is how long a run that seems complete, and is not, is left alone before it is
-// followed again.
+// auditEvery is the time between two audits of a run that seems complete and is not.
 const auditEvery = 5 * time.Second
 
-// Reconciler puts back on the queue what the streams lose of a run.
+// A Reconciler repairs what the streams lose of a run.
 type Reconciler interface {
 	// Reconcile works until ctx ends, or until the run is gone or not open.
 	Reconcile(ctx context.Context, run string) error
-	// Lost removes the dead letters that have no use any more, and returns how many generations
-	// of the run are not accounted for.
+	// Lost deletes the dead letters of a run that are of no use any more, and returns how many
+	// generations are not accounted for.
 	Lost(ctx context.Context, run string) (int, error)
 }
 
-// FollowToEnd publishes a run and follows it until every generation is stored, dead or dropped,
-// and meanwhile has the reconciler put back on the queue what the streams lose. A run whose dead
-// letters are lost is not at its end: they are made again. When the run is complete for good it
-// tells the consumers. It returns the last progress; watch, which may be nil, gets each one.
+// FollowToEnd publishes a run and follows it until every generation is stored, dropped or under a
+// dead letter. Meanwhile the reconciler repairs what the streams lose. If dead letters are lost the
+// run is not at its end, since its failed generations are then tried again. FollowToEnd tells the
+// consumers if the run is complete for good. It returns the last progress; watch, which may be nil,
+// gets each one.
 //
-// While the store or the streams are away it waits. It returns an error when ctx ends, the run is
+// While the store or the streams are away it waits. It returns an error if ctx ends, the run is
 // gone or not open, or a person has to act.
 func (p *Publisher) FollowToEnd(ctx context.Context, run string, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	final, err := p.followUntilNothingIsLost(ctx, run, reconciler, watch)
@@ -67,8 +67,8 @@ func (p *Publisher) followUntilNothingIsLost(ctx context.Context, run string, re
 	}
 }
 
-// PublishAll publishes a run as Persist does, and tells the consumers if the run turns out to be
-// complete for good.
+// PublishAll publishes a run as Persist does, and tells the consumers if the run is complete for
+// good.
 func (p *Publisher) PublishAll(ctx context.Context, run string) error {
 	if err := p.Persist(ctx, run); err != nil {
 		return err
@@ -81,8 +81,8 @@ func (p *Publisher) PublishAll(ctx context.Context, run string) error {
 	return nil
 }
 
-// tellIfComplete tells the consumers that their work is done, if it is for good: what is under a
-// dead letter may have another round. If they cannot be told they wait, which costs time but loses
+// tellIfComplete tells the consumers that the run is complete, unless it has dead letters, which
+// may get another round. If that fails the consumers keep waiting, which costs time and loses
 // nothing.
 func (p *Publisher) tellIfComplete(ctx context.Context, name string, progress pipeline.Progress) {
 	if !progress.Complete() || progress.Failed > 0 {
@@ -97,8 +97,8 @@ func (p *Publisher) tellIfComplete(ctx context.Context, name string, progress pi
 	}
 }
 
-// Unanswered returns an error that says how many generations of a run at its end have no answer,
-// and what can be done about those that were not dropped; nil if every one has its answer.
+// Unanswered returns an error that says how many generations of a complete run have no answer, and
+// what can be done about those that were not dropped. It returns nil if all have one.
 func Unanswered(run string, p pipeline.Progress) error {
 	if p.Failed+p.Dropped == 0 {
 		return nil

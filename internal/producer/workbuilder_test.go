@@ -30,7 +30,7 @@ func reader(t *testing.T, s pipeline.Spec, lines []string) (*WorkBuilder, *fakeS
 	return r, store, batches
 }
 
-// Most of a row may be something else than the prompt.
+// The prompt may be a small part of a row.
 func TestLargeItemsAreReadAFewAtATime(t *testing.T) {
 	s := spec()
 	s.Field, s.Prompt = "", "{{.question}}"

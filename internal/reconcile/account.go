@@ -6,41 +6,41 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// An Account is what an audit found of a run. Everything is counted in generations, unless it
-// says otherwise, and stored + dead + dropped + cancelled + outstanding + lost = total, whatever
-// is wrong.
+// An Account is the result of an audit of a run. All figures are generations unless their comment
+// says otherwise. Whatever is wrong with the run,
+// stored + dead + dropped + cancelled + outstanding + lost = total.
 type Account struct {
 	Run         string                      `json:"run"`
 	State       pipeline.RunState           `json:"state"`
 	Total       int                         `json:"total"`
 	Stored      int                         `json:"stored"`
 	Dead        int                         `json:"dead"`        // under a dead letter of their batch's round, in batches that are dead
-	Dropped     int                         `json:"dropped"`     // given up by the operator
-	Cancelled   int                         `json:"cancelled"`   // given up with the whole run: of a cancelled one, what is nowhere
+	Dropped     int                         `json:"dropped"`     // in batches that the operator dropped
+	Cancelled   int                         `json:"cancelled"`   // missing from a cancelled run, and nowhere on the streams
 	Outstanding int                         `json:"outstanding"` // the sum of the five that follow
 	Planned     int                         `json:"planned"`     // not published yet
 	Work        int                         `json:"work"`        // in a batch on the queue
 	Results     int                         `json:"results"`     // in a batch with results on the way to the store
 	Unmirrored  int                         `json:"unmirrored"`  // under a dead letter that the store does not know yet
-	Moving      int                         `json:"moving"`      // their batch was elsewhere in each look
-	Lost        int                         `json:"lost"`        // nowhere: awaiting reconcile
-	Batches     map[pipeline.BatchState]int `json:"batches"`     // how many batches there are in each state
+	Moving      int                         `json:"moving"`      // in a batch that was somewhere else in each look
+	Lost        int                         `json:"lost"`        // nowhere; a reconciler will queue them again
+	Batches     map[pipeline.BatchState]int `json:"batches"`     // number of batches in each state
 	Letters     int                         `json:"letters"`     // dead letters of the run
-	Leftover    int                         `json:"leftover"`    // of these, letters of a batch that is done; reconcile sweeps them
-	Broken      []Breach                    `json:"broken"`      // what breaks the law, in order of batch; the first 1,000
-	Breaches    int                         `json:"breaches"`    // how many there are
+	Leftover    int                         `json:"leftover"`    // of these, letters whose batch is done; a reconciler sweeps them
+	Broken      []Breach                    `json:"broken"`      // the first 1,000 violations, ordered by batch
+	Breaches    int                         `json:"breaches"`    // number of violations
 }
 
-// A Breach is a batch that breaks the law of conservation.
+// A Breach is a batch that violates the law of conservation.
 type Breach struct {
 	Batch       string              `json:"batch"` // its id; empty if it concerns the whole run
 	State       pipeline.BatchState `json:"state,omitempty"`
 	Round       int                 `json:"round,omitempty"`
-	Generations int                 `json:"generations"` // that are lost
+	Generations int                 `json:"generations"` // lost ones
 	Reason      string              `json:"reason"`
 }
 
-const mostNamed = 1000 // breaches that an account names
+const mostNamed = 1000 // violations that an account lists
 
 // Balanced reports whether every generation is accounted for: stored, dead, dropped,
 // cancelled or outstanding.
@@ -57,8 +57,8 @@ func (a *Account) breach(b Breach) {
 	}
 }
 
-// lose accounts for what is missing of a batch that was nowhere in two looks. Of a cancelled run
-// that is what cancel has taken from the queue, or what nothing searches for any more.
+// lose accounts for the missing generations of a batch that was nowhere in two looks. In a
+// cancelled run these were removed from the queue by cancel, or no process repairs them any more.
 func (a *Account) lose(b pipeline.Batch) {
 	if a.State == pipeline.RunCancelled {
 		a.count(b)
@@ -73,8 +73,8 @@ func (a *Account) lose(b pipeline.Batch) {
 	a.breach(Breach{Batch: b.ID(), State: b.State, Round: b.Round, Generations: len(b.Missing()), Reason: reason})
 }
 
-// settle accounts for a batch that needs no look at the streams, and reports whether it is one.
-func (a *Account) settle(b pipeline.Batch, letters map[int]record) bool {
+// settle accounts for a batch if that needs no look at the streams, and reports whether it did.
+func (a *Account) settle(b pipeline.Batch, letters map[int]letterSummary) bool {
 	missing := len(b.Missing())
 	switch b.State {
 	case pipeline.Planned:
@@ -101,7 +101,7 @@ func (a *Account) settle(b pipeline.Batch, letters map[int]record) bool {
 	return true
 }
 
-// find accounts for a batch that was found there, and reports whether it was.
+// find accounts for a batch that was found on the streams, and reports whether it was found.
 func (a *Account) find(b pipeline.Batch, where location) bool {
 	missing := len(b.Missing())
 	switch {
@@ -120,13 +120,13 @@ func (a *Account) find(b pipeline.Batch, where location) bool {
 	return true
 }
 
-// count adds what is true of every batch, wherever it is.
+// count adds what every batch contributes, wherever it is.
 func (a *Account) count(b pipeline.Batch) {
 	a.Batches[b.State]++
 	a.Stored += len(b.Done)
 }
 
-// close draws the line under the account.
+// close adds up the account and checks the sum.
 func (a *Account) close() {
 	a.Outstanding = a.Planned + a.Work + a.Results + a.Unmirrored + a.Moving
 	sum := a.Stored + a.Dead + a.Dropped + a.Cancelled + a.Outstanding + a.Lost

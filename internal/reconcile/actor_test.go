@@ -14,7 +14,7 @@ import (
 type actor struct {
 	name   string
 	grant  chan fate
-	asks   chan bool // true: it waits for a grant, false: it is at its end
+	asks   chan bool // true: it waits for a grant, false: it has ended
 	killed bool
 	ended  bool
 }
@@ -44,7 +44,7 @@ func (a *actor) decide() fate {
 
 func (a *actor) wait() { a.ended = !<-a.asks }
 
-// advance lets an actor make the call that it waits for, and waits until it has come to the next.
+// advance lets an actor make the call that it waits for, and waits until it has reached the next.
 func (m *machine) advance(a *actor, v fate) {
 	a.killed = v != proceed
 	a.grant <- v
@@ -89,14 +89,14 @@ func (m *machine) startPass(i int) *actor {
 	return a
 }
 
-// mayPass keeps the clock from going on in a calm world while an operator is between two steps.
+// mayPass stops the clock of a calm world while an operator is between two steps.
 func (m *machine) mayPass(rt *rapid.T) {
 	if m.calm && slices.ContainsFunc(m.actors, func(a *actor) bool { return a != m.passing[0] && a != m.passing[1] }) {
 		rt.Skip("an operator is at work")
 	}
 }
 
-// reconcileAll lets a whole pass happen undisturbed, three leases after what was before.
+// reconcileAll makes a whole pass without disturbance, three leases after the last step.
 func (m *machine) reconcileAll(rt *rapid.T) {
 	m.mayPass(rt)
 	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")

@@ -9,19 +9,20 @@ import (
 )
 
 const (
-	mostSuspects = 10_000 // batches that wait for a second look together
-	mostLooks    = 10     // at a batch that is somewhere else each time, before it is called moving
+	mostSuspects = 10_000 // batches kept for a second look
+	mostLooks    = 10     // at a batch that moves each time, before the audit counts it as moving
 )
 
 // A suspect is a batch that was nowhere to be found.
 type suspect struct {
 	batch  pipeline.Batch // as it was read before the last look
-	absent int            // looks in a row that found it nowhere, with nothing changed in the store between them
+	absent int            // consecutive looks that found it nowhere, while the store did not change
 }
 
-// Audit accounts for every generation of a run. It is right also while the run goes on, and takes
-// the same memory for any run: the audit looks again at a batch that moves while it is searched
-// for, and calls it lost only if it was nowhere twice while the store says the same. The dead letters are read through once.
+// Audit accounts for every generation of a run. It may be called while the run goes on, and takes
+// the same memory for any run apart from the summaries of its dead letters, which it reads once. It
+// looks again at a batch that moves while the audit searches for it, and calls a batch lost only
+// after two looks that found it nowhere while the store did not change.
 func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	run, err := e.store.Run(ctx, name)
 	if err != nil {
@@ -30,7 +31,7 @@ func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	if run.State == pipeline.RunLoading || run.State == pipeline.RunDeleting {
 		return Account{}, fmt.Errorf("run %s is %s: there is nothing to audit yet, or any more", run.Name, run.State)
 	}
-	a := audit{Engine: e, run: run, letters: map[int]record{}, account: Account{
+	a := audit{Engine: e, run: run, letters: map[int]letterSummary{}, account: Account{
 		Run: name, State: run.State, Total: run.Generations, Batches: map[pipeline.BatchState]int{},
 	}}
 	for letter, err := range e.streams.DeadLetters(ctx, name) {
@@ -53,8 +54,8 @@ func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	return a.account, nil
 }
 
-// Lost removes the dead letters of a run that have no use any more, and then counts the generations
-// that are not accounted for. It is for a run that seems complete.
+// Lost removes the dead letters of a run whose batch is done, and then returns how many generations
+// are not accounted for. It is meant for a run that seems complete.
 func (e *Engine) Lost(ctx context.Context, run string) (int, error) {
 	if _, err := e.Sweep(ctx, run); err != nil {
 		return 0, err
@@ -67,13 +68,13 @@ func (e *Engine) Lost(ctx context.Context, run string) (int, error) {
 type audit struct {
 	*Engine
 	run      pipeline.Run
-	letters  map[int]record // by batch, as they were at the beginning
+	letters  map[int]letterSummary // by batch, as of the beginning of the audit
 	suspects []suspect
 	account  Account
 }
 
-// page accounts for some batches in a row. They are read by their index, since a batch that
-// changes its state meanwhile would be missed or counted twice in a list of one state.
+// page accounts for consecutive batches. It reads them by index: a list by state would miss or
+// repeat a batch that changes its state meanwhile.
 func (a *audit) page(ctx context.Context, from, to int) error {
 	indexes := make([]int, 0, to-from)
 	for i := from; i < to; i++ {
@@ -101,7 +102,7 @@ func (a *audit) page(ctx context.Context, from, to int) error {
 		return err
 	}
 	for _, b := range open {
-		where, _, err := a.look(ctx, a.run, b, queued)
+		where, _, err := a.locate(ctx, a.run, b, queued)
 		if err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func (a *audit) page(ctx context.Context, from, to int) error {
 	return nil
 }
 
-// resolve looks at the suspects again until each is found or certainly lost.
+// resolve looks at the suspects again until each of them is found or certainly lost.
 func (a *audit) resolve(ctx context.Context) error {
 	for looks := 1; len(a.suspects) > 0; looks++ {
 		if err := a.sleep(ctx, a.cfg.Pause); err != nil {
@@ -131,7 +132,7 @@ func (a *audit) resolve(ctx context.Context) error {
 	return nil
 }
 
-// again reads the suspects anew and keeps those that nothing is certain of yet.
+// again reads the suspects again and keeps those of which nothing is certain yet.
 func (a *audit) again(ctx context.Context, looks int) error {
 	before := a.suspects
 	a.suspects = nil
@@ -170,7 +171,7 @@ func (a *audit) reread(ctx context.Context, page []suspect) (map[int]pipeline.Ba
 	return now, err
 }
 
-// judge accounts for a suspect, whose batch is b now, or returns it for another look.
+// judge accounts for a suspect, whose batch is now b, or returns it for another look.
 func (a *audit) judge(ctx context.Context, s suspect, b pipeline.Batch, looks int) (*suspect, error) {
 	same := b.State == s.batch.State && b.Round == s.batch.Round && len(b.Done) == len(s.batch.Done)
 	switch {
@@ -180,7 +181,7 @@ func (a *audit) judge(ctx context.Context, s suspect, b pipeline.Batch, looks in
 	case b.State != pipeline.Dead && a.account.settle(b, nil):
 		return nil, nil
 	}
-	where, _, err := a.look(ctx, a.run, b, nil)
+	where, _, err := a.locate(ctx, a.run, b, nil)
 	switch {
 	case err != nil:
 		return nil, err
@@ -196,7 +197,7 @@ func (a *audit) judge(ctx context.Context, s suspect, b pipeline.Batch, looks in
 	return &suspect{batch: b, absent: s.absent + 1}, nil
 }
 
-// compareIDs orders ids, and what has none last.
+// compareIDs orders ids, with empty ones last.
 func compareIDs(a, b string) int {
 	switch {
 	case a == b:

@@ -10,7 +10,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A batch moves on between any two calls of an audit, and is never called lost for that.
+// A batch that moves between any two calls of an audit is not called lost.
 func TestAnAuditIsRightWhileTheRunGoesOn(t *testing.T) {
 	for seed := range 200 {
 		m := &machine{world: newWorld(2, 1, 2, 1)}
@@ -101,8 +101,8 @@ func TestAnAuditNamesWhatBreaksTheLaw(t *testing.T) {
 	}
 }
 
-// What a worker still held when the run was cancelled is stored when it comes, and what was taken
-// from the queue is not called lost: it is never published again.
+// What a worker still held when the run was cancelled is stored when it arrives. What cancel took
+// from the queue is not called lost, since it is never published again.
 func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 	m := &machine{world: newWorld(2, 2, 1, 1)}
 	for i := range 3 {
@@ -131,4 +131,17 @@ func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 		m.sink(0, true)
 	}
 	audit(Account{Cancelled: 4, Stored: 2})
+}
+
+// A run seems complete while the dead letters of its dead batches are lost.
+func TestLostSweepsAndCountsWhatIsNotAccountedFor(t *testing.T) {
+	m := failed(4)
+	if lost, err := m.engine(nil).Lost(t.Context(), testRun); lost != 0 || err != nil {
+		t.Errorf("with all letters %d are lost, %v", lost, err)
+	}
+	delete(m.dead, 1)
+	m.batches[2].Done, m.batches[2].State = []int{0}, pipeline.Done
+	if lost, err := m.engine(nil).Lost(t.Context(), testRun); lost != 1 || err != nil || len(m.dead) != 2 {
+		t.Errorf("without one of the letters %d are lost, %d letters are left, %v", lost, len(m.dead), err)
+	}
 }

@@ -6,23 +6,23 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// DropOptions say how dead letters are dropped. Zero values mean all of them.
+// DropOptions say how dead letters are dropped. The zero value drops all of them.
 type DropOptions struct {
-	Limit  int  // batches to give up, at most
+	Limit  int  // batches to drop, at most; 0: no limit
 	DryRun bool // only count
 }
 
-// A DropReport says what became of the dead letters that were chosen.
+// A DropReport counts what Drop did with the chosen dead letters.
 type DropReport struct {
-	Chosen      int `json:"chosen"`      // letters that the filter let through
-	Dropped     int `json:"dropped"`     // batches given up, in a dry run: would be
+	Chosen      int `json:"chosen"`      // letters that passed the filter
+	Dropped     int `json:"dropped"`     // batches dropped; in a dry run, batches that would be
 	Generations int `json:"generations"` // of these, without a result
-	Removed     int `json:"removed"`     // letters without a use: the batch is done, dropped already or not there any more
+	Removed     int `json:"removed"`     // useless letters: the batch is done, already dropped or gone
 	Skipped     int `json:"skipped"`     // the batch is under way, or another process was quicker
 }
 
-// Drop gives up the batches of the chosen dead letters for good. It may be interrupted anywhere
-// and called again.
+// Drop marks the batches of the chosen dead letters as dropped, for good, and deletes the letters.
+// It may be interrupted anywhere and called again.
 func (e *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (DropReport, error) {
 	var report DropReport
 	for letter, err := range e.Letters(ctx, filter) {
@@ -40,7 +40,7 @@ func (e *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (
 	return report, nil
 }
 
-// drop writes to the store first: a dead batch whose record is gone would be repaired.
+// drop writes to the store first: a reconciler would repair a dead batch without a letter.
 func (e *Engine) drop(ctx context.Context, letter Letter, dry bool, report *DropReport) error {
 	b := letter.Now
 	switch {

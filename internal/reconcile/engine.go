@@ -1,6 +1,9 @@
 // Package reconcile is the engine that asks "where is this batch?": it compares the store with
-// the streams, puts back on the queue what the streams have lost, tries dead letters again, and
-// proves that nothing is missing.
+// the streams, queues again what the streams have lost, redrives or drops dead letters, and proves
+// that nothing is missing.
+//
+// It only moves batches. What a result holds does not matter to it: that is declared in
+// pipeline.Result.
 package reconcile
 
 import (
@@ -16,7 +19,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Store is the part of the store that says what is true of every batch.
+// Store is the part of the store that the engine reads and changes.
 type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
@@ -31,7 +34,7 @@ type Store interface {
 	Drop(ctx context.Context, run string, index, round int) (bool, error)
 }
 
-// Streams is where batches, results and dead letters are under way.
+// Streams hold the batches, results and dead letters that are under way.
 type Streams interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
@@ -43,40 +46,39 @@ type Streams interface {
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
 	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
-	// DeadLetters yields the records of a run, or of all runs if it is empty, oldest first.
+	// DeadLetters yields the dead letters of a run, or of all runs if run is empty, oldest first.
 	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
-	// DeleteDeadLetter removes a record by its sequence, and so never a newer one; one that is
-	// gone is no error.
+	// DeleteDeadLetter removes a letter by its sequence, and so never a newer one. A letter that
+	// is gone is no error.
 	DeleteDeadLetter(ctx context.Context, sequence uint64) error
 }
 
-// Config says how batches are looked for. Zero values mean the defaults.
+// Config says how an Engine searches for batches. Zero values mean the defaults.
 type Config struct {
 	Lease time.Duration // how long a worker may hold a batch without a sign of life; default pipeline.DefaultLease
-	Pause time.Duration // between two looks of an audit, and between two tries to publish on a full stream; default 1 s
-	// SweepEvery is how often the dead letters are read through for those whose batch is done;
-	// default 40 leases. It costs traffic: every record is transferred.
+	Pause time.Duration // between two looks of an audit, and between two tries of a redrive; default 1 s
+	// SweepEvery is how often a reconciler reads all dead letters and removes those whose batch is
+	// done; default 40 leases. It costs traffic: every letter is transferred.
 	SweepEvery time.Duration
 	Log        *zap.Logger
 }
 
-// An Engine compares what is stored with what is under way. Any number of engines may work on one
-// run at the same time.
+// An Engine compares the store with the streams. Any number of engines may work on one run at the
+// same time.
 type Engine struct {
 	cfg      Config
 	store    Store
 	streams  Streams
 	newBuild func(run pipeline.Run) (pipeline.BuildFunc, error)
 	log      *zap.Logger
-	now      func() time.Time // of this process only: it is never compared with another's
+	now      func() time.Time // the clock of this process, which is never compared with another's
 	sleep    func(ctx context.Context, d time.Duration) error
 
 	listFrom int // a test lowers it
 }
 
-// New returns an engine over this store and these streams. NewBuild is called once for each run of
-// which batches are put on the queue. An error names what is missing or the field of the Config
-// that is wrong.
+// New returns an engine over this store and these streams. It calls newBuild once for each run of
+// which it queues batches. An error names what is missing or the wrong field of the Config.
 func New(cfg Config, store Store, streams Streams, newBuild func(run pipeline.Run) (pipeline.BuildFunc, error)) (*Engine, error) {
 	switch {
 	case store == nil || streams == nil || newBuild == nil:
@@ -102,8 +104,8 @@ func New(cfg Config, store Store, streams Streams, newBuild func(run pipeline.Ru
 	}, nil
 }
 
-// fresh reads one batch.
-func (e *Engine) fresh(ctx context.Context, run string, index int) (pipeline.Batch, error) {
+// readBatch reads one batch.
+func (e *Engine) readBatch(ctx context.Context, run string, index int) (pipeline.Batch, error) {
 	batches, err := e.store.BatchesAt(ctx, run, []int{index})
 	if err == nil && len(batches) == 0 {
 		err = fmt.Errorf("batch %s: %w", pipeline.BatchID(run, index), pipeline.ErrNoBatch)

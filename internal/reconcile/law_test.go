@@ -56,7 +56,7 @@ func (m *machine) lost(b pipeline.Batch) bool {
 // auditStep compares an audit with the truth, now and if the run were cancelled now.
 func (m *machine) auditStep(rt *rapid.T) {
 	m.audit(rt)
-	gone := 0 // generations that will not come to anything
+	gone := 0 // generations that are lost for good
 	for _, b := range m.batches {
 		if b.State == pipeline.Planned || m.lost(b) {
 			gone += len(b.Missing())
@@ -95,7 +95,7 @@ func (m *machine) audit(rt *rapid.T) Account {
 	return a
 }
 
-// settle lets everybody work without faults until nothing moves any more.
+// settle lets everything work without faults until nothing moves any more.
 func (m *machine) settle(rt *rapid.T) {
 	r := m.engine(nil).Reconciler(testRun)
 	m.room = 1 << 20
@@ -118,7 +118,7 @@ func (m *machine) settle(rt *rapid.T) {
 	}
 }
 
-// everybody but the engine does all there is to do.
+// everybody does all that is to be done outside the engine.
 func (m *machine) everybody() {
 	for i := range m.batches {
 		if b := m.batches[i]; b.State == pipeline.Planned {
@@ -139,8 +139,8 @@ func (m *machine) everybody() {
 	}
 }
 
-// recover ends the faults: after it every generation is stored, given up, or under a dead letter
-// of its batch's round.
+// recover ends the faults. After it every generation is stored, dropped, or under a dead letter of
+// its batch's round.
 func (m *machine) recover(rt *rapid.T) {
 	m.tokens, m.holdings, m.reconciler = nil, nil, [2]*RunReconciler{}
 	m.settle(rt)
@@ -158,7 +158,7 @@ func (m *machine) recover(rt *rapid.T) {
 	}
 }
 
-// redriveAll mends what made generations fail: after a redrive everything is stored.
+// redriveAll removes the reason for which generations fail. After a redrive everything is stored.
 func (m *machine) redriveAll(rt *rapid.T) {
 	clear(m.fails)
 	if _, err := m.engine(nil).Redrive(context.Background(), Filter{}, RedriveOptions{}); err != nil {

@@ -18,11 +18,11 @@ type Filter struct {
 	Batches   []int            // none: all
 	Classes   []pipeline.Class // of the letter or of one of its failures; none: all
 	Pattern   *regexp.Regexp   // matches the letter's message or one of its failures'; nil: all
-	OlderThan time.Duration    // failed at least this long ago, by the clock of the consumer; 0: all
+	OlderThan time.Duration    // failed at least this long ago, by the consumer's clock; 0: all
 	NewerThan time.Duration    // failed at most this long ago; 0: all
 }
 
-// match reports whether a letter is chosen.
+// match reports whether the filter chooses a letter.
 func (f Filter) match(d pipeline.DeadLetter, now time.Time) bool {
 	age := now.Sub(d.FailedAt)
 	switch {
@@ -44,7 +44,7 @@ func anyClass(d pipeline.DeadLetter, classes []pipeline.Class) bool {
 	})
 }
 
-// A Disposition says what a dead letter is worth, given the state of its batch.
+// A Disposition is what can be done with a dead letter, given the state of its batch.
 type Disposition string
 
 // The dispositions of a dead letter.
@@ -52,14 +52,14 @@ const (
 	Waiting  Disposition = "waiting"   // its batch is dead: it can be redriven or dropped
 	UnderWay Disposition = "under-way" // its batch is outstanding, in this round or a later one
 	Stale    Disposition = "stale"     // all its generations are stored
-	Dropped  Disposition = "dropped"   // its batch was dropped, and the record is left over
-	Orphaned Disposition = "orphaned"  // its run, or that load of the run, is gone
-	// Unreadable is a record of which only run, batch and sequence are known. It explains
-	// nothing, so its batch gets another round; its message says what is wrong with it.
+	Dropped  Disposition = "dropped"   // its batch was dropped, and the letter is left over
+	Orphaned Disposition = "orphaned"  // its run is gone, or was deleted and loaded again
+	// Unreadable is a letter of which only run, batch and sequence are known. It explains
+	// nothing, so its batch gets another round. Its message says what is wrong with it.
 	Unreadable Disposition = "unreadable"
 )
 
-// A Letter is a dead letter and what it is worth now.
+// A Letter is a dead letter with its present disposition.
 type Letter struct {
 	pipeline.StoredDeadLetter
 	Disposition Disposition    `json:"disposition"`
@@ -67,8 +67,7 @@ type Letter struct {
 	Now         pipeline.Batch `json:"-"` // its batch as the store has it; zero if it is orphaned
 }
 
-// MarshalJSON also writes the disposition as "standing", which it was called up to the last
-// release.
+// MarshalJSON writes the disposition also as "standing", which was its name in the last release.
 func (l Letter) MarshalJSON() ([]byte, error) {
 	type plain Letter
 	return json.Marshal(struct {
@@ -77,7 +76,7 @@ func (l Letter) MarshalJSON() ([]byte, error) {
 	}{plain(l), l.Disposition})
 }
 
-// dispositionOf judges a letter by the batch as it was read.
+// dispositionOf judges a letter by its batch as the store has it.
 func dispositionOf(d pipeline.DeadLetter, b pipeline.Batch) Disposition {
 	stored := !slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool { return !slices.Contains(b.Done, f.Index) })
 	switch {
@@ -93,8 +92,8 @@ func dispositionOf(d pipeline.DeadLetter, b pipeline.Batch) Disposition {
 
 const letterPage = 64 // letters held while their batches are read together; each may have 100 KiB and more
 
-// Letters yields the dead letters that are chosen, oldest first, with what they are worth. An
-// error is the last thing it yields.
+// Letters yields the chosen dead letters with their dispositions, oldest first. An error is the
+// last thing that it yields.
 func (e *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		var page []pipeline.StoredDeadLetter
@@ -133,7 +132,7 @@ func (e *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, e
 	}
 }
 
-// unreadable reports whether an error is about one record only, of which run, batch and sequence
+// unreadable reports whether an error concerns a single letter, of which run, batch and sequence
 // are known.
 func unreadable(err error) bool { return err != nil && pipeline.ClassOf(err) == pipeline.BadItem }
 
@@ -167,7 +166,7 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 		run, there := runs[d.Run]
 		b, ok := batches[d.ID()]
 		switch {
-		case len(d.Failures) == 0: // no letter that can be read is without
+		case len(d.Failures) == 0: // every letter that can be read has some
 			letter.Owner, letter.Now, letter.Disposition = run, b, Unreadable
 		case ok && there && run.UID == d.UID:
 			letter.Owner, letter.Now, letter.Disposition = run, b, dispositionOf(d.DeadLetter, b)
@@ -177,9 +176,8 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 	return letters, nil
 }
 
-// Sweep removes the dead letters of a run's batches that are done, by their sequence, and returns
-// how many that were. A RunReconciler does it from time to time; Lost does it once more at the end of
-// a run.
+// Sweep deletes the dead letters of a run whose batch is done, by their sequence, and returns how
+// many it deleted. A RunReconciler does this from time to time, and Lost at the end of a run.
 func (e *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
 	for letter, err := range e.Letters(ctx, Filter{Run: run}) {
 		if err != nil {

@@ -42,7 +42,7 @@ func TestFiltersChooseByWhatALetterSays(t *testing.T) {
 	}
 }
 
-// Scripts read "standing", which the disposition was called before.
+// Scripts read "standing", the former name of the disposition.
 func TestALettersDispositionHasItsFormerNameInJSONToo(t *testing.T) {
 	data, err := json.Marshal(Letter{Disposition: UnderWay, StoredDeadLetter: pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{Run: "r"}, Sequence: 7}})
 	if err != nil {
@@ -92,7 +92,7 @@ func TestLettersSayWhatTheyAreWorth(t *testing.T) {
 	}
 }
 
-// A dead batch whose record is gone would get another round: so the store comes first.
+// A dead batch without a letter would get another round, so the store comes first.
 func TestADropThatIsKilledGivesNothingUpHalf(t *testing.T) {
 	for n := range 6 {
 		m := failed(1)

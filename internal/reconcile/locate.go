@@ -17,13 +17,13 @@ const (
 	inDead // under a dead letter that explains it
 )
 
-// look searches the streams for a batch, and returns the record that explains it if that is where
-// it is. A batch moves from WORK to RESULTS or DEAD only, and each hop is confirmed before the
-// previous copy goes, so in this order it cannot be missed on its way. But its results may be
-// stored meanwhile, so a caller that finds it nowhere has to read the batch again. What is in the
-// list queued is not searched for: it was on the queue after the batch was read, and a look into
-// WORK says no more than that.
-func (e *Engine) look(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool) (location, pipeline.StoredDeadLetter, error) {
+// locate searches the streams for a batch. If a dead letter explains the batch, locate returns that
+// letter, too. A batch moves only from WORK to RESULTS or DEAD, and each hop is confirmed before
+// the previous copy is removed, so a search in this order cannot miss it. But its results may be
+// stored meanwhile, so a caller that finds it nowhere has to read the batch again. A batch in the
+// list queued is not searched for: it was on the queue after it was read from the store, and a look
+// into WORK would say no more than that.
+func (e *Engine) locate(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool) (location, pipeline.StoredDeadLetter, error) {
 	var none pipeline.StoredDeadLetter
 	if queued[b.Index] {
 		return inWork, none, nil
@@ -44,14 +44,14 @@ func (e *Engine) look(ctx context.Context, run pipeline.Run, b pipeline.Batch, q
 	return inDead, letter, nil
 }
 
-// listFrom is how many batches there must be to look for before the whole queue is listed for
-// them, in one round trip. Each look costs one and 1.1 KB of traffic, a batch in the list 28
-// bytes: the 2,000 of a full window as much as 50 looks.
+// listFrom is how many batches have to be searched for before the engine lists the whole queue in
+// one round trip. A single look costs one round trip and 1.1 KB of traffic, a batch in the list 28
+// bytes, so that a full window of 2,000 costs as much as 50 looks.
 const listFrom = 50
 
-// queued lists the queue if there are that many batches to look for, which have been read before.
-// Those that are not in the list are searched for one by one: it may be cut off, and a batch that
-// has left the queue may be anywhere.
+// queued lists the queue if there are enough batches to search for, which the caller has read
+// before. Batches that are not in the list have to be searched for one by one: the list may be cut
+// off, and a batch that has left the queue may be anywhere.
 func (e *Engine) queued(ctx context.Context, run pipeline.Run, count int) (map[int]bool, error) {
 	if count == 0 || count < e.listFrom {
 		return nil, nil
@@ -59,32 +59,33 @@ func (e *Engine) queued(ctx context.Context, run pipeline.Run, count int) (map[i
 	return e.streams.Queued(ctx, run.Name)
 }
 
-// A record is what a dead letter says about its batch, in few bytes.
-type record struct {
+// A letterSummary is what a dead letter says about its batch, in few bytes: an audit holds one for
+// every letter of the run.
+type letterSummary struct {
 	round  int32 // 0 if it belongs to an earlier load of the run
 	failed set
 }
 
-func summarize(run pipeline.Run, d pipeline.DeadLetter) record {
-	var r record
+func summarize(run pipeline.Run, d pipeline.DeadLetter) letterSummary {
+	var s letterSummary
 	if d.UID == run.UID {
-		r.round = int32(d.Round)
+		s.round = int32(d.Round)
 	}
 	for _, f := range d.Failures {
-		r.failed.add(f.Index)
+		s.failed.add(f.Index)
 	}
-	return r
+	return s
 }
 
-// explains reports whether nothing of the batch is missing but what the record names. A record of
-// another round explains nothing: the generations have been on their way once more since then.
-func (r record) explains(b pipeline.Batch) bool {
-	return int(r.round) == b.Round && r.covers(b)
+// explains reports whether the letter accounts for everything that the batch lacks. A letter of
+// another round explains nothing: the generations have been published again since then.
+func (s letterSummary) explains(b pipeline.Batch) bool {
+	return int(s.round) == b.Round && s.covers(b)
 }
 
-// covers reports whether the record names all that is missing.
-func (r record) covers(b pipeline.Batch) bool {
-	return !slices.ContainsFunc(b.Missing(), func(i int) bool { return !r.failed.has(i) })
+// covers reports whether the letter names every generation that the batch lacks.
+func (s letterSummary) covers(b pipeline.Batch) bool {
+	return !slices.ContainsFunc(b.Missing(), func(i int) bool { return !s.failed.has(i) })
 }
 
 // A set holds indexes of one batch.

@@ -13,63 +13,67 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// PageSize is how many batches are read from the store, and looked for on the queue, at once.
+// PageSize is how many batches an engine reads from the store, and searches for on the queue, at
+// once.
 const PageSize = 1000
 
 const (
-	// The next look for a batch that was found comes after the time that it has been known so
-	// far, but within this many times the first wait: looks cost requests, and most batches are
-	// where they should be.
+	// The older a batch is, the longer a reconciler waits before the next look for it, but at most
+	// this many times the first wait: looks cost requests, and most batches are where they should
+	// be.
 	patienceOutstanding = 4
 	patienceDead        = 40
 )
 
-// A PassReport says what one pass of a reconciler did.
+// A PassReport counts what one pass of a reconciler did.
 type PassReport struct {
 	Watched   int `json:"watched"`   // batches queued, or dead and not dropped
-	Looked    int `json:"looked"`    // of these, batches that were looked for on the streams in this pass
+	Looked    int `json:"looked"`    // of these, batches that were searched for in this pass
 	Explained int `json:"explained"` // batches set dead because their dead letter says so
-	Repaired  int `json:"repaired"`  // batches of which the streams had lost something, in a new round
-	Refused   int `json:"refused"`   // of these, batches that the queue did not take; a later pass tries again
+	Repaired  int `json:"repaired"`  // batches that the streams had lost, now in a new round
+	Refused   int `json:"refused"`   // of these, batches that the queue refused; a later pass tries again
 	Swept     int `json:"swept"`     // dead letters removed because their batch is done
 }
 
-// A note is what a reconciler remembers of a batch.
+// A note is what a reconciler remembers about a batch.
 type note struct {
 	state  pipeline.BatchState
 	round  int
 	since  time.Time // first seen in this state and round
-	due    time.Time // when to look for it again
-	absent bool      // the last look found it nowhere, or only the dead letter that explains it
-	pass   int       // in which it was seen last
+	due    time.Time // when to search for it next
+	absent bool      // the last look found nothing, or only a dead letter that explains a queued batch
+	pass   int       // the last pass that saw it in the store
 }
 
-// A RunReconciler repairs what the streams have lost of one run. It never compares clocks of two
-// machines: it acts on a batch that it has itself seen absent twice, three leases apart, in the
-// same state and round.
+// A RunReconciler repairs what the streams have lost of one run. It never compares the clocks of
+// two machines: it acts on a batch only after it has itself found it absent twice, three leases
+// apart, in the same state and round.
 type RunReconciler struct {
 	*Engine
 	run     string
-	notes   map[int]note // by batch: those queued, of which there are as many as the publisher's window, and the dead
+	notes   map[int]note // by batch: the dead ones and the queued ones, which are as many as the publisher's window
 	pass    int
-	sweepAt time.Time          // when the dead letters are read through next
-	build   pipeline.BuildFunc // of the run with the uid
+	sweepAt time.Time          // when to read all dead letters next
+	build   pipeline.BuildFunc // of the load of the run with this uid
 	uid     string
 }
 
-// Reconciler returns a reconciler for a run. It is for one goroutine.
+// Reconciler returns a reconciler for a run. It may be used by one goroutine only.
 func (e *Engine) Reconciler(run string) *RunReconciler {
 	return &RunReconciler{Engine: e, run: run, notes: map[int]note{}}
 }
 
-// Reconcile puts back on the queue what the streams lose of a run until ctx ends, and returns nil
-// then. It returns an error if the run is gone or not open.
+// Reconcile queues again what the streams lose of a run, until ctx ends, and then returns nil. It
+// returns an error if the run is gone or not open.
 func (e *Engine) Reconcile(ctx context.Context, run string) error { return e.Reconciler(run).Run(ctx) }
 
-// Run makes a pass in every lease until ctx ends, and returns nil then. While the store or the
-// streams are away it says so and tries on. It returns an error if the run is gone or not open.
+// Run makes a pass in every lease until ctx ends, and then returns nil. While the store or the
+// streams are away it says so and keeps trying. It returns an error if the run is gone or not open.
 func (r *RunReconciler) Run(ctx context.Context) error {
-	var away outage.Reporter
+	passing := outage.Loop{
+		Log: r.log, Away: "looking for lost batches; trying again until it works", Back: "looking for lost batches works again",
+		Fields: []zap.Field{zap.String("run", r.run)},
+	}
 	for {
 		report, err := r.Pass(ctx)
 		switch {
@@ -77,32 +81,27 @@ func (r *RunReconciler) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, pipeline.ErrNoRun) || errors.Is(err, errNotOpen):
 			return err
-		case err != nil:
-			if away.Begins(err) {
-				r.log.Warn("looking for lost batches; trying again until it works", zap.String("run", r.run), zap.Error(err))
-			}
-		case away.Ends():
-			r.log.Info("looking for lost batches works again", zap.String("run", r.run))
 		}
-		r.tell(report)
+		passing.Observe(err)
+		r.logRepairs(report)
 		if outage.Sleep(ctx, r.cfg.Lease) != nil {
 			return nil
 		}
 	}
 }
 
-func (r *RunReconciler) tell(report PassReport) {
+func (r *RunReconciler) logRepairs(report PassReport) {
 	if report.Repaired+report.Explained+report.Swept > 0 {
 		r.log.Info("put right what the streams had lost", zap.String("run", r.run), zap.Int("repaired", report.Repaired),
 			zap.Int("refused", report.Refused), zap.Int("explained", report.Explained), zap.Int("swept", report.Swept))
 	}
 }
 
-// errNotOpen is why nothing of a run is put on the queue.
+// errNotOpen says that batches of a run may not be queued.
 var errNotOpen = errors.New("the run is not open")
 
-// Pass looks once at every batch whose time has come. An error ends the pass; the report says
-// what was done before. What it remembers stays, so that the next pass goes on from there.
+// Pass searches once for every batch that is due. An error ends the pass, and the report says what
+// was done before it. The notes stay, so that the next pass continues from there.
 func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error) {
 	run, err := r.store.Run(ctx, r.run)
 	if err != nil {
@@ -118,7 +117,7 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 		r.uid = run.UID
 		clear(r.notes)
 	}
-	if err := r.streams.EnsureRun(ctx, run); err != nil { // what lost the queue has lost this, too
+	if err := r.streams.EnsureRun(ctx, run); err != nil { // a server that lost the queue has lost the run as well
 		return report, err
 	}
 	r.pass++
@@ -141,7 +140,7 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 	return report, nil
 }
 
-// page reads all batches in a state and looks for those whose time has come.
+// page reads all batches in a state and searches for those that are due.
 func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeline.BatchState, report *PassReport) error {
 	for from := 0; ; {
 		batches, err := r.store.Batches(ctx, run.Name, state, from, PageSize)
@@ -163,7 +162,7 @@ func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeli
 			}
 		}
 		for i, b := range batches {
-			if !due[i] && !queued[b.Index] { // a list says of all others, too, that they are there: their time comes later then
+			if !due[i] && !queued[b.Index] { // the list has found batches that are not due, too: this postpones them
 				continue
 			}
 			if err := r.watch(ctx, run, b, queued, report); err != nil {
@@ -174,10 +173,10 @@ func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeli
 	}
 }
 
-// wait is how long a batch must be seen absent before anything is done about it.
+// wait is how long a batch has to be absent before the reconciler acts.
 func (r *RunReconciler) wait() time.Duration { return 3 * r.cfg.Lease }
 
-// due notes a batch as the store has it, and reports whether it is time to look for it.
+// due notes a batch as the store has it, and reports whether it is time to search for it.
 func (r *RunReconciler) due(b pipeline.Batch) bool {
 	now := r.now()
 	n, known := r.notes[b.Index]
@@ -189,10 +188,10 @@ func (r *RunReconciler) due(b pipeline.Batch) bool {
 	return !now.Before(n.due)
 }
 
-// watch looks for one batch.
+// watch searches for one batch.
 func (r *RunReconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool, report *PassReport) error {
 	report.Looked++
-	where, letter, err := r.look(ctx, run, b, queued)
+	where, letter, err := r.locate(ctx, run, b, queued)
 	if err != nil {
 		return err
 	}
@@ -205,8 +204,8 @@ func (r *RunReconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.
 	case !n.absent:
 		n.absent = true
 		n.due = now.Add(r.wait())
-	default: // seen twice, three leases apart
-		delete(r.notes, b.Index) // whatever comes of it, its time begins again
+	default: // absent twice, three leases apart
+		delete(r.notes, b.Index) // it is new to the reconciler after this, whatever comes of it
 		return r.act(ctx, run, b, where, letter, report)
 	}
 	r.notes[b.Index] = n
@@ -220,10 +219,9 @@ func (r *RunReconciler) patience(state pipeline.BatchState) time.Duration {
 	return patienceOutstanding * r.wait()
 }
 
-// act does what the rules say about a batch that is nowhere but, perhaps, under a dead letter
-// that explains it.
+// act explains or repairs a batch that is nowhere, or only under a dead letter that explains it.
 func (r *RunReconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
-	b, err := r.fresh(ctx, run.Name, seen.Index) // its last results may have been stored during the look
+	b, err := r.readBatch(ctx, run.Name, seen.Index) // its last results may have been stored meanwhile
 	if err != nil {
 		return err
 	}
@@ -236,7 +234,7 @@ func (r *RunReconciler) act(ctx context.Context, run pipeline.Run, seen pipeline
 	return r.repair(ctx, b, report)
 }
 
-// explain does what the mirror would have done with a dead letter that it never got.
+// explain does what the sink's mirror would have done with a dead letter that it never received.
 func (r *RunReconciler) explain(ctx context.Context, b pipeline.Batch, letter pipeline.StoredDeadLetter, report *PassReport) error {
 	failed := slices.DeleteFunc(letter.Failed(), func(index int) bool { return index >= b.Count })
 	dead, err := r.store.Fail(ctx, b.Run, b.Index, b.Round, failed, letter.Message)
@@ -246,7 +244,7 @@ func (r *RunReconciler) explain(ctx context.Context, b pipeline.Batch, letter pi
 	return err
 }
 
-// repair gives a batch another round with the generations that are not stored.
+// repair starts another round of a batch with the generations that are not stored.
 func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *PassReport) error {
 	work, err := workFor(ctx, r.build, b)
 	if err != nil {

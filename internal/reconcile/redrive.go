@@ -12,36 +12,35 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// RedriveOptions say how dead letters are tried again. Zero values mean: all of them, as fast as
-// it goes, as they were.
+// RedriveOptions say how dead letters are redriven. The zero value redrives all of them, as fast as
+// possible and with the options of their run.
 type RedriveOptions struct {
-	Limit  int     // letters to put on the queue, at most
-	Rate   float64 // letters a second, at most
+	Limit  int     // letters to queue, at most; 0: no limit
+	Rate   float64 // letters a second, at most; 0: no limit
 	DryRun bool    // only count
 
-	// For the new round only: the run's spec stays, and so does what a later repair of the batch
-	// uses.
-	NumPredict  int      // tokens of an answer, at most
+	// These hold for the new round only. The run's spec stays, and a later repair uses that.
+	NumPredict  int      // tokens of an answer, at most; 0: the run's
 	Temperature *float64 // nil: the run's
-	Seed        *int     // takes the place of the run's seed; nil: the run's
+	Seed        *int     // in place of the run's seed; nil: the run's
 
-	Progress func(RedriveReport) // called after each letter; nil: not
+	Progress func(RedriveReport) // called after each letter; may be nil
 }
 
 // tellFullEvery is how often a queue that is full again after each batch is reported.
 const tellFullEvery = 5 * time.Minute
 
-// A RedriveReport says what became of the dead letters that were chosen.
+// A RedriveReport counts what Redrive did with the chosen dead letters.
 type RedriveReport struct {
-	Chosen      int `json:"chosen"`      // letters that the filter let through
-	Redriven    int `json:"redriven"`    // on the queue again, in a dry run: would be
-	Generations int `json:"generations"` // of these
-	Refused     int `json:"refused"`     // taken, but the batch is still on the queue; the letter stays
-	Stale       int `json:"stale"`       // removed, or in a dry run would be: the batch is done
-	Skipped     int `json:"skipped"`     // the batch is not dead: under way, dropped, gone, or taken by somebody else
+	Chosen      int `json:"chosen"`      // letters that passed the filter
+	Redriven    int `json:"redriven"`    // letters on the queue again; in a dry run, letters that would be
+	Generations int `json:"generations"` // of the redriven letters
+	Refused     int `json:"refused"`     // taken, but the batch is still on the queue, so the letter stays
+	Stale       int `json:"stale"`       // letters whose batch is done; deleted, unless in a dry run
+	Skipped     int `json:"skipped"`     // the batch is not dead: under way, dropped, gone, or taken by another process
 }
 
-// validate says what is wrong with the options.
+// validate returns what is wrong with the options.
 func (o RedriveOptions) validate() error {
 	switch {
 	case o.Limit < 0:
@@ -71,10 +70,10 @@ func (o RedriveOptions) apply(work *pipeline.Work) {
 }
 
 // Redrive gives the batches of the chosen dead letters another round, oldest first. It may be
-// interrupted anywhere and called again, also by several processes at once: a batch is taken by
-// one of them, and what an interruption left half done is what a RunReconciler repairs. While the
-// store or the streams are away, refuse writes or have no room, it waits. The report is right also
-// when an error ends it.
+// interrupted anywhere and called again, also by several processes at once: only one of them takes
+// a batch, and a RunReconciler repairs what an interruption left half done. While the store or the
+// streams are away, refuse writes or have no room, it waits. The report is valid even if there is
+// an error.
 func (e *Engine) Redrive(ctx context.Context, filter Filter, options RedriveOptions) (RedriveReport, error) {
 	if err := options.validate(); err != nil {
 		return RedriveReport{}, err
@@ -91,9 +90,9 @@ type redrive struct {
 	options RedriveOptions
 	report  RedriveReport
 	builds  map[string]pipeline.BuildFunc // by uid of the run
-	limiter *rate.Limiter                 // of letters put on the queue; nil: no limit
-	away    outage.Loop                   // the store or the streams
-	full    outage.Loop                   // the queue
+	limiter *rate.Limiter                 // of queued letters; nil: no limit
+	away    outage.Loop                   // for the store and the streams
+	full    outage.Loop                   // for room on the queue
 }
 
 func newRedrive(e *Engine, options RedriveOptions) *redrive {
@@ -116,7 +115,7 @@ func newRedrive(e *Engine, options RedriveOptions) *redrive {
 	return r
 }
 
-// through goes through the letters that come after the last one.
+// through redrives the letters after the last one.
 func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) error {
 	for letter, err := range r.Letters(ctx, filter) {
 		if err != nil {
@@ -140,19 +139,20 @@ func (r *redrive) through(ctx context.Context, filter Filter, last *uint64) erro
 	return nil
 }
 
-// persist tries a step until it succeeds, a person has to act, or ctx ends. A step whose success
-// was not reported is done again, and changes nothing then.
+// persist repeats a step until it succeeds, a person has to act, or ctx ends. A step that succeeded
+// without a reply is repeated, too, and then changes nothing.
 func (r *redrive) persist(ctx context.Context, step func() error) error {
 	return r.away.Do(ctx, func(context.Context) error { return step() })
 }
 
-// remove deletes a record.
+// remove deletes a letter.
 func (r *redrive) remove(ctx context.Context, sequence uint64) error {
 	return r.persist(ctx, func() error { return r.streams.DeleteDeadLetter(ctx, sequence) })
 }
 
-// one decides about a letter. Whether its round is the batch's does not matter: the batch is
-// taken as it is. A run that was asked for by name and is not open is an error.
+// one decides about a letter. It does not matter whether the letter is of the batch's present
+// round: the batch is taken as it is. If the filter names a run, it is an error that this run is
+// not open.
 func (r *redrive) one(ctx context.Context, letter Letter, named bool) error {
 	switch {
 	case letter.Now.State == pipeline.Done:
@@ -181,7 +181,7 @@ func (r *redrive) count(generations int) {
 	r.report.Generations += generations
 }
 
-// take starts a new round of a dead batch, publishes it, and only then removes the record.
+// take starts a new round of a dead batch, publishes it, and only then deletes the letter.
 func (r *redrive) take(ctx context.Context, letter Letter) error {
 	b := letter.Now
 	var work pipeline.Work
@@ -225,18 +225,18 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	return r.remove(finish, letter.Sequence)
 }
 
-// finishWithin is how long a letter that is taken may go on after an interruption.
+// finishWithin is how long the work on a letter may continue after an interruption.
 const finishWithin = 10 * time.Second
 
-// finishing returns a context for a letter that is taken: an interruption does not end it at
-// once, or its batch would have to wait for a reconciler.
+// finishing returns a context for the work on a letter that is taken. An interruption does not end
+// it at once, since the batch would then have to wait for a reconciler.
 func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishWithin, cancel) })
 	return finish, func() { stop(); cancel() }
 }
 
-// buildFor returns what makes a run's messages, and makes sure that the run has its queue.
+// buildFor returns the BuildFunc of a run, after making sure that the run has its queue.
 func (r *redrive) buildFor(ctx context.Context, run pipeline.Run) (pipeline.BuildFunc, error) {
 	if build, ok := r.builds[run.UID]; ok {
 		return build, nil
@@ -251,7 +251,7 @@ func (r *redrive) buildFor(ctx context.Context, run pipeline.Run) (pipeline.Buil
 	return build, err
 }
 
-// publish waits while there is no room, but not after an interruption.
+// publish waits while the queue has no room, except after an interruption.
 func (r *redrive) publish(ctx, finish context.Context, work pipeline.Work) error {
 	return r.full.Do(ctx, func(ctx context.Context) error {
 		return r.persist(ctx, func() error { return r.streams.Publish(finish, work) })

@@ -48,8 +48,7 @@ func TestFortyItemsAreRedrivenAfterTheirFaultIsMended(t *testing.T) {
 	}
 }
 
-// The process dies before or right after each of its calls; what it left is put right by a
-// reconciler.
+// The process dies before or right after each of its calls, and a reconciler repairs what it left.
 func TestARedriveMayBeKilledBetweenAnyTwoSteps(t *testing.T) {
 	for _, how := range []fate{die, loseReply} {
 		for n := 0; ; n++ {
@@ -201,7 +200,7 @@ func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	}
 }
 
-// While the queue is full a redrive waits, and says what the stream says of it.
+// While the queue is full a redrive waits, and logs what the stream says about it.
 func TestARedriveWaitsForRoomAndSaysSoOnce(t *testing.T) {
 	m := failed(2)
 	m.room = 0

@@ -13,10 +13,10 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// The rules of a batch's life, as a state machine over the real engine: every one of its calls to
-// the store and to the streams is one step, between any two of which anybody else may do
-// something, anything may be lost, and the engine's process may die. Whatever happened: a stored
-// text never changes, and once the faults stop every generation gets its end.
+// The rules of a batch's life, as a state machine over the real engine. Each of its calls to the
+// store and to the streams is one step. Between two steps any other process may do something,
+// anything may be lost, and the engine's process may die. Whatever happens, a stored text never
+// changes, and once the faults stop every generation is stored, dropped or under a dead letter.
 func TestNothingIsLostAndNothingChangesWhateverHappens(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(rt, false)
@@ -28,8 +28,8 @@ func TestNothingIsLostAndNothingChangesWhateverHappens(t *testing.T) {
 	})
 }
 
-// Without losses and without anybody who works on after his lease, another round would be for
-// nothing: then no batch gets one from a reconciler that can still be found somewhere.
+// Without losses and without workers that continue after their lease, another round would be a
+// waste: a reconciler never gives one to a batch that can still be found somewhere.
 func TestABatchThatIsSomewhereIsNotRepaired(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMachine(rt, true)
@@ -48,7 +48,7 @@ type machine struct {
 	actors     []*actor
 	reconciler [2]*RunReconciler // processes that are alive
 	passing    [2]*actor         // the pass that a reconciler is making, or nil
-	drops      bool              // whether the operator gives anything up
+	drops      bool              // whether the operator drops batches
 	seen       map[int]string    // texts, as first seen
 	done       []int             // generations known to be stored, by batch
 	calm       bool              // nothing is lost, and no worker goes on after its lease
@@ -114,7 +114,7 @@ func pick[T any](rt *rapid.T, from []T, label string) (int, T) {
 	return i, from[i]
 }
 
-// ---- Everybody but the engine.
+// ---- Everything but the engine.
 
 func (m *machine) producerStep(rt *rapid.T) {
 	if len(m.tokens) == 0 || len(m.tokens) < 2 && !m.calm && rapid.Bool().Draw(rt, "another") {
@@ -192,7 +192,7 @@ func (m *machine) roomStep(rt *rapid.T) {
 	m.room = rapid.SampledFrom([]int{0, 1, 1 << 20, 1 << 20}).Draw(rt, "room")
 }
 
-// lossStep is every loss that the broker is capable of.
+// lossStep makes one of the losses that a broker is capable of.
 func (m *machine) lossStep(rt *rapid.T) {
 	switch rapid.SampledFrom([]string{"work", "a result", "results", "a record", "damage", "dead", "everything", "mirror forgets", "mirror repeats"}).Draw(rt, "loss") {
 	case "work":

@@ -19,8 +19,8 @@ const (
 	testLease = time.Second
 )
 
-// A world is a store and three streams in memory, with all who work on them but the engine
-// under test. Nothing happens in it by itself.
+// A world is a store and three streams in memory, with everything that works on them except the
+// engine under test. Nothing happens in it by itself.
 type world struct {
 	run     pipeline.Run
 	batches []pipeline.Batch
@@ -36,7 +36,7 @@ type world struct {
 	room    int    // messages that the queue takes
 	ensured bool
 
-	listFrom int // batches to look for before the queue is listed
+	listFrom int // batches to search for before the queue is listed
 
 	requeued func(pipeline.Batch) // called before a batch gets another round
 
@@ -44,7 +44,7 @@ type world struct {
 	executed int // generations generated: the text of an answer, so that no two are the same
 }
 
-// A message lies on a stream.
+// A message is on a stream.
 type message[T any] struct {
 	seq  uint64
 	body T
@@ -133,15 +133,15 @@ func (w *world) deleteDeadLetter(seq uint64) {
 
 // ---- The workers, the sink and the mirror.
 
-// A holding is a batch in the hands of a worker.
+// A holding is a batch that a worker holds.
 type holding struct {
 	message[pipeline.Work]
 	failures []pipeline.GenerationFailure
 	answers  []pipeline.Result // not published yet
-	told     bool              // the dead letter is published
+	toldDead bool              // the dead letter is published
 }
 
-// take delivers a message: as often as one likes, since a lease may run out.
+// take delivers a message. It may be called again for the same one, since a lease may run out.
 func (w *world) take(index int, failNow map[int]bool) *holding {
 	h := &holding{message: w.work[index]}
 	for _, g := range h.body.Generations {
@@ -155,7 +155,7 @@ func (w *world) take(index int, failNow map[int]bool) *holding {
 	return h
 }
 
-// step does the next thing of a worker and reports whether it was the last.
+// step makes the next step of a worker and reports whether it was the last one.
 func (w *world) step(h *holding) bool {
 	switch {
 	case len(h.answers) > 0:
@@ -164,12 +164,12 @@ func (w *world) step(h *holding) bool {
 			Run: testRun, UID: testUID, Batch: h.body.Batch, Round: h.body.Round, Results: h.answers[:1],
 		}})
 		h.answers = h.answers[1:]
-	case len(h.failures) > 0 && !h.told:
+	case len(h.failures) > 0 && !h.toldDead:
 		w.deadLetter(pipeline.DeadLetter{
 			Run: testRun, UID: h.body.UID, Batch: h.body.Batch, Round: h.body.Round, Class: pipeline.BadItem, Message: "boom",
 			Failures: h.failures, FailedAt: w.now,
 		})
-		h.told = true
+		h.toldDead = true
 	default:
 		if w.work[h.body.Batch].seq == h.seq { // an ack is for a message, not for a subject
 			delete(w.work, h.body.Batch)
@@ -196,7 +196,7 @@ func (w *world) applyMirror(i int, ack bool) {
 
 // ---- What an engine sees of the world.
 
-// errGone is what an engine gets from everything when its process has died.
+// errGone is the error of every call of an engine whose process has died.
 var errGone = errors.New("gone")
 
 // A view is the world for one engine. Of each call, decide says what becomes of it.
@@ -218,7 +218,7 @@ const (
 // errAway is an outage that ends.
 var errAway = pipeline.Fail(pipeline.Retryable, "you are over your space quota")
 
-// pass lets a call happen and returns what its caller gets to know.
+// pass lets a call happen and returns the error that its caller gets.
 func (v view) pass(effect func()) error {
 	switch v.decide() {
 	case die:
@@ -309,7 +309,7 @@ func (v view) Publish(ctx context.Context, work pipeline.Work) (err error) {
 	return err
 }
 
-// Queued is cut off at a single batch, so that others are searched for.
+// Queued is cut off after one batch, so that the others are searched for.
 func (v view) Queued(context.Context, string) (queued map[int]bool, _ error) {
 	err := v.pass(func() {
 		for _, index := range slices.Sorted(maps.Keys(v.work)) {
@@ -364,7 +364,8 @@ func (v view) DeadLetters(_ context.Context, run string) iter.Seq2[pipeline.Stor
 	}
 }
 
-// readable returns the error that comes with a record of which nothing but its place is known.
+// readable returns the error that comes with a letter of which only run, batch and sequence are
+// known.
 func readable(d pipeline.StoredDeadLetter) error {
 	if len(d.Failures) == 0 {
 		return pipeline.Fail(pipeline.BadItem, "the dead letter cannot be read")
@@ -392,8 +393,8 @@ func (m maker) Build(_ context.Context, batches []pipeline.Batch) ([]pipeline.Wo
 	return works, nil
 }
 
-// engine returns the engine over this world. Decide, which may be nil, says what becomes of each of its
-// calls.
+// engine returns the engine over this world. Decide, which may be nil, says what becomes of each of
+// its calls.
 func (w *world) engine(decide func() fate) *Engine {
 	if decide == nil {
 		decide = func() fate { return proceed }

@@ -16,11 +16,11 @@ import (
 // maxSpans bounds what a checker remembers: about 10 MB.
 const maxSpans = 50_000
 
-// A checker tells messages that belong to a run from those that do not: a consumer may be old,
-// broken or lying.
+// A checker finds the messages that do not belong to any run: a consumer may be outdated, broken or
+// lying.
 type checker struct {
 	store Store
-	spans map[spanKey]pipeline.Batch // what never changes of batches seen before
+	spans map[spanKey]pipeline.Batch // the constant parts of batches seen before
 }
 
 // A spanKey names a batch of one load of a run.
@@ -29,7 +29,7 @@ type spanKey struct {
 	batch int
 }
 
-// A claim is what a message says of a batch.
+// A claim is what a message says about a batch.
 type claim struct {
 	err         error // why the message could not be read
 	run, uid    string
@@ -49,9 +49,9 @@ func newChecker(store Store) *checker {
 	return &checker{store: store, spans: map[spanKey]pipeline.Batch{}}
 }
 
-// sort splits deliveries into those that can be written and those that cannot. An error comes
-// from the store.
-func (c *checker) sort(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (good []pipeline.Delivery[pipeline.Results], bad []rejection, err error) {
+// split divides deliveries into those that can be stored and those that cannot. An error comes from
+// the store.
+func (c *checker) split(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (good []pipeline.Delivery[pipeline.Results], bad []rejection, err error) {
 	claims := make([]claim, len(deliveries))
 	for i, d := range deliveries {
 		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch}
@@ -59,7 +59,7 @@ func (c *checker) sort(ctx context.Context, deliveries []pipeline.Delivery[pipel
 			claims[i].generations = append(claims[i].generations, generation{r.Index, r.Item, r.Sample})
 		}
 	}
-	reasons, err := c.verdicts(ctx, claims)
+	reasons, err := c.refusals(ctx, claims)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,8 +73,8 @@ func (c *checker) sort(ctx context.Context, deliveries []pipeline.Delivery[pipel
 	return good, bad, nil
 }
 
-// verdicts returns for each claim why it cannot be true, or "". An error comes from the store.
-func (c *checker) verdicts(ctx context.Context, claims []claim) ([]string, error) {
+// refusals returns why each claim cannot be true, or "" if it can. An error comes from the store.
+func (c *checker) refusals(ctx context.Context, claims []claim) ([]string, error) {
 	runs, err := c.runs(ctx, claims)
 	if err != nil {
 		return nil, err
@@ -84,13 +84,13 @@ func (c *checker) verdicts(ctx context.Context, claims []claim) ([]string, error
 	}
 	reasons := make([]string, len(claims))
 	for i, x := range claims {
-		reasons[i] = c.verdict(runs, x)
+		reasons[i] = c.refusal(runs, x)
 	}
 	return reasons, nil
 }
 
-// runs looks up every run that is named. It asks the store each time, since a run can be deleted and
-// loaded again.
+// runs looks up every run that a claim names. It asks the store each time, since a run can be
+// deleted and loaded again.
 func (c *checker) runs(ctx context.Context, claims []claim) (map[string]pipeline.Run, error) {
 	runs := map[string]pipeline.Run{}
 	asked := map[string]bool{}
@@ -110,9 +110,9 @@ func (c *checker) runs(ctx context.Context, claims []claim) (map[string]pipeline
 	return runs, nil
 }
 
-// learn looks up the batches that were not seen before.
+// learn looks up the batches that are not among the spans yet.
 func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claims []claim) error {
-	if len(c.spans) > maxSpans { // before it is seen what is known
+	if len(c.spans) > maxSpans { // before the unknown batches are collected
 		clear(c.spans)
 	}
 	unknown := map[string]map[int]bool{}
@@ -138,8 +138,8 @@ func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claim
 	return nil
 }
 
-// verdict returns why a claim cannot be true, or "".
-func (c *checker) verdict(runs map[string]pipeline.Run, x claim) string {
+// refusal returns why a claim cannot be true, or "" if it can.
+func (c *checker) refusal(runs map[string]pipeline.Run, x claim) string {
 	if x.err != nil {
 		return x.err.Error()
 	}
@@ -166,8 +166,8 @@ func (c *checker) verdict(runs map[string]pipeline.Run, x claim) string {
 	return ""
 }
 
-// rejections removes what cannot be stored from the stream, counts it, and logs it at a limited
-// rate.
+// rejections removes messages that cannot be stored from the stream, counts them, and logs them at
+// a limited rate.
 type rejections struct {
 	log     *zap.Logger
 	metrics *Metrics

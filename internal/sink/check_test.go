@@ -120,7 +120,8 @@ func TestABatchIsLookedUpOnce(t *testing.T) {
 	})
 }
 
-// Another run of the same name may have other samples, and so other generations in the same batch.
+// Another run of the same name may have another number of samples, and so other generations in the
+// same batch.
 func TestARunThatIsLoadedAgainIsNotTakenForTheOldOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -151,13 +152,13 @@ func TestWhatACheckerForgetsItLooksUpAgain(t *testing.T) {
 		}
 		return all
 	}
-	if _, bad, err := c.sort(t.Context(), deliveries(1)); err != nil || len(bad) > 0 {
+	if _, bad, err := c.split(t.Context(), deliveries(1)); err != nil || len(bad) > 0 {
 		t.Fatal(bad, err)
 	}
 	for i := range maxSpans { // many batches of other runs
 		c.spans[spanKey{"other", i}] = pipeline.Batch{Count: 1}
 	}
-	good, bad, err := c.sort(t.Context(), deliveries(1, 2))
+	good, bad, err := c.split(t.Context(), deliveries(1, 2))
 	if err != nil || len(good) != 2 || len(bad) != 0 {
 		t.Errorf("%d are good, %d are refused: %v, %v", len(good), len(bad), bad, err)
 	}
@@ -176,7 +177,7 @@ func TestAnErrorOfTheStoreRefusesNothing(t *testing.T) {
 			}
 			return nil
 		}
-		good, bad, err := newChecker(w).sort(t.Context(), []pipeline.Delivery[pipeline.Results]{{Body: message(1, 0)}})
+		good, bad, err := newChecker(w).split(t.Context(), []pipeline.Delivery[pipeline.Results]{{Body: message(1, 0)}})
 		if !errors.Is(err, errAway) || len(good)+len(bad) != 0 {
 			t.Errorf("%s: %d good, %d refused, %v", call, len(good), len(bad), err)
 		}

@@ -11,8 +11,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// acknowledge removes what is written from the stream. A message whose ack is lost comes again
-// and changes nothing.
+// acknowledge removes from the stream what is stored. A message whose ack is lost is delivered
+// again and changes nothing.
 func acknowledge[T any](ctx context.Context, log *zap.Logger, deliveries []pipeline.Delivery[T]) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
@@ -26,8 +26,8 @@ func acknowledge[T any](ctx context.Context, log *zap.Logger, deliveries []pipel
 	}
 }
 
-// renewLeases keeps deliveries from being given to another sink while the store takes its time. The
-// returned function ends that, and returns when it has ended.
+// renewLeases keeps deliveries from going to another sink while the store takes its time, until the
+// returned function is called.
 func renewLeases[T any](ctx context.Context, log *zap.Logger, every time.Duration, deliveries []pipeline.Delivery[T]) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})

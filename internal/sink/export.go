@@ -7,17 +7,17 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// AnswerEncoder makes a line of an answer.
+// An AnswerEncoder turns an answer into a line of the exported dataset.
 type AnswerEncoder interface {
 	Line(answer pipeline.Answer) ([]byte, error)
 }
 
-// LineWriter takes lines.
+// A LineWriter takes the lines of the exported dataset.
 type LineWriter interface {
 	Write(line []byte) error
 }
 
-// Exported counts what an export did.
+// Exported counts the lines of an export.
 type Exported struct {
 	Lines   int `json:"lines"`
 	Missing int `json:"missing"` // generations without an answer
@@ -25,11 +25,12 @@ type Exported struct {
 
 // ExportOptions say how a run is exported.
 type ExportOptions struct {
-	All      bool           // also generations without an answer, which are left out otherwise
-	Progress func(seen int) // gets how many generations were seen; nil: not called
+	All      bool           // whether generations without an answer get a line, too
+	Progress func(seen int) // gets the number of generations seen so far; may be nil
 }
 
-// Export writes answers in the order in which they come.
+// Export writes answers in the order in which they come. Its errors are those of the answers, the
+// encoder, the writer and ctx.
 func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], encode AnswerEncoder, to LineWriter, options ExportOptions) (Exported, error) {
 	var exported Exported
 	seen := 0

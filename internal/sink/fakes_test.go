@@ -39,7 +39,7 @@ type world struct {
 	kept      []pipeline.Presence
 }
 
-// An event is something that became of a message.
+// An event is something that happened to a message.
 type event struct {
 	at     time.Duration
 	what   string // write, extend, ack, hand-back, reject
@@ -224,7 +224,7 @@ func (w *world) send(number int, m pipeline.Results) {
 	}
 }
 
-// of returns what happened to a message, its extensions left out.
+// of returns what happened to a message, except for its extensions.
 func (w *world) of(number int) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -250,7 +250,7 @@ func (w *world) set(change func()) {
 	change()
 }
 
-// A receipt notices when a message is acknowledged that is not in the store.
+// A receipt fails the test if a message is acknowledged that is not in the store.
 type receipt struct {
 	w       *world
 	number  int
@@ -288,7 +288,7 @@ func (r *receipt) Reject(ctx context.Context, reason string) error {
 	return ctx.Err()
 }
 
-// A runner is a sink at work.
+// A runner is a sink that runs.
 type runner struct {
 	*Sink
 	logs *observer.ObservedLogs

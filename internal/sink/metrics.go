@@ -11,13 +11,13 @@ import (
 
 // Metrics are what the sink counts.
 type Metrics struct {
-	stored        prometheus.Counter     // how many answers are there that were not before?
+	stored        prometheus.Counter     // how many new answers are there?
 	duplicate     prometheus.Counter     // how much GPU time was spent twice?
 	rejected      prometheus.Counter     // does a consumer send what is of no use?
 	outputTokens  prometheus.Counter     // how fast do all GPUs together generate?
 	flushSeconds  prometheus.Histogram   // is the store the bottleneck?
 	storeFailures prometheus.Counter     // is the store away?
-	deadLetters   *prometheus.CounterVec // what goes wrong, and how often?
+	deadLetters   *prometheus.CounterVec // what fails, and how often?
 	deadIgnored   *prometheus.CounterVec // does a dead letter come late, or from a consumer that has no say?
 	consumers     prometheus.Gauge       // how many notebooks are there?
 	gpuSlots      *prometheus.GaugeVec   // what could each GPU do at once?
@@ -25,8 +25,7 @@ type Metrics struct {
 	gpuRate       *prometheus.GaugeVec   // how fast is it?
 }
 
-// NewMetrics registers the sink's metrics; with a nil registerer they are counted and
-// not shown.
+// NewMetrics registers the sink's metrics. With a nil registerer they are counted and not shown.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	with := promauto.With(reg)
 	gpu := func(name, help string) *prometheus.GaugeVec {
@@ -71,7 +70,7 @@ func (m *Metrics) flushed(written pipeline.Written, took time.Duration, results 
 	m.outputTokens.Add(float64(tokens))
 }
 
-// saw replaces the consumers' figures: who is gone disappears.
+// saw replaces the consumers' figures, so that those of absent consumers disappear.
 func (m *Metrics) saw(consumers []pipeline.Presence) {
 	m.consumers.Set(float64(len(consumers)))
 	for _, vec := range []*prometheus.GaugeVec{m.gpuSlots, m.gpuBusy, m.gpuRate} {

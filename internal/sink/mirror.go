@@ -18,15 +18,15 @@ const MirrorPull = 10 * time.Second
 
 const (
 	mirrorMost   = 128     // dead letters of one pass
-	mirrorAtOnce = 8       // dead letters that are told to the store at a time: it is a round trip for each
-	maxReason    = 1 << 10 // bytes of a failure's text in the store, which has little room; the record has it all
+	mirrorAtOnce = 8       // dead letters written to the store at a time, each in one round trip
+	maxReason    = 1 << 10 // bytes of a failure's text in the store, which has little room; the letter has all of it
 )
 
 // A letter is a dead letter that this process holds.
 type letter = pipeline.Delivery[pipeline.StoredDeadLetter]
 
-// A mirror tells the store of the dead letters. These stay on their stream, where people read
-// them and redrive them; what is acknowledged is that the store knows.
+// A mirror writes to the store which generations are under dead letters. The letters stay on their
+// stream, where people read and redrive them. To acknowledge one means that the store has it.
 type mirror struct {
 	s     *Sink
 	check *checker
@@ -35,8 +35,8 @@ type mirror struct {
 	silent int       // dead letters ignored since the last line
 }
 
-// mirror runs until ctx ends.
-func (s *Sink) mirror(ctx context.Context) {
+// mirrorDeadLetters runs until ctx ends.
+func (s *Sink) mirrorDeadLetters(ctx context.Context) {
 	m := &mirror{s: s, check: newChecker(s.store)}
 	reading := s.reading("dead letters")
 	for ctx.Err() == nil {
@@ -48,7 +48,7 @@ func (s *Sink) mirror(ctx context.Context) {
 	}
 }
 
-// apply tells the store of what was delivered, however long it takes, and acknowledges it.
+// apply writes what was delivered to the store, however long it takes, and acknowledges it.
 func (m *mirror) apply(ctx context.Context, letters []letter) {
 	s := m.s
 	stop := renewLeases(ctx, s.log, s.cfg.ExtendEvery, letters)
@@ -57,23 +57,23 @@ func (m *mirror) apply(ctx context.Context, letters []letter) {
 	var good []letter
 	var idle []ignored
 	ok := s.persist(ctx, "checking dead letters", func() (err error) {
-		good, idle, err = m.sort(ctx, letters)
+		good, idle, err = m.split(ctx, letters)
 		return err
 	})
 	if !ok {
 		return
 	}
-	told := make([]bool, len(good)) // each is written by one goroutine
+	written := make([]bool, len(good)) // each is written by one goroutine
 	ok = s.persist(ctx, "telling the store of dead letters", func() error {
 		var group errgroup.Group
 		group.SetLimit(mirrorAtOnce)
 		for i, d := range good {
-			if told[i] {
+			if written[i] {
 				continue
 			}
 			group.Go(func() error {
 				_, err := s.store.Fail(ctx, d.Body.Run, d.Body.Batch, d.Body.Round, d.Body.Failed(), brief(d.Body.Message))
-				told[i] = err == nil
+				written[i] = err == nil
 				return err
 			})
 		}
@@ -90,16 +90,16 @@ func (m *mirror) apply(ctx context.Context, letters []letter) {
 	s.log.Debug("dead letters mirrored", zap.Int("told", len(good)), zap.Int("ignored", len(idle)))
 }
 
-// An ignored is a dead letter of no consequence for the store.
+// An ignored is a dead letter that does not concern the store.
 type ignored struct {
 	letter letter
 	kind   string // foreign or stale
 	reason string
 }
 
-// sort splits dead letters into those that the store is to be told of and those that it is not.
-// An error comes from the store.
-func (m *mirror) sort(ctx context.Context, letters []letter) (good []letter, idle []ignored, err error) {
+// split divides dead letters into those that concern the store and those that do not. An error
+// comes from the store.
+func (m *mirror) split(ctx context.Context, letters []letter) (good []letter, idle []ignored, err error) {
 	claims := make([]claim, len(letters))
 	for i, d := range letters {
 		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch}
@@ -107,7 +107,7 @@ func (m *mirror) sort(ctx context.Context, letters []letter) (good []letter, idl
 			claims[i].generations = append(claims[i].generations, generation{f.Index, f.Item, f.Sample})
 		}
 	}
-	reasons, err := m.check.verdicts(ctx, claims)
+	reasons, err := m.check.refusals(ctx, claims)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,7 +133,7 @@ func (m *mirror) sort(ctx context.Context, letters []letter) (good []letter, idl
 	return good, idle, nil
 }
 
-// batches looks up where the batches of dead letters stand now.
+// batches looks up the present state of the batches of dead letters.
 func (m *mirror) batches(ctx context.Context, letters []letter) (map[string]pipeline.Batch, error) {
 	indexes := map[string][]int{}
 	for _, d := range letters {
@@ -153,8 +153,8 @@ func (m *mirror) batches(ctx context.Context, letters []letter) (map[string]pipe
 	return batches, nil
 }
 
-// stale returns why a dead letter changes nothing any more, or "". The store decides the same
-// once more, and for good: this is for people.
+// stale returns why a dead letter changes nothing any more, or "" if it does. The store decides
+// this again when it is written to; here it is for the log.
 func stale(b pipeline.Batch, d pipeline.DeadLetter) string {
 	switch {
 	case b.Run == "":
@@ -167,7 +167,7 @@ func stale(b pipeline.Batch, d pipeline.DeadLetter) string {
 	return ""
 }
 
-// ignore counts dead letters of no consequence and logs them at a limited rate.
+// ignore counts dead letters that do not concern the store, and logs them at a limited rate.
 func (m *mirror) ignore(idle []ignored) {
 	for _, x := range idle {
 		m.s.cfg.Metrics.deadIgnored.WithLabelValues(x.kind).Inc()
@@ -180,8 +180,8 @@ func (m *mirror) ignore(idle []ignored) {
 	}
 }
 
-// brief returns the text of a failure as the store keeps it: short, and without what a database
-// may refuse.
+// brief returns the text of a failure as the store keeps it: short, and without characters that a
+// database may refuse.
 func brief(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && unicode.IsControl(r) {
@@ -192,7 +192,7 @@ func brief(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
-// classLabel returns a class as a label, of which there may only be few: a consumer may send
+// classLabel returns a class as a label. There may be only a few labels, and a consumer may send
 // anything.
 func classLabel(class pipeline.Class) string {
 	for _, rule := range pipeline.Classes() {

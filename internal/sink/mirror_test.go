@@ -40,8 +40,8 @@ func (w *world) bury(number int, d pipeline.DeadLetter) {
 	}
 }
 
-// A letterReceipt notices when a dead letter is acknowledged that the store should know of and
-// does not.
+// A letterReceipt fails the test if a dead letter is acknowledged that the store should have and
+// does not have.
 type letterReceipt struct {
 	receipt
 	letter pipeline.DeadLetter
@@ -269,7 +269,7 @@ func TestAStopWhileTheStoreIsAwayLeavesTheDeadLettersUnmirrored(t *testing.T) {
 	}
 }
 
-// Results and dead letters do not wait for each other's trouble.
+// Results and dead letters do not wait for each other's outages.
 func TestResultsAreWrittenWhileTheDeadLettersCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

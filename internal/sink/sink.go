@@ -1,6 +1,6 @@
 // Package sink is the engine of the store's side: it collects results and dead letters from the
-// streams, checks them, writes them to the store and only then acknowledges them. And it exports a
-// run.
+// streams, checks them, writes them to the store, and only then acknowledges them. It also exports
+// the answers of a run.
 //
 // It passes results on as they are. What a result holds is declared in pipeline.Result, filled in
 // by the consumer, stored by the store and shown by the dataset that is exported.
@@ -22,9 +22,9 @@ import (
 
 // Source is where results and dead letters come from.
 type Source interface {
-	// Results returns what is there when wait is over, or as soon as there are max messages.
+	// Results returns when wait is over, or as soon as there are max messages.
 	Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error)
-	// DeadLettersToMirror returns as soon as there is one, or when wait is over.
+	// DeadLettersToMirror returns when wait is over, or as soon as there is a dead letter.
 	DeadLettersToMirror(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.StoredDeadLetter], error)
 	Consumers(ctx context.Context) ([]pipeline.Presence, error)
 }
@@ -38,19 +38,20 @@ type Store interface {
 	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
 }
 
-// DefaultFlushEvery is how long results wait for others to be written with.
+// DefaultFlushEvery is how long results wait to be written together with others.
 const DefaultFlushEvery = time.Second
 
 // Config says how the sink works. Zero values mean the defaults.
 type Config struct {
 	FlushMessages int           // messages of one write; default 128, about 1,000 results, at most 128 MiB
-	FlushEvery    time.Duration // how long results wait for others to be written with; default DefaultFlushEvery
-	ExtendEvery   time.Duration // how often held results are kept from others while the store is away; default 10 s
+	FlushEvery    time.Duration // how long results wait to be written with others; default DefaultFlushEvery
+	ExtendEvery   time.Duration // how often the leases of held results are renewed while the store is away; default 10 s
 	Metrics       *Metrics      // nil: none
 	Log           *zap.Logger
 }
 
-// A Sink moves results from the stream to the store, and tells the store of the dead letters.
+// A Sink moves results from the stream to the store, and writes to the store which generations are
+// under dead letters.
 type Sink struct {
 	cfg      Config
 	source   Source
@@ -82,7 +83,7 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 	if cfg.ExtendEvery == 0 {
 		cfg.ExtendEvery = 10 * time.Second
 	}
-	cfg.FlushEvery = min(cfg.FlushEvery, cfg.ExtendEvery) // what waits to be written is held already
+	cfg.FlushEvery = min(cfg.FlushEvery, cfg.ExtendEvery) // no lease is renewed while results are collected
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
 	}
@@ -102,40 +103,18 @@ func (s *Sink) Written() pipeline.Written {
 	return s.written
 }
 
-// Run moves results and dead letters until ctx ends, and returns nil then. What is held at that
-// moment and not written yet stays on the stream. While the stream or the store is away it waits
-// and says why.
+// Run moves results and dead letters until ctx ends, and then returns nil. What it holds then and
+// has not written yet stays on the stream. While the stream or the store is away it waits and says
+// why.
 func (s *Sink) Run(ctx context.Context) error {
 	var group errgroup.Group
 	group.Go(func() error { s.watchConsumers(ctx); return nil })
-	group.Go(func() error { s.move(ctx); return nil })
-	group.Go(func() error { s.mirror(ctx); return nil })
+	group.Go(func() error { s.moveResults(ctx); return nil })
+	group.Go(func() error { s.mirrorDeadLetters(ctx); return nil })
 	return group.Wait()
 }
 
-// IdlePull is how long a pull waits for the first results after a quiet moment. Each pull costs
-// traffic, and free traffic is counted; a pull that is lost with its connection is missed for this
-// long.
-const IdlePull = 5 * time.Second
-
-func (s *Sink) move(ctx context.Context) {
-	reading := s.reading("results")
-	quiet := false
-	for ctx.Err() == nil {
-		most, wait := s.cfg.FlushMessages, s.cfg.FlushEvery
-		if quiet {
-			most, wait = 1, max(wait, IdlePull) // the first ends the wait, and those that follow are gathered again
-		}
-		deliveries, err := s.source.Results(ctx, most, wait)
-		quiet = err == nil && len(deliveries) == 0
-		observe(ctx, reading, err)
-		if len(deliveries) > 0 {
-			s.flush(ctx, deliveries)
-		}
-	}
-}
-
-// reading returns what reports how reading from the stream goes.
+// reading returns the loop that reports outages of the stream.
 func (s *Sink) reading(what string) *outage.Loop {
 	return &outage.Loop{
 		Log: s.log, Away: "cannot read " + what + " from the stream; nothing is lost, trying again until it works",
@@ -143,7 +122,7 @@ func (s *Sink) reading(what string) *outage.Loop {
 	}
 }
 
-// observe reports how a read from the stream went, and waits a moment if it failed.
+// observe reports the outcome of a read from the stream, and waits a moment if it failed.
 func observe(ctx context.Context, reading *outage.Loop, err error) {
 	if ctx.Err() != nil {
 		return
@@ -154,45 +133,8 @@ func observe(ctx context.Context, reading *outage.Loop, err error) {
 	}
 }
 
-// flush writes what was delivered, however long the store takes, and acknowledges it.
-func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) {
-	started := time.Now()
-	stop := renewLeases(ctx, s.log, s.cfg.ExtendEvery, deliveries)
-	defer stop()
-
-	var good []pipeline.Delivery[pipeline.Results]
-	ok := s.persist(ctx, "checking results", func() error {
-		var bad []rejection
-		var err error
-		if good, bad, err = s.check.sort(ctx, deliveries); err == nil {
-			s.rejected.reject(ctx, bad)
-		}
-		return err
-	})
-	if !ok || len(good) == 0 {
-		return
-	}
-	results := make([]pipeline.Results, len(good))
-	for i, d := range good {
-		results[i] = d.Body
-	}
-	var written pipeline.Written
-	ok = s.persist(ctx, "writing results to the store", func() error {
-		var err error
-		written, err = s.store.WriteResults(ctx, results, time.Now().UTC())
-		return err
-	})
-	if !ok {
-		return
-	}
-	s.count(written)
-	acknowledge(ctx, s.log, good)
-	s.cfg.Metrics.flushed(written, time.Since(started), results)
-	s.log.Debug("results stored", zap.Int("new", written.New), zap.Int("duplicate", written.Duplicate), zap.Duration("took", time.Since(started)))
-}
-
-// persist tries until it succeeds or ctx ends, and reports which. It says once why it waits, and
-// when that is over.
+// persist repeats try until it succeeds, and returns false if ctx ends before that. It logs once
+// why it waits, and when the outage is over.
 func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool {
 	failures := 0
 	loop := outage.Loop{
@@ -211,11 +153,4 @@ func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool
 		s.log.Info(doing+" works again", zap.Int("failures", failures))
 	}
 	return err == nil
-}
-
-func (s *Sink) count(w pipeline.Written) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.written.New += w.New
-	s.written.Duplicate += w.Duplicate
 }

@@ -1,5 +1,5 @@
-// Package status puts what the store and the stream know of a run together into one Snapshot,
-// with rates: what the status command, the progress bars and the summaries show.
+// Package status combines what the store and the streams know about a run into one Snapshot with
+// rates. The status command, the progress bars and the summaries show it.
 package status
 
 import (
@@ -11,14 +11,14 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Store is what the store knows of a run.
+// Store is the part of the store that knows about a run.
 type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
 }
 
-// Streams is what NATS knows of a run.
+// Streams are what NATS knows about a run.
 type Streams interface {
 	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
 	Consumers(ctx context.Context) ([]pipeline.Presence, error)
@@ -41,7 +41,7 @@ type Snapshot struct {
 	OutputTokens    int           `json:"output_tokens"`
 	TokensPerSecond float64       `json:"tokens_per_second"` // output tokens, lately
 	PerSecond       float64       `json:"generations_per_second"`
-	ETA             time.Duration `json:"-"`                     // at the present rate; 0 = not known or nothing left
+	ETA             time.Duration `json:"-"`                     // at the present rate; 0: unknown or nothing left
 	ETASeconds      float64       `json:"eta_seconds,omitempty"` // the same
 	FirstDone       time.Time     `json:"first_done,omitzero"`
 	LastDone        time.Time     `json:"last_done,omitzero"`
@@ -52,12 +52,12 @@ type Snapshot struct {
 }
 
 const (
-	window   = 5 * time.Minute  // over which rates are counted
-	presence = 10 * time.Minute // a consumer that the store saw within it is shown when the stream cannot be asked
+	window   = 5 * time.Minute  // the period for rates
+	presence = 10 * time.Minute // how long ago the store saw a consumer that is shown without the streams
 )
 
-// Take looks at a run. Without streams (nil), or with ones that are away, the store alone answers.
-// Its errors are those of the store, such as pipeline.ErrNoRun.
+// Take returns the Snapshot of a run. If streams is nil or the streams are away, it says what the
+// store alone knows. Its errors are those of the store, such as pipeline.ErrNoRun.
 func Take(ctx context.Context, store Store, streams Streams, name string, now time.Time) (Snapshot, error) {
 	run, err := store.Run(ctx, name)
 	if err != nil {
@@ -84,7 +84,7 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 // ask adds what the streams know, or why they do not answer.
 func (s *Snapshot) ask(ctx context.Context, streams Streams) {
 	depth, err := streams.Depth(ctx, s.Run)
-	if err != nil && !errors.Is(err, pipeline.ErrNoRun) { // a run that is not published yet has nothing there
+	if err != nil && !errors.Is(err, pipeline.ErrNoRun) { // a run that is not published yet is not on the streams
 		s.StreamError = err.Error()
 		return
 	}
@@ -101,14 +101,14 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams) {
 	}
 }
 
-// Of returns the snapshot that follows from the store alone.
+// Of returns the Snapshot of what the store alone knows.
 func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	s := Snapshot{
 		Run: run.Name, State: run.State, Model: run.Spec.Model, Dataset: run.Spec.Dataset.Name,
 		Items: run.Items, Generations: run.Generations,
 		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Batches: p.Batches,
 		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
-		Consumers: []pipeline.Presence{}, // none is a list, too
+		Consumers: []pipeline.Presence{}, // without consumers the JSON has an empty list
 	}
 	if s.Batches == nil {
 		s.Batches = map[pipeline.BatchState]int{}

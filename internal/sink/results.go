@@ -1,0 +1,76 @@
+package sink
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/pipeline"
+)
+
+// IdlePull is how long a pull waits for the first results after a quiet moment. A longer wait costs
+// less traffic, and delays the results by more when a pull is lost with its connection.
+const IdlePull = 5 * time.Second
+
+// moveResults runs until ctx ends.
+func (s *Sink) moveResults(ctx context.Context) {
+	reading := s.reading("results")
+	quiet := false
+	for ctx.Err() == nil {
+		most, wait := s.cfg.FlushMessages, s.cfg.FlushEvery
+		if quiet {
+			most, wait = 1, max(wait, IdlePull) // the first result ends the wait, and those that follow are collected as usual
+		}
+		deliveries, err := s.source.Results(ctx, most, wait)
+		quiet = err == nil && len(deliveries) == 0
+		observe(ctx, reading, err)
+		if len(deliveries) > 0 {
+			s.flush(ctx, deliveries)
+		}
+	}
+}
+
+// flush writes what was delivered to the store, however long that takes, and acknowledges it.
+func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) {
+	started := time.Now()
+	stop := renewLeases(ctx, s.log, s.cfg.ExtendEvery, deliveries)
+	defer stop()
+
+	var good []pipeline.Delivery[pipeline.Results]
+	ok := s.persist(ctx, "checking results", func() error {
+		var bad []rejection
+		var err error
+		if good, bad, err = s.check.split(ctx, deliveries); err == nil {
+			s.rejected.reject(ctx, bad)
+		}
+		return err
+	})
+	if !ok || len(good) == 0 {
+		return
+	}
+	results := make([]pipeline.Results, len(good))
+	for i, d := range good {
+		results[i] = d.Body
+	}
+	var written pipeline.Written
+	ok = s.persist(ctx, "writing results to the store", func() error {
+		var err error
+		written, err = s.store.WriteResults(ctx, results, time.Now().UTC())
+		return err
+	})
+	if !ok {
+		return
+	}
+	s.count(written)
+	acknowledge(ctx, s.log, good)
+	s.cfg.Metrics.flushed(written, time.Since(started), results)
+	s.log.Debug("results stored", zap.Int("new", written.New), zap.Int("duplicate", written.Duplicate), zap.Duration("took", time.Since(started)))
+}
+
+func (s *Sink) count(w pipeline.Written) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written.New += w.New
+	s.written.Duplicate += w.Duplicate
+}
