@@ -77,11 +77,11 @@ func rules() map[string]rule {
 		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/gpu":       {},
 
-		"internal/view":            {ours: "pipeline cli status plan reconcile producer sink", theirs: "humanize term"},
-		"internal/command":         {ours: forPrograms + " view", theirs: programLibraries},
+		"internal/view":            {ours: "pipeline cli status plan reconcile", theirs: "humanize"},
+		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu stream telemetry", theirs: programLibraries},
 
-		"internal/cli":         {ours: "pipeline status telemetry", theirs: "kong zap humanize term"},
+		"internal/cli":         {ours: "pipeline telemetry", theirs: "kong zap term"},
 		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind the programs' backs
 		"internal/tools/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"},            // measures the parts alone, too
 
@@ -90,10 +90,11 @@ func rules() map[string]rule {
 		"internal/tools/release":    {ours: "cli"},
 		"internal/tools/tinymodels": {ours: "ollama/ollamatest"}, // gives a test's server its models
 
-		"producer":       {ours: forPrograms, theirs: programLibraries},
-		"consumer":       {ours: forPrograms, theirs: programLibraries},
-		"sink":           {ours: forPrograms, theirs: programLibraries},
-		"deploy/gleaner": {ours: everything, theirs: programLibraries},
+		// A program is the list of its commands.
+		"producer":       {ours: "cli command"},
+		"consumer":       {ours: "cli command/consume", testOurs: "pipeline stream"},
+		"sink":           {ours: "cli command"},
+		"deploy/gleaner": {ours: "cli command command/consume", testOurs: "pipeline store"},
 		"deploy/nats":    {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
 
 		// What configures something else than Go is read, run and executed by tests.
@@ -305,10 +306,13 @@ func TestTheTableBites(t *testing.T) {
 		{"internal/tools/tinymodels/main.go", "gleaner/internal/ollama/ollamatest", true},
 		{"internal/local/local.go", "gleaner/internal/natsd", true},
 		{"internal/local/local.go", "gleaner/internal/ollama/ollamatest", false},
-		{"producer/load.go", "gleaner/internal/dataset", true},
-		{"producer/load.go", "gleaner/internal/natsd", false},
-		{"producer/load.go", "gleaner/internal/local", false},
-		{"deploy/gleaner/main.go", "gleaner/internal/local", true},
+		{"producer/main.go", "gleaner/internal/command", true},
+		{"producer/main.go", "gleaner/internal/store", false},
+		{"internal/command/load.go", "gleaner/internal/dataset", true},
+		{"internal/command/consume/consume.go", "gleaner/internal/store", false},
+		{"internal/command/consume/consume.go", "gleaner/internal/command", false},
+		{"internal/command/run.go", "gleaner/internal/local", true},
+		{"internal/view/plan.go", "gleaner/internal/store", false},
 		{"internal/util/util.go", "gleaner/internal/pipeline", false},
 		{"internal/store/sqlite.go", "C", false},
 	} {

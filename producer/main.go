@@ -3,43 +3,23 @@
 package main
 
 import (
-	"context"
-	"time"
-
-	"go.uber.org/zap"
-
 	"gleaner/internal/cli"
-	"gleaner/internal/store"
-	"gleaner/internal/stream"
+	"gleaner/internal/command"
 )
 
 const description = "Turn a dataset into a run, put its batches on the queue, and see how far it is."
 
 type commands struct {
-	Plan    planCmd    `cmd:"" help:"Say what a run will cost, and whether it fits into free tiers, before anything is spent."`
-	Load    loadCmd    `cmd:"" help:"Load a dataset as a run into the store."`
-	Publish publishCmd `cmd:"" help:"Put the batches of a run on the queue."`
-	Status  statusCmd  `cmd:"" help:"Show all runs, or one of them."`
-	Delete  deleteCmd  `cmd:"" help:"Remove a run and all its results."`
-	Dead    deadCmd    `cmd:"" help:"What could not be generated: list, show, redrive, drop."`
-	Audit   auditCmd   `cmd:"" help:"Check that every generation of a run is accounted for."`
-	Pause   pauseCmd   `cmd:"" help:"Stop handing out the batches of a run."`
-	Resume  resumeCmd  `cmd:"" help:"Hand them out again."`
-	Cancel  cancelCmd  `cmd:"" help:"End a run: its batches leave the queue, its answers stay."`
+	Plan    command.Plan    `cmd:"" help:"Say what a run will cost, and whether it fits into free tiers, before anything is spent."`
+	Load    command.LoadRun `cmd:"" help:"Load a dataset as a run into the store."`
+	Publish command.Publish `cmd:"" help:"Put the batches of a run on the queue."`
+	Status  command.Status  `cmd:"" help:"Show all runs, or one of them."`
+	Delete  command.Delete  `cmd:"" help:"Remove a run and all its results."`
+	Dead    command.Dead    `cmd:"" help:"What could not be generated: list, show, redrive, drop."`
+	Audit   command.Audit   `cmd:"" help:"Check that every generation of a run is accounted for."`
+	Pause   command.Pause   `cmd:"" help:"Stop handing out the batches of a run."`
+	Resume  command.Resume  `cmd:"" help:"Hand them out again."`
+	Cancel  command.Cancel  `cmd:"" help:"End a run: its batches leave the queue, its answers stay."`
 }
 
 func main() { cli.Main("producer", description, &commands{}) }
-
-// openStore opens the store that the flags name.
-func openStore(ctx context.Context, flags cli.Store) (store.Store, error) {
-	return store.Open(ctx, flags.Store)
-}
-
-// connect connects to the stream that the flags name. Lease 0 is the default one.
-func connect(ctx context.Context, flags cli.NATS, lease time.Duration, log *zap.Logger) (*stream.Conn, error) {
-	return stream.Connect(ctx, streamConfig(flags, lease, log))
-}
-
-func streamConfig(flags cli.NATS, lease time.Duration, log *zap.Logger) stream.Config {
-	return stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Timeout: cli.ConnectWithin, Lease: lease, Log: log}
-}

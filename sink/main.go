@@ -2,14 +2,17 @@
 // the dataset.
 package main
 
-import "gleaner/internal/cli"
+import (
+	"gleaner/internal/cli"
+	"gleaner/internal/command"
+)
 
 const description = "Write results to the store, read them in the terminal, and export the dataset."
 
 type commands struct {
-	Serve  serveCmd  `cmd:"" help:"Write results from the stream to the store until stopped."`
-	Show   showCmd   `cmd:"" help:"Read some answers in the terminal."`
-	Export exportCmd `cmd:"" help:"Write a run as a dataset."`
+	Serve  command.Serve  `cmd:"" help:"Write results from the stream to the store until stopped."`
+	Show   command.Show   `cmd:"" help:"Read some answers in the terminal."`
+	Export command.Export `cmd:"" help:"Write a run as a dataset."`
 }
 
 func main() { cli.Main("sink", description, &commands{}) }

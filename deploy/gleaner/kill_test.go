@@ -26,9 +26,9 @@ const (
 	killBatch = 4
 )
 
-// A run that is killed without a word three times and started again ends as if nothing had
-// happened: every row once, in order, with its own columns, no stored answer changed, and nothing
-// generated again but what was held.
+// A run that is killed three times without warning and started again ends as if nothing had
+// happened: every row once, in order, with its own columns, no stored answer changed, and only what
+// was held is generated again.
 func TestAKilledRunGoesOnWhereItStopped(t *testing.T) {
 	dir := t.TempDir()
 	input, data, out := filepath.Join(dir, "rows.jsonl"), filepath.Join(dir, "data"), filepath.Join(dir, "out.jsonl")
@@ -40,7 +40,7 @@ func TestAKilledRunGoesOnWhereItStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{
-		"--simulate", "--input", input, "--field", "q", "--run", "killed", "--data", data, "--out", out, "--json",
+		"run", "--simulate", "--input", input, "--field", "q", "--run", "killed", "--data", data, "--out", out, "--json",
 		"--sim-gpus", fmt.Sprint(killGPUs), "--slots", fmt.Sprint(killSlots), "--batch", fmt.Sprint(killBatch), "--sim-speed", "40",
 	}
 	before := map[string]pipeline.StoredResult{}
@@ -88,7 +88,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Args[0] = "gleaner" // what TestMain goes by
+	cmd.Args[0] = "gleaner" // by this name TestMain knows which program to run
 	cmd.Stderr = &bytes.Buffer{}
 	t.Cleanup(func() {
 		if cmd.Process != nil && cmd.ProcessState == nil {
@@ -99,7 +99,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// waitForStored returns once the run has so many results.
+// waitForStored returns once the run has this many results.
 func waitForStored(t *testing.T, data string, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -124,15 +124,15 @@ func stored(t *testing.T, data string) map[string]pipeline.StoredResult {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return results
 	}
-	ledger, err := store.Open(t.Context(), "sqlite:"+path)
+	from, err := store.Open(t.Context(), "sqlite:"+path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ledger.Close()
-	if _, err := ledger.Run(t.Context(), "killed"); errors.Is(err, pipeline.ErrNoRun) {
+	defer from.Close()
+	if _, err := from.Run(t.Context(), "killed"); errors.Is(err, pipeline.ErrNoRun) {
 		return results
 	}
-	for answer, err := range ledger.Answers(t.Context(), "killed") {
+	for answer, err := range from.Answers(t.Context(), "killed") {
 		if err != nil {
 			t.Fatal(err)
 		}

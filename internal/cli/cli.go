@@ -1,12 +1,11 @@
-// Package cli is the frame that all programs share: it parses the command line, turns signals
-// into a context and errors into exit codes, and shows progress.
+// Package cli is the frame that all programs share: it parses the command line, holds the flags
+// that several commands have, and turns signals into a context and errors into exit codes.
 package cli
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -14,11 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"go.uber.org/zap"
-	"golang.org/x/term"
 
 	"gleaner/internal/pipeline"
-	"gleaner/internal/telemetry"
 )
 
 // The exit codes of all programs.
@@ -44,32 +40,7 @@ func Usage(format string, args ...any) error {
 	return &Exit{WrongUse, fmt.Errorf(format, args...)}
 }
 
-// A Terminal is where a program reads and writes. Data goes to Out, talk to Err.
-type Terminal struct {
-	In       io.Reader
-	Out, Err io.Writer
-}
-
-// Interactive reports whether a person can be asked.
-func (t *Terminal) Interactive() bool { return isTerminal(t.In) && isTerminal(t.Err) }
-
-func isTerminal(v any) bool {
-	f, ok := v.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// Log flags stand in every program.
-type Log struct {
-	LogFormat string `enum:"console,json" default:"console" env:"GLEANER_LOG_FORMAT" help:"Form of log lines: console for people, json for machines."`
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"GLEANER_LOG_LEVEL" help:"Log lines below this level are left out."`
-}
-
-// Logger returns the logger that the flags ask for.
-func (l Log) Logger(t *Terminal) (*zap.Logger, error) {
-	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Err)
-}
-
-// grammar is what every program's command line has besides its own.
+// grammar is what every command line has besides the flags and commands of its program.
 type grammar struct {
 	Version kong.VersionFlag `help:"Show the version and exit."`
 }
@@ -86,7 +57,7 @@ func Main(name, description string, commands any) {
 		}
 	})
 	code := Run(ctx, name, description, commands, os.Args[1:], terminal)
-	quiet() // from here on it is no signal that ends ctx
+	quiet() // from here on ctx ends without a signal
 	stop()
 	os.Exit(code)
 }
@@ -115,7 +86,8 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 	return report(ctx, name, command.Run(t), t)
 }
 
-// helpShown is thrown when kong has shown the help or the version and would end the process.
+// helpShown is the value of the panic that takes the place of ending the process when kong has
+// shown the help or the version.
 type helpShown struct{}
 
 var errHelpShown = errors.New("help shown")

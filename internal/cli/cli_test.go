@@ -30,13 +30,13 @@ func (c *doCmd) Run(_ context.Context, t *Terminal) error {
 }
 
 type keepCmd struct {
-	Store `embed:""`
-	NATS  `embed:""`
-	Log   `embed:""`
+	StoreFlags `embed:""`
+	NATSFlags  `embed:""`
+	LogFlags   `embed:""`
 }
 
 func (c *keepCmd) Run(_ context.Context, t *Terminal) error {
-	fmt.Fprintln(t.Out, c.Store.Store, c.NATSURL, c.LogLevel)
+	fmt.Fprintln(t.Out, c.Store, c.NATSURL, c.LogLevel)
 	return nil
 }
 

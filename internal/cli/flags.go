@@ -9,14 +9,28 @@ import (
 	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/pipeline"
+	"gleaner/internal/telemetry"
 )
 
 // ConnectWithin is how long a program waits for its first connection to NATS.
 const ConnectWithin = 5 * time.Second
 
-// NATS flags say how to reach the stream.
-type NATS struct {
+// LogFlags stand in every program.
+type LogFlags struct {
+	LogFormat string `enum:"console,json" default:"console" env:"GLEANER_LOG_FORMAT" help:"Form of log lines: console for people, json for machines."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"GLEANER_LOG_LEVEL" help:"Log lines below this level are left out."`
+}
+
+// Logger returns the logger that the flags ask for.
+func (l LogFlags) Logger(t *Terminal) (*zap.Logger, error) {
+	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Err)
+}
+
+// NATSFlags say how to reach the stream.
+type NATSFlags struct {
 	NATSURL   string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS server; wss://HOST:443 where port 4222 is closed."`
 	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" help:"Credentials: the path of a .creds file, or its content. Content belongs into the environment: a command line can be seen by others."`
 }
@@ -44,39 +58,39 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Streams flags say how the streams are kept that this program makes if they are not there.
-type Streams struct {
+// StreamFlags say how the streams are kept that a program creates if they do not exist.
+type StreamFlags struct {
 	Replicas int `env:"GLEANER_REPLICAS" default:"1" help:"Copies of each stream, on as many servers of a NATS cluster. Streams that are there keep theirs."`
 }
 
 // Validate is called by kong.
-func (s Streams) Validate() error {
+func (s StreamFlags) Validate() error {
 	if s.Replicas < 1 || s.Replicas > 5 {
 		return fmt.Errorf("replicas %d: use 1, 3 or 5", s.Replicas)
 	}
 	return nil
 }
 
-// Store flags say where the ledger is.
-type Store struct {
+// StoreFlags say where the store is.
+type StoreFlags struct {
 	Store string `env:"MONGODB_URI" required:"" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`
 }
 
-// Validate is called by kong. A variable that is set to nothing counts as set there.
-func (s Store) Validate() error {
+// Validate is called by kong, for which a variable with an empty value is set.
+func (s StoreFlags) Validate() error {
 	if s.Store == "" {
 		return errors.New("missing flags: --store=URI, or MONGODB_URI in the environment")
 	}
 	return nil
 }
 
-// HTTP flags say where a program shows how it is.
-type HTTP struct {
+// HTTPFlags say where a program serves its metrics and its health.
+type HTTPFlags struct {
 	HTTP string `name:"http" placeholder:"ADDR" help:"Serve /metrics and /healthz here, such as :9090, which is on loopback. Off by default."`
 }
 
-// Spec flags say what a run generates.
-type Spec struct {
+// SpecFlags say what a run generates.
+type SpecFlags struct {
 	Input       string   `placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
 	Field       string   `placeholder:"COLUMN" help:"The column that is the prompt."`
 	Prompt      string   `placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
@@ -94,9 +108,9 @@ type Spec struct {
 	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
 }
 
-// Spec returns the spec that the flags ask for. It reads the prompt file; the dataset is not
-// looked at.
-func (f Spec) Spec() (pipeline.Spec, error) {
+// Spec returns the spec that the flags ask for. It reads the prompt file, but not the
+// dataset.
+func (f SpecFlags) Spec() (pipeline.Spec, error) {
 	if f.Limit < 0 {
 		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}
 	}

@@ -17,7 +17,7 @@ import (
 func specOf(t *testing.T, args ...string) (pipeline.Spec, error) {
 	t.Helper()
 	var flags struct {
-		Spec `embed:""`
+		SpecFlags `embed:""`
 	}
 	parser, err := kong.New(&flags, kong.Name("tool"))
 	if err != nil {
@@ -26,7 +26,7 @@ func specOf(t *testing.T, args ...string) (pipeline.Spec, error) {
 	if _, err := parser.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	return flags.Spec.Spec()
+	return flags.SpecFlags.Spec()
 }
 
 func TestFlagsMakeASpec(t *testing.T) {

@@ -21,9 +21,9 @@ func Main(m *testing.M, name string, main func()) {
 	testscript.Main(m, map[string]func(){name: main})
 }
 
-// Run runs testdata/script/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST
+// Run runs testdata/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST
 // (with the models sim, sim-loop and sim-endless), a store in MONGODB_URI, and an address where
-// nothing listens in NOBODY. Besides the usual commands they have
+// nothing listens in NO_SERVER. Besides the usual commands they have
 //
 //	exits CODE PROGRAM ARGS…
 //
@@ -31,7 +31,7 @@ func Main(m *testing.M, name string, main func()) {
 // each script's NATS server.
 func Run(t *testing.T, prepare ...func(natsURL string) error) {
 	testscript.Run(t, testscript.Params{
-		Dir:      filepath.Join("testdata", "script"),
+		Dir:      "testdata",
 		Deadline: time.Now().Add(2 * time.Minute), // a program that hangs is shown with what it said
 		Setup: func(env *testscript.Env) error {
 			if err := setup(env); err != nil {
@@ -60,7 +60,7 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(ollama.Close)
-	env.Setenv("NOBODY", "127.0.0.1:1") // no port that is given to whoever asks for a free one
+	env.Setenv("NO_SERVER", "127.0.0.1:1") // no process that asks for a free port gets this one
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("NATS_URL", nats.URL())
 	env.Setenv("OLLAMA_HOST", url)

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/view"
 )
 
 const capacityName = "capacity"
@@ -144,7 +144,7 @@ func (k *Capacity) print(w io.Writer) {
 		if r.Store == "sqlite" && r.Sync == "default" {
 			target = atLeast(r.PerSecond, k.Target)
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%.1f s\t%d\t%.2f\t%.0f\t%.0f\t%.0f\t%s", r.Store, r.Sync, cli.Count(int(r.PerSecond)), cli.Count(r.Generations),
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%.1f s\t%d\t%.2f\t%.0f\t%.0f\t%.0f\t%s", r.Store, r.Sync, view.Count(int(r.PerSecond)), view.Count(r.Generations),
 			r.Seconds, r.Duplicate, r.Cores, r.Batches, r.Held, r.Messages, target))
 	}
 	what := fmt.Sprintf("%s\nBatches of %d, questions of %d and answers of %d bytes, %d consumers with %d workers together.",

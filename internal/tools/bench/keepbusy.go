@@ -10,11 +10,11 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/view"
 )
 
 const keepBusyName = "keep-busy"
@@ -223,10 +223,10 @@ func (k *KeepBusy) print(w io.Writer) {
 	var rows []string
 	for _, r := range k.Runs {
 		rows = append(rows, fmt.Sprintf("%d\t%.0f ms\t%g×\t%s\t%.3f\t%.3f\t%.4f\t%s\t%.4f\t%.4f\t%.4f\t%.3f\t%d\t%.2f", r.GPUs, r.RoundTripMS, r.Speedup,
-			cli.Duration(seconds(r.Seconds)), r.Use, r.Bound, r.Ratio, atLeast(r.Ratio, r.Target), r.IdleStart, r.IdleBetween, r.IdleTail, r.Static, r.Duplicate, r.Cores))
+			view.Duration(seconds(r.Seconds)), r.Use, r.Bound, r.Ratio, atLeast(r.Ratio, r.Target), r.IdleStart, r.IdleBetween, r.IdleTail, r.Static, r.Duplicate, r.Cores))
 	}
 	what := fmt.Sprintf("%s\n%s answers of %.0f tokens on average (%s; a token is %d bytes), %d slots a GPU, %g tokens/s a slot, %d GPUs a consumer.",
-		k.What, cli.Count(k.Answers), k.MeanTokens, k.Lengths, k.TokenBytes, k.SlotsPerGPU, k.TokensPerSecond, k.GPUsPerConsumer)
+		k.What, view.Count(k.Answers), k.MeanTokens, k.Lengths, k.TokenBytes, k.SlotsPerGPU, k.TokensPerSecond, k.GPUsPerConsumer)
 	table(w, keepBusyName, what, "GPUS\tROUND TRIP\tSPEED-UP\tTIME\tUSE\tBOUND\tRATIO\tTARGET\tIDLE AT START\tBETWEEN\tAT END\tSTATIC\tTWICE\tCORES", rows)
 }
 

@@ -9,8 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
+	"gleaner/internal/view"
 )
 
 const loadName = "load"
@@ -49,7 +49,7 @@ func measureLoad(ctx context.Context, dir string, count int, logf func(string, .
 			return nil, err
 		}
 		for _, step := range []string{"load", "fill", "export"} {
-			logf("load: %s of %s", step, cli.Plural(n, "row", "rows"))
+			logf("load: %s of %s", step, view.Plural(n, "row", "rows"))
 			s := LoadStep{Step: step, Rows: n}
 			if err := s.measure(ctx, here); err != nil {
 				return nil, err
@@ -111,7 +111,7 @@ func (l *Load) print(w io.Writer) {
 		default:
 			target = below(s.Peak, l.MemoryTarget)
 		}
-		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%.1f s\t%s\t%s", s.Step, cli.Count(s.Rows), cli.Count(int(s.PerSecond)), s.Seconds, byteCount(s.Peak), target))
+		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%.1f s\t%s\t%s", s.Step, view.Count(s.Rows), view.Count(int(s.PerSecond)), s.Seconds, byteCount(s.Peak), target))
 	}
 	what := fmt.Sprintf("%s Rows of %d bytes.", l.What, len(row(0)))
 	table(w, "load and export", what, "STEP\tROWS\tROWS/S\tTIME\tPEAK MEMORY\tTARGET", rows)

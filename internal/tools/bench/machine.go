@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/view"
 )
 
 // A Machine is where the figures come from.
@@ -31,7 +32,7 @@ func thisMachine() Machine {
 }
 
 func (m Machine) String() string {
-	return fmt.Sprintf("%s/%s, %s of %s, %s, gleaner %s, %s", m.OS, m.Arch, cli.Plural(m.Cores, "core", "cores"), m.CPU, m.Go, m.Version, m.At.Format(time.RFC3339))
+	return fmt.Sprintf("%s/%s, %s of %s, %s, gleaner %s, %s", m.OS, m.Arch, view.Plural(m.Cores, "core", "cores"), m.CPU, m.Go, m.Version, m.At.Format(time.RFC3339))
 }
 
 // The functions below read the processor's name and this process's use of the machine from Linux.

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"gleaner/internal/cli"
+	"gleaner/internal/view"
 )
 
 // A PartRate is what one part can do alone.
@@ -39,7 +39,7 @@ func printParts(w io.Writer, parts []PartRate) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nONE PART ALONE\tPER SECOND\t")
 	for _, p := range parts {
-		figure := cli.Count(int(p.PerSecond)) + " " + p.Unit
+		figure := view.Count(int(p.PerSecond)) + " " + p.Unit
 		if p.Note != "" {
 			figure = p.Note
 		}

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
+	"gleaner/internal/view"
 )
 
 // A partsConfig says what is measured.
@@ -37,7 +37,7 @@ func measureParts(ctx context.Context, cfg partsConfig) ([]PartRate, error) {
 		parts = append(parts, raw...)
 	}
 	for _, name := range storeNames() {
-		part := PartRate{What: fmt.Sprintf("%s: bulk upserts of %s results", name, cli.Count(upsertsAtOnce)), Unit: "generations"}
+		part := PartRate{What: fmt.Sprintf("%s: bulk upserts of %s results", name, view.Count(upsertsAtOnce)), Unit: "generations"}
 		if uri := storeURI(name, cfg.dir, cfg.mongoDB); uri == "" {
 			part.Note = notMeasured
 		} else {

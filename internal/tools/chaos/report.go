@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/view"
 )
 
 // printOutcome prints what came of a seed.
@@ -26,7 +27,7 @@ func (c *command) printOutcome(t *cli.Terminal, o outcome, known bool) error {
 		when = " (from " + c.Out + ")"
 	}
 	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead, %s completed by the models, %s\n", o.Seed, word, o.Seconds, when,
-		cli.Plural(total(o.Faults), "fault", "faults"), cli.Count(o.Stored), cli.Count(o.Dead), cli.Count(o.Answers), spread(o.Recovery))
+		view.Plural(total(o.Faults), "fault", "faults"), view.Count(o.Stored), view.Count(o.Dead), view.Count(o.Answers), spread(o.Recovery))
 	for _, problem := range o.Problems {
 		fmt.Fprintf(t.Out, "  %s\n", problem)
 	}
@@ -55,7 +56,7 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 		}
 	}
 	if !c.JSON {
-		fmt.Fprintf(t.Out, "\n%s, the longest %.0f s; %s:\n", cli.Plural(len(all), "seed", "seeds"), longest, cli.Plural(total(faults), "fault", "faults"))
+		fmt.Fprintf(t.Out, "\n%s, the longest %.0f s; %s:\n", view.Plural(len(all), "seed", "seeds"), longest, view.Plural(total(faults), "fault", "faults"))
 		for _, k := range slices.Sorted(maps.Keys(faults)) {
 			of := slices.DeleteFunc(slices.Clone(recoveries), func(r recovery) bool { return r.Kind != k })
 			after := ""
@@ -64,7 +65,7 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 			}
 			fmt.Fprintf(t.Out, "%6d  %-24s%s\n", faults[k], k, after)
 		}
-		fmt.Fprintf(t.Out, "answers completed by the models: %s for %s stored, %.3f for each\n", cli.Count(answers), cli.Count(stored), float64(answers)/float64(max(stored, 1)))
+		fmt.Fprintf(t.Out, "answers completed by the models: %s for %s stored, %.3f for each\n", view.Count(answers), view.Count(stored), float64(answers)/float64(max(stored, 1)))
 	}
 	if len(failed) > 0 {
 		return errors.New("not as promised: seeds " + strings.Trim(fmt.Sprint(failed), "[]"))

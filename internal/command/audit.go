@@ -1,0 +1,43 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/view"
+)
+
+// Audit is the command audit: is every generation accounted for?
+type Audit struct {
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON           bool   `name:"json" help:"Print JSON."`
+}
+
+// Run prints the account. A run that is not balanced is an error.
+func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
+	both, err := openBoth(ctx, c.StoreFlags, c.NATSFlags, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	defer both.close()
+	account, err := both.reconciler.Audit(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = json.NewEncoder(t.Out).Encode(account)
+	} else {
+		_, err = fmt.Fprint(t.Out, view.Account(account))
+	}
+	if err == nil && !account.Balanced() {
+		err = fmt.Errorf("run %s: %s not accounted for in %s; producer publish --follow repairs what the streams have lost",
+			c.Name, view.Plural(account.Lost, "generation is", "generations are"), view.Plural(account.Breaches, "batch", "batches"))
+	}
+	return err
+}

@@ -1,0 +1,24 @@
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/producer"
+	"gleaner/internal/view"
+)
+
+// Cancel is the command cancel.
+type Cancel struct {
+	controlFlags `embed:""`
+}
+
+// Run ends a run; its answers stay.
+func (c *Cancel) Run(ctx context.Context, t *cli.Terminal) error {
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		report, err := control.Cancel(ctx, c.Name)
+		return fmt.Sprintf("is cancelled: %s taken from the queue, %s of %s generations have an answer, which stays and can be exported",
+			view.Plural(report.Removed, "batch", "batches"), view.Count(report.Stored), view.Count(report.Generations)), err
+	})
+}

@@ -1,0 +1,120 @@
+// Package consume holds the command of the consumer. It stands apart from the other commands, so
+// that the consumer links no database driver, no embedded server and no Prometheus.
+package consume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/stream"
+	"gleaner/internal/supervise"
+	"gleaner/internal/telemetry"
+)
+
+// Command is the command of the consumer: it takes batches from the queue, generates their answers
+// and publishes them.
+type Command struct {
+	cli.NATSFlags `embed:""`
+	cli.LogFlags  `embed:""`
+	serverFlags   `embed:""`
+	Name          string `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
+	endingFlags   `embed:""`
+	Grace         time.Duration `default:"30s" help:"How long work in hand may go on after Ctrl-C or SIGTERM. What is not finished then is handed back."`
+	Rest          time.Duration `default:"30s" help:"How long a batch that failed here rests before another GPU tries it, doubled each time, and a GPU that has to be mended."`
+	Report        time.Duration `default:"1m" help:"Say this often how far each GPU is; 0 for never."`
+	HTTP          string        `name:"http" placeholder:"ADDR" help:"Serve /healthz here, such as :9091, which is on loopback. Off by default."`
+}
+
+// Run takes work until ctx ends, the run is complete, or the time is over.
+func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
+	log, err := c.Logger(t)
+	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	deadline, err := c.deadline(time.Now())
+	if err != nil {
+		return err
+	}
+	servers, err := c.open(ctx, log)
+	if ctx.Err() != nil {
+		return nil // stopped while it had nothing to do
+	}
+	if err != nil {
+		return err
+	}
+	defer servers.release()
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "consumer", Timeout: cli.ConnectWithin, Patient: true, Log: log})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	idleExit := c.idleExit(c.startsServers())
+	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: c.Name, Stay: c.Stay, Deadline: deadline, IdleExit: idleExit, Log: log})
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return ended(log, err)
+	}
+	return c.work(ctx, consumer.Config{
+		Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
+		HealthChecks: supervise.HealthChecks{Stall: c.Stall, AllowCPU: c.AllowCPU},
+		Deadline:     deadline, IdleExit: idleExit, Complete: c.complete(conn, run.Run),
+	}, conn, servers, run)
+}
+
+// check refuses what makes no sense.
+func (c *Command) check() error {
+	if c.Stall < time.Second || c.Rest < time.Second {
+		return cli.Usage("stall %s and rest %s have to be a second or more", c.Stall, c.Rest)
+	}
+	return c.serverFlags.check()
+}
+
+// work runs the engine and says how far it is.
+func (c *Command) work(ctx context.Context, config consumer.Config, conn *stream.Conn, servers servers, run pipeline.RunInfo) error {
+	log := config.Log
+	lanes, identity, err := c.lanes(ctx, servers, run.Model)
+	if err != nil {
+		return err
+	}
+	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
+	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
+	config.Identity = identity
+	engine, err := consumer.New(config, conn.Work(run.Run), conn, lanes)
+	if err != nil {
+		return err
+	}
+	defer say(ctx, c.Report, engine.Snapshot, log)()
+	if c.HTTP != "" {
+		server, err := telemetry.Listen(c.HTTP, log, conn.Healthy, nil)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		log.Info("serving /healthz", zap.String("addr", server.Addr()))
+	}
+	log.Info("taking work", zap.String("run", run.Run), zap.String("model", run.Model), zap.Int("gpus", len(lanes)),
+		zap.Stringer("slots", c.Slots), zap.String("consumer", identity.ID))
+	err = engine.Run(ctx)
+	said := engine.Snapshot()
+	for _, g := range said.GPUs {
+		log.Info("stopped", zap.String("gpu", g.Name), zap.Int("generations", g.Generations), zap.Int("output_tokens", g.OutputTokens))
+	}
+	if errors.Is(err, consumer.ErrCut) {
+		return &cli.Exit{Code: cli.Interrupted, Err: fmt.Errorf("%w: it was handed back", err)}
+	}
+	return err
+}

@@ -1,0 +1,52 @@
+package consume
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"gleaner/internal/cli"
+)
+
+// serverFlags name the servers that generate: those that run already, or those that the consumer is
+// to run itself.
+type serverFlags struct {
+	GPUs      string        `name:"gpus" default:"none" placeholder:"auto|0,1|none" help:"GPUs of this machine to run an Ollama server on, one each, as nvidia-smi numbers them. none: the servers of --ollama run already. Linux only."`
+	OllamaBin string        `name:"ollama-bin" default:"ollama" placeholder:"PATH" help:"With --gpus: the ollama program."`
+	Models    string        `placeholder:"DIR" help:"With --gpus: where the models lie. Default: where Ollama has them, or OLLAMA_MODELS."`
+	ModelFile string        `name:"model-file" placeholder:"GGUF" help:"With --gpus: create the run's model from this file if it is not there, instead of pulling it."`
+	Context   int           `default:"4096" help:"With --gpus: tokens of prompt and answer together. Each slot takes memory for this many."`
+	AllowCPU  bool          `name:"allow-cpu" help:"With --gpus: serve also where the model is not wholly in the GPU's memory. For tests: that is many times slower."`
+	Ollama    []string      `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
+	Slots     slots         `default:"8" placeholder:"N" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL. auto: the number with the most tokens a second, up to 16, found at work."`
+	Stall     time.Duration `default:"45s" help:"A server that sends no further token for this long has stalled: the request is tried again alone."`
+}
+
+// startsServers reports whether the consumer runs its servers itself.
+func (f *serverFlags) startsServers() bool { return f.GPUs != "none" }
+
+// AfterApply is called by kong. It refuses to start servers where others are named on the command
+// line. A variable does not count: it may be set for other programs.
+func (f *serverFlags) AfterApply(parsed *kong.Context) error {
+	for _, p := range parsed.Path {
+		if p.Flag != nil && p.Flag.Name == "ollama" && !p.Resolved && f.startsServers() {
+			return errors.New("--gpus starts servers and --ollama names running ones: give one of them")
+		}
+	}
+	return nil
+}
+
+// check refuses what makes no sense.
+func (f *serverFlags) check() error {
+	switch {
+	case f.startsServers() && f.Context < 1:
+		return cli.Usage("context %d is not positive", f.Context)
+	case !f.startsServers() && (f.ModelFile != "" || f.Models != "" || f.AllowCPU):
+		return cli.Usage("--models, --model-file and --allow-cpu are for servers that --gpus starts")
+	case strings.TrimSpace(f.GPUs) == "":
+		return cli.Usage("--gpus is auto, a list such as 0,1, or none")
+	}
+	return nil
+}

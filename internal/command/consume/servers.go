@@ -1,0 +1,72 @@
+package consume
+
+import (
+	"context"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
+	"gleaner/internal/ollama"
+	"gleaner/internal/ollama/serve"
+	"gleaner/internal/pipeline"
+)
+
+// servers are what generates: servers that run already, or GPUs to run servers on.
+type servers struct {
+	running  []consumer.RunningServer
+	reserved []*serve.Reservation
+	release  func()
+}
+
+// open finds the servers that the flags name, and returns once all that run already answer. The
+// caller has to call release.
+func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err error) {
+	if f.startsServers() {
+		s.reserved, s.release, err = f.reserve(ctx, log)
+		return s, err
+	}
+	s.release = func() {}
+	s.running, err = f.running(ctx, log)
+	return s, err
+}
+
+// running returns the servers that run already, all of which answer.
+func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.RunningServer, error) {
+	var running []consumer.RunningServer
+	seen := map[string]bool{}
+	for _, url := range f.Ollama {
+		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: f.Slots.Most, NextToken: f.Stall})
+		if err != nil {
+			return nil, err
+		}
+		if seen[client.URL()] {
+			return nil, cli.Usage("the Ollama server %s is named twice", client.URL())
+		}
+		seen[client.URL()] = true
+		server := consumer.RunningServer{URL: client.URL(), Backend: client}
+		if err := consumer.AwaitServer(ctx, server, log); err != nil {
+			return nil, err
+		}
+		running = append(running, server)
+	}
+	return running, nil
+}
+
+// lanes returns the servers as the lanes of an engine, with what they say of themselves. On those
+// that run already it loads the model.
+func (f *serverFlags) lanes(ctx context.Context, servers servers, model string) ([]consumer.LaneConfig, pipeline.Presence, error) {
+	if f.startsServers() {
+		return f.lanesOf(servers.reserved), pipeline.Presence{}, nil
+	}
+	models, err := consumer.LoadModel(ctx, servers.running, model)
+	if err != nil {
+		return nil, pipeline.Presence{}, err
+	}
+	lanes := make([]consumer.LaneConfig, len(models))
+	for i, server := range servers.running {
+		lanes[i] = consumer.LaneConfig{Name: strings.TrimPrefix(server.URL, "http://"), Backend: server.Backend, Slots: f.Slots.Most, Auto: f.Slots.Auto, Context: models[i].Context}
+	}
+	return lanes, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest}, nil
+}

@@ -1,0 +1,44 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/producer"
+)
+
+// controlFlags are the flags of the commands that stop and start a run.
+type controlFlags struct {
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+}
+
+// do calls act with a control over the run, and prints what it says.
+func (c controlFlags) do(ctx context.Context, t *cli.Terminal, act func(*producer.Control) (string, error)) error {
+	store, err := openStore(ctx, c.StoreFlags)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if _, err := store.Run(ctx, c.Name); err != nil {
+		return err
+	}
+	conn, err := connect(ctx, c.NATSFlags)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	said, err := act(producer.NewControl(store, conn))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(map[string]string{"run": c.Name, "did": said})
+	}
+	_, err = fmt.Fprintf(t.Out, "run %s %s\n", c.Name, said)
+	return err
+}

@@ -1,0 +1,12 @@
+package command
+
+// Dead groups the commands for what could not be generated.
+type Dead struct {
+	List    DeadList    `cmd:"" help:"List dead letters, oldest first."`
+	Show    DeadShow    `cmd:"" help:"Show dead letters with everything in them."`
+	Redrive DeadRedrive `cmd:"" help:"Put the batches of dead letters on the queue again."`
+	Drop    DeadDrop    `cmd:"" help:"Give up the batches of dead letters for good."`
+}
+
+// Help is called by kong.
+func (Dead) Help() string { return letterFlags{}.Help() }

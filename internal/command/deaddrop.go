@@ -1,0 +1,37 @@
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/view"
+)
+
+// DeadDrop is the command dead drop.
+type DeadDrop struct {
+	letterFlags `embed:""`
+	DryRun      bool `help:"Only count."`
+	Yes         bool `help:"Do it: without this flag nothing is dropped."`
+	JSON        bool `name:"json" help:"Print the summary as JSON."`
+}
+
+// Run gives up the batches of the chosen letters.
+func (c *DeadDrop) Run(ctx context.Context, t *cli.Terminal) error {
+	if !c.Yes && !c.DryRun {
+		return cli.Usage("dead letters that are dropped are gone, and their generations get no answer: say --yes, or look first with --dry-run")
+	}
+	return c.open(ctx, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
+		report, err := engine.Drop(ctx, filter, reconcile.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
+		verb := "dropped"
+		if c.DryRun {
+			verb = "would be dropped"
+		}
+		return printReport(t, c.JSON, report, fmt.Sprintf("%s chosen: %s with %s %s, %d letters without use removed, %d skipped",
+			view.Plural(report.Chosen, "dead letter", "dead letters"), view.Plural(report.Dropped, "batch", "batches"),
+			view.Plural(report.Generations, "generation", "generations"), verb, report.Removed, report.Skipped), err)
+	})
+}

@@ -1,0 +1,49 @@
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/view"
+)
+
+// DeadRedrive is the command dead redrive.
+type DeadRedrive struct {
+	cli.LogFlags `embed:""`
+	letterFlags  `embed:""`
+	Rate         float64  `placeholder:"N" help:"Batches a second, at most."`
+	DryRun       bool     `help:"Only count."`
+	NumPredict   int      `placeholder:"N" help:"Tokens of an answer in the new round. Default: the run's."`
+	Temperature  *float64 `placeholder:"T" help:"Temperature in the new round. Default: the run's."`
+	Seed         *int     `placeholder:"N" help:"Seed for the new round. Default: the run's."`
+	JSON         bool     `name:"json" help:"Print the summary as JSON."`
+}
+
+// Run puts the batches of the chosen letters on the queue again.
+func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
+	progress := view.NewProgress(t)
+	log, err := c.Logger(&cli.Terminal{Err: progress})
+	if err != nil {
+		return err
+	}
+	return c.open(ctx, log, func(engine *reconcile.Engine, filter reconcile.Filter) error {
+		report, err := engine.Redrive(ctx, filter, reconcile.RedriveOptions{
+			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, NumPredict: c.NumPredict, Temperature: c.Temperature, Seed: c.Seed,
+			Progress: func(r reconcile.RedriveReport) {
+				if progress.Due() {
+					progress.Show(fmt.Sprintf("redriving: %s of %s", view.Count(r.Redriven), view.Plural(r.Chosen, "dead letter", "dead letters")))
+				}
+			},
+		})
+		progress.Clear()
+		verb := "redriven"
+		if c.DryRun {
+			verb = "would be redriven"
+		}
+		return printReport(t, c.JSON, report, fmt.Sprintf("%s chosen: %s with %s %s, %d refused (still on the queue), %d stale, %d skipped",
+			view.Plural(report.Chosen, "dead letter", "dead letters"), view.Plural(report.Redriven, "batch", "batches"),
+			view.Plural(report.Generations, "generation", "generations"), verb, report.Refused, report.Stale, report.Skipped), err)
+	})
+}

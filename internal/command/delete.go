@@ -1,0 +1,79 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/view"
+)
+
+// Delete is the command delete: it removes a run with everything that belongs to it, from the store
+// and from the streams.
+type Delete struct {
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Yes            bool   `help:"Do not ask."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+}
+
+// Run asks for confirmation and removes the run.
+func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
+	if err := pipeline.ValidateRunName(c.Name); err != nil {
+		return err
+	}
+	store, err := openStore(ctx, c.StoreFlags)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	run, err := store.Run(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	conn, err := connect(ctx, c.NATSFlags)
+	if err != nil {
+		return fmt.Errorf("a run is removed from the streams too: %w", err)
+	}
+	defer conn.Close()
+	if err := c.confirm(t, run); err != nil {
+		return err
+	}
+	progress := view.NewProgress(t)
+	removed, err := producer.NewControl(store, conn).Delete(ctx, c.Name, func(n int) {
+		if progress.Due() {
+			progress.Show(fmt.Sprintf("deleting run %s: %s documents", c.Name, view.Count(n)))
+		}
+	})
+	progress.Clear()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(map[string]any{"run": c.Name, "documents": removed})
+	}
+	_, err = fmt.Fprintf(t.Out, "run %s is deleted: %s\n", c.Name, view.Plural(removed, "document", "documents"))
+	return err
+}
+
+// confirm asks the user to type the run's name, unless --yes was given.
+func (c *Delete) confirm(t *cli.Terminal, run pipeline.Run) error {
+	if c.Yes {
+		return nil
+	}
+	if !t.Interactive() {
+		return cli.Usage("deleting run %s needs --yes where no one can be asked", run.Name)
+	}
+	fmt.Fprintf(t.Err, "This removes run %s with %s and every answer to it, for good.\nType the run's name to go on: ", run.Name, view.Plural(run.Items, "row", "rows"))
+	answer, err := bufio.NewReader(t.In).ReadString('\n')
+	if err != nil || strings.TrimSpace(answer) != run.Name {
+		return &cli.Exit{Code: cli.Failed, Err: fmt.Errorf("nothing was deleted")}
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/dataset"
+	"gleaner/internal/prompt"
+	"gleaner/internal/sink"
+	"gleaner/internal/view"
+)
+
+// Export is the command export: store → dataset.
+type Export struct {
+	cli.StoreFlags `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Out            string `required:"" placeholder:"FILE" help:"JSON Lines, compressed if the name ends in .gz or .zst; - is standard output."`
+	Layout         string `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them."`
+	All            bool   `help:"Also write generations without an answer, with null."`
+	ResponseField  string `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
+}
+
+// Run writes the dataset. Generations without an answer make it end with cli.DeadLetters.
+func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
+	store, err := openStore(ctx, c.StoreFlags)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	run, err := store.Run(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	renderer, err := prompt.New(run.Spec)
+	if err != nil {
+		return err
+	}
+	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: c.Layout, Response: c.ResponseField}, renderer)
+	if err != nil {
+		return err
+	}
+	out, err := dataset.Create(c.Out)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	progress := view.NewProgress(t)
+	started := time.Now()
+	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, sink.ExportOptions{All: c.All, Progress: func(n int) {
+		if progress.Due() {
+			progress.Show(view.Steps("exporting", n, run.Generations, "generations"))
+		}
+	}})
+	progress.Clear()
+	if err != nil {
+		return err
+	}
+	if err := out.Commit(); err != nil {
+		return err
+	}
+	return c.summary(t, exported, time.Since(started))
+}
+
+func (c *Export) summary(t *cli.Terminal, exported sink.Exported, took time.Duration) error {
+	talk := t.Out
+	if c.Out == "-" {
+		talk = t.Err
+	}
+	var err error
+	if c.JSON {
+		err = json.NewEncoder(talk).Encode(exported)
+	} else {
+		_, err = fmt.Fprintf(talk, "%s written to %s in %s\n", view.Plural(exported.Lines, "line", "lines"), c.Out, view.Duration(took))
+	}
+	if err == nil && exported.Missing > 0 {
+		what := "left out"
+		if c.All {
+			what = "written as null"
+		}
+		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer yet and were %s", view.Plural(exported.Missing, "generation has", "generations have"), what)}
+	}
+	return err
+}

@@ -1,0 +1,124 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/view"
+)
+
+// letterFlags choose dead letters, and say where they are.
+type letterFlags struct {
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string           `name:"run" placeholder:"NAME" help:"Of this run only."`
+	Batch          []int            `placeholder:"INDEX" help:"Of these batches only."`
+	Class          []pipeline.Class `placeholder:"CLASS" help:"Of these classes, with commas between them."`
+	Message        string           `placeholder:"REGEXP" help:"Whose message matches."`
+	OlderThan      time.Duration    `placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
+	NewerThan      time.Duration    `placeholder:"AGE" help:"That failed at most this long ago."`
+	Limit          int              `placeholder:"N" help:"At most this many."`
+}
+
+// Help is called by kong.
+func (letterFlags) Help() string { return "The classes of dead letters:\n\n" + view.Classes() }
+
+// filter returns what the flags choose.
+func (f letterFlags) filter() (reconcile.Filter, error) {
+	filter := reconcile.Filter{Run: f.Name, Batches: f.Batch, Classes: f.Class, OlderThan: f.OlderThan, NewerThan: f.NewerThan}
+	if f.Limit < 0 {
+		return filter, cli.Usage("limit %d is negative", f.Limit)
+	}
+	for _, class := range f.Class {
+		if !class.IsOutcome() {
+			return filter, cli.Usage("class %q: no dead letter has it; the classes are %s", class, strings.Join(letterClasses(), ", "))
+		}
+	}
+	if f.Message != "" {
+		var err error
+		if filter.Pattern, err = regexp.Compile(f.Message); err != nil {
+			return filter, cli.Usage("message: %v", err)
+		}
+	}
+	return filter, nil
+}
+
+// letterClasses returns the names of the classes that a dead letter can have.
+func letterClasses() (names []string) {
+	for _, rule := range pipeline.Classes() {
+		if rule.Outcome {
+			names = append(names, string(rule.Class))
+		}
+	}
+	return names
+}
+
+// open opens the store and the streams, and calls do with the engine and what the flags choose.
+func (f letterFlags) open(ctx context.Context, log *zap.Logger, do func(*reconcile.Engine, reconcile.Filter) error) error {
+	filter, err := f.filter()
+	if err != nil {
+		return err
+	}
+	both, err := openBoth(ctx, f.StoreFlags, f.NATSFlags, log)
+	if err != nil {
+		return err
+	}
+	defer both.close()
+	return do(both.reconciler, filter)
+}
+
+// readFlags are the flags of the commands that print dead letters.
+type readFlags struct {
+	letterFlags `embed:""`
+	JSON        bool `name:"json" help:"Print JSON Lines."`
+}
+
+// print prints the chosen dead letters as JSON, or calls show with each.
+func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconcile.Letter) error) error {
+	if f.JSON {
+		encoder := json.NewEncoder(t.Out)
+		show = func(letter reconcile.Letter) error { return encoder.Encode(letter) }
+	}
+	return f.open(ctx, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
+		printed := 0
+		for letter, err := range engine.Letters(ctx, filter) {
+			if err == nil {
+				err = show(letter)
+			}
+			if err != nil {
+				return err
+			}
+			if printed++; printed == f.Limit {
+				break
+			}
+		}
+		if printed == 0 && !f.JSON {
+			fmt.Fprintln(t.Err, "no dead letters")
+		}
+		return nil
+	})
+}
+
+// printReport prints what became of the chosen dead letters, as JSON or in the given words. An
+// error that ended the work does not keep the report from being printed; it is returned.
+func printReport(t *cli.Terminal, asJSON bool, report any, words string, ended error) error {
+	var err error
+	if asJSON {
+		err = json.NewEncoder(t.Out).Encode(report)
+	} else {
+		_, err = fmt.Fprintln(t.Out, words)
+	}
+	if ended != nil {
+		return ended
+	}
+	return err
+}

@@ -1,0 +1,90 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/oklog/ulid/v2"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/dataset"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/view"
+)
+
+// LoadRun is the command load: dataset file → run in the store.
+type LoadRun struct {
+	cli.StoreFlags `embed:""`
+	cli.SpecFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
+	DryRun         bool   `help:"Check everything and show the first prompt; write nothing."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+}
+
+// Run checks the dataset, shows its first prompt, and writes the run.
+func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
+	spec, err := c.SpecFlags.Spec()
+	if err != nil {
+		return err
+	}
+	if c.Input == "" {
+		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
+	}
+	source, err := dataset.NewSource(c.Input, t.In)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
+
+	progress := view.NewProgress(t)
+	preflight, err := producer.RunPreflight(ctx, c.Name, spec, data, func(rows int) {
+		if progress.Due() {
+			progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
+		}
+	})
+	progress.Clear()
+	if err != nil {
+		return err
+	}
+	view.Preview(t, preflight.Run, preflight.Messages)
+	if c.DryRun {
+		return c.summary(t, preflight.Run, "dry run: nothing was written")
+	}
+	return c.write(ctx, t, preflight, progress)
+}
+
+func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer.Preflight, progress *view.Progress) error {
+	store, err := openStore(ctx, c.StoreFlags)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	run, wrote, err := producer.Load(ctx, store, preflight, ulid.Make().String(), func(items int) {
+		if progress.Due() {
+			progress.Show(view.Steps("loading", items, preflight.Run.Items, "rows"))
+		}
+	})
+	progress.Clear()
+	if err != nil {
+		return err
+	}
+	if !wrote {
+		return c.summary(t, run, "was loaded before; nothing to do")
+	}
+	return c.summary(t, run, "loaded")
+}
+
+func (c *LoadRun) summary(t *cli.Terminal, run pipeline.Run, what string) error {
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(run)
+	}
+	batches := ""
+	if run.Batches > 0 {
+		batches = " in " + view.Plural(run.Batches, "batch", "batches")
+	}
+	_, err := fmt.Fprintf(t.Out, "run %s %s: %s%s\n", run.Name, what, view.Plural(run.Generations, "generation", "generations"), batches)
+	return err
+}

@@ -1,0 +1,20 @@
+package command
+
+import (
+	"context"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/producer"
+)
+
+// Pause is the command pause.
+type Pause struct {
+	controlFlags `embed:""`
+}
+
+// Run stops handing out the batches of a run.
+func (c *Pause) Run(ctx context.Context, t *cli.Terminal) error {
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		return "is paused: workers finish what they hold and get nothing new", control.Pause(ctx, c.Name)
+	})
+}

@@ -1,0 +1,135 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/dataset"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/plan"
+	"gleaner/internal/producer"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/sink"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+	"gleaner/internal/view"
+)
+
+// Plan is the command plan: what a run will cost, before anything is spent.
+type Plan struct {
+	cli.SpecFlags   `embed:""`
+	Store           string        `env:"MONGODB_URI" placeholder:"URI" help:"Where a loaded run and its answers are, as for the other commands. A dataset needs none."`
+	Name            string        `name:"run" placeholder:"NAME" help:"Plan this loaded run, with the lengths and times of the answers that it has. With --input: the name that the run will have."`
+	Like            string        `placeholder:"RUN" help:"Take lengths and times from the answers of this run, which has the same model and such prompts: load a few rows under another name, let them be answered, then plan all."`
+	AnswerTokens    int           `default:"200" help:"Tokens of an answer, where there are none to look at."`
+	Consumers       int           `default:"1" help:"Consumers at a time: notebooks."`
+	GPUsEach        int           `name:"gpus-each" default:"2" help:"GPUs of each consumer."`
+	Slots           int           `default:"8" help:"Slots of each GPU."`
+	TokensPerSecond float64       `placeholder:"T" help:"Tokens a second of each GPU, all its slots together. Default: by the answers' own times, or 160, an estimate of a 7B model in four bits on a T4."`
+	Window          int           `default:"2000" help:"Batches on the queue at a time, as for producer publish."`
+	Lease           time.Duration `default:"90s" help:"After how long without a sign of life a batch goes to another worker, as for producer publish."`
+	JSON            bool          `name:"json" help:"Print the estimate as JSON."`
+}
+
+// Run prints the estimate.
+func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
+	if c.Consumers < 1 || c.GPUsEach < 1 || c.Slots < 1 || c.Window < 1 || c.AnswerTokens < 1 || c.TokensPerSecond < 0 || c.Lease < time.Second {
+		return cli.Usage("consumers, gpus-each, slots, window, answer-tokens and tokens-per-second have to be positive, and lease a second or more")
+	}
+	if c.Input == "" && c.Name == "" {
+		return cli.Usage("nothing to plan: give a dataset (--input FILE, with the flags of producer load) or a loaded run (--run NAME)")
+	}
+	var store store.Store
+	if c.Input == "" || c.Like != "" {
+		if c.Store == "" {
+			return cli.Usage("missing flags: --store=URI, or MONGODB_URI in the environment: that is where runs are")
+		}
+		if store, err = openStore(ctx, cli.StoreFlags{Store: c.Store}); err != nil {
+			return err
+		}
+		defer store.Close()
+	}
+	estimate, err := c.estimate(ctx, t, store)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(struct {
+			plan.Estimate
+			Checks []plan.Check `json:"checks"`
+		}{estimate, estimate.Checks()})
+	}
+	_, err = fmt.Fprint(t.Out, view.Plan(estimate))
+	return err
+}
+
+// meters returns the meters that weigh messages and documents.
+func meters() (plan.Meters, error) {
+	traffic, err := stream.NewTrafficMeter()
+	return plan.Meters{Traffic: traffic, Storage: store.DocumentMeter{}}, err
+}
+
+// estimate weighs what is to be planned. Without a store it plans a dataset by assumed answers.
+func (c *Plan) estimate(ctx context.Context, t *cli.Terminal, store store.Store) (plan.Estimate, error) {
+	meters, err := meters()
+	if err != nil {
+		return plan.Estimate{}, err
+	}
+	cfg := plan.Config{
+		AnswerTokens: c.AnswerTokens, Like: c.Like, Window: c.Window, Lease: c.Lease, Engines: engines(),
+		Fleet: plan.Fleet{Consumers: c.Consumers, GPUs: c.GPUsEach, Slots: c.Slots, TokensPerSecond: c.TokensPerSecond},
+	}
+	if c.Input != "" {
+		return c.ofDataset(ctx, t, cfg, meters, store)
+	}
+	if cfg.Run, err = store.Run(ctx, c.Name); err != nil {
+		return plan.Estimate{}, err
+	}
+	return plan.EstimateRun(ctx, cfg, meters, store, func(rows plan.RowReader) (pipeline.BuildFunc, error) {
+		return producer.BuildFrom(rows)(cfg.Run)
+	})
+}
+
+// engines returns the intervals and sizes with which the engines work in a run.
+func engines() plan.Engines {
+	return plan.Engines{
+		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery,
+		Poll: producer.DefaultPoll, MostPolls: producer.MostPolls, Refill: producer.Refill, PublishChunk: producer.PublishChunk,
+		MostItems: producer.MostItems, LedgerPage: reconcile.PageSize,
+	}
+}
+
+// ofDataset weighs the batches that a dataset would be cut into.
+func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, meters plan.Meters, store store.Store) (plan.Estimate, error) {
+	spec, err := c.SpecFlags.Spec()
+	if err != nil {
+		return plan.Estimate{}, err
+	}
+	source, err := dataset.NewSource(c.Input, t.In)
+	if err != nil {
+		return plan.Estimate{}, err
+	}
+	defer source.Close()
+	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
+	progress := view.NewProgress(t)
+	name := c.Name
+	if name == "" {
+		name = "planned-run"
+	}
+	checked, err := producer.RunPreflight(ctx, name, spec, data, func(rows int) {
+		if progress.Due() {
+			progress.Show(fmt.Sprintf("reading %s: %s rows", data.Name, view.Count(rows)))
+		}
+	})
+	progress.Clear()
+	if err != nil {
+		return plan.Estimate{}, err
+	}
+	cfg.Run, cfg.RowBytes = checked.Run, float64(checked.RowBytes)/float64(checked.Run.Items)
+	return plan.EstimateDataset(ctx, cfg, meters, store, func(ctx context.Context, take func(int) bool, do func(pipeline.Work) error) (int, error) {
+		return producer.Cut(ctx, checked, take, do)
+	})
+}

@@ -1,0 +1,112 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/status"
+	"gleaner/internal/store"
+	"gleaner/internal/stream"
+	"gleaner/internal/telemetry/metrics"
+	"gleaner/internal/view"
+)
+
+// Publish is the command publish: planned batches of a run → the queue.
+type Publish struct {
+	cli.StoreFlags  `embed:""`
+	cli.NATSFlags   `embed:""`
+	cli.StreamFlags `embed:""`
+	cli.HTTPFlags   `embed:""`
+	cli.LogFlags    `embed:""`
+	Name            string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Window          int           `default:"2000" help:"Batches on the queue at a time, at most."`
+	Follow          bool          `help:"Stay until every generation is stored or dead. Exits 3 if some have no answer."`
+	Lease           time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for this long."`
+	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
+	JSON            bool          `name:"json" help:"Print the summary as JSON."`
+}
+
+// Run publishes what is planned; with Follow it stays until the run is done.
+func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
+	progress := view.NewProgress(t)
+	log, err := c.Logger(&cli.Terminal{Err: progress})
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, c.StoreFlags)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	run, err := store.Run(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	config := streamConfig(c.NATSFlags, c.Lease, log)
+	config.Patient, config.Replicas, config.MaxBytes, config.Enlarge = true, c.Replicas, int64(c.MaxBytes), c.MaxBytes > 0
+	conn, err := stream.Connect(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Ensure(ctx); err != nil {
+		return err
+	}
+	registry := metrics.NewRegistry()
+	stop, err := serveHTTP(c.HTTP, registry, conn.Healthy, log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	publisher, err := producer.NewPublisher(producer.Config{Window: c.Window, Metrics: producer.NewMetrics(registry), Log: log}, store, conn)
+	if err != nil {
+		return err
+	}
+	if !c.Follow {
+		if err := publisher.PublishAll(ctx, c.Name); err != nil {
+			return err
+		}
+		return c.summary(ctx, t, store, publisher, run)
+	}
+	engine, err := newReconciler(store, conn, c.Lease, log)
+	if err != nil {
+		return err
+	}
+	final, err := publisher.FollowToEnd(ctx, run.Name, engine, func(p pipeline.Progress) {
+		if progress.Due() {
+			progress.Show(view.Line(status.Of(run, p, time.Now())))
+		}
+	})
+	progress.Clear()
+	if err != nil {
+		return err
+	}
+	if err := c.summary(ctx, t, store, publisher, run); err != nil {
+		return err
+	}
+	if err := producer.Unanswered(run.Name, final); err != nil {
+		return &cli.Exit{Code: cli.DeadLetters, Err: err}
+	}
+	return nil
+}
+
+func (c *Publish) summary(ctx context.Context, t *cli.Terminal, store store.Store, publisher *producer.Publisher, run pipeline.Run) error {
+	snapshot, err := status.Take(ctx, store, nil, run.Name, time.Now())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(struct {
+			Published int `json:"published"`
+			status.Snapshot
+		}{publisher.Published(), snapshot})
+	}
+	_, err = fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", run.Name,
+		view.Plural(publisher.Published(), "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))
+	return err
+}

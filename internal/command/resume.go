@@ -1,0 +1,20 @@
+package command
+
+import (
+	"context"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/producer"
+)
+
+// Resume is the command resume.
+type Resume struct {
+	controlFlags `embed:""`
+}
+
+// Run hands the batches of a run out again.
+func (c *Resume) Run(ctx context.Context, t *cli.Terminal) error {
+	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+		return "goes on", control.Resume(ctx, c.Name)
+	})
+}

@@ -1,0 +1,178 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
+	"gleaner/internal/dataset"
+	"gleaner/internal/local"
+	"gleaner/internal/ollama"
+	"gleaner/internal/ollamasim"
+	"gleaner/internal/producer"
+	"gleaner/internal/status"
+	"gleaner/internal/view"
+)
+
+// RunLocal is the command run: everything on this machine, from the rows to the exported file.
+type RunLocal struct {
+	cli.SpecFlags `embed:""`
+	cli.LogFlags  `embed:""`
+	Name          string  `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
+	Data          string  `default:"gleaner-data" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
+	Out           string  `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
+	Layout        string  `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
+	ResponseField string  `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	Ollama        string  `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, a simulated one is used."`
+	Simulate      bool    `help:"Use the simulated Ollama even if a real one answers."`
+	Slots         int     `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
+	SimGPUs       int     `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
+	SimSpeed      float64 `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
+	JSON          bool    `name:"json" help:"Print the summary as JSON."`
+}
+
+// Run generates every answer and exports them. Without a dataset it answers the fifty problems of
+// the demo.
+func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
+	progress := view.NewProgress(t)
+	log, err := c.Logger(&cli.Terminal{Err: progress})
+	if err != nil {
+		return err
+	}
+	source, data, err := c.dataset(t)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	spec, err := c.SpecFlags.Spec()
+	if err != nil {
+		return err
+	}
+	gpus, model, stop, err := c.gpus(ctx, t, progress)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	spec.Model = model
+	summary, err := local.Run(ctx, local.Config{
+		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out,
+		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: gpus, Log: log,
+		Checked: func(rows int) {
+			if progress.Due() {
+				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
+			}
+		},
+		Preflight: func(s producer.Preflight) {
+			progress.Clear()
+			view.Preview(t, s.Run, s.Messages)
+		},
+		Loaded: func(items, of int) {
+			if progress.Due() {
+				progress.Show(view.Steps("loading "+data.Name, items, of, "rows"))
+			}
+		},
+		Watch: func(s status.Snapshot) {
+			if progress.Due() {
+				progress.Show(append([]string{view.Line(s)}, view.GPULines(s.Consumers)...)...)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return c.summary(t, summary)
+}
+
+// dataset returns the rows that were asked for, or the project's own.
+func (c *RunLocal) dataset(t *cli.Terminal) (closer interface{ Close() error }, data producer.Dataset, err error) {
+	if c.Input == "" {
+		if c.Field == "" && c.Prompt == "" && c.PromptFile == "" {
+			c.Field = "question"
+		}
+		return nothing{}, local.Problems(c.Limit), nil
+	}
+	source, err := dataset.NewSource(c.Input, t.In)
+	if err != nil {
+		return nil, producer.Dataset{}, err
+	}
+	return source, producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}, nil
+}
+
+type nothing struct{}
+
+func (nothing) Close() error { return nil }
+
+// gpus returns the real Ollama server if one answers, otherwise simulated ones, and says which in
+// plain words.
+func (c *RunLocal) gpus(ctx context.Context, t *cli.Terminal, progress *view.Progress) (gpus []consumer.LaneConfig, model string, stop func(), err error) {
+	if !c.Simulate {
+		client, err := ollama.New(c.Ollama, ollama.Config{Slots: max(c.Slots, 1)})
+		if err != nil {
+			return nil, "", nil, err
+		}
+		if client.Ping(ctx) == nil {
+			return c.real(ctx, t, client, progress)
+		}
+		fmt.Fprintf(t.Err, "No Ollama answers at %s, so a simulated one is used: its answers are readable but mean nothing.\n"+
+			"Install Ollama and start it to get real ones.\n", client.URL())
+	} else {
+		fmt.Fprintln(t.Err, "Using the simulated Ollama: its answers are readable but mean nothing.")
+	}
+	model = c.Model
+	if model == "" {
+		model = ollamasim.DefaultModel
+	}
+	sim := local.Simulated{GPUs: max(c.SimGPUs, 1), Slots: c.Slots, Speed: c.SimSpeed}
+	if sim.Slots == 0 {
+		sim.Slots = ollamasim.DefaultSlots
+	}
+	gpus, stop, err = sim.Start(model)
+	return gpus, model, stop, err
+}
+
+func (c *RunLocal) real(ctx context.Context, t *cli.Terminal, client *ollama.Client, progress *view.Progress) ([]consumer.LaneConfig, string, func(), error) {
+	slots := c.Slots
+	if slots == 0 {
+		slots, _ = strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // the server's default is 1
+		slots = max(slots, 1)
+	}
+	gpu, model, err := local.Real(ctx, client, c.Model, slots, func(what string, done, total int64) {
+		if progress.Due() {
+			progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))
+		}
+	})
+	progress.Clear()
+	if err != nil {
+		return nil, "", nil, err
+	}
+	fmt.Fprintf(t.Err, "Using the Ollama server at %s with model %s and %s.\n", client.URL(), model, view.Plural(slots, "slot", "slots"))
+	return []consumer.LaneConfig{gpu}, model, func() {}, nil
+}
+
+func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
+	talk := t.Out
+	if c.Out == "-" {
+		talk = t.Err
+	}
+	if c.JSON {
+		if err := json.NewEncoder(talk).Encode(s); err != nil {
+			return err
+		}
+	} else {
+		rate := float64(s.OutputTokens) / max(s.Took.Seconds(), 0.001)
+		fmt.Fprintf(talk, "\n%s of %s in %s: %s, %s tok/s\n", view.Plural(s.Stored, "answer", "answers"), view.Count(s.Generations),
+			view.Duration(s.Took), view.Plural(s.OutputTokens, "token", "tokens"), view.Rate(rate))
+		if s.Generated < s.Stored {
+			fmt.Fprintf(talk, "%s made just now, the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"))
+		}
+		fmt.Fprintf(talk, "%s in %s\n", view.Plural(s.Lines, "line", "lines"), s.Out)
+	}
+	if s.Stored < s.Generations {
+		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer", view.Plural(s.Generations-s.Stored, "generation has", "generations have"))}
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/status"
+	"gleaner/internal/store"
+	"gleaner/internal/view"
+)
+
+// Status is the command status: one look at all runs or at one.
+type Status struct {
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" placeholder:"NAME" help:"Name of the run. Without it all runs are listed."`
+	JSON           bool   `name:"json" help:"Print JSON."`
+}
+
+// askNATS is how long the status waits for NATS, without which it shows less.
+const askNATS = 3 * time.Second
+
+// Run prints the state of one run or of all.
+func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
+	store, err := openStore(ctx, c.StoreFlags)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	if c.Name == "" {
+		return c.all(ctx, t, store)
+	}
+	var streams status.Streams
+	asking, cancel := context.WithTimeout(ctx, askNATS)
+	defer cancel()
+	conn, away := connect(asking, c.NATSFlags)
+	if away == nil {
+		defer conn.Close()
+		streams = conn
+	}
+	snapshot, err := status.Take(ctx, store, streams, c.Name, time.Now())
+	if err != nil {
+		return err
+	}
+	if away != nil {
+		snapshot.StreamError = away.Error()
+	}
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(snapshot)
+	}
+	_, err = fmt.Fprint(t.Out, view.Snapshot(snapshot))
+	return err
+}
+
+// all lists the runs.
+func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store) error {
+	runs, err := store.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	snapshots := make([]status.Snapshot, 0, len(runs))
+	for _, run := range runs {
+		progress, err := store.Progress(ctx, run.Name, time.Now().Add(-5*time.Minute))
+		if err != nil {
+			return err
+		}
+		snapshots = append(snapshots, status.Of(run, progress, time.Now()))
+	}
+	if c.JSON {
+		return json.NewEncoder(t.Out).Encode(snapshots)
+	}
+	_, err = fmt.Fprint(t.Out, view.Snapshots(snapshots))
+	return err
+}

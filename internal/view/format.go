@@ -1,0 +1,87 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Count returns a number with thousands separated.
+func Count(n int) string { return humanize.Comma(int64(n)) }
+
+// Plural returns a count with its noun.
+func Plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return Count(n) + " " + many
+}
+
+// Percent returns done as a part of total.
+func Percent(done, total int) string {
+	if total == 0 {
+		return "0 %"
+	}
+	return fmt.Sprintf("%d %%", done*100/total)
+}
+
+// Bytes returns a size in the units B, KiB, MiB and so on.
+func Bytes(n float64) string { return humanize.IBytes(uint64(max(n, 0) + 0.5)) }
+
+// Rate returns tokens per second.
+func Rate(perSecond float64) string {
+	if perSecond < 10 {
+		return fmt.Sprintf("%.1f", perSecond)
+	}
+	return Count(int(perSecond))
+}
+
+// Duration returns d as people say it, with two or three digits of it.
+func Duration(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}
+
+// Bar returns a bar of this many cells.
+func Bar(done, total, cells int) string {
+	full := 0
+	if total > 0 {
+		full = min(done*cells/total, cells)
+	}
+	return strings.Repeat("█", full) + strings.Repeat("░", cells-full)
+}
+
+// barCells is the length of the bar of a whole run.
+const barCells = 24
+
+// Steps shows in one line how many of the steps of a task are done, as in
+// Steps("loading a.jsonl", 3, 4, "rows").
+func Steps(what string, done, total int, unit string) string {
+	return fmt.Sprintf("%s %s %s  %s of %s %s", what, Bar(done, total, barCells), Percent(done, total), Count(done), Count(total), unit)
+}
+
+// wrap breaks a text into lines of at most 80 columns.
+func wrap(text string) string {
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		if column > 0 && column+1+len(word) > 80 {
+			b.WriteString("\n")
+			column = 0
+		}
+		if column > 0 {
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String() + "\n"
+}

@@ -1,0 +1,103 @@
+package view
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/text"
+)
+
+// Letter shows all that is in a dead letter, and what can be done about it.
+func Letter(letter reconcile.Letter) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), text.Printable(string(letter.Class)), letter.Round, letter.Disposition)
+	g := newGrid(&b)
+	row := func(name, format string, args ...any) { g.row("  "+name, format, args...) }
+	if letter.Disposition == reconcile.Unreadable {
+		row("problem", "%s", letter.Message)
+	} else {
+		row("failed", "%s ago, at %s, when delivered %s", age(letter), letter.FailedAt.Format(time.RFC3339), times(letter.Deliveries))
+		row("consumer", "%s on %s", letter.Consumer, letter.GPU)
+		row("model", "%s, %s", letter.Model, options(letter.Options))
+	}
+	for _, m := range letter.Shared {
+		row(string(m.Role), "%q", m.Content)
+	}
+	row("to do", "%s", letter.Advice())
+	_ = g.flush() // into a strings.Builder
+	for _, f := range letter.Failures {
+		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, text.Printable(string(f.Class)),
+			Plural(f.Attempts, "try", "tries"), text.Printable(f.Message), indent(f.Prompt()))
+	}
+	return b.String()
+}
+
+// options shows the options of a round as the flags that ask for them.
+func options(o pipeline.Options) string {
+	parts := []string{fmt.Sprintf("num-predict %d", o.NumPredict)}
+	if o.Temperature != nil {
+		parts = append(parts, fmt.Sprintf("temperature %g", *o.Temperature))
+	}
+	if o.TopP != nil {
+		parts = append(parts, fmt.Sprintf("top-p %g", *o.TopP))
+	}
+	if o.TopK != nil {
+		parts = append(parts, fmt.Sprintf("top-k %d", *o.TopK))
+	}
+	for _, stop := range o.Stop {
+		parts = append(parts, fmt.Sprintf("stop %q", stop))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func times(n int) string { return Plural(n, "time", "times") }
+
+func age(letter reconcile.Letter) string {
+	return Duration(max(time.Since(letter.FailedAt), 0))
+}
+
+// A LetterTable lists dead letters, one line for each.
+type LetterTable struct {
+	grid  grid
+	width int // columns of a line
+	lines int
+}
+
+// NewLetterTable returns a table that Flush writes to the terminal.
+func NewLetterTable(t *cli.Terminal) *LetterTable {
+	return &LetterTable{grid: newGrid(t.Out), width: t.Columns()}
+}
+
+// Add adds a letter.
+func (l *LetterTable) Add(letter reconcile.Letter) {
+	if l.lines++; l.lines == 1 {
+		l.grid.line("BATCH", "ROUND", "DISPOSITION", "CLASS", "DEAD", "AGE", "MESSAGE")
+	}
+	l.grid.line(letter.ID(), strconv.Itoa(letter.Round), string(letter.Disposition), string(letter.Class), strconv.Itoa(len(letter.Failures)), age(letter),
+		brief(letter, l.width-len(letter.ID())-besideMessage))
+}
+
+// Flush writes the table, or nothing if there is no letter in it.
+func (l *LetterTable) Flush() error { return l.grid.flush() }
+
+const (
+	besideMessage = 48 // columns of a table with letters beside the batch's id and the message
+	leastMessage  = 20 // columns of a message that still says something
+)
+
+// brief returns the letter's message in one line of at most this many columns, without where it
+// happened, which all messages begin with.
+func brief(letter reconcile.Letter, columns int) string {
+	message := letter.Message
+	if strings.HasPrefix(message, "generate with model ") {
+		if _, rest, ok := strings.Cut(message, ": "); ok {
+			message = rest
+		}
+	}
+	return text.Clip(text.OneLine(text.Printable(message)), max(columns, leastMessage))
+}

@@ -1,0 +1,40 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
+)
+
+// shownBytes is how much of a prompt is shown.
+const shownBytes = 2000
+
+// Preview shows what is about to be loaded and its first prompt, before anything is written.
+func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message) {
+	fmt.Fprintf(t.Err, "run %s: %s of %s × %s = %s with model %s\n", run.Name, Plural(run.Items, "row", "rows"), text.Printable(run.Spec.Dataset.Name),
+		Plural(run.Spec.Samples, "sample", "samples"), Plural(run.Generations, "generation", "generations"), text.Printable(run.Spec.Model))
+	for _, m := range messages {
+		what := "first prompt"
+		if m.Role == pipeline.RoleSystem {
+			what = "system prompt"
+		}
+		fmt.Fprintf(t.Err, "%s (%s bytes):\n%s\n", what, Count(len(m.Content)), indent(m.Content))
+	}
+}
+
+// Answer shows an answer: where it comes from, the end of what was asked, and the text.
+func Answer(run string, answer pipeline.Answer, messages []pipeline.Message) string {
+	r := answer.Result
+	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", pipeline.GenerationID(run, answer.Item, answer.Sample), Plural(r.OutputTokens, "token", "tokens"),
+		Duration(time.Duration(r.DurationMS)*time.Millisecond), text.Printable(r.GPU), indent(messages[len(messages)-1].Content), text.Printable(r.Text))
+}
+
+// indent sets off a text that is shown, shortened if it is very long.
+func indent(s string) string {
+	s = text.Printable(text.Shorten(s, shownBytes))
+	return "  │ " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  │ ")
+}

@@ -1,0 +1,35 @@
+package view
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+)
+
+func TestAPreviewShowsTheFirstPromptOnStandardError(t *testing.T) {
+	var out, talk bytes.Buffer
+	run := pipeline.Run{Name: "r", Items: 2, Generations: 6, Spec: pipeline.Spec{Model: "tiny", Samples: 3, Dataset: pipeline.DatasetID{Name: "a.jsonl"}}}
+	Preview(&cli.Terminal{Out: &out, Err: &talk}, run, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief.\nBe kind."}, {Role: pipeline.RoleUser, Content: "How many?\nSay a number."}})
+	want := strings.Join([]string{
+		"run r: 2 rows of a.jsonl × 3 samples = 6 generations with model tiny",
+		"system prompt (18 bytes):", "  │ Be brief.", "  │ Be kind.",
+		"first prompt (23 bytes):", "  │ How many?", "  │ Say a number.", "",
+	}, "\n")
+	if diff := cmp.Diff(want, talk.String()); diff != "" || out.Len() > 0 {
+		t.Errorf("%q on standard output; (-want +got):\n%s", out.String(), diff)
+	}
+}
+
+func TestAnAnswerDoesNotCommandTheTerminal(t *testing.T) {
+	answer := pipeline.Answer{Item: 7, Sample: 1, Result: &pipeline.StoredResult{GPU: "T4\x1b", Result: pipeline.Result{Text: "42\x1b[2J\n", OutputTokens: 1, DurationMS: 1200}}}
+	got := Answer("r", answer, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief."}, {Role: pipeline.RoleUser, Content: "How\x07 many?"}})
+	want := "── r/000000007.001 ── 1 token in 1.2s on T4\uFFFD\n  │ How\uFFFD many?\n42\uFFFD[2J\n\n\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,142 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/status"
+)
+
+// Line shows a snapshot in one line: bar, done, rate, time left.
+func Line(s status.Snapshot) string {
+	ended := s.Stored + s.Failed + s.Dropped
+	line := fmt.Sprintf("%s %s  %s of %s", Bar(ended, s.Generations, barCells), Percent(ended, s.Generations), Count(s.Stored), Count(s.Generations))
+	if s.Failed > 0 {
+		line += fmt.Sprintf("  %s failed", Count(s.Failed))
+	}
+	if s.TokensPerSecond > 0 {
+		line += fmt.Sprintf("  %s tok/s", Rate(s.TokensPerSecond))
+	}
+	if s.ETA > 0 {
+		line += "  ETA " + ETA(s)
+	}
+	return line
+}
+
+// GPULines shows what each GPU does, one line for each.
+func GPULines(consumers []pipeline.Presence) []string {
+	var lines []string
+	for _, c := range consumers {
+		for _, g := range c.GPUs {
+			lines = append(lines, fmt.Sprintf("  %-20s %s %d/%d slots  %s  %s tok/s%s",
+				g.Name, Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Plural(g.Generations, "answer", "answers"), Rate(g.TokensPerSecond),
+				unless(g.Describe(), string(pipeline.GPUServing))))
+		}
+	}
+	return lines
+}
+
+func unless(state, normal string) string {
+	if state == normal {
+		return ""
+	}
+	return "  " + state
+}
+
+// Snapshot shows one run for people.
+func Snapshot(s status.Snapshot) string {
+	var b strings.Builder
+	g := newGrid(&b)
+	g.row("run", "%s (%s)", s.Run, s.State)
+	g.row("dataset", "%s, %s", s.Dataset, Plural(s.Items, "row", "rows"))
+	g.row("model", "%s", s.Model)
+	g.row("done", "%s of %s generations, %s", Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations))
+	if s.Failed+s.Dropped > 0 {
+		g.row("no answer", "%s failed, %s dropped", Count(s.Failed), Count(s.Dropped))
+	}
+	g.row("batches", "%s", batches(s))
+	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
+	g.row("rate", "%s tok/s, %.1f generations/s", Rate(s.TokensPerSecond), s.PerSecond)
+	g.row("ETA", "%s", ETA(s))
+	if s.Stream != nil {
+		g.row("stream", "%s waiting, %s held by workers, %s on the way back", Count(s.Stream.Waiting), Count(s.Stream.Held),
+			Plural(s.Stream.Results, "message", "messages"))
+	} else {
+		g.row("stream", "not asked: %s", cmp.Or(s.StreamError, "no connection"))
+	}
+	if len(s.Consumers) == 0 {
+		g.row("consumers", "none present")
+	}
+	_ = g.flush() // into a strings.Builder, as below
+	return b.String() + consumers(s)
+}
+
+func batches(s status.Snapshot) string {
+	var parts []string
+	for _, state := range pipeline.BatchStates {
+		if n := s.Batches[state]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s", Count(n), state))
+		}
+	}
+	return cmp.Or(strings.Join(parts, ", "), "none")
+}
+
+// consumers shows who is there.
+func consumers(s status.Snapshot) string {
+	if len(s.Consumers) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n")
+	table := newGrid(&b)
+	table.line("CONSUMER", "HOST", "GPU", "STATE", "SLOTS", "ANSWERS", "TOKENS/S", "SEEN", "ENDS")
+	for _, c := range s.Consumers {
+		for _, g := range c.GPUs {
+			table.line(c.ID, c.Host, g.Name, g.Describe(), fmt.Sprintf("%d/%d", g.Busy, g.Slots), Count(g.Generations), Rate(g.TokensPerSecond),
+				Duration(max(time.Since(c.Seen), 0))+" ago", ends(c.Deadline))
+		}
+	}
+	_ = table.flush()
+	return b.String()
+}
+
+// ends shows how far away a consumer's deadline is.
+func ends(deadline time.Time) string {
+	switch left := time.Until(deadline); {
+	case deadline.IsZero():
+		return "-"
+	case left <= 0:
+		return "now"
+	default:
+		return "in " + Duration(left)
+	}
+}
+
+// ETA shows the time that is left.
+func ETA(s status.Snapshot) string {
+	switch {
+	case s.Stored+s.Failed+s.Dropped >= s.Generations:
+		return "done"
+	case s.ETA == 0:
+		return "not known yet"
+	}
+	return Duration(s.ETA)
+}
+
+// Snapshots lists runs for people, one line for each.
+func Snapshots(all []status.Snapshot) string {
+	if len(all) == 0 {
+		return "no runs; load one with producer load\n"
+	}
+	var b strings.Builder
+	g := newGrid(&b)
+	g.line("RUN", "STATE", "MODEL", "DONE", "OF", "", "TOKENS/S", "ETA")
+	for _, s := range all {
+		g.line(s.Run, string(s.State), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
+	}
+	_ = g.flush()
+	return b.String()
+}

@@ -1,0 +1,128 @@
+package view
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/status"
+)
+
+func snapshot() status.Snapshot {
+	return status.Snapshot{
+		Run: "gsm8k", State: pipeline.RunOpen, Model: "tiny", Dataset: "train.jsonl", Items: 7473, Generations: 14946, Stored: 7000, Failed: 12, Dropped: 3,
+		Batches:      map[pipeline.BatchState]int{pipeline.Planned: 900, pipeline.Queued: 100, pipeline.Done: 1000, pipeline.Dead: 2},
+		PromptTokens: 700000, OutputTokens: 1400000, TokensPerSecond: 1234.5, PerSecond: 8.04, ETA: 16*time.Minute + 30*time.Second,
+		Stream: &pipeline.StreamDepth{Waiting: 90, Held: 10, Results: 1},
+	}
+}
+
+func consumersAt(now time.Time) []pipeline.Presence {
+	return []pipeline.Presence{{ID: "01J", Host: "notebook", Seen: now.Add(-7 * time.Second), Deadline: now.Add(200 * time.Minute), GPUs: []pipeline.GPUStatus{
+		{Name: "T4 0", State: "serving", Slots: 8, Busy: 8, Generations: 1500, TokensPerSecond: 101.7},
+		{Name: "T4 1", State: "model tiny is not there", Slots: 8, Generations: 1, TokensPerSecond: 1.25},
+	}}, {ID: "01K", Host: "ahead", Seen: now.Add(time.Minute), GPUs: []pipeline.GPUStatus{{Name: "A", State: "serving", Slots: 1}}}}
+}
+
+func TestALineShowsHowFarARunIs(t *testing.T) {
+	for _, c := range []struct {
+		snapshot status.Snapshot
+		want     string
+	}{
+		{status.Snapshot{Generations: 50}, "░░░░░░░░░░░░░░░░░░░░░░░░ 0 %  0 of 50"},
+		{snapshot(), "███████████░░░░░░░░░░░░░ 46 %  7,000 of 14,946  12 failed  1,234 tok/s  ETA 16m30s"},
+		{status.Snapshot{Generations: 50, Stored: 50, TokensPerSecond: 5}, "████████████████████████ 100 %  50 of 50  5.0 tok/s"},
+	} {
+		if diff := cmp.Diff(c.want, Line(c.snapshot)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestGPULinesShowWhatEachGPUDoes(t *testing.T) {
+	want := []string{
+		"  T4 0                 ████████ 8/8 slots  1,500 answers  101 tok/s",
+		"  T4 1                 ░░░░░░░░ 0/8 slots  1 answer  1.2 tok/s  model tiny is not there",
+		"  A                    ░░░░░░░░ 0/1 slots  0 answers  0.0 tok/s",
+	}
+	if diff := cmp.Diff(want, GPULines(consumersAt(time.Now()))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestASnapshotIsShownAsATable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // where time stands still
+		full := snapshot()
+		full.Consumers = consumersAt(time.Now())
+		const wantFull = `
+run        gsm8k (open)
+dataset    train.jsonl, 7,473 rows
+model      tiny
+done       7,000 of 14,946 generations, 46 %
+no answer  12 failed, 3 dropped
+batches    900 planned, 100 queued, 1,000 done, 2 dead
+tokens     1,400,000 out, 700,000 in
+rate       1,234 tok/s, 8.0 generations/s
+ETA        16m30s
+stream     90 waiting, 10 held by workers, 1 message on the way back
+
+CONSUMER  HOST      GPU   STATE                    SLOTS  ANSWERS  TOKENS/S  SEEN    ENDS
+01J       notebook  T4 0  serving                  8/8    1,500    101       7s ago  in 3h20m0s
+01J       notebook  T4 1  model tiny is not there  0/8    1        1.2       7s ago  in 3h20m0s
+01K       ahead     A     serving                  0/1    0        0.0       0s ago  -
+`
+		if diff := cmp.Diff(wantFull, "\n"+Snapshot(full)); diff != "" {
+			t.Errorf("in the middle (-want +got):\n%s", diff)
+		}
+		const wantEmpty = `
+run        r (loading)
+dataset    a.jsonl, 1 row
+model      tiny
+done       0 of 1 generations, 0 %
+batches    none
+tokens     0 out, 0 in
+rate       0.0 tok/s, 0.0 generations/s
+ETA        not known yet
+stream     not asked: no servers
+consumers  none present
+`
+		empty := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "tiny", Dataset: "a.jsonl", Items: 1, Generations: 1, StreamError: "no servers"}
+		if diff := cmp.Diff(wantEmpty, "\n"+Snapshot(empty)); diff != "" {
+			t.Errorf("with nothing in it (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
+	for _, c := range []struct {
+		snapshot status.Snapshot
+		want     string
+	}{
+		{status.Snapshot{Generations: 5, Stored: 4}, "not known yet"},
+		{status.Snapshot{Generations: 5, Stored: 4, ETA: 90 * time.Second}, "1m30s"},
+		{status.Snapshot{Generations: 5, Stored: 3, Failed: 1, Dropped: 1}, "done"},
+	} {
+		if got := ETA(c.snapshot); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+func TestRunsAreListed(t *testing.T) {
+	foreign := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "m\x1b[2J", Generations: 1}
+	want := `
+RUN    STATE    MODEL  DONE   OF            TOKENS/S  ETA
+gsm8k  open     tiny   7,000  14,946  46 %  1,234     16m30s
+r      loading  m?[2J  0      1       0 %   0.0       not known yet
+`
+	if diff := cmp.Diff(want, strings.ReplaceAll("\n"+Snapshots([]status.Snapshot{snapshot(), foreign}), "\uFFFD", "?")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := Snapshots(nil); !strings.Contains(got, "no runs") {
+		t.Errorf("without a run: %q", got)
+	}
+}
