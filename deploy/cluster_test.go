@@ -116,7 +116,7 @@ func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
 
 // lag reads the queue's length as KEDA does: waiting and held, from the server that leads the
 // durable. Servers do not advertise themselves, so it goes by their names, which are those of the
-// pods. It is -1 while nobody leads.
+// pods. It is -1 while there is no leader.
 func lag(t *testing.T, nodes []*server.Server, run string) int {
 	t.Helper()
 	for _, node := range nodes {

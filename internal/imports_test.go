@@ -56,7 +56,7 @@ func rules() map[string]rule {
 		// the real one's types.
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
 		"internal/store":             {ours: "pipeline", theirs: "mongo-driver sqlite"},
-		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go backoff zap compress", testTheirs: "nats-server"},
+		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},

@@ -66,7 +66,7 @@ func (c *planCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
 
 // estimate weighs what is to be planned.
 func (c *planCmd) estimate(ctx context.Context, t *cli.Terminal, books store.Store) (plan.Estimate, error) {
-	traffic, err := stream.NewMeter()
+	traffic, err := stream.NewTrafficMeter()
 	if err != nil {
 		return plan.Estimate{}, err
 	}

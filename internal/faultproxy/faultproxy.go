@@ -1,5 +1,5 @@
-// Package faultproxy is a network that can be made bad: it carries TCP connections to a server
-// and delays, stalls or cuts them when it is told to.
+// Package faultproxy is a network with faults: it carries TCP connections to a server, and delays,
+// stalls or cuts them on request.
 package faultproxy
 
 import (
@@ -19,7 +19,7 @@ type Proxy struct {
 
 	mu     sync.Mutex
 	delay  time.Duration
-	passes chan struct{} // closed while bytes may pass
+	passes chan struct{} // closed while bytes may pass; another one for each stall
 	closed bool
 	conns  map[net.Conn]bool
 	ended  chan struct{}
@@ -55,25 +55,25 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 // Carried returns how many bytes it has read from all connections so far, in both directions.
 func (p *Proxy) Carried() int64 { return p.carried.Load() }
 
-// Delay makes everything that is sent from now on, in either direction, arrive so much later. It
-// delays and does not throttle: any number of bytes may be on the way.
+// Delay makes everything that is sent from now on, in either direction, arrive this much
+// later. It delays and does not throttle: any number of bytes may be on the way.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// Cut ends all connections that there are. New ones are carried as before.
+// Cut ends all present connections. New ones are carried as before.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for conn := range p.conns {
-		_ = conn.Close() // there is nobody to tell
+		_ = conn.Close() // it may be closed already
 	}
 }
 
-// Stall lets nothing pass until Resume, as a network does that loses everything: nobody's
-// connection ends, and new ones are taken but get no answer.
+// Stall lets nothing pass until Resume, like a network that loses everything: no connection ends,
+// and new ones are accepted but get no answer.
 func (p *Proxy) Stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +82,7 @@ func (p *Proxy) Stall() {
 	}
 }
 
-// Resume ends a stall. What was sent meanwhile arrives.
+// Resume ends a stall. What was sent in the meantime arrives.
 func (p *Proxy) Resume() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,12 +99,12 @@ func (p *Proxy) Close() {
 		close(p.ended)
 	}
 	p.mu.Unlock()
-	_ = p.listener.Close() // twice, perhaps
+	_ = p.listener.Close() // it may be closed already
 	p.Cut()
 	p.busy.Wait()
 }
 
-// stalls is called with the mutex held.
+// stalls reports whether the proxy is stalled. It is called with the mutex held.
 func (p *Proxy) stalls() bool {
 	select {
 	case <-p.passes:
@@ -120,7 +120,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		if p.keep(client) {
+		if p.track(client) {
 			p.busy.Go(func() { p.connect(client) })
 		}
 	}
@@ -133,7 +133,7 @@ func (p *Proxy) connect(client net.Conn) {
 		return
 	}
 	server, err := net.DialTimeout("tcp", p.target, 10*time.Second)
-	if err != nil || !p.keep(server) {
+	if err != nil || !p.track(server) {
 		return
 	}
 	defer p.drop(server)
@@ -143,8 +143,8 @@ func (p *Proxy) connect(client net.Conn) {
 	back.Wait()
 }
 
-// keep remembers a connection for Cut, or closes it if it is too late.
-func (p *Proxy) keep(conn net.Conn) bool {
+// track records a connection for Cut. After Close it closes it instead and reports false.
+func (p *Proxy) track(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -156,7 +156,7 @@ func (p *Proxy) keep(conn net.Conn) bool {
 }
 
 func (p *Proxy) drop(conn net.Conn) {
-	_ = conn.Close() // already, perhaps
+	_ = conn.Close() // it may be closed already
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, conn)

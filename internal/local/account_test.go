@@ -83,8 +83,8 @@ func wholePipeline(t *testing.T, p *programs) {
 	}
 }
 
-// use lets the programs use this server with these credentials, given as content, and returns a
-// check that what a process printed holds nothing of them.
+// use gives the programs this server and these credentials, as content. It returns a check that the
+// output of a process contains nothing of them.
 func (p *programs) use(server *natsdtest.Server, creds string) (check func(*processtest.Process)) {
 	p.env = append(p.env, "NATS_URL="+server.URL(), "NATS_CREDS="+creds)
 	secrets := regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+|SU[A-Z2-7]{56}`).FindAllString(creds, -1)
@@ -138,12 +138,12 @@ func eachLimit(t *testing.T, p *programs) {
 		run    []string // where it publishes run s, run r is published already
 		says   []string
 	}{
-		"storage too small": {natsdtest.Limits{MaxStore: 8 * MiB, MaxBytesRequired: true}, sink, []string{"allows 8 MiB of storage", "at least 16 MiB"}},
+		"storage too small": {natsdtest.Limits{MaxStore: 8 * MiB, MaxBytesRequired: true}, sink, []string{"allows 8.0 MiB of storage", "at least 16 MiB"}},
 		"more than the account has": {natsdtest.Limits{MaxStore: 100 * MiB, MaxBytesRequired: true}, append(sink, "--max-bytes", "1GiB"),
-			[]string{"to hold 1 GiB together (--max-bytes)", "allows 100 MiB", "larger account"}},
+			[]string{"to hold 1.0 GiB together (--max-bytes)", "allows 100 MiB", "larger account"}},
 		"too many streams":    {natsdtest.Limits{MaxStreams: 2}, sink, []string{"10027", "allows 2 streams", "needs 4"}},
 		"too many consumers":  {natsdtest.Limits{MaxConsumers: 1}, []string{"producer", "publish", "--run", "s"}, []string{"10026", "1 JetStream consumers", "delete finished runs"}},
-		"message too large":   {natsdtest.Limits{MaxPayload: 16 << 10}, publish, []string{"maximum payload exceeded", "accepts 16 KiB", "max_payload"}},
+		"message too large":   {natsdtest.Limits{MaxPayload: 16 << 10}, publish, []string{"maximum payload exceeded", "accepts 16,384 in one", "max_payload"}},
 		"expired credentials": {natsdtest.Limits{UserExpires: time.Now().Add(-time.Hour)}, consumer, []string{"the credentials expired on 20", "NATS_CREDS"}},
 		"no permission to publish": {natsdtest.Limits{UserName: "u", PublishAllowed: []string{"nothing"}, SubscribeAllowed: []string{"_INBOX_u.>"}}, publish,
 			[]string{"$JS.API.STREAM.INFO", "give this NATS user the permission"}},
@@ -186,7 +186,7 @@ func eachLimit(t *testing.T, p *programs) {
 	})
 }
 
-// noise is text that hardly compresses.
+// noise returns text that hardly compresses.
 func noise(n int) string {
 	var b strings.Builder
 	for x := uint64(88172645463325252); b.Len() < n; {
@@ -198,7 +198,8 @@ func noise(n int) string {
 	return b.String()[:n]
 }
 
-// Who comes last waits for a connection; a command for people says soon that there is none.
+// A program that comes last waits for a connection; a command for people soon reports that there is
+// none.
 func noConnectionLeft(t *testing.T, p *programs) {
 	server, team := natsdtest.StartTeam(t, natsdtest.Limits{MaxConnections: 1})
 	first, err := stream.Connect(t.Context(), stream.Config{URL: server.URL(), Creds: team.Creds(natsdtest.Limits{}), Log: zap.NewNop()})

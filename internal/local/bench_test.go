@@ -15,8 +15,8 @@ import (
 	"gleaner/internal/stream"
 )
 
-// How long it takes, with everything up and idle, from a batch's publication to the moment in
-// which the model's server begins with it: over NATS, through the consumer, over HTTP.
+// How long it takes, with everything running and idle, from the publication of a batch to the
+// moment when the model's server begins with it: over NATS, through the consumer, over HTTP.
 func BenchmarkABatchBeginsToGenerate(b *testing.B) {
 	began := make(chan time.Time, 1)
 	sim := ollamasim.New(ollamasim.Config{Instant: true, Lengths: func(string, int) int {

@@ -66,7 +66,7 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	}
 	checkAudit(p, bad)
 	ollama.ClearFaults()
-	redriveByManyHands(p, bad)
+	redriveConcurrently(p, bad)
 	if code := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "2s").Wait(); code != 0 {
 		t.Errorf("after the redrive producer publish ended with %d, want 0", code)
 	}
@@ -84,20 +84,20 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	}
 }
 
-// redriveByManyHands redrives so many letters of one generation each: some of them, with one
-// redrive that is killed and one that is interrupted, and the rest by two at once.
-func redriveByManyHands(p *programs, letters int) {
+// redriveConcurrently redrives this number of letters of one generation each: some of them by a
+// redrive that is killed and by one that is interrupted, and the rest by two at once.
+func redriveConcurrently(p *programs, letters int) {
 	p.t.Helper()
-	ledger, err := store.Open(p.t.Context(), p.uri)
+	store, err := store.Open(p.t.Context(), p.uri)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer ledger.Close()
+	defer store.Close()
 	redriven := func() (n int) {
 		p.t.Helper()
-		rounds := map[int]int{} // a batch may go from one state to the next between the two looks
+		rounds := map[int]int{} // a batch may go from one state to the next between the two reads
 		for _, state := range []pipeline.BatchState{pipeline.Queued, pipeline.Done} {
-			batches, err := ledger.Batches(p.t.Context(), "dead", state, 0, 10_000)
+			batches, err := store.Batches(p.t.Context(), "dead", state, 0, 10_000)
 			if err != nil {
 				p.t.Fatal(err)
 			}
@@ -117,7 +117,7 @@ func redriveByManyHands(p *programs, letters int) {
 	redrive := func(args ...string) *processtest.Process {
 		return p.start("producer", append([]string{"dead", "redrive", "--run", "dead", "--class", "degenerate", "--json"}, args...)...)
 	}
-	report := func(running *processtest.Process, code int) (r ledgerReport) {
+	report := func(running *processtest.Process, code int) (r redriveReport) {
 		p.t.Helper()
 		if got := running.Wait(); got != code {
 			p.t.Errorf("%v ended with %d, want %d:\n%s", running.Cmd.Args, got, code, running.Said())
@@ -164,13 +164,12 @@ func redriveByManyHands(p *programs, letters int) {
 	p.t.Logf("at once: %+v and %+v", a, b)
 }
 
-// A ledgerReport is what producer dead redrive --json prints.
-type ledgerReport struct{ Chosen, Redriven, Generations, Refused, Stale, Skipped int }
+// A redriveReport is what producer dead redrive --json prints.
+type redriveReport struct{ Chosen, Redriven, Generations, Refused, Stale, Skipped int }
 
-// A letter is what a test looks at of a dead letter.
+// A letter is what the tests read of a dead letter.
 type letter struct {
 	Class    string
-	Standing string
 	Failures []struct{ Prompt, Class, Message string }
 }
 
@@ -195,7 +194,7 @@ func failuresIn(letters []letter) int {
 	return n
 }
 
-// checkAudit fails unless everything is accounted for, with so many dead generations.
+// checkAudit fails unless everything is accounted for, with this number of dead generations.
 func checkAudit(p *programs, dead int) {
 	p.t.Helper()
 	var account struct{ Total, Stored, Dead, Lost, Outstanding int }

@@ -18,13 +18,13 @@ import (
 	"gleaner/internal/store"
 )
 
-// A fleet is a consumer that runs real Ollama servers itself, on GPUs that only nvidia-smi's
-// stand-in knows of.
+// A fleet is a consumer that runs real Ollama servers itself, on GPUs that only a fake nvidia-smi
+// reports.
 type fleet struct {
 	*programs
-	ledger store.Store
-	cache  string // where it has its locks and logs
-	args   []string
+	store store.Store
+	cache string // where it has its locks and logs
+	args  []string
 }
 
 // newFleet prepares a run and everything around the consumer.
@@ -45,18 +45,17 @@ func newFleet(t *testing.T, dir string, bin, models string) *fleet {
 	}
 	t.Cleanup(server.Shutdown)
 	f.env = append(os.Environ(), "MONGODB_URI="+uri, "NATS_URL="+server.URL(), "XDG_CACHE_HOME="+f.cache, "PATH="+f.cache+":"+os.Getenv("PATH"))
-	if f.ledger, err = store.Open(t.Context(), uri); err != nil {
+	if f.store, err = store.Open(t.Context(), uri); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = f.ledger.Close() })
+	t.Cleanup(func() { _ = f.store.Close() })
 	t.Cleanup(f.kill)
 	f.run("producer", "load", "--run", "words", "--input", rows(t), "--field", "question", "--model", "tiny", "--num-predict", "1500", "--samples", "2")
 	f.start("sink", "serve", "--flush-every", "100ms")
 	return f
 }
 
-// processes returns those that the consumer's servers consist of, by what they are: "serve" or
-// "runner".
+// processes returns the pids of the consumer's servers by kind: "serve" or "runner".
 func (f *fleet) processes() map[string][]int {
 	found := map[string][]int{}
 	folders, _ := filepath.Glob("/proc/[0-9]*")
@@ -74,16 +73,16 @@ func (f *fleet) processes() map[string][]int {
 	return found
 }
 
-// strike sends one of the consumer's processes a signal.
-func (f *fleet) strike(what string, signal syscall.Signal) {
+// signal sends one of the consumer's processes a signal.
+func (f *fleet) signal(kind string, sent syscall.Signal) {
 	f.t.Helper()
-	f.await("there is a "+what, func() bool { return len(f.processes()[what]) > 0 })
-	if err := syscall.Kill(f.processes()[what][0], signal); err != nil {
+	f.await("there is a "+kind, func() bool { return len(f.processes()[kind]) > 0 })
+	if err := syscall.Kill(f.processes()[kind][0], sent); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-// kill ends what a test that failed has left.
+// kill ends the processes that a failed test has left.
 func (f *fleet) kill() {
 	for _, pids := range f.processes() {
 		for _, pid := range pids {
@@ -95,13 +94,13 @@ func (f *fleet) kill() {
 func (f *fleet) await(what string, ok func() bool) {
 	f.t.Helper()
 	limit := time.After(time.Minute)
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
 	for !ok() {
 		select {
-		case <-look.C:
+		case <-tick.C:
 		case <-limit:
-			f.t.Fatalf("in vain it was waited until %s", what)
+			f.t.Fatalf("waited for a minute, and still not: %s", what)
 		}
 	}
 }
@@ -110,7 +109,7 @@ func (f *fleet) await(what string, ok func() bool) {
 func (f *fleet) shares() map[string]int {
 	f.t.Helper()
 	shares, seen := map[string]int{}, map[string]bool{}
-	for answer, err := range f.ledger.Answers(f.t.Context(), "words") {
+	for answer, err := range f.store.Answers(f.t.Context(), "words") {
 		if err != nil {
 			f.t.Fatal(err)
 		}
@@ -145,7 +144,7 @@ func (f *fleet) end(consumer *processtest.Process) {
 // itself.
 func TestAConsumerRunsItsServersItself(t *testing.T) {
 	bin := ollamatest.Bin(t)
-	others := ollamatest.Start(t, bin, "tiny") // somebody else's server, which has to be left alone
+	others := ollamatest.Start(t, bin, "tiny") // another user's server, which has to be left alone
 	built := build(t, "")
 	t.Run("and uses its GPUs evenly", func(t *testing.T) {
 		f := newFleet(t, built.dir, bin, others.Models)
@@ -170,16 +169,16 @@ func TestAConsumerRunsItsServersItself(t *testing.T) {
 		f := newFleet(t, built.dir, bin, others.Models)
 		publish := f.start("producer", "publish", "--run", "words", "--follow", "--lease", "2s")
 		consumer := f.start("consumer", append(f.args, "--rest", "1s")...)
-		waitForStored(t, f.ledger, 20)
-		f.strike("runner", syscall.SIGKILL)
-		waitForStored(t, f.ledger, 50)
-		f.strike("runner", syscall.SIGSTOP)
-		waitForStored(t, f.ledger, 80)
-		f.strike("serve", syscall.SIGKILL)
+		waitForStored(t, f.store, 20)
+		f.signal("runner", syscall.SIGKILL)
+		waitForStored(t, f.store, 50)
+		f.signal("runner", syscall.SIGSTOP)
+		waitForStored(t, f.store, 80)
+		f.signal("serve", syscall.SIGKILL)
 		consumer.WaitFor("the server is restarted")
-		waitForStored(t, f.ledger, 110)
-		f.strike("serve", syscall.SIGSTOP)
-		waitForStored(t, f.ledger, 120)
+		waitForStored(t, f.store, 110)
+		f.signal("serve", syscall.SIGSTOP)
+		waitForStored(t, f.store, 120)
 		if err := consumer.Cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +190,7 @@ func TestAConsumerRunsItsServersItself(t *testing.T) {
 		f.shares()
 		f.end(consumer)
 	})
-	if err := ollamatest.CreateModels(t.Context(), others.URL, "tiny"); err != nil { // it has it: this asks whether it answers
-		t.Errorf("somebody else's server was ended: %v", err)
+	if err := ollamatest.CreateModels(t.Context(), others.URL, "tiny"); err != nil { // it has the model already: this checks that it answers
+		t.Errorf("another user's server was ended: %v", err)
 	}
 }

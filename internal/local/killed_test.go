@@ -36,11 +36,11 @@ func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.run("producer", "load", "--run", "words", "--input", input, "--field", "question", "--model", "sim")
-	ledger, err := store.Open(t.Context(), uri)
+	store, err := store.Open(t.Context(), uri)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ledger.Close()
+	defer store.Close()
 	p.start("sink", "serve", "--flush-every", "100ms")
 	publish := p.start("producer", "publish", "--run", "words", "--follow", "--lease", "3s")
 	var gpus []*ollamasim.Server
@@ -55,7 +55,7 @@ func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 		gpus = append(gpus, gpu)
 		consumers = append(consumers, p.start("consumer", "--run", "words", "--ollama", url))
 	}
-	waitForStored(t, ledger, killedRows/2)
+	waitForStored(t, store, killedRows/2)
 	if err := consumers[0].Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 	if gpus[0].Stats().Requests == 0 || gpus[1].Stats().Requests < killedRows/2 {
 		t.Errorf("the killed consumer's GPU generated %+v, the other's %+v", gpus[0].Stats(), gpus[1].Stats())
 	}
-	executed := gpus[0].Stats().Requests + gpus[1].Stats().Requests // those included that the kill cut off
+	executed := gpus[0].Stats().Requests + gpus[1].Stats().Requests // including those that the kill cut off
 	t.Logf("%d generations executed for %d needed: %.4f", executed, killedRows, float64(executed)/killedRows)
 	if executed > killedRows*(1+mostTwice) {
 		t.Errorf("%d generations were executed for %d needed", executed, killedRows)

@@ -21,7 +21,7 @@ import (
 // A consumer that is broken or lies, with a consumer's credentials, neither changes what is
 // stored nor keeps what honest ones send from being stored. What it sends is refused and counted,
 // and what it leaves can be removed.
-func TestALyingConsumerChangesNothingAndStopsNobody(t *testing.T) {
+func TestALyingConsumerChangesNothingAndStopsNoOne(t *testing.T) {
 	const items, batch = 400, 4
 	onEachStore(t, func(p *parts) {
 		operator, worker := p.as("producer"), p.as("consumer")
@@ -31,7 +31,7 @@ func TestALyingConsumerChangesNothingAndStopsNobody(t *testing.T) {
 		liar.strange() // the first answers that the sink gets
 		p.waitFor("begun", func(progress pipeline.Progress) bool { return progress.Stored >= len(liar.mine) })
 		stop := p.startConsumer(worker)
-		half, err := p.ledger.Batches(p.t.Context(), p.run.Name, pipeline.Planned, 0, items/batch/2)
+		half, err := p.store.Batches(p.t.Context(), p.run.Name, pipeline.Planned, 0, items/batch/2)
 		p.must(err)
 		p.publishSome(operator, half)
 		p.waitFor("half done", func(progress pipeline.Progress) bool { return progress.Batches[pipeline.Done] >= len(half) })
@@ -57,14 +57,14 @@ func TestALyingConsumerChangesNothingAndStopsNobody(t *testing.T) {
 			}
 		}
 		p.checkTexts(liar.mine)
-		_, err = p.engine(p.ledger, operator).Drop(p.t.Context(), reconcile.Filter{}, reconcile.DropOptions{})
+		_, err = p.engine(p.store, operator).Drop(p.t.Context(), reconcile.Filter{}, reconcile.DropOptions{})
 		p.must(err)
 		p.checkStreams(operator)
 		if _, err := operator.Consumers(p.t.Context()); err != nil {
 			p.t.Error(err)
 		}
 		stop()
-		account, err := p.engine(p.ledger, operator).Audit(p.t.Context(), p.run.Name)
+		account, err := p.engine(p.store, operator).Audit(p.t.Context(), p.run.Name)
 		p.must(err)
 		if !account.Complete() || account.Stored != items {
 			p.t.Errorf("the audit says %+v", account)
@@ -73,12 +73,12 @@ func TestALyingConsumerChangesNothingAndStopsNobody(t *testing.T) {
 }
 
 // publishSome puts some batches on the queue.
-func (p *parts) publishSome(operator ledgerStreams, batches []pipeline.Batch) {
+func (p *parts) publishSome(operator reconcileStreams, batches []pipeline.Batch) {
 	p.t.Helper()
 	p.must(operator.EnsureRun(p.t.Context(), p.run))
 	for _, work := range p.works(batches) {
 		p.must(operator.Publish(p.t.Context(), work))
-		p.must(p.ledger.MarkQueued(p.t.Context(), p.run.Name, []int{work.Batch}, time.Now().UTC()))
+		p.must(p.store.MarkQueued(p.t.Context(), p.run.Name, []int{work.Batch}, time.Now().UTC()))
 	}
 }
 
@@ -97,7 +97,7 @@ func (p *parts) counted(name string) (sum float64) {
 	return sum
 }
 
-// A liar has a consumer's credentials and no manners.
+// A liar has a consumer's credentials and sends what no consumer sends.
 type liar struct {
 	*parts
 	nc   *nats.Conn
@@ -159,8 +159,8 @@ func (l *liar) subject(kind string, batch int) string {
 	return fmt.Sprintf("gleaner.%s.%s.%07d", kind, l.run.Name, batch)
 }
 
-// strange sends answers that nobody can tell from true ones, with everything that a store might
-// stumble over.
+// strange sends answers that cannot be told from true ones, with everything that a store might
+// mishandle.
 func (l *liar) strange() {
 	l.t.Helper()
 	last := l.run.Batches - 1
@@ -199,7 +199,7 @@ func (l *liar) results() (refused int) {
 		wrong(at, nats.Header{"Content-Encoding": {"zstd"}}, garbage)
 	}
 	wrong(at, nats.Header{"Content-Encoding": {"br"}}, l.json(l.answer(open, 0)))
-	// What a server says to who pulls.
+	// What a server sends to a client that pulls.
 	wrong(at, nats.Header{"Status": {"404"}, "Description": {"No Messages"}}, nil)
 	wrong(at, nats.Header{"Status": {"409"}, "Description": {"Consumer Deleted"}}, nil)
 	wrong(at, nats.Header{"Status": {"100"}}, nil)
@@ -207,7 +207,7 @@ func (l *liar) results() (refused int) {
 		wrong(at, nats.Header{"Content-Encoding": {"zstd"}}, bomb)
 	}
 	for _, change := range []func(r *pipeline.Results){
-		func(r *pipeline.Results) { r.Run = "nobody" },
+		func(r *pipeline.Results) { r.Run = "unknown" },
 		func(r *pipeline.Results) { r.UID = "older" },
 		func(r *pipeline.Results) { r.Batch = 9_999_999 },
 		func(r *pipeline.Results) { r.Batch = done },
@@ -230,15 +230,15 @@ func (l *liar) results() (refused int) {
 		change(&r)
 		subject := fmt.Sprintf("gleaner.result.%s.%07d.0", r.Run, r.Batch)
 		if r.Batch == done {
-			subject = at // which says another batch
+			subject = at // which names another batch
 		}
 		wrong(subject, nil, l.json(r))
 	}
 	for _, subject := range []string{"gleaner.result.x", "gleaner.result." + l.run.Name, l.subject("result", 1), "gleaner.result.a.b.c.d.e.f", l.subject("result", done) + ".x.y"} {
 		wrong(subject, nil, l.json(l.answer(open, 0)))
 	}
-	// What was stored once more, with another text, by somebody who claims to be first, in
-	// another round.
+	// A stored answer once more, with another text and in another round, so that it claims to be
+	// the first.
 	for round := range 3 {
 		again := l.answer(done, 0, 1, 2, 3)
 		again.Round = 1 + round*1000
@@ -252,8 +252,8 @@ func (l *liar) results() (refused int) {
 	return refused + 3000
 }
 
-// bombs are small and unpack to a lot: zeros without an end, a long list of nothing, texts of the
-// greatest length.
+// bombs returns messages that are small and unpack to a lot: many zeros, a long list of empty
+// values, texts of the greatest length.
 func (l *liar) bombs() [][]byte {
 	l.t.Helper()
 	var zeros bytes.Buffer
@@ -316,7 +316,7 @@ func (l *liar) letters() (ignored int) {
 		change(&d)
 		ignore(at(), nil, l.json(d))
 	}
-	for _, subject := range []string{"gleaner.dead.x.y", "gleaner.dead." + l.run.Name + ".y", "gleaner.dead.nobody.0000001", "gleaner.dead." + l.run.Name + ".-1"} {
+	for _, subject := range []string{"gleaner.dead.x.y", "gleaner.dead." + l.run.Name + ".y", "gleaner.dead.unknown.0000001", "gleaner.dead." + l.run.Name + ".-1"} {
 		ignore(subject, nil, l.json(l.letter(open, 0)))
 	}
 	for i := range 500 {

@@ -32,7 +32,7 @@ import (
 type parts struct {
 	t       *testing.T
 	nats    *natsdtest.Server
-	ledger  store.Store
+	store   store.Store
 	run     pipeline.Run // the one that was loaded last
 	runs    int
 	fails   atomic.Bool // generations of items with an odd number cannot be generated
@@ -54,20 +54,20 @@ func newParts(t *testing.T, uri string) *parts {
 	permissions, err := server.ProcessConfigFile("../../deploy/nats/permissions.conf")
 	p.must(err)
 	p.nats = natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.Users = permissions.Users }})
-	p.ledger, err = store.Open(t.Context(), uri)
+	p.store, err = store.Open(t.Context(), uri)
 	p.must(err)
-	t.Cleanup(func() { p.must(p.ledger.Close()) })
+	t.Cleanup(func() { p.must(p.store.Close()) })
 	p.must(p.as("producer").Ensure(t.Context()))
 	return p
 }
 
-// load loads another run, with so many items in batches of this size. Nothing of it is published
-// yet.
+// load loads another run with this number of items, in batches of this size. Nothing of it is
+// published yet.
 func (p *parts) load(items, batch int) {
 	p.t.Helper()
 	p.runs++
 	name := fmt.Sprintf("parts-%d", p.runs)
-	_, _, err := p.ledger.CreateRun(p.t.Context(), pipeline.Run{
+	_, _, err := p.store.CreateRun(p.t.Context(), pipeline.Run{
 		Name: name, UID: "01" + name, State: pipeline.RunLoading, Items: items, Generations: items, CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 		Spec: pipeline.Spec{Model: "sim", Field: "q", Samples: 1, Batch: batch, Seed: 7, Options: pipeline.Options{NumPredict: 64}},
 	})
@@ -80,10 +80,10 @@ func (p *parts) load(items, batch int) {
 			batches = append(batches, pipeline.Batch{Run: name, Index: i / batch, First: i, Count: min(batch, items-i), State: pipeline.Planned, Round: 1})
 		}
 	}
-	p.must(p.ledger.PutItems(p.t.Context(), rows))
-	p.must(p.ledger.PutBatches(p.t.Context(), batches))
-	p.must(p.ledger.Seal(p.t.Context(), name, len(batches)))
-	p.run, err = p.ledger.Run(p.t.Context(), name)
+	p.must(p.store.PutItems(p.t.Context(), rows))
+	p.must(p.store.PutBatches(p.t.Context(), batches))
+	p.must(p.store.Seal(p.t.Context(), name, len(batches)))
+	p.run, err = p.store.Run(p.t.Context(), name)
 	p.must(err)
 }
 
@@ -124,7 +124,7 @@ func (p *parts) start(run func(ctx context.Context) error) (stop func()) {
 
 func (p *parts) startSink() {
 	p.t.Helper()
-	writer, err := sink.New(sink.Config{FlushEvery: 20 * time.Millisecond, Metrics: sink.NewMetrics(p.metrics)}, p.as("sink"), p.ledger)
+	writer, err := sink.New(sink.Config{FlushEvery: 20 * time.Millisecond, Metrics: sink.NewMetrics(p.metrics)}, p.as("sink"), p.store)
 	p.must(err)
 	p.start(writer.Run)
 }
@@ -141,33 +141,33 @@ func (p *parts) startConsumer(conn *stream.Conn) (stop func()) {
 // publish puts all batches on the queue.
 func (p *parts) publish(conn *stream.Conn) {
 	p.t.Helper()
-	publisher, err := producer.NewPublisher(producer.Config{}, p.ledger, conn)
+	publisher, err := producer.NewPublisher(producer.Config{}, p.store, conn)
 	p.must(err)
 	p.must(publisher.Publish(p.t.Context(), p.run.Name))
 }
 
-// engine returns the ledger engine over these books and streams.
-func (p *parts) engine(books store.Store, streams ledgerStreams) *reconcile.Engine {
+// engine returns the engine of reconcile over this store and these streams.
+func (p *parts) engine(store store.Store, streams reconcileStreams) *reconcile.Engine {
 	p.t.Helper()
 	engine, err := reconcile.New(reconcile.Config{Lease: 10 * time.Millisecond, Pause: 10 * time.Millisecond, SweepEvery: 10 * time.Millisecond, Log: zap.NewNop()},
-		books, streams, producer.BuildFrom(p.ledger))
+		store, streams, producer.BuildFrom(p.store))
 	p.must(err)
 	return engine
 }
 
-// waitFor waits until the run has come so far.
-func (p *parts) waitFor(what string, there func(pipeline.Progress) bool) {
+// waitFor waits until the progress of the run meets a condition.
+func (p *parts) waitFor(what string, met func(pipeline.Progress) bool) {
 	p.t.Helper()
 	var progress pipeline.Progress
 	eventually(p.t, func() bool {
 		var err error
-		progress, err = p.ledger.Progress(p.t.Context(), p.run.Name, time.Now())
+		progress, err = p.store.Progress(p.t.Context(), p.run.Name, time.Now())
 		p.must(err)
-		return there(progress)
+		return met(progress)
 	}, func() string { return fmt.Sprintf("the run is not %s: %+v", what, progress) })
 }
 
-// answer is what every consumer but a lying one gives to an item, with the run's seed.
+// answer is what every honest consumer answers to an item, with the run's seed.
 func (p *parts) answer(item int) string {
 	return says(fmt.Sprintf("question %d", item), pipeline.Seed(p.run.Spec.Seed, pipeline.GenerationID(p.run.Name, item, 0)))
 }
@@ -178,7 +178,7 @@ func says(prompt string, seed int) string { return fmt.Sprintf("the answer to %s
 func (p *parts) texts() map[int]string {
 	p.t.Helper()
 	texts := map[int]string{}
-	for answer, err := range p.ledger.Answers(p.t.Context(), p.run.Name) {
+	for answer, err := range p.store.Answers(p.t.Context(), p.run.Name) {
 		p.must(err)
 		if answer.Result != nil {
 			texts[answer.Item] = answer.Result.Text
@@ -187,8 +187,8 @@ func (p *parts) texts() map[int]string {
 	return texts
 }
 
-// checkTexts fails unless exactly the honest answers of the items are stored, but for those that
-// are excepted.
+// checkTexts fails unless exactly the honest answers of the items are stored. Excepted items may
+// have any answer.
 func (p *parts) checkTexts(except map[int]bool) {
 	p.t.Helper()
 	got, want := p.texts(), map[int]string{}
@@ -203,7 +203,7 @@ func (p *parts) checkTexts(except map[int]bool) {
 	}
 }
 
-// checkStreams fails unless nothing is left on the streams, once what was stored is acknowledged.
+// checkStreams fails unless the streams become empty, once what was stored is acknowledged.
 func (p *parts) checkStreams(conn *stream.Conn) {
 	p.t.Helper()
 	var depth pipeline.StreamDepth
@@ -243,7 +243,7 @@ func eventually(t *testing.T, holds func() bool, otherwise func() string) {
 // works makes the messages of batches.
 func (p *parts) works(batches []pipeline.Batch) (all []pipeline.Work) {
 	p.t.Helper()
-	builder, err := producer.NewWorkBuilder(p.ledger, p.run)
+	builder, err := producer.NewWorkBuilder(p.store, p.run)
 	p.must(err)
 	for len(batches) > 0 {
 		works, err := builder.Build(p.t.Context(), batches)

@@ -23,7 +23,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// planned is the part of what producer plan prints as JSON that the tests look at.
+// planned is the part of the JSON of producer plan that the tests read.
 type planned struct {
 	Batches int              `json:"batches"`
 	Seconds float64          `json:"seconds"`
@@ -44,8 +44,8 @@ type planRun struct {
 	lease string
 }
 
-// newPlanRun starts a NATS server behind a proxy that counts, and two simulated GPUs, so many
-// times faster than a T4.
+// newPlanRun starts a NATS server behind a proxy that counts, and two simulated GPUs, which
+// are this many times faster than a T4.
 func newPlanRun(t *testing.T, uri string, speed float64, instant bool, lease string) (*planRun, string) {
 	t.Helper()
 	p := build(t, uri)
@@ -87,7 +87,7 @@ func (p *planRun) load(spec []string, args ...string) {
 	p.run("producer", slices.Concat([]string{"load"}, spec, args)...)
 }
 
-// generate takes a loaded run from the first batch to the last answer and stops everybody.
+// generate takes a loaded run from the first batch to the last answer and stops all programs.
 func (p *planRun) generate(run, gpus string) {
 	p.t.Helper()
 	sink := p.start("sink", "serve")
@@ -107,8 +107,7 @@ func (p *planRun) generate(run, gpus string) {
 }
 
 // What a batch costs does not depend on how long anything takes. It is compared with what an
-// onlooker sees on the subjects; that the meter counts right beside that is shown in
-// internal/stream.
+// observer sees on the subjects; internal/stream tests that the meter counts the rest correctly.
 func TestAPlanKnowsWhatBatchesCost(t *testing.T) {
 	p, gpus := newPlanRun(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"), 1, true, "90s")
 	data := rows(t)
@@ -136,7 +135,7 @@ func TestAPlanKnowsWhatBatchesCost(t *testing.T) {
 	}
 }
 
-// seen is what an onlooker counted.
+// seen is what an observer counted.
 type seen struct{ works, results, bytes int64 }
 
 // watch counts what is published from now on. The returned function ends it.
@@ -241,7 +240,7 @@ func TestAPlanAgainstARun(t *testing.T) {
 	asked := watchAPI(t, p.nats.URL())
 	p.generate(name, gpus)
 	took := time.Since(began)
-	is := now().Plus(before.Times(-1)).Plus(asked().Times(-1)) // the onlooker is served past the proxy, but counted
+	is := now().Plus(before.Times(-1)).Plus(asked().Times(-1)) // the observer connects past the proxy, but is counted
 	for _, part := range e.Parts {
 		t.Logf("%-32s %8.0f messages %10.0f bytes %10.0f on the wire", part.What, part.Messages, part.Bytes, part.Wire)
 	}

@@ -34,46 +34,46 @@ const (
 	pressureBad  = 150 // rows that cannot be generated until a switch is turned
 )
 
-// Each place where something can be full is full in turn, and everything waits behind it, says
-// why, loses nothing and goes on by itself: the store over its quota, RESULTS, WORK, DEAD, and
-// WORK and DEAD at the same time.
+// Everything that can be full is full in turn: the store over its quota, RESULTS, WORK, DEAD, and
+// WORK and DEAD at the same time. Everything behind it waits, says why, loses nothing and goes on
+// by itself.
 func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p := newPressure(t)
 	p.server.Resize(stream.WorkStream, 8<<10)
 	p.server.Resize(stream.ResultsStream, 6<<10)
 	p.server.Resize(stream.DeadStream, 4<<10)
 
-	// Nobody works, so WORK is full first. Then the store refuses what comes.
+	// There is no consumer yet, so WORK is full first. Then the store refuses what comes.
 	p.start("publisher", p.publish)
-	p.told("the queue has no room", "GLEANER_WORK holds ", "of 8 KiB")
+	p.logged("the queue has no room", "GLEANER_WORK holds ", "of 8.0 KiB")
 	p.front.SetFull(true)
 	p.start("sink", p.sink)
 	p.start("consumer", p.consumer)
-	p.told("writing results to the store fails; nothing is lost", "514 MB of 512 MB", "producer delete --run")
-	p.told("no room for results, waiting until there is; nothing is lost; a sink makes room", "maximum bytes")
+	p.logged("writing results to the store fails; nothing is lost", "514 MB of 512 MB", "producer delete --run")
+	p.logged("no room for results, waiting until there is; nothing is lost; a sink makes room", "maximum bytes")
 	if stored := p.progress().Stored; stored != 0 {
 		t.Errorf("%d are stored in a store that takes nothing", stored)
 	}
 	p.front.SetFull(false)
-	p.told("writing results to the store works again")
-	p.told("there is room for results again")
+	p.logged("writing results to the store works again")
+	p.logged("there is room for results again")
 
 	// What fails for good fills DEAD, and then WORK, from which it cannot be taken any more.
-	p.told("no room for dead letters", "producer dead redrive --run r)", "producer dead drop --run r --yes", "producer publish --run r --max-bytes SIZE")
-	p.told("the queue has no room", "The dead letters are full, too (GLEANER_DEAD holds", "producer dead drop --run r --yes", "--max-bytes SIZE")
+	p.logged("no room for dead letters", "producer dead redrive --run r)", "producer dead drop --run r --yes", "producer publish --run r --max-bytes SIZE")
+	p.logged("the queue has no room", "The dead letters are full, too (GLEANER_DEAD holds", "producer dead drop --run r --yes", "--max-bytes SIZE")
 	const dropped = 3
 	p.eventually("three batches are given up", func() bool {
-		report, err := p.ledger.Drop(p.ctx, reconcile.Filter{Run: "r"}, reconcile.DropOptions{Limit: dropped - p.dropped})
+		report, err := p.engine.Drop(p.ctx, reconcile.Filter{Run: "r"}, reconcile.DropOptions{Limit: dropped - p.dropped})
 		p.check(err)
 		p.dropped += report.Dropped
 		return p.dropped == dropped
 	})
-	p.told("there is room for dead letters again")
+	p.logged("there is room for dead letters again")
 	bigger, err := stream.Connect(p.ctx, stream.Config{InProcess: p.server, User: "operator", MaxBytes: 16 << 20, Enlarge: true, Log: p.log})
 	p.check(err)
 	p.check(bigger.Ensure(p.ctx))
 	bigger.Close()
-	p.told("enlarged a stream", stream.DeadStream)
+	p.logged("enlarged a stream", stream.DeadStream)
 	p.eventually("the run comes to its end", func() bool { return p.progress().Complete() })
 	p.wait("publisher")
 	p.balanced(reconcile.Account{Total: pressureGood + pressureBad, Stored: pressureGood, Dead: pressureBad - dropped, Dropped: dropped})
@@ -84,19 +84,19 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p.server.Resize(stream.WorkStream, 4<<10)
 	before := p.times("the queue has no room; the redrive waits")
 	p.start("redrive", func(ctx context.Context) error {
-		report, err := p.ledger.Redrive(ctx, reconcile.Filter{Run: "r"}, reconcile.RedriveOptions{})
+		report, err := p.engine.Redrive(ctx, reconcile.Filter{Run: "r"}, reconcile.RedriveOptions{})
 		if report.Redriven != pressureBad-dropped {
 			t.Errorf("the redrive says %+v", report)
 		}
 		return err
 	})
 	p.eventually("the redrive waits", func() bool { return p.times("the queue has no room; the redrive waits") > before })
-	p.front.SetAway(true) // and the store goes away meanwhile
+	p.front.SetAway(true) // and the store goes away in the meantime
 	p.start("consumer", p.consumer)
-	p.told("the redrive waits; nothing is lost")
+	p.logged("the redrive waits; nothing is lost")
 	p.front.SetAway(false)
 	p.wait("redrive")
-	p.told("the redrive goes on")
+	p.logged("the redrive goes on")
 	p.eventually("everything is stored", func() bool { return p.progress().Stored == pressureGood+pressureBad-dropped })
 	p.eventually("the streams are empty", func() bool {
 		depth, err := p.conn.Depth(p.ctx, "r")
@@ -114,11 +114,11 @@ type pressure struct {
 	ctx    context.Context
 	server *natsdtest.Server
 	front  *storetest.MongoProxy
-	books  store.Store
+	store  store.Store
 	conn   *stream.Conn
 	ollama *ollamasim.Server
 	gpu    consumer.LaneConfig
-	ledger *reconcile.Engine
+	engine *reconcile.Engine
 	log    *zap.Logger
 	logs   *observer.ObservedLogs
 
@@ -156,16 +156,16 @@ func newPressure(t *testing.T) *pressure {
 	p.check(err)
 	p.gpu = consumer.LaneConfig{Name: "sim", Backend: client, Slots: 4, Context: ollamasim.DefaultContext}
 	p.ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
-	p.books, err = store.Open(ctx, p.front.URI)
+	p.store, err = store.Open(ctx, p.front.URI)
 	p.check(err)
-	t.Cleanup(func() { p.check(p.books.Close()) })
+	t.Cleanup(func() { p.check(p.store.Close()) })
 	p.conn, err = stream.Connect(ctx, stream.Config{InProcess: p.server, User: "all", Lease: pressureLease, SinkLease: pressureLease, MaxBytes: 16 << 20, Log: p.log})
 	p.check(err)
 	t.Cleanup(p.conn.Close)
 	t.Cleanup(p.stopAll)
 	p.check(p.conn.Ensure(ctx))
-	p.ledger, err = reconcile.New(reconcile.Config{Lease: pressureLease, Pause: 50 * time.Millisecond, Log: p.log}, p.books, p.conn,
-		producer.BuildFrom(p.books))
+	p.engine, err = reconcile.New(reconcile.Config{Lease: pressureLease, Pause: 50 * time.Millisecond, Log: p.log}, p.store, p.conn,
+		producer.BuildFrom(p.store))
 	p.check(err)
 	p.load()
 	return p
@@ -195,20 +195,20 @@ func (p *pressure) load() {
 	spec := pipeline.Spec{Model: "sim", Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
 	survey, err := producer.RunPreflight(p.ctx, "r", spec, data, nil)
 	p.check(err)
-	run, _, err := producer.Load(p.ctx, p.books, survey, "01JPRESSURE", nil)
+	run, _, err := producer.Load(p.ctx, p.store, survey, "01JPRESSURE", nil)
 	p.check(err)
 	p.check(p.conn.EnsureRun(p.ctx, run))
 }
 
 func (p *pressure) publish(ctx context.Context) error {
-	publisher, err := producer.NewPublisher(producer.Config{Poll: 50 * time.Millisecond, Log: p.log}, p.books, p.conn)
+	publisher, err := producer.NewPublisher(producer.Config{Poll: 50 * time.Millisecond, Log: p.log}, p.store, p.conn)
 	p.check(err)
 	_, err = publisher.Follow(ctx, "r", nil)
 	return err
 }
 
 func (p *pressure) sink(ctx context.Context) error {
-	engine, err := sink.New(sink.Config{FlushEvery: 100 * time.Millisecond, ExtendEvery: time.Second, Log: p.log}, p.conn, p.books)
+	engine, err := sink.New(sink.Config{FlushEvery: 100 * time.Millisecond, ExtendEvery: time.Second, Log: p.log}, p.conn, p.store)
 	p.check(err)
 	return engine.Run(ctx)
 }
@@ -265,7 +265,7 @@ func (p *pressure) stopAll() {
 
 func (p *pressure) progress() pipeline.Progress {
 	p.t.Helper()
-	progress, err := p.books.Progress(p.ctx, "r", time.Now())
+	progress, err := p.store.Progress(p.ctx, "r", time.Now())
 	p.check(err)
 	return progress
 }
@@ -273,8 +273,8 @@ func (p *pressure) progress() pipeline.Progress {
 // text is a line as a person sees it.
 func text(e observer.LoggedEntry) string { return fmt.Sprint(e.Message, " ", e.ContextMap()) }
 
-// told waits until a line with all these parts was logged.
-func (p *pressure) told(parts ...string) {
+// logged waits until a line with all these parts was logged.
+func (p *pressure) logged(parts ...string) {
 	p.t.Helper()
 	p.eventually(fmt.Sprintf("it says %q", parts), func() bool {
 		for _, e := range p.logs.All() {
@@ -299,7 +299,7 @@ func (p *pressure) eventually(what string, holds func() bool) {
 	for !holds() {
 		select {
 		case <-p.ctx.Done():
-			p.t.Fatalf("it does not come to this: %s; %s", what, p.standing())
+			p.t.Fatalf("waited, and still not: %s; %s", what, p.situation())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -311,7 +311,7 @@ func (p *pressure) balanced(want reconcile.Account) {
 	var got reconcile.Account
 	p.eventually(fmt.Sprintf("the audit finds %+v", want), func() bool {
 		var err error
-		got, err = p.ledger.Audit(p.ctx, "r")
+		got, err = p.engine.Audit(p.ctx, "r")
 		p.check(err)
 		return got.Outstanding == 0
 	})
@@ -336,10 +336,10 @@ func (p *pressure) quiet() {
 	}
 }
 
-// standing says where everything is.
-func (p *pressure) standing() string {
+// situation says where everything is.
+func (p *pressure) situation() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	account, err := p.ledger.Audit(ctx, "r")
+	account, err := p.engine.Audit(ctx, "r")
 	return fmt.Sprintf("the audit finds %+v, %v", account, err)
 }

@@ -24,8 +24,7 @@ import (
 const programRows = 100
 
 // The three programs on real parts: a MongoDB-compatible server, a real Ollama and a NATS server
-// that is restarted in the middle, when two of the three consumers have been killed without a
-// word.
+// that is restarted in the middle, when two of the three consumers have been killed.
 func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	uri, ollama := storetest.MongoURI(t), ollamatest.Host(t)
 	p := build(t, uri)
@@ -36,13 +35,13 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	}
 	defer func() { server.Shutdown() }()
 	p.env = append(p.env, "NATS_URL="+server.URL())
-	ledger, err := store.Open(t.Context(), uri)
+	store, err := store.Open(t.Context(), uri)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ledger.Close()
+	defer store.Close()
 
-	// The first consumer is there before the run is.
+	// The first consumer starts before the run exists.
 	consumers := []*processtest.Process{p.start("consumer", "--run", "words", "--ollama", ollama, "--slots", "2", "--grace", "60s")}
 	consumers[0].WaitFor("waiting for the run")
 	p.run("producer", "load", "--run", "words", "--input", rows(t), "--field", "question", "--model", "tiny", "--num-predict", "1500")
@@ -53,13 +52,13 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 		consumers = append(consumers, p.start("consumer", "--run", "words", "--ollama", ollama, "--slots", "2", "--grace", "60s"))
 	}
 
-	waitForStored(t, ledger, programRows/4)
+	waitForStored(t, store, programRows/4)
 	for _, c := range consumers[1:] {
 		if err := c.Cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	waitForStored(t, ledger, programRows/2)
+	waitForStored(t, store, programRows/2)
 	nats.Port = port(t, server.URL())
 	server.Shutdown()
 	if server, err = natsd.Start(nats); err != nil {
@@ -69,7 +68,7 @@ func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
 	if code := publish.Wait(); code != 0 {
 		t.Fatalf("producer publish ended with %d:\n%s", code, publish.Said())
 	}
-	checkRun(t, ledger)
+	checkRun(t, store)
 	var status struct {
 		Stored int
 		Stream *pipeline.StreamDepth
@@ -113,10 +112,10 @@ func checkExportOfNothing(p *programs) {
 }
 
 // checkRun fails unless every generation has one complete result with its provenance.
-func checkRun(t *testing.T, ledger store.Store) {
+func checkRun(t *testing.T, store store.Store) {
 	t.Helper()
 	seen := 0
-	for answer, err := range ledger.Answers(t.Context(), "words") {
+	for answer, err := range store.Answers(t.Context(), "words") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,12 +155,12 @@ func port(t *testing.T, url string) int {
 	return n
 }
 
-func waitForStored(t *testing.T, ledger store.Store, want int) {
+func waitForStored(t *testing.T, store store.Store, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
-		progress, err := ledger.Progress(ctx, "words", time.Now())
+		progress, err := store.Progress(ctx, "words", time.Now())
 		if err != nil {
 			t.Fatalf("waiting for %d results: %v", want, err)
 		}

@@ -30,8 +30,8 @@ const (
 	lossRows = 200
 )
 
-// Whatever NATS loses in the middle of a run is put right from the store, by programs that nobody
-// starts again: each generation ends as one stored answer or in one dead letter.
+// Whatever NATS loses in the middle of a run is repaired from the store, without any program being
+// restarted: each generation ends as one stored answer or in one dead letter.
 func TestARunCompletesWhateverNATSLoses(t *testing.T) {
 	built := build(t, "")
 	for name, losses := range map[string][]func(*lossy){
@@ -58,9 +58,9 @@ type lossy struct {
 	config  natsd.Config
 	server  *natsd.Server
 	js      jetstream.JetStream
-	ledger  store.Store
+	store   store.Store
 	ollama  *ollamasim.Server
-	texts   map[int]string // stored at the last look, by item: they never change
+	texts   map[int]string // stored at the last check, by item: they never change
 	sink    *processtest.Process
 	publish *processtest.Process
 	others  []*processtest.Process
@@ -79,10 +79,10 @@ func startLossy(t *testing.T, p programs) *lossy {
 	t.Cleanup(func() { l.server.Shutdown() })
 	l.config.Port = port(t, l.server.URL())
 	p.env = append(slices.Clone(p.env), "MONGODB_URI="+uri, "NATS_URL="+l.server.URL())
-	if l.ledger, err = store.Open(t.Context(), uri); err != nil {
+	if l.store, err = store.Open(t.Context(), uri); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.ledger.Close() })
+	t.Cleanup(func() { l.store.Close() })
 	l.ollama = ollamasim.New(ollamasim.Config{
 		Models: []string{"sim"}, TokensPerSecond: func(int) float64 { return 100 }, Lengths: func(string, int) int { return 10 },
 	})
@@ -118,7 +118,7 @@ func startLossy(t *testing.T, p programs) *lossy {
 	return l
 }
 
-// eventually waits until something is so.
+// eventually waits until a condition holds.
 func (l *lossy) eventually(what string, is func(ctx context.Context) (bool, error)) {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), 2*time.Minute)
@@ -131,26 +131,27 @@ func (l *lossy) eventually(what string, is func(ctx context.Context) (bool, erro
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			l.t.Fatalf("waited in vain until %s (%v)\nproducer: %s\nsink: %s\nconsumer: %s", what, err, l.publish.Said(), l.sink.Said(), l.others[0].Said())
+			l.t.Fatalf("waited for two minutes, and still not: %s (%v)\nproducer: %s\nsink: %s\nconsumer: %s", what, err, l.publish.Said(), l.sink.Said(), l.others[0].Said())
 		}
 	}
 }
 
-// reach waits until so many generations have their end, and checks that no stored text has changed.
+// reach waits until this number of generations are stored or dead, and checks that no stored text
+// has changed.
 func (l *lossy) reach(ended int) {
 	l.t.Helper()
-	l.eventually(fmt.Sprintf("%d generations have their end", ended), func(ctx context.Context) (bool, error) {
-		progress, err := l.ledger.Progress(ctx, lossRun, time.Now())
+	l.eventually(fmt.Sprintf("%d generations are stored or dead", ended), func(ctx context.Context) (bool, error) {
+		progress, err := l.store.Progress(ctx, lossRun, time.Now())
 		return progress.Stored+progress.Failed >= ended, err
 	})
 	l.checkTexts()
 }
 
-// checkTexts fails if a text that was stored is another now, or gone.
+// checkTexts fails if a stored text has changed or is gone.
 func (l *lossy) checkTexts() {
 	l.t.Helper()
 	now := map[int]string{}
-	for answer, err := range l.ledger.Answers(l.t.Context(), lossRun) {
+	for answer, err := range l.store.Answers(l.t.Context(), lossRun) {
 		if err != nil {
 			l.t.Fatal(err)
 		}
@@ -166,8 +167,8 @@ func (l *lossy) checkTexts() {
 	l.texts = now
 }
 
-// end waits for the run's end, and checks that everything is accounted for and nothing is left
-// over.
+// end waits for the run to complete, and checks that everything is accounted for and nothing is
+// left over.
 func (l *lossy) end() {
 	l.t.Helper()
 	if code := l.publish.Wait(); code != 3 {
@@ -229,7 +230,7 @@ func (l *lossy) deleteDurable() {
 	l.must(l.js.DeleteConsumer(l.t.Context(), stream.WorkStream, lossRun))
 }
 
-// loseEverything ends the server without a word and starts another one with an empty folder.
+// loseEverything stops the server and starts another one with an empty folder.
 func (l *lossy) loseEverything() {
 	l.server.Shutdown()
 	l.must(os.RemoveAll(l.config.Dir))
@@ -238,7 +239,7 @@ func (l *lossy) loseEverything() {
 	l.must(err)
 }
 
-// purgeResults loses results that wait for a sink which stands still.
+// purgeResults loses results that wait for a sink that is stopped.
 func (l *lossy) purgeResults() {
 	l.must(l.sink.Cmd.Process.Signal(syscall.SIGSTOP))
 	l.holding(stream.ResultsStream, 3)
@@ -258,7 +259,7 @@ func (l *lossy) deleteDead() {
 	l.must(l.js.DeleteStream(l.t.Context(), stream.DeadStream))
 }
 
-// deleteSinks loses what the store's side reads with: it makes that again itself.
+// deleteSinks loses the durables of the store's side, which makes them again by itself.
 func (l *lossy) deleteSinks() {
 	for name, on := range map[string]string{"sink": stream.ResultsStream, "mirror": stream.DeadStream} {
 		l.eventually(name+" is there and deleted", func(ctx context.Context) (bool, error) { // what was lost before may not be made again yet

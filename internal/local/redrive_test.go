@@ -17,8 +17,8 @@ import (
 	"gleaner/internal/stream"
 )
 
-// ledgerStreams is what the ledger engine needs of the streams.
-type ledgerStreams interface {
+// reconcileStreams is what the engine of reconcile needs of the streams.
+type reconcileStreams interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	Publish(ctx context.Context, work pipeline.Work) error
 	Queued(ctx context.Context, run string) (map[int]bool, error)
@@ -31,66 +31,66 @@ type ledgerStreams interface {
 
 var errKilled = errors.New("the process was killed")
 
-// A guillotine lets so many calls happen and none after them. With late the last one happens, and
-// its caller does not learn of it.
-type guillotine struct {
+// A crashPoint lets a number of calls happen and none after them. With late one more call happens,
+// but its caller does not learn of it.
+type crashPoint struct {
 	left atomic.Int64
 	late bool
 }
 
-func (g *guillotine) pass(call func() error) error {
-	switch left := g.left.Add(-1); {
+func (p *crashPoint) pass(call func() error) error {
+	switch left := p.left.Add(-1); {
 	case left >= 0:
 		return call()
-	case left == -1 && g.late:
+	case left == -1 && p.late:
 		_ = call()
 	}
 	return errKilled
 }
 
-// mortalBooks and mortalStreams are the store and the streams for a process that is killed
+// crashingStore and crashingStreams are the store and the streams of a process that is killed
 // between two calls.
-type mortalBooks struct {
+type crashingStore struct {
 	store.Store
-	g *guillotine
+	*crashPoint
 }
 
-func (m mortalBooks) Run(ctx context.Context, name string) (run pipeline.Run, err error) {
-	err = m.g.pass(func() (err error) { run, err = m.Store.Run(ctx, name); return err })
+func (m crashingStore) Run(ctx context.Context, name string) (run pipeline.Run, err error) {
+	err = m.pass(func() (err error) { run, err = m.Store.Run(ctx, name); return err })
 	return run, err
 }
 
-func (m mortalBooks) BatchesAt(ctx context.Context, run string, indexes []int) (batches []pipeline.Batch, err error) {
-	err = m.g.pass(func() (err error) { batches, err = m.Store.BatchesAt(ctx, run, indexes); return err })
+func (m crashingStore) BatchesAt(ctx context.Context, run string, indexes []int) (batches []pipeline.Batch, err error) {
+	err = m.pass(func() (err error) { batches, err = m.Store.BatchesAt(ctx, run, indexes); return err })
 	return batches, err
 }
 
-func (m mortalBooks) Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (did bool, err error) {
-	err = m.g.pass(func() (err error) { did, err = m.Store.Requeue(ctx, run, index, from, round, at); return err })
+func (m crashingStore) Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (did bool, err error) {
+	err = m.pass(func() (err error) { did, err = m.Store.Requeue(ctx, run, index, from, round, at); return err })
 	return did && err == nil, err
 }
 
-type mortalStreams struct {
+type crashingStreams struct {
 	*stream.Conn
-	g *guillotine
+	*crashPoint
 }
 
-func (m mortalStreams) EnsureRun(ctx context.Context, run pipeline.Run) error {
-	return m.g.pass(func() error { return m.Conn.EnsureRun(ctx, run) })
+func (m crashingStreams) EnsureRun(ctx context.Context, run pipeline.Run) error {
+	return m.pass(func() error { return m.Conn.EnsureRun(ctx, run) })
 }
 
-func (m mortalStreams) Publish(ctx context.Context, work pipeline.Work) error {
-	return m.g.pass(func() error { return m.Conn.Publish(ctx, work) })
+func (m crashingStreams) Publish(ctx context.Context, work pipeline.Work) error {
+	return m.pass(func() error { return m.Conn.Publish(ctx, work) })
 }
 
-func (m mortalStreams) DeleteDeadLetter(ctx context.Context, sequence uint64) error {
-	return m.g.pass(func() error { return m.Conn.DeleteDeadLetter(ctx, sequence) })
+func (m crashingStreams) DeleteDeadLetter(ctx context.Context, sequence uint64) error {
+	return m.pass(func() error { return m.Conn.DeleteDeadLetter(ctx, sequence) })
 }
 
-func (m mortalStreams) DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error] {
+func (m crashingStreams) DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error] {
 	return func(yield func(pipeline.StoredDeadLetter, error) bool) {
 		for letter, err := range m.Conn.DeadLetters(ctx, run) {
-			if died := m.g.pass(func() error { return nil }); died != nil {
+			if died := m.pass(func() error { return nil }); died != nil {
 				yield(pipeline.StoredDeadLetter{}, died)
 				return
 			}
@@ -101,9 +101,9 @@ func (m mortalStreams) DeadLetters(ctx context.Context, run string) iter.Seq2[pi
 	}
 }
 
-// failed loads a run and publishes it while every second item cannot be generated. It returns
-// when all others are stored and the rest is dead, and then the switch is turned.
-func (p *parts) failed(operator, worker *stream.Conn, items, batch int) (stopConsumer func()) {
+// runHalf loads a run and publishes it while every second item cannot be generated. It returns when
+// all others are stored and the rest is dead; from then on every item can be generated.
+func (p *parts) runHalf(operator, worker *stream.Conn, items, batch int) (stopConsumer func()) {
 	p.t.Helper()
 	p.load(items, batch)
 	p.fails.Store(true)
@@ -129,10 +129,10 @@ func TestARedriveKilledBetweenAnyTwoStepsIsFinishedByTheNext(t *testing.T) {
 		p.startSink()
 		for _, late := range []bool{false, true} {
 			for n, killed := 0, true; killed; n++ {
-				stop := p.failed(operator, worker, items, batch)
-				g := &guillotine{late: late}
-				g.left.Store(int64(n))
-				_, err := p.engine(mortalBooks{p.ledger, g}, mortalStreams{operator, g}).Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name}, reconcile.RedriveOptions{})
+				stop := p.runHalf(operator, worker, items, batch)
+				point := &crashPoint{late: late}
+				point.left.Store(int64(n))
+				_, err := p.engine(crashingStore{p.store, point}, crashingStreams{operator, point}).Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name}, reconcile.RedriveOptions{})
 				if killed = err != nil; killed && !errors.Is(err, errKilled) {
 					p.t.Fatal(err)
 				}
@@ -141,7 +141,7 @@ func TestARedriveKilledBetweenAnyTwoStepsIsFinishedByTheNext(t *testing.T) {
 				p.checkStreams(operator)
 				stop()
 				if !killed && n < 8 { // for each letter: read, take, publish, delete
-					p.t.Errorf("only %d places to be killed in", n)
+					p.t.Errorf("only %d calls at which it can be killed", n)
 				}
 				if p.t.Failed() {
 					p.t.Fatalf("killed at call %d, late: %v", n, late)
@@ -156,7 +156,7 @@ func TestARedriveKilledBetweenAnyTwoStepsIsFinishedByTheNext(t *testing.T) {
 // publish --follow look for what is lost.
 func (p *parts) recover(operator *stream.Conn) {
 	p.t.Helper()
-	engine := p.engine(p.ledger, operator)
+	engine := p.engine(p.store, operator)
 	_, err := engine.Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name}, reconcile.RedriveOptions{})
 	p.must(err)
 	reconciler := engine.Reconciler(p.run.Name)
@@ -180,12 +180,12 @@ func TestTwoOperatorsRedriveTheSameLettersAtOnce(t *testing.T) {
 	onEachStore(t, func(p *parts) {
 		p.startSink()
 		operator := p.as("producer")
-		p.failed(operator, p.as("consumer"), items, batch)
+		p.runHalf(operator, p.as("consumer"), items, batch)
 		var reports [2]reconcile.RedriveReport
 		var both sync.WaitGroup
 		start := make(chan struct{})
 		for i := range reports {
-			engine := p.engine(p.ledger, p.as("producer"))
+			engine := p.engine(p.store, p.as("producer"))
 			both.Go(func() {
 				<-start
 				var err error
@@ -205,7 +205,7 @@ func TestTwoOperatorsRedriveTheSameLettersAtOnce(t *testing.T) {
 		p.recover(operator)
 		p.checkTexts(nil)
 		p.checkStreams(operator)
-		for answer, err := range p.ledger.Answers(p.t.Context(), p.run.Name) {
+		for answer, err := range p.store.Answers(p.t.Context(), p.run.Name) {
 			p.must(err)
 			if want := 1 + answer.Item%2; answer.Result.Round != want {
 				p.t.Errorf("item %d was answered in round %d, want %d", answer.Item, answer.Result.Round, want)
@@ -219,8 +219,8 @@ func TestFortyItemsAreDoneAfterTheirSwitchIsTurned(t *testing.T) {
 	onEachStore(t, func(p *parts) {
 		p.startSink()
 		operator := p.as("producer")
-		p.failed(operator, p.as("consumer"), 80, 4)
-		engine := p.engine(p.ledger, operator)
+		p.runHalf(operator, p.as("consumer"), 80, 4)
+		engine := p.engine(p.store, operator)
 		none, err := engine.Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name, Classes: []pipeline.Class{pipeline.Poison}}, reconcile.RedriveOptions{})
 		p.must(err)
 		report, err := engine.Redrive(p.t.Context(), reconcile.Filter{Run: p.run.Name, Classes: []pipeline.Class{pipeline.BadItem}}, reconcile.RedriveOptions{})

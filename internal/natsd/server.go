@@ -135,10 +135,10 @@ func (s *Server) Count() (Count, error) {
 	return Count{Messages: v.InMsgs + v.OutMsgs, Bytes: v.InBytes + v.OutBytes}, nil
 }
 
-// Leads says whether this server leads its cluster.
+// Leads reports whether this server leads its cluster.
 func (s *Server) Leads() bool { return s.nats.JetStreamIsLeader() }
 
-// Shutdown ends the server, waits for it and releases its folder. Further calls have no effect.
+// Shutdown ends the server, waits for it and releases its folder. Calling it again does nothing.
 func (s *Server) Shutdown() {
 	s.once.Do(func() {
 		s.nats.Shutdown()

@@ -1,9 +1,9 @@
 // Package ollama speaks to one Ollama server over HTTP and decides what its answers are worth.
 //
-// It uses the types of Ollama's own api package but not its client: that one returns no error for
-// a stream that was cut, by the server, by a dead runner or by a deadline, and allocates 8 MB for
-// each call. Here a result counts only if the last chunk said that it is done, the context is
-// alive, and the reason is "stop"; everything else is a [pipeline.Failure] with its class.
+// It uses the types of Ollama's own api package but not its client, which returns no error for a
+// stream that was cut by the server, by a dead runner or by a deadline, and allocates 8 MB for each
+// call. Here a result counts only if the last chunk said that it is done, the context is not over,
+// and the reason is "stop"; everything else is a [pipeline.Failure] with its class.
 package ollama
 
 import (
@@ -39,7 +39,7 @@ const (
 	pullSilent = 5 * time.Minute  // between two lines of a pull: checking the digest of a large layer is silent
 )
 
-// Config is what a client may be told. The zero value of a field means its default.
+// Config configures a client. The zero value of a field means its default.
 type Config struct {
 	// FirstToken is how long a request may wait for its first token, the server's own queue and
 	// the reading of the prompt included. After that it counts as a stall.
@@ -82,7 +82,7 @@ func New(rawURL string, cfg Config) (*Client, error) {
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second,
-		MaxIdleConnsPerHost: cfg.Slots + 4, // the slots, and the calls that look after the server
+		MaxIdleConnsPerHost: cfg.Slots + 4, // the slots, and the calls that check the server
 		IdleConnTimeout:     90 * time.Second,
 		DisableCompression:  true, // tokens come one by one, there is nothing to compress
 	}
@@ -93,9 +93,8 @@ func New(rawURL string, cfg Config) (*Client, error) {
 // URL returns the server's address, without a password if it has one.
 func (c *Client) URL() string { return c.base.Redacted() }
 
-// Chunks returns how many pieces of answers have come in all, about one for each token, also of
-// requests that are not finished yet. That it does not grow while requests are in flight says
-// that the server stalls.
+// Chunks returns how many pieces of answers have come so far, about one for each token, including
+// those of requests in flight. If it does not grow while requests are in flight, the server stalls.
 func (c *Client) Chunks() int64 { return c.chunks.Load() }
 
 // Close closes the connections that no request uses.
@@ -133,8 +132,8 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	host := u.Hostname()
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		// OLLAMA_HOST=0.0.0.0 tells a server where to listen; nobody can connect to it on every
-		// system.
+		// OLLAMA_HOST=0.0.0.0 tells a server where to listen; not every system can connect to that
+		// address.
 		host = "127.0.0.1"
 	}
 	switch {
@@ -185,7 +184,7 @@ func (c *Client) open(ctx context.Context, method, path string, body any) (*http
 
 // statusError reads what the server says about a bad status. An empty body counts as well.
 func statusError(resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes)) // what arrived of it is all there is to tell
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes)) // what has arrived of it is all that can be reported
 	if resp.StatusCode == http.StatusUnauthorized {
 		return api.AuthorizationError{StatusCode: resp.StatusCode, Status: resp.Status}
 	}

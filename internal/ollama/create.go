@@ -16,13 +16,13 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// createSilent is how long the server may be silent while it takes a file of some gigabytes for a
-// model.
+// createSilent is how long the server may be silent while it makes a model from a file of some
+// gigabytes.
 const createSilent = 10 * time.Minute
 
-// Create has the server make a model of a GGUF file, which is sent to it. The template and the
+// Create has the server make a model from a GGUF file, which is sent to it. The template and the
 // parameters are those that Ollama finds in the file. Progress, which may be nil, is called for
-// each step, and for the bytes of the file that were read and that it has.
+// each step, and with how many bytes of the file were read of how many in all.
 func (c *Client) Create(ctx context.Context, name, path string, progress func(status string, done, total int64)) error {
 	if progress == nil {
 		progress = func(string, int64, int64) {}
@@ -78,8 +78,8 @@ func (c *Client) upload(ctx context.Context, digest string, body io.Reader, size
 	return nil
 }
 
-// steps sends a request that the server answers with lines about its progress, the last of which
-// says success.
+// steps sends a request that the server answers with lines about its progress. The last one has to
+// say success.
 func (c *Client) steps(ctx context.Context, what, name, path string, silent time.Duration, request any, progress func(string, int64, int64)) error {
 	watched, dog := watch(ctx, silent)
 	defer dog.stop()
@@ -118,8 +118,8 @@ func (c *Client) steps(ctx context.Context, what, name, path string, silent time
 	return nil
 }
 
-// counted tells how much of a file was read, and ends the reading with its context.
-func counted(ctx context.Context, from io.Reader, tell func(done int64)) io.Reader {
+// counted returns a reader that reports how much of a file was read, and that ends with ctx.
+func counted(ctx context.Context, from io.Reader, report func(done int64)) io.Reader {
 	var done int64
 	return readFunc(func(p []byte) (int, error) {
 		if err := ctx.Err(); err != nil {
@@ -127,7 +127,7 @@ func counted(ctx context.Context, from io.Reader, tell func(done int64)) io.Read
 		}
 		n, err := from.Read(p)
 		done += int64(n)
-		tell(done)
+		report(done)
 		return n, err
 	})
 }

@@ -14,10 +14,10 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// An answer is what came of one request, complete or not.
+// An answer is what has come of one request so far.
 type answer struct {
 	text     strings.Builder
-	thinking bool   // the model thought aloud, although it was asked not to
+	thinking bool   // the model sent its thinking, although it was asked not to
 	last     string // the last chunk, without white space
 	repeats  int    // how often it came in a row
 	done     bool
@@ -26,7 +26,7 @@ type answer struct {
 }
 
 // Generate asks for one answer and waits until it is complete. The request's stop sequences
-// replace those of the model, which are then not heeded.
+// replace those of the model.
 //
 // Every error is a *pipeline.Failure. A Truncated one comes with a Completion that has no text
 // but the numbers of tokens, so that the caller can see whether twice the room would fit into the
@@ -94,7 +94,7 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 			// again.
 			dog.feed(time.Second)
 		} else {
-			req.CountTokens(1) // Ollama sends a chunk for each, seldom for more
+			req.CountTokens(1) // Ollama sends a chunk for each, rarely for more
 		}
 		return nil
 	})
@@ -120,7 +120,8 @@ func (a *answer) add(next chunk) error {
 	return nil
 }
 
-// chatRequest says what is wanted, and nothing that Ollama would have to load the model again for.
+// chatRequest returns the request to Ollama. It holds no option for which Ollama would have to load
+// the model again.
 func chatRequest(req pipeline.Request) *api.ChatRequest {
 	var messages []api.Message
 	for _, m := range req.Messages {
@@ -131,7 +132,7 @@ func chatRequest(req pipeline.Request) *api.ChatRequest {
 		Model:    req.Model,
 		Messages: messages,
 		Stream:   &yes,
-		Truncate: &no, // else a prompt that is too long is cut in silence
+		Truncate: &no, // else a prompt that is too long is cut silently
 		Shift:    &no, // else the beginning is forgotten where the context is full
 		Think:    &api.ThinkValue{Value: false},
 		Options:  requestOptions(req),
@@ -176,11 +177,11 @@ func (c *Client) verdict(req pipeline.Request, a *answer) *pipeline.Failure {
 	return nil
 }
 
-// repeatLimit is how many equal chunks in a row mean that Ollama itself gave the answer up: it
-// does so after the thirty-first, without a word.
+// repeatLimit is how many equal chunks in a row mean that Ollama has aborted the answer: it does so
+// after the thirty-first, without an error.
 const repeatLimit = 30
 
-// stalled reports a request that no token came for.
+// stalled returns the failure of a request for which no token came in time.
 func (c *Client) stalled(a *answer, start time.Time) *pipeline.Failure {
 	if a.repeats == 0 {
 		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none within %v; the runner may hang", c.URL(), pipeline.ErrStalled, c.cfg.FirstToken)
@@ -189,7 +190,7 @@ func (c *Client) stalled(a *answer, start time.Time) *pipeline.Failure {
 		c.URL(), pipeline.ErrStalled, c.cfg.NextToken, a.lastAt.Sub(start).Round(time.Millisecond))
 }
 
-// interrupted reports a request that the caller ended.
+// interrupted returns the failure of a request that the caller ended.
 func (c *Client) interrupted(ctx context.Context, what string) *pipeline.Failure {
 	cause := context.Cause(ctx)
 	class := pipeline.Interrupted
@@ -203,7 +204,7 @@ func (c *Client) interrupted(ctx context.Context, what string) *pipeline.Failure
 	return &pipeline.Failure{Class: class, Err: fmt.Errorf("%s on %s: %w", what, c.URL(), cause)}
 }
 
-// finishOf translates Ollama's word for why an answer ended.
+// finishOf translates Ollama's reason why an answer ended.
 func finishOf(reason string) pipeline.Finish {
 	switch reason {
 	case "stop":
@@ -211,5 +212,5 @@ func finishOf(reason string) pipeline.Finish {
 	case "length":
 		return pipeline.FinishLength
 	}
-	return pipeline.Finish(reason) // no answer ends so that counts; the verdict names it
+	return pipeline.Finish(reason) // the verdict refuses the answer and names the reason
 }

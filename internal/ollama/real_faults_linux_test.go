@@ -20,7 +20,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A tap is a proxy in front of a server that tells when the first part of a stream has come.
+// A tap is a proxy in front of a server that reports when the first part of a stream has come.
 type tap struct {
 	url     string
 	flowing chan struct{} // gets one for each stream
@@ -37,7 +37,7 @@ func newTap(t *testing.T, server string) *tap {
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:     transport,
 		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0), // that streams are cut is what it is for
+		ErrorLog:      log.New(io.Discard, "", 0), // it cuts streams on purpose
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ModifyResponse: func(r *http.Response) error {
 			r.Body = &tapped{ReadCloser: r.Body, told: sync.OnceFunc(func() { p.flowing <- struct{}{} })}
@@ -85,9 +85,9 @@ func midStream(t *testing.T, client *ollama.Client, tap *tap, do func()) error {
 	return <-result
 }
 
-// warm returns a server of the test's own with its model loaded, and a client that sees it
-// through a tap.
-func warm(t *testing.T, cfg ollama.Config) (*ollamatest.Process, *tap, *ollama.Client) {
+// warm returns a server that belongs to the test, with its model loaded, and a client that reaches
+// it through a tap.
+func warm(t *testing.T, cfg ollama.Config) (*ollamatest.ServerProcess, *tap, *ollama.Client) {
 	t.Helper()
 	server := ollamatest.Start(t, ollamatest.Bin(t), "tiny", "tiny-endless")
 	if err := dial(t, server.URL, ollama.Config{}).WarmUp(t.Context(), endless.Model); err != nil {

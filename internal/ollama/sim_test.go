@@ -25,15 +25,15 @@ func simulate(t *testing.T, cfg ollamasim.Config, client ollama.Config) (*ollama
 	return s, dial(t, url, client)
 }
 
-// until waits for a condition that comes sooner or later.
+// until waits for a condition.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	look, give := time.NewTicker(time.Millisecond), time.After(30*time.Second)
-	defer look.Stop()
+	tick, limit := time.NewTicker(time.Millisecond), time.After(30*time.Second)
+	defer tick.Stop()
 	for !holds() {
 		select {
-		case <-look.C:
-		case <-give:
+		case <-tick.C:
+		case <-limit:
 			t.Fatalf("it does not happen that %s", what)
 		}
 	}

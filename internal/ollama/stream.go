@@ -32,7 +32,7 @@ type chunk struct {
 	api.Metrics
 }
 
-// A watchdog cuts a context when it was not fed for too long.
+// A watchdog cancels a context if it was not fed for too long.
 type watchdog struct {
 	timer  *time.Timer
 	cancel context.CancelCauseFunc

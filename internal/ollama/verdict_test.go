@@ -142,7 +142,7 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 
 func TestACompleteAnswerCountsAsItCame(t *testing.T) {
 	body := token(" Hello,") + "\n" + token(" wor\xffld\n") + token(`<&>"`) + final("stop")
-	body = strings.ReplaceAll(body, `\xff`, "\xff") // as a server would write a broken letter
+	body = strings.ReplaceAll(body, `\xff`, "\xff") // as a server would send an invalid byte
 	client := serve(t, ollama.Config{}, status(200, body))
 	got, err := client.Generate(t.Context(), ask)
 	if err != nil {
@@ -199,7 +199,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	}
 }
 
-func TestAStreamThatDoesNotEndAfterItsLastChunkHoldsNobodyUp(t *testing.T) {
+func TestAStreamThatDoesNotEndAfterItsLastChunkHoldsNothingUp(t *testing.T) {
 	client := serve(t, ollama.Config{NextToken: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, token("a")+final("stop"))
 		_ = http.NewResponseController(w).Flush()
@@ -212,7 +212,7 @@ func TestAStreamThatDoesNotEndAfterItsLastChunkHoldsNobodyUp(t *testing.T) {
 
 func TestNoServerIsRetryableAndTheErrorSaysWhatToLookAt(t *testing.T) {
 	server := httptest.NewServer(nil)
-	server.Close() // now nobody listens there
+	server.Close() // now nothing listens there
 	client := dial(t, server.URL, ollama.Config{})
 	for what, call := range map[string]func() error{
 		"generate": func() error { _, err := client.Generate(t.Context(), ask); return err },

@@ -31,7 +31,7 @@ func BenchmarkAnInstantAnswerOverHTTP(b *testing.B) {
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "answers/s")
 }
 
-// How much of a core do so many streams take? The time of an operation is that of 100 tokens of
+// How much of a core do concurrent streams take? The time of an operation is that of 100 tokens of
 // each.
 func BenchmarkStreams(b *testing.B) {
 	for _, bench := range []struct {

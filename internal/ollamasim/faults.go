@@ -9,9 +9,9 @@ import (
 // A FaultKind says how a request goes wrong.
 type FaultKind string
 
-// The kinds of faults. Those marked with After go wrong after so many tokens.
+// The kinds of faults. Those marked with After happen when Fault.After tokens have been made.
 const (
-	Hang   FaultKind = "hang"   // After: no further token; the slot stays taken until the client leaves
+	Hang   FaultKind = "hang"   // After: no further token; the slot stays taken until the client disconnects
 	Crash  FaultKind = "crash"  // After: the runner dies, and with it every generation that has a slot
 	Cut    FaultKind = "cut"    // After: the connection is closed in the middle of the stream
 	Loop   FaultKind = "loop"   // After: one token again and again, until the stream ends without being done
@@ -24,13 +24,13 @@ const (
 // A Fault is something that goes wrong with some of the requests for a generation.
 type Fault struct {
 	Kind   FaultKind
-	Count  int                      // how many requests it strikes; 0 means no limit
-	Chance float64                  // that it strikes a request which it could; 0 means always
-	Match  func(prompt string) bool // which requests it can strike; nil means all
+	Count  int                      // of requests that it affects; 0 means no limit
+	Chance float64                  // that it affects a matching request; 0 means always
+	Match  func(prompt string) bool // which requests it can affect; nil means all
 	After  int                      // tokens that are made before
 }
 
-// Inject adds a fault. Of several that could strike a request the one injected first does.
+// Inject adds a fault. Of several that match a request the one injected first happens.
 func (s *Server) Inject(f Fault) {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -55,26 +55,26 @@ type faults struct {
 	rand *rand.Rand
 }
 
-// strike returns the fault that strikes a request, or one without a kind.
-func (f *faults) strike(prompt string) Fault {
+// next returns the fault that happens to a request, or one without a kind.
+func (f *faults) next(prompt string) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, x := range f.list {
 		if x.Match != nil && !x.Match(prompt) || x.Chance > 0 && f.roll() >= x.Chance {
 			continue
 		}
-		struck := *x
+		fault := *x
 		if x.Count > 0 {
 			if x.Count--; x.Count == 0 {
 				f.list = append(f.list[:i:i], f.list[i+1:]...)
 			}
 		}
-		return struck
+		return fault
 	}
 	return Fault{}
 }
 
-// roll is the same sequence for every server, so that a test with chances can be repeated.
+// roll returns the same sequence for every server, so that a test with chances can be repeated.
 func (f *faults) roll() float64 {
 	if f.rand == nil {
 		f.rand = rand.New(rand.NewPCG(1, 2))

@@ -24,9 +24,9 @@ const (
 )
 
 const (
-	clientGone   = 499 // the status of a request that the client gave up; nobody reads it
+	clientGone   = 499 // the status of a request whose client has gone; no one reads it
 	defaultLimit = 10  // times the context: where Ollama ends an answer without num_predict
-	repeatLimit  = 31  // equal tokens that Ollama sends before it gives an answer up
+	repeatLimit  = 31  // equal tokens that Ollama sends before it aborts an answer
 )
 
 // errCrashed is the cause with which a runner ends.
@@ -49,7 +49,7 @@ type request struct {
 	Options   map[string]any  `json:"options"`
 
 	text func(req *request, text string, end *api.Metrics, reason string) any // makes a line of the answer
-	load bool                                                                 // nothing is asked but that the model be loaded
+	load bool                                                                 // only the model is to be loaded
 }
 
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
@@ -123,8 +123,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, req *request) {
 	fault := Fault{}
 	if !req.load {
 		s.count(func(st *Stats) { st.Requests++ })
-		if fault = s.faults.strike(req.Prompt); fault.Kind != "" {
-			s.count(func(st *Stats) { st.Struck++ })
+		if fault = s.faults.next(req.Prompt); fault.Kind != "" {
+			s.count(func(st *Stats) { st.Faulty++ })
 		}
 	}
 	switch fault.Kind {
@@ -156,7 +156,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, req *request) {
 	s.generateOn(w, r, req, p, start)
 }
 
-// A plan is an answer before it is made.
+// A plan is an answer before its tokens are made.
 type plan struct {
 	promptTokens int
 	tokens       []string
@@ -165,7 +165,7 @@ type plan struct {
 	fault        Fault
 }
 
-// plan makes up the whole answer, since nothing in it depends on time.
+// plan makes up the whole answer in advance: nothing in it depends on time.
 func (s *Server) plan(req *request, m modelInfo, o options, fault Fault) plan {
 	p := plan{promptTokens: countTokens(req.Prompt), fault: fault}
 	limit := defaultLimit * s.cfg.Context
@@ -277,7 +277,7 @@ func (s *Server) generateOn(w http.ResponseWriter, r *http.Request, req *request
 	case Cut:
 		panic(http.ErrAbortHandler)
 	}
-	if p.reason == "" { // the repeat abort: the stream ends as if all were well
+	if p.reason == "" { // the repeat abort: the stream ends without an error
 		if !stream {
 			reply(w, http.StatusOK, req.text(req, strings.Join(p.tokens, ""), nil, ""))
 		}
@@ -319,8 +319,8 @@ func (s *Server) makeTokens(ctx context.Context, slot *Slot, req *request, p pla
 	return slot.Wait(ctx, p.made)
 }
 
-// end answers a request that was ended before its time: by the client, who does not read it, or
-// by a crash.
+// end answers a request that was ended early: by its client, which does not read the answer, or by
+// a crash.
 func (s *Server) end(ctx context.Context, w http.ResponseWriter, out *lines) {
 	switch {
 	case !errors.Is(context.Cause(ctx), errCrashed):
@@ -333,8 +333,8 @@ func (s *Server) end(ctx context.Context, w http.ResponseWriter, out *lines) {
 	}
 }
 
-// crash ends a runner and everything on it. The next request finds a new one, and the model has
-// to be loaded again.
+// crash ends a runner and everything on it. The next request gets a new one, and the model has to
+// be loaded again.
 func (s *Server) crash(on *runner) {
 	s.mu.Lock()
 	if s.runner == on {
@@ -345,7 +345,7 @@ func (s *Server) crash(on *runner) {
 	on.crash(errCrashed)
 }
 
-// isZero says whether a keep_alive is nothing: "0", 0, "0s".
+// isZero reports whether a keep_alive is zero: "0", 0 or "0s".
 func isZero(keepAlive json.RawMessage) bool {
 	return slices.Contains([]string{"0", `"0"`, `"0s"`}, string(keepAlive))
 }

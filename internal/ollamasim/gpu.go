@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// A GPU is a number of slots that generate tokens at the same speed, which depends on how many of
-// them are busy. Who finds no slot free waits in order of arrival. It knows nothing of HTTP, so
-// that benchmarks can use it alone.
+// A GPU is a number of slots that generate tokens at the same speed, which depends on how
+// many of them are busy. Where no slot is free, requests wait in order of arrival. It knows nothing
+// of HTTP, so that benchmarks can use it alone.
 //
 // It keeps one clock that counts tokens instead of seconds: at any moment all busy slots have the
 // same speed, so a generation of n tokens that begins when the clock stands at c ends when it
-// stands at c+n, whoever comes and goes in between. One timer wakes the generation that is due
-// next.
+// stands at c+n, no matter how many others begin and end in between. One timer wakes the generation
+// that is due next.
 type GPU struct {
 	slots int
 	rate  func(busy int) float64
@@ -32,16 +32,17 @@ type GPU struct {
 	used    time.Duration // slot time: the sum over the slots of how long each was busy
 }
 
-// ErrClosed is what a GPU answers after Close.
+// ErrClosed is the error of everything that waits for a GPU after Close.
 var ErrClosed = errors.New("the GPU is closed")
 
-// NewGPU returns a GPU. Rate says how many tokens a second each slot makes while busy of them are
-// busy; a rate that is infinite or not positive means that tokens take no time.
+// NewGPU returns a simulated GPU. Rate says how many tokens a second each slot makes while this
+// many of them are busy; a rate that is infinite or not positive means that tokens take no time.
 func NewGPU(slots int, rate func(busy int) float64) *GPU {
 	return &GPU{slots: max(slots, 1), rate: rate, at: time.Now()}
 }
 
-// Run occupies a slot for as long as so many tokens take. The error is that of ctx, or ErrClosed.
+// Run occupies a slot for as long as this number of tokens takes. The error is that of ctx, or
+// ErrClosed.
 func (g *GPU) Run(ctx context.Context, tokens int) error {
 	s, err := g.Acquire(ctx)
 	if err != nil {
@@ -129,21 +130,21 @@ func (g *GPU) Acquire(ctx context.Context) (*Slot, error) {
 	}
 	g.advance()
 	s := &Slot{gpu: g, start: g.tokens}
-	if ctx.Err() != nil { // it came too late: whoever is next gets it
+	if ctx.Err() != nil { // it came too late: the next one gets it
 		g.release()
 		return nil, ctx.Err()
 	}
 	return s, nil
 }
 
-// Release gives the slot to whoever waited longest.
+// Release gives the slot to the request that has waited longest.
 func (s *Slot) Release() {
 	s.gpu.mu.Lock()
 	defer s.gpu.mu.Unlock()
 	s.gpu.release()
 }
 
-// Soon returns how many tokens the slot makes in a time at the speed of now.
+// Soon returns how many tokens the slot makes in a time at the present speed.
 func (s *Slot) Soon(d time.Duration) int {
 	g := s.gpu
 	g.mu.Lock()
@@ -154,7 +155,7 @@ func (s *Slot) Soon(d time.Duration) int {
 	return int(min(g.rate(g.busy)*d.Seconds(), math.MaxInt32))
 }
 
-// Wait blocks until the slot has made so many tokens since it was taken.
+// Wait blocks until the slot has made this number of tokens since it was taken.
 func (s *Slot) Wait(ctx context.Context, tokens int) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -194,7 +195,7 @@ func (s *Slot) Wait(ctx context.Context, tokens int) error {
 	}
 }
 
-// epsilon is a part of a token: the clock is a sum of many small steps and may stop a hair short
+// epsilon is a fraction of a token: the clock is a sum of many small steps and may stop just short
 // of a whole one.
 const epsilon = 1e-6
 
@@ -232,7 +233,7 @@ func (g *GPU) release() {
 	g.setBusy(g.busy - 1)
 }
 
-// schedule sets the timer to when the next sleeper is due at the speed of now.
+// schedule sets the timer to when the next sleeper is due at the present speed.
 func (g *GPU) schedule() {
 	if g.closed || len(g.sleep) == 0 {
 		return
@@ -245,7 +246,7 @@ func (g *GPU) schedule() {
 	}
 }
 
-// tick wakes all who are due.
+// tick wakes all sleepers that are due.
 func (g *GPU) tick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

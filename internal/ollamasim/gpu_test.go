@@ -140,7 +140,7 @@ func TestAnInfiniteSpeedTakesNoTimeButStillSlots(t *testing.T) {
 	})
 }
 
-// A day of a busy GPU: the slots are never idle while somebody waits, so the whole takes as long
+// A day of a busy GPU: the slots are never idle while a request waits, so the whole takes as long
 // as its tokens.
 func TestNoSlotIsIdleWhileSomebodyWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,7 @@ func reply(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(data) // if the client has gone there is nobody to tell
+	_, _ = w.Write(data) // an error means that the client has gone
 }
 
 func fail(w http.ResponseWriter, status int, text string) {

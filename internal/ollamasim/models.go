@@ -159,8 +159,8 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, api.ProgressResponse{Status: "success"})
 }
 
-// load waits until a model is loaded. Whoever asks first loads it, and if that one leaves the
-// load is given up.
+// load waits until a model is loaded. The first request loads it; if its client disconnects, the
+// load is aborted.
 func (s *Server) load(ctx context.Context, name string) error {
 	for {
 		s.mu.Lock()

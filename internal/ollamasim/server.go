@@ -79,8 +79,8 @@ type Server struct {
 type Stats struct {
 	Requests  int // for a generation
 	Answers   int // that were complete
-	Cancelled int // requests that the client gave up
-	Struck    int // requests that a fault struck
+	Cancelled int // requests that the client cancelled
+	Faulty    int // requests that a fault was injected into
 	Tokens    int // of complete answers
 }
 

@@ -199,7 +199,7 @@ func TestFaultsStrikeWhomTheyShouldAsOftenAsTheyShould(t *testing.T) {
 	if code := status("x"); code != 200 {
 		t.Errorf("after the faults were cleared: %d", code)
 	}
-	if st := s.Stats(); st.Requests != 206 || st.Struck != struck+3 || st.Answers != 206-st.Struck || st.Tokens < st.Answers {
+	if st := s.Stats(); st.Requests != 206 || st.Faulty != struck+3 || st.Answers != 206-st.Faulty || st.Tokens < st.Answers {
 		t.Errorf("the server counted %+v", st)
 	}
 }

@@ -46,7 +46,8 @@ const (
 	padding = "To be sure we check it once more , slowly and from the start , as one should with every A and every B that counts"
 )
 
-// write returns an answer of exactly so many tokens. One that never ends has no closing sentence.
+// write returns an answer of exactly this number of tokens. One that never ends has no closing
+// sentence.
 func write(prompt string, seed, tokens int, endless bool) []string {
 	w := &writer{r: rand.New(rand.NewPCG(hash("text", prompt), uint64(seed))), tokens: make([]string, 0, tokens+16)}
 	w.read(prompt)
@@ -68,7 +69,7 @@ func write(prompt string, seed, tokens int, endless bool) []string {
 		return w.tokens[:tokens]
 	}
 	w.say(closing)
-	return w.tokens[max(0, len(w.tokens)-tokens):] // of a very short answer only the end of the closing sentence
+	return w.tokens[max(0, len(w.tokens)-tokens):] // a very short answer is only the end of the closing sentence
 }
 
 // pad says something of exactly this many tokens.

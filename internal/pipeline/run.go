@@ -46,15 +46,6 @@ type Spec struct {
 	Dataset DatasetID `json:"dataset"`
 }
 
-// Options are the generation options of a request. Nil means the model's own default.
-type Options struct {
-	Temperature *float64 `json:"temperature,omitempty"`
-	TopP        *float64 `json:"top_p,omitempty"`
-	TopK        *int     `json:"top_k,omitempty"`
-	NumPredict  int      `json:"num_predict"` // tokens of an answer, at most; always positive
-	Stop        []string `json:"stop,omitempty"`
-}
-
 // A DatasetID identifies the source of a run's items.
 type DatasetID struct {
 	Name   string `json:"name"`
@@ -105,27 +96,12 @@ func (s Spec) Validate() error {
 	}{
 		{"samples", s.Samples, 1, MaxSamples},
 		{"batch", s.Batch, 1, MaxBatch},
-		{"num-predict", s.Options.NumPredict, 1, MaxNumPredict},
 	} {
 		if v.is < v.low || v.is > v.high {
 			return &SpecError{v.field, fmt.Sprintf("%d is not in %d..%d", v.is, v.low, v.high)}
 		}
 	}
-	if t := s.Options.Temperature; t != nil && !(*t >= 0 && *t <= 5) {
-		return &SpecError{"temperature", fmt.Sprintf("%g is not in 0..5", *t)}
-	}
-	if p := s.Options.TopP; p != nil && !(*p > 0 && *p <= 1) {
-		return &SpecError{"top-p", fmt.Sprintf("%g is not in 0..1, 0 excluded", *p)}
-	}
-	if k := s.Options.TopK; k != nil && *k < 1 {
-		return &SpecError{"top-k", fmt.Sprintf("%d is not positive", *k)}
-	}
-	for _, stop := range s.Options.Stop {
-		if stop == "" {
-			return &SpecError{"stop", "an empty stop sequence would end every answer at once"}
-		}
-	}
-	return nil
+	return s.Options.validate()
 }
 
 // Differences returns the names, as in flags, of the fields in which two specs ask for different
@@ -144,17 +120,10 @@ func (s Spec) Differences(t Spec) []string {
 		{"samples", s.Samples, t.Samples},
 		{"batch", s.Batch, t.Batch},
 		{"seed", s.Seed, t.Seed},
-		{"temperature", s.Options.Temperature, t.Options.Temperature},
-		{"top-p", s.Options.TopP, t.Options.TopP},
-		{"top-k", s.Options.TopK, t.Options.TopK},
-		{"num-predict", s.Options.NumPredict, t.Options.NumPredict},
 	} {
 		if !reflect.DeepEqual(f.a, f.b) {
 			names = append(names, f.name)
 		}
 	}
-	if !(len(s.Options.Stop) == 0 && len(t.Options.Stop) == 0) && !reflect.DeepEqual(s.Options.Stop, t.Options.Stop) {
-		names = append(names, "stop")
-	}
-	return names
+	return append(names, s.Options.differences(t.Options)...)
 }

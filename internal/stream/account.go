@@ -5,23 +5,15 @@ import (
 
 	"gleaner/internal/pipeline"
 
+	"github.com/dustin/go-humanize"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// JetStream's numbers of what it refuses.
 const (
-	codeConsumers     jetstream.ErrorCode = 10026
-	codeStreams       jetstream.ErrorCode = 10027
-	codeMemory        jetstream.ErrorCode = 10028
-	codeStorage       jetstream.ErrorCode = 10047
-	codeNeedsMaxBytes jetstream.ErrorCode = 10113
-	codeNoTier        jetstream.ErrorCode = 10120
-	codeStreamBytes   jetstream.ErrorCode = 10122
-)
-
-const (
-	defaultBytes = 4 << 30  // of all streams together, where the account allows it
-	leastBytes   = 16 << 20 // below, a stream could not hold one large batch and its answers
+	defaultBytes = 4 << 30 // of all streams together, where the account allows it
+	// leastBytes is the least for all streams together: with less, a stream could not hold one large
+	// batch and its answers.
+	leastBytes = 16 << 20
 )
 
 // An account is what a NATS account allows. Limits that are not positive do not exist.
@@ -37,7 +29,7 @@ type account struct {
 	ours     int64 // bytes reserved by our streams
 }
 
-// accountOf reads the limits where they are: hosted accounts have them by number of replicas.
+// accountOf finds the limits that apply: hosted accounts have them by number of replicas.
 func accountOf(info *jetstream.AccountInfo, replicas int, ours int64) account {
 	copies := 1 // a tier counts a stream once
 	tier, ok := info.Tiers[fmt.Sprintf("R%d", replicas)]
@@ -52,9 +44,9 @@ func accountOf(info *jetstream.AccountInfo, replicas int, ours int64) account {
 	}
 }
 
-// plan divides what the streams may hold together: results are the largest, and where work waits
-// when no sink runs.
-func plan(maxBytes int64, a account) (map[string]int64, error) {
+// streamSizes divides what the streams may hold together. Results are the largest, and pile up
+// while no sink runs.
+func streamSizes(maxBytes int64, a account) (map[string]int64, error) {
 	total := maxBytes
 	if total == 0 {
 		total = defaultBytes
@@ -64,14 +56,14 @@ func plan(maxBytes int64, a account) (map[string]int64, error) {
 	}
 	if total < leastBytes {
 		if maxBytes > 0 {
-			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (--max-bytes), they need at least %s", size(maxBytes), size(leastBytes))
+			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (--max-bytes), they need at least %s", sizeText(maxBytes), sizeText(leastBytes))
 		}
 		return nil, pipeline.Fail(pipeline.Fatal, "the NATS account allows %s of storage and other streams reserve %s of it: Gleaner needs at least %s, delete a stream or use another account",
-			size(a.maxStore), size(a.reserved), size(leastBytes))
+			sizeText(a.maxStore), sizeText(a.reserved), sizeText(leastBytes))
 	}
 	if free := a.maxStore - a.reserved; maxBytes > 0 && a.maxStore > 0 && maxBytes*int64(max(1, a.copies)) > free {
 		return nil, pipeline.Fail(pipeline.Fatal, "the streams are to hold %s together (--max-bytes)%s; the NATS account allows %s, of which other streams reserve %s: choose less, delete a stream that is not needed, or use a larger account",
-			size(maxBytes), a.each(), size(a.maxStore), size(a.reserved))
+			sizeText(maxBytes), a.perReplica(), sizeText(a.maxStore), sizeText(a.reserved))
 	}
 	presence := min(total/64, 8<<20)
 	quarter := (total - presence) / 4
@@ -84,17 +76,17 @@ func plan(maxBytes int64, a account) (map[string]int64, error) {
 	return sizes, nil
 }
 
-// explain says what an account refused in its own numbers, and what to change.
-func explain(err error, bytes int64, a account) error {
+// explainRefusal says what an account refused in its own numbers, and what to change.
+func explainRefusal(err error, bytes int64, a account) error {
 	hint := ""
 	switch code(err) {
 	case codeStorage:
 		hint = fmt.Sprintf("it reserves %s%s; %s: choose smaller streams (--max-bytes), delete a stream that is not needed, or use a larger account",
-			size(bytes), a.each(), a.storage())
+			sizeText(bytes), a.perReplica(), a.storage())
 	case codeResources, codeAccountResources:
 		hint = fmt.Sprintf("%s: make room there, or choose smaller streams (--max-bytes)", a.storage())
 	case codeStreamBytes:
-		hint = fmt.Sprintf("the account allows %s in one stream and this one wants %s: use an account that allows more", size(a.maxStream), size(bytes))
+		hint = fmt.Sprintf("the account allows %s in one stream and this one wants %s: use an account that allows more", sizeText(a.maxStream), sizeText(bytes))
 	case codeStreams:
 		hint = fmt.Sprintf("the account allows %d streams and Gleaner needs 4 of its own: delete one that is not needed, or use a larger account", a.streams)
 	case codeConsumers:
@@ -111,8 +103,8 @@ func explain(err error, bytes int64, a account) error {
 	return pipeline.Fail(pipeline.Fatal, "%w: %s", err, hint)
 }
 
-// each says how often a byte is counted, where it is more than once.
-func (a account) each() string {
+// perReplica says how often a byte is counted, if more than once.
+func (a account) perReplica() string {
 	if a.copies > 1 {
 		return fmt.Sprintf(" for each of %d replicas", a.copies)
 	}
@@ -121,7 +113,10 @@ func (a account) each() string {
 
 func (a account) storage() string {
 	if a.maxStore > 0 {
-		return fmt.Sprintf("the account allows %s, of which other streams reserve %s and Gleaner's %s", size(a.maxStore), size(a.reserved), size(a.ours))
+		return fmt.Sprintf("the account allows %s, of which other streams reserve %s and Gleaner's %s", sizeText(a.maxStore), sizeText(a.reserved), sizeText(a.ours))
 	}
 	return "the account has no limit of its own, so the server's disk or its limit is used up"
 }
+
+// sizeText returns bytes as a person reads them.
+func sizeText(bytes int64) string { return humanize.IBytes(uint64(max(0, bytes))) }

@@ -125,7 +125,7 @@ func BenchmarkResultsAndAck(b *testing.B) {
 					for _, d := range results {
 						must(b, d.Err)
 						if confirmed {
-							d.Receipt.(*receipt).quick = false
+							d.Receipt.(*receipt).unconfirmed = false
 							acks.Go(func() error { return d.Ack(b.Context()) })
 						} else {
 							must(b, d.Ack(b.Context()))

@@ -10,7 +10,8 @@ import (
 const (
 	encodingHeader = "Content-Encoding"
 	compressFrom   = 1 << 10 // bytes; below, the header costs what compression saves
-	maxDecoded     = 4 << 20 // bytes of one message; what unpacks to more is refused. One answer as JSON has at most 3 MiB
+	// maxDecoded bounds the bytes that a message may unpack to. One answer as JSON has at most 3 MiB.
+	maxDecoded = 4 << 20
 )
 
 // A codec compresses what is sent: an account counts the bytes that travel and the bytes that are

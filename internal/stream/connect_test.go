@@ -34,18 +34,18 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 		class pipeline.Class
 		parts []string
 	}{
-		"no address":         {Config{}, pipeline.Fatal, []string{"NATS_URL", "nats://host:4222"}},
-		"not an address":     {Config{URL: "nats://u:secret@ho st:4222"}, pipeline.Fatal, []string{"nats://host:4222"}},
-		"wrong scheme":       {Config{URL: "https://u:secret@host"}, pipeline.Fatal, []string{"begins with https://"}},
-		"nobody there":       {Config{URL: "nats://u:secret@127.0.0.1:1"}, pipeline.Retryable, []string{"nats://127.0.0.1:1", "connection refused", "NATS_URL"}},
-		"no answer":          {Config{URL: silent.Addr().String()}, pipeline.Retryable, []string{silent.Addr().String(), "does not answer as NATS", "the scheme"}},
-		"no such host":       {Config{URL: "nats://no-such-host.invalid:4222"}, pipeline.Retryable, []string{"no-such-host.invalid"}},
-		"wrong password":     {Config{URL: "nats://alice:not-secret@" + address}, pipeline.Fatal, []string{"NATS_CREDS", address}},
-		"no credentials":     {Config{URL: withUsers.URL()}, pipeline.Fatal, []string{"NATS_CREDS"}},
-		"no such file":       {Config{URL: "x", Creds: "missing.creds"}, pipeline.Fatal, []string{"missing.creds", ".creds file, or its content"}},
-		"only the seed":      {Config{URL: "x", Creds: "SUsecretAAAAAAAAA"}, pipeline.Fatal, []string{"no user JWT"}},
-		"user with a dot":    {Config{URL: "x", User: "a.b"}, pipeline.Fatal, []string{`"a.b"`}},
-		"nobody there twice": {Config{URL: "127.0.0.1:1,127.0.0.1:2"}, pipeline.Retryable, []string{"127.0.0.1:1", "127.0.0.1:2"}},
+		"no address":      {Config{}, pipeline.Fatal, []string{"NATS_URL", "nats://host:4222"}},
+		"not an address":  {Config{URL: "nats://u:secret@ho st:4222"}, pipeline.Fatal, []string{"nats://host:4222"}},
+		"wrong scheme":    {Config{URL: "https://u:secret@host"}, pipeline.Fatal, []string{"begins with https://"}},
+		"no server":       {Config{URL: "nats://u:secret@127.0.0.1:1"}, pipeline.Retryable, []string{"nats://127.0.0.1:1", "connection refused", "NATS_URL"}},
+		"no answer":       {Config{URL: silent.Addr().String()}, pipeline.Retryable, []string{silent.Addr().String(), "does not answer as NATS", "the scheme"}},
+		"no such host":    {Config{URL: "nats://no-such-host.invalid:4222"}, pipeline.Retryable, []string{"no-such-host.invalid"}},
+		"wrong password":  {Config{URL: "nats://alice:not-secret@" + address}, pipeline.Fatal, []string{"NATS_CREDS", address}},
+		"no credentials":  {Config{URL: withUsers.URL()}, pipeline.Fatal, []string{"NATS_CREDS"}},
+		"no such file":    {Config{URL: "x", Creds: "missing.creds"}, pipeline.Fatal, []string{"missing.creds", ".creds file, or its content"}},
+		"only the seed":   {Config{URL: "x", Creds: "SUsecretAAAAAAAAA"}, pipeline.Fatal, []string{"no user JWT"}},
+		"user with a dot": {Config{URL: "x", User: "a.b"}, pipeline.Fatal, []string{`"a.b"`}},
+		"no server twice": {Config{URL: "127.0.0.1:1,127.0.0.1:2"}, pipeline.Retryable, []string{"127.0.0.1:1", "127.0.0.1:2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -123,8 +123,7 @@ func TestConnectedServerMayComeAndGo(t *testing.T) {
 	}
 }
 
-// An outage that is longer than a call's patience is one that passes: nobody gives up because of
-// it.
+// An outage that is longer than a call waits for passes in the end: it is no reason to give up.
 func TestAnOutageIsRetryableAlsoWithoutJetStream(t *testing.T) {
 	t.Parallel()
 	var without atomic.Bool
@@ -160,7 +159,7 @@ func TestOneConnectionTooManyIsSaid(t *testing.T) {
 	wantError(t, err, pipeline.Retryable, "maximum account active connections", "end another program")
 }
 
-func TestWhoeverIsPatientWaitsForAConnectionOfTheAccountAndSaysSoOnce(t *testing.T) {
+func TestAPatientProgramWaitsForAConnectionOfTheAccountAndSaysSoOnce(t *testing.T) {
 	t.Parallel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxConnections: 1})
 	first := connect(t, Config{URL: server.URL(), Creds: creds})
@@ -220,8 +219,8 @@ func TestRevokedCredentialsAreToldOnce(t *testing.T) {
 	}
 }
 
-// Each pull takes a subscription. Where the account allows fewer than there are workers, it is
-// said, and the work is done with those that there are.
+// Each pull takes a subscription. If the account allows fewer than there are workers, the log says
+// so, and the workers that have one do the work.
 func TestTooFewSubscriptionsAreSaid(t *testing.T) {
 	t.Parallel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxSubscriptions: 4})

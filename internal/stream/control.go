@@ -8,17 +8,18 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// pausedFor is how long a run stays paused that nobody resumes: the server wants a time.
-const pausedFor = 10 * 365 * 24 * time.Hour
+// pauseLength is how long a pause lasts if the run is not resumed: the server wants a time.
+const pauseLength = 10 * 365 * 24 * time.Hour
 
-// Pause ends the delivery of a run's batches. What workers hold they finish. A run that is not on
-// the stream is pipeline.ErrNoRun. It lasts until Resume; when the server loses the run, whoever
-// makes it again pauses it again if it has seen that before, as producer publish --follow has.
+// PauseRun stops the delivery of a run's batches. Workers finish what they hold. A run that is not
+// on the stream is pipeline.ErrNoRun. The pause lasts until ResumeRun. If the server loses the run,
+// a process that has seen the pause before pauses the new run, too, as producer publish --follow
+// does.
 func (c *Conn) PauseRun(ctx context.Context, run string) error {
-	return c.pause(ctx, run, "pause", time.Now().Add(pausedFor))
+	return c.pause(ctx, run, "pause", time.Now().Add(pauseLength))
 }
 
-// Resume begins it again. To resume a run that is not paused changes nothing.
+// ResumeRun starts the delivery again. Resuming a run that is not paused changes nothing.
 func (c *Conn) ResumeRun(ctx context.Context, run string) error {
 	return c.pause(ctx, run, "resume", time.Time{})
 }
@@ -40,9 +41,9 @@ func (c *Conn) pause(ctx context.Context, run, what string, until time.Time) err
 	return nil
 }
 
-// Cancel removes a run from the queue and returns how many batches it removed, those included
-// that workers hold: what they still finish is stored, and what they hand back is gone. Answers
-// on their way and dead letters stay. It may be repeated; a count that was lost with the
+// CancelRun removes a run from the queue and returns how many batches it removed. That includes
+// those that workers hold: what they still finish is stored, and what they hand back is gone.
+// Answers on their way and dead letters stay. It may be repeated; a count that was lost with the
 // connection is missing from the sum.
 func (c *Conn) CancelRun(ctx context.Context, run string) (removed int, err error) {
 	if err := pipeline.ValidateRunName(run); err != nil {
@@ -56,8 +57,8 @@ func (c *Conn) CancelRun(ctx context.Context, run string) (removed int, err erro
 	return c.purge(ctx, WorkStream, workSubjects(run))
 }
 
-// purge removes the messages on these subjects from a stream and returns how many that were. A
-// stream that is not there has none.
+// purge removes the messages on these subjects from a stream and returns how many it removed. A
+// stream that does not exist has none.
 func (c *Conn) purge(ctx context.Context, stream, subjects string) (removed int, err error) {
 	var purged struct {
 		Purged int `json:"purged"`

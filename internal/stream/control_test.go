@@ -10,8 +10,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// placeIs checks on which of the two streams a batch is.
-func placeIs(t testing.TB, c *Conn, batch int, work, results bool) {
+// locationIs checks on which of the two streams a batch is.
+func locationIs(t testing.TB, c *Conn, batch int, work, results bool) {
 	t.Helper()
 	inWork, err := c.InWork(t.Context(), "r", batch)
 	must(t, err)
@@ -24,26 +24,26 @@ func placeIs(t testing.TB, c *Conn, batch int, work, results bool) {
 
 func TestBatchIsFoundWhereItIs(t *testing.T) {
 	c := ready(t, Config{})
-	placeIs(t, c, 1, false, false)
+	locationIs(t, c, 1, false, false)
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	must(t, c.EnsureRun(t.Context(), testRun("r2")))
 	must(t, c.Publish(t.Context(), testWork("r2", 2)))
 	must(t, c.PublishResults(t.Context(), testResults("r2", 2, "x")))
-	placeIs(t, c, 1, true, false)
-	placeIs(t, c, 2, false, false)
-	placeIs(t, c, 10, false, false)
+	locationIs(t, c, 1, true, false)
+	locationIs(t, c, 2, false, false)
+	locationIs(t, c, 10, false, false)
 	d := next(t, c.Work("r"))
-	placeIs(t, c, 1, true, false) // a worker holds it
+	locationIs(t, c, 1, true, false) // a worker holds it
 	must(t, c.PublishResults(t.Context(), testResults("r", 1, noise(512<<10), noise(512<<10), noise(512<<10))))
-	placeIs(t, c, 1, true, true)
+	locationIs(t, c, 1, true, true)
 	must(t, d.Ack(t.Context()))
-	placeIs(t, c, 1, false, true)
+	locationIs(t, c, 1, false, true)
 	eventually(t, func() bool { // it came in several messages
 		results, err := c.Results(t.Context(), 1, 100*time.Millisecond)
 		must(t, err)
 		for _, d := range results {
 			if d.Body.Run == "r" {
-				placeIs(t, c, 1, false, true) // a sink holds it
+				locationIs(t, c, 1, false, true) // a sink holds it
 			}
 			must(t, d.Ack(t.Context()))
 		}
@@ -65,7 +65,7 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	must(t, c.PauseRun(t.Context(), "r"))
 	must(t, c.PauseRun(t.Context(), "r"))
 	must(t, c.EnsureRun(t.Context(), testRun("r"))) // a producer that starts changes nothing
-	server.Restart()                                // and neither does that
+	server.Restart()                                // and neither does a restart
 	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "no reconnect" })
 	info, err := c.RunInfo(t.Context(), "r")
 	must(t, err)
@@ -92,14 +92,14 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 		t.Error("it is still paused")
 	}
 	for _, do := range []func(context.Context, string) error{c.PauseRun, c.ResumeRun} {
-		if err := do(t.Context(), "nobody"); !errors.Is(err, pipeline.ErrNoRun) {
+		if err := do(t.Context(), "unknown"); !errors.Is(err, pipeline.ErrNoRun) {
 			t.Error(err)
 		}
 	}
 }
 
-// Who makes a lost run again leaves it as it was last seen: what a person has stopped does not go
-// on by itself.
+// A process that creates a lost run again leaves it as it was last seen: what a person has stopped
+// does not go on by itself.
 func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
 	server := serve(t)
 	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
@@ -120,7 +120,8 @@ func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
 	}
 }
 
-// It is complete when who knows the ledger said so, and only while nothing is on the queue.
+// A run is complete once a process that knows the ledger has said so, and only while nothing is on
+// the queue.
 func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	c := ready(t, Config{})
 	is := func(want bool, when string) {
@@ -139,7 +140,8 @@ func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	must(t, c.CompleteRun(t.Context(), testRun("r")))
 	is(true, "marked")
 	must(t, c.PauseRun(t.Context(), "r"))
-	must(t, c.Publish(t.Context(), testWork("r", 1))) // by somebody who ensured the run before it was marked
+	// By a process that ensured the run before it was marked.
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	is(false, "with a batch that waits")
 	must(t, c.ResumeRun(t.Context(), "r"))
 	d := next(t, c.Work("r"))
@@ -147,7 +149,7 @@ func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	must(t, d.Ack(t.Context()))
 	is(true, "with that done")
 	must(t, c.EnsureRun(t.Context(), testRun("r")))
-	is(false, "ensured anew")
+	is(false, "ensured again")
 }
 
 func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
@@ -169,9 +171,9 @@ func TestCancelledRunLeavesTheQueueAndNoOtherDoes(t *testing.T) {
 		t.Errorf("%d are removed", removed)
 	}
 	for i := range 5 {
-		placeIs(t, c, i, false, false)
+		locationIs(t, c, i, false, false)
 	}
-	placeIs(t, c, 9, false, true)
+	locationIs(t, c, 9, false, true)
 	if _, ok, err := c.DeadLetter(t.Context(), "r", 8); !ok || err != nil {
 		t.Errorf("the dead letter: %v, %v", ok, err)
 	}

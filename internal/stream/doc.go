@@ -1,78 +1,36 @@
 // Package stream is the transport: three NATS JetStream streams, WORK, RESULTS and DEAD, a
-// durable for each run, and the presence of the consumers. Nobody else speaks to NATS.
+// durable for each run, and the presence of the consumers. No other package speaks to NATS.
 //
 // JetStream's own consumers are called durables here, because a consumer is the process in a
 // notebook.
 //
-// The rules that this package keeps were measured, and the tests hold them:
+// The rules that this package keeps were measured, and the tests check them:
 //   - A pull is never cancelled: the server could have answered it already, and the message would
-//     be nobody's for a whole lease. A pull that nobody waits for any more stays parked, and what
-//     it still gets is handed back.
-//   - Acks are not fenced. Whoever lost the lease may still ack, but never hand back or reject.
+//     belong to no worker until its lease ends. A pull that no worker waits for any more stays on
+//     the server, detached, and what it still gets is handed back.
+//   - The server accepts an ack from any process. A worker that lost the lease may still ack, but
+//     never hand back or reject.
 //   - Nothing is sent late: while there is no connection a publish fails at once and is tried
 //     again, it is not buffered. A hand-back that arrives after its lease would take the message
 //     from its next holder.
 //   - A batch is outstanding once, because WORK takes one message for each subject. No
 //     deduplication window is used.
+//
+// # The order of events
+//
+// Three places depend on the order in which things happen. Each describes it where the code is:
+// Source says what becomes of a pull, the receipt type when an ack, a renewal or a hand-back may be
+// sent, and the provisioner how streams are created while other processes do the same.
+//
+// # The files
+//
+// From the bottom up, each needing only those before it:
+//   - names, errors, codec, credentials, address, dialer, pending: what needs no connection.
+//   - config, client, calls, connect: a connection and its calls.
+//   - account, streams, ensure_durable, runmeta, ensure: what has to exist on the server.
+//   - durable, fetch, receipt, delivery, take, source: how messages are taken.
+//   - publish, backpressure, usage: how messages are sent.
+//   - conn: all of it together. Its methods stand in work, results, deadletters, browse, run,
+//     control, lookup and presence.
+//   - traffic: what it all costs.
 package stream
-
-import (
-	"fmt"
-	"strings"
-)
-
-// Names on the server.
-const (
-	WorkStream    = "GLEANER_WORK"
-	ResultsStream = "GLEANER_RESULTS"
-	DeadStream    = "GLEANER_DEAD"
-	Bucket        = "gleaner_consumers" // the presence of the consumers, a key-value bucket
-
-	sinkDurable   = "sink"
-	mirrorDurable = "mirror"
-	bucketStream  = "KV_" + Bucket
-)
-
-func workSubject(run string, batch int) string {
-	return fmt.Sprintf("gleaner.work.%s.%07d", run, batch)
-}
-func workSubjects(run string) string   { return "gleaner.work." + run + ".>" }
-func resultSubjects(run string) string { return "gleaner.result." + run + ".>" }
-func deadSubjects(run string) string   { return "gleaner.dead." + run + ".>" }
-func presenceSubject(id string) string { return "$KV." + Bucket + "." + id }
-
-func resultSubject(run string, batch, chunk int) string {
-	return fmt.Sprintf("gleaner.result.%s.%07d.%d", run, batch, chunk)
-}
-
-func resultsOfBatch(run string, batch int) string {
-	return fmt.Sprintf("gleaner.result.%s.%07d.>", run, batch)
-}
-
-func deadSubject(run string, batch int) string {
-	return fmt.Sprintf("gleaner.dead.%s.%07d", run, batch)
-}
-
-// ofBatch says whether a message on this subject may speak for the batch, so that a permission
-// for some subjects is one for their batches only.
-func ofBatch(subject, kind, run string, batch int) bool {
-	rest, ok := strings.CutPrefix(subject, fmt.Sprintf("gleaner.%s.%s.%07d", kind, run, batch))
-	return ok && (rest == "" || kind == "result" && rest[0] == '.')
-}
-
-// ConsumerPermissions returns the subjects that a consumer's user needs, and no others, for a
-// user with this inbox name (Config.User). It may not ack anything but work: with more it could
-// forge the sink's ack and delete a result that is not stored. It has its own inbox: in a common
-// one it would overhear and swallow the others' messages.
-func ConsumerPermissions(user string) (publish, subscribe []string) {
-	return []string{
-		"$JS.API.CONSUMER.LIST." + WorkStream,
-		"$JS.API.CONSUMER.INFO." + WorkStream + ".*",
-		"$JS.API.CONSUMER.MSG.NEXT." + WorkStream + ".*",
-		"$JS.ACK." + WorkStream + ".>",
-		"$JS.ACK.*.*." + WorkStream + ".>", // the same on servers that add domain and account
-		"gleaner.result.>",
-		"gleaner.dead.*.*", // to publish; it cannot read, replace by sequence or delete any
-		"$KV." + Bucket + ".*",
-	}, []string{inboxPrefix(user) + ".>"}
-}

@@ -124,7 +124,7 @@ func TestEnsureRunChangesTheLeaseAndKeepsAPause(t *testing.T) {
 }
 
 func TestRunsAreListedOverManyPages(t *testing.T) {
-	server := natsdtest.Start(t, withoutJetStream()) // its part is played here, with pages of two
+	server := natsdtest.Start(t, withoutJetStream()) // the test answers for it, with pages of two
 	nc := admin(t, server.URL()).Conn()
 	names := []string{"a", "b", "c", "d", "e"}
 	_, err := nc.Subscribe("$JS.API.CONSUMER.LIST."+WorkStream, func(m *nats.Msg) {
@@ -189,7 +189,7 @@ func TestRefusalsOfAnAccountAreExplainedInNumbers(t *testing.T) {
 			},
 			[]string{"allows 20 MiB", "reserve 10 MiB", "at least 16 MiB"},
 		},
-		"too small by choice": {natsdtest.Limits{}, Config{MaxBytes: MiB}, nil, []string{"may hold 1 MiB", "at least 16 MiB"}},
+		"too small by choice": {natsdtest.Limits{}, Config{MaxBytes: MiB}, nil, []string{"may hold 1.0 MiB", "at least 16 MiB"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, creds := natsdtest.StartAccount(t, c.limits)
@@ -244,12 +244,12 @@ func TestStreamsThatAreThereAreEnlargedAndNeverMadeSmaller(t *testing.T) {
 func TestOtherRefusalsAreExplainedToo(t *testing.T) {
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxStore: 1 << 30, MaxBytesRequired: true})
 	c := connect(t, Config{URL: server.URL(), Creds: creds})
-	account, err := c.account(t.Context(), 0)
+	account, err := c.provisioner.account(t.Context(), 0)
 	must(t, err)
 	_, err = c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s"})
-	wantError(t, explain(err, 0, account), pipeline.Fatal, "10113", "wants a size for each stream")
+	wantError(t, explainRefusal(err, 0, account), pipeline.Fatal, "10113", "wants a size for each stream")
 	_, err = c.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "s", Storage: jetstream.MemoryStorage, MaxBytes: 1 << 20})
-	wantError(t, explain(err, 0, account), pipeline.Fatal, "10028", "memory")
+	wantError(t, explainRefusal(err, 0, account), pipeline.Fatal, "10028", "memory")
 }
 
 func TestStreamsAreScaledToTheAccount(t *testing.T) {
@@ -315,7 +315,7 @@ func TestOnlyWhoAsksForALeaseChangesIt(t *testing.T) {
 		conn *Conn
 		want []time.Duration
 	}{
-		{anyone, []time.Duration{pipeline.DefaultLease, defaultSinkLease}},
+		{anyone, []time.Duration{pipeline.DefaultLease, DefaultSinkLease}},
 		{some, []time.Duration{2 * time.Second, 3 * time.Second}},
 		{anyone, []time.Duration{2 * time.Second, 3 * time.Second}},
 	} {

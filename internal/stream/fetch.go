@@ -12,12 +12,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A fetching is a pull of many messages that its caller may abandon. It is made here and not by
-// nats.go, which takes a message with no content and a header "Status" for the server's own word
-// and ends the pull: a consumer could send such ones, and what else the pull had got would wait
-// for its lease to end, again and again.
-type fetching struct {
-	c    *Conn
+// A fetch is a pull of many messages that its caller may abandon. It is not cancelled then: what it
+// still gets is handed back. It is made here and not by nats.go, which takes a message with no
+// content and a header "Status" for the server's own status and ends the pull: a consumer could send
+// such messages, and what else the pull had got would wait for its lease to end, again and again.
+type fetch struct {
+	c    *client
 	done chan struct{} // closed when the pull has ended
 	msgs []*nats.Msg   // read them after done
 	err  error
@@ -29,14 +29,43 @@ type fetching struct {
 // answerWithin is how much later than asked for the server may end a pull.
 const answerWithin = 5 * time.Second
 
-func (f *fetching) run(d *durable, n int, wait time.Duration) {
+// fetch makes one pull and returns its messages and their lease. If ctx ends first the pull is
+// abandoned.
+func (d *durable) fetch(ctx context.Context, n int, wait time.Duration) ([]*nats.Msg, time.Duration, error) {
+	lease, err := d.findOrCreate(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := d.c.connected(ctx); err != nil {
+		return nil, 0, err
+	}
+	f := &fetch{c: d.c, done: make(chan struct{})}
+	if !d.c.spawn(func() { f.run(d, n, wait) }) {
+		return nil, 0, errClosed()
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		f.abandon()
+		return nil, 0, ctx.Err()
+	}
+	if len(f.msgs) > 0 || f.err == nil {
+		return f.msgs, lease, nil
+	}
+	if isAbsent(f.err) || isNoResponders(f.err) {
+		d.forget()
+	}
+	return nil, 0, f.err
+}
+
+func (f *fetch) run(d *durable, n int, wait time.Duration) {
 	subject := "$JS.API.CONSUMER.MSG.NEXT." + d.stream + "." + d.name
-	ctx, release := f.c.waits.watch(f.c.life, subject)
+	ctx, release := f.c.pending.watch(f.c.lifetime, subject)
 	defer release()
 	timed, cancel := context.WithTimeout(ctx, max(0, wait)+answerWithin)
 	defer cancel()
 	err := f.pull(timed, subject, n, wait)
-	switch cause := ended(ctx); {
+	switch cause := watchCause(ctx); {
 	case cause != nil:
 		err = cause
 	case ctx.Err() != nil:
@@ -47,13 +76,13 @@ func (f *fetching) run(d *durable, n int, wait time.Duration) {
 	f.end(err)
 }
 
-func (f *fetching) pull(ctx context.Context, subject string, n int, wait time.Duration) error {
+func (f *fetch) pull(ctx context.Context, subject string, n int, wait time.Duration) error {
 	inbox := f.c.nc.NewInbox()
 	sub, err := f.c.nc.SubscribeSync(inbox)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // fails with the connection only, and then it is gone
+	defer func() { _ = sub.Unsubscribe() }() // fails only without a connection, which ends it, too
 	if err := sub.SetPendingLimits(-1, -1); err != nil {
 		return err // n messages are the limit
 	}
@@ -73,7 +102,7 @@ func (f *fetching) pull(ctx context.Context, subject string, n int, wait time.Du
 		if err != nil {
 			return err
 		}
-		if msg.Reply == "" { // the server's own: messages have a subject for their acks
+		if msg.Reply == "" { // a status: messages have a subject for their acks
 			return endOfPull(msg)
 		}
 		f.add(msg)
@@ -81,12 +110,12 @@ func (f *fetching) pull(ctx context.Context, subject string, n int, wait time.Du
 	return nil
 }
 
-// endOfPull returns what the server's last word to a pull means.
+// endOfPull returns the error that the status stands for with which the server ends a pull.
 func endOfPull(msg *nats.Msg) error {
 	status, description := msg.Header.Get("Status"), msg.Header.Get("Description")
 	is := func(text string) bool { return strings.Contains(strings.ToLower(description), text) }
 	switch {
-	case status == "404" || status == "408": // there are no more; the time is over
+	case status == "404" || status == "408": // there are no more; it has expired
 		return nil
 	case status == "503":
 		return nats.ErrNoResponders
@@ -100,33 +129,37 @@ func endOfPull(msg *nats.Msg) error {
 	return fmt.Errorf("the server ends a pull: %.32q %.128q", status, description)
 }
 
-func (f *fetching) add(msg *nats.Msg) {
+func (f *fetch) add(msg *nats.Msg) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.msgs = append(f.msgs, msg)
 	f.handBackIfAbandoned()
 }
 
-func (f *fetching) end(err error) {
+func (f *fetch) end(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
 	close(f.done)
 }
 
-func (f *fetching) abandon() {
+func (f *fetch) abandon() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.abandoned = true
 	f.handBackIfAbandoned()
 }
 
-func (f *fetching) handBackIfAbandoned() {
+func (f *fetch) handBackIfAbandoned() {
 	if !f.abandoned {
 		return
 	}
 	for _, msg := range f.msgs {
-		_ = f.c.nc.Publish(msg.Reply, []byte("-NAK")) // not confirmed: should it be lost, the lease ends by itself
+		f.c.handBack(msg)
 	}
 	f.msgs = nil
 }
+
+// handBack returns a message that was delivered this moment. It is not confirmed: if it gets lost,
+// the lease ends by itself.
+func (c *client) handBack(msg *nats.Msg) { _ = c.nc.Publish(msg.Reply, []byte("-NAK")) }

@@ -32,13 +32,12 @@ func FuzzStoredDeadLetter(f *testing.F) {
 	}
 	f.Add("gleaner.dead.r.0000007", "", []byte(`{"run":"r","batch":7,"round":1,"failures":[{"index":-1}]}`))
 	f.Add("gleaner.dead.r.0000007", "", []byte(`{"run":"r","batch":7,"round":1,"options":{"stop":[]},"failures":[{}]}`))
-	c := &Conn{codec: codec}
 	f.Fuzz(func(t *testing.T, subject, encoding string, data []byte) {
 		m := storedMessage{Subject: subject, Sequence: 9, Data: data, header: nats.Header{}}
 		if encoding != "" {
 			m.header.Set(encodingHeader, encoding)
 		}
-		got, err := c.storedDeadLetter(m)
+		got, err := codec.storedDeadLetter(m)
 		if got.Sequence != 9 {
 			t.Fatalf("the sequence is %d", got.Sequence)
 		}
@@ -58,7 +57,7 @@ func FuzzStoredDeadLetter(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		second, err := c.storedDeadLetter(storedMessage{Subject: again.Subject, Sequence: 9, Data: again.Data, header: again.Header})
+		second, err := codec.storedDeadLetter(storedMessage{Subject: again.Subject, Sequence: 9, Data: again.Data, header: again.Header})
 		if err != nil {
 			t.Fatal(err)
 		}

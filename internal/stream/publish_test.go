@@ -35,7 +35,7 @@ func TestWorkThatIsTooLargeIsAPermanentFailure(t *testing.T) {
 	c := ready(t, Config{})
 	w := testWork("r", 0)
 	w.Generations[0].Messages = pipeline.User(noise(2 << 20))
-	wantError(t, c.Publish(t.Context(), w), pipeline.BadItem, "accepts 1 MiB in one")
+	wantError(t, c.Publish(t.Context(), w), pipeline.BadItem, "accepts 1,048,576 in one")
 }
 
 func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {
@@ -234,7 +234,7 @@ func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
 	depthIs(t, c, "r", pipeline.StreamDepth{Waiting: n})
 }
 
-func TestPublishEndsWithItsContextWhileNobodyAnswers(t *testing.T) {
+func TestPublishEndsWithItsContextWhileNoServerAnswers(t *testing.T) {
 	server := serve(t)
 	c := ready(t, Config{URL: server.URL()})
 	server.Shutdown()

@@ -29,7 +29,7 @@ func TestEnsureRunMakesWhatIsGoneAgain(t *testing.T) {
 	}
 }
 
-func TestEnsureRunRefusesAStreamThatSomebodyMadeInItsOwnWay(t *testing.T) {
+func TestEnsureRunRefusesAStreamWithOtherRules(t *testing.T) {
 	server := serve(t)
 	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
 	must(t, js.DeleteStream(t.Context(), ResultsStream))

@@ -10,10 +10,54 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-const (
-	fetchMost  = 256      // messages in one pull
-	fetchBytes = 64 << 20 // of what they hold; a call takes no more above this, so that large answers do not fill the memory
-)
+// PublishResults sends answers to the store's side, in as many messages as their size needs, and
+// returns nil once the server has confirmed all of them. While the server does not answer, or the
+// stream is full, it tries again until ctx ends: nothing is dropped, and the caller keeps its
+// lease meanwhile. Results that are not valid, or of which one alone is too large, are a BadItem
+// failure.
+func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
+	if err := r.Validate(); err != nil {
+		return pipeline.Fail(pipeline.BadItem, "publish results of batch %s: %w", r.ID(), err)
+	}
+	messages, err := c.codec.chunks(r, c.publisher.messageLimit())
+	if err != nil {
+		return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
+	}
+	for i, msg := range messages {
+		msg.Subject = resultSubject(r.Run, r.Batch, i)
+		if err := c.results.publish(ctx, r.Run, msg); err != nil {
+			return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
+		}
+	}
+	return nil
+}
+
+// chunks packs the results into messages of at most this many bytes, and halves what does not fit
+// into one.
+func (c *codec) chunks(r pipeline.Results, most int) ([]*nats.Msg, error) {
+	data, err := pipeline.Encode(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) <= maxDecoded {
+		if msg := c.pack("", data); len(msg.Data) <= most {
+			return []*nats.Msg{msg}, nil
+		}
+	}
+	if len(r.Results) == 1 {
+		return nil, pipeline.Fail(pipeline.BadItem, "the answer for generation %d takes more than %s, which is what the NATS server accepts in one message",
+			r.Results[0].Index, sizeText(int64(most)))
+	}
+	half := len(r.Results) / 2
+	first, second := r, r
+	first.Results, second.Results = r.Results[:half], r.Results[half:]
+	a, err := c.chunks(first, most)
+	if err != nil {
+		return nil, err
+	}
+	b, err := c.chunks(second, most)
+	return append(a, b...), err
+}
 
 // Results takes up to max messages for the store's side, and returns those that are there when
 // wait is over. Messages that cannot be read have Err set. It returns ctx.Err() at once when ctx
@@ -24,88 +68,31 @@ const (
 // delivery, and the store absorbs that.
 func (c *Conn) Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error) {
 	until := time.Now().Add(wait)
-	var all []pipeline.Delivery[pipeline.Results]
-	for bytes, enough := 0, false; len(all) < max && !enough; {
-		n := min(max-len(all), fetchMost)
-		msgs, lease, err := c.fetch(ctx, c.sink, n, time.Until(until))
-		pulled := time.Now()
-		if err != nil && len(all) == 0 {
-			return nil, fmt.Errorf("take results: %w", err)
-		}
-		for _, msg := range msgs {
-			if enough = len(all) > 0 && (bytes >= fetchBytes || time.Since(pulled) > readFor(lease)); enough {
-				_ = c.nc.Publish(msg.Reply, []byte("-NAK")) // not confirmed: should it be lost, the lease ends by itself
-				continue
-			}
-			r := newReceipt(c, msg.Reply, lease)
-			r.quick, r.since = true, pulled
-			d := deliver(c, fetched(msg), r, "result", pipeline.DecodeResults,
-				func(r pipeline.Results) (string, int) { return r.Run, r.Batch })
-			bytes += textBytes(d.Body)
-			all = append(all, d)
-		}
-		if err != nil || len(msgs) < n {
-			break
-		}
+	t := taker[pipeline.Results]{
+		durable: c.sink,
+		next: func(taken int) (int, time.Duration) {
+			return min(max-taken, fetchMessages), time.Until(until)
+		},
+		read: c.readResults,
 	}
-	return all, nil
+	results, err := t.take(ctx, max)
+	if err != nil {
+		return nil, fmt.Errorf("take results: %w", err)
+	}
+	return results, nil
 }
 
-// readFor is how long the messages of one pull may take to be read. Their lease runs meanwhile,
-// and who reads for longer than it could keep none of them: they would all come again, and again.
-func readFor(lease time.Duration) time.Duration { return lease / 4 }
+func (c *Conn) readResults(msg *nats.Msg, r *receipt) (pipeline.Delivery[pipeline.Results], int) {
+	d := deliver(c.codec, natsMessage(msg), r, format[pipeline.Results]{
+		kind: "result", decode: pipeline.DecodeResults, batch: func(r pipeline.Results) (string, int) { return r.Run, r.Batch },
+	})
+	return d, textBytes(d.Body)
+}
 
-// textBytes returns how much memory answers take, whatever they took on the way.
+// textBytes returns how much memory answers take, however little they took on the way.
 func textBytes(r pipeline.Results) (n int) {
 	for _, x := range r.Results {
 		n += len(x.Text)
 	}
 	return n
-}
-
-// fetch makes one pull. If ctx ends first the pull is left to itself and what it gets is handed
-// back.
-func (c *Conn) fetch(ctx context.Context, d *durable, n int, wait time.Duration) ([]*nats.Msg, time.Duration, error) {
-	lease, err := d.ensured(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := c.connected(ctx); err != nil {
-		return nil, 0, err
-	}
-	f := &fetching{c: c, done: make(chan struct{})}
-	if !c.spawn(func() { f.run(d, n, wait) }) {
-		return nil, 0, errClosed()
-	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		f.abandon()
-		return nil, 0, ctx.Err()
-	}
-	if len(f.msgs) > 0 || f.err == nil {
-		return f.msgs, lease, nil
-	}
-	if isAbsent(f.err) || isNobody(f.err) {
-		d.forget()
-	}
-	return nil, 0, f.err
-}
-
-// ensured returns the lease of a durable of the store's side. It is created again if somebody has
-// deleted it.
-func (d *durable) ensured(ctx context.Context) (lease time.Duration, err error) {
-	handle := d.known()
-	if handle == nil {
-		handle, err = d.look(ctx)
-	}
-	if isAbsent(err) {
-		if err = d.c.Ensure(ctx); err == nil {
-			handle, err = d.look(ctx)
-		}
-	}
-	if err != nil {
-		return 0, err
-	}
-	return handle.CachedInfo().Config.AckWait, nil
 }

@@ -136,13 +136,13 @@ func TestNextEndsAtOnceAndItsPullGoesToTheNextCaller(t *testing.T) {
 	info, err := c.durableInfo(t.Context(), WorkStream, "r")
 	must(t, err)
 	if info.NumWaiting > 1 {
-		t.Errorf("%d pulls are parked", info.NumWaiting)
+		t.Errorf("%d pulls are detached", info.NumWaiting)
 	}
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	next(t, source)
 }
 
-func TestMessageForAParkedPullIsHandedBackAtOnce(t *testing.T) {
+func TestMessageForADetachedPullIsHandedBackAtOnce(t *testing.T) {
 	server := serve(t)
 	leaving, staying := ready(t, Config{URL: server.URL()}), connect(t, Config{URL: server.URL()})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -176,7 +176,7 @@ func TestClosedConnectionLeavesNoPullBehind(t *testing.T) {
 	for range 4 {
 		wantError(t, <-ended, pipeline.Interrupted, "closed")
 	}
-	pullsAre(t, staying, WorkStream, "r", 0) // the server has heard of it
+	pullsAre(t, staying, WorkStream, "r", 0) // the server knows
 	must(t, staying.Publish(t.Context(), testWork("r", 1)))
 	if d := next(t, staying.Work("r")); d.Deliveries != 1 {
 		t.Errorf("%d deliveries", d.Deliveries)
@@ -203,12 +203,12 @@ func TestExtendKeepsABatchBeyondItsLease(t *testing.T) {
 		last = time.Now()
 		select {
 		case <-other:
-			t.Fatal("somebody else got it")
+			t.Fatal("another worker got it")
 		default:
 		}
 	}
 	if at := <-other; at.Sub(last) < lease/2 {
-		t.Errorf("somebody else got it %s after the last extension", at.Sub(last))
+		t.Errorf("another worker got it %s after the last extension", at.Sub(last))
 	}
 }
 
@@ -262,7 +262,7 @@ func TestHandBackWithoutAConnectionIsNotSentLate(t *testing.T) {
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	d := next(t, c.Work("r"))
 	server.Shutdown()
-	// It is told when every call has ended that was under way: from then on nothing is sent.
+	// The log says so when every call under way has ended: from then on nothing is sent.
 	lost := func() bool {
 		return said.FilterMessage("lost the connection to NATS, trying to connect again").Len() > 0
 	}
@@ -336,8 +336,8 @@ func TestNothingIsLostWhenTheServerRestartsInTheMiddle(t *testing.T) {
 		}
 	}
 	// Everything is acknowledged in the end. A server that stops between an ack and the removal
-	// may keep the message, which it never delivers again: so it is the durables that are asked,
-	// and not what lies on the streams.
+	// may keep the message, which it never delivers again: so this asks the durables, and
+	// does not count the messages on the streams.
 	var left string
 	drain := func() bool {
 		results, pulled := c.Results(ctx, 50, 100*time.Millisecond)
@@ -379,7 +379,7 @@ func TestResultsAreBoundedAndWaitNoLongerThanAsked(t *testing.T) {
 	}
 }
 
-func TestResultsThatNobodyWaitsForAreHandedBack(t *testing.T) {
+func TestResultsOfAnAbandonedPullAreHandedBack(t *testing.T) {
 	t.Parallel()
 	c := ready(t, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -419,7 +419,8 @@ func TestThreeNodesGoOnWhenOneStops(t *testing.T) {
 	t.Parallel()
 	nodes := natsdtest.Cluster(t, 3)
 	c := connect(t, Config{URL: natsdtest.URLs(nodes), Replicas: 3, Lease: 2 * time.Second})
-	c.pullFor, c.heartbeat = 2*time.Second, 500*time.Millisecond // a pull that waited on the stopped node is given up after two heartbeats
+	// A pull that waited on the stopped node is given up after two heartbeats.
+	c.pullExpiry, c.pullHeartbeat = 2*time.Second, 500*time.Millisecond
 	eventually(t, func() bool { return c.Ensure(t.Context()) == nil }, func() string { return "not ready" })
 	must(t, c.EnsureRun(t.Context(), testRun("r")))
 	if err := func() error {
@@ -477,7 +478,7 @@ func TestThreeNodesGoOnWhenOneStops(t *testing.T) {
 	<-worked
 }
 
-// pullsAre waits until so many pulls wait on the server.
+// pullsAre waits until this many pulls wait on the server.
 func pullsAre(t *testing.T, c *Conn, stream, durable string, n int) {
 	t.Helper()
 	eventually(t, func() bool {

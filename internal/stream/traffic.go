@@ -10,37 +10,37 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A Meter tells what the exchanges of this package cost, without a server: each is put together
-// as it would travel. What an account is charged for is its owner's to say; a Traffic has both
-// counts that come into question. It is for one goroutine.
-type Meter struct{ codec *codec }
+// A TrafficMeter says what the exchanges of this package cost, without a server: it composes each
+// as it would travel. Which bytes an account is charged for depends on its provider; a Traffic has
+// both counts that come into question. It is for one goroutine.
+type TrafficMeter struct{ codec *codec }
 
-// NewMeter returns a meter.
-func NewMeter() (*Meter, error) {
+// NewTrafficMeter returns a meter. It fails only if compression cannot be prepared.
+func NewTrafficMeter() (*TrafficMeter, error) {
 	codec, err := newCodec()
 	if err != nil {
 		return nil, err
 	}
-	return &Meter{codec}, nil
+	return &TrafficMeter{codec}, nil
 }
 
-// Names and numbers as long as they usually are.
+// Names and numbers of the usual length.
 const (
 	typicalSequence = 12345
 	typicalTime     = 1700000000000000000 // of a delivery, in nanoseconds
 	typicalSID      = 123                 // number of a subscription
 	nuidBytes       = 22                  // of a random name
 	inboxBytes      = len("_INBOX_") + nuidBytes + len(".") + nuidBytes
-	replyBytes      = inboxBytes + len(".") + 8 // of a request that many share an inbox for
+	replyBytes      = inboxBytes + len(".") + 8 // of a request; many share an inbox
 
-	// What JetStream answers, as measured on server 2.15: it has the configuration and the state
-	// in it.
+	// The sizes of JetStream's answers, as measured on server 2.15. An answer about a stream or a
+	// durable contains its configuration and its state.
 	streamInfoBytes  = 885
 	durableInfoBytes = 895
-	watchMessages    = 4 // to begin and end a look into the bucket
+	watchMessages    = 4 // to begin and end a read of the bucket
 	watchBytes       = 1350
 	watchWire        = watchBytes + 485
-	expiredPullBytes = 86 // the server's word that a pull is over
+	expiredPullBytes = 86 // the server says that a pull has expired
 	heartbeatBytes   = 75
 	storedExtra      = 34           // what a stream adds to each message, besides its subject
 	connectWire      = 1500         // of a connection, both sides' greetings
@@ -101,7 +101,7 @@ func ackSubject(stream, durable string) string {
 	return fmt.Sprintf("$JS.ACK.%s.%s.1.%d.%d.%d.%d", stream, durable, typicalSequence, typicalSequence, typicalTime, typicalSequence)
 }
 
-// pulling is a pull without what it brings.
+// pulling is a pull without the messages that it brings.
 func pulling(stream, durable, request string) pipeline.Traffic {
 	t := sent(len("$JS.API.CONSUMER.MSG.NEXT.")+len(stream)+len(".")+len(durable), inboxBytes, 0, len(request))
 	sid := digits(typicalSID)
@@ -110,9 +110,9 @@ func pulling(stream, durable, request string) pipeline.Traffic {
 }
 
 // Work is what a batch costs on its way to a worker: it is published, delivered and acknowledged.
-// Size is the message as it travels, which must not be larger than the server takes; stored is
-// what it takes on its stream.
-func (m *Meter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
+// Size is the message as it travels, which must not be larger than the server accepts; stored is the
+// room that it takes on its stream. Both are bytes.
+func (m *TrafficMeter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
 	data, err := pipeline.Encode(w)
 	if err != nil {
 		return t, 0, 0, fmt.Errorf("encode batch %s: %w", w.ID(), err)
@@ -127,13 +127,13 @@ func (m *Meter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err
 	return t, size, size + len(subject) + storedExtra, nil
 }
 
-func (m *Meter) workPull(run string) pipeline.Traffic {
-	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, defaultPullFor, defaultHeartbeat))
+func (m *TrafficMeter) workPull(run string) pipeline.Traffic {
+	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, PullExpiry, PullHeartbeat))
 }
 
-// Results is what the answers of a batch cost on their way to the store, and what they take on
-// their stream meanwhile. The sink's pulls are not in it: see SinkPull.
-func (m *Meter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
+// Results is what the answers of a batch cost on their way to the store, and how many bytes of their
+// stream they take meanwhile. It excludes the sink's pulls: see SinkPull.
+func (m *TrafficMeter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
 	chunks, err := m.codec.chunks(r, maxChunkBytes)
 	if err != nil {
 		return t, 0, fmt.Errorf("encode results of batch %s: %w", r.ID(), err)
@@ -149,12 +149,12 @@ func (m *Meter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err
 }
 
 // Renewal is what it costs to renew the lease of a batch once.
-func (m *Meter) Renewal(run string) pipeline.Traffic {
+func (m *TrafficMeter) Renewal(run string) pipeline.Traffic {
 	return asked(ackSubject(WorkStream, run), len("+WPI"), 0)
 }
 
-// Presence is what one report of a consumer costs, without those who read it.
-func (m *Meter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
+// Presence is what one report of a consumer costs, without its readers.
+func (m *TrafficMeter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
 	data, err := pipeline.Encode(c)
 	if err != nil {
 		return pipeline.Traffic{}, fmt.Errorf("encode consumer %s: %w", c.ID, err)
@@ -163,7 +163,7 @@ func (m *Meter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
 }
 
 // Watch is what it costs to read the reports of consumers once.
-func (m *Meter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
+func (m *TrafficMeter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
 	t := asked("$JS.API.STREAM.INFO."+bucketStream, 0, streamInfoBytes)
 	t = t.Plus(pipeline.Traffic{Messages: watchMessages, Bytes: watchBytes, Wire: watchWire})
 	for _, c := range consumers {
@@ -177,49 +177,49 @@ func (m *Meter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
 	return t, nil
 }
 
-// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: a worker with
-// nothing to do makes one after the other.
-func (m *Meter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
-	beats := float64(defaultPullFor / defaultHeartbeat)
-	return m.workPull(run).Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(beats)).
-		Plus(received(inboxBytes, 0, expiredPullBytes, 0)), defaultPullFor
+// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: an idle worker
+// makes one after the other.
+func (m *TrafficMeter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
+	heartbeats := float64(PullExpiry / PullHeartbeat)
+	return m.workPull(run).Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(heartbeats)).
+		Plus(received(inboxBytes, 0, expiredPullBytes, 0)), PullExpiry
 }
 
-// SinkPull is what a pull for results costs, besides the results, until its time is over.
-func (m *Meter) SinkPull() pipeline.Traffic { return m.emptyPull(ResultsStream, sinkDurable) }
+// SinkPull is what a pull for results costs until it expires, besides the results.
+func (m *TrafficMeter) SinkPull() pipeline.Traffic { return m.emptyPull(ResultsStream, sinkDurable) }
 
 // MirrorPull is the same for dead letters.
-func (m *Meter) MirrorPull() pipeline.Traffic { return m.emptyPull(DeadStream, mirrorDurable) }
+func (m *TrafficMeter) MirrorPull() pipeline.Traffic { return m.emptyPull(DeadStream, mirrorDurable) }
 
-func (m *Meter) emptyPull(stream, durable string) pipeline.Traffic {
+func (m *TrafficMeter) emptyPull(stream, durable string) pipeline.Traffic {
 	return pulling(stream, durable, `{"batch":128,"expires":999999999}`).Plus(received(inboxBytes, 0, expiredPullBytes, 0))
 }
 
 // Look is what it costs to look up the durable of a run, or one of the sink's.
-func (m *Meter) Look(durable string) pipeline.Traffic {
+func (m *TrafficMeter) Look(durable string) pipeline.Traffic {
 	return asked("$JS.API.CONSUMER.INFO."+WorkStream+"."+durable, 0, durableInfoBytes)
 }
 
-// Depth is what it costs to count what of a run is under way.
-func (m *Meter) Depth(run string) pipeline.Traffic {
+// Depth is what it costs to count a run's messages on the streams.
+func (m *TrafficMeter) Depth(run string) pipeline.Traffic {
 	info := "$JS.API.STREAM.INFO." + ResultsStream
 	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run))
 	return m.Look(run).Plus(asked(info, 0, streamInfoBytes)).Plus(asked(info, filter, streamInfoBytes+200))
 }
 
-// Ensure is what it costs to see that all streams and durables of a run are there.
-func (m *Meter) Ensure(run string) pipeline.Traffic {
+// Ensure is what it costs to see that all streams and durables of a run exist.
+func (m *TrafficMeter) Ensure(run string) pipeline.Traffic {
 	return asked("$JS.API.STREAM.INFO."+WorkStream, 0, streamInfoBytes).Times(4).Plus(m.Look(run).Times(3))
 }
 
-// Queued is what it costs to list so many batches on the queue.
-func (m *Meter) Queued(run string, batches int) pipeline.Traffic {
+// Queued is what it costs to list this many batches on the queue.
+func (m *TrafficMeter) Queued(run string, batches int) pipeline.Traffic {
 	return asked("$JS.API.STREAM.INFO."+WorkStream, len(`{"subjects_filter":""}`)+len(workSubjects(run)), streamInfoBytes+batches*(len(workSubject(run, 0))+len(`"":1,`)))
 }
 
 // Search is what it costs to look for a batch that is not on the list: on the queue and among the
 // results.
-func (m *Meter) Search(run string) pipeline.Traffic {
+func (m *TrafficMeter) Search(run string) pipeline.Traffic {
 	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run)) + nameOfBatch
 	return asked("$JS.API.STREAM.INFO."+ResultsStream, filter, streamInfoBytes+nameOfBatch).Times(2)
 }
@@ -227,10 +227,10 @@ func (m *Meter) Search(run string) pipeline.Traffic {
 // nameOfBatch is how much longer a subject is with a batch in it.
 const nameOfBatch = 8
 
-// Connection is what a program costs until it works.
-func (m *Meter) Connection(run string) pipeline.Traffic {
+// Connection is what it costs to connect a program and prepare its streams.
+func (m *TrafficMeter) Connection(run string) pipeline.Traffic {
 	return m.Ensure(run).Times(2).Plus(pipeline.Traffic{Wire: connectWire})
 }
 
 // KeepAlive is what a connection costs in an hour with nothing else on it.
-func (m *Meter) KeepAlive() pipeline.Traffic { return pipeline.Traffic{Wire: keepAliveWire} }
+func (m *TrafficMeter) KeepAlive() pipeline.Traffic { return pipeline.Traffic{Wire: keepAliveWire} }

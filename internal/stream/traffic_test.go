@@ -44,7 +44,7 @@ func (c *meteredConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// A counter says what was carried since it was asked last. It counts at the connection: the
+// A counter says what was carried since the last call. It counts at the connection: the
 // server counts a message only after it has delivered it, so its figures may lag one behind.
 type counter struct {
 	t      *testing.T
@@ -61,7 +61,8 @@ func (c *counter) now() pipeline.Traffic {
 // since returns what was carried since the last call, when all of it has been counted.
 func (c *counter) since() pipeline.Traffic {
 	c.t.Helper()
-	if err := c.conn.Healthy(c.t.Context()); err != nil { // a round trip behind everything that was sent
+	// A round trip behind everything that was sent.
+	if err := c.conn.Healthy(c.t.Context()); err != nil {
 		c.t.Fatal(err)
 	}
 	now := c.now()
@@ -85,7 +86,7 @@ func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 	if err := conn.EnsureRun(ctx, run); err != nil {
 		t.Fatal(err)
 	}
-	meter, err := NewMeter()
+	meter, err := NewTrafficMeter()
 	if err != nil {
 		t.Fatal(err)
 	}

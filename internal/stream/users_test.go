@@ -80,13 +80,13 @@ func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
 	must(t, err)
 	// With a wider permission it could forge the sink's ack.
 	stolen := results[0].Receipt.(*receipt)
-	forged := receipt{c: consumer, reply: stolen.reply, lease: stolen.lease, since: stolen.since}
+	forged := receipt{c: consumer.client, reply: stolen.reply, lease: stolen.lease, renewedAt: stolen.renewedAt}
 	wantError(t, forged.Ack(t.Context()), pipeline.Fatal, "$JS.ACK.GLEANER_RESULTS")
 	depthIs(t, operator, "r", pipeline.StreamDepth{Results: 1})
 }
 
-// What the tools for dead letters and the mirror need beside what publishing and storing results
-// do.
+// The permissions that the tools for dead letters and the mirror need besides those of publishing and
+// of storing results.
 func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
 	inbox := func(user string) []string { return []string{inboxPrefix(user) + ".>"} }
 	s := natsdtest.Start(t, usersConfig(&server.User{Username: "op", Password: "pw"},
@@ -112,7 +112,7 @@ func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
 		return err == nil && info.NumAckPending == 0 && info.NumPending == 0
 	}, func() string { return "the ack did not come" })
 
-	placeIs(t, producer, 2, true, false)
+	locationIs(t, producer, 2, true, false)
 	if letters := all(t, producer, "r"); len(letters) != 1 {
 		t.Errorf("%d dead letters", len(letters))
 	}

@@ -10,14 +10,17 @@ import (
 
 const ellipsis = "…"
 
-// Shorten returns the beginning of a text, as valid UTF-8 of at most this many bytes. An
-// ellipsis stands for what was cut off.
+// Shorten returns the beginning of a text, as valid UTF-8 of at most this many bytes. What was
+// cut off shows as an ellipsis, if there is room for one.
 func Shorten(s string, maxBytes int) string {
 	s = strings.ToValidUTF8(s, string(utf8.RuneError))
 	if len(s) <= maxBytes {
 		return s
 	}
-	end := max(maxBytes-len(ellipsis), 0)
+	if maxBytes < len(ellipsis) {
+		return ""
+	}
+	end := maxBytes - len(ellipsis)
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Limits are what a hosted account allows for streams with one replica. Zero means unlimited, but
-// for Replicas3.
+// for WithReplicas3.
 type Limits struct {
 	MaxStore         int64 // bytes of all streams together
 	MaxStreamBytes   int64 // bytes of one stream
@@ -37,8 +37,8 @@ func StartAccount(t testing.TB, limits Limits) (s *Server, creds string) {
 	return s, account.Creds(limits)
 }
 
-// An Account makes users.
-type Account struct {
+// A HostedAccount makes users.
+type HostedAccount struct {
 	t      testing.TB
 	key    key
 	limits Limits
@@ -47,20 +47,20 @@ type Account struct {
 
 // Creds returns the content of a new user's .creds file: name, expiry and permissions are those
 // of the limits.
-func (a *Account) Creds(limits Limits) string {
+func (a *HostedAccount) Creds(limits Limits) string {
 	a.t.Helper()
 	return userCreds(a.t, a.key, newKey(a.t, nkeys.CreateUser), limits)
 }
 
-// Revoke revokes all users that were made so far. The server knows it when it is restarted.
-func (a *Account) Revoke() {
+// Revoke revokes all users that were made so far. The server knows it after a restart.
+func (a *HostedAccount) Revoke() {
 	claims := accountClaims(a.key.public, a.limits)
 	claims.RevokeAt(jwt.All, time.Now())
 	a.store(claims)
 }
 
 // StartTeam runs a server with one account, as a hosted service would give it.
-func StartTeam(t testing.TB, limits Limits) (s *Server, a *Account) {
+func StartTeam(t testing.TB, limits Limits) (s *Server, a *HostedAccount) {
 	t.Helper()
 	operator := newKey(t, nkeys.CreateOperator)
 	system := newKey(t, nkeys.CreateAccount)
@@ -82,7 +82,7 @@ func StartTeam(t testing.TB, limits Limits) (s *Server, a *Account) {
 		o.SystemAccount = system.public
 		o.AccountResolver = resolver
 	}})
-	return s, &Account{t, account, limits, store}
+	return s, &HostedAccount{t, account, limits, store}
 }
 
 func accountClaims(subject string, limits Limits) *jwt.AccountClaims {

@@ -57,9 +57,9 @@ func join(o *server.Options, routes []int, self int) {
 	}
 }
 
-// FreePorts returns ports that nobody listens on, for servers that have to know each other's
-// before they start. They are below those that a system gives to whoever asks for a free one:
-// otherwise a connection that is opened meanwhile could take one.
+// FreePorts returns ports that no process listens on, for servers that have to know each other's
+// before they start. They are below the ephemeral ports of the system: otherwise a connection that
+// is opened meanwhile could take one.
 func FreePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
 	for range 1000 {
@@ -68,7 +68,7 @@ func FreePorts(t testing.TB, n int) (ports []int) {
 		}
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000))))
 		if err != nil {
-			continue // somebody listens there
+			continue // it is taken
 		}
 		defer l.Close() // only when all are known, so that they differ
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)

@@ -64,8 +64,7 @@ func (s *Server) port() int {
 	return port
 }
 
-// User returns an option for natsd.Config.Adjust-like use: a user who may publish and subscribe
-// to these subjects only.
+// User returns a user, for Users, who may publish and subscribe to these subjects only.
 func User(name, password string, publish, subscribe []string) *server.User {
 	return &server.User{Username: name, Password: password, Permissions: &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: publish},
@@ -73,7 +72,7 @@ func User(name, password string, publish, subscribe []string) *server.User {
 	}}
 }
 
-// Users makes the server know these users and nobody else; it is a natsd.Config's Adjust. A user
+// Users makes the server accept these users and no others; it is a natsd.Config's Adjust. A user
 // without permissions may do everything.
 func Users(users ...*server.User) func(*server.Options) {
 	return func(o *server.Options) { o.Users = users }

@@ -1,12 +1,12 @@
 // Package gguftest writes language models that are valid and tiny: a real Ollama loads them on a
-// CPU within half a second. They say nonsense, in English words, and their answers end as they
-// are told to, which is what tests want.
+// CPU within half a second. Their answers are nonsense in English words, and end in the way that a
+// test asks for.
 //
-// The weights are random. What steers a model is hidden dimension 0: the layers neither hear it
-// nor add to it, so it is the same for every token, and the first column of the output matrix
-// works as how likely each token is. With it control and byte tokens never come, and the end
-// comes with a given chance, or never. The other dimensions depend on the prompt and on what was
-// said so far, as in a real model.
+// The weights are random. Hidden dimension 0 controls a model: the layers neither read it nor add
+// to it, so it is the same for every token, and the first column of the output matrix decides how
+// likely each token is. With it control and byte tokens never come, and the end comes with a given
+// chance, or never. The other dimensions depend on the prompt and on the text so far, as in a real
+// model.
 package gguftest
 
 import (
@@ -28,8 +28,8 @@ const (
 	Loop    Ending = "loop"    // never, and there is only one word
 )
 
-// Config describes a model. The zero value of a field means its default, all of which make a
-// model of a megabyte.
+// Config describes a model. The zero value of a field means its default; with all defaults a model
+// has a megabyte.
 type Config struct {
 	Name       string
 	Ending     Ending  // Stop

@@ -23,7 +23,7 @@ const (
 // space is how a SentencePiece vocabulary writes one.
 const space = "▁"
 
-// A vocabulary is what a model reads and says. In this order it has control tokens, all bytes,
+// A vocabulary is the list of a model's tokens. In this order it has control tokens, all bytes,
 // words, signs, and the parts that the tokenizer puts words together from.
 type vocabulary struct {
 	tokens                          []string

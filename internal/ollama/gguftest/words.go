@@ -1,7 +1,6 @@
 package gguftest
 
-// words are those that the models can say, most of them common, some from what instructions are
-// about.
+// words are the words of the models' answers: most of them are common, some stand in instructions.
 const words = `the of and to a in is that it was for on are as with they at be this from have or by one had not but
 what all were when we there can an your which their if do will each about how up out them then she many some so these
 would other into has more two like see time could no make than first been its who now people made over did down only

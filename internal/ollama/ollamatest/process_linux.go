@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A Process is a real Ollama server of a test's own, which it may kill.
-type Process struct {
+// A ServerProcess is a real Ollama server that belongs to one test, which may kill it.
+type ServerProcess struct {
 	URL    string
 	Models string // the folder of its models
 
@@ -23,9 +23,9 @@ type Process struct {
 	exited chan struct{}
 }
 
-// Start starts a server with these of the models of TinyModels. It is gone with everything that
-// it started when the test ends.
-func Start(t testing.TB, bin string, names ...string) *Process {
+// Start starts a server with these of the models of TinyModels. It is killed with everything that
+// it has started when the test ends.
+func Start(t testing.TB, bin string, names ...string) *ServerProcess {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func Start(t testing.TB, bin string, names ...string) *Process {
 	}
 	defer log.Close()
 	models := filepath.Join(home, "models")
-	p := &Process{URL: "http://" + addr, Models: models, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
+	p := &ServerProcess{URL: "http://" + addr, Models: models, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "HOME="+home, "OLLAMA_HOST="+addr, "OLLAMA_MODELS="+models, "OLLAMA_NO_CLOUD=1",
 		"OLLAMA_NUM_PARALLEL=2", "OLLAMA_CONTEXT_LENGTH=4096", "OLLAMA_KEEP_ALIVE=-1")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
@@ -62,8 +62,8 @@ func Start(t testing.TB, bin string, names ...string) *Process {
 }
 
 // end kills the whole group and waits until the server is gone.
-func (p *Process) end(t testing.TB) {
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // there may be nobody left
+func (p *ServerProcess) end(t testing.TB) {
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the group may be empty already
 	<-p.exited
 	if t.Failed() {
 		if log, err := os.ReadFile(p.log); err == nil {
@@ -73,7 +73,7 @@ func (p *Process) end(t testing.TB) {
 }
 
 // Kill ends the server itself, as kill -9 does, and waits until it is gone. Its runner lives on.
-func (p *Process) Kill(t testing.TB) {
+func (p *ServerProcess) Kill(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -82,11 +82,11 @@ func (p *Process) Kill(t testing.TB) {
 }
 
 // SignalRunner sends the process that runs the model a signal, and returns its pid.
-func (p *Process) SignalRunner(t testing.TB, signal syscall.Signal) int {
+func (p *ServerProcess) SignalRunner(t testing.TB, signal syscall.Signal) int {
 	t.Helper()
-	give := time.After(10 * time.Second)
-	look := time.NewTicker(5 * time.Millisecond)
-	defer look.Stop()
+	limit := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		if pid := p.runner(); pid > 0 {
 			if err := syscall.Kill(pid, signal); err != nil {
@@ -95,15 +95,15 @@ func (p *Process) SignalRunner(t testing.TB, signal syscall.Signal) int {
 			return pid
 		}
 		select {
-		case <-look.C:
-		case <-give:
+		case <-tick.C:
+		case <-limit:
 			t.Fatal("the server has no runner")
 		}
 	}
 }
 
 // runner returns the pid of the server's child that runs a model, or 0.
-func (p *Process) runner() int {
+func (p *ServerProcess) runner() int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		stat, err := os.ReadFile(path)

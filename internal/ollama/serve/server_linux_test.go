@@ -56,7 +56,8 @@ func live(args []string) {
 	select {}
 }
 
-// startVictim returns a consumer that has a server with a loaded model, and the server's process id.
+// startVictim returns a consumer that has a server with a loaded model, and that server's process
+// id.
 func startVictim(t *testing.T, cfg Config) (consumer *exec.Cmd, server int) {
 	t.Helper()
 	consumer = exec.Command(os.Args[0])

@@ -32,7 +32,7 @@ type Capacity struct {
 	Workers   int           `json:"workers"` // of all consumers
 	Target    float64       `json:"target"`  // for SQLite with the default syncing
 	Runs      []CapacityRun `json:"runs"`
-	Parts     []Part        `json:"parts"`
+	Parts     []PartRate    `json:"parts"`
 }
 
 // A CapacityRun is one run through everything.

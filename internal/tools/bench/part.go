@@ -10,8 +10,8 @@ import (
 	"gleaner/internal/cli"
 )
 
-// A Part is what one part can do alone.
-type Part struct {
+// A PartRate is what one part can do alone.
+type PartRate struct {
 	What      string  `json:"what"`
 	Unit      string  `json:"unit"`
 	PerSecond float64 `json:"per_second"`
@@ -35,7 +35,7 @@ func repeat(ctx context.Context, long time.Duration, f func() (int, error)) (flo
 	return rate(sum, time.Since(started)), nil
 }
 
-func printParts(w io.Writer, parts []Part) {
+func printParts(w io.Writer, parts []PartRate) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nONE PART ALONE\tPER SECOND\t")
 	for _, p := range parts {

@@ -22,12 +22,12 @@ type partsConfig struct {
 }
 
 // measureParts measures NATS, the stores and JSON, each alone.
-func measureParts(ctx context.Context, cfg partsConfig) ([]Part, error) {
+func measureParts(ctx context.Context, cfg partsConfig) ([]PartRate, error) {
 	long := 3 * time.Second
 	if cfg.quick {
 		long = 50 * time.Millisecond
 	}
-	var parts []Part
+	var parts []PartRate
 	for _, always := range []bool{false, true} {
 		cfg.logf("capacity: NATS alone, syncing %s", syncing(always))
 		raw, err := rawNATS(ctx, filepath.Join(cfg.dir, "nats-"+syncing(always)), always, long)
@@ -37,7 +37,7 @@ func measureParts(ctx context.Context, cfg partsConfig) ([]Part, error) {
 		parts = append(parts, raw...)
 	}
 	for _, name := range storeNames() {
-		part := Part{What: fmt.Sprintf("%s: bulk upserts of %s results", name, cli.Count(upsertsAtOnce)), Unit: "generations"}
+		part := PartRate{What: fmt.Sprintf("%s: bulk upserts of %s results", name, cli.Count(upsertsAtOnce)), Unit: "generations"}
 		if uri := storeURI(name, cfg.dir, cfg.mongoDB); uri == "" {
 			part.Note = notMeasured
 		} else {
@@ -90,7 +90,7 @@ func fill(ctx context.Context, store store.Store, run pipeline.Run) (perSecond f
 }
 
 // rawJSON measures one processor that writes and reads the two messages in which a batch travels.
-func rawJSON(ctx context.Context, long time.Duration) (Part, error) {
+func rawJSON(ctx context.Context, long time.Duration) (PartRate, error) {
 	run := pipeline.Run{Name: "json", UID: "01J00000000000000000000000", Spec: spec(), Generations: pipeline.DefaultBatch}
 	work := pipeline.Work{Run: run.Name, UID: run.UID, Round: 1, Model: run.Spec.Model, Options: run.Spec.Options}
 	for i := range pipeline.DefaultBatch {
@@ -108,5 +108,5 @@ func rawJSON(ctx context.Context, long time.Duration) (Part, error) {
 		}
 		return pipeline.DefaultBatch, errors.Join(err, encodeErr)
 	})
-	return Part{What: "JSON on one core: both messages written and read", Unit: "generations", PerSecond: perSecond}, err
+	return PartRate{What: "JSON on one core: both messages written and read", Unit: "generations", PerSecond: perSecond}, err
 }

@@ -23,7 +23,7 @@ const (
 
 // rawNATS measures three things on streams with the settings of GLEANER_WORK: publishing with a
 // confirmation each, publishing asynchronously, and fetching with acks.
-func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (parts []Part, err error) {
+func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (parts []PartRate, err error) {
 	server, err := natsd.Start(natsd.Config{Dir: dir, Port: -1, SyncAlways: always})
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (
 		if err := errors.Join(err, js.DeleteStream(ctx, "RAW")); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.what, err)
 		}
-		parts = append(parts, Part{What: fmt.Sprintf("NATS, syncing %s: %s", syncing(always), m.what), Unit: "messages", PerSecond: perSecond})
+		parts = append(parts, PartRate{What: fmt.Sprintf("NATS, syncing %s: %s", syncing(always), m.what), Unit: "messages", PerSecond: perSecond})
 	}
 	return parts, nil
 }

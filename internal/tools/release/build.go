@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// programs returns the folders of what is built. Each binary has its folder's name.
+// programs returns the folders of the programs that are built. Each binary has its folder's name.
 func programs() []string { return []string{"producer", "consumer", "sink", "deploy/gleaner"} }
 
 // A platform is an operating system and an architecture, as Go names them.
@@ -29,8 +29,8 @@ func (p platform) binary(program string) string {
 	return name
 }
 
-// env returns the environment of the go command for this platform, whatever this machine's is set
-// to.
+// env returns the environment of the go command for this platform, independent of the settings of
+// this machine.
 func (p platform) env() []string {
 	return append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch, "GOFLAGS=", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "GOWORK=off")
 }
@@ -57,7 +57,7 @@ func moduleRoot(ctx context.Context) (string, error) {
 
 // clone makes a fresh copy of the commit that is checked out: a release holds what is committed
 // and nothing else, and the go command finds no version in a worktree.
-func clone(ctx context.Context, root, into string, say func(string)) error {
+func clone(ctx context.Context, root, into string, report func(string)) error {
 	git := func(dir string, args ...string) (string, error) {
 		command := exec.CommandContext(ctx, "git", args...)
 		command.Dir = dir
@@ -78,7 +78,7 @@ func clone(ctx context.Context, root, into string, say func(string)) error {
 	if changes, err := git(root, "status", "--porcelain"); err != nil {
 		return err
 	} else if changes != "" {
-		say("changes that are not committed are left out:\n" + changes)
+		report("changes that are not committed are left out:\n" + changes)
 	}
 	if _, err := git(root, "clone", "--quiet", "--shared", "--no-checkout", root, into); err != nil {
 		return err

@@ -1,4 +1,4 @@
-// Release builds what is handed out: for each platform an archive with the static programs,
+// Release builds the files of a release: for each platform an archive with the static programs,
 // README and LICENSE, beside it a list of what is linked into them (SBOM), and the checksums of
 // all. The same commit gives the same bytes.
 package main

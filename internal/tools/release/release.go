@@ -18,7 +18,7 @@ const sumsFile = "SHA256SUMS"
 // release builds the commit that is checked out in root: an archive and its SBOM for each
 // platform into a folder, with the checksums of all of them. It returns the names of the files,
 // in order.
-func release(ctx context.Context, root, out string, platforms []platform, say func(string)) (names []string, err error) {
+func release(ctx context.Context, root, out string, platforms []platform, report func(string)) (names []string, err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err
 	}
@@ -31,11 +31,11 @@ func release(ctx context.Context, root, out string, platforms []platform, say fu
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	source := filepath.Join(work, "source")
-	if err := clone(ctx, root, source, say); err != nil {
+	if err := clone(ctx, root, source, report); err != nil {
 		return nil, err
 	}
 	for _, p := range platforms {
-		say("building for " + p.String())
+		report("building for " + p.String())
 		made, err := releaseFor(ctx, source, work, out, p)
 		if err != nil {
 			return nil, err
@@ -49,7 +49,7 @@ func release(ctx context.Context, root, out string, platforms []platform, say fu
 	return append(names, sumsFile), nil
 }
 
-// sweep removes what an earlier release left: the sums would not name it.
+// sweep removes the files of an earlier release: the checksums would not name them.
 func sweep(out string) error {
 	old, err := filepath.Glob(filepath.Join(out, "gleaner_*"))
 	if err != nil {

@@ -80,8 +80,8 @@ func releaser(t *testing.T) (program string) {
 	return program
 }
 
-// repository returns a new git repository whose only commit is what lies in the module's folder,
-// so that this is tested, and also where that is no repository.
+// repository returns a new git repository whose only commit is the content of the module's folder.
+// So the test sees changes that are not committed, and works where the folder is no repository.
 func repository(t *testing.T) (root string) {
 	t.Helper()
 	processtest.Tool(t, "git")
@@ -89,7 +89,7 @@ func repository(t *testing.T) (root string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull) // nobody's hooks, signatures and ignored files
+	t.Setenv("GIT_CONFIG_GLOBAL", os.DevNull) // without anyone's hooks, signatures and ignored files
 	root = t.TempDir()
 	run(t, root, "git", "init", "--quiet")
 	run(t, root, "git", "--work-tree", module, "add", "--all")

@@ -20,8 +20,8 @@ import (
 // the key that signs.
 type credentials struct{ token, seed string }
 
-// readCreds takes a path or the content itself: a notebook's secret is a string. What it holds is
-// never printed.
+// readCreds takes a path or the content itself: a notebook's secret is a string. It never prints
+// what they hold.
 func readCreds(creds string) (credentials, error) {
 	content := creds
 	isPath := isFile(creds) || !looksSecret(creds)
@@ -73,56 +73,57 @@ func (c credentials) option() nats.Option {
 			"-----BEGIN USER NKEY SEED-----\n%s\n------END USER NKEY SEED------\n", c.token, c.seed))
 }
 
-// A keeper hands out credentials each time that a connection is made. A file is read again: a new
-// one may have been put in the place of one that expired.
-type keeper struct {
+// A refresher supplies the credentials each time a connection is made. It reads a file again: a
+// new one may have replaced one that expired.
+type refresher struct {
 	from string // the path or the content
 
 	mu   sync.Mutex
 	last credentials
 }
 
-func (k *keeper) option() nats.Option {
+func (r *refresher) option() nats.Option {
 	return nats.UserJWT(
-		func() (string, error) { return k.read().token, nil },
+		func() (string, error) { return r.read().token, nil },
 		func(nonce []byte) ([]byte, error) {
 			var o nats.Options // nats.go knows how to sign
-			if err := k.known().option()(&o); err != nil {
+			if err := r.latest().option()(&o); err != nil {
 				return nil, err
 			}
 			return o.SignatureCB(nonce)
 		})
 }
 
-// read returns what is there now, or what was there last if that cannot be read.
-func (k *keeper) read() credentials {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if c, err := readCreds(k.from); err == nil {
-		k.last = c
+// read returns what the source holds now, or what it held last if that cannot be read.
+func (r *refresher) read() credentials {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, err := readCreds(r.from); err == nil {
+		r.last = c
 	}
-	return k.last
+	return r.last
 }
 
-func (k *keeper) known() credentials {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.last
+func (r *refresher) latest() credentials {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
-// advice says what is wrong with credentials that the server refuses, as far as they tell.
-func (k *keeper) advice(now time.Time) string {
-	if k == nil {
+// advice says what is wrong with credentials that the server refuses, as far as they tell. No
+// refresher means that none were given.
+func (r *refresher) advice(now time.Time) string {
+	if r == nil {
 		return "give credentials (NATS_CREDS) that are for this server"
 	}
-	if expired := k.known().claims().Expires; expired > 0 && now.Unix() >= expired {
+	if expired := r.latest().claims().Expires; expired > 0 && now.Unix() >= expired {
 		return fmt.Sprintf("the credentials expired on %s: make new ones for this user (NATS_CREDS)", time.Unix(expired, 0).UTC().Format(time.RFC3339))
 	}
 	return "check the credentials (NATS_CREDS): are they for this server, and were they revoked?"
 }
 
-// claims are what a token says of its user, as far as this package has to know. What cannot be
-// read is empty.
+// claims are what a token says of its user, as far as this package needs it. What cannot be read
+// is empty.
 type claims struct {
 	Name, Sub string
 	Expires   int64 `json:"exp"` // seconds since 1970; 0: never
@@ -148,5 +149,3 @@ func (c credentials) user() string {
 	}
 	return claims.Sub
 }
-
-func isToken(s string) bool { return regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`).MatchString(s) }

@@ -1,0 +1,125 @@
+package stream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// call makes one call within a time. It ends early, with the cause, when the server refuses a
+// subject with this prefix or the connection is lost.
+func (c *client) call(ctx context.Context, prefix string, within time.Duration, f func(context.Context) error) error {
+	watched, done := c.pending.watch(ctx, prefix)
+	defer done()
+	timed, cancel := context.WithTimeout(watched, within)
+	defer cancel()
+	err := f(timed)
+	switch {
+	case err == nil:
+		return nil
+	case isNotSent(err):
+		return err
+	case watchCause(watched) != nil:
+		return watchCause(watched)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, nats.ErrConnectionClosed):
+		return errClosed()
+	case isWithoutJetStream(err):
+		return pipeline.Fail(c.withoutJetStream(), "%w: start the NATS server with JetStream (-js), or use an account that has it", err)
+	}
+	return err
+}
+
+// withoutJetStream returns the class of its absence: where it has answered before, it was taken
+// away and can come back.
+func (c *client) withoutJetStream() pipeline.Class {
+	if c.answered.Load() {
+		return pipeline.Retryable
+	}
+	return pipeline.Fatal
+}
+
+// api makes a call to JetStream's API and repeats it, for a while, if the answer does not come.
+// No answer in the end is a Retryable failure.
+func (c *client) api(ctx context.Context, f func(context.Context) error) error {
+	backoff := outage.NewBackoff(100*time.Millisecond, time.Second)
+	for tries := 1; ; tries++ {
+		err := c.call(ctx, "$JS.API.", 5*time.Second, f)
+		switch {
+		case err == nil:
+			c.answered.Store(true)
+			return nil
+		case !isUnanswered(err) && !isNoResponders(err):
+			return err
+		case tries == 4:
+			return pipeline.Fail(pipeline.Retryable, "%w: %s", err, c.unansweredAdvice())
+		}
+		if err := backoff.Sleep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// unansweredAdvice says what a person can do about a server that does not answer.
+func (c *client) unansweredAdvice() string {
+	if !c.nc.IsConnected() {
+		return "there is no connection to the NATS server at present; is it running?"
+	}
+	return "the NATS server is there, but its JetStream does not answer; is it starting, is its disk full?"
+}
+
+// request makes one request to JetStream's API and decodes the answer into a value, unless that
+// is nil. It is repeated if the answer does not come, so a second one must do no harm.
+func (c *client) request(ctx context.Context, subject string, body, into any) error {
+	data, err := pipeline.Encode(body)
+	if err != nil {
+		return err
+	}
+	return c.api(ctx, func(ctx context.Context) error {
+		reply, err := c.nc.RequestWithContext(ctx, subject, data)
+		if err != nil {
+			return err
+		}
+		var refused struct {
+			Error *jetstream.APIError `json:"error"`
+		}
+		if err := json.Unmarshal(reply.Data, &refused); err != nil {
+			return fmt.Errorf("read the answer of %s: %w", subject, err)
+		}
+		if refused.Error != nil {
+			return refused.Error
+		}
+		if into == nil {
+			return nil
+		}
+		return json.Unmarshal(reply.Data, into)
+	})
+}
+
+// A streamState is what the server counts.
+type streamState struct {
+	Last     uint64            `json:"last_seq"`
+	Subjects map[string]uint64 `json:"subjects"` // messages on each subject that was asked for
+}
+
+// streamState asks for the state of a stream, with the messages on these subjects unless they are
+// empty. The state of a stream that does not exist is empty.
+func (c *client) streamState(ctx context.Context, stream, subjects string) (streamState, error) {
+	var reply struct {
+		State streamState `json:"state"`
+	}
+	err := c.request(ctx, "$JS.API.STREAM.INFO."+stream, map[string]any{"subjects_filter": subjects}, &reply)
+	if isAbsent(err) {
+		return streamState{}, nil
+	}
+	return reply.State, err
+}

@@ -1,0 +1,148 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// DurableRefresh is how often a program reads the configuration of a durable that it pulls from:
+// the lease may be changed while workers run.
+const DurableRefresh = 5 * time.Minute
+
+// A durable is one of JetStream's durables, looked up when it is first needed and again when it
+// has gone. It may be used by many goroutines.
+type durable struct {
+	c            *client
+	stream, name string
+	create       func(ctx context.Context) error // for the store's side, which may create it again
+	lookup       chan struct{}                   // held by the one of many workers that looks it up
+
+	mu      sync.Mutex
+	handle  jetstream.Consumer
+	foundAt time.Time
+
+	missing, failing outage.Reporter // what is logged once
+}
+
+func newDurable(c *client, stream, name string, create func(ctx context.Context) error) *durable {
+	return &durable{c: c, stream: stream, name: name, create: create, lookup: make(chan struct{}, 1)}
+}
+
+// find returns the durable and its lease, and waits until it exists.
+func (d *durable) find(ctx context.Context) (jetstream.Consumer, time.Duration, error) {
+	select {
+	case d.lookup <- struct{}{}:
+		defer func() { <-d.lookup }()
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	backoff := newDurableBackoff()
+	for {
+		if handle := d.known(); handle != nil {
+			return handle, handle.CachedInfo().Config.AckWait, nil
+		}
+		_, err := d.look(ctx)
+		if err == nil {
+			continue
+		}
+		if err := d.awaitRetry(ctx, err, backoff); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// findOrCreate returns the lease of a durable of the store's side. If it has been deleted, it is
+// created again.
+func (d *durable) findOrCreate(ctx context.Context) (lease time.Duration, err error) {
+	handle := d.known()
+	if handle == nil {
+		handle, err = d.look(ctx)
+	}
+	if isAbsent(err) {
+		if err = d.create(ctx); err == nil {
+			handle, err = d.look(ctx)
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return handle.CachedInfo().Config.AckWait, nil
+}
+
+func (d *durable) known() jetstream.Consumer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.foundAt) > DurableRefresh {
+		d.handle = nil
+	}
+	return d.handle
+}
+
+func (d *durable) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.handle = nil
+}
+
+// look asks for the durable's info, which does not create it.
+func (d *durable) look(ctx context.Context) (handle jetstream.Consumer, err error) {
+	err = d.c.call(ctx, "$JS.API.CONSUMER.INFO."+d.stream+"."+d.name, 5*time.Second, func(ctx context.Context) (err error) {
+		handle, err = d.c.js.Consumer(ctx, d.stream, d.name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.handle, d.foundAt = handle, time.Now()
+	if d.failing.Ends() {
+		d.c.log.Info("batches can be taken again", zap.String("run", d.name))
+	}
+	if d.missing.Ends() {
+		d.c.log.Info("the run is there", zap.String("run", d.name))
+	}
+	return handle, nil
+}
+
+// newDurableBackoff returns the waits between the tries to pull from a durable, or to find it.
+func newDurableBackoff() *outage.Backoff {
+	return outage.NewBackoff(50*time.Millisecond, 5*time.Second)
+}
+
+// awaitRetry decides what an error of a pull or a lookup means. It returns nil when the next try
+// may be made, and waits before it does unless the pull just expired.
+func (d *durable) awaitRetry(ctx context.Context, err error, backoff *outage.Backoff) error {
+	var failure *pipeline.Failure
+	switch {
+	case d.c.lifetime.Err() != nil:
+		return errClosed()
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &failure):
+		return fmt.Errorf("next batch of run %s: %w", d.name, err)
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, jetstream.ErrNoMessages):
+		return nil
+	case isAbsent(err):
+		d.forget()
+		if d.missing.Begins(err) {
+			d.c.log.Info("waiting for the run", zap.String("run", d.name))
+		}
+	case isNoResponders(err):
+		d.forget()
+	case isUnanswered(err):
+	case d.failing.Begins(err):
+		d.c.log.Warn("cannot take batches, trying again until it works", zap.String("run", d.name), zap.Error(err))
+	}
+	return backoff.Sleep(ctx)
+}

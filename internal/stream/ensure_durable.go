@@ -1,0 +1,106 @@
+package stream
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// maxWaiting is how many pulls of all workers may wait on a durable; the server's default of 512
+// is less than a large pool has. It cannot be changed on a durable that exists.
+const maxWaiting = 4096
+
+// durables creates JetStream's durables and keeps them up to date.
+type durables struct {
+	c      *client
+	pauses sync.Map // durable → time.Time until which it was paused when it was last seen
+}
+
+// durableConfig is what all durables have in common: a message that is not acknowledged is always
+// delivered again, and the lease alone decides when.
+func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckWait: lease, MaxDeliver: -1,
+		MaxWaiting: maxWaiting,
+	}
+}
+
+// ensure creates a durable, or updates the lease and the metadata of one that exists. Everything
+// else about it stays, such as a pause. Its lease stays, too, if want has none; a new durable gets
+// newLease then.
+func (d *durables) ensure(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) error {
+	what := fmt.Sprintf("create durable %s on stream %s", want.Durable, stream)
+	info, err := d.c.durableInfo(ctx, stream, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		created := want
+		created.AckWait = cmp.Or(want.AckWait, newLease)
+		created.PauseUntil = d.pausedUntil(want.Durable)
+		err = d.c.api(ctx, func(ctx context.Context) error {
+			_, err := d.c.js.CreateConsumer(ctx, stream, created)
+			return err
+		})
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, jetstream.ErrConsumerExists) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		info, err = d.c.durableInfo(ctx, stream, want.Durable)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	is := info.Config
+	d.pauses.Store(want.Durable, time.Now().Add(info.PauseRemaining))
+	if is.AckPolicy != want.AckPolicy || is.FilterSubject != want.FilterSubject || is.MaxDeliver != want.MaxDeliver || len(is.BackOff) > 0 {
+		return pipeline.Fail(pipeline.Fatal, "durable %s on stream %s is there with another ack policy, filter, delivery limit or backoff: delete it and start again",
+			want.Durable, stream)
+	}
+	maps.DeleteFunc(is.Metadata, func(key, _ string) bool { return strings.HasPrefix(key, "_nats.") })
+	want.AckWait = cmp.Or(want.AckWait, is.AckWait)
+	if is.AckWait == want.AckWait && maps.Equal(is.Metadata, want.Metadata) {
+		return nil
+	}
+	is.AckWait, is.Metadata = want.AckWait, want.Metadata
+	err = d.c.api(ctx, func(ctx context.Context) error {
+		_, err := d.c.js.UpdateConsumer(ctx, stream, is)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("update durable %s on stream %s: %w", want.Durable, stream, err)
+	}
+	return nil
+}
+
+// pausedUntil returns until when a durable was paused that the server has lost since, or nil. The
+// new one has to be paused again, or a run that a person stopped would go on.
+func (d *durables) pausedUntil(durable string) *time.Time {
+	until, known := d.pauses.Load(durable)
+	if !known || until.(time.Time).Before(time.Now()) {
+		return nil
+	}
+	at := until.(time.Time)
+	return &at
+}
+
+// durableInfo asks for the state of a durable.
+func (c *client) durableInfo(ctx context.Context, stream, name string) (info *jetstream.ConsumerInfo, err error) {
+	err = c.api(ctx, func(ctx context.Context) error {
+		durable, err := c.js.Consumer(ctx, stream, name)
+		if err == nil {
+			info = durable.CachedInfo()
+		}
+		return err
+	})
+	return info, err
+}

@@ -1,0 +1,62 @@
+package stream
+
+import (
+	"context"
+	"time"
+
+	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	fetchMessages = 256 // at most, in one pull of results
+	mirrorBatch   = 32  // at most, in one pull of dead letters
+	// fetchBytes is how much the messages of one call may hold before it takes no more, so that large
+	// answers do not fill the memory.
+	fetchBytes = 64 << 20
+)
+
+// readWithin is how long the messages of one pull may take to be read. Their lease runs meanwhile,
+// and a program that reads for longer could keep none of them: they would all come again, and
+// again.
+func readWithin(lease time.Duration) time.Duration { return lease / 4 }
+
+// A taker takes the messages of a durable of the store's side in portions.
+type taker[T any] struct {
+	durable *durable
+	// next returns how many messages the next pull asks for, and how long it waits for them.
+	next func(taken int) (n int, wait time.Duration)
+	// read reads a message, and returns about how many bytes of memory it takes.
+	read func(msg *nats.Msg, r *receipt) (d pipeline.Delivery[T], bytes int)
+}
+
+// take pulls until max messages are there, until a pull brings fewer than it asked for, or until
+// the messages are too large, or took too long to read, to take more. What is pulled and not taken
+// is handed back. It returns an error only if there are no messages.
+func (t taker[T]) take(ctx context.Context, max int) ([]pipeline.Delivery[T], error) {
+	var all []pipeline.Delivery[T]
+	for bytes, enough := 0, false; len(all) < max && !enough; {
+		n, wait := t.next(len(all))
+		msgs, lease, err := t.durable.fetch(ctx, n, wait)
+		pulled := time.Now()
+		if err != nil && len(all) == 0 {
+			return nil, err
+		}
+		for _, msg := range msgs {
+			if enough = len(all) > 0 && (bytes >= fetchBytes || time.Since(pulled) > readWithin(lease)); enough {
+				t.durable.c.handBack(msg)
+				continue
+			}
+			r := newReceipt(t.durable.c, msg.Reply, lease)
+			r.unconfirmed, r.renewedAt = true, pulled
+			d, size := t.read(msg, r)
+			bytes += size
+			all = append(all, d)
+		}
+		if err != nil || len(msgs) < n {
+			break
+		}
+	}
+	return all, nil
+}

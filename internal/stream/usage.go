@@ -1,0 +1,69 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// usageMaxAge is how long a usage is good enough: a full stream refuses many messages at once.
+const usageMaxAge = 5 * time.Second
+
+// A streamUsage is how full a stream is. Its zero value is not known.
+type streamUsage struct {
+	stream     string
+	bytes, max int64
+	messages   uint64
+}
+
+func (u streamUsage) String() string {
+	return fmt.Sprintf("%s holds %s of %s in %d messages", u.stream, sizeText(u.bytes), sizeText(u.max), u.messages)
+}
+
+// streamUsage asks how full a stream is.
+func (c *client) streamUsage(ctx context.Context, stream string) streamUsage {
+	u := streamUsage{stream: stream}
+	_ = c.call(ctx, "$JS.API.STREAM.INFO."+stream, 2*time.Second, func(ctx context.Context) error {
+		s, err := c.js.Stream(ctx, stream)
+		if err == nil {
+			info := s.CachedInfo()
+			u.bytes, u.max, u.messages = int64(info.State.Bytes), info.Config.MaxBytes, info.State.Msgs
+		}
+		return err
+	})
+	return u
+}
+
+// A usageCache knows how full WORK and DEAD are. It may be used by many goroutines.
+type usageCache struct {
+	c *client
+
+	mu         sync.Mutex
+	askedAt    time.Time
+	work, dead streamUsage
+}
+
+// explain adds to the refusal of a batch how full WORK is, and what to do where nothing can move
+// any more: workers hold what they cannot give up, because there is no room for its dead letters.
+// A caller that may not ask for the usage gets the refusal as it is.
+func (u *usageCache) explain(ctx context.Context, run string, refusal error) error {
+	if !errors.Is(refusal, errStreamFull) {
+		return refusal
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if time.Since(u.askedAt) > usageMaxAge {
+		u.work, u.dead, u.askedAt = u.c.streamUsage(ctx, WorkStream), u.c.streamUsage(ctx, DeadStream), time.Now()
+	}
+	if u.work.max == 0 {
+		return refusal
+	}
+	refusal = fmt.Errorf("%w: %s", refusal, u.work)
+	if u.dead.max > 0 && u.dead.bytes > u.dead.max-u.dead.max/10 {
+		refusal = fmt.Errorf("%w. The dead letters are full, too (%s), so workers cannot give up what fails for good; give it up (producer dead drop --run %[3]s --yes), "+
+			"or enlarge the streams (producer publish --run %[3]s --max-bytes SIZE)", refusal, u.dead, run)
+	}
+	return refusal
+}
