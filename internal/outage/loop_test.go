@@ -77,3 +77,19 @@ func TestALoopStopsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+func TestACallerWithAnotherClockPausesByIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, pauses := time.Now(), 0
+		loop := Loop{Log: zap.NewNop(), Pause: func(context.Context) error {
+			if pauses++; pauses == 3 {
+				return errors.New("the clock stands still")
+			}
+			return nil
+		}}
+		err := loop.Do(t.Context(), func(context.Context) error { return pipeline.Fail(pipeline.Retryable, "away") })
+		if err == nil || err.Error() != "the clock stands still" || pauses != 3 || !time.Now().Equal(began) {
+			t.Errorf("%v after %d pauses and %s", err, pauses, time.Since(began))
+		}
+	})
+}

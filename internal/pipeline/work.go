@@ -98,7 +98,9 @@ type Results struct {
 // ID returns the id of the batch.
 func (r Results) ID() string { return BatchID(r.Run, r.Batch) }
 
-// A Result is the answer for one generation.
+// A Result is the answer for one generation. The consumer fills in its fields, both stores keep
+// them, the dataset package exports them, and plan assumes them for a run without answers: a new
+// field concerns all four, and neither the sink nor reconcile.
 type Result struct {
 	Index        int       `json:"index"` // in its batch
 	Item         int       `json:"item"`

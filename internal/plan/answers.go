@@ -47,6 +47,8 @@ func (a *answers) to(w pipeline.Work) pipeline.Results {
 	return m
 }
 
+// one returns the next given answer, or an assumed one. Every field that takes room in a message or
+// in the store has to be set.
 func (a *answers) one(g pipeline.Generation) pipeline.Result {
 	if len(a.given) > 0 {
 		r := a.given[a.next%len(a.given)].Result

@@ -13,30 +13,30 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A TrafficMeter says what exchanges with NATS cost.
-type TrafficMeter interface {
-	BatchMeter
-	QueueMeter
-	ProgramMeter
+// TrafficCosts say what exchanges with NATS cost.
+type TrafficCosts interface {
+	BatchCosts
+	QueueCosts
+	ProgramCosts
 }
 
-// A BatchMeter says what a batch costs on its way from the producer to the sink.
-type BatchMeter interface {
+// BatchCosts say what a batch costs on its way from the producer to the sink.
+type BatchCosts interface {
 	Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error)
 	Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error)
 	Renewal(run string) pipeline.Traffic // of a lease
 }
 
-// A QueueMeter says what it costs to ask where the batches of a run are.
-type QueueMeter interface {
+// QueueCosts say what it costs to ask where the batches of a run are.
+type QueueCosts interface {
 	Depth(run string) pipeline.Traffic
 	Ensure(run string) pipeline.Traffic
 	Queued(run string, batches int) pipeline.Traffic
 	Search(run string) pipeline.Traffic
 }
 
-// A ProgramMeter says what running programs cost, whether or not there is work.
-type ProgramMeter interface {
+// ProgramCosts say what running programs cost, whether or not there is work.
+type ProgramCosts interface {
 	Presence(c pipeline.Presence) (pipeline.Traffic, error)
 	Watch(consumers []pipeline.Presence) (pipeline.Traffic, error)
 	IdlePull(run string) (pipeline.Traffic, time.Duration)
@@ -47,8 +47,8 @@ type ProgramMeter interface {
 	KeepAlive() pipeline.Traffic
 }
 
-// A StorageMeter says what documents and calls cost in MongoDB.
-type StorageMeter interface {
+// StorageCosts say what documents and calls cost in MongoDB.
+type StorageCosts interface {
 	Item(i pipeline.Item) (int, error)
 	Batch(b pipeline.Batch) (int, error)
 	Result(m pipeline.Results, r pipeline.Result) (int, error)
@@ -59,8 +59,8 @@ type StorageMeter interface {
 
 // Meters say what the parts of a run cost.
 type Meters struct {
-	Traffic TrafficMeter
-	Storage StorageMeter
+	Traffic TrafficCosts
+	Storage StorageCosts
 }
 
 // A Fleet is the GPUs that generate. Zero values mean the defaults.
@@ -131,8 +131,8 @@ const bytesPerToken = 4 // of English
 // A Planner adds up what batches of a run cost.
 type Planner struct {
 	cfg     Config
-	traffic TrafficMeter
-	storage StorageMeter
+	traffic TrafficCosts
+	storage StorageCosts
 	answers *answers
 
 	weighed weight

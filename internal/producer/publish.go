@@ -75,7 +75,7 @@ func (p *Publisher) publish(ctx context.Context, name string, working func()) er
 		if run.State != pipeline.RunOpen { // it was cancelled meanwhile
 			return notOpen(run)
 		}
-		if err := p.chunk(ctx, builder, batches); err != nil {
+		if err := p.publishBatches(ctx, builder, batches); err != nil {
 			return err
 		}
 		from = batches[len(batches)-1].Index + 1
@@ -117,14 +117,14 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	}
 }
 
-// chunk publishes batches of neighbouring items and marks those that are on the queue.
-func (p *Publisher) chunk(ctx context.Context, builder *WorkBuilder, batches []pipeline.Batch) error {
+// publishBatches publishes consecutive batches and marks those that are on the queue.
+func (p *Publisher) publishBatches(ctx context.Context, builder *WorkBuilder, batches []pipeline.Batch) error {
 	for len(batches) > 0 {
 		works, err := builder.Build(ctx, batches)
 		if err != nil {
 			return err
 		}
-		if err := p.send(ctx, builder.run, works); err != nil {
+		if err := p.sendWorks(ctx, builder.run, works); err != nil {
 			return err
 		}
 		batches = batches[len(works):]
@@ -132,10 +132,10 @@ func (p *Publisher) chunk(ctx context.Context, builder *WorkBuilder, batches []p
 	return nil
 }
 
-// send publishes the messages, several at a time, and marks their batches as queued. While there
-// is no room it waits, with everything marked that is on the queue: a dead letter of a batch that
-// the store has as planned cannot be dropped, and that may be what makes room.
-func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline.Work) error {
+// sendWorks publishes the messages, several at a time, and marks their batches as queued. Before it
+// waits for room it marks what is on the queue: the dead letter of a batch that the store has as
+// planned cannot be dropped, and dropping may be what makes room.
+func (p *Publisher) sendWorks(ctx context.Context, run pipeline.Run, works []pipeline.Work) error {
 	room := &outage.Loop{
 		Log:  p.log,
 		Away: "the queue has no room; waiting until it takes batches again, nothing is lost", Back: "the queue takes batches again",
@@ -143,7 +143,7 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 	}
 	n, rest := len(works), p.cfg.Poll
 	for {
-		left, err := p.some(ctx, run, works[:n], room)
+		left, err := p.sendUntilFull(ctx, run, works[:n], room)
 		works = append(left, works[n:]...)
 		switch {
 		case err != nil:
@@ -154,7 +154,7 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 			n, rest = len(works), p.cfg.Poll
 			continue
 		}
-		n = 1 // a message that is refused has travelled all the same: one of them shows whether there is room
+		n = 1 // a refused message costs its traffic, too: one is enough to see whether there is room
 		if err := outage.Sleep(ctx, rest); err != nil {
 			return err
 		}
@@ -162,9 +162,9 @@ func (p *Publisher) send(ctx context.Context, run pipeline.Run, works []pipeline
 	}
 }
 
-// some publishes messages until there is no room for one, marks their batches and returns those
-// that are left.
-func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline.Work, room *outage.Loop) (left []pipeline.Work, err error) {
+// sendUntilFull publishes messages until there is no room, marks their batches and returns the
+// messages that are left.
+func (p *Publisher) sendUntilFull(ctx context.Context, run pipeline.Run, works []pipeline.Work, room *outage.Loop) (left []pipeline.Work, err error) {
 	group, publishing := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
 	sent, before := make([]bool, len(works)), p.count.Load()
@@ -174,7 +174,7 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 			break
 		}
 		group.Go(func() (err error) {
-			sent[i], err = p.one(publishing, work, room)
+			sent[i], err = p.sendOne(publishing, work, room)
 			if err == nil && !sent[i] {
 				full.Store(true)
 			}
@@ -182,7 +182,7 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 		})
 	}
 	failure := group.Wait()
-	// One that went out beside those that are refused was only quicker.
+	// If some were refused, those that were not were only quicker.
 	if !full.Load() && p.count.Load() > before {
 		room.Observe(nil)
 	}
@@ -194,15 +194,16 @@ func (p *Publisher) some(ctx context.Context, run pipeline.Run, works []pipeline
 			left = append(left, work)
 		}
 	}
-	// Also when the rest failed or ctx ended: what is not marked would be published again, which
-	// does no harm and is wasted.
+	// Mark them even if the others failed or ctx ended: a batch that is not marked is published
+	// again, which does no harm and wastes its generation.
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return left, errors.Join(failure, p.mark(marking, run, indexes))
 }
 
-// mark writes to the store what is on the queue. What the store does not take is kept for the next
-// call: published again, it would be generated again and again while the store refuses writes.
+// mark writes to the store which batches are on the queue. It keeps what the store does not take
+// for its next call. Otherwise these batches would be published and generated again and again while
+// the store refuses writes.
 func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,8 +220,8 @@ func (p *Publisher) mark(ctx context.Context, run pipeline.Run, indexes []int) e
 	return nil
 }
 
-// one publishes a message, and reports whether it is on the queue: if not, there is no room.
-func (p *Publisher) one(ctx context.Context, work pipeline.Work, room *outage.Loop) (bool, error) {
+// sendOne publishes a message, and reports whether it is on the queue. If not, there is no room.
+func (p *Publisher) sendOne(ctx context.Context, work pipeline.Work, room *outage.Loop) (bool, error) {
 	err := p.queue.Publish(ctx, work)
 	switch {
 	case err == nil:
