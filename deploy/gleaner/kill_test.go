@@ -99,7 +99,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// waitForStored returns once the run has so many results.
+// waitForStored returns once the run has this many results.
 func waitForStored(t *testing.T, data string, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
