@@ -12,7 +12,7 @@ import (
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
 // runName returns a name that is the same for the same spec and another one for another spec, so
-// that no one has to invent one: the dataset's name and a part of the spec's digest.
+// that nobody has to invent one: the dataset's name and a part of the spec's digest.
 func runName(spec pipeline.Spec) string {
 	base, _, _ := strings.Cut(strings.ToLower(spec.Dataset.Name), ".")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "-")

@@ -193,9 +193,9 @@ func (p *pressure) load() {
 	p.check(os.WriteFile(path, rows.Bytes(), 0o644))
 	data := producer.Dataset{Name: "rows.jsonl", Open: func() (producer.Rows, error) { return dataset.Open(path) }}
 	spec := pipeline.Spec{Model: "sim", Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
-	preflight, err := producer.RunPreflight(p.ctx, "r", spec, data, nil)
+	survey, err := producer.RunPreflight(p.ctx, "r", spec, data, nil)
 	p.check(err)
-	run, _, err := producer.Load(p.ctx, p.store, preflight, data, "01JPRESSURE", nil)
+	run, _, err := producer.Load(p.ctx, p.store, survey, data, "01JPRESSURE", nil)
 	p.check(err)
 	p.check(p.conn.EnsureRun(p.ctx, run))
 }
