@@ -46,11 +46,11 @@ func cluster(t *testing.T) []*server.Server {
 
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	look, limit := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
-	defer look.Stop()
+	tick, limit := time.NewTicker(50*time.Millisecond), time.After(time.Minute)
+	defer tick.Stop()
 	for !ok() {
 		select {
-		case <-look.C:
+		case <-tick.C:
 		case <-limit:
 			t.Fatalf("within a minute it was not so that %s", what)
 		}
@@ -73,7 +73,7 @@ func as(t *testing.T, role string, nodes []*server.Server) *stream.Conn {
 }
 
 // Three copies of each stream are on three servers, work goes on when one is gone, and the
-// servers tell the numbers that KEDA's scaler looks for, in the way in which it looks.
+// servers report the numbers that KEDA's scaler reads, in the form that it expects.
 func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
 	nodes := cluster(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
@@ -162,7 +162,7 @@ func lag(t *testing.T, nodes []*server.Server, run string) int {
 	return -1
 }
 
-// ask reads what a server tells on its monitoring port.
+// ask reads what a server reports on its monitoring port.
 func ask(t *testing.T, node *server.Server, path string, into any) {
 	t.Helper()
 	response, err := http.Get("http://" + node.MonitorAddr().String() + path)

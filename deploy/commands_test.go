@@ -51,7 +51,7 @@ func TestEveryCommandLineIsOneThatTheProgramTakes(t *testing.T) {
 	t.Logf("%d command lines", len(lines))
 }
 
-// The check is worth nothing if it lets everything pass.
+// A check that lets everything pass would be worth nothing.
 func TestTheCheckOfCommandLinesBites(t *testing.T) {
 	for _, l := range []line{
 		{"", "sink", []string{"serve", "--nonsense"}},

@@ -1,5 +1,5 @@
-// Package deploy_test checks every file below deploy that configures something else than Go:
-// against what it may say, against the real programs, and in real servers.
+// Package deploy_test checks every file below deploy that configures something other than Go:
+// against its schema, against the real programs, and in real servers.
 package deploy_test
 
 import (

@@ -33,7 +33,7 @@ func inManifests(t *testing.T) (all []line) {
 	return all
 }
 
-// Each pod is found by what looks for it, mounts what it has, and may do no more than it needs.
+// Each pod is found by its selectors, mounts what exists, and may do no more than it needs.
 func TestThePodsOfTheManifestsAreWhole(t *testing.T) {
 	all := manifests(t)
 	for maker, pod := range all.pods() {
@@ -188,7 +188,7 @@ func TestTheManifestsSpeakOfTheSameRun(t *testing.T) {
 		"lagThreshold": "40", "activationLagThreshold": "0",
 	}
 	if diff := cmp.Diff(want, trigger.Metadata); diff != "" || trigger.Type != "nats-jetstream" {
-		t.Errorf("KEDA looks elsewhere (-want +got):\n%s", diff)
+		t.Errorf("KEDA reads other numbers (-want +got):\n%s", diff)
 	}
 	if _, there := all["Deployment "+scaled.ScaleTargetRef.Name]; !there || scaled.MinReplicaCount != 0 || scaled.MaxReplicaCount < 1 {
 		t.Errorf("KEDA scales %+v", scaled)
@@ -224,8 +224,8 @@ func argument(t *testing.T, all objects, maker, name, flag string) string {
 	return ""
 }
 
-// A pod has at least as long to end as its program takes, or work that could have been finished
-// is done again.
+// A pod has at least as much time to end as its program takes. Otherwise work that could have been
+// finished is done again.
 func TestAPodHasTimeForItsProgramsGrace(t *testing.T) {
 	all := manifests(t)
 	grace, err := time.ParseDuration(argument(t, all, "Deployment consumer", "consumer", "--grace"))

@@ -15,7 +15,7 @@ import (
 	"gleaner/internal/stream"
 )
 
-// may is what a user may publish and subscribe to.
+// may is the subjects that a user may publish and subscribe to.
 type may struct{ Publish, Subscribe []string }
 
 // permitted returns what deploy/nats/permissions.conf says, as a real server reads it.

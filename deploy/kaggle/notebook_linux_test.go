@@ -19,7 +19,7 @@ import (
 	"gleaner/internal/stream"
 )
 
-// A notebook is one that was executed, as far as the tests read it.
+// A notebook is the part of an executed notebook that the tests read.
 type notebook struct {
 	Cells []struct {
 		Type    string `json:"cell_type"`

@@ -40,7 +40,7 @@ func newTap(t *testing.T, server string) *tap {
 		ErrorLog:      log.New(io.Discard, "", 0), // it cuts streams on purpose
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 		ModifyResponse: func(r *http.Response) error {
-			r.Body = &tapped{ReadCloser: r.Body, told: sync.OnceFunc(func() { p.flowing <- struct{}{} })}
+			r.Body = &tapped{ReadCloser: r.Body, onData: sync.OnceFunc(func() { p.flowing <- struct{}{} })}
 			return nil
 		},
 	}
@@ -55,13 +55,13 @@ func newTap(t *testing.T, server string) *tap {
 
 type tapped struct {
 	io.ReadCloser
-	told func()
+	onData func()
 }
 
 func (t *tapped) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if n > 0 {
-		t.told()
+		t.onData()
 	}
 	return n, err
 }
@@ -87,7 +87,7 @@ func midStream(t *testing.T, client *ollama.Client, tap *tap, do func()) error {
 
 // warm returns a server that belongs to the test, with its model loaded, and a client that reaches
 // it through a tap.
-func warm(t *testing.T, cfg ollama.Config) (*ollamatest.ServerProcess, *tap, *ollama.Client) {
+func warm(t *testing.T, cfg ollama.Config) (*ollamatest.RealServer, *tap, *ollama.Client) {
 	t.Helper()
 	server := ollamatest.Start(t, ollamatest.Bin(t), "tiny", "tiny-endless")
 	if err := dial(t, server.URL, ollama.Config{}).WarmUp(t.Context(), endless.Model); err != nil {

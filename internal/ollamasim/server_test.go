@@ -241,10 +241,10 @@ func TestClosingEndsWhatIsBeingAnswered(t *testing.T) {
 			ended <- err
 		}()
 	}
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for busy, waiting := 0, 0; busy+waiting < requests; busy, waiting = s.GPU().Load() {
-		<-look.C
+		<-tick.C
 	}
 	s.Close()
 	for range requests {

@@ -151,16 +151,16 @@ func weights(cfg Config, v *vocabulary) []*ggml.Tensor {
 	add := func(name string, values []float32, shape ...uint64) {
 		tensors = append(tensors, &ggml.Tensor{Name: name, Shape: shape, WriterTo: floats(values)})
 	}
-	// hear adds a random matrix that reads the hidden dimensions, all but dimension 0.
-	hear := func(name string, out int) {
+	// readHidden adds a random matrix that reads the hidden dimensions, all but dimension 0.
+	readHidden := func(name string, out int) {
 		values := normal(r, width*out, 1/math.Sqrt(float64(width)))
 		for row := range out {
 			values[row*width] = 0
 		}
 		add(name, values, uint64(width), uint64(out))
 	}
-	// speak adds a random matrix that writes to the hidden dimensions, all but dimension 0.
-	speak := func(name string, in int) {
+	// writeHidden adds a random matrix that writes to the hidden dimensions, all but dimension 0.
+	writeHidden := func(name string, in int) {
 		values := normal(r, in*width, 1/math.Sqrt(float64(in)))
 		clear(values[:in])
 		add(name, values, uint64(in), uint64(width))
@@ -171,31 +171,31 @@ func weights(cfg Config, v *vocabulary) []*ggml.Tensor {
 	for i := range cfg.Layers {
 		block := fmt.Sprintf("blk.%d.", i)
 		add(block+"attn_norm.weight", ones(width), uint64(width))
-		hear(block+"attn_q.weight", width)
-		hear(block+"attn_k.weight", keys)
-		hear(block+"attn_v.weight", keys)
-		speak(block+"attn_output.weight", width)
+		readHidden(block+"attn_q.weight", width)
+		readHidden(block+"attn_k.weight", keys)
+		readHidden(block+"attn_v.weight", keys)
+		writeHidden(block+"attn_output.weight", width)
 		add(block+"ffn_norm.weight", ones(width), uint64(width))
-		hear(block+"ffn_gate.weight", cfg.Hidden)
-		hear(block+"ffn_up.weight", cfg.Hidden)
-		speak(block+"ffn_down.weight", cfg.Hidden)
+		readHidden(block+"ffn_gate.weight", cfg.Hidden)
+		readHidden(block+"ffn_up.weight", cfg.Hidden)
+		writeHidden(block+"ffn_down.weight", cfg.Hidden)
 	}
 	return tensors
 }
 
-// loud is how much larger dimension 0 is than the others: it dominates the norm, so that its own
-// value after the norm hardly depends on them. rest is the variance that the others have by then:
-// one, and a little from each layer.
+// dominance is how much larger dimension 0 is than the others: it dominates the norm, so that its
+// own value after the norm hardly depends on them. rest is the variance that the others have by
+// then: one, and a little from each layer.
 const (
-	loud = 4.0
-	rest = 1.1
+	dominance = 4.0
+	rest      = 1.1
 )
 
 // embedding is random but for dimension 0, which is the same for all tokens.
 func embedding(r *rand.Rand, width, vocab int) []float32 {
 	values := normal(r, width*vocab, 1)
 	for t := range vocab {
-		values[t*width] = float32(loud * math.Sqrt(float64(width)))
+		values[t*width] = float32(dominance * math.Sqrt(float64(width)))
 	}
 	return values
 }
@@ -212,10 +212,10 @@ const (
 
 func output(r *rand.Rand, cfg Config, v *vocabulary) []float32 {
 	width := cfg.Embedding
-	norm := loud*loud + rest
+	norm := dominance*dominance + rest
 	values := normal(r, width*len(v.tokens), spread/math.Sqrt(float64(width-1)*rest/norm))
 	// The value of dimension 0 after the norm, by which a logit has to be divided.
-	steady := loud * math.Sqrt(float64(width)/norm)
+	steady := dominance * math.Sqrt(float64(width)/norm)
 	set := func(token int, logit float64) { values[token*width] = float32(logit / steady) }
 	for t, kind := range v.kinds {
 		switch {

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A ServerProcess is a real Ollama server that belongs to one test, which may kill it.
-type ServerProcess struct {
+// A RealServer is an Ollama server that belongs to one test, which may kill it.
+type RealServer struct {
 	URL    string
 	Models string // the folder of its models
 
@@ -25,7 +25,7 @@ type ServerProcess struct {
 
 // Start starts a server with these of the models of TinyModels. It is killed with everything that
 // it has started when the test ends.
-func Start(t testing.TB, bin string, names ...string) *ServerProcess {
+func Start(t testing.TB, bin string, names ...string) *RealServer {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func Start(t testing.TB, bin string, names ...string) *ServerProcess {
 	}
 	defer log.Close()
 	models := filepath.Join(home, "models")
-	p := &ServerProcess{URL: "http://" + addr, Models: models, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
+	p := &RealServer{URL: "http://" + addr, Models: models, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "HOME="+home, "OLLAMA_HOST="+addr, "OLLAMA_MODELS="+models, "OLLAMA_NO_CLOUD=1",
 		"OLLAMA_NUM_PARALLEL=2", "OLLAMA_CONTEXT_LENGTH=4096", "OLLAMA_KEEP_ALIVE=-1")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
@@ -62,7 +62,7 @@ func Start(t testing.TB, bin string, names ...string) *ServerProcess {
 }
 
 // end kills the whole group and waits until the server is gone.
-func (p *ServerProcess) end(t testing.TB) {
+func (p *RealServer) end(t testing.TB) {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the group may be empty already
 	<-p.exited
 	if t.Failed() {
@@ -73,7 +73,7 @@ func (p *ServerProcess) end(t testing.TB) {
 }
 
 // Kill ends the server itself, as kill -9 does, and waits until it is gone. Its runner lives on.
-func (p *ServerProcess) Kill(t testing.TB) {
+func (p *RealServer) Kill(t testing.TB) {
 	t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func (p *ServerProcess) Kill(t testing.TB) {
 }
 
 // SignalRunner sends the process that runs the model a signal, and returns its pid.
-func (p *ServerProcess) SignalRunner(t testing.TB, signal syscall.Signal) int {
+func (p *RealServer) SignalRunner(t testing.TB, signal syscall.Signal) int {
 	t.Helper()
 	limit := time.After(10 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -103,7 +103,7 @@ func (p *ServerProcess) SignalRunner(t testing.TB, signal syscall.Signal) int {
 }
 
 // runner returns the pid of the server's child that runs a model, or 0.
-func (p *ServerProcess) runner() int {
+func (p *RealServer) runner() int {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
 		stat, err := os.ReadFile(path)

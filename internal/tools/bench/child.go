@@ -19,7 +19,7 @@ import (
 	"gleaner/internal/store"
 )
 
-// What the steps leave for each other in their folder.
+// The files by which the steps pass on their results, and the run that they load.
 const (
 	inputFile = "rows.jsonl"
 	storeFile = "gleaner.db"
