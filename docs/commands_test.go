@@ -260,6 +260,9 @@ func TestEveryBlockOfCommandsRuns(t *testing.T) {
 					w.run(b)
 				}
 			}
+			if w != nil {
+				w.end()
+			}
 			if ran+checked > 0 {
 				t.Logf("%s: %d blocks run, %d checked", page, ran, checked)
 			}
@@ -270,10 +273,11 @@ func TestEveryBlockOfCommandsRuns(t *testing.T) {
 // A workplace is a folder that looks like a clone of the project, and what a page's commands find
 // there.
 type workplace struct {
-	t    *testing.T
-	bash string
-	dir  string
-	env  []string
+	t      *testing.T
+	bash   string
+	dir    string
+	env    []string
+	beside []*processtest.Process // commands that stay until the page is at its end
 }
 
 func newWorkplace(t *testing.T, bash string) *workplace {
@@ -356,36 +360,52 @@ func staysUntilStopped(t *testing.T, line string) bool {
 		program == "sink" && first == "serve"
 }
 
-// run runs a block. What stays until it is stopped runs beside the commands that follow, and is
-// stopped at the end of the block; it must not end with an error before.
+// run runs a block: what stays until it is stopped runs beside the commands that follow, as in a
+// terminal of its own. What is exported holds until the end of the page.
 func (w *workplace) run(b block) {
 	w.t.Helper()
-	script := []string{
-		"set -euom pipefail", // m: what runs beside is a group of processes of its own
-		`beside() { "$@" || { code=$?; [ $code = 130 ] || [ $code = 143 ] || echo "$* ended with $code" >>failed; }; }`,
-		`end() { for pid in $(jobs -p); do kill -TERM -- "-$pid" 2>/dev/null || true; done; wait || true; }`,
-		"trap end EXIT",
-	}
+	var lines []string
 	for _, line := range b.lines() {
-		if staysUntilStopped(w.t, line) {
-			line = "beside " + line + " &"
+		if !staysUntilStopped(w.t, line) {
+			lines = append(lines, line)
+			continue
 		}
-		script = append(script, line)
+		w.foreground(b, lines)
+		lines = nil
+		command := exec.CommandContext(w.t.Context(), w.bash, "-c", restore+"exec "+line)
+		command.Dir, command.Env = w.dir, w.env
+		w.beside = append(w.beside, processtest.Start(w.t, command))
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
-	defer cancel()
-	command := exec.CommandContext(ctx, w.bash, "-c", strings.Join(script, "\n"))
-	command.Dir, command.Env, command.WaitDelay = w.dir, w.env, 10*time.Second
-	said, err := command.CombinedOutput()
-	if err != nil {
-		w.t.Fatalf("%s: %v\n%s\nsaid\n%s", b.where(), err, b.content, said)
-	}
-	if failed, err := os.ReadFile(filepath.Join(w.dir, "failed")); err == nil {
-		w.t.Fatalf("%s: %s\n%s", b.where(), failed, said)
-	}
+	w.foreground(b, lines)
 	for _, match := range regexp.MustCompile(`--out ([\w.-]+)`).FindAllStringSubmatch(b.content, -1) {
 		if info, err := os.Stat(filepath.Join(w.dir, match[1])); err != nil || info.Size() == 0 {
 			w.t.Errorf("%s: nothing is in %s (%v)", b.where(), match[1], err)
 		}
+	}
+}
+
+// restore takes over what earlier lines have exported.
+const restore = "set -euo pipefail\nif [ -e exported ]; then . ./exported; fi\n"
+
+// foreground runs lines one after the other, and fails if one of them does.
+func (w *workplace) foreground(b block, lines []string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, w.bash, "-c", restore+strings.Join(lines, "\n")+"\nexport -p >exported\n")
+	command.Dir, command.Env, command.WaitDelay = w.dir, w.env, 10*time.Second
+	if said, err := command.CombinedOutput(); err != nil {
+		for _, p := range w.beside {
+			w.t.Logf("%s said\n%s", p.Cmd.Args[2], p.Said())
+		}
+		w.t.Fatalf("%s: %v\n%s\nsaid\n%s", b.where(), err, strings.Join(lines, "\n"), said)
+	}
+}
+
+// end stops what runs beside. None of it may have failed.
+func (w *workplace) end() {
+	w.t.Helper()
+	for _, p := range w.beside {
+		p.Stops()
 	}
 }
