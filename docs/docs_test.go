@@ -122,10 +122,7 @@ func TestEachDecisionHasItsPage(t *testing.T) {
 		if lines := strings.Count(content, "\n"); lines < 20 || lines > 50 {
 			t.Errorf("%s has %d lines, 20 to 50 are right", page, lines)
 		}
-		var headings []string
-		for _, heading := range regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(content, -1) {
-			headings = append(headings, heading)
-		}
+		headings := regexp.MustCompile(`(?m)^#+ .*$`).FindAllString(content, -1)
 		if want := []string{"## Context", "## Decision", "## Consequences"}; len(headings) != 4 || !slices.Equal(headings[1:], want) {
 			t.Errorf("%s has the headings %q, want a title and %q", page, headings, want)
 		}

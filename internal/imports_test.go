@@ -100,7 +100,7 @@ func rules() map[string]rule {
 		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go compose kubernetes kube-yaml kustomize"}, // the schemas of those that read these files
 		"deploy/kaggle": {testOurs: "pipeline stream"},
 
-		"docs": {}, // its tests run the commands of the pages
+		"docs": {testTheirs: "kube-yaml"}, // its tests run the commands of the pages and read those of the hosting platform
 	}
 }
 
