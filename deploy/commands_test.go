@@ -58,6 +58,8 @@ func TestTheCheckOfCommandLinesBites(t *testing.T) {
 		{"", "producer", []string{"publish", "--window", "many"}},
 		{"", "producer", []string{"nonsense"}},
 		{"", "consumer", []string{"stray"}},
+		{"", "gleaner", []string{"run", "--nonsense"}},
+		{"", "gleaner", []string{"--input", "rows.jsonl"}},
 	} {
 		if l.wrong(t) == "" {
 			t.Errorf("%s %v passes", l.program, l.args)
@@ -111,7 +113,7 @@ func inShell(where, code string) (all []line) {
 func ofProgram(where string, words []string) (line, bool) {
 	text := strings.Join(words, " ")
 	for _, form := range []struct{ begin, program, command string }{
-		{"go run ./deploy/gleaner ", "gleaner", ""}, {"gleaner ", "gleaner", ""},
+		{"go run ./deploy/gleaner ", "gleaner", ""}, {"go tool task demo -- ", "gleaner", "run"}, {"gleaner ", "gleaner", ""},
 		{"go run ./producer ", "producer", ""}, {"go run ./consumer ", "consumer", ""}, {"go run ./sink ", "sink", ""},
 		{"go tool task load -- ", "producer", "load"}, {"go tool task produce -- ", "producer", "publish"}, {"go tool task consume -- ", "consumer", ""},
 		{"go tool task status -- ", "producer", "status"}, {"go tool task export -- ", "sink", "export"}, {"go tool task sink", "sink", "serve"},

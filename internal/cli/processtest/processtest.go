@@ -28,10 +28,10 @@ func Tool(t testing.TB, name string) string {
 	return path
 }
 
-// Build builds gleaner, the producer, the consumer and the sink into a folder. What is compiled is shared
-// with a release.
+// Build builds the producer, the consumer, the sink and gleaner into a folder. What is compiled is
+// shared with a release.
 func Build(dir string) error {
-	build := exec.Command("go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "gleaner/deploy/gleaner", "gleaner/producer", "gleaner/consumer", "gleaner/sink")
+	build := exec.Command("go", "build", "-trimpath", "-o", dir+string(filepath.Separator), "gleaner/producer", "gleaner/consumer", "gleaner/sink", "gleaner/deploy/gleaner")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w\n%s", err, said)
