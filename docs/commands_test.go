@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,36 +25,46 @@ var programs = map[string]string{
 	"gleaner": "./deploy/gleaner", "producer": "./producer", "consumer": "./consumer", "sink": "./sink",
 }
 
-// bin is the folder of the built programs; TestMain sets it.
-var bin string
+// built is where the programs are, once a test needs them. TestMain removes it.
+var built = sync.OnceValues(build)
+
+// folderEnv names the folder of the programs to TestMain.
+const folderEnv = "GLEANER_DOCS_PROGRAMS"
 
 func TestMain(m *testing.M) {
-	code, err := withPrograms(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
+	code := m.Run()
+	if dir := os.Getenv(folderEnv); dir != "" {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
 
-// withPrograms builds the programs as a release does and runs the tests.
-func withPrograms(run func() int) (int, error) {
+// build builds the programs as a release does, and returns their folder.
+func build() (string, error) {
 	dir, err := os.MkdirTemp("", "gleaner-docs")
 	if err != nil {
-		return 1, err
+		return "", err
 	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", "build", "-trimpath", "-o", dir+string(filepath.Separator))
+	command := exec.Command("go", "build", "-trimpath", "-o", dir+string(filepath.Separator))
 	for _, folder := range programs {
-		build.Args = append(build.Args, folder)
+		command.Args = append(command.Args, folder)
 	}
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("build the programs: %w\n%s", err, said)
+	command.Dir = root
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if said, err := command.CombinedOutput(); err != nil {
+		return "", errors.Join(fmt.Errorf("build the programs: %w\n%s", err, said), os.RemoveAll(dir))
 	}
-	bin = dir
-	return run(), nil
+	return dir, os.Setenv(folderEnv, dir)
+}
+
+// bin returns the folder of the programs.
+func bin(t *testing.T) string {
+	t.Helper()
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // tasks returns the commands of Taskfile.yml by their names.
@@ -147,7 +158,7 @@ func wrong(t *testing.T, command string) string {
 // there, every flag and its value, and does nothing else.
 func refused(t *testing.T, program string, args []string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(bin, program), append(slices.Clone(args), "--help")...)
+	command := exec.CommandContext(t.Context(), filepath.Join(bin(t), program), append(slices.Clone(args), "--help")...)
 	command.Env = []string{"MONGODB_URI=sqlite:nothing.db"}
 	var said bytes.Buffer
 	command.Stderr = &said
@@ -307,7 +318,7 @@ func newWorkplace(t *testing.T, bash string) *workplace {
 	}
 	t.Cleanup(sim.Close)
 	w.env = append(os.Environ(),
-		"PATH="+strings.Join([]string{filepath.Join(w.dir, "path"), bin, os.Getenv("PATH")}, string(filepath.ListSeparator)),
+		"PATH="+strings.Join([]string{filepath.Join(w.dir, "path"), bin(t), os.Getenv("PATH")}, string(filepath.ListSeparator)),
 		"HOME="+w.dir, "NATS_URL="+nats.URL(), "OLLAMA_HOST="+ollama, "MONGODB_URI=sqlite:gleaner.db")
 	return w
 }
@@ -327,17 +338,17 @@ func goCommand(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("#!/usr/bin/env bash\ncase \"$1 $2 $3\" in\n")
 	for name, folder := range programs {
-		fmt.Fprintf(&b, "\"run %s\"*) shift 2; exec %s \"$@\" ;;\n", folder, filepath.Join(bin, name))
+		fmt.Fprintf(&b, "\"run %s\"*) shift 2; exec %s \"$@\" ;;\n", folder, filepath.Join(bin(t), name))
 	}
 	for name, command := range tasks(t) {
 		words := split(strings.ReplaceAll(command, "{{.CLI_ARGS}}", ""))
 		if program, args, ok := ofProgram(t, words); ok {
-			fmt.Fprintf(&b, "\"tool task %s\") shift 3; [ \"${1:-}\" != -- ] || shift; exec %s %s \"$@\" ;;\n", name, filepath.Join(bin, program), strings.Join(args, " "))
+			fmt.Fprintf(&b, "\"tool task %s\") shift 3; [ \"${1:-}\" != -- ] || shift; exec %s %s \"$@\" ;;\n", name, filepath.Join(bin(t), program), strings.Join(args, " "))
 		}
 	}
-	built := split(tasks(t)["build"])
+	task := split(tasks(t)["build"])
 	for _, folder := range programs {
-		if !slices.Contains(built, folder) {
+		if !slices.Contains(task, folder) {
 			t.Errorf("go tool task build does not build %s", folder)
 		}
 	}

@@ -47,10 +47,15 @@
 //   - plan: what a run will cost, and whether that fits into free accounts.
 //   - status: what a person wants to know about a run, from the store and the streams together.
 //
-// Parts of engines that stand alone: autotune finds how many slots give the most tokens per
-// second, supervise keeps a model server alive, outage says once that something is away and once
-// that it is back. text, which knows nothing of the project, shortens foreign text and makes it
-// safe to show and to store.
+// # The parts of engines
+//
+// A part stands alone, and an engine uses it through a few methods.
+//
+//   - autotune: the number of slots with which a GPU is fastest, found while it works.
+//   - supervise: keeps one model server alive: preparation, health checks, restarts.
+//   - outage: waits while something is away, and says once that it is and once that it is back.
+//   - text: shortens foreign text and makes it safe to show and to store. It knows nothing of the
+//     project.
 //
 // # The commands and the programs
 //
