@@ -201,21 +201,6 @@ func TestTheCheckOfLinksBites(t *testing.T) {
 	}
 }
 
-// Phrases that are no plain English, and those that only their author understands.
-var forbidden = regexp.MustCompile(`(?i)\b(so many|nobody|whoever|anew|has its end|have their end|it is looked|is looked|in vain|is told of|hears of|of its own accord)\b`)
-
-func TestThePagesAreInPlainEnglish(t *testing.T) {
-	for _, page := range everyPage(t) {
-		number := 0
-		for line := range strings.Lines(text(t, page)) {
-			number++
-			if found := forbidden.FindString(line); found != "" {
-				t.Errorf("%s:%d says %q", page, number, found)
-			}
-		}
-	}
-}
-
 // A block is a fenced block of code on a page.
 type block struct {
 	page     string
