@@ -1,45 +1,51 @@
 // Package internal holds everything that Gleaner's programs are made of. This page is the map of
-// its packages.
+// its packages. How one batch passes through them, file by file, is in docs/walkthrough.md, and
+// why they are cut this way in docs/decisions.
 //
 // # The nouns
 //
-// pipeline says what a run, an item, a generation, a batch, a result and a failure are, how their
-// ids look, what their limits are, and how work and results are written down on their way. It
-// imports the standard library only, and every other package speaks in its terms.
+// pipeline says what a run, an item, a generation, a batch, a result, a dead letter and a failure
+// are, what their ids look like, what their limits are, and how work and results are written down
+// on their way. One table in it says what each class of failure means. It imports the standard
+// library only, and every other package speaks in its terms.
+//
+// prompt makes the messages of a request from a row.
 //
 // # The adapters
 //
-// An adapter speaks to one outside thing, and nobody else speaks to that thing. It knows pipeline
+// An adapter speaks to one outside thing, and nothing else speaks to that thing. It knows pipeline
 // and its own driver, and no other adapter. It sets the class of a failure, because it is where
 // the failure happens.
 //
 //   - dataset: rows of a file, in and out, JSON Lines, plain or compressed.
-//   - store: the ledger of all runs, in MongoDB or SQLite. Both pass one suite, store/storetest.
-//   - stream: the work queue, the results and the consumers' presence, in NATS JetStream.
-//   - natsd: a NATS server in this process, for local mode and tests.
+//   - store: the truth about all runs, in MongoDB or SQLite. Both pass one suite, store/storetest.
+//   - stream: the work queue, the results, the dead letters and the consumers' presence, in NATS
+//     JetStream.
+//   - natsd: a NATS server in this process, for one machine and for tests.
 //   - ollama: one answer from a model. ollama/ollamatest is the suite that the real server and
-//     the simulated one pass; ollama/serve runs a server on each of this machine's GPUs.
-//   - gpu: the GPUs of this machine.
-//   - faultproxy: a network that delays, stalls and cuts, for measurements and chaos.
-//   - ollamasim: an Ollama server without a model, with slots, a token rate and faults to choose.
-//   - telemetry: the log, and the health over HTTP; telemetry/metrics adds Prometheus for who may
-//     link it.
+//     the simulated one pass; ollama/serve runs a server on each GPU.
+//   - gpu: which GPUs this machine has.
+//   - telemetry: the log, and health over HTTP; telemetry/metrics adds Prometheus for programs
+//     that may link it.
+//
+// Two stand-ins have faults to choose: ollamasim is an Ollama server without a model, with slots
+// and a token rate; faultproxy is a network that delays, stalls and cuts.
 //
 // # The engines
 //
 // An engine makes the decisions. It declares the two or three methods that it needs of the
-// outside in its own files, and a program hands it the adapters that have them. So an engine does
+// outside in its own files, and a command hands it the adapters that have them. So an engine does
 // not know which store or which queue it works with, and its tests need neither a socket nor a
-// clock.
+// clock. It has New, which checks its Config, and Run, which ends with its context.
 //
-//   - producer: rows become items and batches, batches are published.
-//   - consumer: one set of workers for each GPU: take a batch, generate, publish, acknowledge.
+//   - producer: rows become items and batches, batches are published, a run is followed to its
+//     end, paused, cancelled and deleted.
+//   - consumer: a lane for each GPU, whose workers take a batch, generate, publish, acknowledge.
 //   - sink: results are checked, stored, and only then acknowledged; a run is exported.
 //   - reconcile: where is this batch? What the streams lost is queued again, dead letters are
 //     redriven or dropped, and an audit proves that nothing is missing.
-//   - plan: what a run will cost, and whether that fits into free tiers. The adapters tell what
-//     an exchange or a document costs, it knows how many there will be.
-//   - status: what a person wants to know about a run, from the store and the stream together.
+//   - plan: what a run will cost, and whether that fits into free accounts.
+//   - status: what a person wants to know about a run, from the store and the streams together.
 //
 // # The parts of engines
 //
@@ -47,20 +53,58 @@
 //
 //   - autotune: the number of slots with which a GPU is fastest, found while it works.
 //   - supervise: keeps one model server alive: preparation, health checks, restarts.
+//   - outage: waits while something is away, and says once that it is and once that it is back.
+//   - text: shortens foreign text and makes it safe to show and to store. It knows nothing of the
+//     project.
 //
-// # The programs
+// # The commands and the programs
 //
-// The folders producer, consumer and sink at the top are programs: each parses its flags, builds
-// its parts, runs one engine and exits. cli is the frame that they share. local puts all engines
-// into one process, on natsd and SQLite; its program is deploy/gleaner, and its test is the
-// end-to-end test. tools/release, tools/bench and tools/chaos are programs for those who work on
-// Gleaner: they build the archives, measure, and break things on purpose.
+// command has a file for each command: it parses, builds its parts, runs one engine and draws.
+// command/consume stands apart, so that the consumer links no driver. view is how everything looks
+// as text. cli is the frame of all programs: signals, parsing, exit codes, groups of flags.
+//
+// The programs list their commands and do nothing else: producer, consumer and sink at the top,
+// and deploy/gleaner, which has all of them. local puts all engines into one process, on natsd and
+// SQLite, for the command run; its test is the end-to-end test. tools/release, tools/bench,
+// tools/chaos and tools/tinymodels are programs for those who work on Gleaner: they build the
+// archives, measure, inject faults, and give a test's server its models.
 //
 // # Who may import whom
 //
-// Programs import engines and adapters, and all of them import pipeline; nothing points the other
-// way. A package whose name ends in "test" is imported by tests only. The consumer runs in other
-// people's notebooks and stays slim: it links no database driver, no embedded server and no
-// Prometheus. The table in imports_test.go is this map in a form that a test enforces; who needs
-// a further edge changes the table in the same commit and says why.
+// Programs import commands, commands import engines, adapters and views, and all of them import
+// pipeline; nothing points the other way. A package whose name ends in "test" is imported by tests
+// only. The consumer runs in other people's notebooks and stays slim: it links no database driver,
+// no embedded server and no Prometheus. The table in imports_test.go is this map in a form that a
+// test enforces. A further import is a line in that table, in the same commit, with the reason.
+//
+// # Words of our own
+//
+// The field's usual word is used where there is one. These words are left, and each says why:
+//
+//   - run: one job with all its data. "Job" is what schedulers call a process, and Kubernetes, in
+//     which a run may be published, has Jobs of its own.
+//   - item: a row as the store keeps it, with its number. "Row" is what a file has.
+//   - generation: one answer that is wanted, before it exists. "Sample" is its number within an
+//     item; "completion" and "result" are what came of it.
+//   - batch: consecutive generations in one message. Not what a server computes in one step, which
+//     Ollama calls a batch, too, and we call slots.
+//   - round: how often a batch was put on the queue. "Attempt" is taken for one request to a model,
+//     "delivery" for what the broker counts.
+//   - slot: one generation at a time on a GPU. "Concurrency" is a number, and a slot is held and
+//     released; the servers say slot, too.
+//   - lane: one GPU of a consumer with its server, slots, workers and breaker. "GPU" is the device,
+//     "worker" is one goroutine of a lane. People only ever see the word GPU.
+//   - consumer: the process that drives GPUs. JetStream's consumers are called durables here, and
+//     only stream knows them.
+//   - dead letter: the broker's usual word, but for a record of ours: the generations of one batch
+//     that failed in one round, with all that is needed to repeat them.
+//   - disposition: what a dead letter is worth now: whether it still says something about its
+//     batch, or is out of date. "State" is the batch's.
+//   - sink: what writes results to the store. "Writer" is anything that writes, and "collector"
+//     is Prometheus's word.
+//   - mirror: the part of the sink that copies dead letters into the store.
+//   - reconcile: comparing what the store says with what the streams hold, and repairing the
+//     difference. The word is Kubernetes's, with the same meaning.
+//   - redrive: giving dead letters another round. The word is that of Amazon SQS.
+//   - canary: a harmless prompt that shows whether a server still answers anything.
 package internal
