@@ -89,9 +89,9 @@ func (c *planCmd) estimate(ctx context.Context, t *cli.Terminal, books store.Sto
 // engines is how the engines work that take part in a run.
 func engines() plan.Engines {
 	return plan.Engines{
-		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery,
+		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery, DurableRefresh: stream.DurableRefresh,
 		Poll: producer.DefaultPoll, MostPolls: producer.MostPolls, Refill: producer.Refill, PublishChunk: producer.PublishChunk,
-		MostItems: producer.MostItems, LedgerPage: reconcile.PageSize,
+		MostItems: producer.MostItems, StorePage: reconcile.PageSize,
 	}
 }
 
