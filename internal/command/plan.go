@@ -96,9 +96,9 @@ func (c *Plan) estimate(ctx context.Context, t *cli.Terminal, store store.Store)
 // engines returns the intervals and sizes with which the engines work in a run.
 func engines() plan.Engines {
 	return plan.Engines{
-		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery,
+		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery, DurableRefresh: stream.DurableRefresh,
 		Poll: producer.DefaultPoll, MostPolls: producer.MostPolls, Refill: producer.Refill, PublishChunk: producer.PublishChunk,
-		MostItems: producer.MostItems, LedgerPage: reconcile.PageSize,
+		MostItems: producer.MostItems, StorePage: reconcile.PageSize,
 	}
 }
 

@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	lookupEvery    = 5 * time.Minute // each program looks up its durables, see internal/stream
-	betweenSeconds = 2.5             // for which answers are neither on the queue nor in the store, and reconcile searches for their batches one by one
+	betweenSeconds = 2.5 // for which answers are neither on the queue nor in the store, and reconcile searches for their batches one by one
 	month          = 30 * 24 * time.Hour
 )
 
@@ -123,9 +122,9 @@ func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 		{"batches to the GPUs", work},
 		{"answers to the store", results},
 		{"leases renewed", p.traffic.Renewal(run).Times(s.renewals * scale)},
-		{"consumers' reports", presence.Times(n * (often(third) + 2)).Plus(p.traffic.Look(run).Times(n * often(lookupEvery)))},
+		{"consumers' reports", presence.Times(n * (often(third) + 2)).Plus(p.traffic.Look(run).Times(n * often(engines.DurableRefresh)))},
 		{"the sink asks and watches", p.traffic.SinkPull().Times(often(engines.SinkFlush) + 1).Plus(p.traffic.MirrorPull().Times(often(engines.MirrorPull) + 1)).
-			Plus(watch.Times(often(engines.PresenceEvery) + 1)).Plus(p.traffic.Look("sink").Times(2 * (often(lookupEvery) + 1)))},
+			Plus(watch.Times(often(engines.PresenceEvery) + 1)).Plus(p.traffic.Look("sink").Times(2 * (often(engines.DurableRefresh) + 1)))},
 		{"the producer watches the queue", p.watching(e.Seconds)},
 		{"connections", p.traffic.Connection(run).Plus(p.traffic.KeepAlive().Times(e.Seconds / 3600)).Times(float64(e.Connection))},
 	}
@@ -162,12 +161,12 @@ func (p *Planner) watching(seconds float64) pipeline.Traffic {
 	}
 	// Reconcile searches for a page of batches again after the time that it has known them, but
 	// after 3 leases at least and 12 at most.
-	pages := math.Ceil(window / float64(engines.LedgerPage))
+	pages := math.Ceil(window / float64(engines.StorePage))
 	t = t.Plus(list(window).Times(waiting / (3 * lease) * (1 + (pages-1)/4)))
 	drain := seconds - waiting
 	for age := 3 * lease; age < drain; age += min(max(age, 3*lease), 12*lease) {
 		left := window * (1 - age/drain)
-		t = t.Plus(list(left).Times(math.Ceil(left / float64(engines.LedgerPage))))
+		t = t.Plus(list(left).Times(math.Ceil(left / float64(engines.StorePage))))
 	}
 	return t
 }

@@ -97,16 +97,17 @@ type Config struct {
 // Engines are the constants of the engines that decide what a run costs. The program that plans
 // passes them in, since engines do not know each other. All have to be positive.
 type Engines struct {
-	SinkFlush     time.Duration // between two pulls for results, each with a write if there are any
-	SinkIdlePull  time.Duration // between two pulls while there are no results
-	MirrorPull    time.Duration // between two pulls for dead letters
-	PresenceEvery time.Duration // between two looks of the sink at the consumers' reports
-	Poll          time.Duration // between two looks of the producer at the run; and at the queue while its window is full,
-	MostPolls     int           // where they get further apart, up to this many polls,
-	Refill        int           // until this part of the window is free, as 1/Refill
-	PublishChunk  int           // batches that the producer publishes between two looks at the queue
-	MostItems     int           // items that the producer reads at once
-	LedgerPage    int           // batches that reconcile reads, and searches for on the queue, at once
+	SinkFlush      time.Duration // between two pulls for results, each with a write if there are any
+	SinkIdlePull   time.Duration // between two pulls while there are no results
+	MirrorPull     time.Duration // between two pulls for dead letters
+	PresenceEvery  time.Duration // between two looks of the sink at the consumers' reports
+	DurableRefresh time.Duration // between two looks of each program at its durables
+	Poll           time.Duration // between two looks of the producer at the run; and at the queue while its window is full,
+	MostPolls      int           // where they get further apart, up to this many polls,
+	Refill         int           // until this part of the window is free, as 1/Refill
+	PublishChunk   int           // batches that the producer publishes between two looks at the queue
+	MostItems      int           // items that the producer reads at once
+	StorePage      int           // batches that reconcile reads, and searches for on the queue, at once
 }
 
 // validate names a field that is not set.
@@ -116,8 +117,8 @@ func (e Engines) validate() error {
 		set  bool
 	}{
 		{"SinkFlush", e.SinkFlush > 0}, {"SinkIdlePull", e.SinkIdlePull > 0}, {"MirrorPull", e.MirrorPull > 0},
-		{"PresenceEvery", e.PresenceEvery > 0}, {"Poll", e.Poll > 0}, {"MostPolls", e.MostPolls > 0}, {"Refill", e.Refill > 0},
-		{"PublishChunk", e.PublishChunk > 0}, {"MostItems", e.MostItems > 0}, {"LedgerPage", e.LedgerPage > 0},
+		{"PresenceEvery", e.PresenceEvery > 0}, {"DurableRefresh", e.DurableRefresh > 0}, {"Poll", e.Poll > 0}, {"MostPolls", e.MostPolls > 0}, {"Refill", e.Refill > 0},
+		{"PublishChunk", e.PublishChunk > 0}, {"MostItems", e.MostItems > 0}, {"StorePage", e.StorePage > 0},
 	} {
 		if !field.set {
 			return fmt.Errorf("plan: Engines.%s has to be positive", field.name)

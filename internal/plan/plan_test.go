@@ -64,8 +64,8 @@ func prices() Meters { return Meters{tariff{}, shelf{}} }
 // engines returns the engines' constants.
 func engines() Engines {
 	return Engines{
-		SinkFlush: time.Second, SinkIdlePull: 5 * time.Second, MirrorPull: 10 * time.Second, PresenceEvery: 15 * time.Second,
-		Poll: time.Second, MostPolls: 16, Refill: 20, PublishChunk: 100, MostItems: 256, LedgerPage: 1000,
+		SinkFlush: time.Second, SinkIdlePull: 5 * time.Second, MirrorPull: 10 * time.Second, PresenceEvery: 15 * time.Second, DurableRefresh: 5 * time.Minute,
+		Poll: time.Second, MostPolls: 16, Refill: 20, PublishChunk: 100, MostItems: 256, StorePage: 1000,
 	}
 }
 
