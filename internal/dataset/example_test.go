@@ -60,11 +60,19 @@ func ExampleLineEncoder() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(strings.ReplaceAll(string(line), ", \"", ",\n \""))
+	fmt.Println(strings.ReplaceAll(string(line), ",", ",\n"))
 	// Output:
 	// {"question": "2+2?",
 	//  "response": "4",
-	//  "gleaner": {"id":"sums/000000007.000","model":"tiny","options":{"num_predict":64},"seed":11,"sample":0,"finish":"stop","prompt_tokens":9,"output_tokens":2,"round":1}}
+	//  "gleaner": {"id":"sums/000000007.000",
+	// "model":"tiny",
+	// "options":{"num_predict":64},
+	// "seed":11,
+	// "sample":0,
+	// "finish":"stop",
+	// "prompt_tokens":9,
+	// "output_tokens":2,
+	// "round":1}}
 }
 
 // Columns can be added to a row without changing what it has.

@@ -11,8 +11,8 @@ import (
 
 const (
 	defaultBytes = 4 << 30 // of all streams together, where the account allows it
-	// leastBytes is the least for all streams together: with less, a stream could not hold one large
-	// batch and its answers.
+	// leastBytes is the least for all streams together: with less, a stream could not hold one
+	// large batch and its answers.
 	leastBytes = 16 << 20
 )
 

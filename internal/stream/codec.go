@@ -10,7 +10,8 @@ import (
 const (
 	encodingHeader = "Content-Encoding"
 	compressFrom   = 1 << 10 // bytes; below, the header costs what compression saves
-	// maxDecoded bounds the bytes that a message may unpack to. One answer as JSON has at most 3 MiB.
+	// maxDecoded bounds the bytes that a message may unpack to. One answer as JSON has at most 3
+	// MiB.
 	maxDecoded = 4 << 20
 )
 

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxChunkBytes bounds a message of results, or a dead letter, as it travels; hosted servers take
-	// 1 MiB with headers.
+	// maxChunkBytes bounds a message of results, or a dead letter, as it travels; hosted servers
+	// take 1 MiB with headers.
 	maxChunkBytes = 900 << 10
 	headroom      = 4 << 10 // for headers and subject, where a server takes less
 )
@@ -53,8 +53,8 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 		if maxAbsent > 0 && absent == maxAbsent {
 			return pipeline.Fail(pipeline.Retryable, "%w: the stream is gone, and what was on it: `producer publish --follow` makes it again and publishes what was lost", err)
 		}
-		// A lost connection is logged where it is noticed, and a single answer that does not come is
-		// not worth a line. Nor is a stream that its publisher creates again.
+		// A lost connection is logged where it is noticed, and a single answer that does not come
+		// is not worth a line. Nor is a stream that its publisher creates again.
 		if (isNoResponders(err) && maxAbsent == 0 || tries == 2 && p.c.nc.IsConnected()) && p.absent.Begins(err) {
 			p.c.log.Warn("no stream takes messages, trying again until one does: is NATS starting, is its disk full, or was the stream deleted?",
 				zap.String("subject", msg.Subject), zap.Error(err))

@@ -32,8 +32,8 @@ type receipt struct {
 	c     *client
 	reply string // where the server takes acks of this delivery
 	lease time.Duration
-	// unconfirmed sends acks, rejections and extensions without waiting for the server's answer. They
-	// are sent in order, and one that gets lost costs a second delivery.
+	// unconfirmed sends acks, rejections and extensions without waiting for the server's answer.
+	// They are sent in order, and one that gets lost costs a second delivery.
 	unconfirmed bool
 
 	mu        sync.Mutex

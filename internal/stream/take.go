@@ -12,8 +12,8 @@ import (
 const (
 	fetchMessages = 256 // at most, in one pull of results
 	mirrorBatch   = 32  // at most, in one pull of dead letters
-	// fetchBytes is how much the messages of one call may hold before it takes no more, so that large
-	// answers do not fill the memory.
+	// fetchBytes is how much the messages of one call may hold before it takes no more, so that
+	// large answers do not fill the memory.
 	fetchBytes = 64 << 20
 )
 

@@ -111,7 +111,8 @@ func (c *checker) ping(ctx context.Context, server Server) error {
 		limited, cancel := context.WithTimeout(ctx, max(c.checks.PingEvery, time.Second))
 		err := server.Ping(limited)
 		if err == nil && pings%pingsPerCheck == 0 {
-			// A model that is not loaded at the moment, after a crash, comes back with the next request.
+			// A model that is not loaded at the moment, after a crash, comes back with the next
+			// request.
 			if loaded, unknown := server.Loaded(limited, c.model); unknown == nil {
 				if moved := c.checks.onGPU(loaded); moved != nil {
 					cancel()
