@@ -14,8 +14,9 @@ import (
 
 // A fetch is a pull of many messages that its caller may abandon. It is not cancelled then: what it
 // still gets is handed back. It is made here and not by nats.go, which takes a message with no
-// content and a header "Status" for the server's own status and ends the pull: a consumer could send
-// such messages, and what else the pull had got would wait for its lease to end, again and again.
+// content and a header "Status" for the server's own status and ends the pull: a consumer could
+// send such messages, and what else the pull had got would wait for its lease to end, again and
+// again.
 type fetch struct {
 	c    *client
 	done chan struct{} // closed when the pull has ended

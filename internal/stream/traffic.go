@@ -110,8 +110,8 @@ func pulling(stream, durable, request string) pipeline.Traffic {
 }
 
 // Work is what a batch costs on its way to a worker: it is published, delivered and acknowledged.
-// Size is the message as it travels, which must not be larger than the server accepts; stored is the
-// room that it takes on its stream. Both are bytes.
+// Size is the message as it travels, which must not be larger than the server accepts; stored is
+// the room that it takes on its stream. Both are bytes.
 func (m *TrafficMeter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
 	data, err := pipeline.Encode(w)
 	if err != nil {
@@ -131,8 +131,8 @@ func (m *TrafficMeter) workPull(run string) pipeline.Traffic {
 	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, PullExpiry, PullHeartbeat))
 }
 
-// Results is what the answers of a batch cost on their way to the store, and how many bytes of their
-// stream they take meanwhile. It excludes the sink's pulls: see SinkPull.
+// Results is what the answers of a batch cost on their way to the store, and how many bytes of
+// their stream they take meanwhile. It excludes the sink's pulls: see SinkPull.
 func (m *TrafficMeter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
 	chunks, err := m.codec.chunks(r, maxChunkBytes)
 	if err != nil {

@@ -85,8 +85,8 @@ func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
 	depthIs(t, operator, "r", pipeline.StreamDepth{Results: 1})
 }
 
-// The permissions that the tools for dead letters and the mirror need besides those of publishing and
-// of storing results.
+// The permissions that the tools for dead letters and the mirror need besides those of publishing
+// and of storing results.
 func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
 	inbox := func(user string) []string { return []string{inboxPrefix(user) + ".>"} }
 	s := natsdtest.Start(t, usersConfig(&server.User{Username: "op", Password: "pw"},
