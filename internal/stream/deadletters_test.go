@@ -93,7 +93,7 @@ func TestNewestDeadLetterOfABatchReplacesTheOlder(t *testing.T) {
 	}
 }
 
-func TestDeletionBySequenceSparesANewerDeadLetter(t *testing.T) {
+func TestDeletionBySequenceSparesTheNextDeadLetter(t *testing.T) {
 	c := ready(t, Config{})
 	must(t, c.PublishDeadLetter(t.Context(), testDeadLetter("r", 1, "old")))
 	old, _, err := c.DeadLetter(t.Context(), "r", 1)

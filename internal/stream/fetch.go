@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A fetch is a pull of many messages that its caller may abandon. It is not cancelled then: what
-// it still gets is handed back. It is made here and not by nats.go, which takes a message with no
+// A fetch is a pull of many messages that its caller may abandon. It is not cancelled then: what it
+// still gets is handed back. It is made here and not by nats.go, which takes a message with no
 // content and a header "Status" for the server's own status and ends the pull: a consumer could
 // send such messages, and what else the pull had got would wait for its lease to end, again and
 // again.
