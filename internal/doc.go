@@ -44,7 +44,8 @@
 //   - sink: results are checked, stored, and only then acknowledged; a run is exported.
 //   - reconcile: where is this batch? What the streams lost is queued again, dead letters are
 //     redriven or dropped, and an audit proves that nothing is missing.
-//   - plan: what a run will cost, and whether that fits into free accounts.
+//   - plan: what a run will cost, and whether that fits into free accounts. The adapters say what
+//     an exchange or a document costs, and it knows how many there will be.
 //   - status: what a person wants to know about a run, from the store and the streams together.
 //
 // # The parts of engines
