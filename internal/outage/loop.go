@@ -9,8 +9,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Loop tries something until it succeeds, and logs when it has to wait. It may be used again, but
-// only by one goroutine at a time.
+// A Loop tries something until it succeeds, and logs when it has to wait. It may be used again. Do
+// is for one goroutine at a time, Observe for any number.
 type Loop struct {
 	Log    *zap.Logger
 	Away   string      // logged as a warning, with the error, once for each reason

@@ -59,7 +59,10 @@ func (k *connector) connect(ctx context.Context) error {
 
 	backoff := outage.NewBackoff(50*time.Millisecond, time.Second)
 	var reason error
-	var limit outage.Reporter
+	limit := outage.Loop{
+		Log: k.client.log, Fields: []zap.Field{zap.String("server", redact(address))},
+		Away: "all connections of the NATS account are in use; waiting for one to be free. End a program that is not needed (one that vanished is counted for some minutes), or use a larger plan",
+	}
 	for {
 		nc, err := nats.Connect(address, opts...)
 		switch {
@@ -69,10 +72,7 @@ func (k *connector) connect(ctx context.Context) error {
 		case isAuth(err):
 			return pipeline.Fail(pipeline.Fatal, "connect to NATS at %s: %w: %s", redact(address), err, k.creds.advice(time.Now()))
 		case k.cfg.Patient && isConnectionLimit(err):
-			if limit.Begins(err) {
-				k.client.log.Warn("all connections of the NATS account are in use; waiting for one to be free. End a program that is not needed (one that vanished is counted for some minutes), or use a larger plan",
-					zap.String("server", redact(address)), zap.Error(err))
-			}
+			limit.Observe(err)
 			if err := outage.Sleep(ctx, connectionLimitPause()); err != nil {
 				return err
 			}

@@ -31,11 +31,15 @@ type durable struct {
 	handle  jetstream.Consumer
 	foundAt time.Time
 
-	missing, failing outage.Reporter // what is logged once
+	missing outage.Reporter // that it is waited for
+	failing outage.Loop
 }
 
 func newDurable(c *client, stream, name string, create func(ctx context.Context) error) *durable {
-	return &durable{c: c, stream: stream, name: name, create: create, lookup: make(chan struct{}, 1)}
+	return &durable{c: c, stream: stream, name: name, create: create, lookup: make(chan struct{}, 1), failing: outage.Loop{
+		Log: c.log, Fields: []zap.Field{zap.String("run", name)},
+		Away: "cannot take batches, trying again until it works", Back: "batches can be taken again",
+	}}
 }
 
 // find returns the durable and its lease, and waits until it exists.
@@ -106,9 +110,7 @@ func (d *durable) look(ctx context.Context) (handle jetstream.Consumer, err erro
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.handle, d.foundAt = handle, time.Now()
-	if d.failing.Ends() {
-		d.c.log.Info("batches can be taken again", zap.String("run", d.name))
-	}
+	d.failing.Observe(nil)
 	if d.missing.Ends() {
 		d.c.log.Info("the run is there", zap.String("run", d.name))
 	}
@@ -141,8 +143,8 @@ func (d *durable) awaitRetry(ctx context.Context, err error, backoff *outage.Bac
 	case isNoResponders(err):
 		d.forget()
 	case isUnanswered(err):
-	case d.failing.Begins(err):
-		d.c.log.Warn("cannot take batches, trying again until it works", zap.String("run", d.name), zap.Error(err))
+	default:
+		d.failing.Observe(err)
 	}
 	return backoff.Sleep(ctx)
 }

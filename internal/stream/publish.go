@@ -35,6 +35,10 @@ func (p *publisher) messageLimit() int { return min(maxChunkBytes, int(p.c.nc.Ma
 func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) error {
 	backoff := outage.NewBackoff(50*time.Millisecond, 2*time.Second)
 	absent := 0
+	noStream := outage.Loop{
+		Log: p.c.log, Away: "no stream takes messages, trying again until one does: is NATS starting, is its disk full, or was the stream deleted?",
+		Back: "NATS takes messages again", Fields: []zap.Field{zap.String("subject", msg.Subject)}, Reporter: &p.absent,
+	}
 	for tries := 1; ; tries++ {
 		err := p.c.call(ctx, msg.Subject, ackWithin, func(ctx context.Context) error {
 			_, err := p.c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
@@ -42,8 +46,8 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 		})
 		again, err := p.outcomeOf(msg, err)
 		if !again {
-			if err == nil && p.absent.Ends() {
-				p.c.log.Info("NATS takes messages again")
+			if err == nil {
+				noStream.Observe(nil)
 			}
 			return err
 		}
@@ -55,9 +59,8 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 		}
 		// A lost connection is logged where it is noticed, and a single answer that does not come
 		// is not worth a line. Nor is a stream that its publisher creates again.
-		if (isNoResponders(err) && maxAbsent == 0 || tries == 2 && p.c.nc.IsConnected()) && p.absent.Begins(err) {
-			p.c.log.Warn("no stream takes messages, trying again until one does: is NATS starting, is its disk full, or was the stream deleted?",
-				zap.String("subject", msg.Subject), zap.Error(err))
+		if isNoResponders(err) && maxAbsent == 0 || tries == 2 && p.c.nc.IsConnected() {
+			noStream.Observe(err)
 		}
 		if err := backoff.Sleep(ctx); err != nil {
 			return err

@@ -63,7 +63,7 @@ func (p *restartPolicy) decide(why error, done service, slots int) decision {
 	}
 	delays := restartDelays()
 	return decision{
-		giveUp: p.failures >= maxFailures || pipeline.ClassOf(why) == pipeline.Fatal,
+		giveUp: p.failures >= maxFailures || pipeline.ClassOf(why).Rule().HandBack == pipeline.HandBackHold,
 		delay:  delays[min(p.failures, len(delays))-1],
 		slots:  slots,
 	}
