@@ -181,7 +181,7 @@ func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 				return err
 			}
 		}
-		deliveries, err := conn.Results(ctx, 128, 50*time.Millisecond)
+		deliveries, err := conn.Results(ctx, 128, 200*time.Millisecond)
 		if err == nil && len(deliveries) != 10 {
 			t.Fatalf("%d deliveries", len(deliveries))
 		}
