@@ -57,17 +57,9 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 
 // all lists the runs.
 func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store) error {
-	runs, err := store.Runs(ctx)
+	snapshots, err := status.All(ctx, store, time.Now())
 	if err != nil {
 		return err
-	}
-	snapshots := make([]status.Snapshot, 0, len(runs))
-	for _, run := range runs {
-		progress, err := store.Progress(ctx, run.Name, time.Now().Add(-5*time.Minute))
-		if err != nil {
-			return err
-		}
-		snapshots = append(snapshots, status.Of(run, progress, time.Now()))
 	}
 	if c.JSON {
 		return json.NewEncoder(t.Out).Encode(snapshots)

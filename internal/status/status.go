@@ -56,6 +56,29 @@ const (
 	presence = 10 * time.Minute // how long ago the store saw a consumer that is shown without the streams
 )
 
+// RunsStore is the part of the store that knows all runs.
+type RunsStore interface {
+	Runs(ctx context.Context) ([]pipeline.Run, error)
+	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
+}
+
+// All looks at all runs, by name, as the store alone knows them.
+func All(ctx context.Context, store RunsStore, now time.Time) ([]Snapshot, error) {
+	runs, err := store.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snapshots := make([]Snapshot, 0, len(runs)) // none is a list, too
+	for _, run := range runs {
+		progress, err := store.Progress(ctx, run.Name, now.Add(-window))
+		if err != nil {
+			return nil, err
+		}
+		snapshots = append(snapshots, Of(run, progress, now))
+	}
+	return snapshots, nil
+}
+
 // Take returns the Snapshot of a run. If streams is nil or the streams are away, it says what the
 // store alone knows. Its errors are those of the store, such as pipeline.ErrNoRun.
 func Take(ctx context.Context, store Store, streams Streams, name string, now time.Time) (Snapshot, error) {

@@ -33,6 +33,11 @@ func (s *fakeStore) Run(_ context.Context, name string) (pipeline.Run, error) {
 	}, nil
 }
 
+func (s *fakeStore) Runs(ctx context.Context) ([]pipeline.Run, error) {
+	run, err := s.Run(ctx, "gsm8k")
+	return []pipeline.Run{run}, err
+}
+
 func (s *fakeStore) Progress(_ context.Context, _ string, since time.Time) (pipeline.Progress, error) {
 	if !since.Equal(now.Add(-window)) {
 		return pipeline.Progress{}, errors.New("another window")
@@ -269,5 +274,24 @@ func TestTheFormOfJSONStays(t *testing.T) {
 }`
 	if diff := cmp.Diff(wantEmpty, encoded(empty)); diff != "" {
 		t.Errorf("with nothing in it (-want +got):\n%s", diff)
+	}
+}
+
+func TestAllRunsAreLookedAtInTheSameWay(t *testing.T) {
+	store := &fakeStore{progress: halfway()}
+	all, err := All(t.Context(), store, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, err := store.Run(t.Context(), "gsm8k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Snapshot{Of(run, store.progress, now)}, all); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	store.failing = errors.New("away")
+	if _, err := All(t.Context(), store, now); !errors.Is(err, store.failing) {
+		t.Errorf("got %v", err)
 	}
 }
