@@ -8,11 +8,8 @@ import (
 	"strconv"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/consumer"
 	"gleaner/internal/dataset"
 	"gleaner/internal/local"
-	"gleaner/internal/ollama"
-	"gleaner/internal/ollamasim"
 	"gleaner/internal/producer"
 	"gleaner/internal/status"
 	"gleaner/internal/view"
@@ -52,15 +49,15 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	gpus, model, stop, err := c.gpus(ctx, t, progress)
+	servers, err := c.servers(ctx, t, progress)
 	if err != nil {
 		return err
 	}
-	defer stop()
-	spec.Model = model
+	defer servers.Close()
+	spec.Model = servers.Model
 	summary, err := local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out,
-		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: gpus, Log: log,
+		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
@@ -106,51 +103,31 @@ type nothing struct{}
 
 func (nothing) Close() error { return nil }
 
-// gpus returns the real Ollama server if one answers, otherwise simulated ones, and says which in
-// plain words.
-func (c *RunLocal) gpus(ctx context.Context, t *cli.Terminal, progress *view.Progress) (gpus []consumer.LaneConfig, model string, stop func(), err error) {
-	if !c.Simulate {
-		client, err := ollama.New(c.Ollama, ollama.Config{Slots: max(c.Slots, 1)})
-		if err != nil {
-			return nil, "", nil, err
-		}
-		if client.Ping(ctx) == nil {
-			return c.real(ctx, t, client, progress)
-		}
-		fmt.Fprintf(t.Err, "No Ollama answers at %s, so a simulated one is used: its answers are readable but mean nothing.\n"+
-			"Install Ollama and start it to get real ones.\n", client.URL())
-	} else {
-		fmt.Fprintln(t.Err, "Using the simulated Ollama: its answers are readable but mean nothing.")
-	}
-	model = c.Model
-	if model == "" {
-		model = ollamasim.DefaultModel
-	}
-	sim := local.Simulated{GPUs: max(c.SimGPUs, 1), Slots: c.Slots, Speed: c.SimSpeed}
-	if sim.Slots == 0 {
-		sim.Slots = ollamasim.DefaultSlots
-	}
-	gpus, stop, err = sim.Start(model)
-	return gpus, model, stop, err
-}
-
-func (c *RunLocal) real(ctx context.Context, t *cli.Terminal, client *ollama.Client, progress *view.Progress) ([]consumer.LaneConfig, string, func(), error) {
-	slots := c.Slots
-	if slots == 0 {
-		slots, _ = strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // the server's default is 1
-		slots = max(slots, 1)
-	}
-	gpu, model, err := local.Real(ctx, client, c.Model, slots, func(what string, done, total int64) {
-		if progress.Due() {
-			progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))
-		}
+// servers returns the model servers, and says in plain words which they are.
+func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
+	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
+	servers, err := local.ChooseServers(ctx, local.ServersConfig{
+		URL: c.Ollama, Simulate: c.Simulate, Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
+		Pulling: func(what string, done, total int64) {
+			if progress.Due() {
+				progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))
+			}
+		},
 	})
 	progress.Clear()
 	if err != nil {
-		return nil, "", nil, err
+		return nil, err
 	}
-	fmt.Fprintf(t.Err, "Using the Ollama server at %s with model %s and %s.\n", client.URL(), model, view.Plural(slots, "slot", "slots"))
-	return []consumer.LaneConfig{gpu}, model, func() {}, nil
+	switch {
+	case !servers.Simulated:
+		fmt.Fprintf(t.Err, "Using the Ollama server at %s with model %s and %s.\n", servers.URL, servers.Model, view.Plural(servers.Slots, "slot", "slots"))
+	case servers.URL != "":
+		fmt.Fprintf(t.Err, "No Ollama answers at %s, so a simulated one is used: its answers are readable but mean nothing.\n"+
+			"Install Ollama and start it to get real ones.\n", servers.URL)
+	default:
+		fmt.Fprintln(t.Err, "Using the simulated Ollama: its answers are readable but mean nothing.")
+	}
+	return servers, nil
 }
 
 func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {

@@ -1,0 +1,126 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gleaner/internal/consumer"
+	"gleaner/internal/ollama"
+	"gleaner/internal/ollamasim"
+)
+
+// ServersConfig says which model servers to use.
+type ServersConfig struct {
+	URL      string // of an Ollama server that may be running
+	Simulate bool   // use simulated servers even if one answers there
+	Model    string // empty: the first that the server has, or the simulated one's default
+	Slots    int    // of each GPU; 0: RealSlots, or the simulated server's default
+
+	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
+
+	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
+	SimulatedSpeed float64 // times faster than the estimate for a T4
+
+	// Pulling, which may be nil, is called while a missing model is pulled.
+	Pulling func(status string, done, total int64)
+}
+
+// Servers are the model servers that were chosen. The caller has to call Close.
+type Servers struct {
+	GPUs      []consumer.LaneConfig
+	URL       string // of the real server that was asked; empty if none was
+	Model     string
+	Slots     int // of each GPU
+	Simulated bool
+
+	simulated []*ollamasim.Server
+}
+
+// Close stops the simulated servers.
+func (s *Servers) Close() {
+	for _, server := range s.simulated {
+		server.Close()
+	}
+}
+
+// ChooseServers returns the real Ollama server if one answers, with its model loaded, otherwise
+// simulated ones.
+func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
+	if cfg.Simulate {
+		return simulate(cfg, "")
+	}
+	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
+	client, err := ollama.New(cfg.URL, ollama.Config{Slots: slots})
+	if err != nil {
+		return nil, err
+	}
+	if client.Ping(ctx) != nil {
+		return simulate(cfg, client.URL())
+	}
+	s := &Servers{URL: client.URL(), Slots: slots}
+	gpu, err := s.load(ctx, client, cfg)
+	s.GPUs = []consumer.LaneConfig{gpu}
+	return s, err
+}
+
+// simulate starts simulated Ollama servers on free ports.
+func simulate(cfg ServersConfig, asked string) (*Servers, error) {
+	s := &Servers{
+		URL: asked, Simulated: true,
+		Model: cmp.Or(cfg.Model, ollamasim.DefaultModel), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
+	}
+	for i := range max(cfg.SimulatedGPUs, 1) {
+		server := ollamasim.New(ollamasim.Config{Slots: s.Slots, Models: []string{s.Model}, Speed: cfg.SimulatedSpeed, ChunkEvery: chunkEvery})
+		s.simulated = append(s.simulated, server)
+		url, err := server.Start("127.0.0.1:0")
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		client, err := ollama.New(url, ollama.Config{Slots: s.Slots})
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		s.GPUs = append(s.GPUs, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Backend: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
+	}
+	return s, nil
+}
+
+// chunkEvery keeps many fast streams cheap.
+const chunkEvery = 20 * time.Millisecond
+
+// load loads the model on a server that is running, pulls it first if it is missing, and returns
+// the server as one GPU.
+func (s *Servers) load(ctx context.Context, client *ollama.Client, cfg ServersConfig) (consumer.LaneConfig, error) {
+	var none consumer.LaneConfig
+	models, err := client.Models(ctx)
+	if err != nil {
+		return none, err
+	}
+	if s.Model = cfg.Model; s.Model == "" {
+		if len(models) == 0 {
+			return none, fmt.Errorf("the Ollama server %s has no model: name one to pull with --model, or use --simulate", client.URL())
+		}
+		s.Model = models[0]
+	}
+	if _, err := client.Describe(ctx, s.Model); errors.Is(err, ollama.ErrNoModel) {
+		if err := client.Pull(ctx, s.Model, cfg.Pulling); err != nil {
+			return none, err
+		}
+	} else if err != nil {
+		return none, err
+	}
+	if err := client.WarmUp(ctx, s.Model); err != nil {
+		return none, err
+	}
+	described, err := client.Describe(ctx, s.Model)
+	if err != nil {
+		return none, err
+	}
+	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context}, nil
+}
