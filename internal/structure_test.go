@@ -40,7 +40,7 @@ var unclear = regexp.MustCompile(`(?i)\b(so ` + `many|no` + `body|who` + `ever|a
 func retired() []string {
 	return []string{
 		"keeper", "care", "depot", "stint", "bout", "permit", "permits", "plant", "strike", "survey", "examine",
-		"books", "trouble", "standing", "whoever", "nobody", "anew",
+		"books", "trouble", "standing", "whoever", "nobody", "anew", "gate", "pace", "beat", "life", "place", "trial", "convict", "blame", "mended", "outlet", "seat", "tempo", "parked", "hoard",
 	}
 }
 

@@ -19,9 +19,9 @@ const (
 	maxLetterMessage = 64 << 10 // bytes of all failures' messages in a dead letter, so that it fits into a message with its prompts
 )
 
-// An Outlet takes what was generated, what could not be, and what the consumer reports about
-// itself. It waits, until ctx ends, while a stream is full.
-type Outlet interface {
+// An OutcomePublisher takes what was generated, what could not be, and what the consumer reports
+// about itself. It waits, until ctx ends, while a stream is full.
+type OutcomePublisher interface {
 	PublishResults(ctx context.Context, results pipeline.Results) error
 	PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error
 	PutPresence(ctx context.Context, consumer pipeline.Presence) error
@@ -30,13 +30,13 @@ type Outlet interface {
 // A collector takes the deliveries of one lane to their end: it publishes what came of a batch,
 // and acknowledges the batch or hands it back.
 type collector struct {
-	outlet   Outlet
-	consumer string // its id
-	gpu      string
-	breaker  *breaker
-	rest     time.Duration // before another delivery of a batch that failed, the first time
-	grace    time.Duration // what publishing and handing back may take once the work has been cut
-	log      *zap.Logger
+	publisher OutcomePublisher
+	consumer  string // its id
+	gpu       string
+	breaker   *breaker
+	rest      time.Duration // before another delivery of a batch that failed, the first time
+	grace     time.Duration // what publishing and handing back may take once the work has been cut
+	log       *zap.Logger
 
 	cut atomic.Bool // a stop has cut a batch
 }
@@ -82,7 +82,7 @@ func (c *collector) Collect(ctx context.Context, delivery pipeline.Delivery[pipe
 func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], o *outcome) error {
 	work := delivery.Body
 	if len(o.results) > 0 {
-		err := c.outlet.PublishResults(ctx, pipeline.Results{
+		err := c.publisher.PublishResults(ctx, pipeline.Results{
 			Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.consumer, GPU: c.gpu, Results: o.results,
 		})
 		if err != nil {
@@ -93,7 +93,7 @@ func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipe
 		return o.open
 	}
 	letter := c.deadLetter(delivery, o)
-	if err := c.outlet.PublishDeadLetter(ctx, letter); err != nil {
+	if err := c.publisher.PublishDeadLetter(ctx, letter); err != nil {
 		return c.unpublished(ctx, "publishing a dead letter", work, err)
 	}
 	c.log.Info("some generations have no answer, they are in a dead letter", zap.String("batch", letter.ID()),

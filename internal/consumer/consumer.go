@@ -23,7 +23,7 @@ type Consumer struct {
 	cfg        Config
 	mu         sync.Mutex // guards cfg.Identity
 	source     *source
-	outlet     Outlet
+	publisher  OutcomePublisher
 	lanes      []*lane
 	collectors []*collector // of the lane with the same index
 	log        *zap.Logger
@@ -31,10 +31,10 @@ type Consumer struct {
 }
 
 // New returns a consumer for these GPUs, which counts as started now.
-func New(cfg Config, queue WorkQueue, outlet Outlet, gpus []LaneConfig) (*Consumer, error) {
+func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneConfig) (*Consumer, error) {
 	switch {
-	case queue == nil || outlet == nil:
-		return nil, errors.New("consumer: needs a queue of work and an outlet")
+	case queue == nil || publisher == nil:
+		return nil, errors.New("consumer: needs a queue of work and a publisher")
 	case len(gpus) == 0:
 		return nil, errors.New("consumer: no GPU")
 	}
@@ -43,7 +43,7 @@ func New(cfg Config, queue WorkQueue, outlet Outlet, gpus []LaneConfig) (*Consum
 		return nil, err
 	}
 	cutoff, publishing := cfg.cutoff()
-	c := &Consumer{cfg: cfg, source: &source{queue, cfg.Lease, cfg.Log}, outlet: outlet, log: cfg.Log, cutoff: cutoff}
+	c := &Consumer{cfg: cfg, source: &source{queue, cfg.Lease, cfg.Log}, publisher: publisher, log: cfg.Log, cutoff: cutoff}
 	fetch := supervise.NewModelFetch()
 	for i, gpu := range gpus {
 		if err := gpu.validate(i); err != nil {
@@ -57,7 +57,7 @@ func New(cfg Config, queue WorkQueue, outlet Outlet, gpus []LaneConfig) (*Consum
 		}
 		c.lanes = append(c.lanes, l)
 		c.collectors = append(c.collectors, &collector{
-			outlet: outlet, consumer: cfg.Identity.ID, gpu: l.name, breaker: l.breaker, rest: cfg.Rest, grace: publishing, log: l.log,
+			publisher: publisher, consumer: cfg.Identity.ID, gpu: l.name, breaker: l.breaker, rest: cfg.Rest, grace: publishing, log: l.log,
 		})
 	}
 	return c, nil
@@ -206,7 +206,7 @@ func (c *Consumer) report(ctx context.Context) {
 const lastPresence = 2 * time.Second
 
 func (c *Consumer) put(ctx context.Context) {
-	if err := c.outlet.PutPresence(ctx, c.Snapshot()); err != nil && ctx.Err() == nil {
+	if err := c.publisher.PutPresence(ctx, c.Snapshot()); err != nil && ctx.Err() == nil {
 		c.log.Debug("presence", zap.Error(err))
 	}
 }

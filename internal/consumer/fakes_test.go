@@ -13,7 +13,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A world is a queue, an outlet and any number of models, and remembers all that happens in it.
+// A world is a queue, a publisher and any number of models, and remembers all that happens in it.
 type world struct {
 	t       testing.TB
 	begin   time.Time
