@@ -59,7 +59,7 @@ func (c Config) complete() (Config, error) {
 		name  string
 		value *time.Duration
 		def   time.Duration
-	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"hand-back", &c.Rest, 30 * time.Second}} {
+	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"rest", &c.Rest, 30 * time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}
