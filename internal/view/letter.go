@@ -23,7 +23,7 @@ func Letter(letter reconcile.Letter) string {
 	} else {
 		row("failed", "%s ago, at %s, when delivered %s", age(letter), letter.FailedAt.Format(time.RFC3339), times(letter.Deliveries))
 		row("consumer", "%s on %s", letter.Consumer, letter.GPU)
-		row("model", "%s, %s", letter.Model, options(letter.Options))
+		row("model", "%s, %s", letter.Model, strings.Join(letter.Options.Flags(), ", "))
 	}
 	for _, m := range letter.Shared {
 		row(string(m.Role), "%q", m.Content)
@@ -35,24 +35,6 @@ func Letter(letter reconcile.Letter) string {
 			Plural(f.Attempts, "try", "tries"), text.Printable(f.Message), indent(f.Prompt()))
 	}
 	return b.String()
-}
-
-// options shows the options of a round as the flags that ask for them.
-func options(o pipeline.Options) string {
-	parts := []string{fmt.Sprintf("num-predict %d", o.NumPredict)}
-	if o.Temperature != nil {
-		parts = append(parts, fmt.Sprintf("temperature %g", *o.Temperature))
-	}
-	if o.TopP != nil {
-		parts = append(parts, fmt.Sprintf("top-p %g", *o.TopP))
-	}
-	if o.TopK != nil {
-		parts = append(parts, fmt.Sprintf("top-k %d", *o.TopK))
-	}
-	for _, stop := range o.Stop {
-		parts = append(parts, fmt.Sprintf("stop %q", stop))
-	}
-	return strings.Join(parts, ", ")
 }
 
 func times(n int) string { return Plural(n, "time", "times") }
