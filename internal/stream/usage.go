@@ -22,6 +22,13 @@ func (u streamUsage) String() string {
 	return fmt.Sprintf("%s holds %s of %s in %d messages", u.stream, sizeText(u.bytes), sizeText(u.max), u.messages)
 }
 
+// full reports whether the stream has hardly any room: less than a tenth, or less than a message of
+// the average size takes.
+func (u streamUsage) full() bool {
+	room := u.max - u.bytes
+	return u.max > 0 && u.messages > 0 && room < max(u.max/10, u.bytes/int64(u.messages))
+}
+
 // streamUsage asks how full a stream is.
 func (c *client) streamUsage(ctx context.Context, stream string) streamUsage {
 	u := streamUsage{stream: stream}
@@ -61,7 +68,7 @@ func (u *usageCache) explain(ctx context.Context, run string, refusal error) err
 		return refusal
 	}
 	refusal = fmt.Errorf("%w: %s", refusal, u.work)
-	if u.dead.max > 0 && u.dead.bytes > u.dead.max-u.dead.max/10 {
+	if u.dead.full() {
 		refusal = fmt.Errorf("%w. The dead letters are full, too (%s), so workers cannot give up what fails for good; give it up (producer dead drop --run %[3]s --yes), "+
 			"or enlarge the streams (producer publish --run %[3]s --max-bytes SIZE)", refusal, u.dead, run)
 	}
