@@ -369,7 +369,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		{func(_ *Config, g *[]LaneConfig) { *g = []LaneConfig{{Slots: 1}} }, "needs a model"},
 		{func(c *Config, _ *[]LaneConfig) { c.Lease = 1 }, "a lease of 1ns is too short"},
 		{func(c *Config, _ *[]LaneConfig) { c.Grace = -time.Second }, "a grace of -1s is too short"},
-		{func(c *Config, _ *[]LaneConfig) { c.Rest = -1 }, "a hand-back of -1ns is too short"},
+		{func(c *Config, _ *[]LaneConfig) { c.Rest = -1 }, "a rest of -1ns is too short"},
 	} {
 		cfg, g := config(), gpus
 		c.change(&cfg, &g)
