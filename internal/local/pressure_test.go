@@ -203,7 +203,9 @@ func (p *pressure) load() {
 func (p *pressure) publish(ctx context.Context) error {
 	publisher, err := producer.NewPublisher(producer.Config{Poll: 50 * time.Millisecond, Log: p.log}, p.store, p.conn)
 	p.check(err)
-	_, err = publisher.Follow(ctx, "r", nil)
+	// With what repairs: a dead letter may reach the store before its batch is marked as queued, and
+	// only reconcile finds that out.
+	_, err = publisher.FollowToEnd(ctx, "r", p.engine, nil)
 	return err
 }
 
