@@ -38,7 +38,7 @@ func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range []struct {
+	for i, m := range []struct {
 		what string
 		f    func(context.Context, jetstream.JetStream, jetstream.Stream, time.Duration) (float64, error)
 	}{
@@ -46,15 +46,16 @@ func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (
 		{fmt.Sprintf("publish, up to %d on the way", rawAsync), publishAsync},
 		{fmt.Sprintf("fetch %d and ack each", rawFetch), fetchAndAck},
 	} {
+		name := fmt.Sprint("RAW", i) // the server may still be removing the files of the one before
 		stream, err := js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: "RAW", Subjects: []string{"raw.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+			Name: name, Subjects: []string{"raw.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
 			MaxMsgsPerSubject: 1, DiscardNewPerSubject: true,
 		})
 		if err != nil {
 			return nil, err
 		}
 		perSecond, err := m.f(ctx, js, stream, long)
-		if err := errors.Join(err, js.DeleteStream(ctx, "RAW")); err != nil {
+		if err := errors.Join(err, js.DeleteStream(ctx, name)); err != nil {
 			return nil, fmt.Errorf("%s: %w", m.what, err)
 		}
 		parts = append(parts, PartRate{What: fmt.Sprintf("NATS, syncing %s: %s", syncing(always), m.what), Unit: "messages", PerSecond: perSecond})
