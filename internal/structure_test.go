@@ -40,7 +40,7 @@ var unclear = regexp.MustCompile(`(?i)\b(so ` + `many|no` + `body|who` + `ever|a
 func retired() []string {
 	return []string{
 		"keeper", "care", "depot", "stint", "bout", "permit", "permits", "plant", "strike", "survey", "examine",
-		"books", "trouble", "standing", "whoever", "nobody", "anew", "gate", "pace", "beat", "life", "place", "trial", "convict", "blame", "mended", "outlet", "seat", "tempo", "parked", "hoard",
+		"books", "trouble", "standing", "who" + "ever", "no" + "body", "an" + "ew", "gate", "pace", "beat", "life", "place", "trial", "convict", "blame", "mended", "outlet", "seat", "tempo", "parked", "hoard",
 	}
 }
 
@@ -200,7 +200,7 @@ func declaredTypes(file *ast.File) (names []string) {
 	return names
 }
 
-// Whoever reads `go doc` of a package sees what its functions take and return.
+// A reader of `go doc` of a package sees what its functions take and return.
 func TestExportedNamesShowNoUnexportedTypes(t *testing.T) {
 	for folder, files := range program(t, token.NewFileSet()) {
 		hidden := map[string]bool{}
@@ -395,7 +395,7 @@ type noImports struct{}
 
 func (noImports) Import(string) (*types.Package, error) { return nil, errors.New("not imported") }
 
-// Figures of the house, for whoever changes it; `go test ./internal -run Figures -v` prints them.
+// Figures of the house, for those who change it; `go test ./internal -run Figures -v` prints them.
 func TestFigures(t *testing.T) {
 	fset := token.NewFileSet()
 	folders := program(t, fset)
