@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,7 +90,7 @@ func TestARunThatIsNotPublishedYetIsWaitedFor(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)
 		lister := &published{began: time.Now(), runs: map[time.Duration][]pipeline.RunInfo{0: {chats, done}, time.Hour: {chats, words}}}
 		got, err := ChooseRun(t.Context(), lister, ChooseConfig{Run: "words", Log: zap.New(core)})
-		if err != nil || got != words {
+		if err != nil || !reflect.DeepEqual(got, words) {
 			t.Errorf("got %+v, %v", got, err)
 		}
 		if took := time.Since(lister.began); took != time.Hour || lister.asked != 1+1800 {

@@ -65,8 +65,8 @@ func (m crashingStore) BatchesAt(ctx context.Context, run string, indexes []int)
 	return batches, err
 }
 
-func (m crashingStore) Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (did bool, err error) {
-	err = m.pass(func() (err error) { did, err = m.Store.Requeue(ctx, run, index, from, round, at); return err })
+func (m crashingStore) Requeue(ctx context.Context, seen pipeline.Batch, opinions int, at time.Time) (did bool, err error) {
+	err = m.pass(func() (err error) { did, err = m.Store.Requeue(ctx, seen, opinions, at); return err })
 	return did && err == nil, err
 }
 

@@ -16,6 +16,8 @@ type StoredResult struct {
 	Round    int
 	Consumer string
 	GPU      string
+	Engine   EngineName // empty, as is the digest, in results of earlier versions
+	Digest   string     // of the model
 }
 
 // Seed returns the seed with which the answer was, or will be, generated.

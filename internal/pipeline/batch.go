@@ -28,9 +28,11 @@ type Batch struct {
 	First    int        `json:"first"`       // number of its first generation: item*samples + sample
 	Count    int        `json:"generations"` // how many generations
 	State    BatchState `json:"state"`
-	Round    int        `json:"round"`            // 1 at first, plus one each time that it is queued again
-	Done     []int      `json:"done,omitempty"`   // indexes in the batch of the stored generations, ascending
-	Failed   []int      `json:"failed,omitempty"` // indexes that failed in this round, ascending
+	Round    int        `json:"round"`              // 1 at first, plus one each time that it is queued again
+	Done     []int      `json:"done,omitempty"`     // indexes in the batch of the stored generations, ascending
+	Failed   []int      `json:"failed,omitempty"`   // indexes that failed in this round, ascending
+	Opinions int        `json:"opinions,omitempty"` // rounds that it got because verdicts on it were doubted; a redrive makes it 0
+	Refused  int        `json:"refused,omitempty"`  // the last round in which a result of it was refused
 	QueuedAt time.Time  `json:"queued_at,omitzero"`
 	DoneAt   time.Time  `json:"done_at,omitzero"`
 	Error    string     `json:"error,omitempty"` // the last failure's text

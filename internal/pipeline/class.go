@@ -10,6 +10,7 @@ const (
 	BadItem       Class = "bad-item"
 	Truncated     Class = "truncated"
 	Degenerate    Class = "degenerate"
+	Unanswered    Class = "unanswered"
 	Poison        Class = "poison"
 	Undeliverable Class = "undeliverable"
 	Fatal         Class = "fatal"
@@ -38,6 +39,18 @@ const (
 	HandBackHold                  // after a delay, and this GPU takes no work until it is mended
 )
 
+// A Doubt is when the verdict of one GPU is not the last word on a generation, because another GPU
+// may do better.
+type Doubt int
+
+// The doubts.
+const (
+	DoubtNone     Doubt = iota // any GPU says the same
+	DoubtContext               // a GPU with a larger context may do better, if the generation exceeded this one's
+	DoubtUnproven              // the GPU may be broken, until it has shown after the verdict that it works
+	DoubtAlways                // any other GPU may do better
+)
+
 // A ClassRule is what a class of failure means.
 type ClassRule struct {
 	Class    Class
@@ -45,6 +58,7 @@ type ClassRule struct {
 	Outcome  bool     // the failure is final for the generation in its round and goes into a dead letter
 	Retry    Retry    // on the same GPU, before it is an outcome or the batch is handed back
 	HandBack HandBack // if it is no outcome
+	Doubt    Doubt    // about the verdict, if it is an outcome
 	Help     string   // what a person can do about a dead letter of this class
 	Hopeless bool     // another round fails as well unless a person does that, so the batch may be given up
 }
@@ -52,21 +66,23 @@ type ClassRule struct {
 // Classes returns the rules of all classes. This is the one place that decides what a class means.
 func Classes() []ClassRule {
 	return []ClassRule{
-		{Interrupted, "a shutdown or the notebook's deadline", false, RetryNever, HandBackNow,
+		{Interrupted, "a shutdown or the notebook's deadline", false, RetryNever, HandBackNow, DoubtNone,
 			"nothing: the batch goes to another consumer", false},
-		{Retryable, "the model server is away, stalls or cut the answer off", false, RetryBackoff, HandBackLater,
+		{Retryable, "the model server is away, stalls or cut the answer off", false, RetryBackoff, HandBackLater, DoubtNone,
 			"nothing: another GPU tries it", false},
-		{BadItem, "the prompt does not fit into the context, or the template fails", true, RetryNever, HandBackNot,
+		{BadItem, "the prompt does not fit into the context, or the template fails", true, RetryNever, HandBackNot, DoubtContext,
 			"it fails again as it is: give the servers a larger context", true},
-		{Truncated, "the answer was cut off at its length, also with twice the room", true, RetryMoreRoom, HandBackNot,
+		{Truncated, "the answer was cut off at its length, also with twice the room", true, RetryMoreRoom, HandBackNot, DoubtUnproven,
 			"give the answer more room", false},
-		{Degenerate, "the answer is empty or repeats itself, also with another seed", true, RetryNewSeed, HandBackNot,
+		{Degenerate, "the answer is empty or repeats itself, also with another seed", true, RetryNewSeed, HandBackNot, DoubtUnproven,
 			"try another seed, or a temperature", false},
-		{Poison, "it crashes the model's runner, also while nothing else runs", true, RetryNever, HandBackNot,
+		{Unanswered, "tried to its end while the model answers others", true, RetryNever, HandBackNot, DoubtAlways,
+			"read the last error: the server fails with this prompt and with no other", false},
+		{Poison, "it crashes the model's runner, also while nothing else runs", true, RetryNever, HandBackNot, DoubtNone,
 			"it crashes the model's runner: update the servers", true},
-		{Undeliverable, "delivered too often without an outcome", true, RetryNever, HandBackNot,
+		{Undeliverable, "delivered too often without an outcome", true, RetryNever, HandBackNot, DoubtNone,
 			"look into the consumers' logs", false},
-		{Fatal, "nothing can be generated on this GPU until a person mends it", false, RetryNever, HandBackHold,
+		{Fatal, "nothing can be generated on this GPU until a person mends it", false, RetryNever, HandBackHold, DoubtNone,
 			"mend what the consumer's log names", false},
 	}
 }

@@ -24,15 +24,39 @@ type DeadLetter struct {
 	Model      string              `json:"model"`
 	Options    Options             `json:"options"`
 	Shared     []Message           `json:"messages,omitempty"` // the beginning of each conversation
+	Judged     []LaneID            `json:"judged,omitempty"`   // the GPUs that judged the batch so far, this one included
 	FailedAt   time.Time           `json:"failed_at"`
 }
 
-// A GenerationFailure says why one generation has no answer.
+// A GenerationFailure is the verdict of one GPU on one generation: why it has no answer. Fields
+// that are zero are not known, as in letters of earlier versions.
 type GenerationFailure struct {
 	Generation
 	Class    Class  `json:"class"`
 	Message  string `json:"message"`
 	Attempts int    `json:"attempts"`
+
+	Judge        LaneID     `json:"judge,omitzero"`    // the GPU whose verdict it is
+	Engine       EngineName `json:"engine,omitempty"`  // of its model server
+	Digest       string     `json:"digest,omitempty"`  // of its model
+	Context      int        `json:"context,omitempty"` // of its server, in tokens
+	PromptTokens int        `json:"prompt_tokens,omitempty"`
+	Exceeds      bool       `json:"exceeds,omitempty"` // the generation did not fit into that context
+	Needs        int        `json:"needs,omitempty"`   // tokens of context that it needs at least
+	Outcome      int        `json:"outcome,omitempty"` // its number among the outcomes of that GPU, see GPUStatus.Proven
+	Seconds      float64    `json:"seconds,omitempty"` // from the first attempt to the verdict
+	Text         string     `json:"text,omitempty"`    // what there was of an answer that was cut off, see MaxPartialBytes
+}
+
+// Doubtful reports whether another GPU may do better, as far as the letter alone can tell: for some
+// classes it also matters whether the judge has proven since that it works.
+func (f GenerationFailure) Doubtful() bool {
+	switch doubt := f.Class.Rule().Doubt; {
+	case f.Exceeds:
+		return doubt == DoubtContext || doubt == DoubtUnproven
+	default:
+		return doubt == DoubtUnproven || doubt == DoubtAlways
+	}
 }
 
 // ID returns the id of the batch.

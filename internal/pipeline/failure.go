@@ -3,6 +3,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Errors that the failures of a model wrap, and that decide how the consumer treats its server.
@@ -17,6 +18,35 @@ var (
 	// memory, or does not fit any more.
 	ErrMemory = errors.New("the GPU's memory is too small")
 )
+
+// ErrNotStarted says that the server ended a request on which it had not worked yet, because its
+// runner died meanwhile. It says nothing about the request, so it does not count as a try.
+var ErrNotStarted = errors.New("the request was not worked on")
+
+// A BusyError says that a server takes no request at present. It does not count as a try.
+type BusyError struct {
+	After time.Duration // how long the server asks to wait; 0: it does not say
+	Err   error
+}
+
+// Error returns the text of Err.
+func (e *BusyError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// A ContextError says that a generation does not fit into the context of the GPU that tried it.
+type ContextError struct {
+	PromptTokens int // of the prompt; 0: not known
+	Context      int // tokens of prompt and answer together; 0: not known
+	Err          error
+}
+
+// Error returns the text of Err.
+func (e *ContextError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *ContextError) Unwrap() error { return e.Err }
 
 // A Failure is an error with its class.
 type Failure struct {

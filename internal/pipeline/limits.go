@@ -14,6 +14,7 @@ const (
 	MaxBatch          = 256       // generations in one batch
 	MaxBatchBytes     = 256 << 10 // one encoded batch of more than one generation
 	MaxTextBytes      = 512 << 10 // the text of one result
+	MaxPartialBytes   = 128 << 10 // the texts of all cut answers in one dead letter
 	MaxErrorBytes     = 16 << 10  // the text of one failure
 	MaxNumPredict     = 128 << 10 // tokens of one answer
 	DefaultBatch      = 8         // generations in one batch: one to three minutes of one slot

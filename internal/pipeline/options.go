@@ -15,6 +15,7 @@ type Options struct {
 	TopK        *int     `json:"top_k,omitempty"`
 	NumPredict  int      `json:"num_predict"` // tokens of an answer, at most; always positive
 	Stop        []string `json:"stop,omitempty"`
+	Raw         bool     `json:"raw,omitempty"` // thinking in tags stays in the answer
 }
 
 // validate returns a *SpecError for the first option that is not valid.
@@ -49,6 +50,7 @@ func (o Options) differences(p Options) (names []string) {
 		{"top-p", o.TopP, p.TopP},
 		{"top-k", o.TopK, p.TopK},
 		{"num-predict", o.NumPredict, p.NumPredict},
+		{"raw", o.Raw, p.Raw},
 	} {
 		if !reflect.DeepEqual(f.a, f.b) {
 			names = append(names, f.name)
@@ -71,6 +73,9 @@ func (o Options) Flags() []string {
 	}
 	if o.TopK != nil {
 		flags = append(flags, fmt.Sprintf("top-k %d", *o.TopK))
+	}
+	if o.Raw {
+		flags = append(flags, "raw")
 	}
 	for _, stop := range o.Stop {
 		flags = append(flags, fmt.Sprintf("stop %q", stop))

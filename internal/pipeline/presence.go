@@ -7,8 +7,9 @@ type Presence struct {
 	ID            string      `json:"id"` // a ULID, new with each start
 	Run           string      `json:"run"`
 	Host          string      `json:"host"`
-	Version       string      `json:"version"`        // of the program
-	ServerVersion string      `json:"server_version"` // of the model servers
+	Version       string      `json:"version"`             // of the program
+	ServerVersion string      `json:"server_version"`      // of the model servers
+	Simulated     bool        `json:"simulated,omitempty"` // its servers only pretend to have a model
 	Model         string      `json:"model"`
 	Digest        string      `json:"digest"` // of the model
 	GPUs          []GPUStatus `json:"gpus"`
@@ -16,6 +17,21 @@ type Presence struct {
 	Seen          time.Time   `json:"seen"`
 	Deadline      time.Time   `json:"deadline,omitzero"` // when it will end by itself
 }
+
+// A LaneID names one GPU of one consumer.
+type LaneID struct {
+	Consumer string `json:"consumer"` // its id
+	GPU      string `json:"gpu"`      // its name
+}
+
+// An EngineName names a kind of model server.
+type EngineName string
+
+// Ollama is the engine that package ollama speaks to.
+const Ollama EngineName = "ollama"
+
+// PinAny in place of a digest holds no GPU.
+const PinAny = "any"
 
 // A GPUState is what a GPU is doing.
 type GPUState string
@@ -56,6 +72,20 @@ type GPUStatus struct {
 	Generations     int      `json:"generations"`
 	OutputTokens    int      `json:"output_tokens"`
 	TokensPerSecond float64  `json:"tokens_per_second"` // over the last minute
+
+	Engine  EngineName `json:"engine,omitempty"`
+	Digest  string     `json:"digest,omitempty"`  // of the model that is loaded
+	Context int        `json:"context,omitempty"` // tokens of prompt and answer together; 0: not known
+	// Proven is the number of outcomes that the GPU had when an answer began that was stored, or a
+	// canary that it passed; the newest one counts. A verdict whose Outcome is at most that was
+	// given by a GPU that works.
+	Proven   int `json:"proven,omitempty"`
+	Thoughts int `json:"thoughts,omitempty"` // answers from which thinking was taken off
+
+	// Batches that this GPU handed back with a delay that is not over.
+	Resting        int     `json:"resting,omitempty"`
+	RestSeconds    float64 `json:"rest_seconds,omitempty"` // until the first of them is due
+	RestingBecause string  `json:"resting_because,omitempty"`
 }
 
 // Describe returns the state and its detail as one text for users.
@@ -69,6 +99,9 @@ func (g GPUStatus) Describe() string {
 // A ModelInfo is what a server reports about a model and itself.
 type ModelInfo struct {
 	Name          string // as the server lists it
+	Engine        EngineName
+	Simulated     bool   // the server only pretends to have a model
+	Template      string // a hash of the model's template and parameters; empty: not known
 	Digest        string // of the model; empty if the server has none
 	ServerVersion string
 	Context       int   // tokens of prompt and answer together; 0: not known

@@ -40,15 +40,24 @@ func (p Progress) Complete() bool {
 
 // A RunInfo is a run as the stream knows it.
 type RunInfo struct {
-	Run     string
-	Model   string // what a consumer must have ready
-	Digest  string // of the model; empty: any
-	Context int    // tokens a slot must hold; 0: any
-	Waiting int    // batches that no worker holds
-	Held    int    // batches delivered and not acked
-	Paused  bool
+	Run   string
+	Model string // what a consumer must have ready
+	UID   string
+	// Pins are the digests that are required, by engine, see Run.Pins.
+	Pins      map[EngineName]string
+	Simulated bool
+	Context   int // tokens a slot must hold; 0: any
+	Waiting   int // batches that no worker holds
+	Held      int // batches delivered and not acked
+	Paused    bool
 	// Complete is true if CompleteRun has declared every generation stored, dead or dropped for
 	// good, and nothing is on the queue.
 	Complete bool
 	Lease    time.Duration
+
+	Generations   int // of the run; 0: not known
+	LongestPrompt int // in bytes, see Run.LongestPrompt
+	// What the process that follows the run writes down for the consumers and for people.
+	Lanes        int // GPUs that serve the run
+	AwaitOpinion int // generations under dead letters that get a second opinion
 }

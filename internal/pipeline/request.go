@@ -36,11 +36,12 @@ const (
 )
 
 // A Completion is a complete answer of a model: one that ended by itself. If it is returned with a
-// Truncated failure, it has no text but the token counts.
+// failure, it holds what there was of the answer and the counts that are known.
 type Completion struct {
 	Text         string
 	Finish       Finish
 	PromptTokens int
 	OutputTokens int
+	Thinking     int           // bytes of thinking that were taken off the text
 	Duration     time.Duration // from the request to the last token, on the caller's clock
 }

@@ -30,20 +30,27 @@ type Run struct {
 	Generations int       `json:"generations"` // items times samples
 	Batches     int       `json:"batches"`     // known once the run is open
 	CreatedAt   time.Time `json:"created_at"`
+
+	LongestPrompt int `json:"longest_prompt,omitempty"` // bytes of the longest request's messages; 0: not known
+	// Pins are the digests of the model's weights by engine, of which every answer has to be; PinAny
+	// allows any. What is not there is pinned by the first result.
+	Pins map[EngineName]string `json:"pins,omitempty"`
 }
 
 // A Spec defines what a run generates. It never changes once loaded: another model or prompt is
 // another run.
 type Spec struct {
-	Model   string    `json:"model"`
-	System  string    `json:"system,omitempty"` // the same for every prompt, sent as it is
-	Field   string    `json:"field,omitempty"`  // the column that is the prompt, or
-	Prompt  string    `json:"prompt,omitempty"` // a text/template over the row's columns
-	Samples int       `json:"samples"`          // answers wanted for each item
-	Batch   int       `json:"batch"`            // generations in a batch, at most
-	Seed    int       `json:"seed"`
-	Options Options   `json:"options"`
-	Dataset DatasetID `json:"dataset"`
+	Model   string  `json:"model"`
+	System  string  `json:"system,omitempty"` // the same for every prompt, sent as it is
+	Field   string  `json:"field,omitempty"`  // the column that is the prompt, or
+	Prompt  string  `json:"prompt,omitempty"` // a text/template over the row's columns
+	Samples int     `json:"samples"`          // answers wanted for each item
+	Batch   int     `json:"batch"`            // generations in a batch, at most
+	Seed    int     `json:"seed"`
+	Options Options `json:"options"`
+	// Simulated says that the run's answers are made up by simulated servers, and by no other.
+	Simulated bool      `json:"simulated,omitempty"`
+	Dataset   DatasetID `json:"dataset"`
 }
 
 // A DatasetID identifies the source of a run's items.
@@ -120,6 +127,7 @@ func (s Spec) Differences(t Spec) []string {
 		{"samples", s.Samples, t.Samples},
 		{"batch", s.Batch, t.Batch},
 		{"seed", s.Seed, t.Seed},
+		{"simulate", s.Simulated, t.Simulated},
 	} {
 		if !reflect.DeepEqual(f.a, f.b) {
 			names = append(names, f.name)

@@ -16,7 +16,11 @@ import (
 // system prompt and one prompt for each generation, in the fields "system", "generations" and
 // "prompt". This program still reads it. Programs that know only version 1 find no generations in a
 // newer message and hand it back.
-const WorkVersion = 2
+const WorkVersion = 3
+
+// plainVersion is that of a work message that carries no earlier verdicts: programs that know no
+// version above it do it right.
+const plainVersion = 2
 
 // A Work is a message on the WORK stream. It holds everything that a worker needs to generate a
 // batch.
@@ -30,7 +34,13 @@ type Work struct {
 	Shared      []Message    `json:"messages,omitempty"` // the beginning of every generation's conversation
 	Options     Options      `json:"options"`
 	Reseeded    bool         `json:"reseeded,omitempty"` // the seeds are not derived from the run's seed, so each result has to name its own
-	Generations []Generation `json:"requests"`
+	Generations []Generation `json:"requests"`           // those to generate
+
+	// Of a batch whose verdicts are doubted. Every generation without a stored answer is among
+	// Generations or Final; the worker copies Final into its dead letter without running it.
+	Judged []LaneID            `json:"judged,omitempty"` // the GPUs that judged it, which pass it on
+	Needs  int                 `json:"needs,omitempty"`  // tokens of context that it needs at least; 0: not known
+	Final  []GenerationFailure `json:"final,omitempty"`  // verdicts that stay
 }
 
 // ID returns the id of the batch.
@@ -86,13 +96,15 @@ func (w Work) Validate() error {
 
 // Results are answers of one batch: a message on the RESULTS stream.
 type Results struct {
-	Run      string   `json:"run"`
-	UID      string   `json:"uid"` // of the run, as in the work message
-	Batch    int      `json:"batch"`
-	Round    int      `json:"round"`
-	Consumer string   `json:"consumer"` // ULID of the consumer that generated the answers
-	GPU      string   `json:"gpu"`
-	Results  []Result `json:"results"`
+	Run      string     `json:"run"`
+	UID      string     `json:"uid"` // of the run, as in the work message
+	Batch    int        `json:"batch"`
+	Round    int        `json:"round"`
+	Consumer string     `json:"consumer"` // ULID of the consumer that generated the answers
+	GPU      string     `json:"gpu"`
+	Engine   EngineName `json:"engine,omitempty"`
+	Digest   string     `json:"digest,omitempty"` // of the model that generated them; a server without digests: the name that it reports
+	Results  []Result   `json:"results"`
 }
 
 // ID returns the id of the batch.
@@ -127,6 +139,8 @@ func (r Results) Validate() error {
 		return fmt.Errorf("round %d is out of range", r.Round)
 	case len(r.UID) > 64 || len(r.Consumer) > 64 || len(r.GPU) > 128 || !utf8.ValidString(r.Consumer) || !utf8.ValidString(r.GPU):
 		return errors.New("the uid, the consumer or the GPU is not allowed")
+	case len(r.Engine) > 32 || len(r.Digest) > maxDigest || !utf8.ValidString(string(r.Engine)) || !utf8.ValidString(r.Digest):
+		return errors.New("the engine or the digest is not allowed")
 	case len(r.Results) == 0 || len(r.Results) > MaxBatch:
 		return fmt.Errorf("%d results", len(r.Results))
 	}
@@ -153,6 +167,9 @@ func (r Results) Validate() error {
 	return nil
 }
 
+// maxDigest bounds a digest: 64 hexadecimal digits, or the name of a model where there is none.
+const maxDigest = 256
+
 // countable reports whether n is small enough that a store can add up one such number for each
 // generation of a run.
 func countable(n int) bool { return n >= 0 && n <= math.MaxInt32 }
@@ -170,7 +187,10 @@ func Encode(v any) ([]byte, error) {
 
 // EncodeWork returns a work message of the present version as JSON.
 func EncodeWork(w Work) ([]byte, error) {
-	w.Version = WorkVersion
+	w.Version = plainVersion
+	if len(w.Judged) > 0 || len(w.Final) > 0 || w.Needs > 0 {
+		w.Version = WorkVersion
+	}
 	return Encode(w)
 }
 

@@ -48,7 +48,7 @@ func (e *Engine) drop(ctx context.Context, letter Letter, dry bool, report *Drop
 		ours := true
 		if !dry {
 			var err error
-			if ours, err = e.store.Drop(ctx, b.Run, b.Index, b.Round); err != nil {
+			if ours, err = e.store.Drop(ctx, b); err != nil {
 				return err
 			}
 		}

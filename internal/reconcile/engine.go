@@ -24,14 +24,15 @@ type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
-	// Requeue starts a new round if the batch is still in this state and round, and reports
-	// whether it did.
-	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
+	// Requeue starts a new round if the batch is still in the state and round in which it was
+	// seen, sets its opinions, and reports whether it did.
+	Requeue(ctx context.Context, seen pipeline.Batch, opinions int, at time.Time) (bool, error)
 	// Fail is the mirror's rule, see pipeline.Batch.Settle; it does nothing to a batch that is
 	// done or in another round.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
-	// Drop marks a dead batch of this round as dropped, and reports whether it did.
-	Drop(ctx context.Context, run string, index, round int) (bool, error)
+	// Drop marks a dead or queued batch as dropped if it is still in the state and round in which
+	// it was seen, and reports whether it did.
+	Drop(ctx context.Context, seen pipeline.Batch) (bool, error)
 }
 
 // Streams hold the batches, results and dead letters that are under way.

@@ -250,7 +250,7 @@ func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *Pa
 	if err != nil {
 		return err
 	}
-	ours, err := r.store.Requeue(ctx, b.Run, b.Index, b.State, b.Round, r.now().UTC())
+	ours, err := r.store.Requeue(ctx, b, b.Opinions, r.now().UTC())
 	if err != nil || !ours {
 		return err
 	}

@@ -203,7 +203,7 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	defer cancel()
 	ours := false
 	err = r.persist(ctx, func() (err error) {
-		ours, err = r.store.Requeue(finish, b.Run, b.Index, pipeline.Dead, b.Round, r.now().UTC())
+		ours, err = r.store.Requeue(finish, b, 0, r.now().UTC())
 		return err
 	})
 	if err != nil {

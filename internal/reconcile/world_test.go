@@ -264,15 +264,15 @@ func (v view) BatchesAt(_ context.Context, run string, indexes []int) (found []p
 	return found, err
 }
 
-func (v view) Requeue(_ context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (did bool, _ error) {
+func (v view) Requeue(_ context.Context, seen pipeline.Batch, opinions int, at time.Time) (did bool, _ error) {
 	err := v.pass(func() {
-		b := v.batch(run, index)
-		did = b != nil && b.State == from && b.Round == round && b.State != pipeline.Done
+		b := v.batch(seen.Run, seen.Index)
+		did = b != nil && b.State == seen.State && b.Round == seen.Round && b.State != pipeline.Done
 		if did {
 			if v.requeued != nil {
 				v.requeued(*b)
 			}
-			b.State, b.Round, b.Failed, b.QueuedAt = pipeline.Queued, round+1, nil, at
+			b.State, b.Round, b.Failed, b.Opinions, b.QueuedAt = pipeline.Queued, seen.Round+1, nil, opinions, at
 		}
 	})
 	return did && err == nil, err
@@ -283,10 +283,10 @@ func (v view) Fail(_ context.Context, _ string, index, round int, failed []int, 
 	return dead && err == nil, err
 }
 
-func (v view) Drop(_ context.Context, run string, index, round int) (did bool, _ error) {
+func (v view) Drop(_ context.Context, seen pipeline.Batch) (did bool, _ error) {
 	err := v.pass(func() {
-		b := v.batch(run, index)
-		did = b != nil && b.State == pipeline.Dead && b.Round == round
+		b := v.batch(seen.Run, seen.Index)
+		did = b != nil && b.State == seen.State && b.Round == seen.Round && (b.State == pipeline.Dead || b.State == pipeline.Queued)
 		if did {
 			b.State = pipeline.Dropped
 		}

@@ -76,31 +76,35 @@ func (m *mongoStore) MarkQueued(ctx context.Context, run string, indexes []int, 
 	return nil
 }
 
-func (m *mongoStore) Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error) {
-	return m.swap(ctx, pipeline.BatchID(run, index), revision{from, round}, "queue it again", bson.D{
-		{Key: "state", Value: pipeline.Queued}, {Key: "round", Value: round + 1}, {Key: "failed", Value: bson.A{}}, {Key: "queued_at", Value: at},
+func (m *mongoStore) Requeue(ctx context.Context, seen pipeline.Batch, opinions int, at time.Time) (bool, error) {
+	return m.swap(ctx, seen, "queue it again", bson.D{
+		{Key: "state", Value: pipeline.Queued}, {Key: "round", Value: seen.Round + 1}, {Key: "failed", Value: bson.A{}},
+		{Key: "opinions", Value: opinions}, {Key: "queued_at", Value: at},
 	})
 }
 
-func (m *mongoStore) Drop(ctx context.Context, run string, index, round int) (bool, error) {
-	return m.swap(ctx, pipeline.BatchID(run, index), revision{pipeline.Dead, round}, "drop it", op("state", pipeline.Dropped))
+func (m *mongoStore) Drop(ctx context.Context, seen pipeline.Batch) (bool, error) {
+	if seen.State != pipeline.Dead && seen.State != pipeline.Queued {
+		return false, nil
+	}
+	return m.swap(ctx, seen, "drop it", op("state", pipeline.Dropped))
 }
 
-// A revision is the state and round in which a caller saw a batch.
-type revision struct {
-	state pipeline.BatchState
-	round int
+func (m *mongoStore) Refuse(ctx context.Context, run string, index, round int) (bool, error) {
+	seen := pipeline.Batch{Run: run, Index: index, State: pipeline.Queued, Round: round}
+	return m.swap(ctx, seen, "mark that its results were refused", op("refused", round))
 }
 
-// swap sets fields of a batch that is still at this revision, and reports whether it was.
-func (m *mongoStore) swap(ctx context.Context, id string, from revision, what string, set bson.D) (bool, error) {
-	if from.state == pipeline.Done { // a batch that is done never changes its state
+// swap sets fields of a batch that is still in the state and round in which it was seen, and
+// reports whether it was.
+func (m *mongoStore) swap(ctx context.Context, seen pipeline.Batch, what string, set bson.D) (bool, error) {
+	if seen.State == pipeline.Done { // a batch that is done never changes its state
 		return false, nil
 	}
 	result, err := m.batches.UpdateOne(ctx,
-		bson.D{{Key: "_id", Value: id}, {Key: "state", Value: from.state}, {Key: "round", Value: from.round}}, op("$set", set))
+		bson.D{{Key: "_id", Value: seen.ID()}, {Key: "state", Value: seen.State}, {Key: "round", Value: seen.Round}}, op("$set", set))
 	if err != nil {
-		return false, m.fail(ctx, err, "batch "+id+": "+what)
+		return false, m.fail(ctx, err, "batch "+seen.ID()+": "+what)
 	}
 	return result.MatchedCount == 1, nil
 }

@@ -19,6 +19,9 @@ type runDoc struct {
 	Generations int               `bson:"generations"`
 	Batches     int               `bson:"batches"`
 	CreatedAt   time.Time         `bson:"created_at"`
+
+	LongestPrompt int                            `bson:"longest_prompt,omitempty"`
+	Pins          map[pipeline.EngineName]string `bson:"pins,omitempty"`
 }
 
 func (d runDoc) run() pipeline.Run { return pipeline.Run(d) }
@@ -44,6 +47,8 @@ type batchDoc struct {
 	Failed       []int               `bson:"failed"`
 	PromptTokens int                 `bson:"prompt_tokens"` // of the results in done
 	OutputTokens int                 `bson:"output_tokens"`
+	Opinions     int                 `bson:"opinions,omitempty"`
+	Refused      int                 `bson:"refused,omitempty"`
 	QueuedAt     time.Time           `bson:"queued_at,omitempty"`
 	DoneAt       time.Time           `bson:"done_at,omitempty"`
 	Error        string              `bson:"error,omitempty"`
@@ -52,7 +57,8 @@ type batchDoc struct {
 func newBatchDoc(b pipeline.Batch) batchDoc {
 	return batchDoc{
 		ID: b.ID(), Run: b.Run, First: b.First, Generations: b.Count, State: b.State, Round: b.Round,
-		Done: append([]int{}, b.Done...), Failed: append([]int{}, b.Failed...), QueuedAt: b.QueuedAt, DoneAt: b.DoneAt, Error: b.Error,
+		Done: append([]int{}, b.Done...), Failed: append([]int{}, b.Failed...),
+		Opinions: b.Opinions, Refused: b.Refused, QueuedAt: b.QueuedAt, DoneAt: b.DoneAt, Error: b.Error,
 	}
 }
 
@@ -60,7 +66,8 @@ func (d batchDoc) batch() (pipeline.Batch, error) {
 	run, index, err := pipeline.ParseBatchID(d.ID)
 	return pipeline.Batch{
 		Run: run, Index: index, First: d.First, Count: d.Generations, State: d.State, Round: d.Round,
-		Done: sorted(d.Done), Failed: sorted(d.Failed), QueuedAt: d.QueuedAt, DoneAt: d.DoneAt, Error: d.Error,
+		Done: sorted(d.Done), Failed: sorted(d.Failed),
+		Opinions: d.Opinions, Refused: d.Refused, QueuedAt: d.QueuedAt, DoneAt: d.DoneAt, Error: d.Error,
 	}, err
 }
 
@@ -86,13 +93,16 @@ type resultDoc struct {
 	DurationMS   int       `bson:"duration_ms"`
 	Consumer     string    `bson:"consumer"`
 	GPU          string    `bson:"gpu,omitempty"`
+	Engine       string    `bson:"engine,omitempty"`
+	Digest       string    `bson:"digest,omitempty"`
 	CreatedAt    time.Time `bson:"created_at"`
 }
 
 func newResultDoc(m pipeline.Results, r pipeline.Result) resultDoc {
 	return resultDoc{
 		ID: pipeline.GenerationID(m.Run, r.Item, r.Sample), Batch: m.Batch, Index: r.Index, Round: m.Round, Text: r.Text, Finish: string(r.Finish), Seed: r.Seed,
-		PromptTokens: r.PromptTokens, OutputTokens: r.OutputTokens, DurationMS: r.DurationMS, Consumer: m.Consumer, GPU: m.GPU, CreatedAt: r.CreatedAt,
+		PromptTokens: r.PromptTokens, OutputTokens: r.OutputTokens, DurationMS: r.DurationMS, Consumer: m.Consumer, GPU: m.GPU,
+		Engine: string(m.Engine), Digest: m.Digest, CreatedAt: r.CreatedAt,
 	}
 }
 
@@ -103,7 +113,7 @@ func (d resultDoc) result() (pipeline.StoredResult, error) {
 			Index: d.Index, Item: item, Sample: sample, Text: d.Text, Finish: pipeline.Finish(d.Finish), Seed: d.Seed,
 			PromptTokens: d.PromptTokens, OutputTokens: d.OutputTokens, DurationMS: d.DurationMS, CreatedAt: d.CreatedAt,
 		},
-		Batch: d.Batch, Round: d.Round, Consumer: d.Consumer, GPU: d.GPU,
+		Batch: d.Batch, Round: d.Round, Consumer: d.Consumer, GPU: d.GPU, Engine: pipeline.EngineName(d.Engine), Digest: d.Digest,
 	}, err
 }
 
@@ -113,6 +123,7 @@ type consumerDoc struct {
 	Host          string               `bson:"host"`
 	Version       string               `bson:"version"`
 	ServerVersion string               `bson:"ollama"`
+	Simulated     bool                 `bson:"simulated,omitempty"`
 	Model         string               `bson:"model"`
 	Digest        string               `bson:"digest"`
 	GPUs          []pipeline.GPUStatus `bson:"gpus"`

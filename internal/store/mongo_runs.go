@@ -76,6 +76,23 @@ func (m *mongoStore) Seal(ctx context.Context, name string, batches int) error {
 	return err
 }
 
+func (m *mongoStore) Pin(ctx context.Context, run string, engine pipeline.EngineName, from, to string) (pinned string, err error) {
+	field := "pins." + string(engine)
+	before := bson.E{Key: field, Value: from}
+	if from == "" {
+		before = bson.E{Key: field, Value: op("$in", bson.A{nil, ""})} // null is also a field that is not there
+	}
+	result, err := m.runs.UpdateOne(ctx, bson.D{{Key: "_id", Value: run}, before}, op("$set", op(field, to)))
+	switch {
+	case err != nil:
+		return "", m.fail(ctx, err, "pin run "+run)
+	case result.MatchedCount == 1:
+		return to, nil
+	}
+	stored, err := m.Run(ctx, run)
+	return stored.Pins[engine], err
+}
+
 func (m *mongoStore) Cancel(ctx context.Context, name string) error {
 	result, err := m.runs.UpdateOne(ctx,
 		bson.D{{Key: "_id", Value: name}, {Key: "state", Value: op("$in", bson.A{pipeline.RunLoading, pipeline.RunOpen})}},

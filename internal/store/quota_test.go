@@ -38,7 +38,7 @@ func TestADatabaseOverItsQuotaRefusesWritesSaysWhyAndCanBeRead(t *testing.T) {
 		"mark":    func() error { return s.MarkQueued(t.Context(), "r", []int{0}, time.Now()) },
 		"fail":    func() error { _, err := s.Fail(t.Context(), "r", 0, 1, []int{0}, "why"); return err },
 		"requeue": func() error {
-			_, err := s.Requeue(t.Context(), "r", 0, pipeline.Planned, 1, time.Now())
+			_, err := s.Requeue(t.Context(), pipeline.Batch{Run: "r", Index: 0, State: pipeline.Planned, Round: 1}, 0, time.Now())
 			return err
 		},
 		"consumers": func() error { return s.PutConsumers(t.Context(), []pipeline.Presence{{ID: "c", Run: "r"}}) },

@@ -106,17 +106,18 @@ func (s *sqliteStore) open(ctx context.Context) error {
 // Marks of a file that is Gleaner's: "Glnr" as the application id, and the version of the tables.
 const (
 	sqliteApplication = 0x476c6e72
-	sqliteVersion     = 1
+	sqliteVersion     = 2
 )
 
-// prepareFile creates the tables unless they exist. It checks the file before it writes, so that
-// another program's file stays as it is. Two processes that do this at once wait for each other.
+// prepareFile creates the tables unless they exist, and upgrades those of an earlier version. It
+// checks the file before it writes, so that another program's file stays as it is. Two processes
+// that do this at once wait for each other.
 func (s *sqliteStore) prepareFile(ctx context.Context) error {
-	ready, err := checkFile(ctx, s.writer)
+	change, err := checkFile(ctx, s.writer)
 	if err != nil {
 		return err
 	}
-	if err := s.setWAL(ctx); err != nil || ready {
+	if err := s.setWAL(ctx); err != nil || change == "" {
 		return err
 	}
 	tx, err := s.writer.BeginTx(ctx, nil)
@@ -124,10 +125,10 @@ func (s *sqliteStore) prepareFile(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	if ready, err := checkFile(ctx, tx); err != nil || ready {
+	if change, err = checkFile(ctx, tx); err != nil || change == "" {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, schema); err != nil {
+	if _, err := tx.ExecContext(ctx, change); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -157,24 +158,26 @@ type queryer interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// checkFile reports whether the tables exist. It returns an error for a file that is neither empty
-// nor Gleaner's.
-func checkFile(ctx context.Context, db queryer) (bool, error) {
+// checkFile returns the statements that make the tables, or bring them to this version; none if
+// they are right as they are. It returns an error for a file that is neither empty nor Gleaner's.
+func checkFile(ctx context.Context, db queryer) (change string, err error) {
 	var application, version, tables int
 	// One statement sees one state of the file, also while another process makes the tables.
-	err := db.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM sqlite_schema),
+	err = db.QueryRowContext(ctx, `SELECT (SELECT COUNT(*) FROM sqlite_schema),
 		(SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version)`).Scan(&tables, &application, &version)
 	switch {
 	case err != nil:
-		return false, err
+		return "", err
 	case application == sqliteApplication && version == sqliteVersion:
-		return true, nil
+		return "", nil
+	case application == sqliteApplication && version == 1:
+		return upgrade, nil
 	case application == sqliteApplication:
-		return false, fmt.Errorf("its tables have version %d, this program knows version %d: use the program that made it", version, sqliteVersion)
+		return "", fmt.Errorf("its tables have version %d, this program knows version %d: use the program that made it", version, sqliteVersion)
 	case application != 0 || tables != 0:
-		return false, errors.New("it is a database of another program: name another file")
+		return "", errors.New("it is a database of another program: name another file")
 	}
-	return false, nil
+	return schema, nil
 }
 
 func (s *sqliteStore) Ping(ctx context.Context) error {

@@ -16,7 +16,8 @@ func scanBatch(row interface{ Scan(...any) error }, name string) (batchRow, erro
 	b := batchRow{Batch: pipeline.Batch{Run: name}}
 	var done, failed []byte
 	var queued, doneAt int64
-	err := row.Scan(&b.key, &b.First, &b.Count, &b.State, &b.Round, &done, &failed, &b.promptTokens, &b.outputTokens, &queued, &doneAt, &b.Error)
+	err := row.Scan(&b.key, &b.First, &b.Count, &b.State, &b.Round, &done, &failed, &b.promptTokens, &b.outputTokens, &queued, &doneAt, &b.Error,
+		&b.Opinions, &b.Refused)
 	b.Index, b.Done, b.Failed = keyBatch(b.key), bits(done).indexes(), bits(failed).indexes()
 	b.QueuedAt, b.DoneAt = fromMillis(queued), fromMillis(doneAt)
 	return b, err
@@ -71,12 +72,20 @@ func (s *sqliteStore) MarkQueued(ctx context.Context, run string, indexes []int,
 	})
 }
 
-func (s *sqliteStore) Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error) {
+func (s *sqliteStore) Requeue(ctx context.Context, seen pipeline.Batch, opinions int, at time.Time) (bool, error) {
+	return s.swap(ctx, seen, "queue again", func(b *batchRow) {
+		b.State, b.Round, b.Failed, b.Opinions, b.QueuedAt = pipeline.Queued, seen.Round+1, nil, opinions, at
+	})
+}
+
+// swap changes a batch that is still in the state and round in which it was seen, and reports
+// whether it was. A batch that is done never changes its state.
+func (s *sqliteStore) swap(ctx context.Context, seen pipeline.Batch, what string, change func(*batchRow)) (bool, error) {
 	did := false
-	err := s.changeBatches(ctx, run, []int{index}, "queue again", func(b *batchRow) bool {
-		did = b.State == from && b.Round == round && b.State != pipeline.Done
+	err := s.changeBatches(ctx, seen.Run, []int{seen.Index}, what, func(b *batchRow) bool {
+		did = b.State == seen.State && b.Round == seen.Round && b.State != pipeline.Done
 		if did {
-			b.State, b.Round, b.Failed, b.QueuedAt = pipeline.Queued, round+1, nil, at
+			change(b)
 		}
 		return did
 	})
@@ -98,16 +107,16 @@ func (s *sqliteStore) Fail(ctx context.Context, run string, index, round int, fa
 	return dead && err == nil, err
 }
 
-func (s *sqliteStore) Drop(ctx context.Context, run string, index, round int) (bool, error) {
-	did := false
-	err := s.changeBatches(ctx, run, []int{index}, "drop", func(b *batchRow) bool {
-		did = b.State == pipeline.Dead && b.Round == round
-		if did {
-			b.State = pipeline.Dropped
-		}
-		return did
-	})
-	return did && err == nil, err
+func (s *sqliteStore) Drop(ctx context.Context, seen pipeline.Batch) (bool, error) {
+	if seen.State != pipeline.Dead && seen.State != pipeline.Queued {
+		return false, nil
+	}
+	return s.swap(ctx, seen, "drop", func(b *batchRow) { b.State = pipeline.Dropped })
+}
+
+func (s *sqliteStore) Refuse(ctx context.Context, run string, index, round int) (bool, error) {
+	seen := pipeline.Batch{Run: run, Index: index, State: pipeline.Queued, Round: round}
+	return s.swap(ctx, seen, "mark that its results were refused", func(b *batchRow) { b.Refused = round })
 }
 
 // changeBatches reads batches of a run, calls change for each, and writes back those for which it
@@ -147,6 +156,6 @@ func (s *sqliteStore) changeBatches(ctx context.Context, run string, indexes []i
 
 func (b *batchRow) update(ctx context.Context, stmt *sql.Stmt) error {
 	_, err := stmt.ExecContext(ctx, string(b.State), b.Round, []byte(newBits(b.Done)), len(b.Done), []byte(newBits(b.Failed)),
-		b.promptTokens, b.outputTokens, millis(b.QueuedAt), millis(b.DoneAt), b.Error, b.key)
+		b.promptTokens, b.outputTokens, millis(b.QueuedAt), millis(b.DoneAt), b.Error, b.Opinions, b.Refused, b.key)
 	return err
 }

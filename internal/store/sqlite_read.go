@@ -44,7 +44,7 @@ func (s *sqliteStore) resultPage(ctx context.Context, name string, from generati
 			var r pipeline.StoredResult
 			var key, created int64
 			err := rows.Scan(&key, &r.Batch, &r.Index, &r.Round, &r.Text, &r.Finish, &r.Seed, &r.PromptTokens, &r.OutputTokens, &r.DurationMS,
-				&r.Consumer, &r.GPU, &created)
+				&r.Consumer, &r.GPU, &created, &r.Engine, &r.Digest)
 			g := keyGeneration(key)
 			r.Item, r.Sample, r.CreatedAt = g.item, g.sample, fromMillis(created)
 			return r, len(r.Text), err

@@ -111,7 +111,7 @@ func (w *resultWriter) add(b *batchRow, m pipeline.Results) {
 		b.promptTokens += r.PromptTokens
 		b.outputTokens += r.OutputTokens
 		w.values = append(w.values, resultKey(run, generation{r.Item, r.Sample}), m.Batch, r.Index, m.Round, r.Text, r.Finish, r.Seed,
-			r.PromptTokens, r.OutputTokens, r.DurationMS, m.Consumer, m.GPU, millis(r.CreatedAt))
+			r.PromptTokens, r.OutputTokens, r.DurationMS, m.Consumer, m.GPU, millis(r.CreatedAt), string(m.Engine), m.Digest)
 	}
 	before := b.State
 	b.State = b.Settle()

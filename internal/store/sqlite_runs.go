@@ -5,12 +5,13 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"gleaner/internal/pipeline"
 )
 
-const runColumns = "name, uid, spec, state, items, generations, batches, created_at"
+const runColumns = "name, uid, spec, state, items, generations, batches, created_at, longest_prompt, pins"
 
 func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error) {
 	run.State = pipeline.RunLoading
@@ -18,9 +19,13 @@ func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored p
 	if err != nil {
 		return pipeline.Run{}, false, err
 	}
+	pins, err := pipeline.Encode(run.Pins)
+	if err != nil {
+		return pipeline.Run{}, false, err
+	}
 	err = s.write(ctx, "create run "+run.Name, func(ctx context.Context, tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING",
-			run.Name, run.UID, string(spec), string(run.State), run.Items, run.Generations, run.Batches, millis(run.CreatedAt))
+		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING",
+			run.Name, run.UID, string(spec), string(run.State), run.Items, run.Generations, run.Batches, millis(run.CreatedAt), run.LongestPrompt, string(pins))
 		if err != nil {
 			return err
 		}
@@ -40,13 +45,46 @@ func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored p
 
 func scanRun(row interface{ Scan(...any) error }) (pipeline.Run, error) {
 	var run pipeline.Run
-	var spec []byte
+	var spec, pins []byte
 	var created int64
-	if err := row.Scan(&run.Name, &run.UID, &spec, &run.State, &run.Items, &run.Generations, &run.Batches, &created); err != nil {
+	if err := row.Scan(&run.Name, &run.UID, &spec, &run.State, &run.Items, &run.Generations, &run.Batches, &created, &run.LongestPrompt, &pins); err != nil {
 		return pipeline.Run{}, err
 	}
 	run.CreatedAt = fromMillis(created)
+	if len(pins) > 0 {
+		if err := json.Unmarshal(pins, &run.Pins); err != nil {
+			return pipeline.Run{}, err
+		}
+	}
 	return run, json.Unmarshal(spec, &run.Spec)
+}
+
+func (s *sqliteStore) Pin(ctx context.Context, run string, engine pipeline.EngineName, from, to string) (pinned string, err error) {
+	what := fmt.Sprintf("pin run %s", run)
+	err = s.write(ctx, what, func(ctx context.Context, tx *sql.Tx) error {
+		stored, err := scanRun(tx.QueryRowContext(ctx, "SELECT "+runColumns+" FROM runs WHERE name = ?", run))
+		if errors.Is(err, sql.ErrNoRows) {
+			return noRun(what)
+		}
+		if pinned = stored.Pins[engine]; err != nil || pinned != from {
+			return err
+		}
+		if stored.Pins == nil {
+			stored.Pins = map[pipeline.EngineName]string{}
+		}
+		stored.Pins[engine] = to
+		pins, err := pipeline.Encode(stored.Pins)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE runs SET pins = ? WHERE name = ?", string(pins), run)
+		pinned = to
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	return pinned, nil
 }
 
 // millis and fromMillis keep a time to the millisecond, as MongoDB does, and the zero time as 0.

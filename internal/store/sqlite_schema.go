@@ -8,7 +8,7 @@ import "gleaner/internal/pipeline"
 // sets with one bit for each generation of the batch; stored is the number of bits set in done.
 const schema = `
 PRAGMA application_id = 0x476c6e72;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 CREATE TABLE runs (
 	id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
 	name        TEXT NOT NULL UNIQUE,
@@ -18,7 +18,9 @@ CREATE TABLE runs (
 	items       INTEGER NOT NULL,
 	generations INTEGER NOT NULL,
 	batches     INTEGER NOT NULL,
-	created_at  INTEGER NOT NULL
+	created_at  INTEGER NOT NULL,
+	longest_prompt INTEGER NOT NULL DEFAULT 0,
+	pins        TEXT NOT NULL DEFAULT '' -- JSON
 );
 CREATE TABLE items (
 	id    INTEGER PRIMARY KEY, -- run << 40 | item << 10
@@ -38,7 +40,9 @@ CREATE TABLE batches (
 	output_tokens INTEGER NOT NULL,
 	queued_at     INTEGER NOT NULL,
 	done_at       INTEGER NOT NULL,
-	error         TEXT NOT NULL
+	error         TEXT NOT NULL,
+	opinions      INTEGER NOT NULL DEFAULT 0,
+	refused       INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX batches_by_state ON batches (run, state);
 CREATE TABLE results (
@@ -54,7 +58,9 @@ CREATE TABLE results (
 	duration_ms   INTEGER NOT NULL,
 	consumer      TEXT NOT NULL,
 	gpu           TEXT NOT NULL,
-	created_at    INTEGER NOT NULL
+	created_at    INTEGER NOT NULL,
+	engine        TEXT NOT NULL DEFAULT '',
+	digest        TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE consumers (
 	id   TEXT PRIMARY KEY,
@@ -62,6 +68,18 @@ CREATE TABLE consumers (
 	seen INTEGER NOT NULL,
 	body TEXT NOT NULL -- JSON
 ) WITHOUT ROWID;
+`
+
+// upgrade brings the tables of version 1 to version 2. Columns are added at the end of a table, as
+// schema has them.
+const upgrade = `
+PRAGMA user_version = 2;
+ALTER TABLE runs ADD COLUMN longest_prompt INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN pins TEXT NOT NULL DEFAULT '';
+ALTER TABLE batches ADD COLUMN opinions INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN engine TEXT NOT NULL DEFAULT '';
+ALTER TABLE results ADD COLUMN digest TEXT NOT NULL DEFAULT '';
 `
 
 // runShift leaves 30 bits for an item, 10 for a sample, and 23 for all runs that were ever created

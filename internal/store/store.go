@@ -41,6 +41,9 @@ type RunStore interface {
 	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in
 	// another state, and returns pipeline.ErrNoRun if there is none.
 	Seal(ctx context.Context, name string, batches int) error
+	// Pin sets the digest of an engine's model from one value to another, and returns the one that
+	// is set then: to, if it was from, else what another process has set. Empty is not pinned.
+	Pin(ctx context.Context, run string, engine pipeline.EngineName, from, to string) (pinned string, err error)
 	// Cancel ends a run that is loading or open: nothing more of it is published. It does nothing
 	// to a run in another state.
 	Cancel(ctx context.Context, name string) error
@@ -76,15 +79,20 @@ type BatchStore interface {
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 	// MarkQueued sets those of the batches that are still planned to queued.
 	MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error
-	// Requeue starts a new round if the batch is still in this state and round: it sets it to
-	// queued, adds 1 to the round and empties Failed. It reports whether it did.
-	Requeue(ctx context.Context, run string, index int, from pipeline.BatchState, round int, at time.Time) (bool, error)
+	// Requeue starts a new round if the batch is still in the state and round in which it was
+	// seen: it sets it to queued, adds 1 to the round, empties Failed and sets Opinions. It
+	// reports whether it did.
+	Requeue(ctx context.Context, seen pipeline.Batch, opinions int, at time.Time) (bool, error)
 	// Fail records indexes that failed in a round, and the last failure's text, and settles the
 	// batch's state (see pipeline.Batch.Settle). It reports whether the batch is dead now. To
 	// a batch that is done, in another round or missing it does nothing, and reports false.
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
-	// Drop gives up a dead batch of this round. It reports whether it did.
-	Drop(ctx context.Context, run string, index, round int) (bool, error)
+	// Drop gives up a batch that is dead or queued, if it is still in the state and round in which
+	// it was seen. It reports whether it did.
+	Drop(ctx context.Context, seen pipeline.Batch) (bool, error)
+	// Refuse marks a queued batch of this round: a result of it was refused, so it needs another
+	// round. It reports whether it did.
+	Refuse(ctx context.Context, run string, index, round int) (bool, error)
 }
 
 // A ResultStore takes the answers. The first one that is stored for a generation never changes.

@@ -86,15 +86,15 @@ func (p *provisioner) ensureOnce(ctx context.Context) error {
 	return nil
 }
 
-// ensureRun does that, and the same for the durable of a run.
-func (p *provisioner) ensureRun(ctx context.Context, run pipeline.Run, complete string) error {
+// ensureRun does that, and the same for the durable of a run, whose metadata get more.
+func (p *provisioner) ensureRun(ctx context.Context, run pipeline.Run, more map[string]string) error {
 	if err := pipeline.ValidateRunName(run.Name); err != nil {
 		return err
 	}
 	if err := p.ensure(ctx); err != nil {
 		return err
 	}
-	err := p.durables.ensure(ctx, WorkStream, runDurable(run, p.lease, complete), pipeline.DefaultLease)
+	err := p.durables.ensure(ctx, WorkStream, runDurable(run, p.lease, more), pipeline.DefaultLease)
 	if code(err) == codeConsumers {
 		return p.explain(ctx, err, 0)
 	}

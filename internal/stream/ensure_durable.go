@@ -68,6 +68,11 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 	}
 	maps.DeleteFunc(is.Metadata, func(key, _ string) bool { return strings.HasPrefix(key, "_nats.") })
 	want.AckWait = cmp.Or(want.AckWait, is.AckWait)
+	for _, key := range reportKeys { // they belong to the process that follows the run
+		if was, there := is.Metadata[key]; there && want.Metadata[key] == "" {
+			want.Metadata[key] = was
+		}
+	}
 	if is.AckWait == want.AckWait && maps.Equal(is.Metadata, want.Metadata) {
 		return nil
 	}

@@ -104,7 +104,7 @@ func TestDurableOfARunHasTheRunsMetadataAndNoLimits(t *testing.T) {
 	}
 	runs, err := c.Runs(t.Context())
 	must(t, err)
-	if diff := cmp.Diff([]pipeline.RunInfo{{Run: "r", Model: "tiny", Lease: 20 * time.Second}}, runs); diff != "" {
+	if diff := cmp.Diff([]pipeline.RunInfo{{Run: "r", UID: testRun("r").UID, Model: "tiny", Generations: testRun("r").Generations, Lease: 20 * time.Second}}, runs); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -118,7 +118,7 @@ func TestEnsureRunChangesTheLeaseAndKeepsAPause(t *testing.T) {
 	must(t, c.EnsureRun(t.Context(), testRun("r")))
 	info, err := c.RunInfo(t.Context(), "r")
 	must(t, err)
-	if diff := cmp.Diff(pipeline.RunInfo{Run: "r", Model: "tiny", Lease: 7 * time.Second, Paused: true}, info); diff != "" {
+	if diff := cmp.Diff(pipeline.RunInfo{Run: "r", UID: testRun("r").UID, Model: "tiny", Generations: testRun("r").Generations, Lease: 7 * time.Second, Paused: true}, info); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"gleaner/internal/pipeline"
 
@@ -21,14 +22,22 @@ func (c *Conn) Ensure(ctx context.Context) error { return c.provisioner.ensure(c
 // may be gone, too: like Ensure it first creates what is missing of them. The run is not complete
 // after that, because the caller is about to publish something.
 func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
-	return c.provisioner.ensureRun(ctx, run, "")
+	return c.provisioner.ensureRun(ctx, run, nil)
 }
 
 // CompleteRun tells the consumers of a run that no more work will come, until EnsureRun is called
 // again. The caller knows from the ledger that every generation is finished for good, and that none
 // is under a dead letter, which may get another round.
 func (c *Conn) CompleteRun(ctx context.Context, run pipeline.Run) error {
-	return c.provisioner.ensureRun(ctx, run, "yes")
+	return c.provisioner.ensureRun(ctx, run, map[string]string{metaComplete: "yes"})
+}
+
+// ReportRun writes down on the durable of a run what the process that follows the run has seen, for
+// the consumers and for people: how many GPUs serve it, and how many generations under dead letters
+// get a second opinion. EnsureRun keeps it.
+func (c *Conn) ReportRun(ctx context.Context, run pipeline.Run, lanes, awaitOpinion int) error {
+	report := map[string]string{metaLanes: strconv.Itoa(lanes), metaAwaitOpinion: strconv.Itoa(awaitOpinion)}
+	return c.provisioner.ensureRun(ctx, run, report)
 }
 
 // Depth counts the messages of a run on the streams. Without a durable for the run it returns

@@ -1,7 +1,9 @@
 package stream
 
 import (
-	"fmt"
+	"encoding/json"
+	"maps"
+	"strconv"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -9,28 +11,45 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Keys of a run's metadata, on its durable. An empty digest or context means that any will do.
+// Keys of a run's metadata, on its durable.
 const (
-	metaRun     = "run"
-	metaUID     = "uid"
-	metaModel   = "model"
-	metaDigest  = "digest"
-	metaContext = "context" // tokens
+	metaRun           = "run"
+	metaUID           = "uid"
+	metaModel         = "model"
+	metaPins          = "pins" // JSON: the digests by engine
+	metaSimulated     = "simulated"
+	metaGenerations   = "generations"
+	metaLongestPrompt = "longest_prompt" // bytes
 
 	metaComplete = "complete" // "yes": every generation is finished for good
+
+	// What the process that follows the run writes down.
+	metaLanes        = "lanes"
+	metaAwaitOpinion = "await_opinion"
 )
 
+// reportKeys are the keys that only ReportRun changes.
+var reportKeys = []string{metaLanes, metaAwaitOpinion}
+
 // runDurable returns the durable of a run. Lease 0 keeps the lease of one that exists.
-func runDurable(run pipeline.Run, lease time.Duration, complete string) jetstream.ConsumerConfig {
+func runDurable(run pipeline.Run, lease time.Duration, more map[string]string) jetstream.ConsumerConfig {
 	want := durableConfig(run.Name, lease)
 	want.FilterSubject = workSubjects(run.Name)
 	want.MaxRequestBatch = 1 // a worker cannot hoard
 	want.Metadata = map[string]string{
-		metaRun: run.Name, metaUID: run.UID, metaModel: run.Spec.Model, metaDigest: "", metaContext: "",
+		metaRun: run.Name, metaUID: run.UID, metaModel: run.Spec.Model, metaGenerations: strconv.Itoa(run.Generations),
 	}
-	if complete != "" {
-		want.Metadata[metaComplete] = complete
+	if len(run.Pins) > 0 {
+		pins, _ := json.Marshal(run.Pins) // strings
+		want.Metadata[metaPins] = string(pins)
 	}
+	if run.Spec.Simulated {
+		want.Metadata[metaSimulated] = "yes"
+	}
+	if run.LongestPrompt > 0 {
+		want.Metadata[metaLongestPrompt] = strconv.Itoa(run.LongestPrompt)
+	}
+	maps.Copy(want.Metadata, more)
 	return want
 }
 
@@ -38,10 +57,15 @@ func runDurable(run pipeline.Run, lease time.Duration, complete string) jetstrea
 func runInfo(info *jetstream.ConsumerInfo) pipeline.RunInfo {
 	meta := info.Config.Metadata
 	r := pipeline.RunInfo{
-		Run: info.Name, Model: meta[metaModel], Digest: meta[metaDigest],
+		Run: info.Name, UID: meta[metaUID], Model: meta[metaModel], Simulated: meta[metaSimulated] != "",
 		Waiting: int(info.NumPending), Held: info.NumAckPending, Paused: info.Paused, Lease: info.Config.AckWait,
 	}
-	_, _ = fmt.Sscan(meta[metaContext], &r.Context) // empty or unreadable: any
+	// What is missing or cannot be read is not known.
+	_ = json.Unmarshal([]byte(meta[metaPins]), &r.Pins)
+	r.Generations, _ = strconv.Atoi(meta[metaGenerations])
+	r.LongestPrompt, _ = strconv.Atoi(meta[metaLongestPrompt])
+	r.Lanes, _ = strconv.Atoi(meta[metaLanes])
+	r.AwaitOpinion, _ = strconv.Atoi(meta[metaAwaitOpinion])
 	// The process that marked it may not have seen what another one published since: the queue
 	// knows better.
 	r.Complete = meta[metaComplete] != "" && r.Waiting == 0 && r.Held == 0

@@ -14,7 +14,7 @@ func answersInOrder(t *testing.T, s *suite) {
 		a := pipeline.Answer{Item: item, Sample: sample, Input: f.items[item].Input}
 		if n%3 != 0 && item != 4 {
 			m := f.results(n/8, "text", n%8)
-			a.Result = &pipeline.StoredResult{Result: m.Results[0], Batch: m.Batch, Round: 1, Consumer: m.Consumer, GPU: m.GPU}
+			a.Result = &pipeline.StoredResult{Result: m.Results[0], Batch: m.Batch, Round: 1, Consumer: m.Consumer, GPU: m.GPU, Engine: m.Engine, Digest: m.Digest}
 		}
 		want = append(want, a)
 	}

@@ -69,7 +69,7 @@ func requeue(t *testing.T, s *suite) {
 	f.fail(0, 1, 1, 3)
 	later := start().AddDate(0, 0, 1)
 	try := func(state pipeline.BatchState, round int) bool {
-		did, err := f.store.Requeue(f.ctx, f.run.Name, 0, state, round, later)
+		did, err := f.store.Requeue(f.ctx, pipeline.Batch{Run: f.run.Name, Index: 0, State: state, Round: round}, 1, later)
 		f.ok(err)
 		return did
 	}
@@ -80,7 +80,9 @@ func requeue(t *testing.T, s *suite) {
 	})
 	same(t, try(pipeline.Queued, 1), true)
 	same(t, try(pipeline.Queued, 1), false)
-	f.hasBatch(0, func(b *pipeline.Batch) { b.State, b.Round, b.QueuedAt, b.Error = pipeline.Queued, 2, later, "$boom" })
+	f.hasBatch(0, func(b *pipeline.Batch) {
+		b.State, b.Round, b.Opinions, b.QueuedAt, b.Error = pipeline.Queued, 2, 1, later, "$boom"
+	})
 	same(t, f.fail(0, 2, 0, 1, 2, 3), true)
 	same(t, try(pipeline.Dead, 2), true)
 	same(t, f.batch(0).Round, 3)
@@ -90,10 +92,23 @@ func requeue(t *testing.T, s *suite) {
 	same(t, f.batch(0).State, pipeline.Done)
 }
 
+func refuse(t *testing.T, s *suite) {
+	f := s.load(t, 4, 1, 2).queue(0)
+	try := func(index, round int) bool {
+		did, err := f.store.Refuse(f.ctx, f.run.Name, index, round)
+		f.ok(err)
+		return did
+	}
+	same(t, []bool{try(0, 2), try(1, 1), try(2, 1), try(0, 1), try(0, 1)}, []bool{false, false, false, true, true})
+	f.hasBatch(0, func(b *pipeline.Batch) { b.State, b.QueuedAt, b.Refused = pipeline.Queued, start(), 1 })
+	f.fail(0, 1, 0, 1)
+	same(t, try(0, 1), false)
+}
+
 func drop(t *testing.T, s *suite) {
 	f := s.load(t, 4, 1, 2).queue(0, 1)
 	try := func(round int) bool {
-		did, err := f.store.Drop(f.ctx, f.run.Name, 0, round)
+		did, err := f.store.Drop(f.ctx, pipeline.Batch{Run: f.run.Name, Index: 0, State: pipeline.Dead, Round: round})
 		f.ok(err)
 		return did
 	}
@@ -108,6 +123,10 @@ func drop(t *testing.T, s *suite) {
 	same(t, f.progress().Dropped, 1)
 	f.write(f.results(0, "x", 0)) // all is stored, whatever the operator thought
 	same(t, f.batch(0).State, pipeline.Done)
+	did, err := f.store.Drop(f.ctx, f.batch(1)) // while it is queued
+	same(t, []any{did, err, f.batch(1).State}, []any{true, nil, pipeline.Dropped})
+	did, err = f.store.Drop(f.ctx, f.batch(1))
+	same(t, []any{did, err}, []any{false, nil})
 }
 
 func failures(t *testing.T, s *suite) {
@@ -167,7 +186,7 @@ func oneTakes(t *testing.T, s *suite) {
 	var group errgroup.Group
 	for range 8 {
 		group.Go(func() error {
-			did, err := f.store.Requeue(f.ctx, f.run.Name, 0, pipeline.Queued, 1, start())
+			did, err := f.store.Requeue(f.ctx, pipeline.Batch{Run: f.run.Name, Index: 0, State: pipeline.Queued, Round: 1}, 0, start())
 			if did {
 				took.Add(1)
 			}

@@ -33,7 +33,7 @@ func (s *suite) newRun(items, samples int) pipeline.Run {
 	temperature := 0.7
 	return pipeline.Run{
 		Name: s.name(), UID: "01J00000000000000000000000", State: pipeline.RunLoading,
-		Items: items, Generations: items * samples, CreatedAt: start(),
+		Items: items, Generations: items * samples, CreatedAt: start(), LongestPrompt: 4321,
 		Spec: pipeline.Spec{
 			Model: "llama3.2:3b", System: "Be $brief.", Prompt: "Solve: {{.question}} <&>", Samples: samples, Batch: 4, Seed: 7,
 			Options: pipeline.Options{Temperature: &temperature, NumPredict: 512, Stop: []string{"\n\n", "</s>"}},
@@ -103,6 +103,7 @@ func (f *fixture) queue(indexes ...int) *fixture {
 func (f *fixture) results(batch int, text string, indexes ...int) pipeline.Results {
 	m := pipeline.Results{
 		Run: f.run.Name, UID: f.run.UID, Batch: batch, Round: 1, Consumer: "01J0000000000000000000000C", GPU: "Tesla T4 (0)",
+		Engine: pipeline.Ollama, Digest: "0123456789abcdef",
 	}
 	for _, index := range indexes {
 		item, sample := f.cut[batch].Generation(index, f.run.Spec.Samples)

@@ -68,7 +68,7 @@ func (m *machine) writeResults(t *rapid.T) {
 			}
 			want.New++
 			m.tokens += r.OutputTokens
-			m.stored[r.Item] = pipeline.StoredResult{Result: r, Batch: b.Index, Round: message.Round, Consumer: message.Consumer, GPU: message.GPU}
+			m.stored[r.Item] = pipeline.StoredResult{Result: r, Batch: b.Index, Round: message.Round, Consumer: message.Consumer, GPU: message.GPU, Engine: message.Engine, Digest: message.Digest}
 			b.Done = append(b.Done, r.Index)
 			slices.Sort(b.Done)
 		}
@@ -120,22 +120,25 @@ func (m *machine) requeueOne(t *rapid.T) {
 	b, at := m.drawBatch(t), m.tick()
 	round, from := drawRound(t, b), rapid.SampledFrom([]pipeline.BatchState{pipeline.Queued, pipeline.Dead}).Draw(t, "state")
 	want := b.Round == round && b.State == from
+	seen := pipeline.Batch{Run: m.run.Name, Index: b.Index, State: from, Round: round}
+	opinions := rapid.IntRange(0, 2).Draw(t, "opinions")
 	if want {
-		b.State, b.Round, b.Failed, b.QueuedAt = pipeline.Queued, round+1, nil, at
+		b.State, b.Round, b.Failed, b.Opinions, b.QueuedAt = pipeline.Queued, round+1, nil, opinions, at
 	}
-	got, err := m.store.Requeue(m.ctx, m.run.Name, b.Index, from, round, at)
+	got, err := m.store.Requeue(m.ctx, seen, opinions, at)
 	equal(t, err, nil)
 	equal(t, got, want)
 }
 
 func (m *machine) dropOne(t *rapid.T) {
 	b := m.drawBatch(t)
-	round := drawRound(t, b)
-	want := b.Round == round && b.State == pipeline.Dead
+	round, from := drawRound(t, b), rapid.SampledFrom(pipeline.BatchStates).Draw(t, "state")
+	want := b.Round == round && b.State == from && (from == pipeline.Dead || from == pipeline.Queued)
+	seen := pipeline.Batch{Run: m.run.Name, Index: b.Index, State: from, Round: round}
 	if want {
 		b.State = pipeline.Dropped
 	}
-	got, err := m.store.Drop(m.ctx, m.run.Name, b.Index, round)
+	got, err := m.store.Drop(m.ctx, seen)
 	equal(t, err, nil)
 	equal(t, got, want)
 }

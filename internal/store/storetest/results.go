@@ -28,7 +28,7 @@ func firstAnswerStays(t *testing.T, s *suite) {
 			m = second
 		}
 		same(t, answers[i], pipeline.Answer{Item: i, Input: f.items[i].Input, Result: &pipeline.StoredResult{
-			Result: r, Batch: 0, Round: m.Round, Consumer: m.Consumer, GPU: m.GPU,
+			Result: r, Batch: 0, Round: m.Round, Consumer: m.Consumer, GPU: m.GPU, Engine: m.Engine, Digest: m.Digest,
 		}})
 	}
 	same(t, answers[3], pipeline.Answer{Item: 3, Input: f.items[3].Input})
@@ -186,7 +186,7 @@ func progress(t *testing.T, s *suite) {
 	at(4, f.results(2, "ab", 0))
 	f.fail(2, 1, 1, 2, 3)
 	f.fail(3, 1, 0, 1, 2, 3)
-	_, err := f.store.Drop(f.ctx, f.run.Name, 3, 1)
+	_, err := f.store.Drop(f.ctx, f.batch(3))
 	f.ok(err)
 
 	p, err := f.store.Progress(f.ctx, f.run.Name, start().Add(2*time.Minute))

@@ -57,13 +57,38 @@ func unknownRun(t *testing.T, s *suite) {
 	same(t, []any{len(none), err}, []any{0, nil})
 	nothing, err := s.store.Items(ctx, name, 0, 10)
 	same(t, []any{len(nothing), err}, []any{0, nil})
-	did, err := s.store.Requeue(ctx, name, 0, pipeline.Queued, 1, start())
+	did, err := s.store.Requeue(ctx, pipeline.Batch{Run: name, Index: 0, State: pipeline.Queued, Round: 1}, 0, start())
 	same(t, []any{did, err}, []any{false, nil})
 	did, err = s.store.Fail(ctx, name, 0, 1, []int{0}, "boom")
 	same(t, []any{did, err}, []any{false, nil})
-	did, err = s.store.Drop(ctx, name, 0, 1)
+	did, err = s.store.Drop(ctx, pipeline.Batch{Run: name, Index: 0, State: pipeline.Dead, Round: 1})
 	same(t, []any{did, err}, []any{false, nil})
 	same(t, s.store.MarkQueued(ctx, name, []int{0}, start()), error(nil))
+}
+
+func pin(t *testing.T, s *suite) {
+	f := s.load(t, 1, 1, 1)
+	try := func(from, to string) string {
+		pinned, err := f.store.Pin(f.ctx, f.run.Name, pipeline.Ollama, from, to)
+		f.ok(err)
+		run, err := f.store.Run(f.ctx, f.run.Name)
+		f.ok(err)
+		same(t, run.Pins[pipeline.Ollama], pinned)
+		return pinned
+	}
+	same(t, try("x", "y"), "")
+	same(t, try("", "x"), "x")
+	same(t, try("", "y"), "x")
+	same(t, try("x", "x"), "x")
+	same(t, try("y", "z"), "x")
+	same(t, try("x", pipeline.PinAny), pipeline.PinAny)
+	other, err := f.store.Pin(f.ctx, f.run.Name, "other", "", "z")
+	same(t, []any{other, err}, []any{"z", nil})
+	run, err := f.store.Run(f.ctx, f.run.Name)
+	f.ok(err)
+	same(t, run.Pins, map[pipeline.EngineName]string{pipeline.Ollama: pipeline.PinAny, "other": "z"})
+	_, err = f.store.Pin(f.ctx, s.name(), pipeline.Ollama, "", "x")
+	same(t, errors.Is(err, pipeline.ErrNoRun), true)
 }
 
 func createdAtOnce(t *testing.T, s *suite) {
@@ -208,7 +233,8 @@ func consumers(t *testing.T, s *suite) {
 	ctx, run := t.Context(), s.name()
 	one := pipeline.Presence{
 		ID: run + "-01", Run: run, Host: "kaggle", Version: "v1", ServerVersion: "0.17.4", Model: "m", Digest: "d",
-		GPUs:    []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 6, OutputTokens: 5, TokensPerSecond: 4.5}},
+		GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 6, OutputTokens: 5, TokensPerSecond: 4.5,
+			Engine: pipeline.Ollama, Digest: "d", Context: 2048, Proven: 3, Resting: 2, RestSeconds: 1.5, RestingBecause: "500"}},
 		Started: start(), Seen: start(), Deadline: start().Add(time.Hour),
 	}
 	two := pipeline.Presence{ID: run + "-02", Run: run, GPUs: []pipeline.GPUStatus{}, Started: start(), Seen: start().Add(time.Minute)}
