@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 
 	"gleaner/internal/pipeline"
 )
@@ -48,7 +47,7 @@ func about(d, want time.Duration) bool {
 func TestARetryableFailureIsTriedThreeTimesThenHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable}})}
-		deliveries := map[int]time.Duration{0: 30 * time.Second, 1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 4: 4 * time.Minute, 20: 15 * time.Minute, 25: 15 * time.Minute}
+		deliveries := map[int]time.Duration{0: 30 * time.Second, 1: 30 * time.Second, 2: time.Minute, 3: time.Minute, 4: time.Minute, 20: time.Minute, 25: time.Minute}
 		for n := range deliveries {
 			w.add(n, n, "p")
 		}
@@ -59,7 +58,7 @@ func TestARetryableFailureIsTriedThreeTimesThenHandedBack(t *testing.T) {
 				t.Errorf("delivered %d times it rests %s, want about %s", n, got, want)
 			}
 		}
-		if n := len(m.asked()); n != (3+1)*len(deliveries) {
+		if n := len(m.asked()) + m.canaries(); n != (3+1)*len(deliveries) {
 			t.Errorf("%d requests, want for each of %d batches 3 tries and a word that shows that the server is there", n, len(deliveries))
 		}
 		if err := r.end(); err != nil {
@@ -155,7 +154,7 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 }
 
 func TestMoreRoomEndsAtTheLimit(t *testing.T) {
-	l := newLane(LaneConfig{Slots: 1}, time.Second, false, zap.NewNop())
+	l := testLane(LaneConfig{Slots: 1})
 	for tokens, want := range map[int]bool{pipeline.MaxNumPredict / 2: true, pipeline.MaxNumPredict/2 + 1: false} {
 		if got := l.retry(pipeline.Work{Options: pipeline.Options{NumPredict: tokens}}, pipeline.Generation{}).hasRoom(pipeline.Completion{}); got != want {
 			t.Errorf("room for twice %d tokens: %v", tokens, got)
@@ -164,7 +163,7 @@ func TestMoreRoomEndsAtTheLimit(t *testing.T) {
 }
 
 func TestTheRoomIsCountedWithThePromptsRealTokens(t *testing.T) {
-	l := newLane(LaneConfig{Slots: 1, Context: 1000}, time.Second, false, zap.NewNop())
+	l := testLane(LaneConfig{Slots: 1, Context: 1000})
 	work := pipeline.Work{Options: pipeline.Options{NumPredict: 100}}
 	r := l.retry(work, pipeline.Generation{Messages: pipeline.User(strings.Repeat("x", 3000))})
 	for tokens, want := range map[int]bool{0: false, 800: true, 801: false} {

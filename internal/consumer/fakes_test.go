@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -260,11 +262,21 @@ func (m *fakeModel) Generate(ctx context.Context, r pipeline.Request) (pipeline.
 	return after(ctx, time.Second)
 }
 
+// asked returns the requests besides those of canaries.
 func (m *fakeModel) asked() []pipeline.Request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.requests)
+	return slices.DeleteFunc(slices.Clone(m.requests), isCanary)
 }
+
+// canaries returns how many canaries were asked for.
+func (m *fakeModel) canaries() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(slices.DeleteFunc(slices.Clone(m.requests), func(r pipeline.Request) bool { return !isCanary(r) }))
+}
+
+func isCanary(r pipeline.Request) bool { return r.Prompt() == "Hello" }
 
 // busy returns how many requests there are now, and the most there ever were.
 func (m *fakeModel) busy() (now, most int) {
@@ -278,7 +290,7 @@ func after(ctx context.Context, d time.Duration) (pipeline.Completion, error) {
 	if outage.Sleep(ctx, d) != nil {
 		return pipeline.Completion{}, ctx.Err()
 	}
-	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 5, OutputTokens: 60, Duration: d}, nil
+	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 60, OutputTokens: 60, Duration: d}, nil
 }
 
 // A runner is a consumer at work.
@@ -286,6 +298,11 @@ type runner struct {
 	*Consumer
 	stop context.CancelFunc
 	done chan error
+}
+
+// testLane returns a lane that is in no consumer.
+func testLane(gpu LaneConfig) *lane {
+	return newLane(gpu, Config{Rest: time.Second, Log: zap.NewNop()}, newRunWatch(nil, pipeline.RunInfo{}, zap.NewNop()))
 }
 
 func config() Config { return Config{Identity: pipeline.Presence{ID: "c1", Run: "r", Host: "h"}} }
