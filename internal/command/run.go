@@ -10,6 +10,7 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
 	"gleaner/internal/local"
+	"gleaner/internal/ollama"
 	"gleaner/internal/producer"
 	"gleaner/internal/status"
 	"gleaner/internal/view"
@@ -107,7 +108,7 @@ func (nothing) Close() error { return nil }
 func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
-		URL: c.Ollama, Simulate: c.Simulate, Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
+		URL: c.Ollama, Key: os.Getenv(ollama.EnvKey), Simulate: c.Simulate, Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))

@@ -16,6 +16,7 @@ import (
 // ServersConfig says which model servers to use.
 type ServersConfig struct {
 	URL      string // of an Ollama server that may be running
+	Key      string // that it wants, or empty
 	Simulate bool   // use simulated servers even if one answers there
 	Model    string // empty: the first that the server has, or the simulated one's default
 	Slots    int    // of each GPU; 0: RealSlots, or the simulated server's default
@@ -54,7 +55,7 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return simulate(cfg, "")
 	}
 	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
-	client, err := ollama.New(cfg.URL, ollama.Config{Slots: slots})
+	client, err := ollama.New(cfg.URL, ollama.Config{Slots: slots, Key: cfg.Key})
 	if err != nil {
 		return nil, err
 	}

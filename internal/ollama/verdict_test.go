@@ -101,7 +101,7 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 		{"the connection was cut before the answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, pipeline.Retryable, nil, ""},
 		{"the stream ends too early", status(200, token("a")+token("b")), pipeline.Retryable, io.ErrUnexpectedEOF, "ended before the answer"},
 		{"the stream is empty", status(200, ""), pipeline.Retryable, io.ErrUnexpectedEOF, ""},
-		{"the stream is not JSON", status(200, "<html>welcome</html>\n"), pipeline.Retryable, nil, "cannot be read"},
+		{"the stream is not JSON", status(200, "welcome\n"), pipeline.Retryable, nil, "cannot be read"},
 		{"a line has no end", status(200, strings.Repeat(" ", 2<<20)), pipeline.Retryable, nil, "too long"},
 		{"the text has no end", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 9)+final("stop")), pipeline.BadItem, nil, "524288 bytes"},
 		{"the text is too long in its last line", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 8)+strings.Replace(final("stop"), `"content":""`, `"content":"y"`, 1)), pipeline.BadItem, nil, "524288 bytes"},
@@ -200,7 +200,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 }
 
 func TestAStreamThatDoesNotEndAfterItsLastChunkHoldsNothingUp(t *testing.T) {
-	client := serve(t, ollama.Config{NextToken: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
+	client := serve(t, ollama.Config{Stall: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, token("a")+final("stop"))
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
