@@ -186,10 +186,16 @@ func (w *world) lastPresence() pipeline.Presence {
 
 // add puts a batch on the queue that was delivered so often, with these prompts.
 func (w *world) add(batch, deliveries int, prompts ...string) {
+	w.addWork(batch, deliveries, func(*pipeline.Work) {}, prompts...)
+}
+
+// addWork does that, with a change of the work.
+func (w *world) addWork(batch, deliveries int, change func(*pipeline.Work), prompts ...string) {
 	work := pipeline.Work{Run: "r", UID: "u", Batch: batch, Round: 2, Model: "tiny", Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}}, Options: pipeline.Options{NumPredict: 100}}
 	for i, prompt := range prompts {
 		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 10*batch + i, Sample: 1, Seed: 1000 + i, Messages: pipeline.User(prompt)})
 	}
+	change(&work)
 	w.queue <- pipeline.Delivery[pipeline.Work]{
 		Body: work, Deliveries: deliveries, Subject: fmt.Sprintf("work of %d", batch), Receipt: &receipt{w, batch},
 	}
