@@ -54,7 +54,7 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return simulate(cfg, "")
 	}
 	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
-	client, err := ollama.New(cfg.URL, ollama.Config{Slots: slots})
+	client, err := ollama.New(cfg.URL, clientConfig(slots))
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +65,10 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	gpu, err := s.load(ctx, client, cfg)
 	s.GPUs = []consumer.LaneConfig{gpu}
 	return s, err
+}
+
+func clientConfig(slots int) ollama.Config {
+	return ollama.Config{Slots: slots, FirstToken: consumer.ClientPatience, Stall: consumer.ClientPatience}
 }
 
 // simulate starts simulated Ollama servers on free ports.
@@ -81,7 +85,7 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		client, err := ollama.New(url, ollama.Config{Slots: s.Slots})
+		client, err := ollama.New(url, clientConfig(s.Slots))
 		if err != nil {
 			s.Close()
 			return nil, err
