@@ -72,10 +72,10 @@ func (r *requester) Attempt(ctx context.Context, request pipeline.Request, alone
 		if a.err = r.acquire(ctx, alone); a.err != nil {
 			return a
 		}
-		if !r.recovery.Pending() {
+		if !r.recovery.Pending() && r.busy.Left() <= 0 {
 			break
 		}
-		r.slots.Release() // the server crashed or stalled while this one waited for its turn
+		r.slots.Release() // the server crashed, or asked to wait, while this one waited for its turn
 	}
 	defer r.slots.Release()
 	r.begin(request)

@@ -60,22 +60,24 @@ func askedToWait(err error) (after time.Duration, asked bool) {
 	return min(busy.After, longestWait), true
 }
 
+// Left returns for how long the server still asks all requests to wait.
+func (b *busyWait) Left() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.told < toldToAll {
+		return 0
+	}
+	return time.Until(b.until)
+}
+
 // Await waits while the server asks all requests to wait.
 func (b *busyWait) Await(ctx context.Context) error {
-	for {
-		b.mu.Lock()
-		left := time.Until(b.until)
-		if b.told < toldToAll {
-			left = 0
-		}
-		b.mu.Unlock()
-		if left <= 0 {
-			return ctx.Err()
-		}
+	for left := b.Left(); left > 0; left = b.Left() {
 		if err := outage.Sleep(ctx, left); err != nil {
 			return err
 		}
 	}
+	return ctx.Err()
 }
 
 // Says returns what people see while the server asks to wait, or nothing.

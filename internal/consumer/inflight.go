@@ -20,7 +20,8 @@ const (
 	quietTime   = 10 * time.Second // without any token, after which people see that a GPU waits
 	firstReport = 30 * time.Second // of waiting, after which the log says so
 	reportEvery = 5 * time.Minute  // of further waiting
-	oneByOne    = 4                // answers, one at a time while others waited, which show that the server works on one
+	oneByOne    = 4                // answers, one at a time while others waited, which show that the server works on one,
+	oneByOneFor = 5 * time.Second  // if they took this long
 )
 
 // inflight knows the requests that a GPU's server has and has not answered, in the order in which
@@ -322,7 +323,7 @@ func (s *serial) first(now time.Time, running, requests int) {
 	}
 	s.answers++
 	s.began = now
-	if s.answers > oneByOne && 2*s.busy >= now.Sub(s.since) {
+	if took := now.Sub(s.since); s.answers > oneByOne && took >= oneByOneFor && 2*s.busy >= took {
 		s.is = true
 	}
 }
