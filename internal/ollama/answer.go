@@ -86,7 +86,7 @@ func (a *answer) add(next chunk) (some bool, err error) {
 	}
 	switch {
 	case a.repeats >= repeatLimit:
-		a.cut = pipeline.Fail(pipeline.Degenerate, "the answer repeats %.32q: it was cut off after %d times", a.last, a.repeats)
+		a.cut = pipeline.Fail(pipeline.Degenerate, "%w: %.32q came %d times in a row, so it was cut off", pipeline.ErrRepeats, a.last, a.repeats)
 		return true, errCut
 	case a.tokens > a.limits.tokens+spareTokens:
 		return true, a.endless("%d tokens have come with num_predict %d, which this server does not heed", a.tokens, a.limits.tokens)
@@ -144,7 +144,7 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 	case a.cut != nil:
 		return pipeline.Fail(a.cut.Class, "%s: %w%s", what, a.cut.Err, still)
 	case !a.done && a.repeats >= repeatLimit-1: // of white space Ollama keeps the first to itself
-		return pipeline.Fail(pipeline.Degenerate, "%s: the server ended the answer because it repeats %.32q", what, a.last)
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the server ended it after %.32q came %d times in a row", what, pipeline.ErrRepeats, a.last, a.repeats)
 	case !a.done:
 		return pipeline.Fail(pipeline.Retryable, "%s: %w after %d tokens: newer servers hide an error of their runner behind that, see the server's log: %w",
 			what, pipeline.ErrDropped, a.tokens, io.ErrUnexpectedEOF)
@@ -165,11 +165,11 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 	case strings.TrimSpace(got.Text) != "":
 		return nil
 	case got.Thinking > 0 || parts.Found:
-		return pipeline.Fail(pipeline.Degenerate, "%s: the model thought (%d bytes of thinking) and then said nothing: the answer is empty", what, got.Thinking)
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model thought (%d bytes of thinking) and then said nothing", what, pipeline.ErrEmpty, got.Thinking)
 	case a.called:
-		return pipeline.Fail(pipeline.Degenerate, "%s: the model called a tool and said nothing: the answer is empty", what)
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model called a tool and said nothing", what, pipeline.ErrEmpty)
 	}
-	return pipeline.Fail(pipeline.Degenerate, "%s: the answer is empty", what)
+	return pipeline.Fail(pipeline.Degenerate, "%s: %w", what, pipeline.ErrEmpty)
 }
 
 // stillThinking says, as a part of a message, what thinking had to do with the end of an answer.

@@ -92,8 +92,8 @@ func TestAnAnswerWithoutAnEndIsCutOffAndMoreRoomIsNoCure(t *testing.T) {
 			return idle
 		}, "30 pieces in a row held nothing", 3, "w0 w1 w2 ", true},
 		{"it takes too long", ollama.Config{AnswerLimit: time.Nanosecond}, words, "more than 1ns (--answer-limit)", 0, "w0 ", true},
-		{"it repeats itself", ollama.Config{}, func(int) string { return token(" the") }, `repeats "the": it was cut off after 31 times`, 31, " the the", false},
-		{"it repeats white space", ollama.Config{}, func(i int) string { return token([]string{"\n", " \n"}[i%2]) }, `repeats ""`, 31, "\n \n", false},
+		{"it repeats itself", ollama.Config{}, func(int) string { return token(" the") }, `it repeats itself: "the" came 31 times in a row`, 31, " the the", false},
+		{"it repeats white space", ollama.Config{}, func(i int) string { return token([]string{"\n", " \n"}[i%2]) }, `"" came 31 times`, 31, "\n \n", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := serve(t, test.cfg, flushed(test.lines)).Generate(t.Context(), ask)

@@ -114,11 +114,11 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 		{"the model was loaded instead", status(200, final("load")), pipeline.Retryable, nil, "the load of its model"},
 		{"the model was unloaded instead", status(200, final("unload")), pipeline.Retryable, nil, "the unload of its model"},
 		{"the answer was ended without a reason", status(200, token("a")+final("")), pipeline.Fatal, nil, "too old, or not Ollama: the answer's end has no reason"},
-		{"the answer is empty", status(200, final("stop")), pipeline.Degenerate, nil, "empty"},
-		{"the answer is white", status(200, token(" \n")+token("\t")+final("stop")), pipeline.Degenerate, nil, "empty"},
-		{"the model only thinks", status(200, `{"message":{"thinking":"hm"}}`+"\n"+final("stop")), pipeline.Degenerate, nil, "thought"},
-		{"the answer repeats itself", status(200, token("well")+loop), pipeline.Degenerate, nil, `repeats "the"`},
-		{"the answer repeats white space", status(200, strings.Repeat(token("\n"), 31)), pipeline.Degenerate, nil, "repeats"},
+		{"the answer is empty", status(200, final("stop")), pipeline.Degenerate, pipeline.ErrEmpty, "empty"},
+		{"the answer is white", status(200, token(" \n")+token("\t")+final("stop")), pipeline.Degenerate, pipeline.ErrEmpty, "empty"},
+		{"the model only thinks", status(200, `{"message":{"thinking":"hm"}}`+"\n"+final("stop")), pipeline.Degenerate, pipeline.ErrEmpty, "thought"},
+		{"the answer repeats itself", status(200, token("well")+loop), pipeline.Degenerate, pipeline.ErrRepeats, `"the" came 31 times`},
+		{"the answer repeats white space", status(200, strings.Repeat(token("\n"), 30)), pipeline.Degenerate, pipeline.ErrRepeats, "the server ended it"},
 		{"the answer ends while it happens to repeat itself a little", status(200, strings.Repeat(token("ha"), 20)), pipeline.Retryable, io.ErrUnexpectedEOF, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
