@@ -22,11 +22,21 @@ type ServersConfig struct {
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
+	Patience ollama.Config // of the clients, but for their slots and for how long they wait for a token
+
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
 	SimulatedSpeed float64 // times faster than the estimate for a T4
 
 	// Pulling, which may be nil, is called while a missing model is pulled.
 	Pulling func(status string, done, total int64)
+}
+
+// client configures the client of a server with this many slots. The consumer finds by itself that
+// a token does not come.
+func (cfg ServersConfig) client(slots int) ollama.Config {
+	client := cfg.Patience
+	client.Slots, client.FirstToken, client.Stall = slots, consumer.ClientPatience, consumer.ClientPatience
+	return client
 }
 
 // Servers are the model servers that were chosen. The caller has to call Close.
@@ -54,7 +64,7 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return simulate(cfg, "")
 	}
 	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
-	client, err := ollama.New(cfg.URL, clientConfig(slots))
+	client, err := ollama.New(cfg.URL, cfg.client(slots))
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +75,6 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	gpu, err := s.load(ctx, client, cfg)
 	s.GPUs = []consumer.LaneConfig{gpu}
 	return s, err
-}
-
-func clientConfig(slots int) ollama.Config {
-	return ollama.Config{Slots: slots, FirstToken: consumer.ClientPatience, Stall: consumer.ClientPatience}
 }
 
 // simulate starts simulated Ollama servers on free ports.
@@ -85,7 +91,7 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		client, err := ollama.New(url, clientConfig(s.Slots))
+		client, err := ollama.New(url, cfg.client(s.Slots))
 		if err != nil {
 			s.Close()
 			return nil, err

@@ -60,6 +60,7 @@ type Client struct {
 	cfg    Config
 	http   *http.Client
 	chunks atomic.Int64 // see Chunks
+	reason atomic.Bool  // the server has said why an answer ended
 }
 
 // New returns a client for the server at an address as Ollama itself writes it:
