@@ -2,6 +2,7 @@ package consume
 
 import (
 	"context"
+	"os"
 	"strings"
 
 	"go.uber.org/zap"
@@ -36,8 +37,10 @@ func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err
 func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.RunningServer, error) {
 	var running []consumer.RunningServer
 	seen := map[string]bool{}
+	config := f.client()
+	config.Key = os.Getenv(ollama.EnvKey)
 	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), f.client())
+		client, err := ollama.New(strings.TrimSpace(url), config)
 		if err != nil {
 			return nil, err
 		}
@@ -45,11 +48,12 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 			return nil, cli.Usage("the Ollama server %s is named twice", client.URL())
 		}
 		seen[client.URL()] = true
-		server := consumer.RunningServer{URL: client.URL(), Backend: client}
+		running = append(running, consumer.RunningServer{URL: client.URL(), Backend: client})
+	}
+	for _, server := range running { // all are addresses: of a password with a comma the first half may look like one
 		if err := consumer.AwaitServer(ctx, server, log); err != nil {
 			return nil, err
 		}
-		running = append(running, server)
 	}
 	return running, nil
 }
