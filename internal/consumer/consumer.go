@@ -59,6 +59,7 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 		l := newLane(gpu, cfg, c.run)
 		l.breaker.others = func() bool { return c.othersServe(l) }
 		l.breaker.onChange = c.tellAndAsk
+		l.requests.inflight.firstToken, l.requests.inflight.stall = cfg.FirstToken, cfg.Stall
 		if gpu.Launch != nil {
 			if err := c.supervise(l, gpu, fetch); err != nil {
 				return nil, err
@@ -83,7 +84,7 @@ func (c *Consumer) supervise(l *lane, gpu LaneConfig, fetch *supervise.ModelFetc
 	if err != nil {
 		return err
 	}
-	l.supervisor, l.requests.backend, l.model.server = supervisor, supervisor, supervisor
+	l.supervisor, l.requests.backend, l.requests.hangs, l.model.server = supervisor, supervisor, supervisor.Stalled, supervisor
 	return nil
 }
 
@@ -119,6 +120,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 				}
 			})
 		}
+		helpers.Go(l.requests.watch)
 		if l.auto {
 			helpers.Go(func(ctx context.Context) { autotune.Run(ctx, l, l.meter, c.cutoff, l.log) })
 		}

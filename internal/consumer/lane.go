@@ -68,7 +68,9 @@ func newLane(gpu LaneConfig, cfg Config, run *runWatch) *lane {
 		batches: &limiter{}, slots: &limiter{onChange: meter.Note}, passed: make(chan pipeline.Delivery[pipeline.Work]),
 		serverSlots: gpu.Slots, wantedSlots: gpu.Slots, context: gpu.Context, oneBatchEach: !cfg.Deadline.IsZero(),
 	}
-	l.requests = &requester{backend: gpu.Backend, slots: l.slots, breaker: l.breaker, meter: meter, record: l.record}
+	l.requests = newRequester(gpu.Backend, l.slots, l.breaker, meter, log)
+	l.requests.record = l.record
+	l.requests.generations = func() int { return run.Info().Generations }
 	l.breaker.probe = func(ctx context.Context, failed pipeline.Request) error { return l.requests.Canary(ctx, failed, true) }
 	l.model = newModelGuard(cfg.Identity.Model, gpu, run, l.breaker)
 	l.prompts = newPromptCheck(l.requests, l.breaker)
@@ -134,7 +136,7 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, generation pipe
 
 func (l *lane) retry(work pipeline.Work, generation pipeline.Generation) *retry {
 	return &retry{
-		gpu: l.requests, request: work.Request(generation), context: l.contextLength,
+		gpu: l.requests, request: work.Request(generation), context: l.contextLength, generations: l.requests.generations,
 		otherSeed: pipeline.Seed(generation.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample)),
 	}
 }
@@ -209,7 +211,9 @@ func (l *lane) contextLength() int {
 // status returns what people see of the GPU.
 func (l *lane) status() pipeline.GPUStatus {
 	s := pipeline.GPUStatus{Name: l.name, TokensPerSecond: l.answers.PerSecond(l.requests.since())}
-	s.State, s.Detail = l.breaker.State()
+	if s.State, s.Detail = l.breaker.State(); s.State == pipeline.GPUServing && s.Detail == "" {
+		s.Detail = l.requests.Says()
+	}
 	s.Busy, s.Slots = l.slots.InUse()
 	s.Generations, s.OutputTokens = l.answers.Totals()
 	model := l.model.Known()

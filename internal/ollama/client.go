@@ -61,6 +61,7 @@ type Client struct {
 	cfg         Config
 	http        *http.Client
 	chunks      atomic.Int64 // see Chunks
+	reason      atomic.Bool  // the server has said why an answer ended
 	files       sync.Map     // sizes of models' files by their digests
 }
 

@@ -37,8 +37,10 @@ func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err
 func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.RunningServer, error) {
 	var running []consumer.RunningServer
 	seen := map[string]bool{}
+	config := f.client()
+	config.Key = os.Getenv(ollama.EnvKey)
 	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: f.Slots.Most, Stall: f.Stall, Key: os.Getenv(ollama.EnvKey)})
+		client, err := ollama.New(strings.TrimSpace(url), config)
 		if err != nil {
 			return nil, err
 		}
