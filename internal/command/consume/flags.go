@@ -19,7 +19,7 @@ type serverFlags struct {
 	ModelFile         string   `name:"model-file" placeholder:"GGUF" help:"With --gpus: create the run's model from this file if it is not there, instead of pulling it."`
 	Context           int      `default:"4096" help:"With --gpus: tokens of prompt and answer together. Each slot takes memory for this many."`
 	AllowCPU          bool     `name:"allow-cpu" help:"With --gpus: serve also where the model is not wholly in the GPU's memory. For tests: that is many times slower."`
-	Ollama            []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU."`
+	Ollama            []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU. User and password belong into the environment: a command line can be seen by others. A key goes into OLLAMA_API_KEY."`
 	Slots             slots    `default:"8" placeholder:"N" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL. auto: the number with the most tokens a second, up to 16, found at work."`
 }
 
