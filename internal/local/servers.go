@@ -22,7 +22,7 @@ type ServersConfig struct {
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
-	Client ollama.Config // of the clients; the number of slots is that of the server, and only a real one gets the key
+	Client ollama.Config // of the clients; its Slots are those of the server
 
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
 	SimulatedSpeed float64 // times faster than the estimate for a T4
@@ -32,9 +32,9 @@ type ServersConfig struct {
 }
 
 // client configures the client of a server with this many slots.
-func (cfg ServersConfig) client(slots int, key string) ollama.Config {
+func (cfg ServersConfig) client(slots int) ollama.Config {
 	client := cfg.Client
-	client.Slots, client.Key = slots, key
+	client.Slots = slots
 	return client
 }
 
@@ -63,7 +63,7 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return simulate(cfg, "")
 	}
 	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
-	client, err := ollama.New(cfg.URL, cfg.client(slots, cfg.Client.Key))
+	client, err := ollama.New(cfg.URL, cfg.client(slots))
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		client, err := ollama.New(url, cfg.client(s.Slots, ""))
+		client, err := ollama.New(url, cfg.client(s.Slots))
 		if err != nil {
 			s.Close()
 			return nil, err
