@@ -17,15 +17,19 @@ import (
 const (
 	DefaultSlots   = 8
 	DefaultContext = 4096
-	DefaultModel   = "sim:latest"
+	DefaultModel   = "simulated/sim:latest"
 	Version        = "0.17.4" // the Ollama that the simulation follows
 )
 
 // Config says what is simulated. The zero value of a field means its default.
 type Config struct {
-	Slots   int      // generations at once; the rest waits
-	Models  []string // that are there from the beginning; DefaultModel. One whose name ends in "-loop" repeats itself, in "-endless" never ends
-	Context int      // tokens of a prompt and its answer
+	Slots int // generations at once; the rest waits
+	// Models are there from the beginning, each under pipeline.SimulatedModel of its name;
+	// DefaultModel by default. One whose name ends in "-loop" repeats itself, in "-endless" never
+	// ends.
+	Models  []string
+	Digest  string // of all models; each has its own by default
+	Context int    // tokens of a prompt and its answer
 
 	// TokensPerSecond says how fast each stream is while busy slots are busy; T4 by default.
 	TokensPerSecond func(busy int) float64
@@ -228,5 +232,8 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) version(w http.ResponseWriter, r *http.Request) {
-	reply(w, http.StatusOK, map[string]string{"version": Version})
+	reply(w, http.StatusOK, struct {
+		Version string `json:"version"`
+		mark
+	}{Version, mark{true}})
 }
