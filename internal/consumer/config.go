@@ -33,9 +33,11 @@ type Config struct {
 	Deadline time.Time
 	// IdleExit is after how long without any work Run returns. Zero: never.
 	IdleExit time.Duration
-	// Complete reports whether the run is complete, so that no work will come; then Run returns.
-	// It is asked while there is no work. Nil: Run waits for more.
-	Complete func(ctx context.Context) (bool, error)
+	// Info returns what the queue says of the run: whether it is complete, so that no work will come,
+	// and what it requires. Nil: nothing is known, and Run waits for more work.
+	Info func(ctx context.Context) (pipeline.RunInfo, error)
+	// Stay goes on after the run is complete.
+	Stay bool
 }
 
 // A LaneConfig is one GPU: its model server, and what that can do at once. The server runs already,

@@ -124,7 +124,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // endWithoutWork ends taking when there is nothing left to do.
 func (c *Consumer) endWithoutWork(end *shutdown) {
-	w := &idleWatch{c.lanes, c.cfg.IdleExit, c.cfg.Complete, c.log}
+	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, info: c.cfg.Info, log: c.log}
+	if c.cfg.Stay {
+		w.info = nil
+	}
 	if cause := w.Run(end.taking); cause != nil {
 		end.NoWork(cause)
 	}

@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
 )
 
 // Why a consumer ends although nothing has stopped it.
@@ -24,10 +25,10 @@ const (
 
 // An idleWatch finds out that there is nothing left to do.
 type idleWatch struct {
-	lanes    []*lane
-	exit     time.Duration                       // after which without work it is time to end; 0: never
-	complete func(context.Context) (bool, error) // see Config; may be nil
-	log      *zap.Logger
+	lanes []*lane
+	exit  time.Duration                                   // after which without work it is time to end; 0: never
+	info  func(context.Context) (pipeline.RunInfo, error) // see Config; nil: a complete run is no reason to end
+	log   *zap.Logger
 }
 
 // Run waits until the run is complete or there was no work for too long, and returns which. It
@@ -39,15 +40,15 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 		switch {
 		case w.exit > 0 && idle >= w.exit:
 			return w.why(idle)
-		case w.complete == nil || idle < checkEvery || time.Since(asked) < askEvery:
+		case w.info == nil || idle < checkEvery || time.Since(asked) < askEvery:
 			continue
 		}
 		asked = time.Now()
-		complete, err := w.complete(ctx)
+		info, err := w.info(ctx)
 		if err != nil && ctx.Err() == nil {
 			w.log.Debug("asking whether the run is complete", zap.Error(err))
 		}
-		if complete && err == nil && w.idle() >= checkEvery {
+		if info.Complete && err == nil && w.idle() >= checkEvery {
 			return errComplete
 		}
 	}

@@ -84,14 +84,14 @@ func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
 		w.stock(3)
 		var asked atomic.Int64
 		cfg := config()
-		cfg.Complete = func(context.Context) (bool, error) {
+		cfg.Info = func(context.Context) (pipeline.RunInfo, error) {
 			if now, _ := w.holds(); now > 0 {
 				t.Error("it asks while it has work")
 			}
 			if asked.Add(1) == 1 {
-				return true, errors.New("no answer")
+				return pipeline.RunInfo{Complete: true}, errors.New("no answer")
 			}
-			return asked.Load() > 3, nil
+			return pipeline.RunInfo{Complete: asked.Load() > 3}, nil
 		}
 		took, err := w.ends(w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 2}))
 		if err != nil || len(w.only("ack")) != 3 {

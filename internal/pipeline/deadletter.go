@@ -85,13 +85,22 @@ func (d DeadLetter) Validate() error {
 		return fmt.Errorf("round %d is out of range", d.Round)
 	case len(d.UID) > 64 || len(d.Consumer) > 64 || len(d.GPU) > 128:
 		return errors.New("the uid, the consumer or the GPU is not allowed")
-	case len(d.Failures) == 0 || len(d.Failures) > MaxBatch:
-		return fmt.Errorf("%d failures", len(d.Failures))
+	case len(d.Judged) > maxJudged:
+		return fmt.Errorf("%d GPUs judged it", len(d.Judged))
 	case len(d.Message) > MaxErrorBytes || !utf8.ValidString(d.Message):
 		return errors.New("the message is too long or not valid UTF-8")
 	}
+	return validateFailures(d.Failures)
+}
+
+func validateFailures(failures []GenerationFailure) error {
+	if len(failures) == 0 || len(failures) > MaxBatch {
+		return fmt.Errorf("%d failures", len(failures))
+	}
 	seen := map[int]bool{}
-	for _, f := range d.Failures {
+	texts := 0
+	for _, f := range failures {
+		texts += len(f.Text)
 		switch {
 		case f.Index < 0 || f.Index >= MaxBatch || f.Item < 0 || f.Item >= MaxItems || f.Sample < 0 || f.Sample >= MaxSamples:
 			return fmt.Errorf("generation %d, item %d, sample %d is out of range", f.Index, f.Item, f.Sample)
@@ -99,6 +108,12 @@ func (d DeadLetter) Validate() error {
 			return fmt.Errorf("generation %d stands there twice", f.Index)
 		case len(f.Message) > MaxErrorBytes || !utf8.ValidString(f.Message):
 			return fmt.Errorf("the message of generation %d is too long or not valid UTF-8", f.Index)
+		case texts > MaxPartialBytes || !utf8.ValidString(f.Text):
+			return fmt.Errorf("the text of generation %d makes %d bytes, or is not valid UTF-8", f.Index, texts)
+		case len(f.Judge.Consumer) > 64 || len(f.Judge.GPU) > 128 || len(f.Engine) > 32 || len(f.Digest) > maxDigest:
+			return fmt.Errorf("the judge of generation %d, its engine or its digest is not allowed", f.Index)
+		case !countable(f.Context) || !countable(f.PromptTokens) || !countable(f.Needs) || !countable(f.Outcome) || !countable(f.Attempts):
+			return fmt.Errorf("a count of generation %d is out of range", f.Index)
 		}
 		seen[f.Index] = true
 	}

@@ -126,6 +126,8 @@ func TestDifferencesNameTheFlags(t *testing.T) {
 		{func(s *Spec) { s.Options.TopK = &one }, []string{"top-k"}},
 		{func(s *Spec) { s.Options.NumPredict = 1 }, []string{"num-predict"}},
 		{func(s *Spec) { s.Options.Stop = nil }, []string{"stop"}},
+		{func(s *Spec) { s.Options.Raw = true }, []string{"raw"}},
+		{func(s *Spec) { s.Simulated = true }, []string{"simulate"}},
 		{func(s *Spec) { s.Model, s.Options.Stop = "x", []string{"a", "b"} }, []string{"model", "stop"}},
 	} {
 		spec := validSpec()

@@ -91,6 +91,20 @@ func (w Work) Validate() error {
 		}
 		last = g.Index
 	}
+	if len(w.Judged) > maxJudged || !countable(w.Needs) {
+		return fmt.Errorf("%d GPUs judged it, and it needs %d tokens: out of range", len(w.Judged), w.Needs)
+	}
+	if len(w.Final) == 0 {
+		return nil
+	}
+	if err := validateFailures(w.Final); err != nil {
+		return fmt.Errorf("the verdicts that stay: %w", err)
+	}
+	for _, f := range w.Final {
+		if slices.ContainsFunc(w.Generations, func(g Generation) bool { return g.Index == f.Index }) {
+			return fmt.Errorf("generation %d is to be generated and has a verdict that stays", f.Index)
+		}
+	}
 	return nil
 }
 
@@ -166,6 +180,9 @@ func (r Results) Validate() error {
 	}
 	return nil
 }
+
+// maxJudged bounds how many GPUs may have judged a batch: each of three rounds may pass several.
+const maxJudged = 64
 
 // maxDigest bounds a digest: 64 hexadecimal digits, or the name of a model where there is none.
 const maxDigest = 256

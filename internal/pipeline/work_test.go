@@ -95,9 +95,57 @@ func TestMessagesOfVersionOneAreRead(t *testing.T) {
 }
 
 func TestAMessageOfALaterVersionIsRefused(t *testing.T) {
-	later := strings.Replace(string(encodedWork(t, validWork())), `"version":2`, `"version":3`, 1)
-	if _, err := DecodeWork([]byte(later)); err == nil || !strings.Contains(err.Error(), "version 3") {
+	later := strings.Replace(string(encodedWork(t, validWork())), `"version":2`, `"version":4`, 1)
+	if _, err := DecodeWork([]byte(later)); err == nil || !strings.Contains(err.Error(), "version 4") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Programs that know only version 2 would run what has a verdict already, and their dead letters
+// would lack it.
+func TestWorkWithVerdictsHasAVersionOfItsOwn(t *testing.T) {
+	if data := string(encodedWork(t, validWork())); !strings.Contains(data, `"version":2`) {
+		t.Errorf("without verdicts: %s", data)
+	}
+	work := doubtedWork()
+	data := encodedWork(t, work)
+	if !strings.Contains(string(data), `"version":3`) {
+		t.Errorf("with verdicts: %s", data)
+	}
+	got, err := DecodeWork(data)
+	if diff := cmp.Diff(work, got); err != nil || diff != "" {
+		t.Errorf("%v (-before +after):\n%s", err, diff)
+	}
+}
+
+func doubtedWork() Work {
+	w := validWork()
+	w.Judged, w.Needs = []LaneID{{"01K", "T4 0"}}, 900
+	w.Final = []GenerationFailure{{
+		Generation: Generation{Index: 1, Item: 5, Sample: 2, Messages: User("x")}, Class: BadItem, Message: "template", Attempts: 1,
+		Judge: w.Judged[0], Engine: Ollama, Digest: "d", Context: 512, PromptTokens: 7, Needs: 8, Outcome: 9, Seconds: 1.5, Text: "a\nb",
+	}}
+	return w
+}
+
+func TestWhatIsDoubtedFollowsFromTheClassAndTheContext(t *testing.T) {
+	for _, c := range []struct {
+		failure GenerationFailure
+		want    bool
+	}{
+		{GenerationFailure{Class: BadItem}, false},
+		{GenerationFailure{Class: BadItem, Exceeds: true}, true},
+		{GenerationFailure{Class: Truncated}, true},
+		{GenerationFailure{Class: Truncated, Exceeds: true}, true},
+		{GenerationFailure{Class: Degenerate}, true},
+		{GenerationFailure{Class: Unanswered}, true},
+		{GenerationFailure{Class: Poison}, false},
+		{GenerationFailure{Class: Undeliverable}, false},
+		{GenerationFailure{Class: "of a later version"}, false},
+	} {
+		if got := c.failure.Doubtful(); got != c.want {
+			t.Errorf("%s, exceeds %t: doubtful %t", c.failure.Class, c.failure.Exceeds, got)
+		}
 	}
 }
 
@@ -123,6 +171,17 @@ func TestWorkThatCannotBeDoneIsRefused(t *testing.T) {
 		"an item beyond":       func(w *Work) { w.Generations[0].Item = MaxItems },
 		"a negative sample":    func(w *Work) { w.Generations[0].Sample = -1 },
 		"a sample beyond":      func(w *Work) { w.Generations[0].Sample = MaxSamples },
+		"negative needs":       func(w *Work) { w.Needs = -1 },
+		"too many judges":      func(w *Work) { w.Judged = make([]LaneID, maxJudged+1) },
+		"a verdict on what is to be generated": func(w *Work) {
+			w.Final = []GenerationFailure{{Generation: w.Generations[1], Class: BadItem}}
+		},
+		"a long judge": func(w *Work) {
+			w.Final = []GenerationFailure{{Generation: Generation{Index: 1}, Judge: LaneID{Consumer: long}}}
+		},
+		"too much text": func(w *Work) {
+			w.Final = []GenerationFailure{{Generation: Generation{Index: 1}, Text: strings.Repeat("x", MaxPartialBytes+1)}}
+		},
 	} {
 		work := validWork()
 		change(&work)
@@ -143,6 +202,8 @@ func TestResultsThatCannotBeStoredAreRefused(t *testing.T) {
 		"no round":            func(r *Results) { r.Round = 0 },
 		"a long uid":          func(r *Results) { r.UID = strings.Repeat("x", 65) },
 		"a long consumer":     func(r *Results) { r.Consumer = strings.Repeat("x", 65) },
+		"a long engine":       func(r *Results) { r.Engine = EngineName(strings.Repeat("x", 33)) },
+		"a long digest":       func(r *Results) { r.Digest = strings.Repeat("x", maxDigest+1) },
 		"a long GPU":          func(r *Results) { r.GPU = strings.Repeat("x", 129) },
 		"no results":          func(r *Results) { r.Results = nil },
 		"too many results":    func(r *Results) { r.Results = make([]Result, MaxBatch+1) },

@@ -2,7 +2,6 @@ package consume
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
-	"gleaner/internal/stream"
 )
 
 // endingFlags are the flags that say when the consumer ends by itself.
@@ -69,16 +67,4 @@ func (e endingFlags) deadline(now time.Time) (time.Time, error) {
 		at = time.Date(now.Year(), now.Month(), now.Day()+1, clock.Hour(), clock.Minute(), 0, 0, now.Location())
 	}
 	return at, nil
-}
-
-// complete returns a function that reports whether the run is complete, or nil if the consumer is
-// to stay after that.
-func (e endingFlags) complete(conn *stream.Conn, run string) func(context.Context) (bool, error) {
-	if e.Stay {
-		return nil
-	}
-	return func(ctx context.Context) (bool, error) {
-		info, err := conn.RunInfo(ctx, run)
-		return info.Complete, err
-	}
 }
