@@ -61,7 +61,7 @@ func rules() map[string]rule {
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},
 		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"}, // the processes, beside the client to what they serve
-		"internal/ollamasim":         {ours: "pipeline", theirs: "ollama", testOurs: "ollama"},
+		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama"},
 		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 

@@ -113,8 +113,8 @@ func TestAPulledModelIsThereAndProgressIsToldOnTheWay(t *testing.T) {
 	if d := cmp.Diff([]string{"pulling", "verifying", "writing", "success"}, steps); d != "" || last != size || size == 0 {
 		t.Errorf("%d of %d bytes, steps (-want +got):\n%s", last, size, d)
 	}
-	m, err := client.Describe(t.Context(), "mistral")
-	if err != nil || m.Name != "mistral:latest" {
+	m, err := client.Describe(t.Context(), "simulated/mistral")
+	if err != nil || m.Name != "simulated/mistral:latest" {
 		t.Errorf("described as %+v, %v", m, err)
 	}
 }

@@ -2,7 +2,6 @@ package ollamasim
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
@@ -30,24 +29,12 @@ type mark struct {
 	Simulated bool `json:"simulated"`
 }
 
-// A loading is a model that is loaded, or being loaded until ready is closed.
-type loading struct {
-	ready chan struct{}
-	err   error // set before ready is closed
-}
-
 // fullName adds the tag that may be left out.
 func fullName(name string) string {
 	if name != "" && !strings.Contains(name, ":") {
 		return name + ":latest"
 	}
 	return name
-}
-
-// base is a model's name without its tag.
-func base(name string) string {
-	b, _, _ := strings.Cut(name, ":")
-	return b
 }
 
 // add adds a model, under a name that says that it is simulated. The caller holds mu.
@@ -90,6 +77,7 @@ func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) ps(w http.ResponseWriter, r *http.Request) {
+	cfg := s.config()
 	s.mu.Lock()
 	list := api.ProcessResponse{Models: []api.ProcessModelResponse{}}
 	for name, l := range s.loaded {
@@ -98,9 +86,9 @@ func (s *Server) ps(w http.ResponseWriter, r *http.Request) {
 		default:
 			continue
 		}
-		size := int64(modelBytes + s.cfg.Slots*s.cfg.Context*128<<10) // weights and KV cache
+		size := int64(modelBytes + cfg.Slots*cfg.Context*128<<10) // weights and KV cache
 		list.Models = append(list.Models, api.ProcessModelResponse{Name: name, Model: name, Size: size, SizeVRAM: size,
-			Digest: s.models[name].digest, Details: details(), ExpiresAt: time.Now().AddDate(200, 0, 0), ContextLength: s.cfg.Context})
+			Digest: l.digest, Details: details(), ExpiresAt: time.Now().AddDate(200, 0, 0), ContextLength: cfg.Context})
 	}
 	s.mu.Unlock()
 	slices.SortFunc(list.Models, func(a, b api.ProcessModelResponse) int { return cmp.Compare(a.Name, b.Name) })
@@ -179,58 +167,4 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, api.ProgressResponse{Status: "success"})
-}
-
-// load waits until a model is loaded. The first request loads it; if its client disconnects, the
-// load is aborted.
-func (s *Server) load(ctx context.Context, name string) error {
-	for {
-		s.mu.Lock()
-		l := s.loaded[name]
-		if l == nil {
-			l = &loading{ready: make(chan struct{})}
-			s.loaded[name] = l
-			s.mu.Unlock()
-			return s.finishLoad(ctx, name, l)
-		}
-		s.mu.Unlock()
-		select {
-		case <-l.ready:
-			if l.err == nil {
-				return nil
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *Server) finishLoad(ctx context.Context, name string, l *loading) error {
-	if s.cfg.Load > 0 {
-		timer := time.NewTimer(s.cfg.Load)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			l.err = ctx.Err()
-		}
-	}
-	s.mu.Lock()
-	if l.err != nil && s.loaded[name] == l {
-		delete(s.loaded, name)
-	}
-	s.mu.Unlock()
-	close(l.ready)
-	return l.err
-}
-
-// unload forgets a model, or all of them if the name is empty.
-func (s *Server) unload(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if name == "" {
-		clear(s.loaded)
-		return
-	}
-	delete(s.loaded, name)
 }

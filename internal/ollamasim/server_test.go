@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ollama/ollama/api"
 
 	"gleaner/internal/ollamasim"
@@ -213,37 +212,6 @@ func TestAModelLoadsOnceAndIsListedUntilItIsUnloaded(t *testing.T) {
 	}
 	if l := loaded(); len(l) != 0 {
 		t.Errorf("loaded after it was unloaded: %+v", l)
-	}
-}
-
-func TestFaultsStrikeWhomTheyShouldAsOftenAsTheyShould(t *testing.T) {
-	s, url := start(t, ollamasim.Config{Instant: true})
-	status := func(prompt string) int {
-		code, _ := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"`+prompt+`","options":{"seed":1}}`)
-		return code
-	}
-	s.Inject(ollamasim.Fault{Kind: ollamasim.Busy, Count: 2, Match: ollamasim.Prompts("unlucky")})
-	s.Inject(ollamasim.Fault{Kind: ollamasim.Fail, Count: 1})
-	got := []int{status("lucky"), status("unlucky"), status("lucky"), status("unlucky"), status("unlucky")}
-	if d := cmp.Diff([]int{500, 503, 200, 503, 200}, got); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
-	s.Inject(ollamasim.Fault{Kind: ollamasim.Fail, Chance: 0.25})
-	struck := 0
-	for range 200 {
-		if status("x") == 500 {
-			struck++
-		}
-	}
-	if struck < 25 || struck > 80 {
-		t.Errorf("a chance of a quarter struck %d of 200", struck)
-	}
-	s.ClearFaults()
-	if code := status("x"); code != 200 {
-		t.Errorf("after the faults were cleared: %d", code)
-	}
-	if st := s.Stats(); st.Requests != 206 || st.Faulty != struck+3 || st.Answers != 206-st.Faulty || st.Tokens < st.Answers {
-		t.Errorf("the server counted %+v", st)
 	}
 }
 
