@@ -2,7 +2,7 @@
 // streams, checks them, writes them to the store, and only then acknowledges them. It also exports
 // the answers of a run.
 //
-// It passes results on as they are. What a result holds is declared in pipeline.Result, filled in
+// It holds each run to one digest of its model, and passes results on as they are. What a result holds is declared in pipeline.Result, filled in
 // by the consumer, stored by the store and shown by the dataset that is exported.
 package sink
 
@@ -34,6 +34,11 @@ type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
 	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
+	// Pin sets the digest of an engine's model from one value to another, and returns the one that
+	// is set then.
+	Pin(ctx context.Context, run string, engine pipeline.EngineName, from, to string) (pinned string, err error)
+	// Refuse marks a queued batch of this round, which then gets another one.
+	Refuse(ctx context.Context, run string, index, round int) (bool, error)
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
 }
@@ -57,7 +62,9 @@ type Sink struct {
 	source   Source
 	store    Store
 	check    *checker
-	rejected *rejections
+	pins     *pinner
+	rejected *rejections // what fits nothing in the store
+	refused  *rejections // what is of another digest than its run
 	log      *zap.Logger
 
 	mu      sync.Mutex
@@ -92,7 +99,9 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 	}
 	return &Sink{
 		cfg: cfg, source: source, store: store, log: cfg.Log,
-		check: newChecker(store), rejected: &rejections{log: cfg.Log, metrics: cfg.Metrics},
+		check: newChecker(store), pins: newPinner(store, cfg.Log),
+		rejected: &rejections{log: cfg.Log, count: cfg.Metrics.rejected.Inc, says: "results refused; their batch stays outstanding"},
+		refused:  &rejections{log: cfg.Log, count: cfg.Metrics.otherDigest.Inc, says: "results of another digest refused; their batch is generated again"},
 	}, nil
 }
 
