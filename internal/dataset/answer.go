@@ -102,6 +102,8 @@ type provenance struct {
 	Round        int              `json:"round,omitempty"`
 	Consumer     string           `json:"consumer,omitempty"`
 	GPU          string           `json:"gpu,omitempty"`
+	Engine       string           `json:"engine,omitempty"`
+	Digest       string           `json:"digest,omitempty"` // the beginning of the model's
 	CreatedAt    time.Time        `json:"created_at,omitzero"`
 }
 
@@ -113,6 +115,7 @@ func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
 	if r := a.Result; r != nil {
 		p.Finish, p.PromptTokens, p.OutputTokens, p.DurationMS = r.Finish, r.PromptTokens, r.OutputTokens, r.DurationMS
 		p.Round, p.Consumer, p.GPU, p.CreatedAt = r.Round, r.Consumer, r.GPU, r.CreatedAt
+		p.Engine, p.Digest = string(r.Engine), pipeline.ShortDigest(r.Digest)
 	}
 	return p
 }

@@ -60,6 +60,18 @@ func (r Run) Pin(engine EngineName, digest string) string {
 	return r.Pins[engine]
 }
 
+// PinTo returns a run that a person has pinned to a digest before it is loaded; empty: that is not.
+func (r Run) PinTo(digest string) Run {
+	if digest == "" {
+		return r
+	}
+	r.Pins = map[EngineName]string{}
+	for _, engine := range PinEngines() {
+		r.Pins[engine] = digest
+	}
+	return r
+}
+
 // A DigestCount is how many stored answers of a run are of one digest.
 type DigestCount struct {
 	Engine  EngineName `json:"engine"` // empty, as is the digest, for those that do not say it
