@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -23,6 +24,8 @@ const (
 	// be.
 	patienceOutstanding = 4
 	patienceDead        = 40
+
+	mostLookEvery = 5 * time.Second
 )
 
 // A PassReport counts what one pass of a reconciler did.
@@ -53,29 +56,72 @@ type RunReconciler struct {
 	run     string
 	notes   map[int]note // by batch: the dead ones and the queued ones, which are as many as the publisher's window
 	pass    int
+	inStore int                // batches that were queued in the last look at them
 	sweepAt time.Time          // when to read all dead letters next
 	build   pipeline.BuildFunc // of the load of the run with this uid
 	uid     string
+
+	busy sync.Mutex // held by each pass and each look
+
+	rounds   map[int]newRound // by batch: started, and not on the queue yet
+	refusals map[int]refusal  // by batch: rounds that were started because answers were refused
+	settled  map[int]bool     // batches that the last pass found on the queue although they are at their end
+
+	verdicts map[int]*verdicts       // by batch: those that are dead
+	look     int                     // at the verdicts
+	fleet    fleet                   // as it was met last
+	meetAt   time.Time               // when to ask again who is present
+	proven   map[pipeline.LaneID]int // the most that each GPU has shown, see pipeline.GPUStatus
+	awaiting int                     // generations that wait for a second opinion
+	told     told
 }
 
-// Reconciler returns a reconciler for a run. It may be used by one goroutine only.
+// Reconciler returns a reconciler for a run.
 func (e *Engine) Reconciler(run string) *RunReconciler {
-	return &RunReconciler{Engine: e, run: run, notes: map[int]note{}}
+	r := &RunReconciler{Engine: e, run: run}
+	r.forget()
+	return r
 }
 
-// Reconcile queues again what the streams lose of a run, until ctx ends, and then returns nil. It
-// returns an error if the run is gone or not open.
-func (e *Engine) Reconcile(ctx context.Context, run string) error { return e.Reconciler(run).Run(ctx) }
+// forget makes a reconciler one that knows nothing of its run.
+func (r *RunReconciler) forget() {
+	r.notes, r.rounds, r.refusals, r.settled = map[int]note{}, map[int]newRound{}, map[int]refusal{}, nil
+	r.verdicts, r.proven, r.told = map[int]*verdicts{}, map[pipeline.LaneID]int{}, told{awaiting: -1}
+}
 
-// Run makes a pass in every lease until ctx ends, and then returns nil. While the store or the
-// streams are away it says so and keeps trying. It returns an error if the run is gone or not open.
+// Reconcile queues again what the streams lose of a run, and what another GPU shall judge, until
+// ctx ends, and then returns nil. It returns an error if the run is gone or not open.
+func (e *Engine) Reconcile(ctx context.Context, run string) error { return e.follow(run).Run(ctx) }
+
+// follow returns the one reconciler of a run that this engine's Reconcile and Unsettled share.
+func (e *Engine) follow(run string) *RunReconciler {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.followed[run] == nil {
+		e.followed[run] = e.Reconciler(run)
+	}
+	return e.followed[run]
+}
+
+// Run makes a pass in every lease, and looks at the verdicts of dead letters every few seconds,
+// until ctx ends, and then returns nil. While the store or the streams are away it says so and
+// keeps trying. It returns an error if the run is gone or not open.
 func (r *RunReconciler) Run(ctx context.Context) error {
 	passing := outage.Loop{
 		Log: r.log, Away: "looking for lost batches; trying again until it works", Back: "looking for lost batches works again",
 		Fields: []zap.Field{zap.String("run", r.run)},
 	}
-	for {
-		report, err := r.Pass(ctx)
+	for passAt := r.now(); ; {
+		began := r.now()
+		_, err := r.Opine(ctx)
+		if !r.now().Before(passAt) {
+			passAt = r.now().Add(r.cfg.Lease)
+			report, failure := r.Pass(ctx)
+			r.logRepairs(report)
+			if failure != nil { // mostly for the same reason
+				err = failure
+			}
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -83,12 +129,16 @@ func (r *RunReconciler) Run(ctx context.Context) error {
 			return err
 		}
 		passing.Observe(err)
-		r.logRepairs(report)
-		if outage.Sleep(ctx, r.cfg.Lease) != nil {
+		// A look at very many dead batches takes the store's time from others.
+		rest := max(r.lookEvery(), 20*r.now().Sub(began))
+		if outage.Sleep(ctx, min(rest, passAt.Sub(r.now()))) != nil {
 			return nil
 		}
 	}
 }
+
+// lookEvery is the time between two looks at the verdicts.
+func (r *RunReconciler) lookEvery() time.Duration { return min(r.cfg.Lease/3, mostLookEvery) }
 
 func (r *RunReconciler) logRepairs(report PassReport) {
 	if report.Repaired+report.Explained+report.Swept > 0 {
@@ -103,24 +153,17 @@ var errNotOpen = errors.New("the run is not open")
 // Pass searches once for every batch that is due. An error ends the pass, and the report says what
 // was done before it. The notes stay, so that the next pass continues from there.
 func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error) {
-	run, err := r.store.Run(ctx, r.run)
+	r.busy.Lock()
+	defer r.busy.Unlock()
+	run, err := r.open(ctx)
 	if err != nil {
 		return report, err
-	}
-	if run.State != pipeline.RunOpen {
-		return report, fmt.Errorf("run %s is %s: %w", run.Name, run.State, errNotOpen)
-	}
-	if run.UID != r.uid { // deleted and loaded again
-		if r.build, err = r.newBuild(run); err != nil {
-			return report, err
-		}
-		r.uid = run.UID
-		clear(r.notes)
 	}
 	if err := r.streams.EnsureRun(ctx, run); err != nil { // a server that lost the queue has lost the run as well
 		return report, err
 	}
 	r.pass++
+	r.inStore = 0
 	for _, state := range []pipeline.BatchState{pipeline.Queued, pipeline.Dead} {
 		if err := r.page(ctx, run, state, &report); err != nil {
 			return report, err
@@ -131,6 +174,9 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 			delete(r.notes, index)
 		}
 	}
+	if err := r.tidy(ctx, run); err != nil {
+		return report, err
+	}
 	if now := r.now(); !now.Before(r.sweepAt) {
 		if report.Swept, err = r.Sweep(ctx, run.Name); err != nil {
 			return report, err
@@ -138,6 +184,25 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 		r.sweepAt = now.Add(r.cfg.SweepEvery)
 	}
 	return report, nil
+}
+
+// open returns the run if batches of it may be queued.
+func (r *RunReconciler) open(ctx context.Context) (pipeline.Run, error) {
+	run, err := r.store.Run(ctx, r.run)
+	if err != nil {
+		return run, err
+	}
+	if run.State != pipeline.RunOpen {
+		return run, fmt.Errorf("run %s is %s: %w", run.Name, run.State, errNotOpen)
+	}
+	if run.UID != r.uid { // deleted and loaded again
+		if r.build, err = r.newBuild(run); err != nil {
+			return run, err
+		}
+		r.uid = run.UID
+		r.forget()
+	}
+	return run, nil
 }
 
 // page reads all batches in a state and searches for those that are due.
@@ -148,6 +213,9 @@ func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeli
 			return err
 		}
 		report.Watched += len(batches)
+		if state == pipeline.Queued {
+			r.inStore += len(batches)
+		}
 		due := make([]bool, len(batches))
 		count := 0
 		for i, b := range batches {
@@ -250,7 +318,7 @@ func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *Pa
 	if err != nil {
 		return err
 	}
-	ours, err := r.store.Requeue(ctx, b, b.Opinions, r.now().UTC())
+	ours, err := r.claim(ctx, b, b.Opinions, r.instant())
 	if err != nil || !ours {
 		return err
 	}

@@ -1,0 +1,79 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/pipeline"
+)
+
+// tidy takes batches off the queue that are done or dropped: a broker that was restored brings them
+// back, and a process may have died before it removed the message of a batch that it gave up. It
+// acts on what two passes found, since a batch may be done a moment before its worker acknowledges
+// it. It lists the queue only if there is more on it than the store has queued, and now and then.
+func (r *RunReconciler) tidy(ctx context.Context, run pipeline.Run) error {
+	info, err := r.streams.RunInfo(ctx, run.Name)
+	if errors.Is(err, pipeline.ErrNoRun) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	now := r.pass == 1 || len(r.settled) > 0 || !r.now().Before(r.sweepAt)
+	if !now && info.Waiting+info.Held <= r.inStore {
+		return nil
+	}
+	queued, err := r.streams.Queued(ctx, run.Name)
+	if err != nil {
+		return err
+	}
+	var indexes []int
+	for index := range queued {
+		if n := r.notes[index]; n.pass != r.pass || n.state != pipeline.Queued {
+			if indexes = append(indexes, index); len(indexes) == PageSize {
+				break
+			}
+		}
+	}
+	if len(indexes) == 0 {
+		r.settled = nil
+		return nil
+	}
+	batches, err := r.store.BatchesAt(ctx, run.Name, indexes)
+	if err != nil {
+		return err
+	}
+	before := r.settled
+	r.settled = map[int]bool{}
+	removed := 0
+	for _, b := range batches {
+		switch {
+		case b.State != pipeline.Done && b.State != pipeline.Dropped:
+		case !before[b.Index]:
+			r.settled[b.Index] = true
+		default:
+			if err := r.unqueue(ctx, run, b.Index); err != nil {
+				return err
+			}
+			removed++
+		}
+	}
+	if removed > 0 {
+		r.log.Info("took batches off the queue that are at their end", zap.String("run", run.Name), zap.Int("batches", removed))
+	}
+	return nil
+}
+
+// unqueue removes the message of a batch from the queue, if it is one of this load of the run.
+func (e *Engine) unqueue(ctx context.Context, run pipeline.Run, index int) error {
+	work, found, err := e.streams.FindWork(ctx, run.Name, index)
+	if err != nil && !unreadable(err) || !found {
+		return err
+	}
+	if err == nil && work.UID != run.UID {
+		return nil
+	}
+	return e.streams.RemoveWork(ctx, run.Name, index, work.Sequence)
+}
