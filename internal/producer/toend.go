@@ -19,8 +19,8 @@ const (
 	settleEvery = 2 * time.Second
 )
 
-// A Reconciler repairs what the streams lose of a run, and lets another GPU judge what one could not
-// generate.
+// A Reconciler repairs what the streams lose of a run, and lets another GPU judge what one could
+// not generate.
 type Reconciler interface {
 	// Reconcile works until ctx ends, or until the run is gone or not open.
 	Reconcile(ctx context.Context, run string) error
@@ -31,10 +31,10 @@ type Reconciler interface {
 }
 
 // FollowToEnd publishes a run and follows it until every generation is stored, dropped or under a
-// dead letter on which no other GPU can do better. Meanwhile the reconciler repairs what the streams
-// lose. If dead letters are lost the run is not at its end, since its failed generations are then
-// tried again. FollowToEnd tells the consumers if the run is complete for good. It returns the last
-// progress; watch, which may be nil, gets each one.
+// dead letter on which no other GPU can do better. Meanwhile the reconciler repairs what the
+// streams lose. If dead letters are lost the run is not at its end, since its failed generations
+// are then tried again. FollowToEnd tells the consumers if the run is complete for good. It returns
+// the last progress; watch, which may be nil, gets each one.
 //
 // While the store or the streams are away it waits. It returns an error if ctx ends, the run is
 // gone or not open, or a person has to act.

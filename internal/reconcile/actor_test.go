@@ -91,7 +91,7 @@ func (m *machine) reconcilerDoes(i int, do func(*RunReconciler)) *actor {
 			m.reconciler[i] = l.Reconciler(testRun)
 		}
 		r := m.reconciler[i]
-		r.Engine = l // the same process, decided by another actor
+		r.use(l) // the same process, decided by another actor
 		do(r)
 	})
 	m.passing[i] = a
@@ -99,6 +99,11 @@ func (m *machine) reconcilerDoes(i int, do func(*RunReconciler)) *actor {
 		m.passing[i] = nil
 	}
 	return a
+}
+
+// use lets a reconciler go on with another engine.
+func (r *RunReconciler) use(e *Engine) {
+	r.Engine, r.rounds.Engine, r.opinions.present.Engine, r.tidier.Engine = e, e, e, e
 }
 
 func (m *machine) lookStep(rt *rapid.T) {

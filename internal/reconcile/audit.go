@@ -54,24 +54,6 @@ func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	return a.account, nil
 }
 
-// Unsettled returns how many generations of a run that seems complete have not come to their end:
-// those that get a second opinion, and those that are not accounted for. It removes the dead letters
-// that are of no use any more.
-func (e *Engine) Unsettled(ctx context.Context, run string) (int, error) {
-	r := e.follow(run)
-	r.busy.Lock()
-	report, err := r.opine(ctx, true)
-	r.busy.Unlock()
-	if left := report.Awaiting + report.Given + report.Again; err != nil || left > 0 {
-		return left, err
-	}
-	if _, err := e.Sweep(ctx, run); err != nil {
-		return 0, err
-	}
-	account, err := e.Audit(ctx, run)
-	return account.Lost + account.Outstanding, err
-}
-
 // An audit is one call of Audit.
 type audit struct {
 	*Engine

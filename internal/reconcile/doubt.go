@@ -18,6 +18,17 @@ type verdict struct {
 	outcome int // 0: not known, as in letters of earlier versions
 }
 
+// verdicts is what a reconciler remembers about the dead letter of a batch.
+type verdicts struct {
+	round    int
+	sequence uint64 // of the letter; 0: there is none that explains the batch
+	judged   []pipeline.LaneID
+	doubtful []verdict
+	first    time.Time                     // when this process saw them first
+	seen     map[pipeline.LaneID]time.Time // the last reports of the judges at that time
+	pass     int                           // the last look that saw the batch dead
+}
+
 // doubtful returns the verdicts of a letter that another GPU may change, as far as the letter alone
 // can tell. Verdicts of earlier versions, which do not say when they were given, cannot be proven,
 // and are not doubted.

@@ -20,6 +20,10 @@ import (
 	"gleaner/internal/pipeline"
 )
 
+// PageSize is how many batches an engine reads from the store, and searches for on the queue, at
+// once.
+const PageSize = 1000
+
 // Store is the part of the store that the engine reads and changes.
 type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
@@ -38,13 +42,13 @@ type Store interface {
 
 // Streams hold the batches, results and dead letters that are under way, and know who is there.
 type Streams interface {
-	Queue
+	BatchQueue
 	LetterBox
-	Fleet
+	Reports
 }
 
-// A Queue holds the batches and results of runs.
-type Queue interface {
+// A BatchQueue holds the batches and results of runs.
+type BatchQueue interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// RunInfo returns what the queue says of a run, or pipeline.ErrNoRun.
 	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
@@ -73,8 +77,9 @@ type LetterBox interface {
 	DeleteDeadLetter(ctx context.Context, sequence uint64) error
 }
 
-// A Fleet is the consumers that are present.
-type Fleet interface {
+// Reports are what consumers say about themselves, and what is said to them.
+type Reports interface {
+	// Consumers returns those that are present.
 	Consumers(ctx context.Context) ([]pipeline.Presence, error)
 	// ReportRun writes down, for the consumers of a run and for people, how many GPUs serve it and
 	// how many generations wait for a second opinion.
@@ -104,8 +109,7 @@ type Engine struct {
 
 	listFrom int // a test lowers it
 
-	mu       sync.Mutex
-	followed map[string]*RunReconciler // by run: those that Reconcile and Unsettled share
+	followed sync.Map // run → *RunReconciler: those that Reconcile and Unsettled share
 }
 
 // New returns an engine over this store and these streams. It calls newBuild once for each run of
@@ -131,7 +135,7 @@ func New(cfg Config, store Store, streams Streams, newBuild func(run pipeline.Ru
 	}
 	return &Engine{
 		cfg: cfg, store: store, streams: streams, newBuild: newBuild, log: cfg.Log,
-		now: time.Now, sleep: outage.Sleep, listFrom: listFrom, followed: map[string]*RunReconciler{},
+		now: time.Now, sleep: outage.Sleep, listFrom: listFrom,
 	}, nil
 }
 

@@ -17,51 +17,36 @@ type OpinionReport struct {
 	Awaiting int // generations under dead letters that may still get a second opinion by themselves
 }
 
-// verdicts is what a reconciler remembers about the dead letter of a batch.
-type verdicts struct {
-	round    int
-	sequence uint64 // of the letter; 0: there is none that explains the batch
-	judged   []pipeline.LaneID
-	doubtful []verdict
-	first    time.Time                     // when this process saw them first
-	seen     map[pipeline.LaneID]time.Time // the last reports of the judges at that time
-	pass     int                           // the last look that saw the batch dead
+// Opinions are what is known about the verdicts on the dead batches of one run.
+type opinions struct {
+	*rounds
+	present  *attendance
+	known    map[int]*verdicts // by batch
+	looks    int
+	awaiting int // generations that wait for a second opinion
 }
 
-// Opine gives batches another round whose verdicts another GPU may change, and those of which an
-// answer was refused. It is cheap, and meant for every few seconds.
-func (r *RunReconciler) Opine(ctx context.Context) (OpinionReport, error) {
-	r.busy.Lock()
-	defer r.busy.Unlock()
-	return r.opine(ctx, false)
+func newOpinions(r *rounds) *opinions {
+	return &opinions{rounds: r, present: newAttendance(r.Engine), known: map[int]*verdicts{}}
 }
 
-// opine does that. If it is sure, it asks who is present as soon as any verdict is doubtful.
-func (r *RunReconciler) opine(ctx context.Context, sure bool) (report OpinionReport, err error) {
-	run, err := r.open(ctx)
-	if err != nil {
-		return report, err
-	}
-	if err := r.sendAll(ctx); err != nil {
-		return report, err
-	}
-	if report.Again, err = r.againAll(ctx, run); err != nil {
-		return report, err
-	}
-	r.look++
+// look reads the letters of batches that are dead, and starts another round of those whose verdicts
+// another GPU may change. If it is sure, it asks who is present as soon as any verdict is doubtful.
+func (r *opinions) look(ctx context.Context, run openRun, sure bool, report *OpinionReport) error {
+	r.looks++
 	fresh := false
 	var doubted []pipeline.Batch
 	for from := 0; ; {
 		batches, err := r.store.Batches(ctx, run.Name, pipeline.Dead, from, PageSize)
 		if err != nil {
-			return report, err
+			return err
 		}
 		for _, b := range batches {
 			isNew, err := r.read(ctx, run, b)
 			if err != nil {
-				return report, err
+				return err
 			}
-			if b.Opinions < pipeline.MaxOpinions && len(r.verdicts[b.Index].doubtful) > 0 {
+			if b.Opinions < pipeline.MaxOpinions && len(r.known[b.Index].doubtful) > 0 {
 				doubted = append(doubted, b)
 				fresh = fresh || isNew || sure
 			}
@@ -71,32 +56,32 @@ func (r *RunReconciler) opine(ctx context.Context, sure bool) (report OpinionRep
 		}
 		from = batches[len(batches)-1].Index + 1
 	}
-	for index, n := range r.verdicts {
-		if n.pass != r.look {
-			delete(r.verdicts, index)
+	for index, n := range r.known {
+		if n.pass != r.looks {
+			delete(r.known, index)
 		}
 	}
-	if err := r.meet(ctx, run, fresh || r.awaiting > 0); err != nil {
-		return report, err
+	if err := r.present.meet(ctx, run.Run, fresh || r.awaiting > 0); err != nil {
+		return err
 	}
 	for _, b := range doubted {
-		if err := r.consider(ctx, run, b, &report); err != nil {
-			return report, err
+		if err := r.consider(ctx, run, b, report); err != nil {
+			return err
 		}
 	}
 	r.awaiting = report.Awaiting
-	return report, r.tell(ctx, run)
+	return r.present.tell(ctx, run.Run, r.awaiting)
 }
 
 // read reads the letter of a dead batch, unless it is known, and reports whether it was new.
-func (r *RunReconciler) read(ctx context.Context, run pipeline.Run, b pipeline.Batch) (bool, error) {
-	if n, known := r.verdicts[b.Index]; known && n.round == b.Round {
-		n.pass = r.look
+func (r *opinions) read(ctx context.Context, run openRun, b pipeline.Batch) (bool, error) {
+	if n, known := r.known[b.Index]; known && n.round == b.Round {
+		n.pass = r.looks
 		return false, nil
 	}
-	n := &verdicts{round: b.Round, first: r.now(), pass: r.look}
+	n := &verdicts{round: b.Round, first: r.now(), pass: r.looks}
 	if b.Opinions < pipeline.MaxOpinions {
-		letter, found, err := r.explanation(ctx, run, b)
+		letter, found, err := r.explanation(ctx, run.Run, b)
 		if err != nil {
 			return false, err
 		}
@@ -104,7 +89,7 @@ func (r *RunReconciler) read(ctx context.Context, run pipeline.Run, b pipeline.B
 			n.sequence, n.judged, n.doubtful = letter.Sequence, judgedBy(letter.DeadLetter), doubtful(letter.DeadLetter)
 		}
 	}
-	r.verdicts[b.Index] = n
+	r.known[b.Index] = n
 	return len(n.doubtful) > 0, nil
 }
 
@@ -119,12 +104,12 @@ func (e *Engine) explanation(ctx context.Context, run pipeline.Run, b pipeline.B
 }
 
 // consider decides about the doubtful verdicts on a batch.
-func (r *RunReconciler) consider(ctx context.Context, run pipeline.Run, b pipeline.Batch, report *OpinionReport) error {
-	n := r.verdicts[b.Index]
+func (r *opinions) consider(ctx context.Context, run openRun, b pipeline.Batch, report *OpinionReport) error {
+	n := r.known[b.Index]
 	if n.seen == nil {
 		n.seen = map[pipeline.LaneID]time.Time{}
 		for _, v := range n.doubtful {
-			n.seen[v.judge] = r.fleet.lanes[v.judge].seen
+			n.seen[v.judge] = r.present.fleet.lanes[v.judge].seen
 		}
 	}
 	worths := r.weigh(b, n)
@@ -146,14 +131,14 @@ func (r *RunReconciler) consider(ctx context.Context, run pipeline.Run, b pipeli
 }
 
 // weigh sorts the doubtful verdicts on the missing generations of a batch.
-func (r *RunReconciler) weigh(b pipeline.Batch, n *verdicts) map[worth][]verdict {
+func (r *opinions) weigh(b pipeline.Batch, n *verdicts) map[worth][]verdict {
 	patient := r.now().Sub(n.first) < r.cfg.Lease
 	worths := map[worth][]verdict{}
 	for _, v := range n.doubtful {
 		if slices.Contains(b.Done, v.index) {
 			continue
 		}
-		w := r.fleet.weigh(v, n, r.proven, patient)
+		w := r.present.fleet.weigh(v, n, r.present.proven, patient)
 		worths[w] = append(worths[w], v)
 	}
 	return worths
@@ -162,7 +147,7 @@ func (r *RunReconciler) weigh(b pipeline.Batch, n *verdicts) map[worth][]verdict
 // second starts another round of a batch for the verdicts that another GPU may change, with the
 // steps of a redrive, and reports whether it did. If the letter is not the one that the decision is
 // about, the next look decides again.
-func (r *RunReconciler) second(ctx context.Context, run pipeline.Run, seen pipeline.Batch, n *verdicts) (bool, error) {
+func (r *opinions) second(ctx context.Context, run openRun, seen pipeline.Batch, n *verdicts) (bool, error) {
 	b, err := r.readBatch(ctx, run.Name, seen.Index) // its last results may have been stored meanwhile
 	if err != nil {
 		return false, err
@@ -170,19 +155,19 @@ func (r *RunReconciler) second(ctx context.Context, run pipeline.Run, seen pipel
 	if b.State != seen.State || b.Round != seen.Round || b.Opinions != seen.Opinions {
 		return false, nil
 	}
-	letter, found, err := r.explanation(ctx, run, b)
+	letter, found, err := r.explanation(ctx, run.Run, b)
 	if err != nil {
 		return false, err
 	}
 	if !found || letter.Sequence != n.sequence {
-		delete(r.verdicts, b.Index)
+		delete(r.known, b.Index)
 		return false, nil
 	}
 	doubted := r.weigh(b, n)[wanted]
 	if len(doubted) == 0 {
 		return false, nil
 	}
-	work, err := workFor(ctx, r.build, b)
+	work, err := workFor(ctx, run.build, b)
 	if err != nil {
 		return false, err
 	}

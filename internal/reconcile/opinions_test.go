@@ -23,8 +23,8 @@ func (m *machine) makeFleet(rt *rapid.T) {
 	m.canaries = rapid.Bool().Draw(rt, "canaries")
 }
 
-// anyGPU returns the GPU that takes a message: also one that should pass it on, and a consumer of an
-// earlier version, unless the message is one that it cannot read.
+// anyGPU returns the GPU that takes a message: also one that should pass it on, and a consumer of
+// an earlier version, unless the message is one that it cannot read.
 func (m *machine) anyGPU(rt *rapid.T, index int) *gpu {
 	old := len(m.work[index].body.Judged) == 0
 	least := 0
@@ -43,8 +43,8 @@ func (m *machine) anyGPU(rt *rapid.T, index int) *gpu {
 	return nil
 }
 
-// judge returns the GPU that takes a message when all do what they should: one that may judge it, or
-// any, since a message that was passed on often enough is run by whichever GPU has it.
+// judge returns the GPU that takes a message when all do what they should: one that may judge it,
+// or any, since a message that was passed on often enough is run by whichever GPU has it.
 func (m *machine) judge(index int) *gpu {
 	for _, g := range m.gpus {
 		if g.mayJudge(m.work[index].body) {

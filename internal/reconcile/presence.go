@@ -23,8 +23,21 @@ type told struct {
 	at       time.Time
 }
 
+// An attendance is who is present for one run, and what was said to them.
+type attendance struct {
+	*Engine
+	fleet  fleet                   // as it was met last
+	meetAt time.Time               // when to ask again
+	proven map[pipeline.LaneID]int // the most that each GPU has shown, see pipeline.GPUStatus
+	told   told
+}
+
+func newAttendance(e *Engine) *attendance {
+	return &attendance{Engine: e, proven: map[pipeline.LaneID]int{}, told: told{awaiting: -1}}
+}
+
 // meet asks who is present, if that is due or the caller needs to know it now.
-func (r *RunReconciler) meet(ctx context.Context, run pipeline.Run, now bool) error {
+func (r *attendance) meet(ctx context.Context, run pipeline.Run, now bool) error {
 	if !now && r.now().Before(r.meetAt) {
 		r.fleet.pins = run.Pins
 		return nil
@@ -43,15 +56,15 @@ func (r *RunReconciler) meet(ctx context.Context, run pipeline.Run, now bool) er
 
 // tell reports what has changed about the run, if somebody may read it: the number of GPUs is for
 // consumers, and how many generations wait for a second opinion is for people.
-func (r *RunReconciler) tell(ctx context.Context, run pipeline.Run) error {
+func (r *attendance) tell(ctx context.Context, run pipeline.Run, awaiting int) error {
 	lanes, now := r.fleet.serving(), r.now()
 	news := lanes != r.told.lanes && len(r.fleet.lanes) > 0 && now.Sub(r.told.at) >= tellLanesEvery
-	if !news && r.awaiting == r.told.awaiting {
+	if !news && awaiting == r.told.awaiting {
 		return nil
 	}
-	if err := r.streams.ReportRun(ctx, run, lanes, r.awaiting); err != nil {
+	if err := r.streams.ReportRun(ctx, run, lanes, awaiting); err != nil {
 		return err
 	}
-	r.told = told{lanes, r.awaiting, now}
+	r.told = told{lanes, awaiting, now}
 	return nil
 }

@@ -18,11 +18,17 @@ type refusal struct {
 	due   time.Time
 }
 
-// againAll gives another round to the batches of which an answer was refused, and returns how many.
-func (r *RunReconciler) againAll(ctx context.Context, run pipeline.Run) (again int, err error) {
-	if r.inStore > fewQueued {
-		return 0, nil
-	}
+// Refusals are the batches of one run of which answers were refused.
+type refusals struct {
+	*rounds
+	known map[int]refusal // by batch
+}
+
+func newRefusals(r *rounds) *refusals { return &refusals{r, map[int]refusal{}} }
+
+// all gives another round to those among the first batches that are queued, and returns how many it
+// gave.
+func (r *refusals) all(ctx context.Context, run openRun) (again int, err error) {
 	batches, err := r.store.Batches(ctx, run.Name, pipeline.Queued, 0, fewQueued)
 	if err != nil {
 		return 0, err
@@ -43,18 +49,18 @@ func (r *RunReconciler) againAll(ctx context.Context, run pipeline.Run) (again i
 // acknowledged, so nothing else would. A batch that is still on its way may be delivered again, or
 // its other answers arrive. If answers are refused round after round, the rounds are further and
 // further apart.
-func (r *RunReconciler) again(ctx context.Context, run pipeline.Run, seen pipeline.Batch) (bool, error) {
+func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) (bool, error) {
 	if seen.State != pipeline.Queued || seen.Refused != seen.Round {
 		return false, nil
 	}
-	n, known := r.refusals[seen.Index]
+	n, known := r.known[seen.Index]
 	if n.round != seen.Round {
 		times := 0
 		if known && n.round == seen.Round-1 {
 			times = n.times + 1
 		}
 		n = refusal{round: seen.Round, times: times, due: r.now().Add(time.Duration(times) * r.cfg.Lease)}
-		r.refusals[seen.Index] = n
+		r.known[seen.Index] = n
 	}
 	if r.now().Before(n.due) {
 		return false, nil
@@ -70,7 +76,7 @@ func (r *RunReconciler) again(ctx context.Context, run pipeline.Run, seen pipeli
 	if err != nil || b.State != seen.State || b.Round != seen.Round {
 		return false, err
 	}
-	work, err := workFor(ctx, r.build, b)
+	work, err := workFor(ctx, run.build, b)
 	if err != nil {
 		return false, err
 	}

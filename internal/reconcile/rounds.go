@@ -47,34 +47,48 @@ type newRound struct {
 	until  time.Time // when to leave the batch to the search for lost ones; zero: it was not refused yet
 }
 
+// An openRun is a run whose batches may be queued, with what makes its messages.
+type openRun struct {
+	pipeline.Run
+	build pipeline.BuildFunc
+}
+
+// Rounds are the new rounds of one run that this process has begun to start, by batch.
+type rounds struct {
+	*Engine
+	pending map[int]newRound
+}
+
+func newRounds(e *Engine) *rounds { return &rounds{e, map[int]newRound{}} }
+
 // start starts the next round of a batch with the steps of a redrive, and reports whether it did.
 // After an error it may be called again, and a round that was started in spite of the error goes on
 // in sendAll.
-func (r *RunReconciler) start(ctx context.Context, seen pipeline.Batch, opinions int, round newRound) (bool, error) {
+func (r *rounds) start(ctx context.Context, seen pipeline.Batch, opinions int, round newRound) (bool, error) {
 	index := seen.Index
 	round.at = r.instant()
-	if before, ok := r.rounds[index]; ok && before.work.Round == round.work.Round {
+	if before, ok := r.pending[index]; ok && before.work.Round == round.work.Round {
 		round.at = before.at
 	}
-	r.rounds[index] = round
+	r.pending[index] = round
 	ours, err := r.claim(ctx, seen, opinions, round.at)
 	if err != nil {
 		return false, err
 	}
 	if !ours {
-		delete(r.rounds, index)
+		delete(r.pending, index)
 		return false, nil
 	}
 	return true, r.send(ctx, round)
 }
 
 // sendAll tries again to put the messages of new rounds on the queue.
-func (r *RunReconciler) sendAll(ctx context.Context) error {
-	if len(r.rounds) == 0 {
+func (r *rounds) sendAll(ctx context.Context, run openRun) error {
+	if len(r.pending) == 0 {
 		return nil
 	}
-	indexes := slices.Sorted(maps.Keys(r.rounds))
-	batches, err := r.store.BatchesAt(ctx, r.run, indexes)
+	indexes := slices.Sorted(maps.Keys(r.pending))
+	batches, err := r.store.BatchesAt(ctx, run.Name, indexes)
 	if err != nil {
 		return err
 	}
@@ -83,14 +97,14 @@ func (r *RunReconciler) sendAll(ctx context.Context) error {
 		now[b.Index] = b
 	}
 	for _, index := range indexes {
-		round, b := r.rounds[index], now[index]
+		round, b := r.pending[index], now[index]
 		switch {
 		case queuedAs(b, round.work.Round, round.at):
 			if err := r.send(ctx, round); err != nil {
 				return err
 			}
 		case b.Round != round.work.Round-1: // else it is not started yet
-			delete(r.rounds, index)
+			delete(r.pending, index)
 		}
 	}
 	return nil
@@ -98,7 +112,7 @@ func (r *RunReconciler) sendAll(ctx context.Context) error {
 
 // send puts the message of a new round on the queue, once. A refusal is tried again for one lease:
 // the ack of the worker follows its dead letter, or its results.
-func (r *RunReconciler) send(ctx context.Context, round newRound) error {
+func (r *rounds) send(ctx context.Context, round newRound) error {
 	work := round.work
 	err := r.streams.Publish(ctx, work)
 	if errors.Is(err, pipeline.ErrOutstanding) {
@@ -111,19 +125,19 @@ func (r *RunReconciler) send(ctx context.Context, round newRound) error {
 	case errors.Is(err, pipeline.ErrOutstanding):
 		if round.until.IsZero() {
 			round.until = r.now().Add(r.cfg.Lease)
-			r.rounds[work.Batch] = round
+			r.pending[work.Batch] = round
 		}
 		if r.now().After(round.until) {
-			delete(r.rounds, work.Batch)
+			delete(r.pending, work.Batch)
 		}
 		return nil
 	case err != nil:
 		if pipeline.ClassOf(err) == pipeline.BadItem { // another try would end in the same way
-			delete(r.rounds, work.Batch)
+			delete(r.pending, work.Batch)
 		}
 		return fmt.Errorf("putting another round of batch %s on the queue: %w", work.ID(), err)
 	}
-	delete(r.rounds, work.Batch)
+	delete(r.pending, work.Batch)
 	if round.letter == 0 {
 		return nil
 	}

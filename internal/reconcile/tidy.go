@@ -3,17 +3,26 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"go.uber.org/zap"
 
 	"gleaner/internal/pipeline"
 )
 
-// tidy takes batches off the queue that are done or dropped: a broker that was restored brings them
-// back, and a process may have died before it removed the message of a batch that it gave up. It
-// acts on what two passes found, since a batch may be done a moment before its worker acknowledges
-// it. It lists the queue only if there is more on it than the store has queued, and now and then.
-func (r *RunReconciler) tidy(ctx context.Context, run pipeline.Run) error {
+// A tidier takes batches of one run off the queue that are done or dropped: a broker that was
+// restored brings them back, and a process may have died before it removed the message of a batch
+// that it gave up.
+type tidier struct {
+	*Engine
+	settled map[int]bool // batches that the last pass found on the queue although they are at their end
+}
+
+// tidy acts on what two passes found, since a batch may be done a moment before its worker
+// acknowledges it. It lists the queue if there is more on it than the store has queued, and
+// whenever the caller wants it to.
+func (r *tidier) tidy(ctx context.Context, run pipeline.Run, inStore int, list bool) error {
 	info, err := r.streams.RunInfo(ctx, run.Name)
 	if errors.Is(err, pipeline.ErrNoRun) {
 		return nil
@@ -21,43 +30,32 @@ func (r *RunReconciler) tidy(ctx context.Context, run pipeline.Run) error {
 	if err != nil {
 		return err
 	}
-	now := r.pass == 1 || len(r.settled) > 0 || !r.now().Before(r.sweepAt)
-	if !now && info.Waiting+info.Held <= r.inStore {
+	if !list && len(r.settled) == 0 && info.Waiting+info.Held <= inStore {
 		return nil
 	}
 	queued, err := r.streams.Queued(ctx, run.Name)
 	if err != nil {
 		return err
 	}
-	var indexes []int
-	for index := range queued {
-		if n := r.notes[index]; n.pass != r.pass || n.state != pipeline.Queued {
-			if indexes = append(indexes, index); len(indexes) == PageSize {
-				break
-			}
-		}
-	}
-	if len(indexes) == 0 {
-		r.settled = nil
-		return nil
-	}
-	batches, err := r.store.BatchesAt(ctx, run.Name, indexes)
-	if err != nil {
-		return err
-	}
 	before := r.settled
 	r.settled = map[int]bool{}
 	removed := 0
-	for _, b := range batches {
-		switch {
-		case b.State != pipeline.Done && b.State != pipeline.Dropped:
-		case !before[b.Index]:
-			r.settled[b.Index] = true
-		default:
-			if err := r.unqueue(ctx, run, b.Index); err != nil {
-				return err
+	for indexes := range slices.Chunk(slices.Sorted(maps.Keys(queued)), PageSize) {
+		batches, err := r.store.BatchesAt(ctx, run.Name, indexes)
+		if err != nil {
+			return err
+		}
+		for _, b := range batches {
+			switch {
+			case b.State != pipeline.Done && b.State != pipeline.Dropped:
+			case !before[b.Index]:
+				r.settled[b.Index] = true
+			default:
+				if err := r.unqueue(ctx, run, b.Index); err != nil {
+					return err
+				}
+				removed++
 			}
-			removed++
 		}
 	}
 	if removed > 0 {

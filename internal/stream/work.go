@@ -57,9 +57,9 @@ func (c *codec) packWork(w pipeline.Work, most int) (*nats.Msg, error) {
 	return msg, nil
 }
 
-// FindWork returns the message of a batch on the queue, and whether there is one. It reads a copy of
-// the stream, which may lag behind: the sequence says for certain which message it is. Of a message
-// that cannot be read it returns the sequence, true and a BadItem failure.
+// FindWork returns the message of a batch on the queue, and whether there is one. It reads a copy
+// of the stream, which may lag behind: the sequence says for certain which message it is. Of a
+// message that cannot be read it returns the sequence, true and a BadItem failure.
 func (c *Conn) FindWork(ctx context.Context, run string, batch int) (pipeline.StoredWork, bool, error) {
 	var msg *nats.Msg
 	err := pipeline.ValidateRunName(run)
