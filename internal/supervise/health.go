@@ -34,7 +34,7 @@ func (c HealthChecks) withDefaults() (HealthChecks, error) {
 // onGPU returns an error unless the whole model is in the GPU's memory, or need not be.
 func (c HealthChecks) onGPU(loaded pipeline.ModelInfo) error {
 	switch {
-	case c.AllowCPU || loaded.OnGPUBytes > 0 && loaded.OnGPUBytes >= loaded.SizeBytes:
+	case c.AllowCPU || loaded.OnGPUBytes >= loaded.SizeBytes: // also where the server does not know the sizes
 		return nil
 	case loaded.OnGPUBytes == 0:
 		return pipeline.Fail(pipeline.Retryable, "the model runs on the CPU: the server does not see the GPU, its log says why")
