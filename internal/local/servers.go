@@ -69,18 +69,14 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	away := client.Ping(ctx)
-	simulated := false
-	if away == nil {
-		simulated, away = client.Simulated(ctx)
-	}
+	server, away := client.Identify(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case (simulated || away != nil) && cfg.Fallback:
+	case (server.Simulated || away != nil) && cfg.Fallback:
 		return simulate(cfg, client.URL())
-	case simulated || away != nil:
-		return nil, &NoServerError{client.URL(), simulated, away}
+	case server.Simulated || away != nil:
+		return nil, &NoServerError{client.URL(), server.Simulated, away}
 	}
 	s := &Servers{URL: client.URL(), Slots: slots}
 	gpu, err := s.load(ctx, client, cfg)
