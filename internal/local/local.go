@@ -39,8 +39,8 @@ type Config struct {
 	Out        string           // "": the run's name in the folder Data
 	Layout     dataset.Layout
 	GPUs       []consumer.LaneConfig
-	Stall      time.Duration // see consumer.Config, as FirstToken
-	FirstToken time.Duration
+	FirstToken time.Duration // as in consumer.Config
+	Stall      time.Duration
 	Log        *zap.Logger
 	Preflight  func(producer.Preflight) // called before anything is written
 	Watch      func(status.Snapshot)    // called while the run goes on
@@ -169,8 +169,8 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	host, _ := os.Hostname() // a machine without a name will do
 	workers, err := consumer.New(consumer.Config{
 		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model},
-		Lease:    lease, Grace: 10 * time.Second, FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, Log: m.cfg.Log,
-		Known: pipeline.RunInfo{Generations: m.run.Generations},
+		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
+		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, Known: pipeline.RunInfo{Generations: m.run.Generations},
 	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err

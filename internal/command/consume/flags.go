@@ -2,6 +2,7 @@ package consume
 
 import (
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -41,7 +42,10 @@ func (f *serverFlags) AfterApply(parsed *kong.Context) error {
 
 // client returns the settings of a client to one of the servers.
 func (f *serverFlags) client() ollama.Config {
-	return ollama.Config{Slots: f.Slots.Most, FirstToken: consumer.ClientPatience, Stall: consumer.ClientPatience, AnswerLimit: f.AnswerLimit}
+	return ollama.Config{
+		Slots: f.Slots.Most, AnswerLimit: f.AnswerLimit, Key: os.Getenv(ollama.EnvKey),
+		FirstToken: consumer.ClientPatience, Stall: consumer.ClientPatience,
+	}
 }
 
 // check refuses what makes no sense.

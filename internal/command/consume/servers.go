@@ -2,7 +2,6 @@ package consume
 
 import (
 	"context"
-	"os"
 	"strings"
 
 	"go.uber.org/zap"
@@ -37,10 +36,8 @@ func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err
 func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.RunningServer, error) {
 	var running []consumer.RunningServer
 	seen := map[string]bool{}
-	config := f.client()
-	config.Key = os.Getenv(ollama.EnvKey)
 	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), config)
+		client, err := ollama.New(strings.TrimSpace(url), f.client())
 		if err != nil {
 			return nil, err
 		}
