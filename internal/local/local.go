@@ -171,6 +171,12 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
 		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall,
+		Known: pipeline.RunInfo{
+			Run: m.run.Name, UID: m.run.UID, Model: m.run.Spec.Model, Pins: m.run.Pins, Simulated: m.run.Spec.Simulated,
+			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt,
+		},
+		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
+		Stay: true, // until the run is at its end, which this process sees by itself
 	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err
