@@ -46,8 +46,8 @@ func NewLineEncoder(run pipeline.Run, layout Layout, renderer MessageRenderer) (
 
 // Line returns the line for an answer, without a line end. A generation without a result has null
 // as its answer; if it failed, the provenance says why, and holds what there was of an answer that
-// was cut off, since that is no answer. The error names the item, whose row has a column with a name that the line needs
-// or cannot be rendered.
+// was cut off, since that is no answer. The error names the item, whose row has a column with a
+// name that the line needs or cannot be rendered.
 func (e *LineEncoder) Line(a pipeline.Answer) ([]byte, error) {
 	var text any
 	if a.Result != nil {
