@@ -126,6 +126,7 @@ func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
 	if f := a.Failure; a.Result == nil && f != nil {
 		p.Failed, p.Message, p.Partial = f.Class, f.Message, f.Text
 		p.PromptTokens, p.Consumer, p.GPU = f.PromptTokens, f.Judge.Consumer, f.Judge.GPU
+		p.Engine, p.Digest = string(f.Engine), pipeline.ShortDigest(f.Digest)
 		if f.Class == pipeline.Truncated {
 			p.Finish = pipeline.FinishLength
 		}
