@@ -68,14 +68,17 @@ func TestFaultsOfAServerHaveTheirClasses(t *testing.T) {
 		{ollamasim.Fault{Kind: ollamasim.Say, Text: "It is 42 \n </think> \n"}, pipeline.Degenerate, pipeline.ErrEmpty},
 	} {
 		for _, instant := range []bool{false, true} {
-			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{FirstToken: 200 * time.Millisecond, Stall: 200 * time.Millisecond})
+			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{})
+			if test.fault.Kind == ollamasim.Hang { // only this one waits for a limit
+				client = dial(t, client.URL(), ollama.Config{FirstToken: 200 * time.Millisecond, Stall: 200 * time.Millisecond})
+			}
 			test.fault.Count = 1
 			s.Inject(test.fault)
 			_, err := client.Generate(t.Context(), askSim)
 			if pipeline.ClassOf(err) != test.class || err == nil || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("%s after %d tokens: class %s, want %s and %v: %v", test.fault.Kind, test.fault.After, pipeline.ClassOf(err), test.class, test.is, err)
 			}
-			if _, err := client.Generate(t.Context(), askSim); err != nil {
+			if _, err := dial(t, client.URL(), ollama.Config{}).Generate(t.Context(), askSim); err != nil {
 				t.Errorf("the request after %s: %v", test.fault.Kind, err)
 			}
 		}
