@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ollama/ollama/api"
@@ -93,8 +92,8 @@ func readLines(body io.Reader, fn func(line []byte) error) error {
 }
 
 func decodeLine(line []byte, v any) error {
-	if strings.HasPrefix(strings.TrimLeft(string(line[:min(len(line), 16)]), " \t\ufeff"), "<") {
-		return fmt.Errorf("a web page came in place of the answer, from a proxy or a sign-in in between: %.60q", line)
+	if err := webPage(line); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(line, v); err != nil {
 		return fmt.Errorf("a line of the stream cannot be read: %w", err)
