@@ -214,6 +214,13 @@ func TestAKeyThatIsNoneIsRefusedWithoutShowingIt(t *testing.T) {
 	}
 }
 
+func TestAServerThatHangsUpMayWantTLS(t *testing.T) {
+	client := serve(t, ollama.Config{}, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	if err := client.Ping(t.Context()); err == nil || pipeline.ClassOf(err) != pipeline.Retryable || !strings.Contains(err.Error(), "if it wants TLS, use https://127.0.0.1") {
+		t.Errorf("class %s: %v", pipeline.ClassOf(err), err)
+	}
+}
+
 func TestTheWrongSchemeIsNamed(t *testing.T) {
 	quiet := log.New(io.Discard, "", 0)
 	secure := httptest.NewUnstartedServer(status(200, ""))
