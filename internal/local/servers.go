@@ -16,18 +16,26 @@ import (
 // ServersConfig says which model servers to use.
 type ServersConfig struct {
 	URL      string // of an Ollama server that may be running
-	Key      string // that it wants, or empty
 	Simulate bool   // use simulated servers even if one answers there
 	Model    string // empty: the first that the server has, or the simulated one's default
 	Slots    int    // of each GPU; 0: RealSlots, or the simulated server's default
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
+	Client ollama.Config // of the clients; its Slots are those of the server
+
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
 	SimulatedSpeed float64 // times faster than the estimate for a T4
 
 	// Pulling, which may be nil, is called while a missing model is pulled.
 	Pulling func(status string, done, total int64)
+}
+
+// client configures the client of a server with this many slots.
+func (cfg ServersConfig) client(slots int) ollama.Config {
+	client := cfg.Client
+	client.Slots = slots
+	return client
 }
 
 // Servers are the model servers that were chosen. The caller has to call Close.
@@ -55,7 +63,7 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return simulate(cfg, "")
 	}
 	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
-	client, err := ollama.New(cfg.URL, ollama.Config{Slots: slots, Key: cfg.Key})
+	client, err := ollama.New(cfg.URL, cfg.client(slots))
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +90,7 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		client, err := ollama.New(url, ollama.Config{Slots: s.Slots})
+		client, err := ollama.New(url, cfg.client(s.Slots))
 		if err != nil {
 			s.Close()
 			return nil, err

@@ -86,7 +86,7 @@ func (a *answer) add(next chunk) (some bool, err error) {
 	}
 	switch {
 	case a.repeats >= repeatLimit:
-		a.cut = pipeline.Fail(pipeline.Degenerate, "%w: %.32q came %d times in a row, so it was cut off", pipeline.ErrRepeats, a.last, a.repeats)
+		a.cut = pipeline.Fail(pipeline.Degenerate, "%w: %.32q came %d times in a row", pipeline.ErrRepeats, a.last, a.repeats)
 		return true, errCut
 	case a.tokens > a.limits.tokens+spareTokens:
 		return true, a.endless("%d tokens have come with num_predict %d, which this server does not heed", a.tokens, a.limits.tokens)
@@ -98,7 +98,7 @@ func (a *answer) add(next chunk) (some bool, err error) {
 
 // endless cuts an answer off that does not come to an end.
 func (a *answer) endless(format string, args ...any) error {
-	a.cut = pipeline.Fail(pipeline.Truncated, "%w, it was cut off after %d tokens: "+format, append([]any{pipeline.ErrEndless, a.tokens}, args...)...)
+	a.cut = pipeline.Fail(pipeline.Truncated, "%w: "+format, append([]any{pipeline.ErrEndless}, args...)...)
 	return errCut
 }
 
@@ -134,7 +134,7 @@ func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Com
 // verdict returns nil if the answer is complete and says something.
 func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completion, parts thinking.Parts) *pipeline.Failure {
 	what := "generate with model " + req.Model + " on " + c.URL()
-	still := a.stillThinking(parts)
+	subject := a.subject(parts)
 	reason := a.final.DoneReason
 	always := c.reason.Load()
 	if reason != "" {
@@ -142,7 +142,7 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 	}
 	switch {
 	case a.cut != nil:
-		return pipeline.Fail(a.cut.Class, "%s: %w%s", what, a.cut.Err, still)
+		return pipeline.Fail(a.cut.Class, "%s: %s was cut off after %d tokens: %w", what, subject, a.tokens, a.cut.Err)
 	case !a.done && a.repeats >= repeatLimit-1: // of white space Ollama keeps the first to itself
 		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the server ended it after %.32q came %d times in a row", what, pipeline.ErrRepeats, a.last, a.repeats)
 	case !a.done:
@@ -154,17 +154,19 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 		return pipeline.Fail(pipeline.Fatal, "%s: this server is too old, or not Ollama: the answer's end has no reason, so a cut answer cannot be told from a complete one: "+
 			"use Ollama 0.1.39 or later", what)
 	case reason == "length":
-		return pipeline.Fail(pipeline.Truncated, "%s: the answer was cut off after %d tokens, with num_predict %d and a prompt of %d tokens%s: "+
-			"ask for more tokens, or give the server a larger context", what, got.OutputTokens, req.Options.NumPredict, got.PromptTokens, still)
+		return pipeline.Fail(pipeline.Truncated, "%s: %s was cut off after %d tokens, with num_predict %d and a prompt of %d tokens: "+
+			"ask for more tokens, or give the server a larger context", what, subject, got.OutputTokens, req.Options.NumPredict, got.PromptTokens)
 	case reason == "load" || reason == "unload":
 		return pipeline.Fail(pipeline.Retryable, "%s: the server answered with the %s of its model and generated nothing", what, reason)
 	case reason != "stop":
 		return pipeline.Fail(pipeline.Retryable, "%s: the answer ended with reason %.32q", what, reason)
 	case parts.Open:
-		return pipeline.Fail(pipeline.Truncated, "%s: the answer ended after %d tokens%s", what, got.OutputTokens, still)
+		return pipeline.Fail(pipeline.Truncated, "%s: %s ended by itself after %d tokens, before its thinking did", what, subject, got.OutputTokens)
 	case strings.TrimSpace(got.Text) != "":
 		return nil
-	case got.Thinking > 0 || parts.Found:
+	case got.Thinking == 0 && parts.Found:
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: there are tags for thinking, and nothing in or behind them", what, pipeline.ErrEmpty)
+	case got.Thinking > 0:
 		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model thought (%d bytes of thinking) and then said nothing", what, pipeline.ErrEmpty, got.Thinking)
 	case a.called:
 		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model called a tool and said nothing", what, pipeline.ErrEmpty)
@@ -172,14 +174,14 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 	return pipeline.Fail(pipeline.Degenerate, "%s: %w", what, pipeline.ErrEmpty)
 }
 
-// stillThinking says, as a part of a message, what thinking had to do with the end of an answer.
-func (a *answer) stillThinking(parts thinking.Parts) string {
+// subject begins a sentence about an answer that was cut off, with what thinking had to do with it.
+func (a *answer) subject(parts thinking.Parts) string {
 	thought := a.thought + parts.Bytes
 	switch said := len(strings.TrimSpace(parts.Answer)); {
 	case parts.Open, thought > 0 && said == 0:
-		return fmt.Sprintf(": it was still thinking, all its tokens went into %d bytes of thinking", thought)
+		return "it was still thinking: the answer"
 	case thought > said:
-		return fmt.Sprintf(": thinking took %d %% of it", 100*thought/(thought+said))
+		return fmt.Sprintf("the answer, %d %% of it thinking,", 100*thought/(thought+said))
 	}
-	return ""
+	return "the answer"
 }

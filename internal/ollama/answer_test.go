@@ -54,10 +54,10 @@ func TestThinkingIsNoPartOfAnAnswer(t *testing.T) {
 		{"without an end", token("<think>") + token("\nhm") + final("stop"), ask, "<think>\nhm", 2, pipeline.Truncated, "it was still thinking"},
 		{"cut off", token("<think>") + token("\nhm") + final("length"), ask, "<think>\nhm", 2, pipeline.Truncated, "it was still thinking"},
 		{"of the server, cut off", thought("hm") + final("length"), ask, "", 2, pipeline.Truncated, "it was still thinking"},
-		{"and half an answer", thought("hm, 42, for sure") + token("It") + final("length"), ask, "It", 16, pipeline.Truncated, "thinking took 88 % of it"},
+		{"and half an answer", thought("hm, 42, for sure") + token("It") + final("length"), ask, "It", 16, pipeline.Truncated, "the answer, 88 % of it thinking, was cut off"},
 		{"and nothing else", token("<think>\nhm") + token("</think>\n\n") + final("stop"), ask, "", 2, pipeline.Degenerate, "the model thought (2 bytes of thinking) and then said nothing"},
-		{"of the server, and nothing else", thought("hm") + final("stop"), ask, "", 2, pipeline.Degenerate, "thought"},
-		{"that is empty, and nothing else", token("<think>\n\n</think>\n\n") + final("stop"), ask, "", 0, pipeline.Degenerate, "thought"},
+		{"of the server, and nothing else", thought("hm") + final("stop"), ask, "", 2, pipeline.Degenerate, "the model thought"},
+		{"that is empty, and nothing else", token("<think>\n\n</think>\n\n") + final("stop"), ask, "", 0, pipeline.Degenerate, "tags for thinking"},
 		{"and a tool", `{"message":{"tool_calls":[{"function":{"name":"f","arguments":{}}}]}}` + "\n" + final("stop"), ask, "", 0, pipeline.Degenerate, "called a tool"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

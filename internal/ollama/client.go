@@ -61,8 +61,8 @@ type Client struct {
 	cfg         Config
 	http        *http.Client
 	chunks      atomic.Int64 // see Chunks
-	files       sync.Map     // sizes of models' files by their digests
 	reason      atomic.Bool  // the server has said why an answer ended
+	files       sync.Map     // sizes of models' files by their digests
 }
 
 // New returns a client for the server at an address as Ollama itself writes it:

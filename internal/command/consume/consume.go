@@ -78,8 +78,8 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 
 // check refuses what makes no sense.
 func (c *Command) check() error {
-	if c.Stall < time.Second || c.Rest < time.Second {
-		return cli.Usage("stall %s and rest %s have to be a second or more", c.Stall, c.Rest)
+	if c.Rest < time.Second {
+		return cli.Usage("rest %s has to be a second or more", c.Rest)
 	}
 	return c.serverFlags.check()
 }

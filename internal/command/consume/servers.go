@@ -38,7 +38,9 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 	var running []consumer.RunningServer
 	seen := map[string]bool{}
 	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: f.Slots.Most, Stall: f.Stall, Key: os.Getenv(ollama.EnvKey)})
+		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{
+			Slots: f.Slots.Most, FirstToken: f.FirstToken, Stall: f.Stall, AnswerLimit: f.AnswerLimit, Key: os.Getenv(ollama.EnvKey),
+		})
 		if err != nil {
 			return nil, err
 		}
