@@ -188,8 +188,8 @@ func TestARequestAsksForWhatIsWantedAndNothingThatReloadsTheModel(t *testing.T) 
 	}
 }
 
-// What belongs to the process that runs a model has to be the same in both, else the model is loaded
-// twice.
+// What belongs to the process that runs a model has to be the same in both, else the model is
+// loaded twice.
 func TestTheWarmUpLoadsWhatTheChatUses(t *testing.T) {
 	asked := map[string]map[string]any{}
 	client := serve(t, ollama.Config{}, func(w http.ResponseWriter, r *http.Request) {
