@@ -34,7 +34,7 @@ type ServersConfig struct {
 // client configures the client of a server with this many slots.
 func (cfg ServersConfig) client(slots int) ollama.Config {
 	client := cfg.Client
-	client.Slots = slots
+	client.Slots, client.FirstToken, client.Stall = slots, consumer.ClientPatience, consumer.ClientPatience
 	return client
 }
 

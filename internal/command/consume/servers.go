@@ -2,7 +2,6 @@ package consume
 
 import (
 	"context"
-	"os"
 	"strings"
 
 	"go.uber.org/zap"
@@ -38,9 +37,7 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 	var running []consumer.RunningServer
 	seen := map[string]bool{}
 	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{
-			Slots: f.Slots.Most, FirstToken: f.FirstToken, Stall: f.Stall, AnswerLimit: f.AnswerLimit, Key: os.Getenv(ollama.EnvKey),
-		})
+		client, err := ollama.New(strings.TrimSpace(url), f.client())
 		if err != nil {
 			return nil, err
 		}
