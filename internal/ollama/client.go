@@ -8,6 +8,7 @@ package ollama
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,9 +28,10 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultFirstToken = 2 * time.Minute
-	DefaultNextToken  = 45 * time.Second
-	defaultSlots      = 16
+	DefaultFirstToken  = 10 * time.Minute
+	DefaultStall       = 45 * time.Second
+	DefaultAnswerLimit = 30 * time.Minute
+	defaultSlots       = 16
 )
 
 // How long the calls that generate nothing may take.
@@ -41,11 +43,13 @@ const (
 
 // Config configures a client. The zero value of a field means its default.
 type Config struct {
-	// FirstToken is how long a request may wait for its first token, the server's own queue and
-	// the reading of the prompt included. After that it counts as a stall.
+	// FirstToken is how long a request may wait for its first token, the load of the model, the
+	// server's own queue and the reading of the prompt included. After that it counts as a stall.
 	FirstToken time.Duration
-	// NextToken is how long a request may wait for each further token.
-	NextToken time.Duration
+	// Stall is how long a request may wait for each further token.
+	Stall time.Duration
+	// AnswerLimit is how long an answer may take from its first token on.
+	AnswerLimit time.Duration
 	// Slots is how many requests run at once, so that each finds its connection open.
 	Slots int
 }
@@ -66,18 +70,13 @@ func New(rawURL string, cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cfg.FirstToken < 0 || cfg.NextToken < 0 || cfg.Slots < 0 {
-		return nil, fmt.Errorf("ollama %s: FirstToken, NextToken and Slots must not be negative", rawURL)
+	if cfg.FirstToken < 0 || cfg.Stall < 0 || cfg.AnswerLimit < 0 || cfg.Slots < 0 {
+		return nil, fmt.Errorf("ollama %s: FirstToken, Stall, AnswerLimit and Slots must not be negative", rawURL)
 	}
-	if cfg.FirstToken == 0 {
-		cfg.FirstToken = DefaultFirstToken
-	}
-	if cfg.NextToken == 0 {
-		cfg.NextToken = DefaultNextToken
-	}
-	if cfg.Slots == 0 {
-		cfg.Slots = defaultSlots
-	}
+	cfg.FirstToken = cmp.Or(cfg.FirstToken, DefaultFirstToken)
+	cfg.Stall = cmp.Or(cfg.Stall, DefaultStall)
+	cfg.AnswerLimit = cmp.Or(cfg.AnswerLimit, DefaultAnswerLimit)
+	cfg.Slots = cmp.Or(cfg.Slots, defaultSlots)
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,

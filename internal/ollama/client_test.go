@@ -56,7 +56,7 @@ func TestAWrongAddressIsRefusedAndTheErrorSaysWhy(t *testing.T) {
 }
 
 func TestNegativeLimitsAreRefused(t *testing.T) {
-	for _, cfg := range []ollama.Config{{FirstToken: -1}, {NextToken: -1}, {Slots: -1}} {
+	for _, cfg := range []ollama.Config{{FirstToken: -1}, {Stall: -1}, {Slots: -1}} {
 		if _, err := ollama.New("gpu1", cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}

@@ -85,7 +85,7 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 			return streamError(next.Error)
 		}
 		c.chunks.Add(1)
-		dog.feed(c.cfg.NextToken)
+		dog.feed(c.cfg.Stall)
 		if err := a.add(next); err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (c *Client) stalled(a *answer, start time.Time) *pipeline.Failure {
 		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none within %v; the runner may hang", c.URL(), pipeline.ErrStalled, c.cfg.FirstToken)
 	}
 	return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none for %v after %v of text; the runner may hang",
-		c.URL(), pipeline.ErrStalled, c.cfg.NextToken, a.lastAt.Sub(start).Round(time.Millisecond))
+		c.URL(), pipeline.ErrStalled, c.cfg.Stall, a.lastAt.Sub(start).Round(time.Millisecond))
 }
 
 // interrupted returns the failure of a request that the caller ended.

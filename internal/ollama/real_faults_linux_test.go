@@ -125,7 +125,7 @@ func TestARealServerThatIsKilledCutsTheStream(t *testing.T) {
 }
 
 func TestARunnerOfARealServerThatHangsIsAStall(t *testing.T) {
-	server, tap, client := warm(t, ollama.Config{FirstToken: 300 * time.Millisecond, NextToken: 300 * time.Millisecond})
+	server, tap, client := warm(t, ollama.Config{FirstToken: 300 * time.Millisecond, Stall: 300 * time.Millisecond})
 	runner := 0
 	err := midStream(t, client, tap, func() { runner = server.SignalRunner(t, syscall.SIGSTOP) })
 	if pipeline.ClassOf(err) != pipeline.Retryable || !errors.Is(err, pipeline.ErrStalled) {

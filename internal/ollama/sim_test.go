@@ -59,7 +59,7 @@ func TestFaultsOfAServerHaveTheirClasses(t *testing.T) {
 		{ollamasim.Fault{Kind: ollamasim.Empty}, pipeline.Degenerate, nil},
 	} {
 		for _, instant := range []bool{false, true} {
-			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{FirstToken: 200 * time.Millisecond, NextToken: 200 * time.Millisecond})
+			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{FirstToken: 200 * time.Millisecond, Stall: 200 * time.Millisecond})
 			test.fault.Count = 1
 			s.Inject(test.fault)
 			_, err := client.Generate(t.Context(), askSim)

@@ -200,7 +200,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 }
 
 func TestAStreamThatDoesNotEndAfterItsLastChunkHoldsNothingUp(t *testing.T) {
-	client := serve(t, ollama.Config{NextToken: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
+	client := serve(t, ollama.Config{Stall: time.Hour}, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, token("a")+final("stop"))
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()

@@ -54,7 +54,8 @@ const (
 // A ClassRule is what a class of failure means.
 type ClassRule struct {
 	Class    Class
-	Means    string   // in a few words, for people
+	Means    string   // for people
+	Brief    string   // the same about one failure, in two or three words
 	Outcome  bool     // the failure is final for the generation in its round and goes into a dead letter
 	Retry    Retry    // on the same GPU, before it is an outcome or the batch is handed back
 	HandBack HandBack // if it is no outcome
@@ -66,23 +67,23 @@ type ClassRule struct {
 // Classes returns the rules of all classes. This is the one place that decides what a class means.
 func Classes() []ClassRule {
 	return []ClassRule{
-		{Interrupted, "a shutdown or the notebook's deadline", false, RetryNever, HandBackNow, DoubtNone,
+		{Interrupted, "a shutdown or the notebook's deadline", "interrupted", false, RetryNever, HandBackNow, DoubtNone,
 			"nothing: the batch goes to another consumer", false},
-		{Retryable, "the model server is away, stalls or cut the answer off", false, RetryBackoff, HandBackLater, DoubtNone,
+		{Retryable, "the model server is away, stalls or cut the answer off", "the server is away or stalls", false, RetryBackoff, HandBackLater, DoubtNone,
 			"nothing: another GPU tries it", false},
-		{BadItem, "the prompt does not fit into the context, or the template fails", true, RetryNever, HandBackNot, DoubtContext,
+		{BadItem, "the prompt does not fit into the context, or the template fails", "refused as it is", true, RetryNever, HandBackNot, DoubtContext,
 			"it fails again as it is: give the servers a larger context", true},
-		{Truncated, "the answer was cut off at its length, also with twice the room", true, RetryMoreRoom, HandBackNot, DoubtUnproven,
+		{Truncated, "the answer was cut off at its length, also with twice the room", "cut off", true, RetryMoreRoom, HandBackNot, DoubtUnproven,
 			"give the answer more room", false},
-		{Degenerate, "the answer is empty or repeats itself, also with another seed", true, RetryNewSeed, HandBackNot, DoubtUnproven,
+		{Degenerate, "the answer is empty or repeats itself, also with another seed", "empty or repeated answer", true, RetryNewSeed, HandBackNot, DoubtUnproven,
 			"try another seed, or a temperature", false},
-		{Unanswered, "tried to its end while the model answers others", true, RetryNever, HandBackNot, DoubtAlways,
+		{Unanswered, "tried to its end while the model answers others", "no answer", true, RetryNever, HandBackNot, DoubtAlways,
 			"read the last error: the server fails with this prompt and with no other", false},
-		{Poison, "it crashes the model's runner, also while nothing else runs", true, RetryNever, HandBackNot, DoubtNone,
+		{Poison, "it crashes the model's runner, also while nothing else runs", "crashes the runner", true, RetryNever, HandBackNot, DoubtNone,
 			"it crashes the model's runner: update the servers", true},
-		{Undeliverable, "delivered too often without an outcome", true, RetryNever, HandBackNot, DoubtNone,
+		{Undeliverable, "delivered too often without an outcome", "delivered too often", true, RetryNever, HandBackNot, DoubtNone,
 			"look into the consumers' logs", false},
-		{Fatal, "nothing can be generated on this GPU until a person mends it", false, RetryNever, HandBackHold, DoubtNone,
+		{Fatal, "nothing can be generated on this GPU until a person mends it", "to be mended", false, RetryNever, HandBackHold, DoubtNone,
 			"mend what the consumer's log names", false},
 	}
 }
@@ -90,7 +91,7 @@ func Classes() []ClassRule {
 // Rule returns what a class means. A class that is not in the table comes from a newer version: it
 // is no outcome, and the help for it is that of Undeliverable.
 func (c Class) Rule() ClassRule {
-	unknown := ClassRule{Class: c, Means: "a class that this version does not know", Outcome: false}
+	unknown := ClassRule{Class: c, Means: "a class that this version does not know", Brief: "unknown", Outcome: false}
 	for _, r := range Classes() {
 		if r.Class == c {
 			return r

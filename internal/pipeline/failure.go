@@ -14,6 +14,9 @@ var (
 	// ErrStalled says that no token came in time. The server restarts a hanging runner only after
 	// every request to it has been cancelled.
 	ErrStalled = errors.New("the server stalls")
+	// ErrEndless says that an answer was cut off because it does not come to an end, so that more room
+	// would only be filled as well.
+	ErrEndless = errors.New("the answer does not end")
 	// ErrMemory says that the model with the present number of slots does not fit into the GPU's
 	// memory, or does not fit any more.
 	ErrMemory = errors.New("the GPU's memory is too small")

@@ -30,7 +30,7 @@ func (f *serverFlags) reserve(ctx context.Context, log *zap.Logger) (reserved []
 		Bin: f.OllamaBin, Models: f.Models, ModelFile: f.ModelFile, Context: f.Context,
 		// The supervisor notices first when nothing comes from a server, and takes all requests
 		// from it.
-		Client: ollama.Config{NextToken: f.Stall + f.Stall/3, FirstToken: max(ollama.DefaultFirstToken, 2*f.Stall)},
+		Client: ollama.Config{Stall: f.Stall + f.Stall/3, FirstToken: max(ollama.DefaultFirstToken, 2*f.Stall)},
 	}
 	for _, device := range devices {
 		r, err := serve.Reserve(cfg, device)

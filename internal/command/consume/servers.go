@@ -37,7 +37,7 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 	var running []consumer.RunningServer
 	seen := map[string]bool{}
 	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: f.Slots.Most, NextToken: f.Stall})
+		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: f.Slots.Most, Stall: f.Stall})
 		if err != nil {
 			return nil, err
 		}

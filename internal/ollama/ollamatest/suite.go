@@ -33,7 +33,7 @@ const missing = "no-such-model-of-gleaner"
 
 // Run tests a server. It generates some ten thousand tokens.
 func Run(t *testing.T, url string, models Models) {
-	client, err := ollama.New(url, ollama.Config{FirstToken: time.Minute, NextToken: 20 * time.Second})
+	client, err := ollama.New(url, ollama.Config{FirstToken: time.Minute, Stall: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
