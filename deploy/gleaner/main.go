@@ -32,8 +32,8 @@ type commands struct {
 	Audit  command.Audit  `cmd:"" group:"What there is:" help:"Check that every generation of a run is accounted for."`
 	Export command.Export `cmd:"" group:"What there is:" help:"Write a run as a dataset."`
 
-	NATS   command.NATSServer      `cmd:"" name:"nats" group:"For trying things out:" help:"Run the embedded NATS server alone."`
-	Ollama command.SimulatedOllama `cmd:"" name:"ollama" group:"For trying things out:" help:"Run the simulated Ollama alone."`
+	NATS     command.NATSServer      `cmd:"" name:"nats" group:"For trying things out:" help:"Run the embedded NATS server alone."`
+	Simulate command.SimulatedOllama `cmd:"" aliases:"ollama" group:"For trying things out:" help:"Run the simulated Ollama alone."`
 }
 
 func main() { cli.Main("gleaner", description, &commands{}) }

@@ -91,6 +91,7 @@ func (e *LineEncoder) messages(row []byte, answer any) ([]message, error) {
 type provenance struct {
 	ID           string           `json:"id"`
 	Model        string           `json:"model"`
+	Simulated    bool             `json:"simulated,omitempty"` // the answer is made up
 	Options      pipeline.Options `json:"options"`
 	Seed         int              `json:"seed"`
 	Sample       int              `json:"sample"`
@@ -107,7 +108,7 @@ type provenance struct {
 func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
 	p := provenance{
 		ID:    pipeline.GenerationID(e.run.Name, a.Item, a.Sample),
-		Model: e.run.Spec.Model, Options: e.run.Spec.Options, Seed: a.Seed(e.run), Sample: a.Sample,
+		Model: e.run.Spec.Model, Simulated: e.run.Spec.Simulated, Options: e.run.Spec.Options, Seed: a.Seed(e.run), Sample: a.Sample,
 	}
 	if r := a.Result; r != nil {
 		p.Finish, p.PromptTokens, p.OutputTokens, p.DurationMS = r.Finish, r.PromptTokens, r.OutputTokens, r.DurationMS

@@ -10,15 +10,19 @@ import (
 const (
 	DefaultSlots   = 8
 	DefaultContext = 4096
-	DefaultModel   = "sim:latest"
+	DefaultModel   = "simulated/sim:latest"
 	Version        = "0.17.4" // the Ollama that the simulation follows
 )
 
 // Config says what is simulated. The zero value of a field means its default.
 type Config struct {
-	Slots   int      // generations at once; the rest waits. 1 is a server that has NUM_PARALLEL=1, which it does not tell
-	Models  []string // that are there from the beginning; DefaultModel. One whose name ends in "-loop" repeats itself, in "-endless" never ends
-	Context int      // tokens of a prompt and its answer
+	Slots int // generations at once; the rest waits. 1 is a server that has NUM_PARALLEL=1, which it does not tell
+	// Models are there from the beginning, each under pipeline.SimulatedModel of its name;
+	// DefaultModel by default. One whose name ends in "-loop" repeats itself, in "-endless" never
+	// ends.
+	Models  []string
+	Digest  string // of all models; each has its own by default
+	Context int    // tokens of a prompt and its answer
 
 	// TokensPerSecond says how fast each stream is while busy slots are busy; T4 by default.
 	TokensPerSecond func(busy int) float64

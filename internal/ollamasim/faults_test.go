@@ -19,7 +19,7 @@ import (
 func TestFaultsStrikeWhomTheyShouldAsOftenAsTheyShould(t *testing.T) {
 	s, url := start(t, ollamasim.Config{Instant: true})
 	status := func(prompt string) int {
-		code, _ := ask(t, "POST", url+"/api/generate", `{"model":"sim","prompt":"`+prompt+`","options":{"seed":1}}`)
+		code, _ := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"`+prompt+`","options":{"seed":1}}`)
 		return code
 	}
 	s.Inject(ollamasim.Fault{Kind: ollamasim.Busy, Count: 2, Match: ollamasim.Prompts("unlucky")})
@@ -49,7 +49,7 @@ func TestFaultsStrikeWhomTheyShouldAsOftenAsTheyShould(t *testing.T) {
 
 // Each kind as a client sees it: the status, and what the lines of the answer say together.
 func TestEachFaultIsWhatItSays(t *testing.T) {
-	const all = `"model":"sim","messages":[{"role":"user","content":"Why 3 apples?"}],"options":{"seed":7,"num_predict":40}`
+	const all = `"model":"simulated/sim","messages":[{"role":"user","content":"Why 3 apples?"}],"options":{"seed":7,"num_predict":40}`
 	for _, test := range []struct {
 		name   string
 		fault  ollamasim.Fault
@@ -158,7 +158,7 @@ func TestEndlessAnswersGoOnWhateverTheLimit(t *testing.T) {
 		s, url := start(t, ollamasim.Config{Instant: true})
 		s.Inject(test.fault)
 		ctx, cancel := context.WithCancel(t.Context())
-		req, err := http.NewRequestWithContext(ctx, "POST", url+"/api/generate", strings.NewReader(`{"model":"sim","prompt":"x","options":{"num_predict":10}}`))
+		req, err := http.NewRequestWithContext(ctx, "POST", url+"/api/generate", strings.NewReader(`{"model":"simulated/sim","prompt":"x","options":{"num_predict":10}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestAFaultCanBeginLaterAndCanBeEverywhere(t *testing.T) {
 	}})
 	s.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("x"), Skip: 2})
 	for _, prompt := range []string{"x", "y", "x", "x"} {
-		ask(t, "POST", url+"/api/generate", `{"model":"sim","prompt":"`+prompt+`","options":{"seed":1}}`)
+		ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"`+prompt+`","options":{"seed":1}}`)
 	}
 	mu.Lock()
 	if d := cmp.Diff([]ollamasim.Exchange{
@@ -221,11 +221,11 @@ func TestAModelIsLoadedAgainWhenItsLaunchAttributesDiffer(t *testing.T) {
 		body  string
 		loads int
 	}{
-		{`{"model":"sim"}`, 1},
-		{`{"model":"sim","prompt":"x","shift":false}`, 2}, // the load above was for nothing
-		{`{"model":"sim","prompt":"x","shift":false}`, 2},
-		{`{"model":"sim","shift":false}`, 2},
-		{`{"model":"sim","prompt":"x"}`, 3},
+		{`{"model":"simulated/sim"}`, 1},
+		{`{"model":"simulated/sim","prompt":"x","shift":false}`, 2}, // the load above was for nothing
+		{`{"model":"simulated/sim","prompt":"x","shift":false}`, 2},
+		{`{"model":"simulated/sim","shift":false}`, 2},
+		{`{"model":"simulated/sim","prompt":"x"}`, 3},
 	} {
 		ask(t, "POST", url+"/api/generate", step.body)
 		if got := s.Stats().Loads; got != step.loads {
@@ -233,7 +233,7 @@ func TestAModelIsLoadedAgainWhenItsLaunchAttributesDiffer(t *testing.T) {
 		}
 	}
 	s.Change(func(c *ollamasim.Config) { c.ReloadOnShift, c.Context = false, 8 })
-	if status, body := ask(t, "POST", url+"/api/generate", `{"model":"sim","prompt":"one two three four","shift":false,"truncate":false}`); status != 400 || s.Stats().Loads != 3 {
+	if status, body := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"one two three four","shift":false,"truncate":false}`); status != 400 || s.Stats().Loads != 3 {
 		t.Errorf("with a context of 8: %d %s, %d loads", status, body, s.Stats().Loads)
 	}
 }
@@ -254,11 +254,11 @@ func TestAReloadWaitsForTheRequestsOnTheModel(t *testing.T) {
 		}
 		ended <- err
 	}
-	go post(ctx, `{"model":"sim-endless","prompt":"x","shift":false}`)
+	go post(ctx, `{"model":"simulated/sim-endless","prompt":"x","shift":false}`)
 	for busy := 0; busy == 0; busy, _ = s.GPU().Load() {
 		time.Sleep(time.Millisecond)
 	}
-	go post(t.Context(), `{"model":"sim-endless","prompt":"x","options":{"num_predict":1}}`)
+	go post(t.Context(), `{"model":"simulated/sim-endless","prompt":"x","options":{"num_predict":1}}`)
 	for s.Stats().Requests < 2 {
 		time.Sleep(time.Millisecond)
 	}

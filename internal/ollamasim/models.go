@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/ollama/ollama/api"
+
+	"gleaner/internal/pipeline"
 )
 
 // modelBytes is the size that every model claims: Mistral 7B in four bits.
@@ -22,6 +24,11 @@ type modelInfo struct {
 	since  time.Time
 }
 
+// mark is the field by which the server says that it only pretends to have models.
+type mark struct {
+	Simulated bool `json:"simulated"`
+}
+
 // fullName adds the tag that may be left out.
 func fullName(name string) string {
 	if name != "" && !strings.Contains(name, ":") {
@@ -30,12 +37,23 @@ func fullName(name string) string {
 	return name
 }
 
+// add adds a model, under a name that says that it is simulated. The caller holds mu.
 func (s *Server) add(name string) {
-	name = fullName(name)
-	s.models[name] = modelInfo{name: name, digest: fmt.Sprintf("%x", sha256.Sum256([]byte(name))), since: time.Now().UTC()}
+	name = fullName(pipeline.SimulatedModel(name))
+	digest := cmp.Or(s.cfg.Digest, fmt.Sprintf("%x", sha256.Sum256([]byte(name))))
+	s.models[name] = modelInfo{name: name, digest: digest, since: time.Now().UTC()}
 }
 
-// find returns a model by its name as people write it.
+// SetDigest gives a model another digest, as if another one had been pulled or copied to its name.
+// As in Ollama, what is loaded stays until the next request, which loads the new one.
+func (s *Server) SetDigest(model, digest string) {
+	name := fullName(pipeline.SimulatedModel(model))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.models[name] = modelInfo{name: name, digest: digest, since: time.Now().UTC()}
+}
+
+// find returns a model by its name as people write it, which is not found without its prefix.
 func (s *Server) find(name string) (modelInfo, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,22 +110,26 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", name))
 		return
 	}
-	reply(w, http.StatusOK, api.ShowResponse{
+	reply(w, http.StatusOK, struct {
+		mark
+		api.ShowResponse
+	}{mark{true}, api.ShowResponse{
 		Modelfile: "# a simulated model\nFROM " + m.name + "\n",
 		Template:  "{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }}",
 		Details:   details(),
 		ModelInfo: map[string]any{"general.architecture": "llama", "llama.context_length": 32768},
-	})
+	}})
 }
 
 // pull adds a model, with the progress lines that a real pull has. The registry has every model
-// but those whose name begins with "no-such".
+// but those whose name begins with "no-such". What was asked for by the name of a real model is
+// there under a simulated one's name, and not under its own.
 func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 	var req api.PullRequest
 	if !readRequest(w, r, &req) {
 		return
 	}
-	name := fullName(req.Model)
+	name := fullName(pipeline.SimulatedModel(req.Model))
 	if name == "" || strings.ContainsAny(name, " \t") {
 		fail(w, http.StatusBadRequest, "invalid model name")
 		return
@@ -121,7 +143,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	say(api.ProgressResponse{Status: "pulling manifest"})
-	if strings.HasPrefix(name, "no-such") {
+	if strings.HasPrefix(strings.TrimPrefix(name, pipeline.SimulatedPrefix), "no-such") {
 		const text = "pull model manifest: file does not exist"
 		if !stream {
 			fail(w, http.StatusInternalServerError, text)

@@ -223,5 +223,8 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) version(w http.ResponseWriter, r *http.Request) {
-	reply(w, http.StatusOK, map[string]string{"version": s.config().Version})
+	reply(w, http.StatusOK, struct {
+		Version string `json:"version"`
+		mark
+	}{s.config().Version, mark{true}})
 }

@@ -29,6 +29,7 @@ type Snapshot struct {
 	Run         string                      `json:"run"`
 	State       pipeline.RunState           `json:"state"`
 	Model       string                      `json:"model"`
+	Simulated   bool                        `json:"simulated,omitempty"` // its answers are made up
 	Dataset     string                      `json:"dataset"`
 	Items       int                         `json:"items"`
 	Generations int                         `json:"generations"`
@@ -127,7 +128,7 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams) {
 // Of returns the Snapshot of what the store alone knows.
 func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	s := Snapshot{
-		Run: run.Name, State: run.State, Model: run.Spec.Model, Dataset: run.Spec.Dataset.Name,
+		Run: run.Name, State: run.State, Model: run.Spec.Model, Simulated: run.Spec.Simulated, Dataset: run.Spec.Dataset.Name,
 		Items: run.Items, Generations: run.Generations,
 		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Batches: p.Batches,
 		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,

@@ -50,7 +50,7 @@ func unless(state, normal string) string {
 func Snapshot(s status.Snapshot) string {
 	var b strings.Builder
 	g := newGrid(&b)
-	g.row("run", "%s (%s)", s.Run, s.State)
+	g.row("run", "%s (%s)", s.Run, runState(s))
 	g.row("dataset", "%s, %s", s.Dataset, Plural(s.Items, "row", "rows"))
 	g.row("model", "%s", s.Model)
 	g.row("done", "%s of %s generations, %s", Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations))
@@ -72,6 +72,14 @@ func Snapshot(s status.Snapshot) string {
 	}
 	_ = g.flush() // into a strings.Builder, as below
 	return b.String() + consumers(s)
+}
+
+// runState shows the state of a run, and whether its answers are made up.
+func runState(s status.Snapshot) string {
+	if s.Simulated {
+		return string(s.State) + ", simulated"
+	}
+	return string(s.State)
 }
 
 func batches(s status.Snapshot) string {
@@ -135,7 +143,7 @@ func Snapshots(all []status.Snapshot) string {
 	g := newGrid(&b)
 	g.line("RUN", "STATE", "MODEL", "DONE", "OF", "", "TOKENS/S", "ETA")
 	for _, s := range all {
-		g.line(s.Run, string(s.State), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
+		g.line(s.Run, runState(s), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
 	}
 	_ = g.flush()
 	return b.String()
