@@ -55,6 +55,8 @@
 //   - autotune: the number of slots with which a GPU is fastest, found while it works.
 //   - supervise: keeps one model server alive: preparation, health checks, restarts.
 //   - outage: waits while something is away, and says once that it is and once that it is back.
+//   - thinking: tells the thinking of a model from its answer, where both came in one text. Each
+//     adapter of a model server uses it.
 //   - text: shortens foreign text and makes it safe to show and to store. It knows nothing of the
 //     project.
 //

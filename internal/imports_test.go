@@ -49,6 +49,7 @@ func rules() map[string]rule {
 		"internal/pipeline": {},
 		"internal/prompt":   {ours: "pipeline"},
 		"internal/text":     {},
+		"internal/thinking": {},
 		"internal/outage":   {ours: "pipeline", theirs: "backoff zap"},
 
 		// An adapter speaks to one outside thing, so a driver stands in one line only: but for
@@ -59,8 +60,8 @@ func rules() map[string]rule {
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
-		"internal/ollama":            {ours: "pipeline", theirs: "ollama"},
-		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"}, // the processes, beside the client to what they serve
+		"internal/ollama":            {ours: "pipeline text thinking", theirs: "ollama"}, // what a server writes is shortened
+		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"},     // the processes, beside the client to what they serve
 		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama"},
 		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
@@ -77,7 +78,7 @@ func rules() map[string]rule {
 		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/gpu":       {},
 
-		"internal/view":            {ours: "pipeline cli status plan reconcile", theirs: "humanize"},
+		"internal/view":            {ours: "pipeline cli status plan reconcile producer", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu stream telemetry", theirs: programLibraries},
 

@@ -79,7 +79,7 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(t.Err, "%s: %v\nSee %s --help.\n", name, err, name)
+		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, withoutSecrets(err.Error(), args), name)
 		return WrongUse
 	}
 	command.BindTo(ctx, (*context.Context)(nil))

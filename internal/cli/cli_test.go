@@ -121,6 +121,27 @@ func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
 	}
 }
 
+func TestAnErrorAboutACommandLineShowsNoSecret(t *testing.T) {
+	for _, args := range [][]string{
+		{"keep", "--nats-creds", "-----BEGIN hush"},
+		{"keep", "--nats-creds", "--hush"},
+		{"keep", "--store", "--hush"},
+		{"keep", "--store=x", "--nats-creds", "-----BEGIN", "NATS", "USER", "JWT-----", "hush"},
+		{"keep", "--store=x", "mongodb://user:hush@host"},
+		{"keep", "--store=x", "--nats-creds=x", "eyJhush.hush"},
+		{"keep", "--store=x", "--nats-creds=x", "SUABCDEFGHIJKLhush"},
+		{"keep", "--store=x", "user:hush@host"},
+		{"do", "--count", "http://user:hush@host"},
+		{"do", "--count=http://user:hush@host"},
+		{"do", "--count", "user:hush\n@host"},
+	} {
+		code, out, talk := run(t.Context(), &tool{}, args...)
+		if code != WrongUse || out != "" || strings.Contains(talk, "hush") || !strings.HasPrefix(talk, "tool: ") {
+			t.Errorf("%q: exit code %d, %q, %q", args, code, out, talk)
+		}
+	}
+}
+
 func TestTheEnvironmentStandsInForFlags(t *testing.T) {
 	t.Setenv("MONGODB_URI", "sqlite:x.db")
 	t.Setenv("NATS_URL", "nats://there:4222")

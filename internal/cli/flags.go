@@ -89,6 +89,21 @@ type HTTPFlags struct {
 	HTTP string `name:"http" placeholder:"ADDR" help:"Serve /metrics and /healthz here, such as :9090, which is on loopback. Off by default."`
 }
 
+// PatienceFlags say how long an answer is waited for.
+type PatienceFlags struct {
+	FirstToken  time.Duration `default:"10m" placeholder:"TIME" help:"How long a request waits for its first token, the load of the model and the server's own queue included."`
+	Stall       time.Duration `default:"45s" placeholder:"TIME" help:"A server that sends no further token for this long has stalled: the request is tried again alone."`
+	AnswerLimit time.Duration `default:"30m" placeholder:"TIME" help:"How long an answer may take from its first token on. Then it is cut off, and counts as one that does not end."`
+}
+
+// Validate is called by kong.
+func (f PatienceFlags) Validate() error {
+	if min(f.FirstToken, f.Stall, f.AnswerLimit) < time.Second {
+		return fmt.Errorf("first-token %s, stall %s and answer-limit %s have to be a second or more", f.FirstToken, f.Stall, f.AnswerLimit)
+	}
+	return nil
+}
+
 // SpecFlags say what a run generates.
 type SpecFlags struct {
 	Input       string   `placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
@@ -106,6 +121,7 @@ type SpecFlags struct {
 	NumPredict  int      `default:"1024" help:"Tokens of an answer, at most. An answer that is cut off is not stored."`
 	Seed        int      `default:"0" help:"Seed of the run; each generation has its own, made from it."`
 	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
+	Raw         bool     `help:"Leave thinking that stands in tags, such as <think>, in the answer."`
 	Simulate    bool     `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
@@ -133,6 +149,6 @@ func (f SpecFlags) Spec() (pipeline.Spec, error) {
 	return pipeline.Spec{
 		Model: model, Simulated: f.Simulate, System: f.System, Field: f.Field, Prompt: prompt,
 		Samples: f.Samples, Batch: f.Batch, Seed: f.Seed,
-		Options: pipeline.Options{Temperature: f.Temperature, TopP: f.TopP, TopK: f.TopK, NumPredict: f.NumPredict, Stop: f.Stop},
+		Options: pipeline.Options{Temperature: f.Temperature, TopP: f.TopP, TopK: f.TopK, NumPredict: f.NumPredict, Stop: f.Stop, Raw: f.Raw},
 	}, nil
 }

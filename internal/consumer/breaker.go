@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	maxDetailBytes = 1 << 10 // of the reason for which a GPU takes no work
-	awayShare      = 6       // of the rest, for a server that is probably back before a person comes
+	maxDetailBytes = 1 << 10         // of the reason for which a GPU takes no work
+	awayRest       = 2 * time.Second // at most, for a server that may be back at any moment
 )
 
 // A breaker keeps a GPU from taking work that would fail. The order of events:
@@ -158,7 +158,7 @@ func (t *ticket) Done(err error) {
 func (b *breaker) Trip(why error) {
 	rest := b.rest
 	if !needsPerson(why) {
-		rest /= awayShare
+		rest = min(rest, awayRest)
 	}
 	b.mu.Lock()
 	if b.suspended { // the supervisor knows better

@@ -25,6 +25,11 @@ type Config struct {
 	// Rest is how long a batch that failed rests the first time, doubled each time, and a GPU that
 	// has to be mended; default 30 s.
 	Rest time.Duration
+	// FirstToken is how long a request may wait for its first token, the loading of the model and the
+	// server's own queue included; default 10 min.
+	FirstToken time.Duration
+	// Stall is how long answers that have begun may bring no token; default 45 s.
+	Stall time.Duration
 	// HealthChecks are those of the servers that the consumer runs itself.
 	HealthChecks supervise.HealthChecks
 
@@ -33,12 +38,23 @@ type Config struct {
 	Deadline time.Time
 	// IdleExit is after how long without any work Run returns. Zero: never.
 	IdleExit time.Duration
+	// Known is what the queue said of the run when it was chosen.
+	Known pipeline.RunInfo
 	// Info returns what the queue says of the run: whether it is complete, so that no work will come,
 	// and what it requires. Nil: nothing is known, and Run waits for more work.
 	Info func(ctx context.Context) (pipeline.RunInfo, error)
 	// Stay goes on after the run is complete.
 	Stay bool
 }
+
+// ClientPatience is what the client of a server has to be told to wait for a token. That a request
+// gets none is found by the GPU, which knows the others.
+const ClientPatience = 24 * time.Hour
+
+const (
+	defaultFirstToken = 10 * time.Minute
+	defaultStall      = 45 * time.Second
+)
 
 // A LaneConfig is one GPU: its model server, and what that can do at once. The server runs already,
 // as Backend, or the consumer runs it itself: then Launch starts it, and Backend and Context are
@@ -61,7 +77,8 @@ func (c Config) complete() (Config, error) {
 		name  string
 		value *time.Duration
 		def   time.Duration
-	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"rest", &c.Rest, 30 * time.Second}} {
+	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"rest", &c.Rest, 30 * time.Second},
+		{"first token", &c.FirstToken, defaultFirstToken}, {"stall", &c.Stall, defaultStall}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}

@@ -50,6 +50,8 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 			return nil, err
 		}
 		l := newLane(gpu, cfg.Rest, !cfg.Deadline.IsZero(), cfg.Log)
+		l.requests.inflight.firstToken, l.requests.inflight.stall = cfg.FirstToken, cfg.Stall
+		l.requests.generations = func() int { return cfg.Known.Generations }
 		if gpu.Launch != nil {
 			if err := c.supervise(l, gpu, fetch); err != nil {
 				return nil, err
@@ -72,7 +74,7 @@ func (c *Consumer) supervise(l *lane, gpu LaneConfig, fetch *supervise.ModelFetc
 	if err != nil {
 		return err
 	}
-	l.supervisor, l.requests.backend = supervisor, supervisor
+	l.supervisor, l.requests.backend, l.requests.hangs = supervisor, supervisor, supervisor.Stalled
 	return nil
 }
 
@@ -106,6 +108,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 				}
 			})
 		}
+		helpers.Go(l.requests.watch)
 		if l.auto {
 			helpers.Go(func(ctx context.Context) { autotune.Run(ctx, l, l.meter, c.cutoff, l.log) })
 		}

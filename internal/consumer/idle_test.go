@@ -46,8 +46,14 @@ func TestALongBatchIsNoIdleness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.add(1, 1, "long")
-		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
-			return after(ctx, time.Hour)
+		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
+			for range 120 {
+				r.CountTokens(1)
+				if _, err := after(ctx, 30*time.Second); err != nil {
+					return pipeline.Completion{}, err
+				}
+			}
+			return after(ctx, time.Second)
 		}}
 		cfg := config()
 		cfg.IdleExit = time.Minute

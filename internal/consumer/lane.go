@@ -55,7 +55,7 @@ func newLane(cfg LaneConfig, rest time.Duration, hasDeadline bool, log *zap.Logg
 		batches: &limiter{}, slots: &limiter{onChange: meter.Note},
 		serverSlots: cfg.Slots, wantedSlots: cfg.Slots, context: cfg.Context, oneBatchEach: hasDeadline,
 	}
-	l.requests = &requester{backend: cfg.Backend, slots: l.slots, breaker: l.breaker, meter: meter}
+	l.requests = newRequester(cfg.Backend, l.slots, l.breaker, meter, log)
 	l.breaker.probe = func(ctx context.Context, failed pipeline.Request) error { return l.requests.Canary(ctx, failed, true) }
 	l.setLimits()
 	return l
@@ -92,7 +92,7 @@ func (l *lane) Generate(ctx context.Context, delivery pipeline.Delivery[pipeline
 
 func (l *lane) retry(work pipeline.Work, generation pipeline.Generation) *retry {
 	return &retry{
-		gpu: l.requests, request: work.Request(generation), context: l.contextLength,
+		gpu: l.requests, request: work.Request(generation), context: l.contextLength, generations: l.requests.generations,
 		otherSeed: pipeline.Seed(generation.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample)),
 	}
 }
@@ -156,7 +156,9 @@ func (l *lane) contextLength() int {
 // status returns what people see of the GPU.
 func (l *lane) status() pipeline.GPUStatus {
 	s := pipeline.GPUStatus{Name: l.name, TokensPerSecond: l.answers.PerSecond(l.requests.since())}
-	s.State, s.Detail = l.breaker.State()
+	if s.State, s.Detail = l.breaker.State(); s.State == pipeline.GPUServing && s.Detail == "" {
+		s.Detail = l.requests.Says()
+	}
 	s.Busy, s.Slots = l.slots.InUse()
 	s.Generations, s.OutputTokens = l.answers.Totals()
 	return s

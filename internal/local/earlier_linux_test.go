@@ -155,8 +155,8 @@ type recorder struct {
 	seeds map[string]map[int]bool // of all requests, by the contents of their messages
 }
 
-// record starts a simulated Ollama that looks like a real one, since earlier programs know no other.
-// Answers to prompts with the word "long" have 300 tokens.
+// record starts a simulated Ollama that looks like a real one, since earlier programs know no
+// other. Answers to prompts with the word "long" have 300 tokens.
 func (v *versions) record(cfg ollamasim.Config) *recorder {
 	v.t.Helper()
 	r := &recorder{seeds: map[string]map[int]bool{}}

@@ -24,11 +24,20 @@ type ServersConfig struct {
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
+	Client ollama.Config // of the clients; its Slots are those of the server
+
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
 	SimulatedSpeed float64 // times faster than the estimate for a T4
 
 	// Pulling, which may be nil, is called while a missing model is pulled.
 	Pulling func(status string, done, total int64)
+}
+
+// client configures the client of a server with this many slots.
+func (cfg ServersConfig) client(slots int) ollama.Config {
+	client := cfg.Client
+	client.Slots, client.FirstToken, client.Stall = slots, consumer.ClientPatience, consumer.ClientPatience
+	return client
 }
 
 // Servers are the model servers that were chosen. The caller has to call Close.
@@ -56,22 +65,18 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return simulate(cfg, "")
 	}
 	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
-	client, err := ollama.New(cfg.URL, ollama.Config{Slots: slots})
+	client, err := ollama.New(cfg.URL, cfg.client(slots))
 	if err != nil {
 		return nil, err
 	}
-	away := client.Ping(ctx)
-	simulated := false
-	if away == nil {
-		simulated, away = client.Simulated(ctx)
-	}
+	server, away := client.Identify(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case (simulated || away != nil) && cfg.Fallback:
+	case (server.Simulated || away != nil) && cfg.Fallback:
 		return simulate(cfg, client.URL())
-	case simulated || away != nil:
-		return nil, &NoServerError{client.URL(), simulated, away}
+	case server.Simulated || away != nil:
+		return nil, &NoServerError{client.URL(), server.Simulated, away}
 	}
 	s := &Servers{URL: client.URL(), Slots: slots}
 	gpu, err := s.load(ctx, client, cfg)
@@ -93,7 +98,7 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		client, err := ollama.New(url, ollama.Config{Slots: s.Slots})
+		client, err := ollama.New(url, cfg.client(s.Slots))
 		if err != nil {
 			s.Close()
 			return nil, err

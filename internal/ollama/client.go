@@ -16,12 +16,9 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/ollama/ollama/api"
 
 	"gleaner/internal/pipeline"
 )
@@ -52,33 +49,43 @@ type Config struct {
 	AnswerLimit time.Duration
 	// Slots is how many requests run at once, so that each finds its connection open.
 	Slots int
+	// Key is what the server, or a gateway in front of it, wants as a bearer token. User and
+	// password in the address take its place.
+	Key string
 }
 
 // A Client speaks to one server. It is safe for concurrent use.
 type Client struct {
-	base   *url.URL
-	cfg    Config
-	http   *http.Client
-	chunks atomic.Int64 // see Chunks
+	base        *url.URL // without user and password
+	credentials credentials
+	cfg         Config
+	http        *http.Client
+	chunks      atomic.Int64 // see Chunks
+	reason      atomic.Bool  // the server has said why an answer ended
+	files       sync.Map     // sizes of models' files by their digests
 }
 
 // New returns a client for the server at an address as Ollama itself writes it:
-// "http://host:port", "host:port" or "host" (then the port is 11434). It does not connect; Ping
-// does.
+// "http://host:port", "host:port" or "host" (then the port is 11434). It may hold user and password
+// for a gateway. New does not connect; Ping does.
 func New(rawURL string, cfg Config) (*Client, error) {
 	base, err := parseURL(rawURL)
 	if err != nil {
 		return nil, err
 	}
+	shown, err := readCredentials(base, cfg.Key)
+	if err != nil {
+		return nil, err
+	}
 	if cfg.FirstToken < 0 || cfg.Stall < 0 || cfg.AnswerLimit < 0 || cfg.Slots < 0 {
-		return nil, fmt.Errorf("ollama %s: FirstToken, Stall, AnswerLimit and Slots must not be negative", rawURL)
+		return nil, fmt.Errorf("ollama %s: FirstToken, Stall, AnswerLimit and Slots must not be negative", base)
 	}
 	cfg.FirstToken = cmp.Or(cfg.FirstToken, DefaultFirstToken)
 	cfg.Stall = cmp.Or(cfg.Stall, DefaultStall)
 	cfg.AnswerLimit = cmp.Or(cfg.AnswerLimit, DefaultAnswerLimit)
 	cfg.Slots = cmp.Or(cfg.Slots, defaultSlots)
 	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
+		Proxy:               proxy,
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConnsPerHost: cfg.Slots + 4, // the slots, and the calls that check the server
@@ -86,11 +93,14 @@ func New(rawURL string, cfg Config) (*Client, error) {
 		DisableCompression:  true, // tokens come one by one, there is nothing to compress
 	}
 	// No timeout here: it would cover the whole stream. Each call has its own limits.
-	return &Client{base: base, cfg: cfg, http: &http.Client{Transport: transport}}, nil
+	// No redirect is followed: it turns a question into another one, or carries it, with the
+	// credentials, to another host.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{base: base, credentials: shown, cfg: cfg, http: &http.Client{Transport: transport, CheckRedirect: stay}}, nil
 }
 
-// URL returns the server's address, without a password if it has one.
-func (c *Client) URL() string { return c.base.Redacted() }
+// URL returns the server's address, without user and password.
+func (c *Client) URL() string { return c.base.String() }
 
 // Chunks returns how many pieces of answers have come so far, about one for each token, including
 // those of requests in flight. If it does not grow while requests are in flight, the server stalls.
@@ -99,61 +109,8 @@ func (c *Client) Chunks() int64 { return c.chunks.Load() }
 // Close closes the connections that no request uses.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-func parseURL(raw string) (*url.URL, error) {
-	hint := "write http://host:port, host:port or host"
-	full, port := strings.TrimSpace(raw), ""
-	switch {
-	case full == "":
-		return nil, fmt.Errorf("the address of the Ollama server is empty: %s", hint)
-	case !strings.Contains(full, "://"):
-		full, port = "http://"+full, "11434"
-	}
-	u, err := url.Parse(full)
-	if err != nil {
-		return nil, fmt.Errorf("%q is not the address of an Ollama server: %w: %s", raw, err, hint)
-	}
-	problem := ""
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
-		problem = fmt.Sprintf("it begins with %q", u.Scheme+"://")
-	case u.Hostname() == "":
-		problem = "it has no host"
-	case u.RawQuery != "" || u.Fragment != "":
-		problem = "it has a query or a fragment"
-	case u.Port() != "" && !validPort(u.Port()):
-		problem = fmt.Sprintf("%s is not a port", u.Port())
-	}
-	if problem != "" {
-		return nil, fmt.Errorf("%q is not the address of an Ollama server: %s: %s", raw, problem, hint)
-	}
-	if u.Port() != "" {
-		port = u.Port()
-	}
-	host := u.Hostname()
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		// OLLAMA_HOST=0.0.0.0 tells a server where to listen; not every system can connect to that
-		// address.
-		host = "127.0.0.1"
-	}
-	switch {
-	case port != "":
-		u.Host = net.JoinHostPort(host, port)
-	case strings.Contains(host, ":"):
-		u.Host = "[" + host + "]"
-	default:
-		u.Host = host
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	return u, nil
-}
-
-func validPort(port string) bool {
-	n, err := strconv.Atoi(port)
-	return err == nil && n > 0 && n < 1<<16
-}
-
-// open sends a request and returns the response if its status is good; else the error is a
-// StatusError or an AuthorizationError of the api package, or that of the connection.
+// open sends a request and returns the response if it is an answer; else the error is a *reply, or
+// that of the connection.
 func (c *Client) open(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var payload io.Reader
 	if body != nil {
@@ -168,31 +125,25 @@ func (c *Client) open(ctx context.Context, method, path string, body any) (*http
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	return c.send(req)
+}
+
+// send sends a request with all that every request has.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
 	req.Header.Set("Accept", "application/x-ndjson, application/json")
 	req.Header.Set("User-Agent", "gleaner")
+	if c.credentials.header != "" {
+		req.Header.Set("Authorization", c.credentials.header)
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode >= http.StatusBadRequest {
+	if resp.StatusCode >= http.StatusMultipleChoices || isPage(resp) {
 		defer resp.Body.Close()
-		return nil, statusError(resp)
+		return nil, readReply(resp)
 	}
 	return resp, nil
-}
-
-// statusError reads what the server says about a bad status. An empty body counts as well.
-func statusError(resp *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes)) // what has arrived of it is all that can be reported
-	if resp.StatusCode == http.StatusUnauthorized {
-		return api.AuthorizationError{StatusCode: resp.StatusCode, Status: resp.Status}
-	}
-	e := api.StatusError{StatusCode: resp.StatusCode, Status: resp.Status}
-	if json.Unmarshal(body, &e) != nil {
-		e.ErrorMessage = strings.TrimSpace(string(body))
-	}
-	e.ErrorMessage = strings.ToValidUTF8(e.ErrorMessage, "\uFFFD")
-	return e
 }
 
 // call sends a request and reads the whole answer, of at most maxAnswerBytes, into out.

@@ -21,7 +21,8 @@ func TestAnAddressIsReadAsOllamaWritesIt(t *testing.T) {
 		"https://ollama.example":  "https://ollama.example",
 		"http://gpu1/":            "http://gpu1",
 		"https://h.example/gpu0/": "https://h.example/gpu0",
-		"http://me:secret@gpu1:1": "http://me:xxxxx@gpu1:1",
+		"http://me:secret@gpu1:1": "http://gpu1:1",
+		"me:secret@gpu1":          "http://gpu1:11434",
 	} {
 		c, err := ollama.New(raw, ollama.Config{})
 		if err != nil {
@@ -59,6 +60,18 @@ func TestNegativeLimitsAreRefused(t *testing.T) {
 	for _, cfg := range []ollama.Config{{FirstToken: -1}, {Stall: -1}, {Slots: -1}} {
 		if _, err := ollama.New("gpu1", cfg); err == nil {
 			t.Errorf("%+v was taken", cfg)
+		}
+	}
+}
+
+func TestAnErrorAboutAnAddressShowsNoSecret(t *testing.T) {
+	for _, raw := range []string{
+		"http://user:hush@%zz", "http://user:pa%zzss@gpu1", "http://user:pa/hush@gpu1", "http://user:hush@gpu1:99999", "ftp://user:hush@gpu1", "http://user:hush@gpu1?x=hush",
+		"http://user:hush", "user:hush", "http://hush@", "http://gpu1?key=hush", "http://user:pa#hush@gpu1", "http://user:pa@hush@gpu 1",
+	} {
+		_, err := ollama.New(raw, ollama.Config{})
+		if err == nil || strings.Contains(err.Error(), "hush") || !strings.Contains(err.Error(), "write http://") {
+			t.Errorf("%s: %v", raw, err)
 		}
 	}
 }

@@ -55,11 +55,11 @@ func (c *Client) Create(ctx context.Context, name, path string, progress func(st
 // upload gives the server a blob, unless it has it already.
 func (c *Client) upload(ctx context.Context, digest string, body io.Reader, size int64) error {
 	there, err := c.open(ctx, http.MethodHead, "/api/blobs/"+digest, nil)
-	var status api.StatusError
+	var missing *reply
 	switch {
 	case err == nil:
 		return there.Body.Close()
-	case !errors.As(err, &status) || status.StatusCode != http.StatusNotFound:
+	case !errors.As(err, &missing) || missing.status != http.StatusNotFound:
 		return err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base.JoinPath("/api/blobs/", digest).String(), io.NopCloser(body))
@@ -67,15 +67,11 @@ func (c *Client) upload(ctx context.Context, digest string, body io.Reader, size
 		return err
 	}
 	req.ContentLength = size
-	resp, err := c.http.Do(req)
+	resp, err := c.send(req)
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= http.StatusBadRequest {
-		return statusError(resp)
-	}
-	return nil
+	return resp.Body.Close()
 }
 
 // steps sends a request that the server answers with lines about its progress. The last one has to

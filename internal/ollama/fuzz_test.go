@@ -2,6 +2,7 @@ package ollama_test
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,7 +17,8 @@ import (
 // Whatever a server sends, it becomes an answer that may be stored, or a failure with a class.
 func FuzzAnyStreamIsAnAnswerOrAFailure(f *testing.F) {
 	for _, seed := range []string{"", token("a") + final("stop"), token("a") + final("length"), final("stop"), token("\xff") + final("stop"),
-		says("x") + "\n", strings.Repeat(token(" the"), 31), "{}\n[]\nnull\n", `{"message":null,"done":true,"done_reason":"stop"}`} {
+		says("x") + "\n", token("<think>a") + token("</think>b") + final("stop"), token("a\n</think>\n") + final("stop"),
+		`{"done":true,"done_reason":"stop","message":{"content":"a"},"eval_count":-1,"prompt_eval_count":1e99}`, strings.Repeat(token(" the"), 31), "{}\n[]\nnull\n", `{"message":null,"done":true,"done_reason":"stop"}`} {
 		f.Add(200, seed)
 		f.Add(500, seed)
 	}
@@ -41,8 +43,10 @@ func FuzzAnyStreamIsAnAnswerOrAFailure(f *testing.F) {
 		c, err := client.Generate(t.Context(), ask)
 		var failure *pipeline.Failure
 		switch {
-		case err != nil && (!errors.As(err, &failure) || c.Text != ""):
-			t.Errorf("no failure, or one with a text: %q, %v", c.Text, err)
+		case err != nil && !errors.As(err, &failure):
+			t.Errorf("no failure: %v", err)
+		case !utf8.ValidString(c.Text) || len(c.Text) > pipeline.MaxTextBytes || c.PromptTokens < 0 || c.OutputTokens < 0 || c.Thinking < 0 || max(c.PromptTokens, c.OutputTokens) > math.MaxInt32:
+			t.Errorf("this cannot be stored: %+v, %v", c, err)
 		case err == nil && (c.Finish != "stop" || strings.TrimSpace(c.Text) == "" || !utf8.ValidString(c.Text)):
 			t.Errorf("this is no answer: %+v", c)
 		case err == nil && status >= 400:

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/ollama/ollama/api"
@@ -14,56 +13,51 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// An answer is what has come of one request so far.
-type answer struct {
-	text     strings.Builder
-	thinking bool   // the model sent its thinking, although it was asked not to
-	last     string // the last chunk, without white space
-	repeats  int    // how often it came in a row
-	done     bool
-	final    chunk // the one that said done
-	lastAt   time.Time
-}
-
 // Generate asks for one answer and waits until it is complete. The request's stop sequences
-// replace those of the model.
+// replace those of the model. Thinking is taken off the answer, unless the options say raw.
 //
-// Every error is a *pipeline.Failure. A Truncated one comes with a Completion that has no text
-// but the numbers of tokens, so that the caller can see whether twice the room would fit into the
-// model's context. A crash of the server's runner, which every request in flight may have caused,
-// wraps pipeline.ErrRunnerCrashed.
+// Every error is a *pipeline.Failure. With it comes a Completion of what there was of the answer,
+// and of the numbers of tokens as far as they are known: so the caller of a Truncated one can see
+// whether twice the room would fit into the model's context. It would not help where the failure
+// wraps pipeline.ErrEndless. A crash of the server's runner, which every request in flight may have
+// caused, wraps pipeline.ErrRunnerCrashed.
 //
 // When ctx is cancelled the failure is Interrupted, when its deadline passes it is Retryable, and
 // if it is cancelled with a cause that is a *pipeline.Failure, then the class is that one's.
 func (c *Client) Generate(ctx context.Context, req pipeline.Request) (pipeline.Completion, error) {
-	if req.Options.NumPredict < 1 {
-		return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "generate with model %s: num_predict %d is not positive", req.Model, req.Options.NumPredict)
+	if f := refuse(req); f != nil {
+		return pipeline.Completion{}, f
 	}
 	start := time.Now()
 	watched, dog := watch(ctx, c.cfg.FirstToken)
 	defer dog.stop()
-	a := &answer{lastAt: start}
+	a := &answer{lastAt: start, limits: limits{tokens: req.Options.NumPredict, time: c.cfg.AnswerLimit}}
 	err := c.chat(watched, dog, req, a)
+	got, parts := a.completion(req, start)
 	switch {
 	case ctx.Err() != nil:
-		return pipeline.Completion{}, c.interrupted(ctx, "generate")
-	case a.done: // what happens after the last chunk does not matter any more
+		return got, c.interrupted(ctx, "generate")
+	case a.done || a.cut != nil: // what happens after the last chunk does not matter any more
 	case err != nil && errors.Is(context.Cause(watched), errStalled):
-		return pipeline.Completion{}, c.stalled(a, start)
+		return got, c.stalled(a, start)
 	case err != nil:
-		return pipeline.Completion{}, c.classify("generate", req.Model, err)
+		return got, c.classify("generate", req.Model, err)
 	}
-	completion := pipeline.Completion{
-		Finish:       finishOf(a.final.DoneReason),
-		PromptTokens: a.final.PromptEvalCount,
-		OutputTokens: a.final.EvalCount,
-		Duration:     a.lastAt.Sub(start),
+	if f := c.verdict(req, a, got, parts); f != nil {
+		return got, f
 	}
-	if f := c.verdict(req, a); f != nil {
-		return completion, f
+	return got, nil
+}
+
+// refuse returns the failure of a request that no server answers as it is meant.
+func refuse(req pipeline.Request) *pipeline.Failure {
+	switch {
+	case req.Options.NumPredict < 1:
+		return pipeline.Fail(pipeline.Fatal, "generate with model %s: num_predict %d is not positive", req.Model, req.Options.NumPredict)
+	case slices.Contains(req.Options.Stop, ""):
+		return pipeline.Fail(pipeline.Fatal, "generate with model %s: a stop sequence is empty, which would end every answer at once: load the run without it", req.Model)
 	}
-	completion.Text = strings.ToValidUTF8(a.text.String(), "\uFFFD")
-	return completion, nil
+	return nil
 }
 
 // chat sends the request and collects the answer.
@@ -84,40 +78,21 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 		if next.Error != "" {
 			return streamError(next.Error)
 		}
-		c.chunks.Add(1)
-		dog.feed(c.cfg.Stall)
-		if err := a.add(next); err != nil {
+		some, err := a.add(next)
+		switch {
+		case err != nil:
 			return err
-		}
-		if a.done {
+		case a.done:
 			// The end of the stream comes at once. It is read so that the connection can be used
 			// again.
 			dog.feed(time.Second)
-		} else {
-			req.CountTokens(1) // Ollama sends a chunk for each, rarely for more
+		case some: // Ollama sends a chunk for each token, rarely for more
+			c.chunks.Add(1)
+			dog.feed(c.cfg.Stall)
+			req.CountTokens(1)
 		}
 		return nil
 	})
-}
-
-// add takes in one chunk.
-func (a *answer) add(next chunk) error {
-	if a.text.Len()+len(next.Message.Content) > pipeline.MaxTextBytes {
-		return errTooLong
-	}
-	a.text.WriteString(next.Message.Content)
-	a.lastAt = time.Now()
-	a.thinking = a.thinking || next.Message.Thinking != ""
-	token := strings.TrimSpace(next.Message.Thinking + next.Message.Content)
-	switch {
-	case next.Done:
-		a.done, a.final = true, next
-	case a.repeats > 0 && token == a.last:
-		a.repeats++
-	default:
-		a.last, a.repeats = token, 1
-	}
-	return nil
 }
 
 // chatRequest returns the request to Ollama. It holds no option for which Ollama would have to load
@@ -156,37 +131,13 @@ func requestOptions(req pipeline.Request) map[string]any {
 	return o
 }
 
-// verdict returns nil if the answer is complete and says something.
-func (c *Client) verdict(req pipeline.Request, a *answer) *pipeline.Failure {
-	what := "generate with model " + req.Model + " on " + c.URL()
-	switch {
-	case !a.done && a.repeats >= repeatLimit:
-		return pipeline.Fail(pipeline.Degenerate, "%s: the server ended the answer because it repeats %.32q", what, a.last)
-	case !a.done:
-		return pipeline.Fail(pipeline.Retryable, "%s: the stream ended before the answer: %w", what, io.ErrUnexpectedEOF)
-	case a.final.DoneReason == "length":
-		return pipeline.Fail(pipeline.Truncated, "%s: the answer was cut off after %d tokens, with num_predict %d and a prompt of %d tokens: "+
-			"ask for more tokens, or give the server a larger context", what, a.final.EvalCount, req.Options.NumPredict, a.final.PromptEvalCount)
-	case a.final.DoneReason != "stop":
-		return pipeline.Fail(pipeline.Retryable, "%s: the answer ended with reason %.32q", what, a.final.DoneReason)
-	case strings.TrimSpace(a.text.String()) == "" && a.thinking:
-		return pipeline.Fail(pipeline.Degenerate, "%s: the model thought and then said nothing", what)
-	case strings.TrimSpace(a.text.String()) == "":
-		return pipeline.Fail(pipeline.Degenerate, "%s: the answer is empty", what)
-	}
-	return nil
-}
-
-// repeatLimit is how many equal chunks in a row mean that Ollama has aborted the answer: it does so
-// after the thirty-first, without an error.
-const repeatLimit = 30
-
 // stalled returns the failure of a request for which no token came in time.
 func (c *Client) stalled(a *answer, start time.Time) *pipeline.Failure {
-	if a.repeats == 0 {
-		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none within %v; the runner may hang", c.URL(), pipeline.ErrStalled, c.cfg.FirstToken)
+	if a.tokens == 0 {
+		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: no first token within %v (--first-token); the runner may hang, or the model still loads or has others to answer",
+			c.URL(), pipeline.ErrStalled, c.cfg.FirstToken)
 	}
-	return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: none for %v after %v of text; the runner may hang",
+	return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: no token for %v (--stall) after %v of text; the runner may hang",
 		c.URL(), pipeline.ErrStalled, c.cfg.Stall, a.lastAt.Sub(start).Round(time.Millisecond))
 }
 

@@ -85,10 +85,10 @@ func TestAServerWithoutModelsSaysWhatToPull(t *testing.T) {
 }
 
 func TestTheContextIsReadFromTheDescriptionWhereNothingIsLoaded(t *testing.T) {
-	for show, want := range map[string]int{
-		`{"parameters":"stop \"x\"\nnum_ctx                        8192","model_info":{"llama.context_length":32768}}`: 8192,
-		`{"model_info":{"general.architecture":"llama","llama.context_length":32768}}`:                                 32768,
-		`{}`: 0,
+	for show, want := range map[string]pipeline.ModelInfo{
+		`{"parameters":"stop \"x\"\nnum_ctx                        8192","model_info":{"llama.context_length":32768}}`: {Context: 8192, Template: "ce303cff9eb2"},
+		`{"model_info":{"general.architecture":"llama","llama.context_length":32768}}`:                                 {Context: 32768},
+		`{}`: {},
 	} {
 		client := serve(t, ollama.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.WriteString(w, map[string]string{
@@ -99,7 +99,8 @@ func TestTheContextIsReadFromTheDescriptionWhereNothingIsLoaded(t *testing.T) {
 			}[r.URL.Path])
 		})
 		got, err := client.Describe(t.Context(), "tiny")
-		if err != nil || got != (pipeline.ModelInfo{Name: "Tiny:latest", Digest: "abc", Context: want, ServerVersion: "0.17.4"}) {
+		want.Name, want.Engine, want.Digest, want.ServerVersion = "Tiny:latest", pipeline.Ollama, "abc", "0.17.4"
+		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v", show, got, err)
 		}
 	}

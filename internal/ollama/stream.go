@@ -7,9 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ollama/ollama/api"
+
+	"gleaner/internal/text"
 )
 
 // Bounds of what is read from a server.
@@ -29,7 +34,23 @@ type chunk struct {
 	Done       bool        `json:"done"`
 	DoneReason string      `json:"done_reason"`
 	Error      string      `json:"error"`
-	api.Metrics
+
+	PromptEvalCount count `json:"prompt_eval_count"`
+	EvalCount       count `json:"eval_count"`
+}
+
+// A count is a number of tokens. What cannot be one is 0, which means that it is not known: a wrong
+// number is no reason to lose an answer.
+type count int
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *count) UnmarshalJSON(data []byte) error {
+	n, err := strconv.ParseFloat(string(data), 64)
+	if err != nil || n < 0 || n > math.MaxInt32 || n != math.Trunc(n) {
+		n = 0
+	}
+	*c = count(n)
+	return nil
 }
 
 // A watchdog cancels a context if it was not fed for too long.
@@ -74,6 +95,9 @@ func readLines(body io.Reader, fn func(line []byte) error) error {
 }
 
 func decodeLine(line []byte, v any) error {
+	if strings.HasPrefix(strings.TrimLeft(string(line[:min(len(line), 16)]), " \t\ufeff"), "<") {
+		return fmt.Errorf("a page came in place of the answer, from a proxy or a sign-in in between: %s", text.Shorten(text.OneLine(titleOf(string(line))), maxPageWords))
+	}
 	if err := json.Unmarshal(line, v); err != nil {
 		return fmt.Errorf("a line of the stream cannot be read: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -97,24 +98,27 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 		{"the runner died in the stream", status(200, token("a")+says("an error was encountered while running the model: unexpected EOF")+"\n"), pipeline.Retryable, pipeline.ErrRunnerCrashed, "crashed"},
 		{"the connection was cut", cut(token("a") + token("b")), pipeline.Retryable, io.ErrUnexpectedEOF, "EOF"},
 		{"the connection was cut within a line", cut(token("a") + `{"model":"m","mess`), pipeline.Retryable, nil, ""},
-		{"the connection was cut while it repeated itself", cut(loop), pipeline.Retryable, io.ErrUnexpectedEOF, "EOF"},
+		{"the connection was cut while it repeated itself", cut(strings.Repeat(token(" the"), 29)), pipeline.Retryable, io.ErrUnexpectedEOF, "EOF"},
 		{"the connection was cut before the answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, pipeline.Retryable, nil, ""},
-		{"the stream ends too early", status(200, token("a")+token("b")), pipeline.Retryable, io.ErrUnexpectedEOF, "ended before the answer"},
-		{"the stream is empty", status(200, ""), pipeline.Retryable, io.ErrUnexpectedEOF, ""},
-		{"the stream is not JSON", status(200, "<html>welcome</html>\n"), pipeline.Retryable, nil, "cannot be read"},
+		{"the stream ends too early", status(200, token("a")+token("b")), pipeline.Retryable, pipeline.ErrDropped, "ended before the answer after 2 tokens"},
+		{"the stream is empty", status(200, ""), pipeline.Retryable, pipeline.ErrDropped, "after 0 tokens"},
+		{"the stream is a web page", status(200, "\n <html>welcome</html>\n"), pipeline.Retryable, nil, "page in place of an answer"},
+		{"the stream is not JSON", status(200, "welcome\n"), pipeline.Retryable, nil, "cannot be read"},
 		{"a line has no end", status(200, strings.Repeat(" ", 2<<20)), pipeline.Retryable, nil, "too long"},
-		{"the text has no end", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 9)+final("stop")), pipeline.BadItem, nil, "524288 bytes"},
-		{"the text is too long in its last line", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 8)+strings.Replace(final("stop"), `"content":""`, `"content":"y"`, 1)), pipeline.BadItem, nil, "524288 bytes"},
+		{"the text has no end", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 9)+final("stop")), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},
+		{"the text is too long in its last line", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 8)+strings.Replace(final("stop"), `"content":""`, `"content":"y"`, 1)), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},
 
 		{"the answer was cut off", status(200, token("a")+final("length")), pipeline.Truncated, nil, "num_predict 100"},
 		{"the answer was cut off before its first token", status(200, final("length")), pipeline.Truncated, nil, ""},
-		{"the answer was ended for another reason", status(200, token("a")+final("unload")), pipeline.Retryable, nil, `"unload"`},
-		{"the answer was ended without a reason", status(200, token("a")+final("")), pipeline.Retryable, nil, `""`},
-		{"the answer is empty", status(200, final("stop")), pipeline.Degenerate, nil, "empty"},
-		{"the answer is white", status(200, token(" \n")+token("\t")+final("stop")), pipeline.Degenerate, nil, "empty"},
-		{"the model only thinks", status(200, `{"message":{"thinking":"hm"}}`+"\n"+final("stop")), pipeline.Degenerate, nil, "thought"},
-		{"the answer repeats itself", status(200, token("well")+loop), pipeline.Degenerate, nil, `repeats "the"`},
-		{"the answer repeats white space", status(200, strings.Repeat(token("\n"), 31)), pipeline.Degenerate, nil, "repeats"},
+		{"the answer was ended for another reason", status(200, token("a")+final("bored")), pipeline.Retryable, nil, `"bored"`},
+		{"the model was loaded instead", status(200, final("load")), pipeline.Retryable, nil, "the load of its model"},
+		{"the model was unloaded instead", status(200, final("unload")), pipeline.Retryable, nil, "the unload of its model"},
+		{"the answer was ended without a reason", status(200, token("a")+final("")), pipeline.Fatal, nil, "too old, or not Ollama: the answer's end has no reason"},
+		{"the answer is empty", status(200, final("stop")), pipeline.Degenerate, pipeline.ErrEmpty, "empty"},
+		{"the answer is white", status(200, token(" \n")+token("\t")+final("stop")), pipeline.Degenerate, pipeline.ErrEmpty, "empty"},
+		{"the model only thinks", status(200, `{"message":{"thinking":"hm"}}`+"\n"+final("stop")), pipeline.Degenerate, pipeline.ErrEmpty, "thought"},
+		{"the answer repeats itself", status(200, token("well")+loop), pipeline.Degenerate, pipeline.ErrRepeats, `"the" came 31 times`},
+		{"the answer repeats white space", status(200, strings.Repeat(token("\n"), 30)), pipeline.Degenerate, pipeline.ErrRepeats, "the server ended it"},
 		{"the answer ends while it happens to repeat itself a little", status(200, strings.Repeat(token("ha"), 20)), pipeline.Retryable, io.ErrUnexpectedEOF, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,13 +132,15 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 				t.Errorf("class %s, want %s: %v", pipeline.ClassOf(err), test.class, err)
 			case test.is != nil && !errors.Is(err, test.is):
 				t.Errorf("it does not wrap %v: %v", test.is, err)
+			case !errors.Is(test.is, pipeline.ErrEndless) && errors.Is(err, pipeline.ErrEndless):
+				t.Errorf("it claims that more room is no cure: %v", err)
 			case !errors.Is(test.is, pipeline.ErrRunnerCrashed) && errors.Is(err, pipeline.ErrRunnerCrashed):
 				t.Errorf("it claims that the runner crashed: %v", err)
 			case !strings.Contains(err.Error(), test.says):
 				t.Errorf("it does not say %q: %v", test.says, err)
 			}
-			if c.Text != "" {
-				t.Errorf("a failed generation has a text: %q", c.Text)
+			if !utf8.ValidString(c.Text) || len(c.Text) > pipeline.MaxTextBytes {
+				t.Errorf("the failure comes with a text of %d bytes that cannot be kept", len(c.Text))
 			}
 		})
 	}

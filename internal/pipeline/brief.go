@@ -26,7 +26,7 @@ func (e *StatusError) Unwrap() error { return e.Err }
 // Brief returns a failure in a few words, for a line that says much else. The whole story is in its
 // text.
 func Brief(err error) string {
-	for _, known := range []error{ErrEmpty, ErrRepeats, ErrRunnerCrashed, ErrStalled, ErrMemory} {
+	for _, known := range []error{ErrEmpty, ErrRepeats, ErrEndless, ErrDropped, ErrRunnerCrashed, ErrStalled, ErrMemory} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

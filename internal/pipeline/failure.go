@@ -11,6 +11,10 @@ var (
 	// ErrRunnerCrashed says that the process that runs the model for the server died while it
 	// worked on the request. Any request that was in flight on the server may be the reason.
 	ErrRunnerCrashed = errors.New("the model's runner crashed")
+	// ErrDropped says that a server ended the stream of an answer before the answer, and without an
+	// error. One that cannot tell why its runner failed does so; if several requests are ended at
+	// once, the runner crashed.
+	ErrDropped = errors.New("the stream ended before the answer")
 	// ErrStalled says that no token came in time. The server restarts a hanging runner only after
 	// every request to it has been cancelled.
 	ErrStalled = errors.New("the server stalls")

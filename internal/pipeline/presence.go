@@ -30,9 +30,6 @@ type EngineName string
 // Ollama is the engine that package ollama speaks to.
 const Ollama EngineName = "ollama"
 
-// PinAny in place of a digest holds no GPU.
-const PinAny = "any"
-
 // A GPUState is what a GPU is doing.
 type GPUState string
 
@@ -86,6 +83,7 @@ type GPUStatus struct {
 	Resting        int     `json:"resting,omitempty"`
 	RestSeconds    float64 `json:"rest_seconds,omitempty"` // until the first of them is due
 	RestingBecause string  `json:"resting_because,omitempty"`
+	RestingBatches []int   `json:"resting_batches,omitempty"` // the first of them, at most MaxRestingNamed
 }
 
 // Describe returns the state and its detail as one text for users.
@@ -104,7 +102,8 @@ type ModelInfo struct {
 	Template      string // a hash of the model's template and parameters; empty: not known
 	Digest        string // of the model; empty if the server has none
 	ServerVersion string
-	Context       int   // tokens of prompt and answer together; 0: not known
-	SizeBytes     int64 // of the model with its context, once it is loaded
-	OnGPUBytes    int64 // of them, those that are in the GPU's memory
+	Note          string // what is odd about the server's version, in words; empty: nothing
+	Context       int    // tokens of prompt and answer together; 0: not known
+	SizeBytes     int64  // of the model with its context, once it is loaded; 0: not known
+	OnGPUBytes    int64  // of them, those that are in the GPU's memory; says nothing if SizeBytes is 0
 }

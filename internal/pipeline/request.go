@@ -42,6 +42,6 @@ type Completion struct {
 	Finish       Finish
 	PromptTokens int
 	OutputTokens int
-	Thinking     int           // bytes of thinking that were taken off the text
+	Thinking     int           // bytes of thinking that came with the text and are not in it
 	Duration     time.Duration // from the request to the last token, on the caller's clock
 }

@@ -3,11 +3,14 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/status"
+	"gleaner/internal/text"
 )
 
 // Line shows a snapshot in one line: bar, done, rate, time left.
@@ -53,9 +56,17 @@ func Snapshot(s status.Snapshot) string {
 	g.row("run", "%s (%s)", s.Run, runState(s))
 	g.row("dataset", "%s, %s", s.Dataset, Plural(s.Items, "row", "rows"))
 	g.row("model", "%s", s.Model)
+	for _, engine := range slices.Sorted(maps.Keys(s.Pins)) {
+		if engine != pipeline.EngineUnsaid {
+			g.row("pinned to", "%s on %s", pinned(s.Pins[engine]), text.Printable(string(engine)))
+		}
+	}
 	g.row("done", "%s of %s generations, %s", Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations))
 	if s.Failed+s.Dropped > 0 {
 		g.row("no answer", "%s failed, %s dropped", Count(s.Failed), Count(s.Dropped))
+	}
+	if s.Refused > 0 {
+		g.row("refused", "answers of %s, because they were of another digest; they are generated again", Plural(s.Refused, "batch", "batches"))
 	}
 	g.row("batches", "%s", batches(s))
 	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))

@@ -70,16 +70,16 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	return c.work(ctx, consumer.Config{
 		Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
-		HealthChecks: supervise.HealthChecks{Stall: c.Stall, AllowCPU: c.AllowCPU},
-		Deadline:     deadline, IdleExit: idleExit, Stay: c.Stay,
+		FirstToken: c.FirstToken, Stall: c.Stall, HealthChecks: supervise.HealthChecks{AllowCPU: c.AllowCPU}, Known: run,
+		Deadline: deadline, IdleExit: idleExit, Stay: c.Stay,
 		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return conn.RunInfo(ctx, run.Run) },
 	}, conn, servers, run)
 }
 
 // check refuses what makes no sense.
 func (c *Command) check() error {
-	if c.Stall < time.Second || c.Rest < time.Second {
-		return cli.Usage("stall %s and rest %s have to be a second or more", c.Stall, c.Rest)
+	if c.Rest < time.Second {
+		return cli.Usage("rest %s has to be a second or more", c.Rest)
 	}
 	return c.serverFlags.check()
 }

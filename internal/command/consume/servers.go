@@ -37,7 +37,7 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 	var running []consumer.RunningServer
 	seen := map[string]bool{}
 	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), ollama.Config{Slots: f.Slots.Most, Stall: f.Stall})
+		client, err := ollama.New(strings.TrimSpace(url), f.client())
 		if err != nil {
 			return nil, err
 		}
@@ -45,11 +45,12 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 			return nil, cli.Usage("the Ollama server %s is named twice", client.URL())
 		}
 		seen[client.URL()] = true
-		server := consumer.RunningServer{URL: client.URL(), Backend: client}
+		running = append(running, consumer.RunningServer{URL: client.URL(), Backend: client})
+	}
+	for _, server := range running { // all are addresses: of a password with a comma the first half may look like one
 		if err := consumer.AwaitServer(ctx, server, log); err != nil {
 			return nil, err
 		}
-		running = append(running, server)
 	}
 	return running, nil
 }

@@ -1,0 +1,187 @@
+package ollama
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/thinking"
+)
+
+// Bounds of an answer besides those of its text and its time.
+const (
+	// spareTokens is how many more than num_predict may come, before a server counts as one that
+	// does not heed it.
+	spareTokens = 64
+	// maxIdleChunks is how many chunks in a row may hold nothing.
+	maxIdleChunks = 30
+	// repeatLimit is how many equal chunks in a row end an answer. Ollama aborts after as many, and
+	// says so with an end of the stream that is no end of the answer; but not where a model's own
+	// template is used, and later versions only after more.
+	repeatLimit = 31
+	// maxTemplateTokens is what a template may add to the messages of a prompt.
+	maxTemplateTokens = 64 << 10
+)
+
+// An answer is what has come of one request so far.
+type answer struct {
+	text    strings.Builder
+	thought int    // bytes of thinking that the server told from the text
+	called  bool   // the model called a tool
+	tokens  int    // chunks that held something, about one for each token
+	idle    int    // chunks in a row that held nothing
+	last    string // the last chunk, without white space
+	repeats int    // how often it came in a row
+	firstAt time.Time
+	lastAt  time.Time
+	done    bool
+	final   chunk // the one that said done
+
+	cut    *pipeline.Failure // why it was cut off here, without where
+	limits limits
+}
+
+// limits are what an answer may take.
+type limits struct {
+	tokens int
+	time   time.Duration // from the first token on
+}
+
+// errCut ends the reading of an answer that was cut off.
+var errCut = fmt.Errorf("the answer was cut off here: %w", errEnough)
+
+// add takes in one chunk. It reports whether that held something, and returns errCut if the answer
+// is cut off because of it.
+func (a *answer) add(next chunk) (some bool, err error) {
+	m := next.Message
+	if next.Done {
+		a.done, a.final = true, next
+	}
+	if some = m.Content != "" || m.Thinking != "" || len(m.ToolCalls) > 0; !some {
+		if a.idle++; a.idle >= maxIdleChunks && !a.done {
+			return false, a.endless("%d pieces in a row held nothing", a.idle)
+		}
+		return false, nil
+	}
+	if a.text.Len()+len(m.Content) > pipeline.MaxTextBytes {
+		a.done = false
+		return true, a.endless("it has more than %d bytes", pipeline.MaxTextBytes)
+	}
+	a.text.WriteString(m.Content)
+	a.thought += len(m.Thinking)
+	a.called = a.called || len(m.ToolCalls) > 0
+	a.idle, a.lastAt = 0, time.Now()
+	if a.tokens++; a.tokens == 1 {
+		a.firstAt = a.lastAt
+	}
+	if a.done {
+		return true, nil
+	}
+	if token := strings.TrimSpace(m.Thinking + m.Content); a.repeats > 0 && token == a.last {
+		a.repeats++
+	} else {
+		a.last, a.repeats = token, 1
+	}
+	switch {
+	case a.repeats >= repeatLimit:
+		a.cut = pipeline.Fail(pipeline.Degenerate, "%w: %.32q came %d times in a row", pipeline.ErrRepeats, a.last, a.repeats)
+		return true, errCut
+	case a.tokens > a.limits.tokens+spareTokens:
+		return true, a.endless("%d tokens have come with num_predict %d, which this server does not heed", a.tokens, a.limits.tokens)
+	case a.lastAt.Sub(a.firstAt) > a.limits.time:
+		return true, a.endless("it has taken more than %v (--answer-limit) since its first token", a.limits.time)
+	}
+	return true, nil
+}
+
+// endless cuts an answer off that does not come to an end.
+func (a *answer) endless(format string, args ...any) error {
+	a.cut = pipeline.Fail(pipeline.Truncated, "%w: "+format, append([]any{pipeline.ErrEndless}, args...)...)
+	return errCut
+}
+
+// completion returns what there is of the answer. Thinking is taken off, unless it was asked for;
+// an answer that has only thinking so far is shown as it is.
+func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Completion, thinking.Parts) {
+	parts := thinking.Parts{Answer: a.text.String()}
+	if !req.Options.Raw {
+		parts = thinking.Split(parts.Answer)
+	}
+	c := pipeline.Completion{
+		Text:         strings.ToValidUTF8(parts.Answer, "\uFFFD"),
+		PromptTokens: int(a.final.PromptEvalCount),
+		OutputTokens: int(a.final.EvalCount),
+		Thinking:     a.thought + parts.Bytes,
+		Duration:     a.lastAt.Sub(start),
+	}
+	if a.done {
+		c.Finish = finishOf(a.final.DoneReason)
+	} else if a.cut != nil {
+		c.Finish = pipeline.FinishLength
+	}
+	// What a server counts is believed where it can be true: these numbers are added up for years.
+	if c.PromptTokens > pipeline.ContentBytes(req.Messages)+maxTemplateTokens {
+		c.PromptTokens = 0
+	}
+	if c.OutputTokens < 1 || c.OutputTokens > req.Options.NumPredict+spareTokens {
+		c.OutputTokens = a.tokens
+	}
+	return c, parts
+}
+
+// verdict returns nil if the answer is complete and says something.
+func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completion, parts thinking.Parts) *pipeline.Failure {
+	what := "generate with model " + req.Model + " on " + c.URL()
+	subject := a.subject(parts)
+	reason := a.final.DoneReason
+	givesReasons := c.reason.Load()
+	if reason != "" {
+		c.reason.Store(true)
+	}
+	switch {
+	case a.cut != nil:
+		return pipeline.Fail(a.cut.Class, "%s: %s was cut off after %d tokens: %w", what, subject, a.tokens, a.cut.Err)
+	case !a.done && a.repeats >= repeatLimit-1: // of white space Ollama keeps the first to itself
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the server ended it after %.32q came %d times in a row", what, pipeline.ErrRepeats, a.last, a.repeats)
+	case !a.done:
+		return pipeline.Fail(pipeline.Retryable, "%s: %w after %d tokens: newer servers hide an error of their runner behind that, see the server's log: %w",
+			what, pipeline.ErrDropped, a.tokens, io.ErrUnexpectedEOF)
+	case reason == "" && givesReasons:
+		return pipeline.Fail(pipeline.Retryable, "%s: the answer's end has no reason, which this server gives otherwise", what)
+	case reason == "":
+		return pipeline.Fail(pipeline.Fatal, "%s: this server is too old, or not Ollama: the answer's end has no reason, so a cut answer cannot be told from a complete one: "+
+			"use Ollama 0.1.39 or later", what)
+	case reason == "length":
+		return pipeline.Fail(pipeline.Truncated, "%s: %s was cut off after %d tokens, with num_predict %d and a prompt of %d tokens: "+
+			"ask for more tokens, or give the server a larger context", what, subject, got.OutputTokens, req.Options.NumPredict, got.PromptTokens)
+	case reason == "load" || reason == "unload":
+		return pipeline.Fail(pipeline.Retryable, "%s: the server answered with the %s of its model and generated nothing", what, reason)
+	case reason != "stop":
+		return pipeline.Fail(pipeline.Retryable, "%s: the answer ended with reason %.32q", what, reason)
+	case parts.Open:
+		return pipeline.Fail(pipeline.Truncated, "%s: %s ended by itself after %d tokens, before its thinking did", what, subject, got.OutputTokens)
+	case strings.TrimSpace(got.Text) != "":
+		return nil
+	case got.Thinking == 0 && parts.Found:
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: there are tags for thinking, and nothing in or behind them", what, pipeline.ErrEmpty)
+	case got.Thinking > 0:
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model thought (%d bytes of thinking) and then said nothing", what, pipeline.ErrEmpty, got.Thinking)
+	case a.called:
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model called a tool and said nothing", what, pipeline.ErrEmpty)
+	}
+	return pipeline.Fail(pipeline.Degenerate, "%s: %w", what, pipeline.ErrEmpty)
+}
+
+// subject begins a sentence about an answer that was cut off, with what thinking had to do with it.
+func (a *answer) subject(parts thinking.Parts) string {
+	thought := a.thought + parts.Bytes
+	switch said := len(strings.TrimSpace(parts.Answer)); {
+	case parts.Open, thought > 0 && said == 0:
+		return "it was still thinking: the answer"
+	case thought > said:
+		return fmt.Sprintf("the answer, %d %% of it thinking,", 100*thought/(thought+said))
+	}
+	return "the answer"
+}
