@@ -66,6 +66,11 @@ func newRequester(backend Generator, slots *limiter, breaker *breaker, meter *au
 
 // Attempt asks the model once, in a slot, or alone: while nothing else runs on this GPU.
 func (r *requester) Attempt(ctx context.Context, request pipeline.Request, alone bool) (a attempt) {
+	return r.attempt(ctx, request, alone, func() error { return nil })
+}
+
+// attempt does that unless it is not wanted any more when its turn comes.
+func (r *requester) attempt(ctx context.Context, request pipeline.Request, alone bool, wanted func() error) (a attempt) {
 	for {
 		if a.err = r.ready(ctx); a.err != nil {
 			return a
@@ -79,6 +84,9 @@ func (r *requester) Attempt(ctx context.Context, request pipeline.Request, alone
 		r.slots.Release() // the server crashed, or asked to wait, while this one waited for its turn
 	}
 	defer r.slots.Release()
+	if a.err = wanted(); a.err != nil {
+		return a
+	}
 	r.begin(request)
 	return r.send(ctx, request, alone)
 }
