@@ -81,9 +81,10 @@ func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.
 }
 
 const (
-	judgeAnyway = 4               // deliveries of a message, from which on any lane judges it
+	judgeAlone  = 4               // deliveries of a message, from which on any lane judges it where no other serves
+	judgeAnyway = 20              // the same where another serves
 	passWithin  = time.Second     // that a lane takes which has nothing to do
-	passFirst   = 5 * time.Second // before the second delivery of a message that no lane here may judge
+	passFirst   = 5 * time.Second // before the next delivery of a message that no lane here may judge
 	passLater   = 30 * time.Second
 )
 
@@ -108,7 +109,7 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 		timer.Stop()
 	}
 	delay := passFirst
-	if delivery.Deliveries > 1 {
+	if delivery.Deliveries > 1 && !w.lane.breaker.othersServe() {
 		delay = passLater
 	}
 	w.lane.rests.Add(delivery.Body.Batch, delay, "another GPU has to try it")
@@ -116,9 +117,11 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 }
 
 // judges reports whether the lane may work on a batch: it has not judged it before, and its context
-// is not known to be too small. If nothing else came of it several times, any lane may.
+// is not known to be too small. If it came back several times, any lane may: late while another GPU
+// serves the run, since an idle lane's pulls are served in turn with those of the one that is
+// wanted.
 func (l *lane) judges(delivery pipeline.Delivery[pipeline.Work]) bool {
-	if delivery.Deliveries >= judgeAnyway {
+	if delivery.Deliveries >= judgeAnyway || delivery.Deliveries >= judgeAlone && !l.breaker.othersServe() {
 		return true
 	}
 	for _, judge := range delivery.Body.Judged {
