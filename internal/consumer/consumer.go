@@ -84,7 +84,9 @@ func (c *Consumer) supervise(l *lane, gpu LaneConfig, fetch *supervise.ModelFetc
 	if err != nil {
 		return err
 	}
-	l.supervisor, l.requests.backend, l.requests.hangs, l.model.server = supervisor, supervisor, supervisor.Stalled, supervisor
+	l.supervisor, l.model.server = supervisor, supervisor
+	l.requests.use(supervisor)
+	l.requests.hangs = supervisor.Stalled
 	return nil
 }
 

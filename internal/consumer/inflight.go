@@ -20,6 +20,7 @@ const (
 	quietTime   = 10 * time.Second // without any token, after which people see that a GPU waits
 	firstReport = 30 * time.Second // of waiting, after which the log says so
 	reportEvery = 5 * time.Minute  // of further waiting
+	doubtShare  = 3                // a request hangs by itself if others had tokens that part of the stall later than it
 	oneByOne    = 4                // answers, one at a time while others waited, which show that the server works on one,
 	oneByOneFor = 5 * time.Second  // if they took this long
 )
@@ -195,14 +196,14 @@ func (f *inflight) look(now time.Time) *stallError {
 		patience := f.patience(r)
 		switch {
 		case r.tokens.Load() > 0:
-			if now.Sub(r.tokenAt) >= f.stall {
+			if now.Sub(r.tokenAt) >= f.stall && f.tokenAt.Sub(r.tokenAt) >= f.stall/doubtShare {
 				r.cancel(stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}.failure())
 			}
 		case f.begun > r.number:
 			if r.overtakenAt.IsZero() {
 				r.overtakenAt = now
 			}
-			if now.Sub(r.overtakenAt) >= patience {
+			if now.Sub(r.overtakenAt) >= patience && (f.running == 0 || now.Sub(f.tokenAt) < f.stall/doubtShare) {
 				r.cancel(stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (--stall)", patience.Round(time.Second))}.failure())
 			}
 		}
