@@ -96,6 +96,7 @@ func (c *Consumer) identify(l *lane, loaded pipeline.ModelInfo) {
 	c.cfg.Identity.ServerVersion, c.cfg.Identity.Digest, c.cfg.Identity.Simulated = loaded.ServerVersion, loaded.Digest, loaded.Simulated
 	c.mu.Unlock()
 	l.model.Set(loaded)
+	c.sayDifferences()
 }
 
 // Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into

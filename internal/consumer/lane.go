@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,7 @@ type lane struct {
 	supervisor *supervise.Supervisor // of the server, if the consumer runs it itself
 	answers    throughput
 	log        *zap.Logger
+	said       sync.Map // what was said once in the log
 
 	mu           sync.Mutex
 	serverSlots  int  // generations at a time that its server can do at present
@@ -212,7 +214,7 @@ func (l *lane) contextLength() int {
 func (l *lane) status() pipeline.GPUStatus {
 	s := pipeline.GPUStatus{Name: l.name, TokensPerSecond: l.answers.PerSecond(l.requests.since())}
 	if s.State, s.Detail = l.breaker.State(); s.State == pipeline.GPUServing && s.Detail == "" {
-		s.Detail = l.requests.Says()
+		s.Detail = cmp.Or(l.requests.Says(), l.model.Known().Note)
 	}
 	s.Busy, s.Slots = l.slots.InUse()
 	s.Generations, s.OutputTokens = l.answers.Totals()

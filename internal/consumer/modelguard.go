@@ -131,6 +131,13 @@ func (m *modelGuard) Unpinned(info pipeline.RunInfo) bool {
 // problem says why a model is not the one of which the run's answers are; nothing if it may be.
 func (m *modelGuard) problem(has pipeline.ModelInfo) string {
 	run := m.run.Info()
+	switch {
+	case run.Run == "" || has.Engine == "": // not known
+	case has.Simulated && !run.Simulated:
+		return fmt.Sprintf("this server is simulated, and run %s wants a real model", run.Run)
+	case run.Simulated && !has.Simulated:
+		return fmt.Sprintf("run %s is for simulated servers, and this one has real models", run.Run)
+	}
 	pin, digest := run.Pins[has.Engine], digestOf(has)
 	if pin == "" || pin == pipeline.PinAny || digest == "" || digest == pin {
 		return ""
