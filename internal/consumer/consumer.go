@@ -145,8 +145,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // endWithoutWork ends taking when there is nothing left to do.
 func (c *Consumer) endWithoutWork(end *shutdown) {
-	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, log: c.log}
-	if c.cfg.Info != nil && !c.cfg.Stay {
+	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, stay: c.cfg.Stay, log: c.log}
+	if c.cfg.Info != nil {
 		w.info = c.run.Ask
 	}
 	if cause := w.Run(end.taking); cause != nil {
