@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -127,9 +126,8 @@ func (r *requester) send(ctx context.Context, request pipeline.Request, how send
 	if a.err != nil && ctx.Err() != nil || errors.Is(a.err, errKeptBack) { // it was cut, or not sent
 		return a
 	}
-	r.evidence.end(a.sent, how.suspect, a.err)
 	r.busy.Observe(a.err)
-	if errors.Is(a.err, pipeline.ErrRunnerCrashed) {
+	if r.evidence.end(a, how.suspect, r.inflight.InFlight()) {
 		r.recovery.Begin()
 	}
 	return a
@@ -174,20 +172,17 @@ func (r *requester) since() time.Time {
 // measured has the model answer, while its tokens are counted as they come. Those that the model
 // does not report meanwhile count at the end.
 func (r *requester) measured(ctx context.Context, request pipeline.Request, how sending) (pipeline.Completion, error) {
-	open, tokens, end := r.inflight.Begin(ctx, pipeline.ContentBytes(request.Messages))
+	open, sent := r.inflight.Begin(ctx, pipeline.ContentBytes(request.Messages))
 	if how.keptBack != nil && how.keptBack() { // what is in flight when all are cancelled is cancelled as well, and what comes later is kept back
-		return pipeline.Completion{}, end(errKeptBack)
+		return pipeline.Completion{}, r.inflight.End(open, sent, errKeptBack)
 	}
-	var reported atomic.Int64
 	request.OnTokens = func(n int) {
-		reported.Add(int64(n))
-		tokens(n)
+		r.inflight.Tokens(sent, n)
 		r.meter.Tokens(n)
 	}
 	completion, err := r.backend.Generate(open, request)
-	err = end(err)
-	if err == nil {
-		r.meter.Tokens(completion.OutputTokens - int(reported.Load()))
+	if err = r.inflight.End(open, sent, err); err == nil {
+		r.meter.Tokens(completion.OutputTokens - int(sent.tokens.Load()))
 	}
 	r.meter.Ended(!answered(err))
 	return completion, err
