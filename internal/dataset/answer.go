@@ -92,6 +92,7 @@ func (e *LineEncoder) messages(row []byte, answer any) ([]message, error) {
 type provenance struct {
 	ID           string           `json:"id"`
 	Model        string           `json:"model"`
+	Simulated    bool             `json:"simulated,omitempty"` // the answer is made up
 	Options      pipeline.Options `json:"options"`
 	Seed         int              `json:"seed"`
 	Sample       int              `json:"sample"`
@@ -102,6 +103,8 @@ type provenance struct {
 	Round        int              `json:"round,omitempty"`
 	Consumer     string           `json:"consumer,omitempty"`
 	GPU          string           `json:"gpu,omitempty"`
+	Engine       string           `json:"engine,omitempty"`
+	Digest       string           `json:"digest,omitempty"` // the beginning of the model's
 	CreatedAt    time.Time        `json:"created_at,omitzero"`
 
 	// Of a generation that failed.
@@ -113,11 +116,12 @@ type provenance struct {
 func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
 	p := provenance{
 		ID:    pipeline.GenerationID(e.run.Name, a.Item, a.Sample),
-		Model: e.run.Spec.Model, Options: e.run.Spec.Options, Seed: a.Seed(e.run), Sample: a.Sample,
+		Model: e.run.Spec.Model, Simulated: e.run.Spec.Simulated, Options: e.run.Spec.Options, Seed: a.Seed(e.run), Sample: a.Sample,
 	}
 	if r := a.Result; r != nil {
 		p.Finish, p.PromptTokens, p.OutputTokens, p.DurationMS = r.Finish, r.PromptTokens, r.OutputTokens, r.DurationMS
 		p.Round, p.Consumer, p.GPU, p.CreatedAt = r.Round, r.Consumer, r.GPU, r.CreatedAt
+		p.Engine, p.Digest = string(r.Engine), pipeline.ShortDigest(r.Digest)
 	}
 	if f := a.Failure; a.Result == nil && f != nil {
 		p.Failed, p.Message, p.Partial = f.Class, f.Message, f.Text

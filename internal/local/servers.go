@@ -11,12 +11,14 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/pipeline"
 )
 
 // ServersConfig says which model servers to use.
 type ServersConfig struct {
 	URL      string // of an Ollama server that may be running
-	Simulate bool   // use simulated servers even if one answers there
+	Simulate bool   // use simulated servers, whatever answers there
+	Fallback bool   // use simulated servers if no real one answers there, instead of an error
 	Model    string // empty: the first that the server has, or the simulated one's default
 	Slots    int    // of each GPU; 0: RealSlots, or the simulated server's default
 
@@ -56,8 +58,8 @@ func (s *Servers) Close() {
 	}
 }
 
-// ChooseServers returns the real Ollama server if one answers, with its model loaded, otherwise
-// simulated ones.
+// ChooseServers returns the real Ollama server, with its model loaded, or the simulated ones that
+// were asked for. If no real one answers the error is a *NoServerError.
 func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	if cfg.Simulate {
 		return simulate(cfg, "")
@@ -67,8 +69,16 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	if client.Ping(ctx) != nil {
+	who, away := client.Identify(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case (who.Simulated || away != nil) && cfg.Fallback:
 		return simulate(cfg, client.URL())
+	case away != nil && pipeline.ClassOf(away) == pipeline.Fatal: // it answers, and says what is missing
+		return nil, away
+	case who.Simulated || away != nil:
+		return nil, &NoServerError{client.URL(), who.Simulated, away}
 	}
 	s := &Servers{URL: client.URL(), Slots: slots}
 	gpu, err := s.load(ctx, client, cfg)
@@ -80,7 +90,7 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 	s := &Servers{
 		URL: asked, Simulated: true,
-		Model: cmp.Or(cfg.Model, ollamasim.DefaultModel), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
+		Model: pipeline.SimulatedModel(cmp.Or(cfg.Model, ollamasim.DefaultModel)), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
 	}
 	for i := range max(cfg.SimulatedGPUs, 1) {
 		server := ollamasim.New(ollamasim.Config{Slots: s.Slots, Models: []string{s.Model}, Speed: cfg.SimulatedSpeed, ChunkEvery: chunkEvery})

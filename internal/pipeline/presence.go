@@ -30,9 +30,6 @@ type EngineName string
 // Ollama is the engine that package ollama speaks to.
 const Ollama EngineName = "ollama"
 
-// PinAny in place of a digest holds no GPU.
-const PinAny = "any"
-
 // A GPUState is what a GPU is doing.
 type GPUState string
 
@@ -86,6 +83,7 @@ type GPUStatus struct {
 	Resting        int     `json:"resting,omitempty"`
 	RestSeconds    float64 `json:"rest_seconds,omitempty"` // until the first of them is due
 	RestingBecause string  `json:"resting_because,omitempty"`
+	RestingBatches []int   `json:"resting_batches,omitempty"` // the first of them, at most MaxRestingNamed
 }
 
 // Describe returns the state and its detail as one text for users.

@@ -9,6 +9,7 @@ type Progress struct {
 	Stored       int                // generations with a stored result
 	Failed       int                // generations under a dead letter of the current round, in batches that are dead
 	Dropped      int                // generations without a result in batches that were dropped
+	Refused      int                // batches of which an answer was refused, because it was of another digest
 	PromptTokens int                // of all stored results
 	OutputTokens int
 	FirstDone    time.Time // when the first batch was done; zero if none
@@ -46,9 +47,10 @@ type RunInfo struct {
 	// Pins are the digests that are required, by engine, see Run.Pins.
 	Pins      map[EngineName]string
 	Simulated bool
-	Context   int // tokens a slot must hold; 0: any
-	Waiting   int // batches that no worker holds
-	Held      int // batches delivered and not acked
+	Context   int    // tokens a slot must hold; 0: any
+	Waiting   int    // batches that no worker holds
+	Held      int    // batches delivered and not acked
+	HandedOut uint64 // sequence of the last message that was delivered for the first time
 	Paused    bool
 	// Complete is true if CompleteRun has declared every generation stored, dead or dropped for
 	// good, and nothing is on the queue.

@@ -3,11 +3,14 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/status"
+	"gleaner/internal/text"
 )
 
 // Line shows a snapshot in one line: bar, done, rate, time left.
@@ -50,12 +53,20 @@ func unless(state, normal string) string {
 func Snapshot(s status.Snapshot) string {
 	var b strings.Builder
 	g := newGrid(&b)
-	g.row("run", "%s (%s)", s.Run, s.State)
+	g.row("run", "%s (%s)", s.Run, runState(s))
 	g.row("dataset", "%s, %s", s.Dataset, Plural(s.Items, "row", "rows"))
 	g.row("model", "%s", s.Model)
+	for _, engine := range slices.Sorted(maps.Keys(s.Pins)) {
+		if engine != pipeline.EngineUnsaid {
+			g.row("pinned to", "%s on %s", pinned(s.Pins[engine]), text.Printable(string(engine)))
+		}
+	}
 	g.row("done", "%s of %s generations, %s", Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations))
 	if s.Failed+s.Dropped > 0 {
 		g.row("no answer", "%s failed, %s dropped", Count(s.Failed), Count(s.Dropped))
+	}
+	if s.Refused > 0 {
+		g.row("refused", "answers of %s, because they were of another digest; they are generated again", Plural(s.Refused, "batch", "batches"))
 	}
 	g.row("batches", "%s", batches(s))
 	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
@@ -72,6 +83,14 @@ func Snapshot(s status.Snapshot) string {
 	}
 	_ = g.flush() // into a strings.Builder, as below
 	return b.String() + consumers(s)
+}
+
+// runState shows the state of a run, and whether its answers are made up.
+func runState(s status.Snapshot) string {
+	if s.Simulated {
+		return string(s.State) + ", simulated"
+	}
+	return string(s.State)
 }
 
 func batches(s status.Snapshot) string {
@@ -135,7 +154,7 @@ func Snapshots(all []status.Snapshot) string {
 	g := newGrid(&b)
 	g.line("RUN", "STATE", "MODEL", "DONE", "OF", "", "TOKENS/S", "ETA")
 	for _, s := range all {
-		g.line(s.Run, string(s.State), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
+		g.line(s.Run, runState(s), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
 	}
 	_ = g.flush()
 	return b.String()

@@ -97,6 +97,23 @@ consumers  none present
 	})
 }
 
+func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
+	s := snapshot()
+	s.Simulated, s.Refused, s.Pins = true, 2, map[pipeline.EngineName]string{"ollama": strings.Repeat("a", 64), "other": "any", "unsaid": "x"}
+	got := Snapshot(s)
+	for _, row := range []string{
+		"gsm8k (open, simulated)\n", strings.Repeat("a", 64) + " on ollama\n", "any digest on other\n",
+		"answers of 2 batches, because they were of another digest; they are generated again\n",
+	} {
+		if !strings.Contains(got, row) {
+			t.Errorf("there is no %q in\n%s", row, got)
+		}
+	}
+	if strings.Contains(got, "unsaid") {
+		t.Errorf("it shows what stands for earlier consumers:\n%s", got)
+	}
+}
+
 func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 	for _, c := range []struct {
 		snapshot status.Snapshot
