@@ -302,6 +302,39 @@ func TestOurOwnQueueAtAServerIsSaidOnceAndIsNoStall(t *testing.T) {
 	})
 }
 
+// Not every queue is in order: one that waits may be overtaken by many.
+func TestAQueueWithoutOrderIsNoStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, dice := newWorld(t), newDice(1)
+		turn := make(chan struct{}, 1)
+		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
+			for taken := false; !taken; {
+				select {
+				case turn <- struct{}{}:
+					taken = true
+				default:
+					if outage.Sleep(ctx, dice.duration(200*time.Millisecond)) != nil {
+						return pipeline.Completion{}, cut(ctx)
+					}
+				}
+			}
+			defer func() { <-turn }()
+			return talks(ctx, r, 100*time.Millisecond, time.Second, 10)
+		}}
+		for i := range 64 {
+			w.add(i, 1, fmt.Sprint(i))
+		}
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 8})
+		time.Sleep(time.Hour)
+		if acks := len(w.only("ack")); acks != 64 || len(m.asked()) != 64 {
+			t.Errorf("%d of 64 batches are done after %d requests", acks, len(m.asked()))
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAServerThatWorksOnSeveralIsNotTakenForOneThatQueues(t *testing.T) {
 	for name, times := range map[string][2]time.Duration{ // reading the prompt, each token
 		"long answers":   {time.Second, time.Second},

@@ -68,6 +68,7 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 			return pipeline.Completion{}, interrupted(ctx)
 		}
 		if errors.Is(a.err, errAway) { // it was waited for already
+			r.gpu.breaker.ProbeWith(r.request)
 			return a.completion, a.err
 		}
 		r.attempts++
