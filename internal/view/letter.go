@@ -126,11 +126,11 @@ const (
 // brief returns the letter's message in one line of at most this many columns, without where it
 // happened, which all messages begin with.
 func brief(letter reconcile.Letter, columns int) string {
-	return text.Clip(text.OneLine(text.Printable(withoutPlace(letter.Message))), max(columns, leastMessage))
+	return text.Clip(text.OneLine(text.Printable(withoutWhere(letter.Message))), max(columns, leastMessage))
 }
 
-// withoutPlace returns a message without where it happened, which many begin with.
-func withoutPlace(message string) string {
+// withoutWhere returns a message without where it happened, which many begin with.
+func withoutWhere(message string) string {
 	if strings.HasPrefix(message, "generate with model ") {
 		if _, rest, ok := strings.Cut(message, ": "); ok {
 			return rest

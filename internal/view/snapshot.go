@@ -88,7 +88,7 @@ func Snapshot(s status.Snapshot) string {
 func Reasons(reasons []status.Reason) string {
 	var parts []string
 	for _, r := range reasons {
-		parts = append(parts, fmt.Sprintf("%s %s (%s)", Count(r.Generations), r.Class, text.Clip(text.OneLine(withoutPlace(r.Message)), mostReason)))
+		parts = append(parts, fmt.Sprintf("%s %s (%s)", Count(r.Generations), r.Class, text.Clip(text.OneLine(withoutWhere(r.Message)), mostReason)))
 	}
 	return strings.Join(parts, "; ")
 }
