@@ -26,12 +26,12 @@ func publishRuns(natsURL string) error {
 		return err
 	}
 	for name, model := range map[string]string{"words": "sim", "ghost": "no-such-model"} {
-		run := pipeline.Run{Name: name, UID: name, Spec: pipeline.Spec{Model: model}}
+		run := pipeline.Run{Name: name, UID: name, Spec: pipeline.Spec{Model: pipeline.SimulatedModel(model), Simulated: true}}
 		if err := conn.EnsureRun(ctx, run); err != nil {
 			return err
 		}
 	}
-	run := pipeline.Run{Name: "done", UID: "done", Spec: pipeline.Spec{Model: "sim"}}
+	run := pipeline.Run{Name: "done", UID: "done", Spec: pipeline.Spec{Model: "simulated/sim", Simulated: true}}
 	if err := conn.EnsureRun(ctx, run); err != nil {
 		return err
 	}

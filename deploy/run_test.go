@@ -12,6 +12,7 @@ import (
 
 	"gleaner/internal/cli/processtest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/disguisetest"
 )
 
 // configured starts a real server with a configuration file, with its listeners and its files
@@ -64,12 +65,7 @@ func beside(t *testing.T, files map[string]string, first string) string {
 // the store are others.
 func TestTheCommandsOfTheComposeFileAnswerADataset(t *testing.T) {
 	nats := configured(t, beside(t, map[string]string{"nats.conf": text(t, "compose/nats.conf"), "permissions.conf": text(t, "nats/permissions.conf")}, "nats.conf"), nil)
-	sim := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})
-	ollama, err := sim.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
+	_, ollama := disguisetest.Start(t, ollamasim.Config{Models: []string{"sim"}, Instant: true}) // they are for real models
 
 	values := filledIn(t)
 	values["MODEL"] = "sim"

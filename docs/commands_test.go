@@ -18,6 +18,7 @@ import (
 	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/disguisetest"
 )
 
 // The programs, and the packages that they are built from.
@@ -243,8 +244,8 @@ func TestEveryCommandInTheTextIsOneThatTheProgramTakes(t *testing.T) {
 }
 
 // Every block of commands is run, page by page and in order, by the programs that are built from
-// this module, with a NATS server, a simulated Ollama and a store for each page. Blocks that
-// cannot be run say why, and every one of their commands is checked otherwise.
+// this module, with a NATS server, a store, a simulated Ollama and one that looks real for each
+// page. Blocks that cannot be run say why, and every one of their commands is checked otherwise.
 func TestEveryBlockOfCommandsRuns(t *testing.T) {
 	bash := processtest.Tool(t, "bash")
 	for _, page := range ownPages(t) {
@@ -288,6 +289,8 @@ type workplace struct {
 	bash   string
 	dir    string
 	env    []string
+
+	simulated string // where the simulated Ollama is, which stands for the one that a page starts
 	beside []*processtest.Process // commands that stay until the page is at its end
 }
 
@@ -311,9 +314,9 @@ func newWorkplace(t *testing.T, bash string) *workplace {
 		t.Fatal(err)
 	}
 	t.Cleanup(nats.Shutdown)
-	sim := ollamasim.New(ollamasim.Config{Models: []string{"sim", "mistral"}, Instant: true})
-	ollama, err := sim.Start("127.0.0.1:0")
-	if err != nil {
+	_, ollama := disguisetest.Start(t, ollamasim.Config{Models: []string{"mistral"}, Instant: true})
+	sim := ollamasim.New(ollamasim.Config{Instant: true})
+	if w.simulated, err = sim.Start("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(sim.Close)
@@ -367,7 +370,7 @@ func staysUntilStopped(t *testing.T, line string) bool {
 	if len(args) > 0 {
 		first = args[0]
 	}
-	return program == "consumer" || program == "gleaner" && slices.Contains([]string{"work", "sink", "nats", "ollama"}, first) ||
+	return program == "consumer" || program == "gleaner" && slices.Contains([]string{"work", "sink", "nats", "simulate"}, first) ||
 		program == "sink" && first == "serve"
 }
 
@@ -377,6 +380,7 @@ func (w *workplace) run(b block) {
 	w.t.Helper()
 	var lines []string
 	for _, line := range b.lines() {
+		line = strings.ReplaceAll(line, simulatedAddress, w.simulated)
 		if !staysUntilStopped(w.t, line) {
 			lines = append(lines, line)
 			continue
@@ -394,6 +398,10 @@ func (w *workplace) run(b block) {
 		}
 	}
 }
+
+// simulatedAddress is where the pages' simulated Ollama is, and other programs of this machine may
+// be, too.
+const simulatedAddress = "http://127.0.0.1:11411"
 
 // restore takes over what earlier lines have exported.
 const restore = "set -euo pipefail\nif [ -e exported ]; then . ./exported; fi\n"

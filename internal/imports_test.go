@@ -62,7 +62,7 @@ func rules() map[string]rule {
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline text thinking", theirs: "ollama"}, // what a server writes is shortened
 		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"},     // the processes, beside the client to what they serve
-		"internal/ollamasim":         {ours: "pipeline", theirs: "ollama", testOurs: "ollama"},
+		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama"},
 		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
@@ -78,7 +78,7 @@ func rules() map[string]rule {
 		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/gpu":       {},
 
-		"internal/view":            {ours: "pipeline cli status plan reconcile", theirs: "humanize"},
+		"internal/view":            {ours: "pipeline cli status plan reconcile producer", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu stream telemetry", theirs: programLibraries},
 

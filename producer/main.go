@@ -19,6 +19,7 @@ type commands struct {
 	Audit   command.Audit   `cmd:"" help:"Check that every generation of a run is accounted for."`
 	Pause   command.Pause   `cmd:"" help:"Stop handing out the batches of a run."`
 	Resume  command.Resume  `cmd:"" help:"Hand them out again."`
+	Pin     command.Pin     `cmd:"" help:"Change of which digest of its model a run takes answers."`
 	Cancel  command.Cancel  `cmd:"" help:"End a run: its batches leave the queue, its answers stay."`
 }
 

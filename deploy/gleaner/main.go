@@ -21,6 +21,7 @@ type commands struct {
 	Sink    command.Serve   `cmd:"" group:"The operator's side:" help:"Write results from the stream to the store until stopped."`
 	Pause   command.Pause   `cmd:"" group:"The operator's side:" help:"Stop handing out the batches of a run."`
 	Resume  command.Resume  `cmd:"" group:"The operator's side:" help:"Hand them out again."`
+	Pin     command.Pin     `cmd:"" group:"The operator's side:" help:"Change of which digest of its model a run takes answers."`
 	Cancel  command.Cancel  `cmd:"" group:"The operator's side:" help:"End a run: its batches leave the queue, its answers stay."`
 	Delete  command.Delete  `cmd:"" group:"The operator's side:" help:"Remove a run and all its results."`
 
@@ -32,8 +33,8 @@ type commands struct {
 	Audit  command.Audit  `cmd:"" group:"What there is:" help:"Check that every generation of a run is accounted for."`
 	Export command.Export `cmd:"" group:"What there is:" help:"Write a run as a dataset."`
 
-	NATS   command.NATSServer      `cmd:"" name:"nats" group:"For trying things out:" help:"Run the embedded NATS server alone."`
-	Ollama command.SimulatedOllama `cmd:"" name:"ollama" group:"For trying things out:" help:"Run the simulated Ollama alone."`
+	NATS     command.NATSServer      `cmd:"" name:"nats" group:"For trying things out:" help:"Run the embedded NATS server alone."`
+	Simulate command.SimulatedOllama `cmd:"" aliases:"ollama" group:"For trying things out:" help:"Run the simulated Ollama alone."`
 }
 
 func main() { cli.Main("gleaner", description, &commands{}) }

@@ -10,7 +10,7 @@ import (
 func TestTheServersForTryingThingsOutSayWhereTheyAre(t *testing.T) {
 	for ready, args := range map[string][]string{
 		"NATS is ready":                 {"nats", "--addr", "127.0.0.1:0", "--data", t.TempDir()},
-		"the simulated Ollama is ready": {"ollama", "--addr", "127.0.0.1:0"},
+		"the simulated Ollama is ready": {"simulate", "--addr", "127.0.0.1:0"},
 	} {
 		server := processtest.Start(t, program(t, args...))
 		server.WaitFor(ready)

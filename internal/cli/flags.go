@@ -92,7 +92,7 @@ type HTTPFlags struct {
 // PatienceFlags say how long an answer is waited for.
 type PatienceFlags struct {
 	FirstToken  time.Duration `default:"10m" placeholder:"TIME" help:"How long a request waits for its first token, the load of the model and the server's own queue included."`
-	Stall       time.Duration `default:"45s" placeholder:"TIME" help:"A server that sends no further token for this long has stalled: the request is tried again alone."`
+	Stall       time.Duration `default:"45s" placeholder:"TIME" help:"How long answers may bring no token before their server counts as stalled, and a request before it counts as hanging whose successor is answered. They are tried again."`
 	AnswerLimit time.Duration `default:"30m" placeholder:"TIME" help:"How long an answer may take from its first token on. Then it is cut off, and counts as one that does not end."`
 }
 
@@ -122,6 +122,7 @@ type SpecFlags struct {
 	Seed        int      `default:"0" help:"Seed of the run; each generation has its own, made from it."`
 	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
 	Raw         bool     `help:"Leave thinking that stands in tags, such as <think>, in the answer."`
+	Simulate    bool     `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
 // Spec returns the spec that the flags ask for. It reads the prompt file, but not the
@@ -141,8 +142,12 @@ func (f SpecFlags) Spec() (pipeline.Spec, error) {
 		}
 		prompt = string(text)
 	}
+	model := f.Model
+	if f.Simulate {
+		model = pipeline.SimulatedModel(model)
+	}
 	return pipeline.Spec{
-		Model: f.Model, System: f.System, Field: f.Field, Prompt: prompt,
+		Model: model, Simulated: f.Simulate, System: f.System, Field: f.Field, Prompt: prompt,
 		Samples: f.Samples, Batch: f.Batch, Seed: f.Seed,
 		Options: pipeline.Options{Temperature: f.Temperature, TopP: f.TopP, TopK: f.TopK, NumPredict: f.NumPredict, Stop: f.Stop, Raw: f.Raw},
 	}, nil

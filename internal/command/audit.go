@@ -8,6 +8,8 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/reconcile"
 	"gleaner/internal/view"
 )
 
@@ -30,10 +32,21 @@ func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	run, err := both.store.Run(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	digests, err := both.store.Digests(ctx, c.Name)
+	if err != nil {
+		return err
+	}
 	if c.JSON {
-		err = json.NewEncoder(t.Out).Encode(account)
+		err = json.NewEncoder(t.Out).Encode(struct {
+			reconcile.Account
+			Digests []pipeline.DigestCount `json:"digests"` // of the stored answers
+		}{account, digests})
 	} else {
-		_, err = fmt.Fprint(t.Out, view.Account(account))
+		_, err = fmt.Fprint(t.Out, view.Account(account), view.Digests(run, digests))
 	}
 	if err == nil && !account.Balanced() {
 		err = fmt.Errorf("run %s: %s not accounted for in %s; producer publish --follow repairs what the streams have lost",

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ type LoadRun struct {
 	cli.StoreFlags `embed:""`
 	cli.SpecFlags  `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
+	Digest         string `placeholder:"DIGEST|any" help:"Take only answers of this digest of the model, all 64 digits, or of any. Default: the digest of the first answer."`
 	DryRun         bool   `help:"Check everything and show the first prompt; write nothing."`
 	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
@@ -28,6 +30,12 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	spec, err := c.SpecFlags.Spec()
 	if err != nil {
 		return err
+	}
+	pin := ""
+	if c.Digest != "" {
+		if pin, err = pipeline.ParsePin(c.Digest); err != nil {
+			return cli.Usage("digest: %v", err)
+		}
 	}
 	if c.Input == "" {
 		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
@@ -49,6 +57,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	preflight.Run = preflight.Run.PinTo(pin)
 	view.Preview(t, preflight.Run, preflight.Messages)
 	if c.DryRun {
 		return c.summary(t, preflight.Run, "dry run: nothing was written")
@@ -70,6 +79,10 @@ func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer
 	progress.Clear()
 	if err != nil {
 		return err
+	}
+	if pinned := preflight.Run.Pins[pipeline.Ollama]; pinned != "" && run.Pins[pipeline.Ollama] != pinned {
+		return fmt.Errorf("run %s was loaded before and is pinned to %s: change that with `producer pin --run %s %s`",
+			run.Name, cmp.Or(run.Pins[pipeline.Ollama], "no digest yet"), run.Name, pinned)
 	}
 	if !wrote {
 		return c.summary(t, run, "was loaded before; nothing to do")

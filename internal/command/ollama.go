@@ -13,11 +13,17 @@ import (
 	"gleaner/internal/ollamasim"
 )
 
-// SimulatedOllama is the command ollama: the simulated Ollama alone.
+// simulatedPort is where the simulated Ollama listens, and ollamaPort where a real one does.
+const (
+	simulatedPort = "11411"
+	ollamaPort    = 11434
+)
+
+// SimulatedOllama is the command simulate: the simulated Ollama alone.
 type SimulatedOllama struct {
 	cli.LogFlags `embed:""`
-	Addr         string   `default:"127.0.0.1:11434" help:"Where to listen."`
-	Models       []string `name:"model" default:"sim:latest" help:"Models that it has."`
+	Addr         string   `default:"127.0.0.1:11411" help:"Where to listen; never port 11434, where programs expect a real Ollama."`
+	Models       []string `name:"model" default:"sim:latest" help:"Models that it has; each is called simulated/NAME."`
 	Slots        int      `default:"8" help:"Generations at a time."`
 	Speed        float64  `default:"10" help:"How many times faster than a T4 it is."`
 	Instant      bool     `help:"Answer at once."`
@@ -32,6 +38,10 @@ func (c *SimulatedOllama) Run(ctx context.Context, t *cli.Terminal) error {
 	host, port, err := listenAddress(c.Addr)
 	if err != nil {
 		return err
+	}
+	if port == ollamaPort {
+		return cli.Usage("addr %q: port %d is where programs expect a real Ollama, and would take made up answers for its own; leave --addr out to listen on port %s, and give that to the consumer as --ollama http://127.0.0.1:%s",
+			c.Addr, ollamaPort, simulatedPort, simulatedPort)
 	}
 	server := ollamasim.New(ollamasim.Config{Slots: c.Slots, Models: c.Models, Speed: c.Speed, Instant: c.Instant, ChunkEvery: 20 * time.Millisecond})
 	url, err := server.Start(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))

@@ -26,8 +26,7 @@ type RunLocal struct {
 	Out               string  `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
 	Layout            string  `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
 	ResponseField     string  `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
-	Ollama            string  `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, a simulated one is used."`
-	Simulate          bool    `help:"Use the simulated Ollama even if a real one answers."`
+	Ollama            string  `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, the demo is simulated, and a dataset of your own needs --simulate."`
 	Slots             int     `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
 	SimGPUs           int     `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
 	SimSpeed          float64 `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
@@ -56,10 +55,10 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer servers.Close()
-	spec.Model = servers.Model
+	spec.Model, spec.Simulated = servers.Model, servers.Simulated
 	summary, err := local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out,
-		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, Log: log,
+		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
@@ -105,12 +104,18 @@ type nothing struct{}
 
 func (nothing) Close() error { return nil }
 
+// Words for answers that may not be taken for a model's.
+const (
+	madeUp      = "its answers are readable, made up, and mean nothing"
+	madeUpAtEnd = "These answers are simulated: they are made up and mean nothing."
+)
+
 // servers returns the model servers, and says in plain words which they are.
 func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
-		URL: c.Ollama, Simulate: c.Simulate, Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
-		Client: ollama.Config{FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
+		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
+		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))
@@ -125,10 +130,10 @@ func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.
 	case !servers.Simulated:
 		fmt.Fprintf(t.Err, "Using the Ollama server at %s with model %s and %s.\n", servers.URL, servers.Model, view.Plural(servers.Slots, "slot", "slots"))
 	case servers.URL != "":
-		fmt.Fprintf(t.Err, "No Ollama answers at %s, so a simulated one is used: its answers are readable but mean nothing.\n"+
-			"Install Ollama and start it to get real ones.\n", servers.URL)
+		fmt.Fprintf(t.Err, "This run is simulated, because no real Ollama answers at %s: %s.\n"+
+			"Install Ollama and start it to get real ones.\n", servers.URL, madeUp)
 	default:
-		fmt.Fprintln(t.Err, "Using the simulated Ollama: its answers are readable but mean nothing.")
+		fmt.Fprintf(t.Err, "This run is simulated: %s.\n", madeUp)
 	}
 	return servers, nil
 }
@@ -150,6 +155,12 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 			fmt.Fprintf(talk, "%s made just now, the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"))
 		}
 		fmt.Fprintf(talk, "%s in %s\n", view.Plural(s.Lines, "line", "lines"), s.Out)
+	}
+	if s.Simulated {
+		if c.JSON {
+			talk = t.Err
+		}
+		fmt.Fprintln(talk, madeUpAtEnd)
 	}
 	if s.Stored < s.Generations {
 		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer", view.Plural(s.Generations-s.Stored, "generation has", "generations have"))}

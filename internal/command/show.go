@@ -49,6 +49,9 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	if !c.JSON {
+		fmt.Fprint(t.Out, view.Answers(run, answers))
+	}
 	for _, answer := range answers {
 		messages, err := renderer.Render(answer.Input)
 		if err != nil {

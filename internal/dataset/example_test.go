@@ -54,7 +54,7 @@ func ExampleLineEncoder() {
 		Item: 7, Input: []byte(`{"question": "2+2?"}`),
 		Result: &pipeline.StoredResult{
 			Result: pipeline.Result{Text: "4", Finish: pipeline.FinishStop, Seed: 11, PromptTokens: 9, OutputTokens: 2},
-			Round:  1,
+			Round:  1, Engine: pipeline.Ollama, Digest: strings.Repeat("0123456789abcdef", 4),
 		},
 	})
 	if err != nil {
@@ -72,7 +72,9 @@ func ExampleLineEncoder() {
 	// "finish":"stop",
 	// "prompt_tokens":9,
 	// "output_tokens":2,
-	// "round":1}}
+	// "round":1,
+	// "engine":"ollama",
+	// "digest":"0123456789ab"}}
 }
 
 // Columns can be added to a row without changing what it has.

@@ -47,7 +47,7 @@ func wholePipeline(t *testing.T, p *programs) {
 	ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
 
 	secrets := p.use(server, team.Creds(natsdtest.Limits{UserName: "team"}))
-	p.run("producer", "load", "--run", "free", "--input", accountDataset(t), "--field", "question", "--model", "sim", "--num-predict", "2048")
+	p.run("producer", "load", "--run", "free", "--input", accountDataset(t), "--field", "question", "--simulate", "--model", "sim", "--num-predict", "2048")
 	all := []*processtest.Process{
 		p.start("sink", "serve", "--flush-every", "100ms"),
 		p.start("consumer", "--run", "free", "--ollama", url, "--slots", "8"),
@@ -154,7 +154,7 @@ func eachLimit(t *testing.T, p *programs) {
 			p := &programs{t: t, dir: p.dir, env: append(slices.Clone(p.env), "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))}
 			secrets := p.use(server, creds)
 			for _, run := range []string{"r", "s"} {
-				p.run("producer", "load", "--run", run, "--input", big, "--field", "question", "--model", "sim")
+				p.run("producer", "load", "--run", run, "--input", big, "--field", "question", "--simulate", "--model", "sim")
 			}
 			if c.run[len(c.run)-1] == "s" {
 				p.run("producer", "publish", "--run", "r")
@@ -176,7 +176,7 @@ func eachLimit(t *testing.T, p *programs) {
 	t.Run("no JetStream", func(t *testing.T) {
 		server := natsdtest.Start(t, natsd.Config{Adjust: natsdtest.WithoutJetStream})
 		p := &programs{t: t, dir: p.dir, env: append(slices.Clone(p.env), "NATS_URL="+server.URL(), "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))}
-		p.run("producer", "load", "--run", "r", "--input", big, "--field", "question", "--model", "sim")
+		p.run("producer", "load", "--run", "r", "--input", big, "--field", "question", "--simulate", "--model", "sim")
 		for _, run := range [][]string{sink, publish} {
 			running := p.start(run[0], run[1:]...)
 			if code := running.Wait(); code != 1 || !strings.Contains(running.Said(), "start it with -js") {

@@ -43,7 +43,7 @@ func BenchmarkABatchBeginsToGenerate(b *testing.B) {
 	operator, worker := connect("producer"), connect("consumer")
 	defer operator.Close()
 	defer worker.Close()
-	run := pipeline.Run{Name: "bench", UID: ulid.Make().String(), State: pipeline.RunOpen, Spec: pipeline.Spec{Model: ollamasim.DefaultModel}}
+	run := pipeline.Run{Name: "bench", UID: ulid.Make().String(), State: pipeline.RunOpen, Spec: pipeline.Spec{Model: ollamasim.DefaultModel, Simulated: true}}
 	if err := operator.Ensure(b.Context()); err != nil {
 		b.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
 	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.run("producer", "load", "--run", "dead", "--input", input, "--field", "question", "--model", "sim", "--samples", "2")
+	p.run("producer", "load", "--run", "dead", "--input", input, "--field", "question", "--simulate", "--model", "sim", "--samples", "2")
 	sink := p.start("sink", "serve", "--flush-every", "100ms")
 	publish := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "5s")
 	consumer := p.start("consumer", "--run", "dead", "--ollama", url, "--slots", "4")
@@ -232,7 +232,7 @@ func TestATruncatedAnswerIsRedrivenWithMoreRoomAndAnotherSeed(t *testing.T) {
 	if err := os.WriteFile(input, []byte("{\"q\": \"short one\"}\n{\"q\": \"long one\"}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.run("producer", "load", "--run", "cut", "--input", input, "--field", "q", "--model", "sim", "--num-predict", "50", "--seed", "1")
+	p.run("producer", "load", "--run", "cut", "--input", input, "--field", "q", "--simulate", "--model", "sim", "--num-predict", "50", "--seed", "1")
 	p.start("sink", "serve", "--flush-every", "100ms")
 	p.start("consumer", "--run", "cut", "--ollama", url, "--slots", "2")
 	publish := func(want int) {

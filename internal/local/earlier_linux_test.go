@@ -22,6 +22,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/disguisetest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
@@ -154,7 +155,8 @@ type recorder struct {
 	seeds map[string]map[int]bool // of all requests, by the contents of their messages
 }
 
-// record starts a simulated Ollama. Answers to prompts with the word "long" have 300 tokens.
+// record starts a simulated Ollama that looks like a real one, since earlier programs know no
+// other. Answers to prompts with the word "long" have 300 tokens.
 func (v *versions) record(cfg ollamasim.Config) *recorder {
 	v.t.Helper()
 	r := &recorder{seeds: map[string]map[int]bool{}}
@@ -171,11 +173,7 @@ func (v *versions) record(cfg ollamasim.Config) *recorder {
 		}
 		return 10
 	}
-	server := ollamasim.New(cfg)
-	url, err := server.Start("127.0.0.1:0")
-	v.must(err)
-	v.t.Cleanup(server.Close)
-	r.url = url
+	_, r.url = disguisetest.Start(v.t, cfg)
 	return r
 }
 

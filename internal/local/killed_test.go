@@ -35,7 +35,7 @@ func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p.run("producer", "load", "--run", "words", "--input", input, "--field", "question", "--model", "sim")
+	p.run("producer", "load", "--run", "words", "--input", input, "--field", "question", "--simulate", "--model", "sim")
 	store, err := store.Open(t.Context(), uri)
 	if err != nil {
 		t.Fatal(err)

@@ -9,10 +9,14 @@ import (
 	"gleaner/internal/pipeline"
 )
 
+// simulatedName begins the derived name of a simulated run.
+const simulatedName = "sim-"
+
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
 // runName derives the name of a run from its spec, so that no one has to invent one: the dataset's
-// name and a part of the spec's digest. Another spec gets another name.
+// name and a part of the spec's digest. Another spec gets another name, and that of a simulated run
+// says that it is one.
 func runName(spec pipeline.Spec) string {
 	base, _, _ := strings.Cut(strings.ToLower(spec.Dataset.Name), ".")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "-")
@@ -22,7 +26,11 @@ func runName(spec pipeline.Spec) string {
 		panic(err)
 	}
 	sum := sha256.Sum256(encoded)
-	return strings.Trim(base[:min(len(base), 40)]+"-"+hex.EncodeToString(sum[:4]), "-")
+	name := strings.Trim(base[:min(len(base), 40)]+"-"+hex.EncodeToString(sum[:4]), "-")
+	if spec.Simulated {
+		return simulatedName + name
+	}
+	return name
 }
 
 func orDefault(value, otherwise string) string {

@@ -69,7 +69,7 @@ func (p *parts) load(items, batch int) {
 	name := fmt.Sprintf("parts-%d", p.runs)
 	_, _, err := p.store.CreateRun(p.t.Context(), pipeline.Run{
 		Name: name, UID: "01" + name, State: pipeline.RunLoading, Items: items, Generations: items, CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
-		Spec: pipeline.Spec{Model: "sim", Field: "q", Samples: 1, Batch: batch, Seed: 7, Options: pipeline.Options{NumPredict: 64}},
+		Spec: pipeline.Spec{Model: "simulated/sim", Simulated: true, Field: "q", Samples: 1, Batch: batch, Seed: 7, Options: pipeline.Options{NumPredict: 64}},
 	})
 	p.must(err)
 	var rows []pipeline.Item
@@ -132,7 +132,7 @@ func (p *parts) startSink() {
 // startConsumer runs a consumer for the run that was loaded last, which answers at once.
 func (p *parts) startConsumer(conn *stream.Conn) (stop func()) {
 	p.t.Helper()
-	workers, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "01HONEST", Run: p.run.Name, Model: "sim"}}, conn.Work(p.run.Name), conn,
+	workers, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "01HONEST", Run: p.run.Name, Model: "simulated/sim", Simulated: true}}, conn.Work(p.run.Name), conn,
 		[]consumer.LaneConfig{{Name: "honest", Backend: answerer{p}, Slots: 4}})
 	p.must(err)
 	return p.start(workers.Run)

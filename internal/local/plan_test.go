@@ -111,7 +111,7 @@ func (p *planRun) generate(run, gpus string) {
 func TestAPlanKnowsWhatBatchesCost(t *testing.T) {
 	p, gpus := newPlanRun(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"), 1, true, "90s")
 	data := rows(t)
-	spec := []string{"--input", data, "--field", "question", "--model", "sim"}
+	spec := []string{"--input", data, "--field", "question", "--simulate", "--model", "sim"}
 	p.load(spec, "--run", "sample", "--limit", "20")
 	p.generate("sample", gpus)
 
@@ -222,7 +222,7 @@ func TestAPlanAgainstARun(t *testing.T) {
 		uri = "sqlite:" + filepath.Join(t.TempDir(), "gleaner.db")
 	}
 	p, gpus := newPlanRun(t, uri, 10, false, "9s")
-	spec := []string{"--input", data, "--field", "question", "--model", "sim"}
+	spec := []string{"--input", data, "--field", "question", "--simulate", "--model", "sim"}
 	name := fmt.Sprintf("plan-%d", time.Now().Unix())
 	p.load(spec, "--run", name+"-sample", "--limit", "200")
 	p.generate(name+"-sample", gpus)

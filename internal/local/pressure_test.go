@@ -192,7 +192,7 @@ func (p *pressure) load() {
 	path := filepath.Join(p.t.TempDir(), "rows.jsonl")
 	p.check(os.WriteFile(path, rows.Bytes(), 0o644))
 	data := producer.Dataset{Name: "rows.jsonl", Open: func() (producer.Rows, error) { return dataset.Open(path) }}
-	spec := pipeline.Spec{Model: "sim", Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
+	spec := pipeline.Spec{Model: "simulated/sim", Simulated: true, Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
 	survey, err := producer.RunPreflight(p.ctx, "r", spec, data, nil)
 	p.check(err)
 	run, _, err := producer.Load(p.ctx, p.store, survey, "01JPRESSURE", nil)
@@ -216,7 +216,7 @@ func (p *pressure) sink(ctx context.Context) error {
 }
 
 func (p *pressure) consumer(ctx context.Context) error {
-	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "c", Run: "r", Model: "sim"}, Lease: pressureLease, Grace: 5 * time.Second, Log: p.log},
+	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "c", Run: "r", Model: "simulated/sim", Simulated: true}, Lease: pressureLease, Grace: 5 * time.Second, Log: p.log},
 		p.conn.Work("r"), p.conn, []consumer.LaneConfig{p.gpu})
 	p.check(err)
 	return engine.Run(ctx)

@@ -101,7 +101,7 @@ func startLossy(t *testing.T, p programs) *lossy {
 	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	l.run("producer", "load", "--run", lossRun, "--input", input, "--field", "question", "--model", "sim", "--batch", "4")
+	l.run("producer", "load", "--run", lossRun, "--input", input, "--field", "question", "--simulate", "--model", "sim", "--batch", "4")
 	l.sink = l.start("sink", "serve", "--flush-every", "50ms")
 	l.publish = l.start("producer", "publish", "--run", lossRun, "--follow", "--lease", "1s", "--window", "80")
 	for range 2 {

@@ -11,18 +11,20 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/pipeline"
 )
 
 // ServersConfig says which model servers to use.
 type ServersConfig struct {
 	URL      string // of an Ollama server that may be running
-	Simulate bool   // use simulated servers even if one answers there
+	Simulate bool   // use simulated servers, whatever answers there
+	Fallback bool   // use simulated servers if no real one answers there, instead of an error
 	Model    string // empty: the first that the server has, or the simulated one's default
 	Slots    int    // of each GPU; 0: RealSlots, or the simulated server's default
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
-	Client ollama.Config // of the clients; its Slots are those of the server
+	Client ollama.Config // of the clients, but for their slots and for how long they wait for a token
 
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
 	SimulatedSpeed float64 // times faster than the estimate for a T4
@@ -31,10 +33,11 @@ type ServersConfig struct {
 	Pulling func(status string, done, total int64)
 }
 
-// client configures the client of a server with this many slots.
+// client configures the client of a server with this many slots. The consumer finds by itself that
+// a token does not come.
 func (cfg ServersConfig) client(slots int) ollama.Config {
 	client := cfg.Client
-	client.Slots = slots
+	client.Slots, client.FirstToken, client.Stall = slots, consumer.ClientPatience, consumer.ClientPatience
 	return client
 }
 
@@ -56,8 +59,8 @@ func (s *Servers) Close() {
 	}
 }
 
-// ChooseServers returns the real Ollama server if one answers, with its model loaded, otherwise
-// simulated ones.
+// ChooseServers returns the real Ollama server, with its model loaded, or the simulated ones that
+// were asked for. If there is no real one the error is a *NoServerError.
 func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	if cfg.Simulate {
 		return simulate(cfg, "")
@@ -67,8 +70,14 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	if client.Ping(ctx) != nil {
+	server, away := client.Identify(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case (server.Simulated || away != nil) && cfg.Fallback:
 		return simulate(cfg, client.URL())
+	case server.Simulated || away != nil:
+		return nil, &NoServerError{client.URL(), server.Simulated, away}
 	}
 	s := &Servers{URL: client.URL(), Slots: slots}
 	gpu, err := s.load(ctx, client, cfg)
@@ -80,7 +89,7 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 	s := &Servers{
 		URL: asked, Simulated: true,
-		Model: cmp.Or(cfg.Model, ollamasim.DefaultModel), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
+		Model: pipeline.SimulatedModel(cmp.Or(cfg.Model, ollamasim.DefaultModel)), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
 	}
 	for i := range max(cfg.SimulatedGPUs, 1) {
 		server := ollamasim.New(ollamasim.Config{Slots: s.Slots, Models: []string{s.Model}, Speed: cfg.SimulatedSpeed, ChunkEvery: chunkEvery})

@@ -39,7 +39,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-var askSim = pipeline.Request{Model: "sim", Messages: pipeline.User("How many apples do 3 children have?"), Seed: 7, Options: pipeline.Options{NumPredict: 3000}}
+var askSim = pipeline.Request{Model: "simulated/sim", Messages: pipeline.User("How many apples do 3 children have?"), Seed: 7, Options: pipeline.Options{NumPredict: 3000}}
 
 func TestFaultsOfAServerHaveTheirClasses(t *testing.T) {
 	for _, test := range []struct {
@@ -79,7 +79,7 @@ func TestACrashOfTheRunnerEndsEveryRequestThatHasASlot(t *testing.T) {
 	for seed := range 2 {
 		go func() {
 			req := askSim
-			req.Model, req.Seed = "sim-endless", seed
+			req.Model, req.Seed = "simulated/sim-endless", seed
 			_, err := client.Generate(t.Context(), req)
 			errs <- err
 		}()
@@ -113,22 +113,22 @@ func TestAPulledModelIsThereAndProgressIsToldOnTheWay(t *testing.T) {
 	if d := cmp.Diff([]string{"pulling", "verifying", "writing", "success"}, steps); d != "" || last != size || size == 0 {
 		t.Errorf("%d of %d bytes, steps (-want +got):\n%s", last, size, d)
 	}
-	m, err := client.Describe(t.Context(), "mistral")
-	if err != nil || m.Name != "mistral:latest" {
+	m, err := client.Describe(t.Context(), "simulated/mistral")
+	if err != nil || m.Name != "simulated/mistral:latest" {
 		t.Errorf("described as %+v, %v", m, err)
 	}
 }
 
 func TestTheContextOfALoadedModelIsThatOfTheServer(t *testing.T) {
 	_, client := simulate(t, ollamasim.Config{Instant: true, Context: 2048}, ollama.Config{})
-	before, err := client.Describe(t.Context(), "sim")
+	before, err := client.Describe(t.Context(), "simulated/sim")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := client.WarmUp(t.Context(), "sim"); err != nil {
+	if err := client.WarmUp(t.Context(), "simulated/sim"); err != nil {
 		t.Fatal(err)
 	}
-	after, err := client.Describe(t.Context(), "sim")
+	after, err := client.Describe(t.Context(), "simulated/sim")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ func BenchmarkAnInstantAnswerOverHTTP(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer client.Close()
-	req := pipeline.Request{Model: "sim", Messages: pipeline.User("How many apples do 3 children have?"), Options: pipeline.Options{NumPredict: 5000}}
+	req := pipeline.Request{Model: "simulated/sim", Messages: pipeline.User("How many apples do 3 children have?"), Options: pipeline.Options{NumPredict: 5000}}
 	b.SetParallelism(16)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -56,7 +56,7 @@ func BenchmarkStreams(b *testing.B) {
 				done := make(chan error, streams)
 				for seed := range streams {
 					go func() {
-						_, err := client.Generate(b.Context(), pipeline.Request{Model: "sim", Messages: pipeline.User("Why?"), Seed: seed, Options: pipeline.Options{NumPredict: 500}})
+						_, err := client.Generate(b.Context(), pipeline.Request{Model: "simulated/sim", Messages: pipeline.User("Why?"), Seed: seed, Options: pipeline.Options{NumPredict: 500}})
 						done <- err
 					}()
 				}

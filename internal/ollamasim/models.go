@@ -2,7 +2,6 @@ package ollamasim
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
@@ -11,6 +10,8 @@ import (
 	"time"
 
 	"github.com/ollama/ollama/api"
+
+	"gleaner/internal/pipeline"
 )
 
 // modelBytes is the size that every model claims: Mistral 7B in four bits.
@@ -23,10 +24,9 @@ type modelInfo struct {
 	since  time.Time
 }
 
-// A loading is a model that is loaded, or being loaded until ready is closed.
-type loading struct {
-	ready chan struct{}
-	err   error // set before ready is closed
+// mark is the field by which the server says that it only pretends to have models.
+type mark struct {
+	Simulated bool `json:"simulated"`
 }
 
 // fullName adds the tag that may be left out.
@@ -37,18 +37,23 @@ func fullName(name string) string {
 	return name
 }
 
-// base is a model's name without its tag.
-func base(name string) string {
-	b, _, _ := strings.Cut(name, ":")
-	return b
-}
-
+// add adds a model, under a name that says that it is simulated. The caller holds mu.
 func (s *Server) add(name string) {
-	name = fullName(name)
-	s.models[name] = modelInfo{name: name, digest: fmt.Sprintf("%x", sha256.Sum256([]byte(name))), since: time.Now().UTC()}
+	name = fullName(pipeline.SimulatedModel(name))
+	digest := cmp.Or(s.cfg.Digest, fmt.Sprintf("%x", sha256.Sum256([]byte(name))))
+	s.models[name] = modelInfo{name: name, digest: digest, since: time.Now().UTC()}
 }
 
-// find returns a model by its name as people write it.
+// SetDigest gives a model another digest, as if another one had been pulled or copied to its name.
+// As in Ollama, what is loaded stays until the next request, which loads the new one.
+func (s *Server) SetDigest(model, digest string) {
+	name := fullName(pipeline.SimulatedModel(model))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.models[name] = modelInfo{name: name, digest: digest, since: time.Now().UTC()}
+}
+
+// find returns a model by its name as people write it, which is not found without its prefix.
 func (s *Server) find(name string) (modelInfo, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,6 +77,7 @@ func (s *Server) tags(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) ps(w http.ResponseWriter, r *http.Request) {
+	cfg := s.config()
 	s.mu.Lock()
 	list := api.ProcessResponse{Models: []api.ProcessModelResponse{}}
 	for name, l := range s.loaded {
@@ -80,9 +86,9 @@ func (s *Server) ps(w http.ResponseWriter, r *http.Request) {
 		default:
 			continue
 		}
-		size := int64(modelBytes + s.cfg.Slots*s.cfg.Context*128<<10) // weights and KV cache
+		size := int64(modelBytes + cfg.Slots*cfg.Context*128<<10) // weights and KV cache
 		list.Models = append(list.Models, api.ProcessModelResponse{Name: name, Model: name, Size: size, SizeVRAM: size,
-			Digest: s.models[name].digest, Details: details(), ExpiresAt: time.Now().AddDate(200, 0, 0), ContextLength: s.cfg.Context})
+			Digest: l.digest, Details: details(), ExpiresAt: time.Now().AddDate(200, 0, 0), ContextLength: cfg.Context})
 	}
 	s.mu.Unlock()
 	slices.SortFunc(list.Models, func(a, b api.ProcessModelResponse) int { return cmp.Compare(a.Name, b.Name) })
@@ -104,22 +110,26 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusNotFound, fmt.Sprintf("model '%s' not found", name))
 		return
 	}
-	reply(w, http.StatusOK, api.ShowResponse{
+	reply(w, http.StatusOK, struct {
+		mark
+		api.ShowResponse
+	}{mark{true}, api.ShowResponse{
 		Modelfile: "# a simulated model\nFROM " + m.name + "\n",
 		Template:  "{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }}",
 		Details:   details(),
 		ModelInfo: map[string]any{"general.architecture": "llama", "llama.context_length": 32768},
-	})
+	}})
 }
 
 // pull adds a model, with the progress lines that a real pull has. The registry has every model
-// but those whose name begins with "no-such".
+// but those whose name begins with "no-such". What was asked for by the name of a real model is
+// there under a simulated one's name, and not under its own.
 func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 	var req api.PullRequest
 	if !readRequest(w, r, &req) {
 		return
 	}
-	name := fullName(req.Model)
+	name := fullName(pipeline.SimulatedModel(req.Model))
 	if name == "" || strings.ContainsAny(name, " \t") {
 		fail(w, http.StatusBadRequest, "invalid model name")
 		return
@@ -133,7 +143,7 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	say(api.ProgressResponse{Status: "pulling manifest"})
-	if strings.HasPrefix(name, "no-such") {
+	if strings.HasPrefix(strings.TrimPrefix(name, pipeline.SimulatedPrefix), "no-such") {
 		const text = "pull model manifest: file does not exist"
 		if !stream {
 			fail(w, http.StatusInternalServerError, text)
@@ -157,58 +167,4 @@ func (s *Server) pull(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, http.StatusOK, api.ProgressResponse{Status: "success"})
-}
-
-// load waits until a model is loaded. The first request loads it; if its client disconnects, the
-// load is aborted.
-func (s *Server) load(ctx context.Context, name string) error {
-	for {
-		s.mu.Lock()
-		l := s.loaded[name]
-		if l == nil {
-			l = &loading{ready: make(chan struct{})}
-			s.loaded[name] = l
-			s.mu.Unlock()
-			return s.finishLoad(ctx, name, l)
-		}
-		s.mu.Unlock()
-		select {
-		case <-l.ready:
-			if l.err == nil {
-				return nil
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (s *Server) finishLoad(ctx context.Context, name string, l *loading) error {
-	if s.cfg.Load > 0 {
-		timer := time.NewTimer(s.cfg.Load)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			l.err = ctx.Err()
-		}
-	}
-	s.mu.Lock()
-	if l.err != nil && s.loaded[name] == l {
-		delete(s.loaded, name)
-	}
-	s.mu.Unlock()
-	close(l.ready)
-	return l.err
-}
-
-// unload forgets a model, or all of them if the name is empty.
-func (s *Server) unload(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if name == "" {
-		clear(s.loaded)
-		return
-	}
-	delete(s.loaded, name)
 }

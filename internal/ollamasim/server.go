@@ -5,56 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 )
-
-// Defaults of Config.
-const (
-	DefaultSlots   = 8
-	DefaultContext = 4096
-	DefaultModel   = "sim:latest"
-	Version        = "0.17.4" // the Ollama that the simulation follows
-)
-
-// Config says what is simulated. The zero value of a field means its default.
-type Config struct {
-	Slots   int      // generations at once; the rest waits
-	Models  []string // that are there from the beginning; DefaultModel. One whose name ends in "-loop" repeats itself, in "-endless" never ends
-	Context int      // tokens of a prompt and its answer
-
-	// TokensPerSecond says how fast each stream is while busy slots are busy; T4 by default.
-	TokensPerSecond func(busy int) float64
-	// Speed multiplies TokensPerSecond: with 10 an hour passes in six minutes.
-	Speed float64
-	// Instant makes answers come at once and whole. Slots still bound how many are worked on.
-	Instant bool
-	// ChunkEvery is how often a stream gets what has been made since: tokens of one interval
-	// share a chunk, so that many fast streams stay cheap. Zero means a chunk for each token, as
-	// Ollama does it.
-	ChunkEvery time.Duration
-	// Load is how long a model takes to load, the first time and after a crash.
-	Load time.Duration
-	// Lengths says how many tokens the answer to a prompt has; LogNormal(100, 0.6) by default.
-	Lengths func(prompt string, seed int) int
-}
-
-// T4 is the speed in tokens a second of each stream of a 7B model in four bits on a T4, by
-// estimate: about 36 alone, 163 with eight and 219 with sixteen together.
-func T4(busy int) float64 { return 40 / (1 + 0.12*float64(busy)) }
-
-// LogNormal returns lengths with this median, spread as answers are: sigma is the standard
-// deviation of their logarithm. The same prompt and seed have the same length.
-func LogNormal(median, sigma float64) func(prompt string, seed int) int {
-	return func(prompt string, seed int) int {
-		r := rand.New(rand.NewPCG(hash("length", prompt), uint64(seed)))
-		return max(1, int(median*math.Exp(sigma*r.NormFloat64())+0.5))
-	}
-}
 
 // A Server is a simulated Ollama. It is an http.Handler, and Start makes it listen.
 type Server struct {
@@ -82,6 +38,7 @@ type Stats struct {
 	Cancelled int // requests that the client cancelled
 	Faulty    int // requests that a fault was injected into
 	Tokens    int // of complete answers
+	Loads     int // of models, each time
 }
 
 // A runner is the process that would run the models. When it crashes everything in flight on it
@@ -116,6 +73,9 @@ func New(cfg Config) *Server {
 	if cfg.Lengths == nil {
 		cfg.Lengths = LogNormal(100, 0.6)
 	}
+	if cfg.Version == "" {
+		cfg.Version = Version
+	}
 	rate := func(busy int) float64 { return cfg.Speed * cfg.TokensPerSecond(busy) }
 	if cfg.Instant {
 		rate = func(int) float64 { return math.Inf(1) }
@@ -126,6 +86,7 @@ func New(cfg Config) *Server {
 		models: map[string]modelInfo{},
 		loaded: map[string]*loading{},
 		runner: newRunner(),
+		faults: faults{seed: cfg.Seed},
 	}
 	for _, name := range cfg.Models {
 		s.add(name)
@@ -166,6 +127,34 @@ func (s *Server) Close() {
 	s.requests.Wait()
 }
 
+// Change changes the configuration from the next request on: Context, Load, ReloadOnShift, Lengths,
+// ChunkEvery and Version. The other fields stay as they were at the start.
+func (s *Server) Change(change func(*Config)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.cfg)
+}
+
+func (s *Server) config() Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg
+}
+
+// Inject adds a fault. Of several that match a request the one injected first happens.
+func (s *Server) Inject(f Fault) {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = append(s.faults.list, &f)
+}
+
+// ClearFaults removes all faults. Requests that hang already go on hanging.
+func (s *Server) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.list = nil
+}
+
 // GPU returns the simulated GPU, for its load and use.
 func (s *Server) GPU() *GPU { return s.gpu }
 
@@ -182,7 +171,7 @@ func (s *Server) count(change func(*Stats)) {
 	change(&s.stats)
 }
 
-// ServeHTTP answers as Ollama does.
+// ServeHTTP answers as Ollama does, or as a fault wants it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	if s.closed {
@@ -192,6 +181,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.requests.Add(1)
 	s.mu.Unlock()
 	defer s.requests.Done()
+	if f := s.faults.everywhere(); f.Kind != "" {
+		if instead := effects()[f.Kind].instead; instead != nil {
+			instead(w, r, f)
+			return
+		}
+	}
 	s.mux.ServeHTTP(w, r)
 }
 
@@ -228,5 +223,8 @@ func (s *Server) root(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) version(w http.ResponseWriter, r *http.Request) {
-	reply(w, http.StatusOK, map[string]string{"version": Version})
+	reply(w, http.StatusOK, struct {
+		Version string `json:"version"`
+		mark
+	}{s.config().Version, mark{true}})
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/ollama/ollama/api"
 
 	"gleaner/internal/ollamasim"
@@ -45,7 +44,7 @@ func TestItAnswersWordForWordWhatOllamaAnswers(t *testing.T) {
 	}{
 		{"GET /", "", 200, "Ollama is running"},
 		{"HEAD /", "", 200, ""},
-		{"GET /api/version", "", 200, `{"version":"0.17.4"}`},
+		{"GET /api/version", "", 200, `{"version":"0.17.4","simulated":true}`},
 		{"HEAD /api/tags", "", 200, ""},
 		{"DELETE /api/tags", "", 405, "405 method not allowed"},
 		{"GET /foo", "", 404, "404 page not found"},
@@ -56,10 +55,10 @@ func TestItAnswersWordForWordWhatOllamaAnswers(t *testing.T) {
 		{"POST /api/show", `{"model":"nope"}`, 404, `{"error":"model 'nope' not found"}`},
 		{"POST /api/show", `{}`, 400, `{"error":"model is required"}`},
 		{"POST /api/pull", `{"model":"a b/"}`, 400, `{"error":"invalid model name"}`},
-		{"POST /api/chat", `{"model":"tiny","messages":[{"role":"user","content":"x"}],"options":{"num_predict":"x"}}`, 500, `{"error":"option \"num_predict\" must be of type integer"}`},
-		{"POST /api/chat", `{"model":"tiny","messages":[{"role":"user","content":"x"}],"options":{"temperature":"x"}}`, 500, `{"error":"option \"temperature\" must be of type float32"}`},
-		{"POST /api/chat", `{"model":"tiny","messages":[{"role":"user","content":"x"}],"think":true}`, 400, `{"error":"\"tiny\" does not support thinking"}`},
-		{"POST /api/chat", `{"model":"tiny","truncate":false,"messages":[{"role":"user","content":"` + strings.Repeat("word ", 600) + `"}]}`, 400, `{"error":"the input length exceeds the context length"}`},
+		{"POST /api/chat", `{"model":"simulated/tiny","messages":[{"role":"user","content":"x"}],"options":{"num_predict":"x"}}`, 500, `{"error":"option \"num_predict\" must be of type integer"}`},
+		{"POST /api/chat", `{"model":"simulated/tiny","messages":[{"role":"user","content":"x"}],"options":{"temperature":"x"}}`, 500, `{"error":"option \"temperature\" must be of type float32"}`},
+		{"POST /api/chat", `{"model":"simulated/tiny","messages":[{"role":"user","content":"x"}],"think":true}`, 400, `{"error":"\"simulated/tiny\" does not support thinking"}`},
+		{"POST /api/chat", `{"model":"simulated/tiny","truncate":false,"messages":[{"role":"user","content":"` + strings.Repeat("word ", 600) + `"}]}`, 400, `{"error":"the input length exceeds the context length"}`},
 	} {
 		method, path, _ := strings.Cut(test.call, " ")
 		status, got := ask(t, method, url+path, test.body)
@@ -67,6 +66,49 @@ func TestItAnswersWordForWordWhatOllamaAnswers(t *testing.T) {
 		if status != test.status || got != test.want {
 			t.Errorf("%s %s: %d %s, want %d %s", test.call, test.body, status, got, test.status, test.want)
 		}
+	}
+}
+
+// Whatever it is asked by the name of a real model, it has no such model, also after it pulled it.
+func TestNothingSimulatedAnswersForTheNameOfARealModel(t *testing.T) {
+	s, url := start(t, ollamasim.Config{Instant: true, Models: []string{"mistral", "simulated/own"}})
+	if status, body := ask(t, "POST", url+"/api/pull", `{"model":"llama3:8b","stream":false}`); status != 200 {
+		t.Fatalf("pull: %d %s", status, body)
+	}
+	for _, name := range []string{"mistral", "mistral:latest", "own", "llama3:8b"} {
+		for _, call := range []string{"show", "generate", "chat"} {
+			body := `{"model":"` + name + `","prompt":"x","messages":[{"role":"user","content":"x"}]}`
+			if status, said := ask(t, "POST", url+"/api/"+call, body); status != 404 {
+				t.Errorf("%s %s: %d %s", call, name, status, said)
+			}
+			if status, said := ask(t, "POST", url+"/api/"+call, strings.Replace(body, name, "simulated/"+name, 1)); status != 200 {
+				t.Errorf("%s simulated/%s: %d %s", call, name, status, said)
+			}
+		}
+	}
+	for _, path := range []string{"/api/tags", "/api/ps"} {
+		_, body := ask(t, "GET", url+path, "")
+		var list struct {
+			Models []struct{ Name, Model string }
+		}
+		if err := json.Unmarshal([]byte(body), &list); err != nil || len(list.Models) != 3 {
+			t.Fatalf("%s: %s (%v)", path, body, err)
+		}
+		for _, m := range list.Models {
+			if !strings.HasPrefix(m.Name, "simulated/") || m.Model != m.Name {
+				t.Errorf("%s lists %s, %s", path, m.Name, m.Model)
+			}
+		}
+	}
+	for _, call := range []string{"GET /api/version", "POST /api/show"} {
+		method, path, _ := strings.Cut(call, " ")
+		if _, body := ask(t, method, url+path, `{"model":"simulated/mistral"}`); !strings.Contains(body, `"simulated":true`) {
+			t.Errorf("%s does not say that it is simulated: %s", call, body)
+		}
+	}
+	s.SetDigest("mistral", "another")
+	if _, body := ask(t, "GET", url+"/api/tags", ""); !strings.Contains(body, `"digest":"another"`) {
+		t.Errorf("the model keeps its digest: %s", body)
 	}
 }
 
@@ -90,7 +132,7 @@ func answerOf(t *testing.T, body string) (text string, last api.ChatResponse) {
 
 func TestStreamsAndWholeAnswersOfBothCallsAreTheSame(t *testing.T) {
 	_, url := start(t, ollamasim.Config{Speed: 200})
-	const rest = `"model":"sim","options":{"seed":7,"num_predict":400}`
+	const rest = `"model":"simulated/sim","options":{"seed":7,"num_predict":400}`
 	texts := map[string]bool{}
 	for _, call := range []string{
 		`/api/chat {` + rest + `,"messages":[{"role":"user","content":"Why 3 apples?"}]}`,
@@ -114,7 +156,7 @@ func TestStreamsAndWholeAnswersOfBothCallsAreTheSame(t *testing.T) {
 func TestStopSequencesAndLengthsCutTheAnswerWhereOllamaDoes(t *testing.T) {
 	_, url := start(t, ollamasim.Config{Instant: true, Context: 200})
 	generate := func(options string) (string, api.ChatResponse) {
-		_, answer := ask(t, "POST", url+"/api/generate", `{"model":"sim","prompt":"Why 3 apples?","shift":false,"options":{"seed":7`+options+`}}`)
+		_, answer := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"Why 3 apples?","shift":false,"options":{"seed":7`+options+`}}`)
 		return answerOf(t, answer)
 	}
 	whole, end := generate("")
@@ -158,14 +200,14 @@ func TestAModelLoadsOnceAndIsListedUntilItIsUnloaded(t *testing.T) {
 		t.Fatalf("loaded from the beginning: %+v", l)
 	}
 	begin := time.Now()
-	if _, body := ask(t, "POST", url+"/api/generate", `{"model":"sim"}`); !strings.Contains(body, `"done_reason":"load"`) || time.Since(begin) < 20*time.Millisecond {
+	if _, body := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim"}`); !strings.Contains(body, `"done_reason":"load"`) || time.Since(begin) < 20*time.Millisecond {
 		t.Errorf("after %v: %s", time.Since(begin), body)
 	}
 	l := loaded()
-	if len(l) != 1 || l[0].Name != "sim:latest" || l[0].Size != l[0].SizeVRAM || l[0].ContextLength != 1024 || len(l[0].Digest) != 64 {
+	if len(l) != 1 || l[0].Name != ollamasim.DefaultModel || l[0].Size != l[0].SizeVRAM || l[0].ContextLength != 1024 || len(l[0].Digest) != 64 {
 		t.Errorf("loaded: %+v", l)
 	}
-	if _, body := ask(t, "POST", url+"/api/generate", `{"model":"sim","keep_alive":0}`); !strings.Contains(body, `"done_reason":"unload"`) {
+	if _, body := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","keep_alive":0}`); !strings.Contains(body, `"done_reason":"unload"`) {
 		t.Errorf("unload: %s", body)
 	}
 	if l := loaded(); len(l) != 0 {
@@ -173,40 +215,9 @@ func TestAModelLoadsOnceAndIsListedUntilItIsUnloaded(t *testing.T) {
 	}
 }
 
-func TestFaultsStrikeWhomTheyShouldAsOftenAsTheyShould(t *testing.T) {
-	s, url := start(t, ollamasim.Config{Instant: true})
-	status := func(prompt string) int {
-		code, _ := ask(t, "POST", url+"/api/generate", `{"model":"sim","prompt":"`+prompt+`","options":{"seed":1}}`)
-		return code
-	}
-	s.Inject(ollamasim.Fault{Kind: ollamasim.Busy, Count: 2, Match: ollamasim.Prompts("unlucky")})
-	s.Inject(ollamasim.Fault{Kind: ollamasim.Fail, Count: 1})
-	got := []int{status("lucky"), status("unlucky"), status("lucky"), status("unlucky"), status("unlucky")}
-	if d := cmp.Diff([]int{500, 503, 200, 503, 200}, got); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
-	}
-	s.Inject(ollamasim.Fault{Kind: ollamasim.Fail, Chance: 0.25})
-	struck := 0
-	for range 200 {
-		if status("x") == 500 {
-			struck++
-		}
-	}
-	if struck < 25 || struck > 80 {
-		t.Errorf("a chance of a quarter struck %d of 200", struck)
-	}
-	s.ClearFaults()
-	if code := status("x"); code != 200 {
-		t.Errorf("after the faults were cleared: %d", code)
-	}
-	if st := s.Stats(); st.Requests != 206 || st.Faulty != struck+3 || st.Answers != 206-st.Faulty || st.Tokens < st.Answers {
-		t.Errorf("the server counted %+v", st)
-	}
-}
-
 func TestAChunkHoldsWhatWasMadeInItsInterval(t *testing.T) {
 	_, url := start(t, ollamasim.Config{TokensPerSecond: func(int) float64 { return 2000 }, ChunkEvery: 10 * time.Millisecond, Lengths: func(string, int) int { return 200 }})
-	_, body := ask(t, "POST", url+"/api/generate", `{"model":"sim","prompt":"x"}`)
+	_, body := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"x"}`)
 	if chunks := bytes.Count([]byte(body), []byte("\n")); chunks != 200/20+1 {
 		t.Errorf("200 tokens of which 20 share a chunk came in %d lines:\n%s", chunks, body)
 	}
@@ -233,7 +244,7 @@ func TestClosingEndsWhatIsBeingAnswered(t *testing.T) {
 	ended := make(chan error, requests)
 	for range requests {
 		go func() {
-			resp, err := http.Post(url+"/api/generate", "application/json", strings.NewReader(`{"model":"sim-endless","prompt":"x"}`))
+			resp, err := http.Post(url+"/api/generate", "application/json", strings.NewReader(`{"model":"simulated/sim-endless","prompt":"x"}`))
 			if err == nil {
 				_, err = io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()

@@ -1,10 +1,12 @@
 package ollamasim_test
 
 import (
+	"strings"
 	"testing"
 
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/disguisetest"
 )
 
 // start returns a server that closes with the test, and its URL.
@@ -19,11 +21,26 @@ func start(t testing.TB, cfg ollamasim.Config) (*ollamasim.Server, string) {
 	return s, url
 }
 
+// The suite does not tell a simulated server in disguise from a real one.
+func TestTheDisguisedServerPassesTheSuiteUnderPlainNames(t *testing.T) {
+	_, url := disguisetest.Start(t, ollamasim.Config{Models: []string{"tiny", "tiny-endless", "tiny-loop"}, Context: 1024, Speed: 50})
+	ollamatest.Run(t, url, ollamatest.TinyModels())
+	if status, body := ask(t, "POST", url+"/api/show", `{"model":"simulated/tiny"}`); status != 404 {
+		t.Errorf("it knows a simulated model: %d %s", status, body)
+	}
+	for _, call := range []string{"GET /api/version", "GET /api/tags", "GET /api/ps"} {
+		method, path, _ := strings.Cut(call, " ")
+		if _, body := ask(t, method, url+path, ""); strings.Contains(body, "simulated") {
+			t.Errorf("%s: %s", call, body)
+		}
+	}
+}
+
 func TestTheSimulatedServerPassesTheSuiteOfTheRealOne(t *testing.T) {
 	_, url := start(t, ollamasim.Config{
 		Models:  []string{"tiny", "tiny-endless", "tiny-loop"},
 		Context: 1024,
 		Speed:   50,
 	})
-	ollamatest.Run(t, url, ollamatest.Models{Stop: "tiny", Endless: "tiny-endless", Loop: "tiny-loop"})
+	ollamatest.Run(t, url, ollamatest.Models{Stop: "simulated/tiny", Endless: "simulated/tiny-endless", Loop: "simulated/tiny-loop"})
 }

@@ -30,9 +30,6 @@ type EngineName string
 // Ollama is the engine that package ollama speaks to.
 const Ollama EngineName = "ollama"
 
-// PinAny in place of a digest holds no GPU.
-const PinAny = "any"
-
 // A GPUState is what a GPU is doing.
 type GPUState string
 

@@ -53,6 +53,18 @@ type Spec struct {
 	Dataset   DatasetID `json:"dataset"`
 }
 
+// SimulatedPrefix begins the name of every simulated model, so that none of them bears the name of
+// a real one.
+const SimulatedPrefix = "simulated/"
+
+// SimulatedModel returns the name under which a simulated server has a model.
+func SimulatedModel(name string) string {
+	if name == "" || strings.HasPrefix(name, SimulatedPrefix) {
+		return name
+	}
+	return SimulatedPrefix + name
+}
+
 // A DatasetID identifies the source of a run's items.
 type DatasetID struct {
 	Name   string `json:"name"`
@@ -83,6 +95,10 @@ func (s Spec) Validate() error {
 	switch {
 	case s.Model == "":
 		return &SpecError{"model", "is missing"}
+	case s.Simulated && !strings.HasPrefix(s.Model, SimulatedPrefix):
+		return &SpecError{"model", fmt.Sprintf("%s is the name of a real one: simulated ones are called %s", s.Model, SimulatedModel("NAME"))}
+	case !s.Simulated && strings.HasPrefix(s.Model, SimulatedPrefix):
+		return &SpecError{"model", fmt.Sprintf("%s is a simulated one, whose answers are made up: ask for it with --simulate, or name a real one", s.Model)}
 	case s.Field == "" && s.Prompt == "":
 		return &SpecError{"field", "is missing: name the column that holds the instruction, or give a prompt template"}
 	case s.Field != "" && s.Prompt != "":

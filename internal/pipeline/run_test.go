@@ -59,6 +59,9 @@ func TestASpecNamesTheFieldThatIsNotValid(t *testing.T) {
 		{"top-p above 1", func(s *Spec) { s.Options.TopP = f(1.01) }, "top-p"},
 		{"top-p that is no number", func(s *Spec) { s.Options.TopP = f(math.NaN()) }, "top-p"},
 		{"top-k 0", func(s *Spec) { s.Options.TopK = k(0) }, "top-k"},
+		{"simulated, with the name of a simulated model", func(s *Spec) { s.Simulated, s.Model = true, SimulatedModel(s.Model) }, ""},
+		{"simulated, with the name of a real model", func(s *Spec) { s.Simulated = true }, "model"},
+		{"real, with the name of a simulated model", func(s *Spec) { s.Model = SimulatedModel(s.Model) }, "model"},
 		{"an empty stop sequence", func(s *Spec) { s.Options.Stop = []string{"\n", ""} }, "stop"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -92,6 +95,14 @@ func TestRunNamesAreOfAFewCharacters(t *testing.T) {
 	}
 }
 
+func TestTheNameOfASimulatedModelIsNeverThatOfARealOne(t *testing.T) {
+	for name, want := range map[string]string{"mistral": "simulated/mistral", "simulated/mistral:7b": "simulated/mistral:7b", "hf.co/a/b": "simulated/hf.co/a/b", "": ""} {
+		if got := SimulatedModel(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestDifferencesNameTheFlags(t *testing.T) {
 	other := 0.1
 	one := 1
@@ -109,6 +120,7 @@ func TestDifferencesNameTheFlags(t *testing.T) {
 		{func(s *Spec) { s.Samples = 3 }, []string{"samples"}},
 		{func(s *Spec) { s.Batch = 3 }, []string{"batch"}},
 		{func(s *Spec) { s.Seed = 3 }, []string{"seed"}},
+		{func(s *Spec) { s.Simulated = true }, []string{"simulate"}},
 		{func(s *Spec) { s.Options.Temperature = &other }, []string{"temperature"}},
 		{func(s *Spec) { s.Options.TopP = nil }, []string{"top-p"}},
 		{func(s *Spec) { s.Options.TopK = &one }, []string{"top-k"}},

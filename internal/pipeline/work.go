@@ -159,8 +159,10 @@ func (r Results) Validate() error {
 		return fmt.Errorf("round %d is out of range", r.Round)
 	case len(r.UID) > 64 || len(r.Consumer) > 64 || len(r.GPU) > 128 || !utf8.ValidString(r.Consumer) || !utf8.ValidString(r.GPU):
 		return errors.New("the uid, the consumer or the GPU is not allowed")
-	case len(r.Engine) > 32 || len(r.Digest) > maxDigest || !utf8.ValidString(string(r.Engine)) || !utf8.ValidString(r.Digest):
-		return errors.New("the engine or the digest is not allowed")
+	case !engineName.MatchString(string(r.Engine)) || r.Engine == EngineUnsaid || r.Engine == "" && r.Digest != "":
+		return fmt.Errorf("engine %.40q is not allowed", r.Engine)
+	case len(r.Digest) > maxDigest || !utf8.ValidString(r.Digest) || r.Digest == PinAny:
+		return fmt.Errorf("digest %.80q is not allowed", r.Digest)
 	case len(r.Results) == 0 || len(r.Results) > MaxBatch:
 		return fmt.Errorf("%d results", len(r.Results))
 	}

@@ -171,7 +171,9 @@ func (v view) ReportRun(_ context.Context, _ pipeline.Run, lanes, awaitOpinion i
 }
 
 func (v view) RunInfo(context.Context, string) (info pipeline.RunInfo, _ error) {
-	err := v.pass(func() { info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.work) - v.held, Held: v.held, HandedOut: v.handedOut} })
+	err := v.pass(func() {
+		info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.work) - v.held, Held: v.held, HandedOut: v.handedOut}
+	})
 	return info, err
 }
 

@@ -39,9 +39,12 @@ type claim struct {
 
 type generation struct{ index, item, sample int }
 
+// A delivery is a message with results.
+type delivery = pipeline.Delivery[pipeline.Results]
+
 // A rejection is a delivery that can never be stored.
 type rejection struct {
-	delivery pipeline.Delivery[pipeline.Results]
+	delivery delivery
 	reason   string
 }
 
@@ -49,9 +52,16 @@ func newChecker(store Store) *checker {
 	return &checker{store: store, spans: map[spanKey]pipeline.Batch{}}
 }
 
+// A checked is what came of checking deliveries.
+type checked struct {
+	good []delivery
+	bad  []rejection
+	runs map[string]pipeline.Run // those that they name and that exist, as they are now
+}
+
 // split divides deliveries into those that can be stored and those that cannot. An error comes from
 // the store.
-func (c *checker) split(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) (good []pipeline.Delivery[pipeline.Results], bad []rejection, err error) {
+func (c *checker) split(ctx context.Context, deliveries []delivery) (checked, error) {
 	claims := make([]claim, len(deliveries))
 	for i, d := range deliveries {
 		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch}
@@ -59,34 +69,36 @@ func (c *checker) split(ctx context.Context, deliveries []pipeline.Delivery[pipe
 			claims[i].generations = append(claims[i].generations, generation{r.Index, r.Item, r.Sample})
 		}
 	}
-	reasons, err := c.refusals(ctx, claims)
+	reasons, runs, err := c.refusals(ctx, claims)
+	if err != nil {
+		return checked{}, err
+	}
+	found := checked{runs: runs}
+	for i, d := range deliveries {
+		if reasons[i] != "" {
+			found.bad = append(found.bad, rejection{d, reasons[i]})
+		} else {
+			found.good = append(found.good, d)
+		}
+	}
+	return found, nil
+}
+
+// refusals returns why each claim cannot be true, or "" if it can, and the runs that they name. An
+// error comes from the store.
+func (c *checker) refusals(ctx context.Context, claims []claim) ([]string, map[string]pipeline.Run, error) {
+	runs, err := c.runs(ctx, claims)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, d := range deliveries {
-		if reasons[i] != "" {
-			bad = append(bad, rejection{d, reasons[i]})
-		} else {
-			good = append(good, d)
-		}
-	}
-	return good, bad, nil
-}
-
-// refusals returns why each claim cannot be true, or "" if it can. An error comes from the store.
-func (c *checker) refusals(ctx context.Context, claims []claim) ([]string, error) {
-	runs, err := c.runs(ctx, claims)
-	if err != nil {
-		return nil, err
-	}
 	if err := c.learn(ctx, runs, claims); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	reasons := make([]string, len(claims))
 	for i, x := range claims {
 		reasons[i] = c.refusal(runs, x)
 	}
-	return reasons, nil
+	return reasons, runs, nil
 }
 
 // runs looks up every run that a claim names. It asks the store each time, since a run can be
@@ -169,10 +181,11 @@ func (c *checker) refusal(runs map[string]pipeline.Run, x claim) string {
 // rejections removes messages that cannot be stored from the stream, counts them, and logs them at
 // a limited rate.
 type rejections struct {
-	log     *zap.Logger
-	metrics *Metrics
-	quiet   time.Time // nothing is logged before
-	silent  int       // rejections since the last line
+	log    *zap.Logger
+	says   string
+	count  func()
+	quiet  time.Time // nothing is logged before
+	silent int       // rejections since the last line
 }
 
 const rejectionLogEvery = 10 * time.Second
@@ -182,10 +195,10 @@ func (r *rejections) reject(ctx context.Context, bad []rejection) {
 		if err := b.delivery.Reject(ctx, b.reason); err != nil {
 			r.log.Debug("rejecting a message", zap.Error(err))
 		}
-		r.metrics.rejected.Inc()
+		r.count()
 		r.silent++
 		if now := time.Now(); now.After(r.quiet) {
-			r.log.Warn("results refused; their batch stays outstanding", zap.String("subject", b.delivery.Subject),
+			r.log.Warn(r.says, zap.String("subject", b.delivery.Subject),
 				zap.String("consumer", b.delivery.Body.Consumer), zap.String("reason", b.reason), zap.Int("refused", r.silent))
 			r.quiet, r.silent = now.Add(rejectionLogEvery), 0
 		}

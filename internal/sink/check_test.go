@@ -152,15 +152,15 @@ func TestWhatACheckerForgetsItLooksUpAgain(t *testing.T) {
 		}
 		return all
 	}
-	if _, bad, err := c.split(t.Context(), deliveries(1)); err != nil || len(bad) > 0 {
-		t.Fatal(bad, err)
+	if found, err := c.split(t.Context(), deliveries(1)); err != nil || len(found.bad) > 0 {
+		t.Fatal(found.bad, err)
 	}
 	for i := range maxSpans { // many batches of other runs
 		c.spans[spanKey{"other", i}] = pipeline.Batch{Count: 1}
 	}
-	good, bad, err := c.split(t.Context(), deliveries(1, 2))
-	if err != nil || len(good) != 2 || len(bad) != 0 {
-		t.Errorf("%d are good, %d are refused: %v, %v", len(good), len(bad), bad, err)
+	found, err := c.split(t.Context(), deliveries(1, 2))
+	if err != nil || len(found.good) != 2 || len(found.bad) != 0 {
+		t.Errorf("%d are good, %d are refused: %v, %v", len(found.good), len(found.bad), found.bad, err)
 	}
 	if len(c.spans) > maxSpans {
 		t.Errorf("%d batches are remembered", len(c.spans))
@@ -177,9 +177,9 @@ func TestAnErrorOfTheStoreRefusesNothing(t *testing.T) {
 			}
 			return nil
 		}
-		good, bad, err := newChecker(w).split(t.Context(), []pipeline.Delivery[pipeline.Results]{{Body: message(1, 0)}})
-		if !errors.Is(err, errAway) || len(good)+len(bad) != 0 {
-			t.Errorf("%s: %d good, %d refused, %v", call, len(good), len(bad), err)
+		found, err := newChecker(w).split(t.Context(), []pipeline.Delivery[pipeline.Results]{{Body: message(1, 0)}})
+		if !errors.Is(err, errAway) || len(found.good)+len(found.bad) != 0 {
+			t.Errorf("%s: %d good, %d refused, %v", call, len(found.good), len(found.bad), err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -201,6 +202,40 @@ func (w *world) Fail(ctx context.Context, run string, index, round int, failed [
 		return nil
 	})
 	return dead, err
+}
+
+func (w *world) Pin(ctx context.Context, name string, engine pipeline.EngineName, from, to string) (pin string, err error) {
+	err = w.call(ctx, "Pin", func() error {
+		run, ok := w.runs[name]
+		if !ok {
+			return pipeline.Fail(pipeline.Fatal, "run %s: %w", name, pipeline.ErrNoRun)
+		}
+		if pin = run.Pins[engine]; pin != from {
+			return nil
+		}
+		run.Pins = maps.Clone(run.Pins) // others may read it
+		if run.Pins == nil {
+			run.Pins = map[pipeline.EngineName]string{}
+		}
+		run.Pins[engine], pin = to, to
+		w.runs[name] = run
+		w.events = append(w.events, event{what: "pin", at: time.Since(w.begin), msg: -1})
+		return nil
+	})
+	return pin, err
+}
+
+func (w *world) Refuse(ctx context.Context, run string, index, round int) (marked bool, err error) {
+	err = w.call(ctx, "Refuse", func() error {
+		b := w.batches[pipeline.BatchID(run, index)]
+		if marked = b.State == pipeline.Queued && b.Round == round; marked {
+			b.Refused = round
+			w.batches[b.ID()] = b
+			w.events = append(w.events, event{what: "refuse", at: time.Since(w.begin), msg: -1})
+		}
+		return nil
+	})
+	return marked, err
 }
 
 func (w *world) PutConsumers(ctx context.Context, consumers []pipeline.Presence) error {

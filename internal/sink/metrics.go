@@ -14,6 +14,7 @@ type Metrics struct {
 	stored        prometheus.Counter     // how many new answers are there?
 	duplicate     prometheus.Counter     // how much GPU time was spent twice?
 	rejected      prometheus.Counter     // does a consumer send what is of no use?
+	otherDigest   prometheus.Counter     // does one have another model under the run's name?
 	outputTokens  prometheus.Counter     // how fast do all GPUs together generate?
 	flushSeconds  prometheus.Histogram   // is the store the bottleneck?
 	storeFailures prometheus.Counter     // is the store away?
@@ -38,6 +39,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		stored:       counter("gleaner_results_stored_total", "Results stored that were not there before."),
 		duplicate:    counter("gleaner_results_duplicate_total", "Results of generations that had one already."),
 		rejected:     counter("gleaner_results_rejected_total", "Messages refused because nothing in the store fits them."),
+		otherDigest:  counter("gleaner_results_other_digest_total", "Messages refused because their answers are of another digest than the run is pinned to."),
 		outputTokens: counter("gleaner_output_tokens_total", "Tokens of all results that were written, duplicates included."),
 		flushSeconds: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "gleaner_flush_seconds", Help: "Time to check, write and acknowledge one flush.",

@@ -107,7 +107,7 @@ func (m *mirror) split(ctx context.Context, letters []letter) (good []letter, id
 			claims[i].generations = append(claims[i].generations, generation{f.Index, f.Item, f.Sample})
 		}
 	}
-	reasons, err := m.check.refusals(ctx, claims)
+	reasons, _, err := m.check.refusals(ctx, claims)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -32,21 +32,13 @@ func (s *Sink) moveResults(ctx context.Context) {
 }
 
 // flush writes what was delivered to the store, however long that takes, and acknowledges it.
-func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipeline.Results]) {
+func (s *Sink) flush(ctx context.Context, deliveries []delivery) {
 	started := time.Now()
 	stop := renewLeases(ctx, s.log, s.cfg.ExtendEvery, deliveries)
 	defer stop()
 
-	var good []pipeline.Delivery[pipeline.Results]
-	ok := s.persist(ctx, "checking results", func() error {
-		var bad []rejection
-		var err error
-		if good, bad, err = s.check.split(ctx, deliveries); err == nil {
-			s.rejected.reject(ctx, bad)
-		}
-		return err
-	})
-	if !ok || len(good) == 0 {
+	good := s.admit(ctx, deliveries)
+	if len(good) == 0 {
 		return
 	}
 	results := make([]pipeline.Results, len(good))
@@ -54,7 +46,7 @@ func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipelin
 		results[i] = d.Body
 	}
 	var written pipeline.Written
-	ok = s.persist(ctx, "writing results to the store", func() error {
+	ok := s.persist(ctx, "writing results to the store", func() error {
 		var err error
 		written, err = s.store.WriteResults(ctx, results, time.Now().UTC())
 		return err
@@ -66,6 +58,37 @@ func (s *Sink) flush(ctx context.Context, deliveries []pipeline.Delivery[pipelin
 	acknowledge(ctx, s.log, good)
 	s.cfg.Metrics.flushed(written, time.Since(started), results)
 	s.log.Debug("results stored", zap.Int("new", written.New), zap.Int("duplicate", written.Duplicate), zap.Duration("took", time.Since(started)))
+}
+
+// admit returns the deliveries that are to be stored. The others it settles: those that fit nothing
+// in the store, and those of another digest than their run is pinned to.
+func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
+	var found checked
+	ok := s.persist(ctx, "checking results", func() (err error) {
+		found, err = s.check.split(ctx, deliveries)
+		return err
+	})
+	if !ok {
+		return nil
+	}
+	s.rejected.reject(ctx, found.bad)
+	var held pinned
+	ok = s.persist(ctx, "comparing the digests of results", func() (err error) {
+		held, err = s.pins.split(ctx, found)
+		return err
+	})
+	if !ok {
+		return nil
+	}
+	acknowledge(ctx, s.log, held.stored)
+	for _, d := range held.early {
+		if err := d.HandBack(ctx, earlyDelay); err != nil {
+			s.log.Debug("handing results back", zap.Error(err))
+		}
+	}
+	s.rejected.reject(ctx, held.gone)
+	s.refused.reject(ctx, held.other)
+	return held.good
 }
 
 func (s *Sink) count(w pipeline.Written) {

@@ -2,8 +2,9 @@
 // streams, checks them, writes them to the store, and only then acknowledges them. It also exports
 // the answers of a run.
 //
-// It passes results on as they are. What a result holds is declared in pipeline.Result, filled in
-// by the consumer, stored by the store and shown by the dataset that is exported.
+// It holds each run to one digest of its model, and passes results on as they are. What a result
+// holds is declared in pipeline.Result, filled in by the consumer, stored by the store and shown by
+// the dataset that is exported.
 package sink
 
 import (
@@ -19,24 +20,6 @@ import (
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
-
-// Source is where results and dead letters come from.
-type Source interface {
-	// Results returns when wait is over, or as soon as there are max messages.
-	Results(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.Results], error)
-	// DeadLettersToMirror returns when wait is over, or as soon as there is a dead letter.
-	DeadLettersToMirror(ctx context.Context, max int, wait time.Duration) ([]pipeline.Delivery[pipeline.StoredDeadLetter], error)
-	Consumers(ctx context.Context) ([]pipeline.Presence, error)
-}
-
-// Store is the part of the store that results and dead letters are checked against and written to.
-type Store interface {
-	Run(ctx context.Context, name string) (pipeline.Run, error)
-	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
-	WriteResults(ctx context.Context, results []pipeline.Results, at time.Time) (pipeline.Written, error)
-	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
-	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error
-}
 
 // DefaultFlushEvery is how long results wait to be written together with others.
 const DefaultFlushEvery = time.Second
@@ -57,7 +40,9 @@ type Sink struct {
 	source   Source
 	store    Store
 	check    *checker
-	rejected *rejections
+	pins     *pinner
+	rejected *rejections // what fits nothing in the store
+	refused  *rejections // what is of another digest than its run
 	log      *zap.Logger
 
 	mu      sync.Mutex
@@ -92,7 +77,9 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 	}
 	return &Sink{
 		cfg: cfg, source: source, store: store, log: cfg.Log,
-		check: newChecker(store), rejected: &rejections{log: cfg.Log, metrics: cfg.Metrics},
+		check: newChecker(store), pins: newPinner(store, cfg.Log),
+		rejected: &rejections{log: cfg.Log, count: cfg.Metrics.rejected.Inc, says: "results refused; their batch stays outstanding"},
+		refused:  &rejections{log: cfg.Log, count: cfg.Metrics.otherDigest.Inc, says: "results of another digest refused; their batch is generated again"},
 	}, nil
 }
 

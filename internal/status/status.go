@@ -28,16 +28,19 @@ type Streams interface {
 
 // A Snapshot is the state of a run at one moment.
 type Snapshot struct {
-	Run         string                      `json:"run"`
-	State       pipeline.RunState           `json:"state"`
-	Model       string                      `json:"model"`
-	Dataset     string                      `json:"dataset"`
-	Items       int                         `json:"items"`
-	Generations int                         `json:"generations"`
-	Stored      int                         `json:"stored"`
-	Failed      int                         `json:"failed"`
-	Dropped     int                         `json:"dropped"`
-	Batches     map[pipeline.BatchState]int `json:"batches"`
+	Run         string                         `json:"run"`
+	State       pipeline.RunState              `json:"state"`
+	Model       string                         `json:"model"`
+	Simulated   bool                           `json:"simulated,omitempty"` // its answers are made up
+	Pins        map[pipeline.EngineName]string `json:"pins,omitempty"`      // digests of which its answers have to be, see pipeline.Run
+	Dataset     string                         `json:"dataset"`
+	Items       int                            `json:"items"`
+	Generations int                            `json:"generations"`
+	Stored      int                            `json:"stored"`
+	Failed      int                            `json:"failed"`
+	Dropped     int                            `json:"dropped"`
+	Refused     int                            `json:"refused_batches,omitempty"` // of which an answer was refused: it was of another digest
+	Batches     map[pipeline.BatchState]int    `json:"batches"`
 
 	PromptTokens    int           `json:"prompt_tokens"`
 	OutputTokens    int           `json:"output_tokens"`
@@ -147,9 +150,9 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams, run pipeline.Run) {
 // Of returns the Snapshot of what the store alone knows.
 func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	s := Snapshot{
-		Run: run.Name, State: run.State, Model: run.Spec.Model, Dataset: run.Spec.Dataset.Name,
+		Run: run.Name, State: run.State, Model: run.Spec.Model, Simulated: run.Spec.Simulated, Pins: run.Pins, Dataset: run.Spec.Dataset.Name,
 		Items: run.Items, Generations: run.Generations,
-		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Batches: p.Batches,
+		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Refused: p.Refused, Batches: p.Batches,
 		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
 		Consumers: []pipeline.Presence{}, // without consumers the JSON has an empty list
 	}

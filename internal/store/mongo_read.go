@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -24,6 +26,7 @@ type stateCount struct {
 	LastDone          time.Time           `bson:"last_done"`
 	RecentGenerations int                 `bson:"recent_generations"`
 	RecentTokens      int                 `bson:"recent_tokens"`
+	Refused           int                 `bson:"refused"`
 }
 
 // sum adds up a run's states.
@@ -37,6 +40,7 @@ func sum(counts []stateCount) pipeline.Progress {
 		p.OutputTokens += c.OutputTokens
 		p.RecentGenerations += c.RecentGenerations
 		p.RecentTokens += c.RecentTokens
+		p.Refused += c.Refused
 		switch c.State {
 		case pipeline.Dead: // what is not stored has failed, or it would not be dead
 			p.Failed += c.Generations - c.Stored
@@ -72,6 +76,7 @@ func (m *mongoStore) Progress(ctx context.Context, run string, since time.Time) 
 			{Key: "last_done", Value: op("$max", "$done_at")},
 			{Key: "recent_generations", Value: recent("$generations")},
 			{Key: "recent_tokens", Value: recent("$output_tokens")},
+			{Key: "refused", Value: op("$sum", when(op("$gt", bson.A{"$refused", 0}), 1, 0))},
 		}),
 	})
 	var counts []stateCount
@@ -79,6 +84,43 @@ func (m *mongoStore) Progress(ctx context.Context, run string, since time.Time) 
 		err = cursor.All(ctx, &counts)
 	}
 	return sum(counts), m.fail(ctx, err, "count the batches of run "+run)
+}
+
+func (m *mongoStore) Digests(ctx context.Context, run string) ([]pipeline.DigestCount, error) {
+	what := "count the digests of run " + run
+	low, high := pipeline.IDRange(run)
+	cursor, err := m.results.Aggregate(ctx, bson.A{
+		op("$match", between(low, high)),
+		op("$group", bson.D{
+			{Key: "_id", Value: bson.D{{Key: "engine", Value: "$engine"}, {Key: "digest", Value: "$digest"}}},
+			{Key: "answers", Value: op("$sum", 1)},
+		}),
+	})
+	var docs []struct {
+		ID struct {
+			Engine, Digest string
+		} `bson:"_id"`
+		Answers int `bson:"answers"`
+	}
+	if err == nil {
+		err = cursor.All(ctx, &docs)
+	}
+	if err != nil {
+		return nil, m.fail(ctx, err, what)
+	}
+	counts := make([]pipeline.DigestCount, len(docs))
+	for i, doc := range docs {
+		counts[i] = pipeline.DigestCount{Engine: pipeline.EngineName(doc.ID.Engine), Digest: doc.ID.Digest, Answers: doc.Answers}
+	}
+	return mostFirst(counts), nil
+}
+
+// mostFirst sorts counts: most answers first, then by engine and digest.
+func mostFirst(counts []pipeline.DigestCount) []pipeline.DigestCount {
+	slices.SortFunc(counts, func(a, b pipeline.DigestCount) int {
+		return cmp.Or(b.Answers-a.Answers, cmp.Compare(a.Engine, b.Engine), cmp.Compare(a.Digest, b.Digest))
+	})
+	return counts
 }
 
 func (m *mongoStore) resultPage(ctx context.Context, run string, from generation, count int) ([]pipeline.StoredResult, error) {

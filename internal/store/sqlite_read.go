@@ -22,7 +22,7 @@ func (s *sqliteStore) Progress(ctx context.Context, name string, since time.Time
 	}
 	counts, err := selectRows(ctx, s.readers, scanCount,
 		`SELECT state, COUNT(*), SUM(generations), SUM(stored), SUM(prompt_tokens), SUM(output_tokens), MIN(NULLIF(done_at, 0)), MAX(done_at),
-			SUM(iif(done_at >= ?1, generations, 0)), SUM(iif(done_at >= ?1, output_tokens, 0))
+			SUM(iif(done_at >= ?1, generations, 0)), SUM(iif(done_at >= ?1, output_tokens, 0)), SUM(refused > 0)
 			FROM batches WHERE id >= ?2 AND id < ?3 GROUP BY state`,
 		max(1, millis(since)), run<<runShift, keyEnd(run))
 	return sum(counts), s.fail(ctx, err, what)
@@ -31,9 +31,26 @@ func (s *sqliteStore) Progress(ctx context.Context, name string, since time.Time
 func scanCount(rows *sql.Rows) (stateCount, error) {
 	var c stateCount
 	var first, last sql.NullInt64
-	err := rows.Scan(&c.State, &c.Batches, &c.Generations, &c.Stored, &c.PromptTokens, &c.OutputTokens, &first, &last, &c.RecentGenerations, &c.RecentTokens)
+	err := rows.Scan(&c.State, &c.Batches, &c.Generations, &c.Stored, &c.PromptTokens, &c.OutputTokens, &first, &last, &c.RecentGenerations, &c.RecentTokens, &c.Refused)
 	c.FirstDone, c.LastDone = fromMillis(first.Int64), fromMillis(last.Int64)
 	return c, err
+}
+
+func (s *sqliteStore) Digests(ctx context.Context, name string) ([]pipeline.DigestCount, error) {
+	what := "count the digests of run " + name
+	run, err := s.run(ctx, name)
+	if errors.Is(err, pipeline.ErrNoRun) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, s.fail(ctx, err, what)
+	}
+	counts, err := selectRows(ctx, s.readers, func(rows *sql.Rows) (pipeline.DigestCount, error) {
+		var c pipeline.DigestCount
+		err := rows.Scan(&c.Engine, &c.Digest, &c.Answers)
+		return c, err
+	}, "SELECT engine, digest, COUNT(*) FROM results WHERE id >= ? AND id < ? GROUP BY engine, digest", run<<runShift, keyEnd(run))
+	return mostFirst(counts), s.fail(ctx, err, what)
 }
 
 func (s *sqliteStore) resultPage(ctx context.Context, name string, from generation, count int) ([]pipeline.StoredResult, error) {

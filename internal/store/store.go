@@ -121,6 +121,9 @@ type AnswerReader interface {
 	// SampleAnswers returns up to count stored answers: the first ones of the run, or random
 	// ones, in order.
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
+	// Digests counts the stored answers of a run by the model's digest, most answers first. It
+	// reads all of them, which takes seconds for a million.
+	Digests(ctx context.Context, run string) ([]pipeline.DigestCount, error)
 }
 
 // A PresenceStore keeps what consumers reported about themselves after they are gone.

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,11 +27,32 @@ func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message) {
 	}
 }
 
+// Answers says of a run what holds for the answers that are shown: the model, whether they are made
+// up, and their digests in full.
+func Answers(run pipeline.Run, answers []pipeline.Answer) string {
+	head := fmt.Sprintf("run %s: model %s", run.Name, text.Printable(run.Spec.Model))
+	if run.Spec.Simulated {
+		head += ", simulated: the answers are made up and mean nothing"
+	}
+	var seen []string
+	for _, a := range answers {
+		if d := a.Result.Digest; d != "" && !slices.Contains(seen, d) {
+			seen = append(seen, d)
+			head += fmt.Sprintf("\ndigest %s on %s", text.Printable(d), text.Printable(string(a.Result.Engine)))
+		}
+	}
+	return head + "\n\n"
+}
+
 // Answer shows an answer: where it comes from, the end of what was asked, and the text.
 func Answer(run string, answer pipeline.Answer, messages []pipeline.Message) string {
 	r := answer.Result
+	from := text.Printable(r.GPU)
+	if r.Digest != "" {
+		from += ", digest " + text.Printable(pipeline.ShortDigest(r.Digest))
+	}
 	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", pipeline.GenerationID(run, answer.Item, answer.Sample), Plural(r.OutputTokens, "token", "tokens"),
-		Duration(time.Duration(r.DurationMS)*time.Millisecond), text.Printable(r.GPU), indent(messages[len(messages)-1].Content), text.Printable(r.Text))
+		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(messages[len(messages)-1].Content), text.Printable(r.Text))
 }
 
 // indent sets off a text that is shown, shortened if it is very long.

@@ -25,6 +25,20 @@ func TestAPreviewShowsTheFirstPromptOnStandardError(t *testing.T) {
 	}
 }
 
+func TestWhatHoldsForAllAnswersIsSaidOnce(t *testing.T) {
+	a, b := strings.Repeat("0123456789abcdef", 4), "name\x1b"
+	answers := []pipeline.Answer{{Result: &pipeline.StoredResult{Engine: "ollama", Digest: a}}, {Result: &pipeline.StoredResult{}},
+		{Result: &pipeline.StoredResult{Engine: "ollama", Digest: a}}, {Result: &pipeline.StoredResult{Engine: "other", Digest: b}}}
+	want := "run r: model simulated/m, simulated: the answers are made up and mean nothing\ndigest " + a + " on ollama\ndigest name\uFFFD on other\n\n"
+	got := Answers(pipeline.Run{Name: "r", Spec: pipeline.Spec{Model: "simulated/m", Simulated: true}}, answers)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := Answer("r", answers[0], pipeline.User("?")); !strings.Contains(got, ", digest 0123456789ab\n") {
+		t.Errorf("an answer does not show its digest as people know it: %s", got)
+	}
+}
+
 func TestAnAnswerDoesNotCommandTheTerminal(t *testing.T) {
 	answer := pipeline.Answer{Item: 7, Sample: 1, Result: &pipeline.StoredResult{GPU: "T4\x1b", Result: pipeline.Result{Text: "42\x1b[2J\n", OutputTokens: 1, DurationMS: 1200}}}
 	got := Answer("r", answer, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief."}, {Role: pipeline.RoleUser, Content: "How\x07 many?"}})

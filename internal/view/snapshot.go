@@ -3,6 +3,8 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,9 +53,14 @@ func unless(state, normal string) string {
 func Snapshot(s status.Snapshot) string {
 	var b strings.Builder
 	g := newGrid(&b)
-	g.row("run", "%s (%s)", s.Run, s.State)
+	g.row("run", "%s (%s)", s.Run, runState(s))
 	g.row("dataset", "%s, %s", s.Dataset, Plural(s.Items, "row", "rows"))
 	g.row("model", "%s", s.Model)
+	for _, engine := range slices.Sorted(maps.Keys(s.Pins)) {
+		if engine != pipeline.EngineUnsaid {
+			g.row("pinned to", "%s on %s", pinned(s.Pins[engine]), text.Printable(string(engine)))
+		}
+	}
 	g.row("done", "%s of %s generations, %s", Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations))
 	if s.Failed+s.Dropped > 0 {
 		g.row("no answer", "%s failed, %s dropped", Count(s.Failed), Count(s.Dropped))
@@ -63,6 +70,9 @@ func Snapshot(s status.Snapshot) string {
 	}
 	if s.AwaitOpinion > 0 {
 		g.row("second opinion", "%s another GPU", Plural(s.AwaitOpinion, "failed one waits for", "failed ones wait for"))
+	}
+	if s.Refused > 0 {
+		g.row("refused", "answers of %s, because they were of another digest; they are generated again", Plural(s.Refused, "batch", "batches"))
 	}
 	g.row("batches", "%s", batches(s))
 	if s.Resting != nil {
@@ -104,6 +114,14 @@ func resting(r status.Resting) string {
 	return line
 }
 
+// runState shows the state of a run, and whether its answers are made up.
+func runState(s status.Snapshot) string {
+	if s.Simulated {
+		return string(s.State) + ", simulated"
+	}
+	return string(s.State)
+}
+
 func batches(s status.Snapshot) string {
 	var parts []string
 	for _, state := range pipeline.BatchStates {
@@ -126,7 +144,7 @@ func consumers(s status.Snapshot) string {
 	for _, c := range s.Consumers {
 		for _, g := range c.GPUs {
 			table.line(c.ID, c.Host, g.Name, g.Describe(), fmt.Sprintf("%d/%d", g.Busy, g.Slots), Count(g.Generations), Rate(g.TokensPerSecond),
-				known(g.Context), cmp.Or(short(cmp.Or(g.Digest, c.Digest)), "-"), cmp.Or(c.ServerVersion, "-"), Duration(max(time.Since(c.Seen), 0))+" ago", ends(c.Deadline))
+				known(g.Context), cmp.Or(pipeline.ShortDigest(cmp.Or(g.Digest, c.Digest)), "-"), cmp.Or(c.ServerVersion, "-"), Duration(max(time.Since(c.Seen), 0))+" ago", ends(c.Deadline))
 		}
 	}
 	_ = table.flush()
@@ -173,7 +191,7 @@ func Snapshots(all []status.Snapshot) string {
 	g := newGrid(&b)
 	g.line("RUN", "STATE", "MODEL", "DONE", "OF", "", "TOKENS/S", "ETA")
 	for _, s := range all {
-		g.line(s.Run, string(s.State), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
+		g.line(s.Run, runState(s), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
 	}
 	_ = g.flush()
 	return b.String()

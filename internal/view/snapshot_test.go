@@ -28,7 +28,7 @@ func snapshot() status.Snapshot {
 
 func consumersAt(now time.Time) []pipeline.Presence {
 	return []pipeline.Presence{{ID: "01J", Host: "notebook", ServerVersion: "0.17.4", Seen: now.Add(-7 * time.Second), Deadline: now.Add(200 * time.Minute), GPUs: []pipeline.GPUStatus{
-		{Name: "T4 0", State: "serving", Slots: 8, Busy: 8, Generations: 1500, TokensPerSecond: 101.7, Context: 4096, Digest: "sha256:" + strings.Repeat("d1", 32)},
+		{Name: "T4 0", State: "serving", Slots: 8, Busy: 8, Generations: 1500, TokensPerSecond: 101.7, Context: 4096, Digest: strings.Repeat("d1", 32)},
 		{Name: "T4 1", State: "model tiny is not there", Slots: 8, Generations: 1, TokensPerSecond: 1.25},
 	}}, {ID: "01K", Host: "ahead", Seen: now.Add(time.Minute), GPUs: []pipeline.GPUStatus{{Name: "A", State: "serving", Slots: 1}}}}
 }
@@ -103,6 +103,23 @@ consumers  none present
 			t.Errorf("with nothing in it (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
+	s := snapshot()
+	s.Simulated, s.Refused, s.Pins = true, 2, map[pipeline.EngineName]string{"ollama": strings.Repeat("a", 64), "other": "any", "unsaid": "x"}
+	got := Snapshot(s)
+	for _, row := range []string{
+		"gsm8k (open, simulated)\n", strings.Repeat("a", 64) + " on ollama\n", "any digest on other\n",
+		"answers of 2 batches, because they were of another digest; they are generated again\n",
+	} {
+		if !strings.Contains(got, row) {
+			t.Errorf("there is no %q in\n%s", row, got)
+		}
+	}
+	if strings.Contains(got, "unsaid") {
+		t.Errorf("it shows what stands for earlier consumers:\n%s", got)
+	}
 }
 
 func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {

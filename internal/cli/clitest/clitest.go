@@ -4,6 +4,7 @@ package clitest
 
 import (
 	"errors"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/disguisetest"
 )
 
 // Main runs the tests of a program; scripts know it by its name.
@@ -22,8 +24,9 @@ func Main(m *testing.M, name string, main func()) {
 }
 
 // Run runs testdata/*.txtar. Scripts find servers of their own in NATS_URL and OLLAMA_HOST
-// (with the models sim, sim-loop and sim-endless), a store in MONGODB_URI, and an address where
-// nothing listens in NO_SERVER. Besides the usual commands they have
+// (with the simulated models sim, sim-loop and sim-endless), one that looks like a real Ollama with
+// these models in REAL_OLLAMA, a store in MONGODB_URI, and an address where nothing listens in
+// NO_SERVER. Besides the usual commands they have
 //
 //	exits CODE PROGRAM ARGS…
 //
@@ -60,6 +63,9 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(ollama.Close)
+	looksReal := httptest.NewServer(disguisetest.Handler(ollama))
+	env.Defer(looksReal.Close)
+	env.Setenv("REAL_OLLAMA", looksReal.URL)
 	env.Setenv("NO_SERVER", "127.0.0.1:1") // no process that asks for a free port gets this one
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("NATS_URL", nats.URL())

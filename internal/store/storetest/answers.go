@@ -83,6 +83,29 @@ func answersWhileLoading(t *testing.T, s *suite) {
 	same(t, []any{rows, failed}, []any{8, true}) // an open run with an item missing is damaged
 }
 
+func digests(t *testing.T, s *suite) {
+	f := s.load(t, 20, 1, 4)
+	count := func() []pipeline.DigestCount {
+		counts, err := f.store.Digests(f.ctx, f.run.Name)
+		f.ok(err)
+		return counts
+	}
+	same(t, len(count()), 0)
+	for batch, of := range map[int][2]string{0: {"ollama", "a"}, 1: {"ollama", "a"}, 2: {"ollama", "b"}, 3: {"", ""}, 4: {"openai", "a"}} {
+		m := f.results(batch, "text", f.all(batch)...)
+		m.Engine, m.Digest = pipeline.EngineName(of[0]), of[1]
+		f.write(m)
+	}
+	want := []pipeline.DigestCount{
+		{Engine: "ollama", Digest: "a", Answers: 8}, {Answers: 4}, {Engine: "ollama", Digest: "b", Answers: 4}, {Engine: "openai", Digest: "a", Answers: 4},
+	}
+	same(t, count(), want)
+	s.load(t, 1, 1, 1) // another run changes nothing
+	same(t, count(), want)
+	none, err := f.store.Digests(f.ctx, s.name())
+	same(t, []any{len(none), err}, []any{0, nil})
+}
+
 func samples(t *testing.T, s *suite) {
 	f := s.load(t, 40, 2, 8)
 	got, err := f.store.SampleAnswers(f.ctx, f.run.Name, 3, false)

@@ -103,6 +103,7 @@ func refuse(t *testing.T, s *suite) {
 	f.hasBatch(0, func(b *pipeline.Batch) { b.State, b.QueuedAt, b.Refused = pipeline.Queued, start(), 1 })
 	f.fail(0, 1, 0, 1)
 	same(t, try(0, 1), false)
+	same(t, f.progress().Refused, 1)
 }
 
 func drop(t *testing.T, s *suite) {

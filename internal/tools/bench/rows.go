@@ -67,7 +67,7 @@ func rowsDataset(count int) producer.Dataset {
 // spec is what all benchmarks ask for.
 func spec() pipeline.Spec {
 	return pipeline.Spec{
-		Model: "simulated", Field: "question", Samples: 1, Batch: pipeline.DefaultBatch,
+		Model: "simulated/bench", Simulated: true, Field: "question", Samples: 1, Batch: pipeline.DefaultBatch,
 		Options: pipeline.Options{NumPredict: pipeline.DefaultNumPredict},
 	}
 }

@@ -166,7 +166,7 @@ func (b *testbed) load(ctx context.Context, seed int64, rows []row) error {
 	if err := writeRows(file, rows); err != nil {
 		return err
 	}
-	args := []string{"load", "--run", run, "--input", file, "--field", "question", "--model", model}
+	args := []string{"load", "--run", run, "--input", file, "--field", "question", "--simulate", "--model", model}
 	if r := rand.New(rand.NewPCG(uint64(seed), 2)); r.IntN(2) == 0 {
 		if _, _, err := b.runOnce(ctx, "operator", time.Duration(1+r.IntN(400))*time.Millisecond, "producer", args...); err != nil {
 			return err

@@ -25,7 +25,7 @@ import (
 // What every seed runs.
 const (
 	run   = "chaos"
-	model = "sim:latest"
+	model = "simulated/sim:latest"
 	slots = 3  // of each GPU
 	speed = 40 // times that of a T4: 2,000 generations take about ten seconds
 )

@@ -1,0 +1,74 @@
+package ollamasim
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ollama/ollama/api"
+)
+
+// The texts of Ollama's errors.
+const (
+	textTooLong = "the input length exceeds the context length"
+	textFailed  = "model failed to load, this may be due to resource limitations or an internal error, check ollama server logs for details"
+	textLimit   = "you have reached your session usage limit"
+	textBusy    = "server busy, please try again.  maximum pending requests exceeded"
+	textStopped = "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, check ollama server logs for details"
+	textCrashed = "an error was encountered while running the model: unexpected EOF"
+)
+
+// A request is what both generating calls have in common.
+type request struct {
+	Model    string `json:"model"`
+	Messages []struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+	} `json:"messages"`
+	System    string          `json:"system"`
+	Prompt    string          `json:"prompt"`
+	Stream    *bool           `json:"stream"`
+	Think     any             `json:"think"`
+	Truncate  *bool           `json:"truncate"`
+	Shift     *bool           `json:"shift"`
+	KeepAlive json.RawMessage `json:"keep_alive"`
+	Options   map[string]any  `json:"options"`
+
+	text func(*request, said) any // makes a line of the answer
+	load bool                     // only the model is to be loaded
+}
+
+// A said is what a line of an answer says.
+type said struct {
+	text, thinking string
+	end            *api.Metrics // in the last line
+	reason         string
+}
+
+func chatLine(req *request, it said) any {
+	line := api.ChatResponse{Model: req.Model, CreatedAt: time.Now().UTC(), Message: api.Message{Role: "assistant", Content: it.text, Thinking: it.thinking}}
+	if it.end != nil {
+		line.Done, line.DoneReason, line.Metrics = true, it.reason, *it.end
+	}
+	return line
+}
+
+func generateLine(req *request, it said) any {
+	line := api.GenerateResponse{Model: req.Model, CreatedAt: time.Now().UTC(), Response: it.text, Thinking: it.thinking}
+	if it.end != nil {
+		line.Done, line.DoneReason, line.Metrics = true, it.reason, *it.end
+	}
+	return line
+}
+
+// base is a model's name without its tag.
+func base(name string) string {
+	b, _, _ := strings.Cut(name, ":")
+	return b
+}
+
+// isZero reports whether a keep_alive is zero: "0", 0 or "0s".
+func isZero(keepAlive json.RawMessage) bool {
+	return slices.Contains([]string{"0", `"0"`, `"0s"`}, string(keepAlive))
+}
