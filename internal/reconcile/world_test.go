@@ -169,7 +169,7 @@ func (w *world) step(h *holding) bool {
 			h.gpu.outcomes++
 			h.gpu.proven = max(h.gpu.proven, h.began)
 		}
-	case len(h.failures) > 0 && !h.toldDead:
+	case len(h.failures)+len(h.body.Final) > 0 && !h.toldDead:
 		w.deadLetter(h.letter(w.now))
 		h.toldDead = true
 	default:
