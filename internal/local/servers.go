@@ -60,7 +60,7 @@ func (s *Servers) Close() {
 }
 
 // ChooseServers returns the real Ollama server, with its model loaded, or the simulated ones that
-// were asked for. If there is no real one the error is a *NoServerError.
+// were asked for. If no real one answers the error is a *NoServerError.
 func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	if cfg.Simulate {
 		return simulate(cfg, "")
@@ -76,6 +76,8 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return nil, ctx.Err()
 	case (server.Simulated || away != nil) && cfg.Fallback:
 		return simulate(cfg, client.URL())
+	case away != nil && pipeline.ClassOf(away) == pipeline.Fatal: // it answers, and says what is missing
+		return nil, away
 	case server.Simulated || away != nil:
 		return nil, &NoServerError{client.URL(), server.Simulated, away}
 	}

@@ -92,6 +92,9 @@ func byType(where string, r *reply) *pipeline.Failure {
 
 // tooLong is for a prompt that does not fit into the server's context.
 func tooLong(where string, r *reply) *pipeline.Failure {
+	if r.promptTokens == 0 { // llama-server's words with its numbers, without its JSON
+		_, _ = fmt.Sscanf(r.all[max(strings.Index(r.all, "request ("), 0):], "request (%d tokens) exceeds the available context size (%d tokens)", &r.promptTokens, &r.context)
+	}
 	err := fmt.Errorf("%s: %w: give the server a larger context (OLLAMA_CONTEXT_LENGTH)", where, r)
 	return &pipeline.Failure{Class: pipeline.BadItem, Err: &pipeline.ContextError{PromptTokens: r.promptTokens, Context: r.context, Err: err}}
 }
@@ -203,7 +206,7 @@ func (c *Client) moved(r *reply) string {
 	case api < 0:
 		return fmt.Sprintf("it sends requests to %s: does a login stand in front of the server?", address)
 	}
-	return "use " + address
+	return fmt.Sprintf("use %s, to which it sends requests", address)
 }
 
 // withScheme returns the address with another scheme.
