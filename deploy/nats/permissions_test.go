@@ -101,6 +101,11 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 	dead, err := sink.DeadLettersToMirror(ctx, 1, 10*time.Second)
 	must("sink takes dead letters", err)
 	must("sink acks dead letters", dead[0].Ack(ctx))
+	for _, err := range sink.DeadLetters(ctx, run.Name) {
+		must("sink reads dead letters for an export", err)
+	}
+	_, _, err = sink.DeadLetter(ctx, run.Name, 1)
+	must("sink reads the dead letter of a batch", err)
 	_, err = sink.Consumers(ctx)
 	must("sink looks who is there", err)
 	_, err = producer.Consumers(ctx)

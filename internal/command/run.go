@@ -58,7 +58,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	spec.Model, spec.Simulated = servers.Model, servers.Simulated
 	summary, err := local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out,
-		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, Log: log,
+		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
@@ -115,7 +115,7 @@ func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
 		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
-		Client: ollama.Config{FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
+		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))

@@ -7,77 +7,145 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/autotune"
-	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
-
-// crashPause is how long a GPU is kept to itself after its runner crashed with a request alone.
-const crashPause = time.Second
 
 // An attempt is one request to a GPU's model, and what came of it.
 type attempt struct {
 	completion pipeline.Completion
 	err        error
-	crashes    int  // of the runner, as far as they were known when it began
-	probe      bool // the breaker was half open when it began, so its success resets the breaker
+	sent       time.Time
+	took       time.Duration // while the model worked on it
+	crashes    int           // of the runner, as far as they were known when it began
+	probe      bool          // the breaker was half open when it began, so its success resets the breaker
 }
 
 // A requester makes attempts on one GPU. It holds a slot only while the model works. Workers share
 // it.
 type requester struct {
-	backend Generator
-	slots   *limiter // as many as the server can do at a time, so that the server never queues
-	breaker *breaker
-	meter   *autotune.SpeedMeter
+	backend  Generator
+	slots    *limiter // as many as the server can do at a time, so that the server never queues
+	breaker  *breaker
+	meter    *autotune.SpeedMeter
+	record   *record
+	inflight inflight
+	recovery recovery
+	evidence evidence
+	busy     busyWait
+	// generations returns how many the run has; 0: not known.
+	generations func() int
 
-	mu      sync.Mutex
-	crashes int       // of the runner, as far as they were seen
-	began   time.Time // the first attempt
+	mu    sync.Mutex
+	began time.Time        // the first attempt
+	last  pipeline.Request // which a word repeats, with another prompt
+	hangs func(why error)  // called when the server stalls; nil: it is not the consumer's own
+}
+
+// newRequester returns one with the default patience.
+func newRequester(backend Generator, slots *limiter, breaker *breaker, meter *autotune.SpeedMeter, log *zap.Logger) *requester {
+	r := &requester{backend: backend, slots: slots, breaker: breaker, meter: meter, generations: func() int { return 0 }}
+	r.inflight.firstToken, r.inflight.stall, r.inflight.log = defaultFirstToken, defaultStall, log
+	r.busy.log = log
+	r.recovery.word = r.word
+	if server, ok := backend.(interface {
+		Loaded(ctx context.Context, model string) (pipeline.ModelInfo, error)
+	}); ok {
+		r.inflight.isLoaded = func(ctx context.Context) bool {
+			r.mu.Lock()
+			model := r.last.Model
+			r.mu.Unlock()
+			_, err := server.Loaded(ctx, model)
+			return err == nil
+		}
+	}
+	return r
 }
 
 // Attempt asks the model once, in a slot, or alone: while nothing else runs on this GPU.
 func (r *requester) Attempt(ctx context.Context, request pipeline.Request, alone bool) (a attempt) {
-	if a.err = r.breaker.AwaitServer(ctx); a.err != nil {
-		return a
-	}
-	acquire := r.slots.Acquire
-	if alone {
-		acquire = r.slots.AcquireAlone
-	}
-	if a.err = acquire(ctx); a.err != nil {
-		return a
+	for {
+		if a.err = r.ready(ctx); a.err != nil {
+			return a
+		}
+		if a.err = r.acquire(ctx, alone); a.err != nil {
+			return a
+		}
+		if !r.recovery.Pending() && r.busy.Left() <= 0 {
+			break
+		}
+		r.slots.Release() // the server crashed, or asked to wait, while this one waited for its turn
 	}
 	defer r.slots.Release()
-	a.crashes, a.probe = r.begin(), r.breaker.Probing()
+	r.begin(request)
+	return r.send(ctx, request, alone)
+}
+
+// ready waits until the server can be asked.
+func (r *requester) ready(ctx context.Context) error {
+	if err := r.breaker.AwaitServer(ctx); err != nil {
+		return err
+	}
+	if err := r.recovery.Await(ctx); err != nil {
+		return err
+	}
+	return r.busy.Await(ctx)
+}
+
+func (r *requester) acquire(ctx context.Context, alone bool) error {
+	if alone {
+		return r.slots.AcquireAlone(ctx)
+	}
+	return r.slots.Acquire(ctx)
+}
+
+// send has the model answer, and takes in what that shows of its server. One that is sent alone
+// belongs to a suspect.
+func (r *requester) send(ctx context.Context, request pipeline.Request, suspect bool) (a attempt) {
+	a.probe = r.breaker.Probing()
+	a.crashes, a.sent = r.evidence.begin(), time.Now()
 	a.completion, a.err = r.measured(ctx, request)
+	a.took = time.Since(a.sent)
+	if a.err != nil && ctx.Err() != nil { // it was cut
+		return a
+	}
+	r.evidence.end(a.sent, suspect, a.err)
+	r.busy.Observe(a.err)
 	if errors.Is(a.err, pipeline.ErrRunnerCrashed) {
-		r.mu.Lock()
-		r.crashes++
-		r.mu.Unlock()
-		if alone {
-			outage.Sleep(ctx, outage.Jitter(crashPause)) // so that nothing else meets the runner while it dies
-		}
+		r.recovery.Begin()
 	}
 	return a
 }
 
-// begin returns how often the runner has crashed so far.
-func (r *requester) begin() (crashes int) {
+// word asks the model for a word, alone, to see whether the server is there again.
+func (r *requester) word(ctx context.Context) error {
+	if err := r.breaker.AwaitServer(ctx); err != nil {
+		return err
+	}
+	if err := r.busy.Await(ctx); err != nil {
+		return err
+	}
+	if err := r.slots.AcquireAlone(ctx); err != nil {
+		return err
+	}
+	defer r.slots.Release()
+	r.mu.Lock()
+	request := r.last
+	r.mu.Unlock()
+	request.Messages, request.Options.NumPredict = pipeline.User("Hello"), 1
+	return r.send(ctx, request, false).err
+}
+
+// begin remembers the request, and when the first one began.
+func (r *requester) begin(request pipeline.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.last = request
 	if r.began.IsZero() {
 		r.began = time.Now()
 	}
-	return r.crashes
-}
-
-// crashedSince reports whether the runner crashed after an attempt had begun: if that was in
-// flight then, it may be the reason.
-func (r *requester) crashedSince(a attempt) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.crashes != a.crashes
 }
 
 // since returns when the first attempt began, or zero.
@@ -87,15 +155,18 @@ func (r *requester) since() time.Time {
 	return r.began
 }
 
-// measured has the model answer, while the meter counts its tokens as they come. Those that the
-// model does not report meanwhile count at the end.
+// measured has the model answer, while its tokens are counted as they come. Those that the model
+// does not report meanwhile count at the end.
 func (r *requester) measured(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
+	open, tokens, end := r.inflight.Begin(ctx, pipeline.ContentBytes(request.Messages))
 	var reported atomic.Int64
 	request.OnTokens = func(n int) {
 		reported.Add(int64(n))
+		tokens(n)
 		r.meter.Tokens(n)
 	}
-	completion, err := r.backend.Generate(ctx, request)
+	completion, err := r.backend.Generate(open, request)
+	err = end(err)
 	if err == nil {
 		r.meter.Tokens(completion.OutputTokens - int(reported.Load()))
 	}
@@ -103,12 +174,21 @@ func (r *requester) measured(ctx context.Context, request pipeline.Request) (pip
 	return completion, err
 }
 
-// Canary asks for one token with the model and the options of a request that failed, but not with
-// its prompt. If this fails, too, the prompt was not the reason.
-func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone bool) error {
-	failed.Messages, failed.Options.NumPredict = pipeline.User("Hello"), 1
-	if a := r.Attempt(ctx, failed, alone); !answered(a.err) {
-		return a.err
+// watch looks after the requests in flight until ctx ends.
+func (r *requester) watch(ctx context.Context) {
+	r.inflight.Watch(ctx, func(why error, cancel func()) {
+		r.recovery.Begin() // first, so that the server has no request for a moment: then it notices that its runner hangs
+		cancel()
+		if r.hangs != nil {
+			r.hangs(why)
+		}
+	})
+}
+
+// Says returns what people see of a GPU that serves and waits for something, or nothing.
+func (r *requester) Says() string {
+	if said := r.busy.Says(); said != "" {
+		return said
 	}
-	return nil
+	return r.inflight.Says()
 }

@@ -25,6 +25,11 @@ type Config struct {
 	// Rest is how long a batch that failed rests the first time, doubled each time, and a GPU that
 	// has to be mended; default 30 s.
 	Rest time.Duration
+	// FirstToken is how long a request may wait for its first token, the loading of the model and the
+	// server's own queue included; default 10 min.
+	FirstToken time.Duration
+	// Stall is how long answers that have begun may bring no token; default 45 s.
+	Stall time.Duration
 	// HealthChecks are those of the servers that the consumer runs itself.
 	HealthChecks supervise.HealthChecks
 
@@ -33,6 +38,8 @@ type Config struct {
 	Deadline time.Time
 	// IdleExit is after how long without any work Run returns. Zero: never.
 	IdleExit time.Duration
+	// Known is what the queue said of the run when it was chosen.
+	Known pipeline.RunInfo
 	// Info returns what the queue says of the run: whether it is complete, so that no work will come,
 	// and what it requires. Nil: nothing is known, and Run waits for more work.
 	Info func(ctx context.Context) (pipeline.RunInfo, error)
@@ -40,15 +47,26 @@ type Config struct {
 	Stay bool
 }
 
+// ClientPatience is what the client of a server has to be told to wait for a token. That a request
+// gets none is found by the GPU, which knows the others.
+const ClientPatience = 24 * time.Hour
+
+const (
+	defaultFirstToken = 10 * time.Minute
+	defaultStall      = 45 * time.Second
+)
+
 // A LaneConfig is one GPU: its model server, and what that can do at once. The server runs already,
-// as Backend, or the consumer runs it itself: then Launch starts it, and Backend and Context are
-// not set.
+// as Backend, or the consumer runs it itself: then Launch starts it, and Backend, Context and Model
+// are not set. A Backend that is a ModelReporter as well is asked about each batch which model it
+// has.
 type LaneConfig struct {
 	Name    string
 	Backend Generator
-	Slots   int  // generations at a time, or if Auto the most that its server can do at once
-	Context int  // tokens of prompt and answer together; 0: not known
-	Auto    bool // use the number of slots with which it is fastest, which is found at work and followed when it changes
+	Slots   int                // generations at a time, or if Auto the most that its server can do at once
+	Context int                // tokens of prompt and answer together; 0: not known
+	Model   pipeline.ModelInfo // what the server said of its model; zero: not known
+	Auto    bool               // use the number of slots with which it is fastest, which is found at work and followed when it changes
 	Launch  func(ctx context.Context, slots int) (supervise.Server, error)
 }
 
@@ -61,7 +79,8 @@ func (c Config) complete() (Config, error) {
 		name  string
 		value *time.Duration
 		def   time.Duration
-	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"rest", &c.Rest, 30 * time.Second}} {
+	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"rest", &c.Rest, 30 * time.Second},
+		{"first token", &c.FirstToken, defaultFirstToken}, {"stall", &c.Stall, defaultStall}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}

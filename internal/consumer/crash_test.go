@@ -112,7 +112,9 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 		w.add(1, 1, "a", "b", "c")
 		w.add(2, 1, "poison", "d", "e")
 		w.add(3, 1, "f", "g", "h")
-		r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 3})
+		cfg := config()
+		cfg.Known.Generations = 9
+		r := w.start(cfg, LaneConfig{Name: "T4", Backend: m, Slots: 3})
 		time.Sleep(time.Minute)
 		for batch, want := range map[int][]string{1: {"take", "publish", "ack"}, 2: {"take", "publish", "dead", "ack"}, 3: {"take", "publish", "ack"}} {
 			if diff := cmp.Diff(want, w.story(batch)); diff != "" {
@@ -120,18 +122,22 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 			}
 		}
 		letter := w.only("dead")[0].dead
-		if len(letter.Failures) != 1 || letter.Class != pipeline.Poison || letter.Failures[0].Prompt() != "poison" || letter.Failures[0].Attempts != 2 {
+		if len(letter.Failures) != 1 || letter.Class != pipeline.Poison || letter.Failures[0].Prompt() != "poison" || letter.Failures[0].Attempts != count(m.alone, "poison") {
 			t.Errorf("%+v", letter)
 		}
-		// The three suspects run alone, the poison twice, and then a word shows that the GPU is
-		// well.
-		for prompt, want := range map[string]int{"a": 1, "f": 1, "poison": 2, "Hello": 1} {
+		// The three suspects run alone, the poison until chance does not explain it, and after each
+		// crash a word shows that the GPU is well.
+		poison := count(m.alone, "poison")
+		if poison < 2 || poison > 6 {
+			t.Errorf("it ran %d times alone", poison)
+		}
+		for prompt, want := range map[string]int{"a": 1, "f": 1, "Hello": poison + 1} {
 			if got := count(m.alone, prompt); got != want {
 				t.Errorf("%q ran %d times alone, want %d: %q", prompt, got, want, m.alone)
 			}
 		}
-		if r.lanes[0].requests.crashes < 3 {
-			t.Errorf("%d crashes seen", r.lanes[0].requests.crashes)
+		if r.lanes[0].requests.evidence.crashes < 3 {
+			t.Errorf("%d crashes seen", r.lanes[0].requests.evidence.crashes)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -173,7 +179,7 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 					if r.Prompt() == "victim" {
 						return victim(ctx, try)
 					}
-					if try == 1 {
+					if r.Prompt() == "culprit" && try == 1 {
 						defer close(first)
 						outage.Sleep(ctx, 500*time.Millisecond)
 						return pipeline.Completion{}, errCrash
@@ -233,7 +239,7 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 		var mu sync.Mutex
 		hung, flying := false, 0
 		// The runner hangs from the first request on, until there is none on it any more.
-		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
 			mu.Lock()
 			hung = hung || time.Since(w.begin) < time.Second
 			flying++
@@ -246,9 +252,10 @@ func TestWhatStalledIsTriedAgainWhenNothingElseIsInFlight(t *testing.T) {
 					hung = false
 				}
 			}()
+			r.CountTokens(1)
 			if hangs {
-				outage.Sleep(ctx, 45*time.Second)
-				return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrStalled)
+				<-ctx.Done()
+				return pipeline.Completion{}, ctx.Err()
 			}
 			return after(ctx, time.Second)
 		}}

@@ -11,59 +11,74 @@ import (
 )
 
 const (
-	maxTries      = 3           // of one generation on this GPU while its failures may pass
-	poisonCrashes = 2           // of the runner while a generation runs alone, which make it poison
-	firstPause    = time.Second // before the second try; doubled before the third
-	maxPause      = 30 * time.Second
-	minTokenSize  = 3 // bytes of a token, estimated low, so that the room that is left is estimated low, too
+	firstPause   = 250 * time.Millisecond // before the second try, doubled before each further one
+	maxPause     = 30 * time.Second
+	maxSpent     = 5 * time.Minute // in tries, after which there is no other; none is cut
+	quickTries   = time.Minute     // after which there are no more than the usual tries
+	minTokenSize = 3               // bytes of a token, estimated low, so that the room that is left is estimated low, too
+	fairTries    = 2               // tries that failed while the model answered others, before that is the verdict
 )
 
 // A retry is the way of one generation to its answer, or to the verdict on it. What is tried after
 // a failure stands in pipeline's table of classes.
 //
+// A failure that may pass is tried again, a few times. If the model answered others meanwhile, or
+// else a canary, then the generation is the reason: it is unanswered. If it does not answer a
+// canary either, then it is the server, and the batch goes back.
+//
 // After a crash of the runner everything that was in flight is suspect. The order of events:
 //
-//  1. The runner crashes. A request that is answered with the crash counts it; the others may learn
-//     only that their connection broke, and later.
-//  2. Each generation pauses, and then finds that the count has changed since its attempt began.
-//     That attempt does not count against it.
-//  3. Each is tried again alone: it waits until nothing else is in flight on this GPU.
-//  4. One that is answered is innocent. One that crashes the runner, alone, is tried once more.
-//  5. One that crashes it alone twice is poison, unless a canary crashes the runner just as well:
-//     then the GPU is broken, and nothing is said about the generation.
+//  1. The runner crashes. The first request that is answered with the crash counts it; the others
+//     may learn only that their connection broke, and later.
+//  2. No request is sent until the server has answered a word: see recovery.
+//  3. Each generation finds that the count has changed since its attempt began. That attempt does
+//     not count against it, and it is tried again alone: nothing else is in flight on this GPU.
+//  4. One that is answered is innocent. One that crashes the runner, alone, is tried again.
+//  5. It is poison once chance does not explain its crashes any more: see evidence.
 //
-// A request that stalled is tried again alone, too: a runner that hangs is mended by its server
-// only when no request waits for it.
+// When all answers stop together, each of them is tried again alone as well. One that hangs while
+// others come stays in their company.
 type retry struct {
-	gpu       *requester
-	request   pipeline.Request
-	otherSeed int
-	context   func() int // tokens of prompt and answer together; 0: not known
+	gpu         *requester
+	request     pipeline.Request
+	otherSeed   int
+	context     func() int // tokens of prompt and answer together; 0: not known
+	generations func() int // of the run; 0: not known
 
-	attempts int // how often the model was asked, without those that a crash for another reason ended
-	failed   int // attempts whose failure may pass
-	crashes  int // of the runner while it ran alone
+	began    time.Time     // the first attempt
+	attempts int           // how often the model was asked, without those that say nothing about the generation
+	spent    time.Duration // in attempts that failed, and in pauses
+	failed   int           // attempts whose failure may pass
+	fair     int           // of them, those during which the model answered something else
+	own      share
+	waited   time.Duration // for a server that is busy
 	alone    bool
 	roomier  bool
 	reseeded bool
 	pause    time.Duration
 }
 
-// Run asks until the answer is there or the verdict is final.
+// Run asks until the answer is there or the verdict is final. With a failure it returns what there
+// was of the last answer.
 func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
-	r.pause = firstPause
+	r.pause, r.began = firstPause, time.Now()
 	for {
 		a := r.gpu.Attempt(ctx, r.request, r.alone)
 		if ctx.Err() != nil && a.err != nil {
 			return pipeline.Completion{}, interrupted(ctx)
 		}
+		if errors.Is(a.err, errAway) { // it was waited for already
+			return a.completion, a.err
+		}
 		r.attempts++
+		r.own.ended++
 		r.gpu.breaker.Observe(a.probe, a.err)
 		if a.err == nil {
+			r.gpu.evidence.settle(r.failed)
 			return a.completion, nil
 		}
 		switch again := pipeline.ClassOf(a.err).Rule().Retry; {
-		case again == pipeline.RetryMoreRoom && !r.roomier && r.hasRoom(a.completion):
+		case again == pipeline.RetryMoreRoom && !r.roomier && !errors.Is(a.err, pipeline.ErrEndless) && r.hasRoom(a.completion):
 			r.roomier = true
 			r.request.Options.NumPredict *= 2
 		case again == pipeline.RetryNewSeed && !r.reseeded:
@@ -71,13 +86,13 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 			r.request.Seed = r.otherSeed
 		case again == pipeline.RetryBackoff:
 			if err := r.backOff(ctx, a); err != nil {
-				return pipeline.Completion{}, err
+				return a.completion, err
 			}
 		default:
 			if needsPerson(a.err) {
 				r.gpu.breaker.ProbeWith(r.request)
 			}
-			return pipeline.Completion{}, a.err
+			return a.completion, a.err
 		}
 	}
 }
@@ -85,62 +100,108 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 // backOff pauses after a failure that may pass, and returns nil if the generation is to be tried
 // again, else the verdict.
 func (r *retry) backOff(ctx context.Context, a attempt) error {
-	if errors.Is(a.err, errAway) { // it was waited for already
-		return a.err
+	var busy *pipeline.BusyError
+	var stalled *stallError
+	switch {
+	case errors.As(a.err, &busy):
+		return r.afterBusy(ctx, busy)
+	case errors.Is(a.err, pipeline.ErrNotStarted):
+		return r.afterBusy(ctx, &pipeline.BusyError{Err: a.err})
+	case r.alone && errors.Is(a.err, pipeline.ErrRunnerCrashed):
+		return r.afterCrash(a)
+	case !r.alone && errors.As(a.err, &stalled) && stalled.together:
+		r.attempts--
+		r.alone = !stalled.waited
+		return nil
 	}
-	if r.alone && errors.Is(a.err, pipeline.ErrRunnerCrashed) {
-		if r.crashes++; r.crashes < poisonCrashes {
-			return nil
-		}
-		return r.afterCrashes(ctx, a.err)
-	}
-	if outage.Sleep(ctx, outage.Jitter(r.pause)) != nil {
+	if r.sleep(ctx) != nil {
 		return interrupted(ctx)
 	}
-	if !r.alone && r.gpu.crashedSince(a) { // asked after the pause, when all have learned of the crash
+	if !r.alone && r.gpu.evidence.crashedSince(a) { // asked after the pause, when all have learned of the crash
+		r.own.chance++
 		r.alone = true
 		r.attempts--
 		return nil
 	}
-	r.alone = r.alone || errors.Is(a.err, pipeline.ErrStalled)
+	r.spent += a.took
+	r.failed++
+	return r.afterFailure(ctx, a)
+}
+
+// sleep pauses, each time for longer.
+func (r *retry) sleep(ctx context.Context) error {
+	pause := outage.Jitter(r.pause)
+	r.spent += pause
 	r.pause = min(2*r.pause, maxPause)
-	if r.failed++; r.failed < maxTries {
+	return outage.Sleep(ctx, pause)
+}
+
+// afterBusy waits for a server that takes no request at present, which is no failure of this one.
+func (r *retry) afterBusy(ctx context.Context, busy *pipeline.BusyError) error {
+	r.attempts--
+	wait, asked := askedToWait(busy)
+	patience := longestWait
+	if !asked {
+		wait, patience = outage.Jitter(min(r.pause, busyPause)), busyPatience
+		r.pause = min(2*r.pause, busyPause)
+	}
+	if r.waited+wait > patience && r.waited > 0 {
+		r.gpu.breaker.ProbeWith(r.request)
+		return pipeline.Fail(pipeline.Retryable, "%w: it is busy, also after %s: %w", errAway, r.waited.Round(time.Second), busy)
+	}
+	r.waited += wait
+	if outage.Sleep(ctx, wait) != nil {
+		return interrupted(ctx)
+	}
+	return nil
+}
+
+// afterCrash returns the verdict on a generation that has crashed the runner once more while it ran
+// alone, or nil if chance explains it.
+func (r *retry) afterCrash(a attempt) error {
+	r.own.alone++
+	r.spent += a.took
+	if r.gpu.evidence.isPoison(r.own, r.generations()) {
+		return pipeline.Fail(pipeline.Poison, "it crashed the runner %d times while nothing else ran: %w", r.own.alone, a.err)
+	}
+	if r.spent >= maxSpent && r.own.alone >= leastCrashes {
+		return r.unanswered(a)
+	}
+	return nil
+}
+
+// afterFailure returns the verdict on a generation that was tried often enough, or nil if it was
+// not.
+func (r *retry) afterFailure(ctx context.Context, a attempt) error {
+	over := r.spent >= maxSpent
+	last := over || r.failed >= leastTries && (r.spent >= quickTries || r.failed >= r.gpu.evidence.tries(r.generations()))
+	var away error
+	if r.gpu.evidence.provenSince(a) {
+		r.fair++
+	} else if last || r.failed >= fairTries {
+		if away = r.gpu.Canary(ctx, r.request, false); away == nil {
+			r.fair++
+		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return interrupted(ctx)
+	case needsPerson(away):
+		r.gpu.breaker.ProbeWith(r.request)
+		return away
+	case !last || errors.Is(away, pipeline.ErrRunnerCrashed): // the word that is asked for after a crash tells
+		return nil
+	case away != nil:
+		r.gpu.breaker.ProbeWith(r.request)
+		return fmt.Errorf("%w: %w", errAway, a.err)
+	case r.fair < fairTries && !over:
 		return nil
 	}
-	return r.afterTries(ctx, a.err)
+	return r.unanswered(a)
 }
 
-// afterTries returns the verdict on a generation that was tried often enough. It is left to another
-// GPU; but if the server fails with a canary as well, then so does what comes after it.
-func (r *retry) afterTries(ctx context.Context, failure error) error {
-	err := r.gpu.Canary(ctx, r.request, false)
-	switch {
-	case err == nil || errors.Is(err, pipeline.ErrRunnerCrashed): // that crash may be due to another request
-		return failure
-	case ctx.Err() != nil:
-		return interrupted(ctx)
-	}
-	r.gpu.breaker.ProbeWith(r.request)
-	if needsPerson(err) {
-		return err
-	}
-	return fmt.Errorf("%w: %w", errAway, failure)
-}
-
-// afterCrashes returns the verdict on a generation that crashed the runner alone: poison, unless
-// the runner crashes without it just as well.
-func (r *retry) afterCrashes(ctx context.Context, failure error) error {
-	err := r.gpu.Canary(ctx, r.request, true)
-	switch {
-	case err == nil:
-		return pipeline.Fail(pipeline.Poison, "it crashed the runner %d times while nothing else ran: %w", r.crashes, failure)
-	case ctx.Err() != nil:
-		return interrupted(ctx)
-	case errors.Is(err, pipeline.ErrRunnerCrashed):
-		r.gpu.breaker.ProbeWith(r.request)
-		return pipeline.Fail(pipeline.Fatal, "the runner crashes with everything, look at the log of the server and at the GPU's memory: %w", err)
-	}
-	return err
+func (r *retry) unanswered(a attempt) error {
+	return pipeline.Fail(pipeline.Unanswered, "tried %d times in %s while the model answered others, the last time: %w", r.attempts, r.spent.Round(time.Second), a.err)
 }
 
 // hasRoom reports whether twice the tokens would fit into the context. The completion that was

@@ -105,10 +105,10 @@ func TestAServerThatStallsLosesItsRequestsAndIsRestartedIfItSaysNoWord(t *testin
 		w, launcher := newWorld(t), &supervisetest.Launcher{}
 		w.fill(10)
 		r, logs := w.fleet(launcher)
-		time.Sleep(6 * time.Second)
+		time.Sleep(6500 * time.Millisecond) // in the middle of an answer
 		server, _ := launcher.Last()
 		server.Hang()
-		time.Sleep(50 * time.Second)
+		time.Sleep(48 * time.Second)
 		synctest.Wait()
 		if busy, _ := server.Busy(); busy != 0 || r.stateOf(0) == "serving" {
 			t.Errorf("%d requests still wait for a server that hangs, the state is %q", busy, r.stateOf(0))

@@ -45,7 +45,8 @@ func NewLineEncoder(run pipeline.Run, layout Layout, renderer MessageRenderer) (
 }
 
 // Line returns the line for an answer, without a line end. A generation without a result has null
-// as its answer. The error names the item, whose row has a column with a name that the line needs
+// as its answer; if it failed, the provenance says why, and holds what there was of an answer that
+// was cut off, since that is no answer. The error names the item, whose row has a column with a name that the line needs
 // or cannot be rendered.
 func (e *LineEncoder) Line(a pipeline.Answer) ([]byte, error) {
 	var text any
@@ -105,6 +106,11 @@ type provenance struct {
 	Engine       string           `json:"engine,omitempty"`
 	Digest       string           `json:"digest,omitempty"` // the beginning of the model's
 	CreatedAt    time.Time        `json:"created_at,omitzero"`
+
+	// Of a generation that failed.
+	Failed  pipeline.Class `json:"failed,omitempty"`
+	Message string         `json:"message,omitempty"`
+	Partial string         `json:"partial,omitempty"` // what there was of an answer that was cut off
 }
 
 func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
@@ -116,6 +122,13 @@ func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
 		p.Finish, p.PromptTokens, p.OutputTokens, p.DurationMS = r.Finish, r.PromptTokens, r.OutputTokens, r.DurationMS
 		p.Round, p.Consumer, p.GPU, p.CreatedAt = r.Round, r.Consumer, r.GPU, r.CreatedAt
 		p.Engine, p.Digest = string(r.Engine), pipeline.ShortDigest(r.Digest)
+	}
+	if f := a.Failure; a.Result == nil && f != nil {
+		p.Failed, p.Message, p.Partial = f.Class, f.Message, f.Text
+		p.PromptTokens, p.Consumer, p.GPU = f.PromptTokens, f.Judge.Consumer, f.Judge.GPU
+		if f.Class == pipeline.Truncated {
+			p.Finish = pipeline.FinishLength
+		}
 	}
 	return p
 }

@@ -73,7 +73,7 @@ func TestALyingConsumerChangesNothingAndStopsNoOne(t *testing.T) {
 }
 
 // publishSome puts some batches on the queue.
-func (p *parts) publishSome(operator reconcileStreams, batches []pipeline.Batch) {
+func (p *parts) publishSome(operator reconcile.Streams, batches []pipeline.Batch) {
 	p.t.Helper()
 	p.must(operator.EnsureRun(p.t.Context(), p.run))
 	for _, work := range p.works(batches) {

@@ -149,7 +149,7 @@ func (p *parts) publish(conn *stream.Conn) {
 }
 
 // engine returns the engine of reconcile over this store and these streams.
-func (p *parts) engine(store store.Store, streams reconcileStreams) *reconcile.Engine {
+func (p *parts) engine(store store.Store, streams reconcile.Streams) *reconcile.Engine {
 	p.t.Helper()
 	engine, err := reconcile.New(reconcile.Config{Lease: 10 * time.Millisecond, Pause: 10 * time.Millisecond, SweepEvery: 10 * time.Millisecond, Log: zap.NewNop()},
 		store, streams, producer.BuildFrom(p.store))

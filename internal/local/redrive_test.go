@@ -17,18 +17,6 @@ import (
 	"gleaner/internal/stream"
 )
 
-// reconcileStreams is what the engine of reconcile needs of the streams.
-type reconcileStreams interface {
-	EnsureRun(ctx context.Context, run pipeline.Run) error
-	Publish(ctx context.Context, work pipeline.Work) error
-	Queued(ctx context.Context, run string) (map[int]bool, error)
-	InWork(ctx context.Context, run string, batch int) (bool, error)
-	InResults(ctx context.Context, run string, batch int) (bool, error)
-	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
-	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
-	DeleteDeadLetter(ctx context.Context, sequence uint64) error
-}
-
 var errKilled = errors.New("the process was killed")
 
 // A crashPoint lets a number of calls happen and none after them. With late one more call happens,

@@ -136,7 +136,7 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 	what := "generate with model " + req.Model + " on " + c.URL()
 	subject := a.subject(parts)
 	reason := a.final.DoneReason
-	always := c.reason.Load()
+	givesReasons := c.reason.Load()
 	if reason != "" {
 		c.reason.Store(true)
 	}
@@ -148,7 +148,7 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 	case !a.done:
 		return pipeline.Fail(pipeline.Retryable, "%s: %w after %d tokens: newer servers hide an error of their runner behind that, see the server's log: %w",
 			what, pipeline.ErrDropped, a.tokens, io.ErrUnexpectedEOF)
-	case reason == "" && always:
+	case reason == "" && givesReasons:
 		return pipeline.Fail(pipeline.Retryable, "%s: the answer's end has no reason, which this server gives otherwise", what)
 	case reason == "":
 		return pipeline.Fail(pipeline.Fatal, "%s: this server is too old, or not Ollama: the answer's end has no reason, so a cut answer cannot be told from a complete one: "+

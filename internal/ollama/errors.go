@@ -13,13 +13,8 @@ import (
 	"gleaner/internal/text"
 )
 
-// Errors that are wrapped by the failures of this package.
-var (
-	// ErrNoModel says that the server does not have the model.
-	ErrNoModel = errors.New("no such model")
-
-	errTooLong = fmt.Errorf("the answer has more than %d bytes", pipeline.MaxTextBytes)
-)
+// ErrNoModel is wrapped by the failures that say that the server does not have the model.
+var ErrNoModel = errors.New("no such model")
 
 // classify gives an error of a request about a model its class. What does not change with the
 // version of a server counts first: the status, then the type that llama.cpp gives its errors, and
@@ -27,10 +22,7 @@ var (
 func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 	where := fmt.Sprintf("%s with model %s on %s", what, model, c.URL())
 	var r *reply
-	switch {
-	case errors.Is(err, errTooLong):
-		return pipeline.Fail(pipeline.BadItem, "%s: %w", where, err)
-	case !errors.As(err, &r):
+	if !errors.As(err, &r) {
 		return c.unreachable(where, err)
 	}
 	return c.refused(where, model, r)
@@ -52,7 +44,7 @@ func (c *Client) refused(where, model string, r *reply) *pipeline.Failure {
 func (c *Client) byStatus(where, model string, r *reply) *pipeline.Failure {
 	switch code := r.status; {
 	case code >= 200 && code < 300:
-		return pipeline.Fail(pipeline.Retryable, "%s: a page in place of an answer: %w: is that the address of an Ollama server, or of a login in front of it?", where, r)
+		return pipeline.Fail(pipeline.Retryable, "%s: a web page in place of an answer: %w: is that the address of an Ollama server, or of a login in front of it?", where, r)
 	case code >= 300 && code < 400:
 		return pipeline.Fail(pipeline.Fatal, "%s: %w: %s", where, r, c.moved(r))
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:

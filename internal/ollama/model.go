@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -230,7 +231,8 @@ func templateOf(shown api.ShowResponse) string {
 	if shown.Template == "" && shown.Parameters == "" {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(shown.Template + "\x00" + shown.Parameters))
+	parameters := slices.Sorted(strings.Lines(shown.Parameters + "\n")) // the server lists them in any order
+	sum := sha256.Sum256([]byte(shown.Template + "\x00" + strings.Join(parameters, "")))
 	return hex.EncodeToString(sum[:6])
 }
 

@@ -112,6 +112,21 @@ func TestARunnerOfARealServerThatIsKilledIsACrashAndTheServerMendsIt(t *testing.
 	})
 }
 
+func TestTheFirstChatOfARealServerUsesWhatTheWarmUpHasLoaded(t *testing.T) {
+	server, _, client := warm(t, ollama.Config{})
+	loaded := server.Runner(t)
+	short := endless
+	short.Options.NumPredict = 5
+	for range 3 {
+		if _, err := client.Generate(t.Context(), short); pipeline.ClassOf(err) != pipeline.Truncated {
+			t.Fatal(err)
+		}
+		if now := server.Runner(t); now != loaded {
+			t.Fatalf("the model runs in process %d, and was loaded in %d", now, loaded)
+		}
+	}
+}
+
 func TestARealServerThatIsKilledCutsTheStream(t *testing.T) {
 	server, tap, client := warm(t, ollama.Config{})
 	err := midStream(t, client, tap, func() { server.Kill(t) })

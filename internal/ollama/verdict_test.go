@@ -102,7 +102,7 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 		{"the connection was cut before the answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, pipeline.Retryable, nil, ""},
 		{"the stream ends too early", status(200, token("a")+token("b")), pipeline.Retryable, pipeline.ErrDropped, "ended before the answer after 2 tokens"},
 		{"the stream is empty", status(200, ""), pipeline.Retryable, pipeline.ErrDropped, "after 0 tokens"},
-		{"the stream is a web page", status(200, "\n <html>welcome</html>\n"), pipeline.Retryable, nil, "a page in place of an answer"},
+		{"the stream is a web page", status(200, "\n <html>welcome</html>\n"), pipeline.Retryable, nil, "page in place of an answer"},
 		{"the stream is not JSON", status(200, "welcome\n"), pipeline.Retryable, nil, "cannot be read"},
 		{"a line has no end", status(200, strings.Repeat(" ", 2<<20)), pipeline.Retryable, nil, "too long"},
 		{"the text has no end", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 9)+final("stop")), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},

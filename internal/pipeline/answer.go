@@ -3,10 +3,11 @@ package pipeline
 // An Answer is a generation with its row and, if it is stored, its result. An export consists of
 // these.
 type Answer struct {
-	Item   int
-	Sample int
-	Input  []byte        // the row as it came
-	Result *StoredResult // nil if there is none yet
+	Item    int
+	Sample  int
+	Input   []byte             // the row as it came
+	Result  *StoredResult      // nil if there is none yet
+	Failure *GenerationFailure // why there is none; nil if that is not known
 }
 
 // A StoredResult is a result as the store keeps it, with its provenance.
@@ -24,6 +25,9 @@ type StoredResult struct {
 func (a Answer) Seed(run Run) int {
 	if a.Result != nil && a.Result.Result.Seed != 0 {
 		return a.Result.Result.Seed
+	}
+	if a.Result == nil && a.Failure != nil {
+		return a.Failure.Seed
 	}
 	return Seed(run.Spec.Seed, GenerationID(run.Name, a.Item, a.Sample))
 }

@@ -85,7 +85,7 @@ func (d DeadLetter) Validate() error {
 		return fmt.Errorf("round %d is out of range", d.Round)
 	case len(d.UID) > 64 || len(d.Consumer) > 64 || len(d.GPU) > 128:
 		return errors.New("the uid, the consumer or the GPU is not allowed")
-	case len(d.Judged) > maxJudged:
+	case len(d.Judged) > MaxJudged:
 		return fmt.Errorf("%d GPUs judged it", len(d.Judged))
 	case len(d.Message) > MaxErrorBytes || !utf8.ValidString(d.Message):
 		return errors.New("the message is too long or not valid UTF-8")

@@ -16,6 +16,9 @@ const (
 	MaxTextBytes      = 512 << 10 // the text of one result
 	MaxPartialBytes   = 128 << 10 // the texts of all cut answers in one dead letter
 	MaxErrorBytes     = 16 << 10  // the text of one failure
+	MaxRestingNamed   = 32        // resting batches that a consumer names for each GPU
+	MaxJudged         = 64        // GPUs that judged one batch: each of three rounds may pass several
+	MaxOpinions       = 2         // rounds that a batch gets because verdicts on it are doubted
 	MaxNumPredict     = 128 << 10 // tokens of one answer
 	DefaultBatch      = 8         // generations in one batch: one to three minutes of one slot
 	DefaultNumPredict = 1024      // tokens of one answer

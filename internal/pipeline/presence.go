@@ -83,6 +83,7 @@ type GPUStatus struct {
 	Resting        int     `json:"resting,omitempty"`
 	RestSeconds    float64 `json:"rest_seconds,omitempty"` // until the first of them is due
 	RestingBecause string  `json:"resting_because,omitempty"`
+	RestingBatches []int   `json:"resting_batches,omitempty"` // the first of them, at most MaxRestingNamed
 }
 
 // Describe returns the state and its detail as one text for users.

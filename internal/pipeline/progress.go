@@ -47,9 +47,10 @@ type RunInfo struct {
 	// Pins are the digests that are required, by engine, see Run.Pins.
 	Pins      map[EngineName]string
 	Simulated bool
-	Context   int // tokens a slot must hold; 0: any
-	Waiting   int // batches that no worker holds
-	Held      int // batches delivered and not acked
+	Context   int    // tokens a slot must hold; 0: any
+	Waiting   int    // batches that no worker holds
+	Held      int    // batches delivered and not acked
+	HandedOut uint64 // sequence of the last message that was delivered for the first time
 	Paused    bool
 	// Complete is true if CompleteRun has declared every generation stored, dead or dropped for
 	// good, and nothing is on the queue.

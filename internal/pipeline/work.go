@@ -51,6 +51,12 @@ func (w Work) Request(g Generation) Request {
 	return Request{Model: w.Model, Messages: slices.Concat(w.Shared, g.Messages), Seed: g.Seed, Options: w.Options}
 }
 
+// A StoredWork is a work message on the WORK stream.
+type StoredWork struct {
+	Work
+	Sequence uint64 `json:"sequence"` // of the message, which identifies it and no later one of the batch
+}
+
 // A Generation is one answer wanted for an item.
 type Generation struct {
 	Index    int       `json:"index"` // in its batch
@@ -91,7 +97,7 @@ func (w Work) Validate() error {
 		}
 		last = g.Index
 	}
-	if len(w.Judged) > maxJudged || !countable(w.Needs) {
+	if len(w.Judged) > MaxJudged || !countable(w.Needs) {
 		return fmt.Errorf("%d GPUs judged it, and it needs %d tokens: out of range", len(w.Judged), w.Needs)
 	}
 	if len(w.Final) == 0 {
@@ -182,9 +188,6 @@ func (r Results) Validate() error {
 	}
 	return nil
 }
-
-// maxJudged bounds how many GPUs may have judged a batch: each of three rounds may pass several.
-const maxJudged = 64
 
 // maxDigest bounds a digest: 64 hexadecimal digits, or the name of a model where there is none.
 const maxDigest = 256

@@ -222,6 +222,7 @@ type fakeQueue struct {
 
 	mu        sync.Mutex
 	ensured   bool
+	pins      map[pipeline.EngineName]string
 	waiting   []pipeline.Work
 	most      int
 	published map[int]int // how often, by batch
@@ -249,8 +250,8 @@ func (q *fakeQueue) call(ctx context.Context, name string, do func() error) erro
 	return err
 }
 
-func (q *fakeQueue) EnsureRun(ctx context.Context, _ pipeline.Run) error {
-	return q.call(ctx, "EnsureRun", func() error { q.ensured = true; return nil })
+func (q *fakeQueue) EnsureRun(ctx context.Context, run pipeline.Run) error {
+	return q.call(ctx, "EnsureRun", func() error { q.ensured, q.pins = true, run.Pins; return nil })
 }
 
 func (q *fakeQueue) Publish(ctx context.Context, work pipeline.Work) error {

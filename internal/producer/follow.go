@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,7 +16,8 @@ const recentForRate = 5 * time.Minute
 
 // Follow publishes a run and then waits until every generation is stored, dead or dropped. It
 // returns the last progress. Watch, which may be nil, gets the progress after each look at the run.
-// Follow does not repair what the streams lose: FollowToEnd does.
+// Follow does not repair what the streams lose: FollowToEnd does. It tells the consumers which
+// digests of the model are pinned, as soon as that changes.
 //
 // While the store or the stream is away it waits and says so, since a run lasts longer than most
 // outages.
@@ -34,9 +36,15 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	// store more, so the looks are further apart then. A single look that an outage delayed says
 	// little, so this at most doubles with each look.
 	var usual time.Duration
+	var pins map[pipeline.EngineName]string // as the consumers know them
 	for {
 		started := time.Now()
-		progress, err := p.look(ctx, name)
+		run, progress, err := p.look(ctx, name)
+		if err == nil && !maps.Equal(run.Pins, pins) {
+			if err = p.queue.EnsureRun(ctx, run); err == nil {
+				pins = run.Pins
+			}
+		}
 		took := time.Since(started)
 		switch {
 		case ctx.Err() != nil:
@@ -69,25 +77,26 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	}
 }
 
-// look returns how far a run is. Only what has happened since this publisher began counts as
+// look returns a run and how far it is. Only what has happened since this publisher began counts as
 // recent: a run that is resumed may have stood still before, and its rate would seem low for
 // minutes. If the run was cancelled or deleted meanwhile, look returns an error, since it will
 // never be complete.
-func (p *Publisher) look(ctx context.Context, name string) (pipeline.Progress, error) {
+func (p *Publisher) look(ctx context.Context, name string) (pipeline.Run, pipeline.Progress, error) {
 	run, err := p.store.Run(ctx, name)
 	if err != nil {
-		return pipeline.Progress{}, err
+		return run, pipeline.Progress{}, err
 	}
 	if run.State != pipeline.RunOpen {
-		return pipeline.Progress{}, notOpen(run)
+		return run, pipeline.Progress{}, notOpen(run)
 	}
 	since := time.Now().Add(-recentForRate)
 	if since.After(p.began) {
-		return p.store.Progress(ctx, name, since)
+		progress, err := p.store.Progress(ctx, name, since)
+		return run, progress, err
 	}
 	progress, err := p.store.Progress(ctx, name, p.began)
 	progress.Since = p.began
-	return progress, err
+	return run, progress, err
 }
 
 // Persist publishes as Publish does, and waits while the store or the stream is away or refuses

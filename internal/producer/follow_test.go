@@ -81,6 +81,33 @@ func TestFollowPublishesAndWaitsForTheEnd(t *testing.T) {
 	})
 }
 
+// The consumers ask the queue which digest they have to have, and the sink pins it in the store.
+func TestFollowTellsTheConsumersWhichDigestIsPinned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, q := loaded(t, spec(), numbered(10)...), newQueue()
+		f := follow(t.Context(), publisher(t, Config{}, store, q))
+		for _, digest := range []string{"", "aaaa", "bbbb"} {
+			store.mu.Lock()
+			if digest != "" {
+				store.run.Pins = map[pipeline.EngineName]string{pipeline.Ollama: digest}
+			}
+			store.mu.Unlock()
+			if f.ended(2 * time.Second) {
+				t.Fatal(f.err)
+			}
+			q.mu.Lock()
+			if got := q.pins[pipeline.Ollama]; got != digest {
+				t.Errorf("the consumers know %q, the run is pinned to %q", got, digest)
+			}
+			q.mu.Unlock()
+		}
+		finish(store, q)
+		if !f.ended(2*time.Second) || f.err != nil {
+			t.Error(f.err)
+		}
+	})
+}
+
 func TestFollowGoesOnAfterAnOutage(t *testing.T) {
 	for name, change := range map[string]func(store *fakeStore, q *fakeQueue, away func() bool){
 		"of the store": func(store *fakeStore, _ *fakeQueue, away func() bool) {

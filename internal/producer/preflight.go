@@ -53,6 +53,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 			found.Messages = messages
 		}
 		found.Run.Items++
+		found.Run.LongestPrompt = max(found.Run.LongestPrompt, pipeline.ContentBytes(messages))
 		found.RowBytes += len(row)
 		if progress != nil {
 			progress(found.Run.Items)

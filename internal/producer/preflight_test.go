@@ -24,7 +24,7 @@ func TestAPreflightCountsTheDataset(t *testing.T) {
 	// The digest is sha256sum's of these two lines.
 	s.Dataset = pipeline.DatasetID{Name: "train.jsonl", Digest: "6630ad2a2ba78b406a561ed4f6c7913bfe6073f129daab3a4435568b68b760d4"}
 	want := Preflight{
-		Run:      pipeline.Run{Name: "r", Spec: s, Items: 2, Generations: 6},
+		Run:      pipeline.Run{Name: "r", Spec: s, Items: 2, Generations: 6, LongestPrompt: len("bb?")},
 		Messages: pipeline.User("a?"), RowBytes: len(lines[0]) + len(lines[1]),
 	}
 	if found.Dataset.Name != "train.jsonl" || found.Dataset.Open == nil {
@@ -36,6 +36,22 @@ func TestAPreflightCountsTheDataset(t *testing.T) {
 	}
 	if diff := cmp.Diff([]int{1, 2}, seen); diff != "" {
 		t.Errorf("progress (-want +got):\n%s", diff)
+	}
+}
+
+// All roles count: the whole of a request has to fit into a context. A load that goes on, and one
+// that finds the run there, keep the number.
+func TestTheLongestRequestIsKeptWithTheRun(t *testing.T) {
+	s := spec()
+	s.System = "Be brief."
+	found := preflight(t, s, rowsOf("train.jsonl", `{"question":"a?"}`, `{"question":"longer?"}`, `{"question":"b"}`))
+	store := newStore()
+	for range 2 {
+		run, _, err := Load(t.Context(), store, found, "uid", nil)
+		if want := len("Be brief.longer?"); err != nil || run.LongestPrompt != want || store.run.LongestPrompt != want {
+			t.Errorf("%v: the longest prompt has %d bytes, stored are %d, want %d", err, run.LongestPrompt, store.run.LongestPrompt, want)
+		}
+		found.Run.LongestPrompt = 0
 	}
 }
 

@@ -12,35 +12,41 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// auditEvery is the time between two audits of a run that seems complete and is not.
-const auditEvery = 5 * time.Second
+const (
+	// auditEvery is the time between two looks at a run that seems complete and is not.
+	auditEvery = 5 * time.Second
+	// settleEvery is the same while all that works.
+	settleEvery = 2 * time.Second
+)
 
-// A Reconciler repairs what the streams lose of a run.
+// A Reconciler repairs what the streams lose of a run, and lets another GPU judge what one could
+// not generate.
 type Reconciler interface {
 	// Reconcile works until ctx ends, or until the run is gone or not open.
 	Reconcile(ctx context.Context, run string) error
-	// Lost deletes the dead letters of a run that are of no use any more, and returns how many
-	// generations are not accounted for.
-	Lost(ctx context.Context, run string) (int, error)
+	// Unsettled returns how many generations of a run that seems complete have not come to their
+	// end: those that get a second opinion, and those that are not accounted for. It deletes the
+	// dead letters of the run that are of no use any more.
+	Unsettled(ctx context.Context, run string) (int, error)
 }
 
 // FollowToEnd publishes a run and follows it until every generation is stored, dropped or under a
-// dead letter. Meanwhile the reconciler repairs what the streams lose. If dead letters are lost the
-// run is not at its end, since its failed generations are then tried again. FollowToEnd tells the
-// consumers if the run is complete for good. It returns the last progress; watch, which may be nil,
-// gets each one.
+// dead letter on which no other GPU can do better. Meanwhile the reconciler repairs what the
+// streams lose. If dead letters are lost the run is not at its end, since its failed generations
+// are then tried again. FollowToEnd tells the consumers if the run is complete for good. It returns
+// the last progress; watch, which may be nil, gets each one.
 //
 // While the store or the streams are away it waits. It returns an error if ctx ends, the run is
 // gone or not open, or a person has to act.
 func (p *Publisher) FollowToEnd(ctx context.Context, run string, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
-	final, err := p.followUntilNothingIsLost(ctx, run, reconciler, watch)
+	final, err := p.followUntilSettled(ctx, run, reconciler, watch)
 	if err == nil {
 		p.tellIfComplete(ctx, run, final)
 	}
 	return final, err
 }
 
-func (p *Publisher) followUntilNothingIsLost(ctx context.Context, run string, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func (p *Publisher) followUntilSettled(ctx context.Context, run string, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	reconciling, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { _ = reconciler.Reconcile(reconciling, run) }) // it fails with the run, and then Follow says why
@@ -52,16 +58,18 @@ func (p *Publisher) followUntilNothingIsLost(ctx context.Context, run string, re
 		if err != nil {
 			return final, err
 		}
-		lost, err := reconciler.Lost(ctx, run)
+		left, err := reconciler.Unsettled(ctx, run)
+		again := settleEvery
 		switch {
-		case err == nil && lost == 0:
+		case err == nil && left == 0:
 			return final, nil
 		case err != nil && (ctx.Err() != nil || pipeline.ClassOf(err) != pipeline.Retryable):
 			return final, err
 		case err != nil:
 			auditing.Observe(err)
+			again = auditEvery
 		}
-		if err := outage.Sleep(ctx, auditEvery); err != nil {
+		if err := outage.Sleep(ctx, again); err != nil {
 			return final, err
 		}
 	}

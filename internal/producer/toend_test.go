@@ -35,7 +35,7 @@ func (r *fakeReconciler) Reconcile(ctx context.Context, _ string) error {
 	return nil
 }
 
-func (r *fakeReconciler) Lost(context.Context, string) (int, error) {
+func (r *fakeReconciler) Unsettled(context.Context, string) (int, error) {
 	answer := r.lost[min(r.asked, len(r.lost)-1)]
 	r.asked++
 	return answer()
@@ -60,16 +60,17 @@ func toEnd(t *testing.T, cfg Config, store *fakeStore, q *fakeQueue, r Reconcile
 
 func TestARunIsFollowedUntilNothingIsLost(t *testing.T) {
 	for name, c := range map[string]struct {
-		lost []func() (int, error)
-		said []string
+		lost  []func() (int, error)
+		waits time.Duration
+		said  []string
 	}{
-		"nothing is": {[]func() (int, error){nothingLost}, nil},
+		"nothing is": {[]func() (int, error){nothingLost}, 0, nil},
 		"three generations are, twice": {[]func() (int, error){
 			func() (int, error) { return 3, nil }, func() (int, error) { return 3, nil }, nothingLost,
-		}, nil},
+		}, 2 * settleEvery, nil},
 		"it cannot be said for a while": {[]func() (int, error){
 			func() (int, error) { return 0, errAway }, func() (int, error) { return 0, errors.New("no class") }, nothingLost,
-		}, []string{"looking whether anything is lost; trying again until it works", "looking whether anything is lost; trying again until it works"}},
+		}, 2 * auditEvery, []string{"looking whether anything is lost; trying again until it works", "looking whether anything is lost; trying again until it works"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,7 +81,7 @@ func TestARunIsFollowedUntilNothingIsLost(t *testing.T) {
 				if err != nil || final.Stored != 20 || r.asked != len(c.lost) {
 					t.Errorf("%v, %+v; it was asked %d times what is lost", err, final, r.asked)
 				}
-				if took, least := time.Since(began), time.Duration(len(c.lost)-1)*auditEvery; took < least || took > least+5*time.Second {
+				if took, least := time.Since(began), c.waits; took < least || took > least+5*time.Second {
 					t.Errorf("it took %s, want about %s", took, least)
 				}
 				select {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -46,7 +47,7 @@ func (a *actor) wait() { a.ended = !<-a.asks }
 
 // advance lets an actor make the call that it waits for, and waits until it has reached the next.
 func (m *machine) advance(a *actor, v fate) {
-	a.killed = v != proceed
+	a.killed = v == die || v == loseReply
 	a.grant <- v
 	a.wait()
 	if a.ended {
@@ -77,16 +78,54 @@ func (m *machine) reconcileStep(rt *rapid.T) {
 }
 
 func (m *machine) startPass(i int) *actor {
+	return m.reconcilerDoes(i, func(r *RunReconciler) { _, _ = r.Pass(context.Background()) })
+}
+
+func (m *machine) startLook(i int) *actor {
+	return m.reconcilerDoes(i, func(r *RunReconciler) { _, _ = r.Opine(context.Background()) })
+}
+
+func (m *machine) reconcilerDoes(i int, do func(*RunReconciler)) *actor {
 	a := m.start(fmt.Sprint("reconciler ", i), func(l *Engine) {
 		if m.reconciler[i] == nil {
 			m.reconciler[i] = l.Reconciler(testRun)
 		}
 		r := m.reconciler[i]
-		r.Engine = l // the same process, decided by another actor
-		_, _ = r.Pass(context.Background())
+		r.use(l) // the same process, decided by another actor
+		do(r)
 	})
 	m.passing[i] = a
+	if a.ended {
+		m.passing[i] = nil
+	}
 	return a
+}
+
+// use lets a reconciler go on with another engine.
+func (r *RunReconciler) use(e *Engine) {
+	r.Engine, r.rounds.Engine, r.opinions.present.Engine, r.tidier.Engine = e, e, e, e
+}
+
+func (m *machine) lookStep(rt *rapid.T) {
+	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")
+	if m.passing[i] != nil {
+		rt.Skip("under way")
+	}
+	m.startLook(i)
+}
+
+// lookAll makes a whole look at the verdicts without disturbance, some time after the last step.
+func (m *machine) lookAll(rt *rapid.T) {
+	m.mayPass(rt)
+	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")
+	m.now = m.now.Add(time.Duration(rapid.IntRange(0, 4).Draw(rt, "quarter leases")) * testLease / 4)
+	a := m.passing[i]
+	if a == nil {
+		a = m.startLook(i)
+	}
+	for !a.ended {
+		m.advance(a, proceed)
+	}
 }
 
 // mayPass stops the clock of a calm world while an operator is between two steps.
@@ -111,7 +150,14 @@ func (m *machine) reconcileAll(rt *rapid.T) {
 }
 
 func (m *machine) operatorStep(rt *rapid.T) {
-	if len(m.dead) == 0 || len(m.actors) > 3 {
+	if len(m.actors) > 3 {
+		rt.Skip("enough operators")
+	}
+	if m.drops && rapid.IntRange(0, 2).Draw(rt, "give up") == 0 {
+		m.start("give up", func(l *Engine) { _, _ = l.GiveUp(context.Background(), testRun, GiveUpOptions{}) })
+		return
+	}
+	if len(m.dead) == 0 {
 		rt.Skip("nothing to do")
 	}
 	if m.drops && rapid.Bool().Draw(rt, "drop") {
@@ -128,6 +174,12 @@ func (m *machine) actorStep(rt *rapid.T) {
 			m.advance(a, proceed)
 		}
 	}
+}
+
+// actorFails lets a call of an actor fail that lives on: it had no effect, or its answer is lost.
+func (m *machine) actorFails(rt *rapid.T) {
+	_, a := pick(rt, m.actors, "actor")
+	m.advance(a, rapid.SampledFrom([]fate{refuse, loseAnswer}).Draw(rt, "how"))
 }
 
 func (m *machine) actorDies(rt *rapid.T) {

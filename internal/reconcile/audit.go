@@ -54,16 +54,6 @@ func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	return a.account, nil
 }
 
-// Lost removes the dead letters of a run whose batch is done, and then returns how many generations
-// are not accounted for. It is meant for a run that seems complete.
-func (e *Engine) Lost(ctx context.Context, run string) (int, error) {
-	if _, err := e.Sweep(ctx, run); err != nil {
-		return 0, err
-	}
-	account, err := e.Audit(ctx, run)
-	return account.Lost, err
-}
-
 // An audit is one call of Audit.
 type audit struct {
 	*Engine

@@ -134,14 +134,14 @@ func TestAnAuditOfACancelledRunLosesNothing(t *testing.T) {
 }
 
 // A run seems complete while the dead letters of its dead batches are lost.
-func TestLostSweepsAndCountsWhatIsNotAccountedFor(t *testing.T) {
+func TestUnsettledSweepsAndCountsWhatIsNotAccountedFor(t *testing.T) {
 	m := failed(4)
-	if lost, err := m.engine(nil).Lost(t.Context(), testRun); lost != 0 || err != nil {
+	if lost, err := m.engine(nil).Unsettled(t.Context(), testRun); lost != 0 || err != nil {
 		t.Errorf("with all letters %d are lost, %v", lost, err)
 	}
 	delete(m.dead, 1)
 	m.batches[2].Done, m.batches[2].State = []int{0}, pipeline.Done
-	if lost, err := m.engine(nil).Lost(t.Context(), testRun); lost != 1 || err != nil || len(m.dead) != 2 {
+	if lost, err := m.engine(nil).Unsettled(t.Context(), testRun); lost != 1 || err != nil || len(m.dead) != 2 {
 		t.Errorf("without one of the letters %d are lost, %d letters are left, %v", lost, len(m.dead), err)
 	}
 }

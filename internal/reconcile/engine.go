@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,10 @@ import (
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
+
+// PageSize is how many batches an engine reads from the store, and searches for on the queue, at
+// once.
+const PageSize = 1000
 
 // Store is the part of the store that the engine reads and changes.
 type Store interface {
@@ -35,9 +40,18 @@ type Store interface {
 	Drop(ctx context.Context, seen pipeline.Batch) (bool, error)
 }
 
-// Streams hold the batches, results and dead letters that are under way.
+// Streams hold the batches, results and dead letters that are under way, and know who is there.
 type Streams interface {
+	BatchQueue
+	LetterBox
+	Reports
+}
+
+// A BatchQueue holds the batches and results of runs.
+type BatchQueue interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
+	// RunInfo returns what the queue says of a run, or pipeline.ErrNoRun.
+	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
 	// if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
@@ -46,12 +60,30 @@ type Streams interface {
 	Queued(ctx context.Context, run string) (map[int]bool, error)
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
+	// FindWork returns the message of a batch, and whether there is one.
+	FindWork(ctx context.Context, run string, batch int) (pipeline.StoredWork, bool, error)
+	// RemoveWork takes the message of a batch off the queue by its sequence, and so never a later
+	// one. A message that is gone is no error.
+	RemoveWork(ctx context.Context, run string, batch int, sequence uint64) error
+}
+
+// A LetterBox holds dead letters.
+type LetterBox interface {
 	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
 	// DeadLetters yields the dead letters of a run, or of all runs if run is empty, oldest first.
 	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
 	// DeleteDeadLetter removes a letter by its sequence, and so never a newer one. A letter that
 	// is gone is no error.
 	DeleteDeadLetter(ctx context.Context, sequence uint64) error
+}
+
+// Reports are what consumers say about themselves, and what is said to them.
+type Reports interface {
+	// Consumers returns those that are present.
+	Consumers(ctx context.Context) ([]pipeline.Presence, error)
+	// ReportRun writes down, for the consumers of a run and for people, how many GPUs serve it and
+	// how many generations wait for a second opinion.
+	ReportRun(ctx context.Context, run pipeline.Run, lanes, awaitOpinion int) error
 }
 
 // Config says how an Engine searches for batches. Zero values mean the defaults.
@@ -76,6 +108,8 @@ type Engine struct {
 	sleep    func(ctx context.Context, d time.Duration) error
 
 	listFrom int // a test lowers it
+
+	followed sync.Map // run → *RunReconciler: those that Reconcile and Unsettled share
 }
 
 // New returns an engine over this store and these streams. It calls newBuild once for each run of

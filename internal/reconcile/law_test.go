@@ -19,6 +19,9 @@ func (m *machine) check(rt *rapid.T) {
 	if m.needless != "" {
 		rt.Fatal("another round for nothing of ", m.needless)
 	}
+	if m.uncovers != "" || m.unasked != "" {
+		rt.Fatal(m.uncovers, m.unasked)
+	}
 	for n, text := range m.texts {
 		if before, ok := m.seen[n]; ok && before != text {
 			rt.Fatalf("the text of generation %d changed from %q to %q", n, before, text)
@@ -99,6 +102,7 @@ func (m *machine) audit(rt *rapid.T) Account {
 func (m *machine) settle(rt *rapid.T) {
 	r := m.engine(nil).Reconciler(testRun)
 	m.room = 1 << 20
+	awaiting := 0
 	for quiet, passes := 0, 0; quiet < 8; passes++ { // twice three leases see what is absent
 		if passes > 60 {
 			rt.Fatalf("nothing comes to an end: %s", m)
@@ -110,11 +114,20 @@ func (m *machine) settle(rt *rapid.T) {
 			rt.Fatal(err)
 		}
 		m.everybody()
+		report, err := r.Opine(context.Background())
+		if err != nil {
+			rt.Fatal(err)
+		}
+		awaiting = report.Awaiting
+		m.everybody()
 		m.check(rt)
 		quiet++
 		if m.String() != before {
 			quiet = 0
 		}
+	}
+	if awaiting > 0 || m.awaiting > 0 {
+		rt.Fatalf("%d generations wait for a second opinion for ever, %d were reported: %s", awaiting, m.awaiting, m)
 	}
 }
 
@@ -128,7 +141,7 @@ func (m *machine) everybody() {
 		}
 	}
 	for _, index := range slices.Sorted(maps.Keys(m.work)) {
-		for h := m.take(index, nil); !m.step(h); {
+		for h := m.takeOn(m.judge(index), index, nil); !m.step(h); {
 		}
 	}
 	for len(m.results) > 0 {
@@ -136,6 +149,12 @@ func (m *machine) everybody() {
 	}
 	for len(m.mirror) > 0 {
 		m.applyMirror(0, true)
+	}
+	for _, g := range m.gpus {
+		if m.canaries && !g.broken {
+			g.proven = g.outcomes
+		}
+		g.report()
 	}
 }
 
@@ -147,8 +166,9 @@ func (m *machine) recover(rt *rapid.T) {
 	for _, b := range m.batches {
 		_, found := m.dead[b.Index]
 		switch {
-		case b.State == pipeline.Done && !found, b.State == pipeline.Dropped:
+		case b.State == pipeline.Done && !found, b.State == pipeline.Dropped && !found:
 		case b.State == pipeline.Dead && m.explained(b):
+			m.checkFinal(rt, b)
 		default:
 			rt.Fatalf("batch %d has not come to an end: %s", b.Index, m)
 		}
@@ -161,6 +181,10 @@ func (m *machine) recover(rt *rapid.T) {
 // redriveAll removes the reason for which generations fail. After a redrive everything is stored.
 func (m *machine) redriveAll(rt *rapid.T) {
 	clear(m.fails)
+	clear(m.natures)
+	for _, g := range m.gpus {
+		g.broken, g.serving = false, true
+	}
 	if _, err := m.engine(nil).Redrive(context.Background(), Filter{}, RedriveOptions{}); err != nil {
 		rt.Fatal(err)
 	}
@@ -177,7 +201,7 @@ func (m *machine) redriveAll(rt *rapid.T) {
 func (w *world) String() string {
 	var s string
 	for _, b := range w.batches {
-		s += fmt.Sprintf("\n  batch %d: %s, round %d, done %v, failed %v of %d", b.Index, b.State, b.Round, b.Done, b.Failed, b.Count)
+		s += fmt.Sprintf("\n  batch %d: %s, round %d, done %v, failed %v of %d, %d opinions, refused %d", b.Index, b.State, b.Round, b.Done, b.Failed, b.Count, b.Opinions, b.Refused)
 		if m, ok := w.work[b.Index]; ok {
 			s += fmt.Sprintf("; WORK round %d", m.body.Round)
 		}
@@ -187,8 +211,14 @@ func (w *world) String() string {
 			}
 		}
 		if d, ok := w.dead[b.Index]; ok {
-			s += fmt.Sprintf("; DEAD round %d %v", d.Round, d.Failed())
+			s += fmt.Sprintf("; DEAD round %d %v judged by %v", d.Round, d.Failed(), d.Judged)
+			for _, f := range d.Failures {
+				s += fmt.Sprintf(" (%d %s by %s, outcome %d)", f.Index, f.Class, f.Judge.Consumer, f.Outcome)
+			}
 		}
+	}
+	for _, g := range w.gpus {
+		s += fmt.Sprintf("\n  %s: context %d, broken %v, serving %v, %d outcomes, proven %d", g.id.Consumer, g.context, g.broken, g.serving, g.outcomes, g.proven)
 	}
 	return s + fmt.Sprintf("\n  mirror has %d to do", len(w.mirror))
 }

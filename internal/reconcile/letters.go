@@ -176,14 +176,15 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 	return letters, nil
 }
 
-// Sweep deletes the dead letters of a run whose batch is done, by their sequence, and returns how
-// many it deleted. A RunReconciler does this from time to time, and Lost at the end of a run.
+// Sweep deletes the dead letters of a run whose batch is done or dropped, by their sequence, and
+// returns how many it deleted. A RunReconciler does this from time to time, and Lost at the end of
+// a run.
 func (e *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
 	for letter, err := range e.Letters(ctx, Filter{Run: run}) {
 		if err != nil {
 			return swept, err
 		}
-		if letter.Now.State != pipeline.Done {
+		if letter.Now.State != pipeline.Done && letter.Now.State != pipeline.Dropped {
 			continue
 		}
 		if err := e.streams.DeleteDeadLetter(ctx, letter.Sequence); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,16 +14,14 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// PageSize is how many batches an engine reads from the store, and searches for on the queue, at
-// once.
-const PageSize = 1000
-
 const (
 	// The older a batch is, the longer a reconciler waits before the next look for it, but at most
 	// this many times the first wait: looks cost requests, and most batches are where they should
 	// be.
 	patienceOutstanding = 4
 	patienceDead        = 40
+
+	mostLookEvery = 5 * time.Second
 )
 
 // A PassReport counts what one pass of a reconciler did.
@@ -53,29 +52,78 @@ type RunReconciler struct {
 	run     string
 	notes   map[int]note // by batch: the dead ones and the queued ones, which are as many as the publisher's window
 	pass    int
+	inStore int                // batches that were queued in the last look at them
 	sweepAt time.Time          // when to read all dead letters next
 	build   pipeline.BuildFunc // of the load of the run with this uid
 	uid     string
+
+	busy     sync.Mutex // held by each pass and each look
+	rounds   *rounds
+	refusals *refusals
+	opinions *opinions
+	tidier   *tidier
 }
 
-// Reconciler returns a reconciler for a run. It may be used by one goroutine only.
+// Reconciler returns a reconciler for a run.
 func (e *Engine) Reconciler(run string) *RunReconciler {
-	return &RunReconciler{Engine: e, run: run, notes: map[int]note{}}
+	r := &RunReconciler{Engine: e, run: run}
+	r.forget()
+	return r
 }
 
-// Reconcile queues again what the streams lose of a run, until ctx ends, and then returns nil. It
-// returns an error if the run is gone or not open.
-func (e *Engine) Reconcile(ctx context.Context, run string) error { return e.Reconciler(run).Run(ctx) }
+// forget makes a reconciler one that knows nothing of its run.
+func (r *RunReconciler) forget() {
+	r.notes = map[int]note{}
+	r.rounds = newRounds(r.Engine)
+	r.refusals = newRefusals(r.rounds)
+	r.opinions = newOpinions(r.rounds)
+	r.tidier = &tidier{Engine: r.Engine}
+}
 
-// Run makes a pass in every lease until ctx ends, and then returns nil. While the store or the
-// streams are away it says so and keeps trying. It returns an error if the run is gone or not open.
+// Reconcile queues again what the streams lose of a run, and what another GPU shall judge, until
+// ctx ends, and then returns nil. It returns an error if the run is gone or not open.
+func (e *Engine) Reconcile(ctx context.Context, run string) error { return e.follow(run).Run(ctx) }
+
+// follow returns the one reconciler of a run that Reconcile and Unsettled share.
+func (e *Engine) follow(run string) *RunReconciler {
+	r, _ := e.followed.LoadOrStore(run, e.Reconciler(run))
+	return r.(*RunReconciler)
+}
+
+// Unsettled returns how many generations of a run that seems complete have not come to their end:
+// those that get a second opinion, and those that are not accounted for. It removes the dead
+// letters that are of no use any more.
+func (e *Engine) Unsettled(ctx context.Context, run string) (int, error) {
+	report, err := e.follow(run).lookSurely(ctx)
+	if left := report.Awaiting + report.Given + report.Again; err != nil || left > 0 {
+		return left, err
+	}
+	if _, err := e.Sweep(ctx, run); err != nil {
+		return 0, err
+	}
+	account, err := e.Audit(ctx, run)
+	return account.Lost + account.Outstanding, err
+}
+
+// Run makes a pass in every lease, and looks at the verdicts of dead letters every few seconds,
+// until ctx ends, and then returns nil. While the store or the streams are away it says so and
+// keeps trying. It returns an error if the run is gone or not open.
 func (r *RunReconciler) Run(ctx context.Context) error {
 	passing := outage.Loop{
 		Log: r.log, Away: "looking for lost batches; trying again until it works", Back: "looking for lost batches works again",
 		Fields: []zap.Field{zap.String("run", r.run)},
 	}
-	for {
-		report, err := r.Pass(ctx)
+	for passAt := r.now(); ; {
+		began := r.now()
+		_, err := r.Opine(ctx)
+		if !r.now().Before(passAt) {
+			passAt = r.now().Add(r.cfg.Lease)
+			report, failure := r.Pass(ctx)
+			r.logRepairs(report)
+			if failure != nil { // mostly for the same reason
+				err = failure
+			}
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -83,11 +131,44 @@ func (r *RunReconciler) Run(ctx context.Context) error {
 			return err
 		}
 		passing.Observe(err)
-		r.logRepairs(report)
-		if outage.Sleep(ctx, r.cfg.Lease) != nil {
+		// A look at very many dead batches takes the store's time from others.
+		rest := max(r.lookEvery(), 20*r.now().Sub(began))
+		if outage.Sleep(ctx, min(rest, passAt.Sub(r.now()))) != nil {
 			return nil
 		}
 	}
+}
+
+// lookEvery is the time between two looks at the verdicts.
+func (r *RunReconciler) lookEvery() time.Duration { return min(r.cfg.Lease/3, mostLookEvery) }
+
+// Opine gives batches another round whose verdicts another GPU may change, and those of which an
+// answer was refused. It is cheap, and meant for every few seconds.
+func (r *RunReconciler) Opine(ctx context.Context) (OpinionReport, error) {
+	return r.lookAt(ctx, false)
+}
+
+// lookSurely does that at the end of a run, when nothing else looks for GPUs that are new.
+func (r *RunReconciler) lookSurely(ctx context.Context) (OpinionReport, error) {
+	return r.lookAt(ctx, true)
+}
+
+func (r *RunReconciler) lookAt(ctx context.Context, sure bool) (report OpinionReport, err error) {
+	r.busy.Lock()
+	defer r.busy.Unlock()
+	run, err := r.open(ctx)
+	if err != nil {
+		return report, err
+	}
+	if err := r.rounds.sendAll(ctx, run); err != nil {
+		return report, err
+	}
+	if r.inStore <= fewQueued { // else each pass looks at them
+		if report.Again, err = r.refusals.all(ctx, run); err != nil {
+			return report, err
+		}
+	}
+	return report, r.opinions.look(ctx, run, sure, &report)
 }
 
 func (r *RunReconciler) logRepairs(report PassReport) {
@@ -103,24 +184,17 @@ var errNotOpen = errors.New("the run is not open")
 // Pass searches once for every batch that is due. An error ends the pass, and the report says what
 // was done before it. The notes stay, so that the next pass continues from there.
 func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error) {
-	run, err := r.store.Run(ctx, r.run)
+	r.busy.Lock()
+	defer r.busy.Unlock()
+	run, err := r.open(ctx)
 	if err != nil {
 		return report, err
 	}
-	if run.State != pipeline.RunOpen {
-		return report, fmt.Errorf("run %s is %s: %w", run.Name, run.State, errNotOpen)
-	}
-	if run.UID != r.uid { // deleted and loaded again
-		if r.build, err = r.newBuild(run); err != nil {
-			return report, err
-		}
-		r.uid = run.UID
-		clear(r.notes)
-	}
-	if err := r.streams.EnsureRun(ctx, run); err != nil { // a server that lost the queue has lost the run as well
+	if err := r.streams.EnsureRun(ctx, run.Run); err != nil { // a server that lost the queue has lost the run as well
 		return report, err
 	}
 	r.pass++
+	r.inStore = 0
 	for _, state := range []pipeline.BatchState{pipeline.Queued, pipeline.Dead} {
 		if err := r.page(ctx, run, state, &report); err != nil {
 			return report, err
@@ -131,23 +205,49 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 			delete(r.notes, index)
 		}
 	}
-	if now := r.now(); !now.Before(r.sweepAt) {
+	sweep := !r.now().Before(r.sweepAt)
+	if err := r.tidier.tidy(ctx, run.Run, r.inStore, sweep || r.pass == 1); err != nil {
+		return report, err
+	}
+	if sweep {
 		if report.Swept, err = r.Sweep(ctx, run.Name); err != nil {
 			return report, err
 		}
-		r.sweepAt = now.Add(r.cfg.SweepEvery)
+		r.sweepAt = r.now().Add(r.cfg.SweepEvery)
 	}
 	return report, nil
 }
 
+// open returns the run if batches of it may be queued.
+func (r *RunReconciler) open(ctx context.Context) (openRun, error) {
+	run, err := r.store.Run(ctx, r.run)
+	if err != nil {
+		return openRun{}, err
+	}
+	if run.State != pipeline.RunOpen {
+		return openRun{}, fmt.Errorf("run %s is %s: %w", run.Name, run.State, errNotOpen)
+	}
+	if run.UID != r.uid { // deleted and loaded again
+		if r.build, err = r.newBuild(run); err != nil {
+			return openRun{}, err
+		}
+		r.uid = run.UID
+		r.forget()
+	}
+	return openRun{run, r.build}, nil
+}
+
 // page reads all batches in a state and searches for those that are due.
-func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeline.BatchState, report *PassReport) error {
+func (r *RunReconciler) page(ctx context.Context, run openRun, state pipeline.BatchState, report *PassReport) error {
 	for from := 0; ; {
 		batches, err := r.store.Batches(ctx, run.Name, state, from, PageSize)
 		if err != nil || len(batches) == 0 {
 			return err
 		}
 		report.Watched += len(batches)
+		if state == pipeline.Queued {
+			r.inStore += len(batches)
+		}
 		due := make([]bool, len(batches))
 		count := 0
 		for i, b := range batches {
@@ -157,11 +257,16 @@ func (r *RunReconciler) page(ctx context.Context, run pipeline.Run, state pipeli
 		}
 		var queued map[int]bool
 		if state == pipeline.Queued {
-			if queued, err = r.queued(ctx, run, count); err != nil {
+			if queued, err = r.queued(ctx, run.Run, count); err != nil {
 				return err
 			}
 		}
 		for i, b := range batches {
+			if again, err := r.refusals.again(ctx, run, b); err != nil {
+				return err
+			} else if again {
+				continue
+			}
 			if !due[i] && !queued[b.Index] { // the list has found batches that are not due, too: this postpones them
 				continue
 			}
@@ -189,9 +294,9 @@ func (r *RunReconciler) due(b pipeline.Batch) bool {
 }
 
 // watch searches for one batch.
-func (r *RunReconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.Batch, queued map[int]bool, report *PassReport) error {
+func (r *RunReconciler) watch(ctx context.Context, run openRun, b pipeline.Batch, queued map[int]bool, report *PassReport) error {
 	report.Looked++
-	where, letter, err := r.locate(ctx, run, b, queued)
+	where, letter, err := r.locate(ctx, run.Run, b, queued)
 	if err != nil {
 		return err
 	}
@@ -206,7 +311,7 @@ func (r *RunReconciler) watch(ctx context.Context, run pipeline.Run, b pipeline.
 		n.due = now.Add(r.wait())
 	default: // absent twice, three leases apart
 		delete(r.notes, b.Index) // it is new to the reconciler after this, whatever comes of it
-		return r.act(ctx, run, b, where, letter, report)
+		return r.act(ctx, b, where, letter, report)
 	}
 	r.notes[b.Index] = n
 	return nil
@@ -220,8 +325,8 @@ func (r *RunReconciler) patience(state pipeline.BatchState) time.Duration {
 }
 
 // act explains or repairs a batch that is nowhere, or only under a dead letter that explains it.
-func (r *RunReconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
-	b, err := r.readBatch(ctx, run.Name, seen.Index) // its last results may have been stored meanwhile
+func (r *RunReconciler) act(ctx context.Context, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
+	b, err := r.readBatch(ctx, seen.Run, seen.Index) // its last results may have been stored meanwhile
 	if err != nil {
 		return err
 	}
@@ -250,7 +355,7 @@ func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *Pa
 	if err != nil {
 		return err
 	}
-	ours, err := r.store.Requeue(ctx, b, b.Opinions, r.now().UTC())
+	ours, err := r.claim(ctx, b, b.Opinions, r.instant())
 	if err != nil || !ours {
 		return err
 	}

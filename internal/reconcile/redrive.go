@@ -201,9 +201,9 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	}
 	finish, cancel := finishing(ctx)
 	defer cancel()
-	ours := false
+	ours, at := false, r.instant()
 	err = r.persist(ctx, func() (err error) {
-		ours, err = r.store.Requeue(finish, b, 0, r.now().UTC())
+		ours, err = r.claim(finish, b, 0, at)
 		return err
 	})
 	if err != nil {

@@ -53,6 +53,8 @@ type machine struct {
 	done       []int             // generations known to be stored, by batch
 	calm       bool              // nothing is lost, and no worker goes on after its lease
 	needless   string            // what got another round although it was somewhere
+	unasked    string            // a second opinion that should not have been given
+	canaries   bool              // whether GPUs without work show that they are sound
 }
 
 // A token is a publisher with a batch that it has read.
@@ -69,6 +71,7 @@ func newMachine(rt *rapid.T, calm bool) *machine {
 			m.fails[n] = true
 		}
 	}
+	m.makeFleet(rt)
 	m.listFrom = rapid.IntRange(1, 2).Draw(rt, "list from")
 	m.drops = rapid.IntRange(0, 4).Draw(rt, "drops") == 0
 	m.requeued = func(b pipeline.Batch) {
@@ -76,6 +79,7 @@ func newMachine(rt *rapid.T, calm bool) *machine {
 			m.needless = fmt.Sprintf("batch %d: %s", b.Index, m)
 		}
 	}
+	m.opinion = m.checkOpinion
 	return m
 }
 
@@ -96,12 +100,18 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"actor":           m.actorStep,
 		"actor goes on":   m.actorStep,
 		"actor dies":      m.actorDies,
+		"look":            m.lookStep,
+		"look all":        m.lookAll,
+		"actor fails":     m.actorFails,
+		"gpu":             m.gpuStep,
+		"refuse":          m.refuseStep,
 		"loss":            m.lossStep,
 		"audit":           m.auditStep,
 		"queue":           m.roomStep,
 	}
 	if m.calm {
 		delete(actions, "loss")
+		delete(actions, "refuse")
 	}
 	return actions
 }
@@ -158,7 +168,7 @@ func (m *machine) takeStep(rt *rapid.T) {
 			failNow[m.batches[index].First+g.Index] = true
 		}
 	}
-	m.holdings = append(m.holdings, m.take(index, failNow))
+	m.holdings = append(m.holdings, m.takeOn(m.anyGPU(rt, index), index, failNow))
 }
 
 func (m *machine) workStep(rt *rapid.T) {
@@ -194,7 +204,7 @@ func (m *machine) roomStep(rt *rapid.T) {
 
 // lossStep makes one of the losses that a broker is capable of.
 func (m *machine) lossStep(rt *rapid.T) {
-	switch rapid.SampledFrom([]string{"work", "a result", "results", "a record", "damage", "dead", "everything", "mirror forgets", "mirror repeats"}).Draw(rt, "loss") {
+	switch rapid.SampledFrom([]string{"work", "a result", "results", "a record", "damage", "dead", "everything", "mirror forgets", "mirror repeats", "restored"}).Draw(rt, "loss") {
 	case "work":
 		clear(m.work)
 	case "a result":
@@ -217,6 +227,11 @@ func (m *machine) lossStep(rt *rapid.T) {
 		clear(m.work)
 		m.results = nil
 		m.loseDead()
+	case "restored": // a message that was acknowledged comes back
+		_, back := pick(rt, m.acked, "message")
+		if _, there := m.work[back.body.Batch]; !there {
+			m.work[back.body.Batch] = back
+		}
 	case "mirror forgets": // its position is ahead of the stream
 		m.mirror = nil
 	case "mirror repeats":

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -26,6 +25,8 @@ type world struct {
 	batches []pipeline.Batch
 	texts   map[int]string // stored, by number of the generation
 	fails   map[int]bool   // generations that fail whenever they are tried, by number
+	natures map[int]nature // of other generations; those that are not here can be answered anywhere
+	gpus    []*gpu         // none: failures are reported as earlier versions did
 
 	work    map[int]message[pipeline.Work] // by batch
 	results []message[pipeline.Results]
@@ -36,9 +37,14 @@ type world struct {
 	room    int    // messages that the queue takes
 	ensured bool
 
+	acked    []message[pipeline.Work] // what was on the queue before
+	uncovers string                   // a message that lacks a generation
+	lanes    int                      // as the follower reported them
+	awaiting int
 	listFrom int // batches to search for before the queue is listed
 
-	requeued func(pipeline.Batch) // called before a batch gets another round
+	requeued func(pipeline.Batch)                 // called before a batch gets another round
+	opinion  func(b pipeline.Batch, opinions int) // called before the same
 
 	now      time.Time
 	executed int // generations generated: the text of an answer, so that no two are the same
@@ -54,7 +60,7 @@ type message[T any] struct {
 func newWorld(sizes ...int) *world {
 	w := &world{
 		texts: map[int]string{}, fails: map[int]bool{}, work: map[int]message[pipeline.Work]{},
-		dead: map[int]pipeline.StoredDeadLetter{}, room: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+		dead: map[int]pipeline.StoredDeadLetter{}, natures: map[int]nature{}, room: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	first := 0
 	for i, n := range sizes {
@@ -115,6 +121,7 @@ func (w *world) publish(work pipeline.Work) error {
 	}
 	w.seq++
 	w.work[work.Batch] = message[pipeline.Work]{w.seq, work}
+	w.checkCover(work)
 	return nil
 }
 
@@ -136,24 +143,16 @@ func (w *world) deleteDeadLetter(seq uint64) {
 // A holding is a batch that a worker holds.
 type holding struct {
 	message[pipeline.Work]
+	gpu      *gpu // nil: of an earlier version
+	began    int  // outcomes that the GPU had
 	failures []pipeline.GenerationFailure
 	answers  []pipeline.Result // not published yet
 	toldDead bool              // the dead letter is published
 }
 
-// take delivers a message. It may be called again for the same one, since a lease may run out.
-func (w *world) take(index int, failNow map[int]bool) *holding {
-	h := &holding{message: w.work[index]}
-	for _, g := range h.body.Generations {
-		if n := w.batches[index].First + g.Index; w.fails[n] || failNow[n] {
-			h.failures = append(h.failures, pipeline.GenerationFailure{Generation: g, Class: pipeline.BadItem, Message: "boom", Attempts: 1})
-			continue
-		}
-		w.executed++
-		h.answers = append(h.answers, pipeline.Result{Index: g.Index, Item: g.Item, Text: fmt.Sprint("text ", w.executed), Finish: "stop"})
-	}
-	return h
-}
+// take delivers a message to a program of an earlier version. It may be called again for the same
+// one, since a lease may run out.
+func (w *world) take(index int, failNow map[int]bool) *holding { return w.takeOn(nil, index, failNow) }
 
 // step makes the next step of a worker and reports whether it was the last one.
 func (w *world) step(h *holding) bool {
@@ -164,15 +163,17 @@ func (w *world) step(h *holding) bool {
 			Run: testRun, UID: testUID, Batch: h.body.Batch, Round: h.body.Round, Results: h.answers[:1],
 		}})
 		h.answers = h.answers[1:]
+		if h.gpu != nil {
+			h.gpu.outcomes++
+			h.gpu.proven = max(h.gpu.proven, h.began)
+		}
 	case len(h.failures) > 0 && !h.toldDead:
-		w.deadLetter(pipeline.DeadLetter{
-			Run: testRun, UID: h.body.UID, Batch: h.body.Batch, Round: h.body.Round, Class: pipeline.BadItem, Message: "boom",
-			Failures: h.failures, FailedAt: w.now,
-		})
+		w.deadLetter(h.letter(w.now))
 		h.toldDead = true
 	default:
 		if w.work[h.body.Batch].seq == h.seq { // an ack is for a message, not for a subject
 			delete(w.work, h.body.Batch)
+			w.acked = append(w.acked, h.message)
 		}
 		return true
 	}
@@ -209,10 +210,11 @@ type view struct {
 type fate int
 
 const (
-	proceed   fate = iota
-	loseReply      // it has its effect, and its caller gets an error
-	die            // it has none
-	refuse         // it has none, and may have one later
+	proceed    fate = iota
+	loseReply       // it has its effect, and its caller dies before it knows
+	die             // it has none
+	refuse          // it has none, and may have one later
+	loseAnswer      // it has its effect, and its caller learns only that the answer is lost
 )
 
 // errAway is an outage that ends.
@@ -228,6 +230,9 @@ func (v view) pass(effect func()) error {
 	case loseReply:
 		effect()
 		return errGone
+	case loseAnswer:
+		effect()
+		return errAway
 	}
 	effect()
 	return nil
@@ -271,6 +276,9 @@ func (v view) Requeue(_ context.Context, seen pipeline.Batch, opinions int, at t
 		if did {
 			if v.requeued != nil {
 				v.requeued(*b)
+			}
+			if v.opinion != nil {
+				v.opinion(*b, opinions)
 			}
 			b.State, b.Round, b.Failed, b.Opinions, b.QueuedAt = pipeline.Queued, seen.Round+1, nil, opinions, at
 		}

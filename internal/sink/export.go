@@ -21,6 +21,7 @@ type LineWriter interface {
 type Exported struct {
 	Lines   int `json:"lines"`
 	Missing int `json:"missing"` // generations without an answer
+	Failed  int `json:"failed"`  // of these, those that were written with why they have none
 }
 
 // ExportOptions say how a run is exported.
@@ -46,7 +47,9 @@ func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], enco
 		}
 		if answer.Result == nil {
 			exported.Missing++
-			if !options.All {
+			if answer.Failure != nil {
+				exported.Failed++
+			} else if !options.All {
 				continue
 			}
 		}

@@ -28,13 +28,24 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) err
 	return nil
 }
 
+// A brevity is how much of what a letter says is kept, besides the prompts.
+type brevity struct {
+	message int  // bytes of one failure's message, at most
+	partial bool // what there was of answers that were cut off
+}
+
+// brevities are tried in turn, until a message is small enough.
+func brevities() []brevity {
+	return []brevity{{4 << 10, true}, {4 << 10, false}, {1 << 10, false}, {256, false}, {64, false}, {0, false}}
+}
+
 // packDeadLetter returns a message of at most this many bytes, or of the least size that the dead
 // letter can have: whether that is too large is for the server to say.
 func (c *codec) packDeadLetter(d pipeline.DeadLetter, most int) (*nats.Msg, error) {
 	var msg *nats.Msg
-	// The bytes that a failure's text may have, until the dead letter fits.
-	for _, limit := range []int{4 << 10, 1 << 10, 256, 64, 0} {
-		cut := shortened(d, limit)
+	for _, b := range brevities() {
+		cut := d
+		cut.Message, cut.Failures = text.Shorten(d.Message, b.message), b.of(d.Failures)
 		if err := cut.Validate(); err != nil {
 			return nil, pipeline.Fail(pipeline.BadItem, "%w", err)
 		}
@@ -50,14 +61,16 @@ func (c *codec) packDeadLetter(d pipeline.DeadLetter, most int) (*nats.Msg, erro
 	return msg, nil
 }
 
-// shortened returns the dead letter with no message longer than this.
-func shortened(d pipeline.DeadLetter, limit int) pipeline.DeadLetter {
-	d.Message = text.Shorten(d.Message, limit)
-	d.Failures = slices.Clone(d.Failures)
-	for i := range d.Failures {
-		d.Failures[i].Message = text.Shorten(d.Failures[i].Message, limit)
+// of returns the failures in this brevity.
+func (b brevity) of(failures []pipeline.GenerationFailure) []pipeline.GenerationFailure {
+	failures = slices.Clone(failures)
+	for i := range failures {
+		failures[i].Message = text.Shorten(failures[i].Message, b.message)
+		if !b.partial {
+			failures[i].Text = ""
+		}
 	}
-	return d
+	return failures
 }
 
 // DeadLettersToMirror takes up to max dead letters that the ledger does not know yet. It waits for

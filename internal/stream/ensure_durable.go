@@ -66,7 +66,7 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 		return pipeline.Fail(pipeline.Fatal, "durable %s on stream %s is there with another ack policy, filter, delivery limit or backoff: delete it and start again",
 			want.Durable, stream)
 	}
-	maps.DeleteFunc(is.Metadata, func(key, _ string) bool { return strings.HasPrefix(key, "_nats.") })
+	maps.DeleteFunc(is.Metadata, serverKey)
 	want.AckWait = cmp.Or(want.AckWait, is.AckWait)
 	for _, key := range reportKeys { // they belong to the process that follows the run
 		if was, there := is.Metadata[key]; there && want.Metadata[key] == "" {
@@ -86,6 +86,31 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 	}
 	return nil
 }
+
+// report changes these metadata of the durable of a run, and nothing else about it.
+func (d *durables) report(ctx context.Context, run pipeline.Run, news map[string]string) error {
+	info, err := d.c.durableInfo(ctx, WorkStream, run.Name)
+	if isAbsent(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	is := info.Config
+	before := maps.Clone(is.Metadata)
+	maps.Copy(is.Metadata, news)
+	if is.Metadata[metaUID] != run.UID || maps.Equal(before, is.Metadata) {
+		return nil
+	}
+	maps.DeleteFunc(is.Metadata, serverKey)
+	return d.c.api(ctx, func(ctx context.Context) error {
+		_, err := d.c.js.UpdateConsumer(ctx, WorkStream, is)
+		return err
+	})
+}
+
+// serverKey reports whether the server itself set a key of the metadata.
+func serverKey(key, _ string) bool { return strings.HasPrefix(key, "_nats.") }
 
 // pausedUntil returns until when a durable was paused that the server has lost since, or nil. The
 // new one has to be paused again, or a run that a person stopped would go on.

@@ -120,3 +120,11 @@ func noRoom(err error) error {
 func errClosed() error {
 	return pipeline.Fail(pipeline.Interrupted, "the connection to NATS is closed: %w", nats.ErrConnectionClosed)
 }
+
+// wrapped returns the error with what was being done, or nil if there is none.
+func wrapped(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

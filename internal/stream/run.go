@@ -34,10 +34,13 @@ func (c *Conn) CompleteRun(ctx context.Context, run pipeline.Run) error {
 
 // ReportRun writes down on the durable of a run what the process that follows the run has seen, for
 // the consumers and for people: how many GPUs serve it, and how many generations under dead letters
-// get a second opinion. EnsureRun keeps it.
+// get a second opinion. EnsureRun keeps it, and it changes nothing else. Without a durable, or with
+// that of another load of the run, there is nothing to report on.
 func (c *Conn) ReportRun(ctx context.Context, run pipeline.Run, lanes, awaitOpinion int) error {
-	report := map[string]string{metaLanes: strconv.Itoa(lanes), metaAwaitOpinion: strconv.Itoa(awaitOpinion)}
-	return c.provisioner.ensureRun(ctx, run, report)
+	err := c.provisioner.durables.report(ctx, run, map[string]string{
+		metaLanes: strconv.Itoa(lanes), metaAwaitOpinion: strconv.Itoa(awaitOpinion),
+	})
+	return wrapped("report on run "+run.Name, err)
 }
 
 // Depth counts the messages of a run on the streams. Without a durable for the run it returns

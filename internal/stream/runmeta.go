@@ -58,7 +58,7 @@ func runInfo(info *jetstream.ConsumerInfo) pipeline.RunInfo {
 	meta := info.Config.Metadata
 	r := pipeline.RunInfo{
 		Run: info.Name, UID: meta[metaUID], Model: meta[metaModel], Simulated: meta[metaSimulated] != "",
-		Waiting: int(info.NumPending), Held: info.NumAckPending, Paused: info.Paused, Lease: info.Config.AckWait,
+		Waiting: int(info.NumPending), Held: info.NumAckPending, HandedOut: info.Delivered.Stream, Paused: info.Paused, Lease: info.Config.AckWait,
 	}
 	// What is missing or cannot be read is not known.
 	_ = json.Unmarshal([]byte(meta[metaPins]), &r.Pins)

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go"
 )
 
 // absentTries is how often a server may say in a row that no stream takes a batch before that
@@ -22,17 +25,82 @@ func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 	if err := w.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish batch %s: %w", w.ID(), err)
 	}
-	data, err := pipeline.EncodeWork(w)
+	msg, err := c.codec.packWork(w, c.publisher.messageLimit())
 	if err != nil {
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
-	if err := c.publisher.publish(ctx, c.codec.pack(workSubject(w.Run, w.Batch), data), absentTries); err != nil {
+	if err := c.publisher.publish(ctx, msg, absentTries); err != nil {
 		if errors.Is(err, pipeline.ErrFull) {
 			err = c.usage.explain(ctx, w.Run, err)
 		}
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
 	return nil
+}
+
+// packWork returns a message of at most this many bytes, or of the least size that the batch can
+// have. The verdicts that only ride along are cut as those of a dead letter are.
+func (c *codec) packWork(w pipeline.Work, most int) (*nats.Msg, error) {
+	var msg *nats.Msg
+	for _, b := range brevities() {
+		cut := w
+		cut.Final = b.of(w.Final)
+		data, err := pipeline.EncodeWork(cut)
+		if err != nil {
+			return nil, err
+		}
+		msg = c.pack(workSubject(w.Run, w.Batch), data)
+		if len(w.Final) == 0 || len(data) <= maxDecoded && len(msg.Data) <= most {
+			break
+		}
+	}
+	return msg, nil
+}
+
+// FindWork returns the message of a batch on the queue, and whether there is one. It reads a copy
+// of the stream, which may lag behind: the sequence says for certain which message it is. Of a
+// message that cannot be read it returns the sequence, true and a BadItem failure.
+func (c *Conn) FindWork(ctx context.Context, run string, batch int) (pipeline.StoredWork, bool, error) {
+	var msg *nats.Msg
+	err := pipeline.ValidateRunName(run)
+	if err == nil {
+		err = c.api(ctx, func(ctx context.Context) (err error) {
+			msg, err = c.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+WorkStream+"."+workSubject(run, batch), nil)
+			return err
+		})
+	}
+	what := "read the message of batch " + pipeline.BatchID(run, batch)
+	if err != nil {
+		return pipeline.StoredWork{}, false, fmt.Errorf("%s: %w", what, err)
+	}
+	// A sender may have set headers of the same names; the server adds its own after them.
+	sequence, err := strconv.ParseUint(last(msg.Header, "Nats-Sequence"), 10, 64)
+	if err != nil {
+		return pipeline.StoredWork{}, false, wrapped(what, endOfPage(msg))
+	}
+	var w pipeline.Work
+	data, err := c.codec.unpack(msg.Header, msg.Data)
+	if err == nil {
+		w, err = pipeline.DecodeWork(data)
+	}
+	if err != nil {
+		err = pipeline.Fail(pipeline.BadItem, "%s: %w", what, err)
+	}
+	return pipeline.StoredWork{Work: w, Sequence: sequence}, true, err
+}
+
+// RemoveWork takes the message of a batch with this sequence off the queue, also while a worker
+// holds it, and no later message of the batch. One that is already gone is no error.
+func (c *Conn) RemoveWork(ctx context.Context, run string, batch int, sequence uint64) error {
+	err := pipeline.ValidateRunName(run)
+	if err == nil {
+		// A purge removes what comes before a sequence.
+		err = c.request(ctx, "$JS.API.STREAM.PURGE."+WorkStream, map[string]any{"filter": workSubject(run, batch), "seq": sequence + 1}, nil)
+	}
+	if isAbsent(err) {
+		return nil
+	}
+	return wrapped("take batch "+pipeline.BatchID(run, batch)+" off the queue", err)
 }
 
 // Work returns the batches of a run, which need not exist yet.

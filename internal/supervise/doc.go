@@ -7,7 +7,7 @@
 // session ends with the first of them that fails:
 //
 //   - the process exits;
-//   - no token comes for too long although requests are in flight (a stall);
+//   - those that use it say that no token comes any more (a stall);
 //   - the rate falls to that of a CPU;
 //   - it does not answer pings;
 //   - the model is not in the GPU's memory any more, or there is too little memory;

@@ -13,20 +13,16 @@ import (
 
 // HealthChecks says how a server is checked. Zero values mean the defaults.
 type HealthChecks struct {
-	Stall     time.Duration // a server with requests in flight that sends no token for this long hangs; default 45 s
 	PingEvery time.Duration // default 5 s
 	AllowCPU  bool          // serve also where the model is not in the GPU's memory; for tests
 }
 
 func (c HealthChecks) withDefaults() (HealthChecks, error) {
-	if c.Stall == 0 {
-		c.Stall = 45 * time.Second
-	}
 	if c.PingEvery == 0 {
 		c.PingEvery = 5 * time.Second
 	}
-	if c.Stall < time.Millisecond || c.PingEvery < time.Millisecond {
-		return c, fmt.Errorf("supervise: a stall of %s or a ping every %s is too short", c.Stall, c.PingEvery)
+	if c.PingEvery < time.Millisecond {
+		return c, fmt.Errorf("supervise: a ping every %s is too short", c.PingEvery)
 	}
 	return c, nil
 }
@@ -64,7 +60,7 @@ func (c *checker) watch(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithCancel(ctx)
 	found := make(chan error, 2) // one result of each of the two
 	var running sync.WaitGroup
-	running.Go(func() { found <- c.watchTokens(ctx, s) })
+	running.Go(func() { found <- c.watchSpeed(ctx, s) })
 	running.Go(func() { found <- c.ping(ctx, s.server) })
 	defer running.Wait()
 	defer cancel()
@@ -80,29 +76,15 @@ func (c *checker) watch(ctx context.Context, s *session) error {
 	}
 }
 
-// watchTokens checks that tokens come, and how fast.
-func (c *checker) watchTokens(ctx context.Context, s *session) error {
-	tick := time.NewTicker(min(max(c.checks.Stall/20, 10*time.Millisecond), time.Second))
-	defer tick.Stop()
-	chunks, since := s.server.Chunks(), time.Now()
-	c.speed.begin(since, chunks)
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-		now, got, inFlight := time.Now(), s.server.Chunks(), s.load()
-		switch {
-		case got != chunks || inFlight == 0:
-			chunks, since = got, now
-		case now.Sub(since) >= c.checks.Stall:
-			return fmt.Errorf("%w: no token for %s, with %d requests in flight", pipeline.ErrStalled, c.checks.Stall, inFlight)
-		}
-		if c.speed.isSlow(now, got, inFlight) {
+// watchSpeed checks how fast tokens come.
+func (c *checker) watchSpeed(ctx context.Context, s *session) error {
+	c.speed.begin(time.Now(), s.server.Chunks())
+	for outage.Sleep(ctx, time.Second) == nil {
+		if c.speed.isSlow(time.Now(), s.server.Chunks(), s.load()) {
 			return fmt.Errorf("%w: less than a quarter of its speed for %s", errSlow, slowWindows*speedWindow)
 		}
 	}
+	return nil
 }
 
 // ping checks that the server answers, and that the model still is where it was.

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	smokeTestWithin = time.Minute      // for which the GPU may still have to get itself ready
+	smokeTestWithin = 10 * time.Minute // what a load may take: some servers load the model again for their first word
 	recoverWithin   = 10 * time.Second // a server that still hangs needs twice as long to notice
 	exitWithin      = time.Second      // a broken connection is noticed before the exit of the process
 	progressEvery   = 5 * time.Second  // between two lines about a pull

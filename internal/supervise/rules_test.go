@@ -105,10 +105,10 @@ func TestTheDelayBeforeARestartGrowsAndIsForgottenAfterGoodService(t *testing.T)
 
 func TestHealthChecksHaveDefaultsAndBounds(t *testing.T) {
 	got, err := HealthChecks{}.withDefaults()
-	if want := (HealthChecks{Stall: 45 * time.Second, PingEvery: 5 * time.Second}); err != nil || got != want {
+	if want := (HealthChecks{PingEvery: 5 * time.Second}); err != nil || got != want {
 		t.Errorf("%+v, %v, want %+v", got, err, want)
 	}
-	for _, checks := range []HealthChecks{{Stall: 1}, {PingEvery: -time.Second}} {
+	for _, checks := range []HealthChecks{{PingEvery: 1}, {PingEvery: -time.Second}} {
 		if _, err := checks.withDefaults(); err == nil {
 			t.Errorf("%+v is accepted", checks)
 		}

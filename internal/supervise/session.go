@@ -12,7 +12,7 @@ import (
 
 const (
 	crashWindow = 5 * time.Minute // in which this many crashes of the runner
-	maxCrashes  = 6               // mean that the server is broken; a prompt that crashes it costs three
+	maxCrashes  = 20              // mean that the server is broken; a prompt that crashes it may cost ten
 	oneCrash    = 2 * time.Second // requests that fail within this time met the same crash
 )
 

@@ -42,7 +42,7 @@ func (m *speedMonitor) isSlow(now time.Time, chunks int64, inFlight int) bool {
 		}
 	}
 	m.begin(now, chunks)
-	if least == 0 { // it was idle at some time
+	if least == 0 || rate == 0 { // it was idle at some time, or loaded the model all the time
 		return false
 	}
 	if m.best == nil {

@@ -100,6 +100,16 @@ func (s *Supervisor) Generate(ctx context.Context, request pipeline.Request) (pi
 	return completion, err
 }
 
+// Stalled says that the server brings no token, and that its requests were cancelled for it: it has
+// to show that it still works, or is restarted.
+func (s *Supervisor) Stalled(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.session != nil {
+		s.session.fail(why)
+	}
+}
+
 // Run keeps the GPU's server alive until ctx ends. Then it returns nil, otherwise the reason for
 // which the GPU is given up. No server is left when it returns.
 func (s *Supervisor) Run(ctx context.Context) error {

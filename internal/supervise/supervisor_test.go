@@ -21,6 +21,8 @@ import (
 	"gleaner/internal/supervise/supervisetest"
 )
 
+var errSilent = fmt.Errorf("%w: no token for 45 s", pipeline.ErrStalled)
+
 // A lane is an admission with four slots.
 type lane struct {
 	supervisor *supervise.Supervisor
@@ -188,7 +190,8 @@ func TestAServerThatStallsLosesItsRequestsAndIsRestartedIfItDoesNotRecover(t *te
 		time.Sleep(6 * time.Second)
 		server, _ := launcher.Last()
 		server.Hang()
-		time.Sleep(50 * time.Second)
+		time.Sleep(45 * time.Second)
+		lanes[0].supervisor.Stalled(errSilent)
 		synctest.Wait()
 		if busy, _ := server.Busy(); busy != 0 || lanes[0].isServing() {
 			t.Errorf("%d requests still wait for a server that hangs, the state is %q", busy, lanes[0].state())
@@ -216,6 +219,7 @@ func TestAServerThatStallsAndRecoversIsNotRestarted(t *testing.T) {
 		}}
 		lanes, logs := start(t, 4, launcher)
 		time.Sleep(6 * time.Second)
+		time.AfterFunc(45*time.Second, func() { lanes[0].supervisor.Stalled(errSilent) })
 		_, err := lanes[0].supervisor.Generate(t.Context(), pipeline.Request{Messages: pipeline.User("long")})
 		if class := pipeline.ClassOf(err); class != pipeline.Retryable || errors.Is(err, pipeline.ErrStalled) {
 			t.Errorf("its request failed as %s: %v", class, err)
@@ -230,31 +234,52 @@ func TestAServerThatStallsAndRecoversIsNotRestarted(t *testing.T) {
 	})
 }
 
-// One prompt that takes long says nothing about the server, as long as others get on.
-func TestOneSilentRequestIsNoStallOfTheServer(t *testing.T) {
+// A model may load again for its first word, and a load has its own limit.
+func TestAModelThatTakesLongForItsFirstWordBecomesReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		launcher := &supervisetest.Launcher{Answer: func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
-			<-ctx.Done()
-			return pipeline.Completion{}, ctx.Err()
-		}}
+		launcher := &supervisetest.Launcher{Prepare: func(s *supervisetest.FakeServer) { s.FirstWord = 64 * time.Second }}
 		lanes, _ := start(t, 4, launcher)
-		time.Sleep(6 * time.Second)
-		server, _ := launcher.Last()
-		done := make(chan error, 1)
-		ctx, cancel := context.WithCancel(t.Context())
-		go func() {
-			_, err := lanes[0].supervisor.Generate(ctx, pipeline.Request{Messages: pipeline.User("long")})
-			done <- err
-		}()
-		for range 10 { // others
-			time.Sleep(20 * time.Second)
-			server.Chunk(1)
+		time.Sleep(70 * time.Second)
+		synctest.Wait()
+		if _, n := launcher.Last(); n != 1 || !lanes[0].isServing() {
+			t.Errorf("%d servers, the state is %q", n, lanes[0].state())
 		}
-		if !lanes[0].isServing() {
-			t.Errorf("the state is %q", lanes[0].state())
+		if err := lanes[0].end(); err != nil {
+			t.Error(err)
 		}
-		cancel()
-		<-done
+	})
+}
+
+// A model that was unloaded loads again with the next request.
+func TestALoadInTheMiddleIsNoLackOfSpeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		loading := make(chan struct{})
+		launcher := &supervisetest.Launcher{}
+		launcher.Answer = func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+			select {
+			case <-loading:
+				if outage.Sleep(ctx, 5*time.Minute) != nil {
+					return pipeline.Completion{}, ctx.Err()
+				}
+			default:
+			}
+			for range 100 {
+				r.CountTokens(1)
+				if outage.Sleep(ctx, 10*time.Millisecond) != nil {
+					return pipeline.Completion{}, ctx.Err()
+				}
+			}
+			return pipeline.Completion{Text: "42"}, nil
+		}
+		lanes, _ := start(t, 4, launcher)
+		check := lanes[0].work(t)
+		time.Sleep(5 * time.Minute)
+		close(loading)
+		time.Sleep(6 * time.Minute)
+		if _, n := launcher.Last(); n != 1 || !lanes[0].isServing() {
+			t.Errorf("%d servers, the state is %q", n, lanes[0].state())
+		}
+		check(100)
 		if err := lanes[0].end(); err != nil {
 			t.Error(err)
 		}

@@ -27,6 +27,23 @@ func Shorten(s string, maxBytes int) string {
 	return s[:end] + ellipsis
 }
 
+// End returns the end of a text, as valid UTF-8 of at most this many bytes. An ellipsis stands for
+// what was cut off, if there is room for one.
+func End(s string, maxBytes int) string {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	if len(s) <= maxBytes {
+		return s
+	}
+	if maxBytes < len(ellipsis) {
+		return ""
+	}
+	start := len(s) - maxBytes + len(ellipsis)
+	for start < len(s) && !utf8.RuneStart(s[start]) {
+		start++
+	}
+	return ellipsis + s[start:]
+}
+
 // Clip returns the beginning of a text, of at most this many characters, for a line of a table.
 // An ellipsis stands for what was cut off.
 func Clip(s string, columns int) string {
@@ -49,4 +66,25 @@ func Printable(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// Ends returns the beginning and the end of a text, as valid UTF-8 of at most this many bytes. An
+// ellipsis stands for what was cut out between them.
+func Ends(s string, maxBytes int) string {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	if len(s) <= maxBytes {
+		return s
+	}
+	half := max(maxBytes-len(ellipsis), 0) / 2
+	start, end := half, len(s)-half
+	for start > 0 && !utf8.RuneStart(s[start]) {
+		start--
+	}
+	for end < len(s) && !utf8.RuneStart(s[end]) {
+		end++
+	}
+	if maxBytes < len(ellipsis) {
+		return ""
+	}
+	return s[:start] + ellipsis + s[end:]
 }

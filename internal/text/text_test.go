@@ -26,6 +26,24 @@ func TestAShortTextStaysAndALongOneIsCutBetweenCharacters(t *testing.T) {
 	})
 }
 
+func TestTheEndOfATextIsCutBetweenCharacters(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		most int
+		want string
+	}{{"abc", 3, "abc"}, {"abcdef", 5, "…ef"}, {"ééé", 6, "ééé"}, {"ééé", 5, "…é"}, {"ééé", 4, "…"}, {"a\xffb", 9, "a\uFFFDb"}, {"", 0, ""}, {"abc", 2, ""}} {
+		if got := End(c.text, c.most); got != c.want {
+			t.Errorf("the end of %q in %d bytes is %q, want %q", c.text, c.most, got, c.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text, most := rapid.String().Draw(t, "text"), rapid.IntRange(0, 50).Draw(t, "most")
+		if got := End(text, most); len(got) > most || !utf8.ValidString(got) || !strings.HasSuffix(strings.ToValidUTF8(text, "\uFFFD"), strings.TrimPrefix(got, "…")) {
+			t.Fatalf("the end of %q in %d bytes is %q", text, most, got)
+		}
+	})
+}
+
 // What a server says may be long and need not be text.
 func TestWhatIsNoTextIsCutToValidText(t *testing.T) {
 	for _, text := range []string{strings.Repeat("ä", 5000), "a" + strings.Repeat("ä", 5000), strings.Repeat("\xff", 5000), strings.Repeat("\xe2\x82", 9)} {

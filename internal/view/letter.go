@@ -33,8 +33,31 @@ func Letter(letter reconcile.Letter) string {
 	for _, f := range letter.Failures {
 		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, text.Printable(string(f.Class)),
 			Plural(f.Attempts, "try", "tries"), text.Printable(f.Message), indent(f.Prompt()))
+		if f.Text != "" {
+			fmt.Fprintf(&b, "    its answer has %s bytes so far, and ends with:\n%s\n", Count(len(f.Text)), indent(lastLines(f.Text)))
+		}
 	}
 	return b.String()
+}
+
+// Of an answer that was cut off, the end is shown: what comes before is as any answer.
+const (
+	endLines = 6
+	endBytes = 800
+)
+
+// lastLines returns the last lines of a text.
+func lastLines(s string) string {
+	s = text.End(strings.TrimSpace(s), endBytes)
+	for lines, i := 0, len(s); i > 0; {
+		if i = strings.LastIndexByte(s[:i], '\n'); i < 0 {
+			break
+		}
+		if lines++; lines == endLines {
+			return s[i+1:]
+		}
+	}
+	return s
 }
 
 func times(n int) string { return Plural(n, "time", "times") }

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,24 @@ func TestAShownLetterHasAllThatIsKnownAndWhatToDo(t *testing.T) {
 	}
 	if strings.ContainsAny(shown, "\x1b\x07") {
 		t.Errorf("it commands the terminal: %q", shown)
+	}
+}
+
+func TestTheEndOfACutAnswerIsShown(t *testing.T) {
+	letter := testLetter()
+	letter.Failures[0].Text = strings.Repeat("1\n", 5000) + "one\ntwo\nthree\nfour\nfi\x1bve\nsix\n"
+	shown := Letter(letter)
+	want := "    its answer has 10,029 bytes so far, and ends with:\n  │ one\n  │ two\n  │ three\n  │ four\n  │ fi\uFFFDve\n  │ six\n"
+	if !strings.HasSuffix(shown, want) {
+		t.Errorf("it does not end with\n%s\nbut is\n%s", want, shown)
+	}
+	letter.Failures[0].Text = strings.Repeat("é", 5000)
+	if shown := Letter(letter); !strings.Contains(shown, "10,000 bytes") || strings.Count(shown, "é") > endBytes/2 || !strings.Contains(shown, "…é") {
+		t.Errorf("a text of one line is shown as\n%s", shown)
+	}
+	data, err := json.Marshal(letter)
+	if err != nil || !strings.Contains(string(data), `"text":"`+letter.Failures[0].Text+`"`) {
+		t.Errorf("the text is not in the letter as JSON: %.300s, %v", data, err)
 	}
 }
 

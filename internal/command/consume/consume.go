@@ -61,7 +61,7 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer conn.Close()
 	idleExit := c.idleExit(c.startsServers())
-	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: c.Name, Stay: c.Stay, Deadline: deadline, IdleExit: idleExit, Log: log})
+	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: c.Name, Stay: c.Stay, Simulated: servers.simulated, Deadline: deadline, IdleExit: idleExit, Log: log})
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -70,8 +70,8 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	return c.work(ctx, consumer.Config{
 		Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
-		HealthChecks: supervise.HealthChecks{Stall: c.Stall, AllowCPU: c.AllowCPU},
-		Deadline:     deadline, IdleExit: idleExit, Stay: c.Stay,
+		FirstToken: c.FirstToken, Stall: c.Stall, HealthChecks: supervise.HealthChecks{AllowCPU: c.AllowCPU}, Known: run,
+		Deadline: deadline, IdleExit: idleExit, Stay: c.Stay,
 		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return conn.RunInfo(ctx, run.Run) },
 	}, conn, servers, run)
 }

@@ -2,11 +2,14 @@ package consume
 
 import (
 	"errors"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
+	"gleaner/internal/ollama"
 )
 
 // serverFlags name the servers that generate: those that run already, or those that the consumer is
@@ -35,6 +38,14 @@ func (f *serverFlags) AfterApply(parsed *kong.Context) error {
 		}
 	}
 	return nil
+}
+
+// client returns the settings of a client to one of the servers.
+func (f *serverFlags) client() ollama.Config {
+	return ollama.Config{
+		Slots: f.Slots.Most, AnswerLimit: f.AnswerLimit, Key: os.Getenv(ollama.EnvKey),
+		FirstToken: consumer.ClientPatience, Stall: consumer.ClientPatience,
+	}
 }
 
 // check refuses what makes no sense.

@@ -7,7 +7,6 @@ import (
 
 	"gleaner/internal/consumer"
 	"gleaner/internal/gpu"
-	"gleaner/internal/ollama"
 	"gleaner/internal/ollama/serve"
 	"gleaner/internal/supervise"
 )
@@ -28,9 +27,7 @@ func (f *serverFlags) reserve(ctx context.Context, log *zap.Logger) (reserved []
 	}
 	cfg := serve.Config{
 		Bin: f.OllamaBin, Models: f.Models, ModelFile: f.ModelFile, Context: f.Context,
-		// The supervisor notices first when nothing comes from a server, and takes all requests
-		// from it.
-		Client: ollama.Config{FirstToken: f.FirstToken, Stall: f.Stall + f.Stall/3, AnswerLimit: f.AnswerLimit},
+		Client: f.client(),
 	}
 	for _, device := range devices {
 		r, err := serve.Reserve(cfg, device)

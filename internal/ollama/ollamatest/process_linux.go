@@ -7,7 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -84,14 +86,21 @@ func (p *RealServer) Kill(t testing.TB) {
 // SignalRunner sends the process that runs the model a signal, and returns its pid.
 func (p *RealServer) SignalRunner(t testing.TB, signal syscall.Signal) int {
 	t.Helper()
+	pid := p.Runner(t)
+	if err := syscall.Kill(pid, signal); err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+// Runner returns the pid of the process that runs the model, once there is one.
+func (p *RealServer) Runner(t testing.TB) int {
+	t.Helper()
 	limit := time.After(10 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		if pid := p.runner(); pid > 0 {
-			if err := syscall.Kill(pid, signal); err != nil {
-				t.Fatal(err)
-			}
 			return pid
 		}
 		select {
@@ -116,10 +125,17 @@ func (p *RealServer) runner() int {
 			continue
 		}
 		dir := filepath.Dir(path)
-		if line, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && bytes.Contains(line, []byte("\x00runner\x00")) {
+		if line, err := os.ReadFile(filepath.Join(dir, "cmdline")); err == nil && runsModel(line) {
 			pid, _ := strconv.Atoi(filepath.Base(dir))
 			return pid
 		}
 	}
 	return 0
+}
+
+// runsModel reports whether this is the command line of a process that runs a model: of Ollama's own
+// runner, or since version 0.30 of a llama-server.
+func runsModel(line []byte) bool {
+	args := strings.Split(string(line), "\x00")
+	return slices.Contains(args, "--model") && (slices.Contains(args, "runner") || strings.HasPrefix(filepath.Base(args[0]), "llama-server"))
 }

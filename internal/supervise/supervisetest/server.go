@@ -90,6 +90,7 @@ type FakeServer struct {
 	LoadError error
 	HasModel  bool
 	FetchTime time.Duration
+	FirstWord time.Duration // how long the smoke test waits for its first token
 
 	launcher *Launcher
 	exited   chan struct{}
@@ -156,6 +157,9 @@ func (s *FakeServer) Generate(ctx context.Context, r pipeline.Request) (pipeline
 		}
 		return s.launcher.Answer(ctx, r)
 	}
+	if err := sleep(ctx, s.FirstWord); err != nil {
+		return pipeline.Completion{}, err
+	}
 	for range 10 {
 		select {
 		case <-time.After(100 * time.Millisecond):
@@ -171,6 +175,7 @@ func (s *FakeServer) Generate(ctx context.Context, r pipeline.Request) (pipeline
 		default:
 		}
 		s.Chunk(1)
+		r.CountTokens(1)
 	}
 	return pipeline.Completion{Text: "42", Finish: "stop", OutputTokens: 10}, nil
 }

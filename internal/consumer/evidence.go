@@ -1,0 +1,128 @@
+package consumer
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+const (
+	leastCrashes  = 2     // of the runner while a generation runs alone, before it can be poison
+	innocentRisk  = 0.001 // innocent generations of a run that may be taken for poison
+	unknownRun    = 1e5   // generations of a run that does not say how many it has
+	leastTries    = 3     // of a generation whose failures may pass
+	mostTries     = 10    // the same on a server that fails now and then with everything
+	flakyRisk     = 0.01  // generations of a run that may be given up although they would be answered
+	fewAnswers    = 20    // until there are so few, nothing is known of how often the server fails
+	triesUnproven = 5     // of a generation until then
+)
+
+// evidence is what the requests of a GPU have shown, by which its failures are told from those of
+// a generation.
+type evidence struct {
+	mu        sync.Mutex
+	ended     int       // requests, canaries included
+	proven    time.Time // when the newest request was sent that the model answered
+	crashes   int       // of the runner, each counted once
+	crashedAt time.Time
+	chance    int // crashes in which no suspect took part
+
+	done   int // generations that were answered
+	passed int // failures of theirs before that
+}
+
+// A share is what one generation has contributed to the evidence. It is left out when the
+// generation is judged.
+type share struct {
+	ended  int // requests
+	alone  int // crashes while it ran alone
+	chance int // crashes in company, in which it took part
+}
+
+// begin returns how often the runner has crashed when a request begins.
+func (e *evidence) begin() (crashes int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.crashes
+}
+
+// end takes in what came of a request that was sent at a time, by a suspect or not. Of the requests
+// that were in flight when the runner crashed, the first one to say so counts the crash.
+func (e *evidence) end(sent time.Time, suspect bool, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended++
+	switch {
+	case answered(err):
+		e.proven = latest(e.proven, sent)
+	case errors.Is(err, pipeline.ErrRunnerCrashed) && (suspect || sent.After(e.crashedAt)):
+		e.crashes++
+		e.crashedAt = time.Now()
+		if !suspect {
+			e.chance++
+		}
+	}
+}
+
+// crashedSince reports whether the runner crashed after an attempt had begun: if that was in
+// flight then, it may be the reason.
+func (e *evidence) crashedSince(a attempt) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.crashes != a.crashes
+}
+
+// provenSince reports whether the model has answered anything that was sent after an attempt. What
+// was sent before says nothing: a server may finish what it has and refuse the rest.
+func (e *evidence) provenSince(a attempt) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.proven.After(a.sent)
+}
+
+// settle takes in that a generation was answered after some failures.
+func (e *evidence) settle(failures int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.done++
+	e.passed += failures
+}
+
+// isPoison reports whether a generation crashed the runner alone more often than chance explains in
+// a run of this many generations. How often the runner crashes by chance is known from the others.
+// If it is poison, the crashes in company in which it took part are explained, too.
+func (e *evidence) isPoison(own share, generations int) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	chance := float64(1+max(e.chance-own.chance, 0)) / float64(1+max(e.ended-own.ended, 0))
+	if own.alone < leastCrashes || math.Pow(min(chance, 1), float64(own.alone))*size(generations) >= innocentRisk {
+		return false
+	}
+	e.chance = max(e.chance-own.chance, 0)
+	return true
+}
+
+// tries returns how often a generation of such a run is tried before it is given up: more often
+// where those that were answered failed before, too.
+func (e *evidence) tries(generations int) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.done < fewAnswers:
+		return triesUnproven
+	case e.passed == 0:
+		return leastTries
+	}
+	fails := float64(e.passed) / float64(e.passed+e.done)
+	return min(max(int(math.Ceil(math.Log(flakyRisk/size(generations))/math.Log(fails))), leastTries), mostTries)
+}
+
+func size(generations int) float64 {
+	if generations < 1 {
+		return unknownRun
+	}
+	return float64(generations)
+}

@@ -1,0 +1,349 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
+)
+
+const (
+	quietTime   = 10 * time.Second // without any token, after which people see that a GPU waits
+	firstReport = 30 * time.Second // of waiting, after which the log says so
+	reportEvery = 5 * time.Minute  // of further waiting
+	oneByOne    = 4                // answers, one at a time while others waited, which show that the server works on one,
+	oneByOneFor = 5 * time.Second  // if they took this long
+)
+
+// inflight knows the requests that a GPU's server has and has not answered, in the order in which
+// they were sent. It decides which of them will get no token any more; nothing else bounds that.
+//
+// A request waits for its first token while the server loads the model, while it works on others
+// that came before, and while it reads the prompt. Nothing tells these from a server that hangs,
+// so the wait is long, and it begins again with each first token of another request: the server
+// gets on. Two things are known sooner. An answer that has begun and gets no token for a while
+// hangs: if none of those that have begun gets one, it is the server. And a request hangs that was
+// overtaken, which is one whose successor has had its first token.
+type inflight struct {
+	firstToken time.Duration
+	stall      time.Duration
+	isLoaded   func(ctx context.Context) bool // asks the server; nil: it cannot be asked
+	log        *zap.Logger
+
+	mu       sync.Mutex
+	requests []*openRequest
+	sent     int       // requests so far
+	begun    int       // the number of the newest request that had a token
+	longest  int       // bytes of the longest prompt that was answered
+	running  int       // requests that had a token
+	tokenAt  time.Time // when any request was last seen to get one
+	firstAt  time.Time // when any request got its first one
+	serial   serial
+	loading  bool      // the server has said during this wait that the model is not there
+	reported time.Time // when the log last said that all wait
+}
+
+// An openRequest is one that was sent and is not answered.
+type openRequest struct {
+	number int // in the order of sending
+	sent   time.Time
+	prompt int          // bytes
+	tokens atomic.Int64 // that have come
+	cancel context.CancelCauseFunc
+
+	// What the watch has seen.
+	seen        int64     // tokens
+	tokenAt     time.Time // when they had changed
+	overtakenAt time.Time
+}
+
+// A stallError says why a request got no token.
+type stallError struct {
+	message string
+	// together says that others got none either, so that the request need not be the reason.
+	together bool
+	// waited says that the request had no token at all when others that had some stopped: it is
+	// not the reason.
+	waited bool
+}
+
+func (e *stallError) Error() string { return pipeline.ErrStalled.Error() + ": " + e.message }
+
+func (e *stallError) Unwrap() error { return pipeline.ErrStalled }
+
+// failure gives the error its class.
+func (e stallError) failure() error {
+	return &pipeline.Failure{Class: pipeline.Retryable, Err: &e}
+}
+
+// Begin counts a request in. It returns the context in which it has to run, the function to call
+// with the number of tokens that have come, and the one to call with its error, which returns the
+// error that counts.
+func (f *inflight) Begin(ctx context.Context, prompt int) (open context.Context, tokens func(n int), end func(err error) error) {
+	open, cancel := context.WithCancelCause(ctx)
+	f.mu.Lock()
+	f.sent++
+	r := &openRequest{number: f.sent, sent: time.Now(), prompt: prompt, cancel: cancel}
+	f.requests = append(f.requests, r)
+	f.mu.Unlock()
+	tokens = func(n int) {
+		if n > 0 && r.tokens.Add(int64(n)) == int64(n) {
+			f.first(r)
+		}
+	}
+	return open, tokens, func(err error) error {
+		cause := context.Cause(open)
+		cancel(nil)
+		f.end(r, err == nil)
+		var stalled *stallError
+		if err != nil && ctx.Err() == nil && errors.As(cause, &stalled) && !errors.Is(err, cause) {
+			return cause
+		}
+		return err
+	}
+}
+
+// first takes in the first token of a request.
+func (f *inflight) first(r *openRequest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	f.running++
+	f.begun = max(f.begun, r.number)
+	f.firstAt, f.tokenAt, r.tokenAt = now, now, now
+	f.loading = false
+	f.serial.first(now, f.running, len(f.requests))
+	if f.serial.isNew() {
+		f.log.Warn("this server works on one request at a time, and the others wait there: that is slow, and no failure", zap.Int("requests", len(f.requests)),
+			zap.String("setting", f.serial.setting(len(f.requests))))
+	}
+}
+
+// end takes a request out. One that was refused says nothing of those before it.
+func (f *inflight) end(r *openRequest, answered bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.requests = slices.DeleteFunc(f.requests, func(o *openRequest) bool { return o == r })
+	now := time.Now()
+	if r.tokens.Load() > 0 {
+		f.running--
+		f.tokenAt = now
+		f.serial.end(now, f.running)
+	}
+	if answered { // also by a model that does not report its tokens
+		f.tokenAt, f.loading = now, false
+		f.begun = max(f.begun, r.number)
+		f.longest = max(f.longest, r.prompt)
+	}
+}
+
+// Watch looks at the requests until ctx ends. When the whole server has stalled it calls stalled
+// with the reason and with what cancels all requests.
+func (f *inflight) Watch(ctx context.Context, stalled func(why error, cancel func())) {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	var asked time.Time
+	for outage.Sleep(ctx, min(max(f.stall/20, 10*time.Millisecond), time.Second)) == nil {
+		now := time.Now()
+		if why := f.look(now); why != nil {
+			stalled(why.failure(), func() { f.cancelAll(why) })
+		}
+		n, since := f.Waiting()
+		f.report(now, n, since)
+		if n > 0 && since >= quietTime/2 && f.isLoaded != nil && now.Sub(asked) >= firstReport {
+			asked = now
+			asking.Go(func() { f.askLoaded(ctx) })
+		}
+	}
+}
+
+// askLoaded asks the server whether the model is there.
+func (f *inflight) askLoaded(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, quietTime)
+	defer cancel()
+	if f.isLoaded(ctx) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.loading = f.running == 0 && len(f.requests) > 0
+}
+
+// look cancels the requests that hang. If the whole server does it only returns why.
+func (f *inflight) look(now time.Time) *stallError {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.requests {
+		if n := r.tokens.Load(); n > r.seen {
+			r.seen, r.tokenAt, f.tokenAt = n, now, now
+		}
+	}
+	if f.running > 0 && now.Sub(f.tokenAt) >= f.stall {
+		return &stallError{message: fmt.Sprintf("no token for %s from any of %s (--stall)", f.stall, plural(f.running, "answer", "answers")), together: f.running > 1}
+	}
+	waiting := len(f.requests) - f.running
+	for _, r := range f.requests {
+		patience := f.patience(r)
+		switch {
+		case r.tokens.Load() > 0:
+			if now.Sub(r.tokenAt) >= f.stall {
+				r.cancel(stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}.failure())
+			}
+		case f.begun > r.number:
+			if r.overtakenAt.IsZero() {
+				r.overtakenAt = now
+			}
+			if now.Sub(r.overtakenAt) >= patience {
+				r.cancel(stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (--stall)", patience.Round(time.Second))}.failure())
+			}
+		}
+		if r.tokens.Load() == 0 && now.Sub(latest(r.sent, f.firstAt)) >= f.firstToken {
+			r.cancel(stallError{message: fmt.Sprintf("no first token within %s (--first-token)", f.firstToken), together: waiting > 1 && f.running == 0}.failure())
+		}
+	}
+	return nil
+}
+
+// patience returns for how long a request may wait after it was overtaken. A long prompt takes
+// longer to read.
+func (f *inflight) patience(r *openRequest) time.Duration {
+	if f.longest == 0 || r.prompt <= f.longest {
+		return f.stall
+	}
+	return min(time.Duration(float64(f.stall)*float64(r.prompt)/float64(f.longest)), max(f.stall, f.firstToken))
+}
+
+// cancelAll cancels all requests, since the server hangs.
+func (f *inflight) cancelAll(why *stallError) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.requests {
+		own := *why
+		own.waited = r.tokens.Load() == 0
+		r.cancel(own.failure())
+	}
+	f.tokenAt = time.Now() // so that it happens once
+}
+
+// Waiting returns how many requests wait for their first token while none gets any, and for how
+// long that is so. It returns 0 while an answer comes.
+func (f *inflight) Waiting() (n int, since time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running > 0 || len(f.requests) == 0 {
+		return 0, 0
+	}
+	return len(f.requests), time.Since(latest(f.requests[0].sent, f.tokenAt))
+}
+
+// Says returns what people see of a GPU that waits, or nothing.
+func (f *inflight) Says() string {
+	n, since := f.Waiting()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n == 0 || since < quietTime {
+		if f.serial.is && len(f.requests) > f.running && f.running > 0 {
+			return fmt.Sprintf("works on one request at a time, %d wait there: %s", len(f.requests)-f.running, f.serial.setting(len(f.requests)))
+		}
+		return ""
+	}
+	said := fmt.Sprintf("waiting for the first token of %s for %s", plural(n, "request", "requests"), seconds(since))
+	if f.loading {
+		return "loading, " + said
+	}
+	return said
+}
+
+// report says in the log, now and then, that all requests wait.
+func (f *inflight) report(now time.Time, n int, since time.Duration) {
+	f.mu.Lock()
+	loading, reported := f.loading, f.reported
+	if n == 0 {
+		f.reported = time.Time{}
+	} else if since >= firstReport && now.Sub(reported) >= reportEvery {
+		f.reported = now
+	}
+	said := f.reported.After(reported)
+	f.mu.Unlock()
+	if said {
+		f.log.Warn("waiting for a first token", zap.Int("requests", n), zap.String("since", seconds(since)), zap.Bool("loading", loading),
+			zap.String("limit", strings.TrimSuffix(f.firstToken.String(), "0s")+" (--first-token)"))
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// seconds shows a duration as people say it: 70 s.
+func seconds(d time.Duration) string { return fmt.Sprintf("%d s", int(d.Seconds())) }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// A serial finds out whether a server works on one request at a time: several answers in a row
+// began when the one before had ended, although another request was there all the time, and for
+// most of the time one of them came. A server that reads several prompts at a time may also have
+// one answer at a time now and then, but not for most of the time.
+type serial struct {
+	is, said bool
+	answers  int
+	since    time.Time
+	busy     time.Duration // since then, with an answer coming
+	began    time.Time     // the one that comes now
+}
+
+// first takes in that a request had its first token.
+func (s *serial) first(now time.Time, running, requests int) {
+	switch {
+	case running > 1:
+		*s = serial{said: s.said}
+		return
+	case requests < 2:
+		*s = serial{is: s.is, said: s.said}
+		return
+	case s.answers == 0:
+		s.since = now
+	}
+	s.answers++
+	s.began = now
+	if took := now.Sub(s.since); s.answers > oneByOne && took >= oneByOneFor && 2*s.busy >= took {
+		s.is = true
+	}
+}
+
+// end takes in that an answer has ended.
+func (s *serial) end(now time.Time, running int) {
+	if running == 0 && !s.began.IsZero() {
+		s.busy += now.Sub(s.began)
+		s.began = time.Time{}
+	}
+}
+
+// isNew reports once that it is so.
+func (s *serial) isNew() bool {
+	isNew := s.is && !s.said
+	s.said = s.said || isNew
+	return isNew
+}
+
+// setting says what to change.
+func (s *serial) setting(requests int) string {
+	return fmt.Sprintf("OLLAMA_NUM_PARALLEL=%d there, or --slots 1 here", requests)
+}

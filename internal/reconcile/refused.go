@@ -1,0 +1,84 @@
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// fewQueued is how many batches may be queued for a look at all of them every few seconds. If there
+// are more, each pass looks at them.
+const fewQueued = 200
+
+// A refusal is a round that was started because an answer was refused.
+type refusal struct {
+	round int // in which the answer was refused
+	times int // in rounds one after the other
+	due   time.Time
+}
+
+// Refusals are the batches of one run of which answers were refused.
+type refusals struct {
+	*rounds
+	known map[int]refusal // by batch
+}
+
+func newRefusals(r *rounds) *refusals { return &refusals{r, map[int]refusal{}} }
+
+// all gives another round to those among the first batches that are queued, and returns how many it
+// gave.
+func (r *refusals) all(ctx context.Context, run openRun) (again int, err error) {
+	batches, err := r.store.Batches(ctx, run.Name, pipeline.Queued, 0, fewQueued)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range batches {
+		did, err := r.again(ctx, run, b)
+		if err != nil {
+			return again, err
+		}
+		if did {
+			again++
+		}
+	}
+	return again, nil
+}
+
+// again gives a batch another round if an answer of it was refused in this one: its message was
+// acknowledged, so nothing else would. A batch that is still on its way may be delivered again, or
+// its other answers arrive. If answers are refused round after round, the rounds are further and
+// further apart.
+func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) (bool, error) {
+	if seen.State != pipeline.Queued || seen.Refused != seen.Round {
+		return false, nil
+	}
+	n, known := r.known[seen.Index]
+	if n.round != seen.Round {
+		times := 0
+		if known && n.round == seen.Round-1 {
+			times = n.times + 1
+		}
+		n = refusal{round: seen.Round, times: times, due: r.now().Add(time.Duration(times) * r.cfg.Lease)}
+		r.known[seen.Index] = n
+	}
+	if r.now().Before(n.due) {
+		return false, nil
+	}
+	// Batches move in this direction only, so a batch that is in neither has no further answers.
+	if found, err := r.streams.InWork(ctx, run.Name, seen.Index); err != nil || found {
+		return false, err
+	}
+	if found, err := r.streams.InResults(ctx, run.Name, seen.Index); err != nil || found {
+		return false, err
+	}
+	b, err := r.readBatch(ctx, run.Name, seen.Index)
+	if err != nil || b.State != seen.State || b.Round != seen.Round {
+		return false, err
+	}
+	work, err := workFor(ctx, run.build, b)
+	if err != nil {
+		return false, err
+	}
+	return r.start(ctx, b, b.Opinions, newRound{work: work})
+}
