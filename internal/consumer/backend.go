@@ -50,8 +50,8 @@ func AwaitServer(ctx context.Context, server RunningServer, log *zap.Logger) err
 	limit := time.Now().Add(answerWithin)
 	for waiting := false; ; waiting = true {
 		err := server.Ping(ctx)
-		if err == nil || time.Now().After(limit) {
-			return err
+		if err == nil || pipeline.ClassOf(err) == pipeline.Fatal || time.Now().After(limit) {
+			return err // what is fatal has answered, and does not change by waiting
 		}
 		if !waiting {
 			log.Info("waiting for Ollama to answer", zap.String("server", server.URL))

@@ -99,6 +99,23 @@ func TestAServerThatStartsWithTheConsumerIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A refusingBackend is a server that wants credentials.
+type refusingBackend struct{ fakeBackend }
+
+func (*refusingBackend) Ping(context.Context) error {
+	return pipeline.Fail(pipeline.Fatal, "credentials are missing")
+}
+
+func TestAServerThatRefusesIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		err := AwaitServer(t.Context(), RunningServer{"http://a", &refusingBackend{}}, zap.NewNop())
+		if pipeline.ClassOf(err) != pipeline.Fatal || time.Since(began) != 0 {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
 func TestAStopEndsTheWaitForAServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

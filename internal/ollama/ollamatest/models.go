@@ -36,6 +36,15 @@ func recipes() []gguftest.Config {
 	}
 }
 
+// ready waits up to a minute for a server that is just starting.
+func ready(ctx context.Context, rawURL string) error {
+	base, err := url.Parse(rawURL)
+	if err != nil {
+		return err
+	}
+	return await(ctx, api.NewClient(base, &http.Client{}), time.Minute)
+}
+
 // CreateModels gives a server the models of these names, or all that there are if none is named.
 // Those that it has already stay as they are. It waits up to a minute for a server that is just
 // starting.

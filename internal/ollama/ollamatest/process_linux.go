@@ -29,6 +29,17 @@ type RealServer struct {
 // it has started when the test ends.
 func Start(t testing.TB, bin string, names ...string) *RealServer {
 	t.Helper()
+	p := StartWith(t, bin, filepath.Join(t.TempDir(), "models"))
+	if err := CreateModels(t.Context(), p.URL, names...); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// StartWith starts a server on a folder of models that may belong to another server, with variables
+// of its own.
+func StartWith(t testing.TB, bin, models string, env ...string) *RealServer {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -41,10 +52,10 @@ func Start(t testing.TB, bin string, names ...string) *RealServer {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	models := filepath.Join(home, "models")
 	p := &RealServer{URL: "http://" + addr, Models: models, cmd: exec.Command(bin, "serve"), log: log.Name(), exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "HOME="+home, "OLLAMA_HOST="+addr, "OLLAMA_MODELS="+models, "OLLAMA_NO_CLOUD=1",
-		"OLLAMA_NUM_PARALLEL=2", "OLLAMA_CONTEXT_LENGTH=4096", "OLLAMA_KEEP_ALIVE=-1")
+		"OLLAMA_NUM_PARALLEL=2", "OLLAMA_CONTEXT_LENGTH=4096", "OLLAMA_KEEP_ALIVE=-1", "OLLAMA_NOPRUNE=1")
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// A group of its own: after kill -9 the server's runner lives on, but it can still be found
 	// by the group.
@@ -57,7 +68,7 @@ func Start(t testing.TB, bin string, names ...string) *RealServer {
 		close(p.exited)
 	}()
 	t.Cleanup(func() { p.end(t) })
-	if err := CreateModels(t.Context(), p.URL, names...); err != nil {
+	if err := ready(t.Context(), p.URL); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -133,8 +144,8 @@ func (p *RealServer) runner() int {
 	return 0
 }
 
-// runsModel reports whether this is the command line of a process that runs a model: of Ollama's own
-// runner, or since version 0.30 of a llama-server.
+// runsModel reports whether this is the command line of a process that runs a model: of Ollama's
+// own runner, or since version 0.30 of a llama-server.
 func runsModel(line []byte) bool {
 	args := strings.Split(string(line), "\x00")
 	return slices.Contains(args, "--model") && (slices.Contains(args, "runner") || strings.HasPrefix(filepath.Base(args[0]), "llama-server"))

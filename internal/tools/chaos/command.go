@@ -24,9 +24,9 @@ type command struct {
 	Seeds       string        `xor:"which" placeholder:"FROM-TO" help:"Many seeds, one after the other. Those that stand in --out already are not run again."`
 	Out         string        `default:"chaos.jsonl" placeholder:"FILE" help:"With --seeds: where the outcome of each goes."`
 	Generations int           `default:"2000" help:"Generations of each run."`
-	Faults      int           `default:"24" help:"Faults of each run, at most."`
-	Span        time.Duration `default:"20s" help:"Time in which they are injected."`
-	Within      time.Duration `default:"90s" help:"Time for each run to come to its end."`
+	Every       time.Duration `default:"1s" help:"Time between two faults, on average."`
+	Until       float64       `default:"0.9" help:"Share of the generations that is stored when there are no further faults."`
+	Within      time.Duration `default:"5m" help:"Time for each run to come to its end."`
 	Store       string        `placeholder:"URI" help:"Use this store, which is then not killed. Default: a MongoDB-compatible server of its own."`
 	Dir         string        `placeholder:"DIR" help:"Folder for what is written meanwhile. Default: the system's temporary folder."`
 	Keep        bool          `help:"Keep the logs of all processes, also when all is well."`
@@ -97,7 +97,7 @@ func (c *command) runOne(ctx context.Context, t *cli.Terminal, seed int64, on se
 		}
 	}
 	fmt.Fprintf(t.Err, "seed %d\n", seed)
-	o, err := runSeed(ctx, plan{seed, c.Generations, c.Span, c.Faults, c.Within}, on, logf)
+	o, err := runSeed(ctx, plan{seed, c.Generations, c.Every, c.Until, c.Within}, on, logf)
 	if err != nil {
 		return outcome{Seed: seed, Folder: on.dir}, fmt.Errorf("seed %d, its logs are in %s: %w", seed, on.dir, err)
 	}
@@ -114,8 +114,8 @@ func (c *command) runOne(ctx context.Context, t *cli.Terminal, seed int64, on se
 
 // seeds returns what is to be run.
 func (c *command) seeds() ([]int64, error) {
-	if c.Generations < 1 || c.Faults < 0 || c.Span <= 0 || c.Within <= 0 {
-		return nil, cli.Usage("generations, faults, span and within have to be positive")
+	if c.Generations < 1 || c.Every <= 0 || c.Until < 0 || c.Until > 1 || c.Within <= 0 {
+		return nil, cli.Usage("generations, every and within have to be positive, and until is between 0 and 1")
 	}
 	if c.Seeds == "" {
 		if c.Seed == 0 {

@@ -20,14 +20,23 @@ import (
 	"gleaner/internal/stream"
 )
 
-// injectAll injects each fault at its time and mends it after its time, until all are over or ctx
-// ends. All are mended when it returns.
-func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, stored func() int, logf func(string, ...any)) {
+// injectAll injects each fault at its time and mends it after its time, until enough is stored, all
+// are over, or ctx ends. All are mended when it returns.
+func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, w *watcher, logf func(string, ...any)) {
 	began := time.Now()
+	more, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(w.enough, end)()
 	var injecting sync.WaitGroup
-	defer injecting.Wait()
+	defer func() {
+		injecting.Wait()
+		for _, o := range b.ollamas {
+			o.change(func() {}) // requests that were still to go wrong
+		}
+		t.restored()
+	}()
 	for _, f := range faults {
-		if outage.Sleep(ctx, time.Until(began.Add(f.at))) != nil {
+		if outage.Sleep(more, time.Until(began.Add(f.at))) != nil {
 			return
 		}
 		t.mu.Lock()
@@ -35,7 +44,7 @@ func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, store
 		t.mu.Unlock()
 		logf("%5.1fs %s: %s for %s", time.Since(began).Seconds(), f.kind, f.target, f.lasts.Round(10*time.Millisecond))
 		injecting.Go(func() {
-			if err := b.inject(ctx, f, t, stored); err != nil {
+			if err := b.inject(ctx, f, t, w.count); err != nil {
 				t.mu.Lock()
 				defer t.mu.Unlock()
 				t.failed = append(t.failed, fmt.Sprintf("%s: %s: %v", f.kind, f.target, err))
@@ -48,6 +57,13 @@ func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, store
 func (b *testbed) inject(ctx context.Context, f fault, t *tally, stored func() int) error {
 	verb, what, _ := strings.Cut(string(f.kind), " ")
 	switch {
+	case f.kind == small || f.kind == brokenFirst || f.kind == "break ollama" || f.kind == "change digest":
+		b.change(f)
+		if f.lasts > 0 {
+			_ = outage.Sleep(ctx, f.lasts)
+			b.mend(f)
+		}
+		return nil
 	case strings.HasSuffix(what, "connection"):
 		return b.injectIntoConnection(ctx, f, verb)
 	case strings.HasPrefix(string(f.kind), "ollama"):
@@ -155,15 +171,42 @@ func (b *testbed) ollama(target string) *ollama {
 	return b.ollamas[i-1]
 }
 
-// requestFault returns the fault for the next requests. It spares the items that fail anyway.
+// change makes a server wrong until it is mended.
+func (b *testbed) change(f fault) {
+	o := b.ollama(f.target)
+	o.change(func() {
+		switch f.kind {
+		case small:
+			o.context = smallContext
+		case "change digest":
+			o.digest = otherDigest
+		default:
+			o.broken = []ollamasim.Fault{
+				{Kind: ollamasim.Empty}, {Kind: ollamasim.Loop, Text: garbage}, {Kind: ollamasim.Short, After: 3},
+			}[f.count%3]
+		}
+	})
+}
+
+// garbage is what a broken server says again and again.
+const garbage = "GGGG"
+
+func (b *testbed) mend(f fault) {
+	o := b.ollama(f.target)
+	o.change(func() {
+		if f.kind == "change digest" {
+			o.digest = ownDigest
+		} else {
+			o.broken = ollamasim.Fault{}
+		}
+	})
+}
+
+// requestFault returns the fault for the next requests. It spares the rows that fail anyway.
 func requestFault(f fault) ollamasim.Fault {
 	ordinary := func(prompt string) bool {
-		for word := range specials() {
-			if strings.Contains(prompt, word) {
-				return false
-			}
-		}
-		return true
+		_, is := specialOf(prompt)
+		return !is
 	}
 	fault := ollamasim.Fault{Count: f.count, After: 3 * f.count, Match: ordinary}
 	switch f.kind {

@@ -8,39 +8,45 @@ import (
 	"time"
 
 	"gleaner/internal/ollamasim"
-	"gleaner/internal/pipeline"
 )
 
-// The words that make the prompts of some items special, and what becomes of such an item.
-func specials() map[string]pipeline.Class {
-	return map[string]pipeline.Class{
-		"poisonous":   pipeline.Poison,
-		"overlong":    pipeline.BadItem,
-		"neverending": pipeline.Truncated,
-		"speechless":  pipeline.Degenerate,
-		"stammering":  pipeline.Degenerate,
-	}
-}
+// The contexts of the servers, in tokens.
+const (
+	contextLength = 4096
+	smallContext  = 512 // of a server that is too small for some rows
+)
 
-const contextLength = 4096 // tokens
+// The digests of the run's model, and of another one that somebody copies to its name.
+const (
+	ownDigest   = "0a11000000000000000000000000000000000000000000000000000000000000"
+	otherDigest = "0b22000000000000000000000000000000000000000000000000000000000000"
+)
 
-// An ollama is a simulated server that can be restarted on its address.
+// An ollama is a simulated server that can be restarted on its address. What is wrong with it
+// stays wrong over a restart.
 type ollama struct {
 	addr string // host and port
+	seen *requestLog
 
-	mu    sync.Mutex
-	sim   *ollamasim.Server
-	ended ollamasim.Stats // of the servers before this one
+	mu      sync.Mutex
+	sim     *ollamasim.Server
+	context int
+	digest  string          // of its model
+	broken  ollamasim.Fault // happens to every request; without a kind it is not broken
+	stats   ollamasim.Stats // of the servers before this one
 }
 
-func startOllama() (*ollama, error) {
-	o := &ollama{addr: "127.0.0.1:0"}
+func startOllama(l *requestLog) (*ollama, error) {
+	o := &ollama{addr: "127.0.0.1:0", seen: l, context: contextLength, digest: ownDigest}
 	return o, o.start()
 }
 
 func (o *ollama) start() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	sim := ollamasim.New(ollamasim.Config{
-		Slots: slots, Models: []string{model}, Context: contextLength, Speed: speed, ChunkEvery: 20 * time.Millisecond, Load: 100 * time.Millisecond,
+		Slots: slots, Models: []string{model}, Context: o.context, Digest: o.digest, Speed: speed, ChunkEvery: 20 * time.Millisecond,
+		Load: 100 * time.Millisecond, ReloadOnShift: true, Watch: o.seen.end,
 		Lengths: func(prompt string, seed int) int {
 			if strings.Contains(prompt, "neverending") {
 				return 100_000
@@ -48,22 +54,46 @@ func (o *ollama) start() error {
 			return ollamasim.LogNormal(100, 0.6)(prompt, seed)
 		},
 	})
-	for _, f := range []ollamasim.Fault{
-		{Kind: ollamasim.Crash, After: 5, Match: ollamasim.Prompts("poisonous")},
-		{Kind: ollamasim.Empty, Match: ollamasim.Prompts("speechless")},
-		{Kind: ollamasim.Loop, After: 5, Match: ollamasim.Prompts("stammering")},
-	} {
-		sim.Inject(f)
-	}
+	o.injectInto(sim)
 	url, err := sim.Start(o.addr)
 	if err != nil {
 		sim.Close()
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.sim, o.addr = sim, strings.TrimPrefix(url, "http://")
 	return nil
+}
+
+// injectInto injects what is wrong with the server, and what goes wrong with some rows on every
+// server. The first fault never happens: it sees all requests.
+func (o *ollama) injectInto(sim *ollamasim.Server) {
+	sim.ClearFaults()
+	sim.Inject(ollamasim.Fault{Kind: ollamasim.Fail, Match: func(prompt string) bool { o.seen.begin(prompt); return false }})
+	if o.broken.Kind != "" {
+		sim.Inject(o.broken)
+	}
+	for _, s := range specials() {
+		if f := s.fault; f.Kind != "" {
+			f.Match = ollamasim.Prompts(s.word)
+			sim.Inject(f)
+		}
+	}
+}
+
+// change changes what is wrong with the server, at once and over a restart.
+func (o *ollama) change(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	digest := o.digest
+	change()
+	if o.sim == nil {
+		return
+	}
+	o.sim.Change(func(c *ollamasim.Config) { c.Context = o.context })
+	if o.digest != digest {
+		o.sim.SetDigest(model, o.digest)
+	}
+	o.injectInto(o.sim)
 }
 
 func (o *ollama) stop() {
@@ -78,8 +108,7 @@ func (o *ollama) stop() {
 	stats := sim.Stats()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ended.Answers += stats.Answers
-	o.ended.Requests += stats.Requests
+	o.stats.Requests += stats.Requests
 }
 
 func (o *ollama) inject(f ollamasim.Fault) {
@@ -90,15 +119,53 @@ func (o *ollama) inject(f ollamasim.Fault) {
 	}
 }
 
-// stats returns what all servers on this address have done.
-func (o *ollama) stats() ollamasim.Stats {
+// requests returns how many requests all servers on this address have got.
+func (o *ollama) requests() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	stats := o.ended
+	n := o.stats.Requests
 	if o.sim != nil {
-		now := o.sim.Stats()
-		stats.Answers += now.Answers
-		stats.Requests += now.Requests
+		n += o.sim.Stats().Requests
 	}
-	return stats
+	return n
+}
+
+// A requestLog notes what all servers were asked for and what they completed.
+type requestLog struct {
+	mu       sync.Mutex
+	executed int             // answers to rows that the servers completed
+	hopeless time.Time       // when the latest of the rows that never work had its first try
+	tried    map[string]bool // those of them that had one
+}
+
+func newRequestLog() *requestLog { return &requestLog{tried: map[string]bool{}} }
+
+// begin notes a request for an answer.
+func (l *requestLog) begin(prompt string) {
+	if s, ok := specialOf(prompt); !ok || s.class == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.tried[prompt] {
+		l.tried[prompt], l.hopeless = true, time.Now()
+	}
+}
+
+// end notes what became of a request. Answers to rows that never work do not count, those of a
+// broken server do.
+func (l *requestLog) end(x ollamasim.Exchange) {
+	if s, ok := specialOf(x.Prompt); !x.Done || !strings.HasPrefix(x.Prompt, rowPrefix) || ok && s.class != "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.executed++
+}
+
+// figures returns what was noted so far.
+func (l *requestLog) figures() (executed int, hopeless time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.executed, l.hopeless
 }

@@ -16,10 +16,17 @@ type kind string
 
 // How long the leases are, and what hangs on them.
 const (
-	lease    = time.Second     // of a batch
+	lease    = 2 * time.Second // of a batch
 	sinkHold = 2 * time.Second // of results
-	stall    = 2 * time.Second // without a token
+	rest     = time.Second     // before a batch is tried again
 	settling = 2 * time.Second // before the first fault
+)
+
+// How long a consumer waits for an answer.
+const (
+	firstToken  = 5 * time.Second
+	stall       = 2 * time.Second // between two tokens
+	answerLimit = 10 * time.Second
 )
 
 // A fault is one thing that goes wrong.
@@ -67,10 +74,10 @@ func choices(ownDatabase bool) []choice {
 		{"kill sink", 3, writers, 0, 2 * s},
 		{"kill producer", 3, producer, 0, 2 * s},
 		{"kill nats", 3, broker, 0, 2 * s},
-		{"stop consumer", 3, workers, 2 * lease, 4 * lease},
+		{"stop consumer", 3, workers, 3 * lease / 2, 3 * lease},
 		{"stop sink", 2, writers, sinkHold * 3 / 2, 2 * sinkHold},
-		{"stop producer", 2, producer, 2 * lease, 4 * lease},
-		{"stop nats", 2, broker, 2 * lease, 4 * lease},
+		{"stop producer", 2, producer, lease, 2 * lease},
+		{"stop nats", 2, broker, lease, 2 * lease},
 		{"restart consumer", 2, workers, 0, s},
 		{"restart sink", 1, writers, 0, s},
 		{"restart producer", 1, producer, 0, s},
@@ -89,6 +96,8 @@ func choices(ownDatabase bool) []choice {
 		{"ollama cuts streams", 2, servers, 0, 0},
 		{"ollama refuses", 2, servers, 0, 0},
 		{"restart ollama", 2, servers, 0, 2 * s},
+		{"break ollama", 3, servers, 3 * s, 8 * s},
+		{"change digest", 2, servers, 2 * s, 6 * s},
 		{"purge stream", 3, streams, 0, 0},
 		{"delete stream", 2, streams, 0, 0},
 		{"fill stream", 4, streams, s, 4 * s},
@@ -103,19 +112,44 @@ func choices(ownDatabase bool) []choice {
 	return all
 }
 
-// schedule returns the faults of a seed in order. No two have the same target at the same time.
-func schedule(seed int64, span time.Duration, count int, ownDatabase bool) []fault {
+// The faults with which some seeds begin.
+const (
+	small       kind = "small context"
+	brokenFirst kind = "broken from the start"
+)
+
+// beginning returns what is wrong from the start: with every other seed a server has a small
+// context, for the whole run, and with every third one a server is broken.
+func beginning(seed int64) (faults []fault) {
+	r := rand.New(rand.NewPCG(uint64(seed), 3))
+	servers := numbered("ollama", consumers*gpusEach)
+	if seed%2 == 0 {
+		faults = append(faults, fault{kind: small, target: servers[r.IntN(len(servers))]})
+	}
+	if seed%3 == 0 {
+		f := fault{kind: brokenFirst, target: servers[r.IntN(len(servers))], lasts: 4*time.Second + time.Duration(r.Int64N(int64(6*time.Second))), count: r.IntN(6)}
+		faults = append(faults, f)
+	}
+	return faults
+}
+
+// schedule returns the faults of a seed in order, one every so often on average. No two have the
+// same target at the same time.
+func schedule(seed int64, every time.Duration, count int, ownDatabase bool) []fault {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	all := choices(ownDatabase)
 	total := 0
 	for _, m := range all {
 		total += m.weight
 	}
-	var faults []fault
+	faults := beginning(seed)
 	free := map[string]time.Duration{} // by scope: from when on it may have a fault again
+	for _, f := range faults {
+		free[f.scope()] = f.lasts + time.Second
+	}
 	for i := range count {
-		// One in each part of the span, so that they are spread but not regular.
-		at := settling + span*time.Duration(i)/time.Duration(count) + time.Duration(r.Int64N(int64(span)/int64(count)))
+		// One in each part of the time, so that they are spread but not regular.
+		at := settling + every*time.Duration(i) + time.Duration(r.Int64N(int64(every)))
 		n := r.IntN(total)
 		chosen := all[slices.IndexFunc(all, func(m choice) bool { n -= m.weight; return n < 0 })]
 		f := fault{at: at, kind: chosen.kind, target: chosen.targets[r.IntN(len(chosen.targets))], lasts: chosen.from, count: 1 + r.IntN(6)}
@@ -138,6 +172,10 @@ func (f fault) scope() string {
 		return f.target + " nats"
 	case strings.Contains(string(f.kind), "store connection"):
 		return f.target + " store"
+	case f.kind == small, f.kind == "change digest":
+		return string(f.kind) // one server at a time: the others can do what it cannot
+	case f.kind == brokenFirst, f.kind == "break ollama":
+		return "broken"
 	}
 	return f.target
 }

@@ -26,8 +26,8 @@ func (c *command) printOutcome(t *cli.Terminal, o outcome, known bool) error {
 	if known {
 		when = " (from " + c.Out + ")"
 	}
-	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead, %s completed by the models, %s\n", o.Seed, word, o.Seconds, when,
-		view.Plural(total(o.Faults), "fault", "faults"), view.Count(o.Stored), view.Count(o.Dead), view.Count(o.Answers), spread(o.Recovery))
+	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead, %.3f completed for each stored, ended %.0f s after all was back, %s\n", o.Seed, word, o.Seconds, when,
+		view.Plural(total(o.Faults), "fault", "faults"), view.Count(o.Stored), view.Count(o.Dead), o.share(), o.Late, spread(o.Recovery))
 	for _, problem := range o.Problems {
 		fmt.Fprintf(t.Out, "  %s\n", problem)
 	}
@@ -42,19 +42,21 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 	faults := map[kind]int{}
 	var recoveries []recovery
 	var failed []int64
-	stored, answers, longest := 0, 0, 0.0
+	stored, executed, longest, latest := 0, 0, 0.0, 0.0
 	for _, o := range all {
 		for k, n := range o.Faults {
 			faults[k] += n
 		}
 		recoveries = append(recoveries, o.Recovery...)
 		stored += o.Stored
-		answers += o.Answers
+		executed += o.Executed
+		latest = max(latest, o.Late)
 		longest = max(longest, o.Seconds)
 		if !o.OK {
 			failed = append(failed, o.Seed)
 		}
 	}
+	share := float64(executed) / float64(max(stored, 1))
 	if !c.JSON {
 		fmt.Fprintf(t.Out, "\n%s, the longest %.0f s; %s:\n", view.Plural(len(all), "seed", "seeds"), longest, view.Plural(total(faults), "fault", "faults"))
 		for _, k := range slices.Sorted(maps.Keys(faults)) {
@@ -65,12 +67,17 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 			}
 			fmt.Fprintf(t.Out, "%6d  %-24s%s\n", faults[k], k, after)
 		}
-		fmt.Fprintf(t.Out, "answers completed by the models: %s for %s stored, %.3f for each\n", view.Count(answers), view.Count(stored), float64(answers)/float64(max(stored, 1)))
+		fmt.Fprintf(t.Out, "ended %.0f s after all was back at most; %.0f s are allowed\n", latest, lateAtMost)
+		fmt.Fprintf(t.Out, "answers completed by the models: %s for %s stored, %.3f for each; %.2f are allowed\n", view.Count(executed), view.Count(stored), share, executedOfAll)
 	}
+	var errs []error
 	if len(failed) > 0 {
-		return errors.New("not as promised: seeds " + strings.Trim(fmt.Sprint(failed), "[]"))
+		errs = append(errs, errors.New("not as promised: seeds "+strings.Trim(fmt.Sprint(failed), "[]")))
 	}
-	return nil
+	if share > executedOfAll && len(all) > 1 {
+		errs = append(errs, fmt.Errorf("not as promised: the models completed %.3f answers for each that is stored, %.2f are allowed", share, executedOfAll))
+	}
+	return errors.Join(errs...)
 }
 
 func total(faults map[kind]int) (n int) {

@@ -3,19 +3,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
-
-	"gleaner/internal/pipeline"
 )
 
 // An outcome is what came of one seed: a line of the results' file.
@@ -27,82 +21,32 @@ type outcome struct {
 	Generations  int      `json:"generations"`
 	Stored       int      `json:"stored"`
 	Dead         int      `json:"dead"`
-	Answers      int      `json:"answers"`       // that the models completed, for those stored
+	Executed     int      `json:"executed"`      // answers that the servers completed, for those stored
+	Late         float64  `json:"late"`          // seconds between what it had to wait for and the end of publish --follow
 	FailedStarts int      `json:"failed_starts"` // programs that ended with 1 soon after a start, because a server was away
 	*tally
 	Folder string `json:"folder,omitempty"` // with the logs, if something was wrong
 }
 
-// A row is an item of the run and what has to become of it.
-type row struct {
-	question string
-	class    pipeline.Class // of the dead letter; empty: it has to be stored
-}
+// What every seed has to keep, and all seeds together.
+const (
+	lateAtMost     = 60.0 // seconds
+	executedEach   = 1.5  // for each that is stored
+	executedOfAll  = 1.05
+	hopelessFactor = 2 // times lateAtMost: then it is waited for no longer
+)
 
 // A plan is how much happens in the run of a seed.
 type plan struct {
 	seed        int64
 	generations int
-	span        time.Duration // in which faults are injected
-	faults      int
+	every       time.Duration // between two faults, on average
+	until       float64       // the share that is stored when there are no further ones
 	within      time.Duration
 }
 
-// makeRows makes the items of a seed: sums, and a few that cannot be generated.
-func makeRows(seed int64, n int) []row {
-	r := rand.New(rand.NewPCG(uint64(seed), 1))
-	rows := make([]row, n)
-	for i := range rows {
-		rows[i].question = fmt.Sprintf("What is the sum of %d and %d?", i, r.IntN(1000))
-	}
-	words := specials()
-	names := make([]string, 0, len(words))
-	for word := range words {
-		names = append(names, word)
-	}
-	slices.Sort(names)
-	for _, word := range names {
-		for range 1 + r.IntN(3) {
-			i := r.IntN(n)
-			if rows[i].class != "" {
-				continue
-			}
-			rows[i].class = words[word]
-			rows[i].question += " This is " + word + "."
-			if word == "overlong" {
-				rows[i].question += longText()
-			}
-		}
-	}
-	return rows
-}
-
-func longText() string {
-	text := make([]byte, 0, 2*(contextLength+100))
-	for range contextLength + 100 {
-		text = append(text, " a"...)
-	}
-	return string(text)
-}
-
-func writeRows(path string, rows []row) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w := bufio.NewWriter(f)
-	for i, r := range rows {
-		line, err := json.Marshal(map[string]any{"n": i, "question": r.question})
-		if err != nil {
-			return err
-		}
-		if _, err := w.Write(append(line, '\n')); err != nil {
-			return err
-		}
-	}
-	return w.Flush()
-}
+// maxFaults is more than a run within its time can have.
+const maxFaults = 1000
 
 // runSeed runs everything for one seed. Its error is for what keeps it from being run at all.
 func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (o outcome, err error) {
@@ -124,11 +68,15 @@ func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (
 	if err := b.load(within, s.seed, rows); err != nil {
 		return o, err
 	}
+	for _, f := range beginning(s.seed) {
+		b.change(f)
+	}
 	if err := b.startPrograms(); err != nil {
 		return o, err
 	}
-	w := &watcher{store: b.store}
-	b.runWithFaults(within, s, o.tally, w, logf)
+	w := newWatcher(b.store, int(s.until*float64(s.generations)))
+	defer w.reach()
+	b.runWithFaults(within, s, &o, w, logf)
 	b.finish(within, f, logf)
 	if ctx.Err() != nil {
 		return o, ctx.Err()
@@ -140,12 +88,11 @@ func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (
 		f.add("the run was not complete within %s", s.within)
 	}
 	o.Seconds = time.Since(began).Seconds()
-	o.Stored, o.Dead = b.check(checking, rows, f)
+	b.check(checking, rows, &o, f)
 	if err := w.compare(checking); err != nil {
 		f.add("comparing results: %v", err)
 	}
 	f.problems = append(f.problems, w.changed...)
-	o.Answers = b.answers()
 	b.endPrograms(f)
 	o.FailedStarts = b.checkViolations(f)
 	if err := b.close(); err != nil {
@@ -181,27 +128,47 @@ func (b *testbed) load(ctx context.Context, seed int64, rows []row) error {
 
 // runWithFaults injects the faults of a seed until they are over or the run is complete, and waits
 // for the producer. All faults are mended when it returns.
-func (b *testbed) runWithFaults(ctx context.Context, s plan, t *tally, w *watcher, logf func(string, ...any)) {
+func (b *testbed) runWithFaults(ctx context.Context, s plan, o *outcome, w *watcher, logf func(string, ...any)) {
 	running, end := context.WithCancel(ctx)
 	defer end()
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(running) })
 	defer watching.Wait()
+	over := b.programs["producer"].over
+	var ended time.Time
 	go func() {
 		select {
-		case <-b.programs["producer"].over:
+		case <-over:
 			end()
 		case <-running.Done():
 		}
 	}()
 	began := time.Now()
-	b.injectAll(running, schedule(s.seed, s.span, s.faults, b.database != nil), t, w.count, logf)
+	b.injectAll(running, schedule(s.seed, s.every, maxFaults, b.database != nil), o.tally, w, logf)
 	logf("%5.1fs the faults are over, %d stored", time.Since(began).Seconds(), w.count())
-	select {
-	case <-b.programs["producer"].over:
-	case <-ctx.Done():
+	for ended.IsZero() && ctx.Err() == nil && b.late(o.tally) < hopelessFactor*lateAtMost {
+		select {
+		case <-over:
+			ended = time.Now()
+		case <-time.After(readEvery):
+		case <-ctx.Done():
+		}
 	}
+	o.Late = max(0, b.late(o.tally))
+	logf("%5.1fs publish --follow has ended: %v", time.Since(began).Seconds(), !ended.IsZero())
 	end()
+}
+
+// late returns the seconds since the last thing was back that the run had to wait for. A row that
+// never works is none: its time begins with its first try.
+func (b *testbed) late(t *tally) float64 {
+	_, since := b.seen.figures()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.back.After(since) {
+		since = t.back
+	}
+	return time.Since(since).Seconds()
 }
 
 // finish follows the run once more, since the last faults may have come after its end, until

@@ -16,6 +16,14 @@ type tally struct {
 	Faults   map[kind]int `json:"faults"`
 	Recovery []recovery   `json:"recoveries"`
 	failed   []string     // faults that could not be injected or mended
+	back     time.Time    // when the last thing that was taken away was back
+}
+
+// restored notes that everything is back now.
+func (t *tally) restored() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.back = time.Now()
 }
 
 // A recovery is how long it took after a kill until work went on: for a consumer until its GPUs

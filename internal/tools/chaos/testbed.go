@@ -39,6 +39,7 @@ type testbed struct {
 	nats     *process
 	admin    *nats.Conn // without a proxy
 	js       jetstream.JetStream
+	seen     *requestLog
 	ollamas  []*ollama // consumer 1's GPUs, consumer 2's, …
 	programs map[string]*process
 	toNATS   map[string]*faultproxy.Proxy // by program
@@ -57,7 +58,7 @@ type setup struct {
 // newTestbed starts everything but the programs.
 func newTestbed(ctx context.Context, s setup) (b *testbed, err error) {
 	b = &testbed{
-		setup: s, programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
+		setup: s, seen: newRequestLog(), programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
 	}
 	defer func() {
 		if err != nil {
@@ -77,7 +78,7 @@ func newTestbed(ctx context.Context, s setup) (b *testbed, err error) {
 		return b, err
 	}
 	for range consumers * gpusEach {
-		o, err := startOllama()
+		o, err := startOllama(b.seen)
 		if err != nil {
 			return b, err
 		}
@@ -171,7 +172,8 @@ func (b *testbed) startPrograms() error {
 			urls = append(urls, "http://"+o.addr)
 		}
 		err := b.start(fmt.Sprintf("consumer-%d", i+1), false, nil, "consumer", "--run", run, "--ollama", strings.Join(urls, ","),
-			"--slots", fmt.Sprint(slots), "--stay", "--stall", stall.String(), "--rest", "1s", "--grace", "10s")
+			"--slots", fmt.Sprint(slots), "--stay", "--stall", stall.String(),
+			"--rest", rest.String(), "--grace", "10s")
 		if err != nil {
 			return err
 		}
@@ -211,14 +213,6 @@ func (b *testbed) runOnce(ctx context.Context, name string, kill time.Duration, 
 	return cmd.ProcessState.ExitCode(), out, err
 }
 
-// answers returns how many answers the models have completed.
-func (b *testbed) answers() (n int) {
-	for _, o := range b.ollamas {
-		n += o.stats().Answers
-	}
-	return n
-}
-
 // requests returns how many requests the GPUs of a consumer have got.
 func (b *testbed) requests(target string) (n int) {
 	var i int
@@ -226,7 +220,7 @@ func (b *testbed) requests(target string) (n int) {
 		return 0
 	}
 	for _, o := range b.ollamas[(i-1)*gpusEach : i*gpusEach] {
-		n += o.stats().Requests
+		n += o.requests()
 	}
 	return n
 }

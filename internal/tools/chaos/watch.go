@@ -18,12 +18,21 @@ import (
 // A watcher reads the store directly while the run goes on: how far it is, and whether a result
 // that was stored once stays as it was.
 type watcher struct {
-	store store.Store
+	store  store.Store
+	until  int             // that many stored results are enough
+	enough context.Context // ends when they are stored
+	reach  context.CancelFunc
 
 	mu      sync.Mutex
 	stored  int
 	first   map[string][32]byte // what was seen of each generation at first
 	changed []string            // generations whose result changed or went away
+}
+
+func newWatcher(s store.Store, until int) *watcher {
+	w := &watcher{store: s, until: until}
+	w.enough, w.reach = context.WithCancel(context.Background())
+	return w
 }
 
 const (
@@ -39,6 +48,9 @@ func (w *watcher) watch(ctx context.Context) {
 			w.mu.Lock()
 			w.stored = progress.Stored
 			w.mu.Unlock()
+			if progress.Stored >= w.until {
+				w.reach()
+			}
 		}
 		if time.Since(compared) > compareEvery {
 			_ = w.compare(ctx) // at the end it has to work
