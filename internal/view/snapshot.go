@@ -66,7 +66,7 @@ func Snapshot(s status.Snapshot) string {
 		g.row("no answer", "%s failed, %s dropped", Count(s.Failed), Count(s.Dropped))
 	}
 	if s.Refused > 0 {
-		g.row("refused", "answers of %s, because they were of another digest; they are generated again", Plural(s.Refused, "batch", "batches"))
+		g.row("refused", "answers of %s, because they were of another digest; each batch gets another round", Plural(s.Refused, "batch", "batches"))
 	}
 	g.row("batches", "%s", batches(s))
 	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
