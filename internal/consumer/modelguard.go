@@ -106,7 +106,7 @@ func (m *modelGuard) Confirm(ctx context.Context, began pipeline.ModelInfo) erro
 	switch now := m.Look(ctx); {
 	case digestOf(began) != "" && digestOf(now) != digestOf(began):
 		return fmt.Errorf("%w: model %s was %s when the batch was taken and is %s now, so it is not known which of them answered",
-			errSetAside, m.name, shortDigest(digestOf(began)), shortDigest(digestOf(now)))
+			errSetAside, m.name, pipeline.ShortDigest(digestOf(began)), pipeline.ShortDigest(digestOf(now)))
 	case m.problem(now) != "":
 		return fmt.Errorf("%w: %s", errSetAside, m.problem(now))
 	}
@@ -143,7 +143,7 @@ func (m *modelGuard) problem(has pipeline.ModelInfo) string {
 		return ""
 	}
 	return fmt.Sprintf("model %s is %s on this server, and the answers of run %s are made by %s: load that one here, or have the run made by this one with "+
-		"`producer pin --run %s %s`", m.name, shortDigest(digest), run.Run, shortDigest(pin), run.Run, digest)
+		"`producer pin --run %s %s`", m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), run.Run, digest)
 }
 
 // Watch looks again now and then until ctx ends, and more often while the lane is held: nothing
@@ -167,12 +167,3 @@ const lookEvery = 30 * time.Second
 // digestOf returns what a model is pinned by: its digest, or where the server has none the name
 // that it reports.
 func digestOf(m pipeline.ModelInfo) string { return cmp.Or(m.Digest, m.Name) }
-
-// shortDigest returns as much of a digest as people compare.
-func shortDigest(digest string) string {
-	const shown = 12
-	if len(digest) <= shown {
-		return digest
-	}
-	return digest[:shown]
-}

@@ -170,7 +170,13 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	workers, err := consumer.New(consumer.Config{
 		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
-		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, Known: pipeline.RunInfo{Generations: m.run.Generations},
+		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall,
+		Known: pipeline.RunInfo{
+			Run: m.run.Name, UID: m.run.UID, Model: m.run.Spec.Model, Pins: m.run.Pins, Simulated: m.run.Spec.Simulated,
+			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt,
+		},
+		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
+		Stay: true, // until the run is at its end, which this process sees by itself
 	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err
