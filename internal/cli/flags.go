@@ -92,7 +92,7 @@ type HTTPFlags struct {
 // PatienceFlags say how long an answer is waited for.
 type PatienceFlags struct {
 	FirstToken  time.Duration `default:"10m" placeholder:"TIME" help:"How long a request waits for its first token, the load of the model and the server's own queue included."`
-	Stall       time.Duration `default:"45s" placeholder:"TIME" help:"A server that sends no further token for this long has stalled: the request is tried again alone."`
+	Stall       time.Duration `default:"45s" placeholder:"TIME" help:"How long answers may bring no token before their server counts as stalled, and a request before it counts as hanging whose successor is answered. They are tried again."`
 	AnswerLimit time.Duration `default:"30m" placeholder:"TIME" help:"How long an answer may take from its first token on. Then it is cut off, and counts as one that does not end."`
 }
 

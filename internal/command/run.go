@@ -115,7 +115,7 @@ func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
 		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
-		Client: ollama.Config{FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
+		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))

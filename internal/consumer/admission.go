@@ -19,6 +19,7 @@ func (l *lane) Open(contextTokens int) {
 	l.mu.Lock()
 	l.context = contextTokens
 	l.mu.Unlock()
+	l.compareContext()
 	l.times.Wake()
 	l.breaker.Resume()
 }

@@ -30,6 +30,7 @@ type requester struct {
 	slots    *limiter // as many as the server can do at a time, so that the server never queues
 	breaker  *breaker
 	meter    *autotune.SpeedMeter
+	record   *record
 	inflight inflight
 	recovery recovery
 	evidence evidence
@@ -190,14 +191,4 @@ func (r *requester) Says() string {
 		return said
 	}
 	return r.inflight.Says()
-}
-
-// Canary asks for one token with the model and the options of a request that failed, but not with
-// its prompt. If this fails, too, the prompt was not the reason.
-func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone bool) error {
-	failed.Messages, failed.Options.NumPredict = pipeline.User("Hello"), 1
-	if a := r.Attempt(ctx, failed, alone); !answered(a.err) {
-		return a.err
-	}
-	return nil
 }

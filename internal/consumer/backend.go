@@ -21,6 +21,9 @@ type Generator interface {
 // A Backend is a model server, whichever API it speaks.
 type Backend interface {
 	Generator
+	ModelReporter
+	// Identify returns what the server says of itself, without any model.
+	Identify(ctx context.Context) (pipeline.ModelInfo, error)
 	// Ping returns nil if the server answers.
 	Ping(ctx context.Context) error
 	// Describe returns what the server says of a model, or a Fatal failure if it has none of that
@@ -47,8 +50,8 @@ func AwaitServer(ctx context.Context, server RunningServer, log *zap.Logger) err
 	limit := time.Now().Add(answerWithin)
 	for waiting := false; ; waiting = true {
 		err := server.Ping(ctx)
-		if err == nil || time.Now().After(limit) {
-			return err
+		if err == nil || pipeline.ClassOf(err) == pipeline.Fatal || time.Now().After(limit) {
+			return err // what is fatal has answered, and does not change by waiting
 		}
 		if !waiting {
 			log.Info("waiting for Ollama to answer", zap.String("server", server.URL))
@@ -59,8 +62,23 @@ func AwaitServer(ctx context.Context, server RunningServer, log *zap.Logger) err
 	}
 }
 
+// AreSimulated reports whether the servers only pretend to have models. Either all do, or none.
+func AreSimulated(ctx context.Context, servers []RunningServer) (simulated bool, err error) {
+	for i, server := range servers {
+		said, err := server.Identify(ctx)
+		switch {
+		case err != nil:
+			return false, err
+		case i > 0 && said.Simulated != simulated:
+			return false, fmt.Errorf("of %s and %s one is simulated and the other is not: use them for different runs", servers[0].URL, server.URL)
+		}
+		simulated = said.Simulated
+	}
+	return simulated, nil
+}
+
 // LoadModel loads a model on all servers at once and returns what each of them then says of it.
-// All have to have the model, and the same one.
+// All have to have the model. Whether it is the run's is seen at work.
 func LoadModel(ctx context.Context, servers []RunningServer, model string) ([]pipeline.ModelInfo, error) {
 	models := make([]pipeline.ModelInfo, len(servers))
 	group, loading := errgroup.WithContext(ctx)
@@ -78,11 +96,6 @@ func LoadModel(ctx context.Context, servers []RunningServer, model string) ([]pi
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
-	}
-	for i, server := range servers {
-		if models[i].Digest != models[0].Digest {
-			return nil, fmt.Errorf("model %s differs between %s and %s: pull it again on both", model, servers[0].URL, server.URL)
-		}
 	}
 	return models, nil
 }

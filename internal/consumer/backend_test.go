@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,14 @@ func (b *fakeBackend) note(call string) {
 	b.callsLock.Lock()
 	defer b.callsLock.Unlock()
 	b.calls = append(b.calls, call)
+}
+
+func (b *fakeBackend) Identify(context.Context) (pipeline.ModelInfo, error) {
+	return b.model, b.missing
+}
+
+func (b *fakeBackend) Loaded(context.Context, string) (pipeline.ModelInfo, error) {
+	return b.model, nil
 }
 
 func (b *fakeBackend) Ping(ctx context.Context) error {
@@ -90,6 +99,23 @@ func TestAServerThatStartsWithTheConsumerIsWaitedFor(t *testing.T) {
 	}
 }
 
+// A refusingBackend is a server that wants credentials.
+type refusingBackend struct{ fakeBackend }
+
+func (*refusingBackend) Ping(context.Context) error {
+	return pipeline.Fail(pipeline.Fatal, "credentials are missing")
+}
+
+func TestAServerThatRefusesIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		err := AwaitServer(t.Context(), RunningServer{"http://a", &refusingBackend{}}, zap.NewNop())
+		if pipeline.ClassOf(err) != pipeline.Fatal || time.Since(began) != 0 {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+	})
+}
+
 func TestAStopEndsTheWaitForAServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -119,14 +145,29 @@ func TestTheModelIsLoadedOnAllServersAtOnce(t *testing.T) {
 	})
 }
 
-func TestServersHaveToHaveTheSameModel(t *testing.T) {
+func TestServersAreSimulatedTogetherOrNotAtAll(t *testing.T) {
+	server := func(url string, simulated bool) RunningServer {
+		return RunningServer{url, &fakeBackend{model: pipeline.ModelInfo{Simulated: simulated}}}
+	}
+	for _, simulated := range []bool{true, false} {
+		got, err := AreSimulated(t.Context(), []RunningServer{server("http://a", simulated), server("http://b", simulated)})
+		if err != nil || got != simulated {
+			t.Errorf("got %v, %v, want %v", got, err, simulated)
+		}
+		_, err = AreSimulated(t.Context(), []RunningServer{server("http://a", simulated), server("http://b", !simulated)})
+		if err == nil || !strings.Contains(err.Error(), "http://a and http://b") {
+			t.Errorf("one of two: %v", err)
+		}
+	}
+}
+
+func TestAllServersHaveToHaveTheModel(t *testing.T) {
 	good := func() *fakeBackend { return &fakeBackend{model: pipeline.ModelInfo{Digest: "d1"}} }
 	for name, c := range map[string]struct {
 		other *fakeBackend
 		want  string
 		calls int // of the other one
 	}{
-		"another digest": {&fakeBackend{model: pipeline.ModelInfo{Digest: "d2"}}, "model tiny differs between http://a and http://b: pull it again on both", 3},
 		"no such model":  {&fakeBackend{missing: pipeline.Fail(pipeline.Fatal, "it has no models at all")}, "it has no models at all", 1},
 		"it cannot load": {&fakeBackend{load: pipeline.Fail(pipeline.Retryable, "out of memory")}, "out of memory", 2},
 	} {

@@ -28,6 +28,9 @@ const (
 //     an attempt fails so that it trips, go on with 2. If the batch showed neither, the next worker
 //     probes at once.
 //
+// It also opens when the GPU only gives verdicts, as Doubt says, and when a Hold keeps the GPU from
+// work that it must not do.
+//
 // So hardly a batch is delivered to no effect, however long the GPU cannot work.
 //
 // Where the consumer runs the server itself, the server's supervisor suspends the breaker while
@@ -38,6 +41,10 @@ type breaker struct {
 	rest  time.Duration // from a trip to the probe
 	probe func(ctx context.Context, failed pipeline.Request) error
 	log   *zap.Logger
+	// others reports whether another GPU is known that serves the run; nil: none is.
+	others func() bool
+	// onChange is called, without the lock, when a doubt or a hold begins or ends; nil: nothing.
+	onChange func()
 
 	mu        sync.Mutex
 	position  position
@@ -45,6 +52,8 @@ type breaker struct {
 	failed    *pipeline.Request // what a probe repeats, if it was a request that failed
 	suspended bool              // there is no server
 	forever   bool              // and never will be one again
+	doubt     doubt
+	holds     [holdKinds]string // why the GPU must not work; empty: it may
 	state     pipeline.GPUState // what people see
 	detail    string
 	changed   chan struct{} // closed, and replaced, when any of this changes
@@ -79,25 +88,29 @@ func (b *breaker) notify() {
 // who probes, it also asks the model for a word. The caller has to call Done.
 func (b *breaker) Admit(ctx context.Context) (*ticket, error) {
 	for ctx.Err() == nil {
+		alone := !b.othersServe() // asked without the lock: the others ask the same
 		b.mu.Lock()
 		wait, changed := b.rest, b.changed
 		switch {
-		case b.suspended || b.position == halfOpen:
+		case b.suspended || b.held() != "" || b.position == halfOpen:
 		case b.position == closed:
 			b.mu.Unlock()
 			return &ticket{breaker: b}, nil
-		case time.Until(b.retryAt) > 0:
-			wait = time.Until(b.retryAt)
+		case b.due(alone) > 0:
+			wait = b.due(alone)
 		default:
 			b.position = halfOpen
 			b.mu.Unlock()
 			t := &ticket{breaker: b, probe: true}
-			if err := b.ask(ctx); ctx.Err() != nil {
+			switch err := b.ask(ctx); {
+			case ctx.Err() != nil:
 				t.Done(nil)
-			} else if err != nil {
-				b.Trip(err)
-			} else {
+			case err == nil || b.overlooks(err, alone):
 				return t, nil
+			case b.doubted() && isNoAnswer(err):
+				t.Done(nil)
+			default:
+				b.Trip(err)
 			}
 			continue
 		}
@@ -125,10 +138,21 @@ func (b *breaker) ask(ctx context.Context) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.position == halfOpen {
-		b.state, b.detail = pipeline.GPUProbing, ""
-	}
+	b.show()
 	return nil
+}
+
+// show sets the state that people see to the one of the position. The caller holds mu.
+func (b *breaker) show() {
+	switch {
+	case b.suspended || b.state == pipeline.GPUStopped:
+	case b.position == closed:
+		b.state, b.detail = pipeline.GPUServing, ""
+	case b.position == halfOpen:
+		b.state, b.detail = pipeline.GPUProbing, b.doubt.why
+	case b.doubt.is:
+		b.state, b.detail = pipeline.GPUHeld, b.doubt.why
+	}
 }
 
 // Valid reports whether the worker may still take work: the breaker may have tripped since.
@@ -136,7 +160,7 @@ func (t *ticket) Valid() bool {
 	b := t.breaker
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.suspended && (b.position == closed || b.position == halfOpen && t.probe)
+	return !b.suspended && b.held() == "" && (b.position == closed || b.position == halfOpen && t.probe)
 }
 
 // Done gives the ticket back. If taking or doing the batch failed with an error that opens the
@@ -150,6 +174,8 @@ func (t *ticket) Done(err error) {
 	defer b.mu.Unlock()
 	if t.probe && b.position == halfOpen {
 		b.position = open
+		b.doubt.postpone(&b.retryAt)
+		b.show()
 		b.notify()
 	}
 }
@@ -182,11 +208,14 @@ func (b *breaker) Reset() {
 		b.mu.Unlock()
 		return
 	}
-	first := b.position != closed
-	b.position, b.failed = closed, nil
-	b.state, b.detail = pipeline.GPUServing, ""
+	first, doubted := b.position != closed, b.doubt.is
+	b.position, b.failed, b.doubt = closed, nil, doubt{}
+	b.show()
 	b.notify()
 	b.mu.Unlock()
+	if doubted {
+		b.changedWork()
+	}
 	if first {
 		b.log.Info("this GPU is mended and takes work again")
 	}
@@ -196,7 +225,7 @@ func (b *breaker) Reset() {
 // when it began. Every such attempt on this GPU is observed, so a rule that counts failures belongs
 // here.
 func (b *breaker) Observe(probe bool, err error) {
-	if probe && answered(err) {
+	if probe && answered(err) && !b.doubted() {
 		b.Reset()
 	}
 }
@@ -219,7 +248,7 @@ func (b *breaker) Probing() bool {
 func (b *breaker) Closed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.suspended && b.position == closed
+	return !b.suspended && b.held() == "" && b.position == closed
 }
 
 // Suspend admits nothing while the GPU's server is not there, or never again, and says why.
@@ -235,8 +264,8 @@ func (b *breaker) Suspend(state pipeline.GPUState, detail string, forever bool) 
 func (b *breaker) Resume() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.suspended, b.forever, b.position, b.failed = false, false, closed, nil
-	b.state, b.detail = pipeline.GPUServing, ""
+	b.suspended, b.forever, b.position, b.failed, b.doubt = false, false, closed, nil, doubt{}
+	b.show()
 	b.notify()
 }
 
@@ -279,5 +308,8 @@ func (b *breaker) Show(state pipeline.GPUState, detail string) {
 func (b *breaker) State() (state pipeline.GPUState, detail string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if why := b.held(); why != "" && !b.suspended && b.state != pipeline.GPUStopped {
+		return pipeline.GPUHeld, why
+	}
 	return b.state, b.detail
 }

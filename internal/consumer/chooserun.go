@@ -26,11 +26,12 @@ type RunLister interface {
 
 // ChooseConfig says which run a consumer works for, and how long it waits for that.
 type ChooseConfig struct {
-	Run      string        // the run's name; empty: the only one that is not complete
-	Stay     bool          // a complete run will do, too
-	Deadline time.Time     // after which a run that is not published is not waited for; zero: never
-	IdleExit time.Duration // the same as a time from now; zero: never
-	Log      *zap.Logger
+	Run       string        // the run's name; empty: the only one that is not complete
+	Stay      bool          // a complete run will do, too
+	Simulated bool          // the servers are, and so is the run
+	Deadline  time.Time     // after which a run that is not published is not waited for; zero: never
+	IdleExit  time.Duration // the same as a time from now; zero: never
+	Log       *zap.Logger
 }
 
 // ChooseRun returns the run to work for: the one that is named, once it is published, or the only
@@ -47,11 +48,13 @@ func ChooseRun(ctx context.Context, lister RunLister, cfg ChooseConfig) (pipelin
 			return pipeline.RunInfo{}, err
 		}
 		if cfg.Run == "" {
-			return onlyRun(runs, cfg.Stay)
+			return cfg.onlyRun(runs)
 		}
 		for _, run := range runs {
 			switch {
 			case run.Run != cfg.Run:
+			case run.Simulated != cfg.Simulated:
+				return pipeline.RunInfo{}, cfg.mismatch(run)
 			case run.Complete && !cfg.Stay:
 				return pipeline.RunInfo{}, fmt.Errorf("%w: run %s is complete", ErrNothingToDo, run.Run)
 			default:
@@ -73,15 +76,36 @@ func ChooseRun(ctx context.Context, lister RunLister, cfg ChooseConfig) (pipelin
 	}
 }
 
+// mismatch says why servers and run do not belong together.
+func (c ChooseConfig) mismatch(run pipeline.RunInfo) error {
+	if c.Simulated {
+		return fmt.Errorf("run %s wants a real model, and the servers are simulated: name servers that have model %s with --ollama, or load a run for simulated servers with `producer load --simulate`",
+			run.Run, run.Model)
+	}
+	return fmt.Errorf("run %s is for simulated servers, and these have real models: start a simulated one with `gleaner simulate` and name it with --ollama, or load the dataset again without --simulate", run.Run)
+}
+
 // onlyRun returns the only run that may be worked for without its name.
-func onlyRun(runs []pipeline.RunInfo, stay bool) (pipeline.RunInfo, error) {
-	var open []pipeline.RunInfo
-	for _, run := range runs {
-		if stay || !run.Complete {
+func (c ChooseConfig) onlyRun(all []pipeline.RunInfo) (pipeline.RunInfo, error) {
+	var open, runs []pipeline.RunInfo
+	for _, run := range all {
+		if run.Simulated != c.Simulated {
+			continue
+		}
+		runs = append(runs, run)
+		if c.Stay || !run.Complete {
 			open = append(open, run)
 		}
 	}
 	switch {
+	case len(runs) == 0 && len(all) == 1:
+		return pipeline.RunInfo{}, c.mismatch(all[0])
+	case len(runs) == 0 && len(all) > 0:
+		kind := "for simulated servers, and these have real models"
+		if c.Simulated {
+			kind = "for real models, and these servers are simulated"
+		}
+		return pipeline.RunInfo{}, fmt.Errorf("all runs that are published are %s: %s", kind, strings.Join(runNames(all), ", "))
 	case len(open) == 1:
 		return open[0], nil
 	case len(open) > 1:

@@ -44,6 +44,8 @@ var (
 	chats = pipeline.RunInfo{Run: "chats", Model: "tiny"}
 	done  = pipeline.RunInfo{Run: "done", Model: "tiny", Complete: true}
 	past  = pipeline.RunInfo{Run: "past", Model: "tiny", Complete: true}
+	mock  = pipeline.RunInfo{Run: "mock", Model: "simulated/sim", Simulated: true}
+	mimic = pipeline.RunInfo{Run: "mimic", Model: "simulated/sim", Simulated: true, Complete: true}
 )
 
 func TestTheRunIsTheNamedOneOrTheOnlyOne(t *testing.T) {
@@ -64,6 +66,12 @@ func TestTheRunIsTheNamedOneOrTheOnlyOne(t *testing.T) {
 		{"several, complete ones among them, to stay", []pipeline.RunInfo{done, words}, ChooseConfig{Stay: true}, pipeline.RunInfo{}, "several runs are published: choose one with --run: done, words", false},
 		{"all are complete", []pipeline.RunInfo{done, past}, ChooseConfig{}, pipeline.RunInfo{}, "nothing to do: all runs are complete: done, past", true},
 		{"the named one is complete", []pipeline.RunInfo{done, words}, ChooseConfig{Run: "done"}, pipeline.RunInfo{}, "nothing to do: run done is complete", true},
+		{"the only one that is not simulated", []pipeline.RunInfo{mock, words, mimic}, ChooseConfig{}, words, "", false},
+		{"the only one that is simulated", []pipeline.RunInfo{mock, words, mimic}, ChooseConfig{Simulated: true}, mock, "", false},
+		{"only one, and it is simulated", []pipeline.RunInfo{mock}, ChooseConfig{}, pipeline.RunInfo{}, "run mock is for simulated servers, and these have real models: start a simulated one with `gleaner simulate` and name it with --ollama, or load the dataset again without --simulate", false},
+		{"a named one that is simulated", []pipeline.RunInfo{mock, words}, ChooseConfig{Run: "mock"}, pipeline.RunInfo{}, "run mock is for simulated servers, and these have real models: start a simulated one with `gleaner simulate` and name it with --ollama, or load the dataset again without --simulate", false},
+		{"a named one that is not simulated", []pipeline.RunInfo{mock, words}, ChooseConfig{Run: "words", Simulated: true}, pipeline.RunInfo{}, "run words wants a real model, and the servers are simulated: name servers that have model tiny with --ollama, or load a run for simulated servers with `producer load --simulate`", false},
+		{"all are simulated", []pipeline.RunInfo{mock, mimic}, ChooseConfig{}, pipeline.RunInfo{}, "all runs that are published are for simulated servers, and these have real models: mock, mimic", false},
 		{"none", nil, ChooseConfig{}, pipeline.RunInfo{}, "no run is published: publish one with producer publish, or name the one to wait for with --run", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

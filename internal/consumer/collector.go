@@ -10,13 +10,15 @@ import (
 
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
-	"gleaner/internal/text"
 )
 
 const (
-	publishGrace     = 10 * time.Second // what publishing and handing back may take once the grace is over
-	maxHandBack      = 15 * time.Minute
-	maxLetterMessage = 64 << 10 // bytes of all failures' messages in a dead letter, so that it fits into a message with its prompts
+	publishGrace = 10 * time.Second // what publishing and handing back may take once the grace is over
+
+	// A delay that is given to the queue cannot be taken back, so a GPU that comes meanwhile waits.
+	maxRest      = 30 * time.Second // of a batch, while another GPU serves the run
+	maxRestAlone = time.Minute
+	asideRest    = 5 * time.Second // of a batch that only another GPU may take, while none does
 )
 
 // An OutcomePublisher takes what was generated, what could not be, and what the consumer reports
@@ -31,9 +33,7 @@ type OutcomePublisher interface {
 // and acknowledges the batch or hands it back.
 type collector struct {
 	publisher OutcomePublisher
-	consumer  string // its id
-	gpu       string
-	breaker   *breaker
+	lane      *lane
 	rest      time.Duration // before another delivery of a batch that failed, the first time
 	grace     time.Duration // what publishing and handing back may take once the work has been cut
 	log       *zap.Logger
@@ -67,6 +67,11 @@ func publishing(working context.Context, grace time.Duration) (context.Context, 
 func (c *collector) Collect(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], o *outcome) (done bool) {
 	ctx, cancel := publishing(ctx, c.grace)
 	defer cancel()
+	if len(o.results)+len(o.failures) > 0 && delivery.Deliveries <= maxDeliveries {
+		if err := c.lane.confirm(ctx, o); err != nil {
+			o.setAside(err)
+		}
+	}
 	if failure := c.publish(ctx, delivery, o); failure != nil {
 		c.handBackFailed(ctx, delivery, failure)
 		return false
@@ -83,13 +88,17 @@ func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipe
 	work := delivery.Body
 	if len(o.results) > 0 {
 		err := c.publisher.PublishResults(ctx, pipeline.Results{
-			Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.consumer, GPU: c.gpu, Results: o.results,
+			Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.lane.id.Consumer, GPU: c.lane.id.GPU,
+			Engine: o.model.Engine, Digest: digestOf(o.model), Results: o.results,
 		})
 		if err != nil {
 			return graver(o.open, c.unpublished(ctx, "publishing results", work, err))
 		}
+		if c.lane.record.Stored(o.begun) {
+			c.lane.breaker.Stored()
+		}
 	}
-	if o.open != nil || len(o.failures) == 0 {
+	if o.open != nil || len(o.failures)+len(work.Final) == 0 {
 		return o.open
 	}
 	letter := c.deadLetter(delivery, o)
@@ -109,28 +118,12 @@ func (c *collector) unpublished(ctx context.Context, what string, work pipeline.
 	return err
 }
 
-// deadLetter returns the letter of a batch with failures.
-func (c *collector) deadLetter(delivery pipeline.Delivery[pipeline.Work], o *outcome) pipeline.DeadLetter {
-	work := delivery.Body
-	each := maxLetterMessage / len(o.failures)
-	for i := range o.failures {
-		o.failures[i].Message = text.Shorten(o.failures[i].Message, each)
-	}
-	return pipeline.DeadLetter{
-		Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round,
-		Class: o.failures[0].Class, Message: o.failures[0].Message, Failures: o.failures, Deliveries: delivery.Deliveries,
-		Consumer: c.consumer, GPU: c.gpu,
-		Model: work.Model, Options: work.Options, Shared: work.Shared,
-		FailedAt: time.Now().UTC().Truncate(time.Millisecond),
-	}
-}
-
 // handBackFailed hands a batch back because of a failure, as the failure's class says: at once, or
 // after a delay that grows with each delivery, or after one within which this GPU may be mended.
 func (c *collector) handBackFailed(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], failure error) {
 	batch := zap.String("batch", delivery.Body.ID())
 	if opensBreaker(failure) {
-		c.breaker.Trip(failure)
+		c.lane.breaker.Trip(failure)
 	}
 	switch {
 	case isInterruption(failure):
@@ -140,14 +133,40 @@ func (c *collector) handBackFailed(ctx context.Context, delivery pipeline.Delive
 			c.cut.Store(true)
 		}
 		c.HandBack(ctx, delivery, 0)
+	case errors.Is(failure, errSetAside):
+		c.Refuse(ctx, delivery, failure)
 	case needsPerson(failure):
-		c.HandBack(ctx, delivery, outage.Jitter(c.rest))
+		delay := outage.Jitter(min(c.rest, c.longestRest()))
+		c.lane.rests.Add(delivery.Body.Batch, delay, pipeline.Brief(failure))
+		c.HandBack(ctx, delivery, delay)
 	default:
 		delay := c.delay(delivery)
+		c.lane.rests.Add(delivery.Body.Batch, delay, pipeline.Brief(failure))
 		c.log.Warn("handing a batch back", batch, zap.String("class", string(pipeline.ClassOf(failure))),
 			zap.Int("deliveries", delivery.Deliveries), zap.Duration("delay", delay), zap.Error(failure))
 		c.HandBack(ctx, delivery, delay)
 	}
+}
+
+// Refuse hands back a batch that the lane must not work on, or may not at present: at once if
+// another GPU may take it. Stopped is why the lane must not; nil: it only is not able to.
+func (c *collector) Refuse(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], stopped error) {
+	delay := outage.Jitter(min(c.rest, c.longestRest()))
+	if stopped != nil {
+		c.lane.log.Info("a batch is left to another GPU", zap.String("subject", delivery.Subject), zap.NamedError("because", stopped))
+		if delay = outage.Jitter(asideRest); c.lane.breaker.othersServe() {
+			delay = 0
+		}
+	}
+	c.HandBack(ctx, delivery, delay)
+}
+
+// longestRest returns how long a batch rests at most.
+func (c *collector) longestRest() time.Duration {
+	if c.lane.breaker.othersServe() {
+		return maxRest
+	}
+	return maxRestAlone
 }
 
 // HandBack hands a delivery back, also if ctx has ended.
@@ -161,7 +180,7 @@ func (c *collector) HandBack(ctx context.Context, delivery pipeline.Delivery[pip
 
 // delay returns how long a message that is handed back rests, which grows with each delivery.
 func (c *collector) delay(delivery pipeline.Delivery[pipeline.Work]) time.Duration {
-	return outage.Jitter(min(c.rest<<min(max(delivery.Deliveries-1, 0), 10), maxHandBack))
+	return outage.Jitter(min(c.rest<<min(max(delivery.Deliveries-1, 0), 10), c.longestRest()))
 }
 
 // Unreadable hands a message back that this program cannot read: perhaps a newer one can. After as

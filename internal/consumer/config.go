@@ -57,14 +57,16 @@ const (
 )
 
 // A LaneConfig is one GPU: its model server, and what that can do at once. The server runs already,
-// as Backend, or the consumer runs it itself: then Launch starts it, and Backend and Context are
-// not set.
+// as Backend, or the consumer runs it itself: then Launch starts it, and Backend, Context and Model
+// are not set. A Backend that is a ModelReporter as well is asked about each batch which model it
+// has.
 type LaneConfig struct {
 	Name    string
 	Backend Generator
-	Slots   int  // generations at a time, or if Auto the most that its server can do at once
-	Context int  // tokens of prompt and answer together; 0: not known
-	Auto    bool // use the number of slots with which it is fastest, which is found at work and followed when it changes
+	Slots   int                // generations at a time, or if Auto the most that its server can do at once
+	Context int                // tokens of prompt and answer together; 0: not known
+	Model   pipeline.ModelInfo // what the server said of its model; zero: not known
+	Auto    bool               // use the number of slots with which it is fastest, which is found at work and followed when it changes
 	Launch  func(ctx context.Context, slots int) (supervise.Server, error)
 }
 

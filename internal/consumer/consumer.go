@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/autotune"
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/supervise"
 )
@@ -26,6 +27,8 @@ type Consumer struct {
 	publisher  OutcomePublisher
 	lanes      []*lane
 	collectors []*collector // of the lane with the same index
+	run        *runWatch
+	news       chan struct{} // holds a value while others should learn at once how the GPUs are
 	log        *zap.Logger
 	cutoff     time.Time // see Config.cutoff
 }
@@ -43,15 +46,20 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 		return nil, err
 	}
 	cutoff, publishing := cfg.cutoff()
-	c := &Consumer{cfg: cfg, source: &source{queue, cfg.Lease, cfg.Log}, publisher: publisher, log: cfg.Log, cutoff: cutoff}
+	c := &Consumer{
+		cfg: cfg, source: &source{queue, cfg.Lease, cfg.Log}, publisher: publisher, log: cfg.Log, cutoff: cutoff,
+		run: newRunWatch(cfg.Info, cfg.Known, cfg.Log), news: make(chan struct{}, 1),
+	}
+	c.run.every, c.run.tell = c.askAgain, c.judge
 	fetch := supervise.NewModelFetch()
 	for i, gpu := range gpus {
 		if err := gpu.validate(i); err != nil {
 			return nil, err
 		}
-		l := newLane(gpu, cfg.Rest, !cfg.Deadline.IsZero(), cfg.Log)
+		l := newLane(gpu, cfg, c.run)
+		l.breaker.others = func() bool { return c.othersServe(l) }
+		l.breaker.onChange = c.tellAndAsk
 		l.requests.inflight.firstToken, l.requests.inflight.stall = cfg.FirstToken, cfg.Stall
-		l.requests.generations = func() int { return cfg.Known.Generations }
 		if gpu.Launch != nil {
 			if err := c.supervise(l, gpu, fetch); err != nil {
 				return nil, err
@@ -59,9 +67,10 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 		}
 		c.lanes = append(c.lanes, l)
 		c.collectors = append(c.collectors, &collector{
-			publisher: publisher, consumer: cfg.Identity.ID, gpu: l.name, breaker: l.breaker, rest: cfg.Rest, grace: publishing, log: l.log,
+			publisher: publisher, lane: l, rest: cfg.Rest, grace: publishing, log: l.log,
 		})
 	}
+	c.judge()
 	return c, nil
 }
 
@@ -69,20 +78,23 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 func (c *Consumer) supervise(l *lane, gpu LaneConfig, fetch *supervise.ModelFetch) error {
 	supervisor, err := supervise.New(supervise.Config{
 		Name: gpu.Name, Model: c.cfg.Identity.Model, Launch: gpu.Launch,
-		Checks: c.cfg.HealthChecks, Fetch: fetch, Ready: c.identify, Log: l.log,
+		Checks: c.cfg.HealthChecks, Fetch: fetch, Log: l.log,
+		Ready: func(loaded pipeline.ModelInfo) { c.identify(l, loaded) },
 	}, l)
 	if err != nil {
 		return err
 	}
-	l.supervisor, l.requests.backend, l.requests.hangs = supervisor, supervisor, supervisor.Stalled
+	l.supervisor, l.requests.backend, l.requests.hangs, l.model.server = supervisor, supervisor, supervisor.Stalled, supervisor
 	return nil
 }
 
-// identify records what a server says of itself and of its model.
-func (c *Consumer) identify(loaded pipeline.ModelInfo) {
+// identify records what a lane's server says of itself and of its model.
+func (c *Consumer) identify(l *lane, loaded pipeline.ModelInfo) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cfg.Identity.ServerVersion, c.cfg.Identity.Digest = loaded.ServerVersion, loaded.Digest
+	c.cfg.Identity.ServerVersion, c.cfg.Identity.Digest, c.cfg.Identity.Simulated = loaded.ServerVersion, loaded.Digest, loaded.Simulated
+	c.mu.Unlock()
+	l.model.Set(loaded)
+	c.sayDifferences()
 }
 
 // Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into
@@ -95,6 +107,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer release()
 	helpers, servers := newBackground(ctx), newBackground(ctx)
 	helpers.Go(c.report)
+	helpers.Go(c.run.Run)
 	helpers.Go(func(context.Context) { c.endWithoutWork(end) })
 	c.runSupervisors(servers, end)
 	var workers sync.WaitGroup
@@ -112,7 +125,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 		if l.auto {
 			helpers.Go(func(ctx context.Context) { autotune.Run(ctx, l, l.meter, c.cutoff, l.log) })
 		}
-		w := &worker{c.source, l, c.collectors[i], c.cutoff}
+		helpers.Go(l.model.Watch)
+		helpers.Go(l.watchPrompts)
+		helpers.Go(func(ctx context.Context) { l.proveItself(ctx, c.tellOthers) })
+		w := &worker{c.source, l, c.others(l), c.collectors[i], c.cutoff}
 		for range l.workers {
 			workers.Go(func() { w.run(taking, end.working) })
 		}
@@ -127,9 +143,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // endWithoutWork ends taking when there is nothing left to do.
 func (c *Consumer) endWithoutWork(end *shutdown) {
-	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, info: c.cfg.Info, log: c.log}
-	if c.cfg.Stay {
-		w.info = nil
+	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, log: c.log}
+	if c.cfg.Info != nil && !c.cfg.Stay {
+		w.info = c.run.Ask
 	}
 	if cause := w.Run(end.taking); cause != nil {
 		end.NoWork(cause)
@@ -187,15 +203,17 @@ func (c *Consumer) Snapshot() pipeline.Presence {
 	return p
 }
 
-// report tells the others that this consumer is there, three times a lease, and once more when it
-// stops.
+// report tells the others that this consumer is there, three times a lease, when there is news, and
+// once more when it stops.
 func (c *Consumer) report(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.Lease / 3)
 	defer ticker.Stop()
 	for {
 		c.put(ctx)
+		outage.Sleep(ctx, newsPause)
 		select {
 		case <-ticker.C:
+		case <-c.news:
 		case <-ctx.Done():
 			for _, l := range c.lanes {
 				l.breaker.Show(pipeline.GPUStopped, "")
@@ -208,8 +226,10 @@ func (c *Consumer) report(ctx context.Context) {
 	}
 }
 
-// lastPresence is what the last report may take.
-const lastPresence = 2 * time.Second
+const (
+	lastPresence = 2 * time.Second // what the last report may take
+	newsPause    = time.Second     // between two reports
+)
 
 func (c *Consumer) put(ctx context.Context) {
 	if err := c.publisher.PutPresence(ctx, c.Snapshot()); err != nil && ctx.Err() == nil {

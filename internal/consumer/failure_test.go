@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/zap"
 
 	"gleaner/internal/pipeline"
 )
@@ -233,7 +232,7 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 }
 
 func TestMoreRoomEndsAtTheLimit(t *testing.T) {
-	l := newLane(LaneConfig{Slots: 1}, time.Second, false, zap.NewNop())
+	l := testLane(LaneConfig{Slots: 1})
 	for tokens, want := range map[int]bool{pipeline.MaxNumPredict / 2: true, pipeline.MaxNumPredict/2 + 1: false} {
 		if got := l.retry(pipeline.Work{Options: pipeline.Options{NumPredict: tokens}}, pipeline.Generation{}).hasRoom(pipeline.Completion{}); got != want {
 			t.Errorf("room for twice %d tokens: %v", tokens, got)
@@ -242,7 +241,7 @@ func TestMoreRoomEndsAtTheLimit(t *testing.T) {
 }
 
 func TestTheRoomIsCountedWithThePromptsRealTokens(t *testing.T) {
-	l := newLane(LaneConfig{Slots: 1, Context: 1000}, time.Second, false, zap.NewNop())
+	l := testLane(LaneConfig{Slots: 1, Context: 1000})
 	work := pipeline.Work{Options: pipeline.Options{NumPredict: 100}}
 	r := l.retry(work, pipeline.Generation{Messages: pipeline.User(strings.Repeat("x", 3000))})
 	for tokens, want := range map[int]bool{0: false, 800: true, 801: false} {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -184,10 +186,16 @@ func (w *world) lastPresence() pipeline.Presence {
 
 // add puts a batch on the queue that was delivered so often, with these prompts.
 func (w *world) add(batch, deliveries int, prompts ...string) {
+	w.addWork(batch, deliveries, func(*pipeline.Work) {}, prompts...)
+}
+
+// addWork does that, with a change of the work.
+func (w *world) addWork(batch, deliveries int, change func(*pipeline.Work), prompts ...string) {
 	work := pipeline.Work{Run: "r", UID: "u", Batch: batch, Round: 2, Model: "tiny", Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}}, Options: pipeline.Options{NumPredict: 100}}
 	for i, prompt := range prompts {
 		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 10*batch + i, Sample: 1, Seed: 1000 + i, Messages: pipeline.User(prompt)})
 	}
+	change(&work)
 	w.queue <- pipeline.Delivery[pipeline.Work]{
 		Body: work, Deliveries: deliveries, Subject: fmt.Sprintf("work of %d", batch), Receipt: &receipt{w, batch},
 	}
@@ -260,11 +268,21 @@ func (m *fakeModel) Generate(ctx context.Context, r pipeline.Request) (pipeline.
 	return after(ctx, time.Second)
 }
 
+// asked returns the requests besides those of canaries.
 func (m *fakeModel) asked() []pipeline.Request {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.requests)
+	return slices.DeleteFunc(slices.Clone(m.requests), isCanary)
 }
+
+// canaries returns how many canaries were asked for.
+func (m *fakeModel) canaries() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(slices.DeleteFunc(slices.Clone(m.requests), func(r pipeline.Request) bool { return !isCanary(r) }))
+}
+
+func isCanary(r pipeline.Request) bool { return r.Prompt() == "Hello" }
 
 // busy returns how many requests there are now, and the most there ever were.
 func (m *fakeModel) busy() (now, most int) {
@@ -278,7 +296,7 @@ func after(ctx context.Context, d time.Duration) (pipeline.Completion, error) {
 	if outage.Sleep(ctx, d) != nil {
 		return pipeline.Completion{}, ctx.Err()
 	}
-	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 5, OutputTokens: 60, Duration: d}, nil
+	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 60, OutputTokens: 60, Duration: d}, nil
 }
 
 // A runner is a consumer at work.
@@ -286,6 +304,11 @@ type runner struct {
 	*Consumer
 	stop context.CancelFunc
 	done chan error
+}
+
+// testLane returns a lane that is in no consumer.
+func testLane(gpu LaneConfig) *lane {
+	return newLane(gpu, Config{Rest: time.Second, Log: zap.NewNop()}, newRunWatch(nil, pipeline.RunInfo{}, zap.NewNop()))
 }
 
 func config() Config { return Config{Identity: pipeline.Presence{ID: "c1", Run: "r", Host: "h"}} }

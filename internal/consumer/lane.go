@@ -1,7 +1,10 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -24,7 +27,10 @@ const spareBatches = 2
 //   - breaker lets them in while batches can succeed,
 //   - times lets a batch in that would end before the deadline,
 //   - slots lets a generation in when the server has a slot for it.
+//
+// What comes of it is kept only if model and prompts say that the server did what it was asked.
 type lane struct {
+	id         pipeline.LaneID
 	name       string
 	auto       bool
 	workers    int      // that it can ever use
@@ -34,60 +40,100 @@ type lane struct {
 	slots      *limiter // of generations
 	meter      *autotune.SpeedMeter
 	requests   *requester
+	model      *modelGuard
+	prompts    *promptCheck
+	record     *record
+	rests      *rests
+	passed     chan pipeline.Delivery[pipeline.Work] // from other lanes of the process, to workers without a batch
+	run        *runWatch
 	supervisor *supervise.Supervisor // of the server, if the consumer runs it itself
 	answers    throughput
 	log        *zap.Logger
+	said       sync.Map // what was said once in the log
 
 	mu           sync.Mutex
 	serverSlots  int  // generations at a time that its server can do at present
 	wantedSlots  int  // how many of them to use, if there are that many
 	context      int  // tokens of prompt and answer together; 0: not known
+	contextSaid  int  // the one that was compared with the run's longest prompt
 	oneBatchEach bool // until it is known how long batches take, none has to wait for a slot
 }
 
 // newLane returns a lane that uses all its slots. With a deadline it takes spare batches only when
 // it knows how long batches take.
-func newLane(cfg LaneConfig, rest time.Duration, hasDeadline bool, log *zap.Logger) *lane {
-	log = log.With(zap.String("gpu", cfg.Name))
+func newLane(gpu LaneConfig, cfg Config, run *runWatch) *lane {
+	log := cfg.Log.With(zap.String("gpu", gpu.Name))
 	meter := autotune.NewSpeedMeter()
 	l := &lane{
-		name: cfg.Name, auto: cfg.Auto, workers: cfg.Slots + spareBatches, breaker: newBreaker(cfg.Name, rest, log), times: newBatchTimes(), meter: meter, log: log,
-		batches: &limiter{}, slots: &limiter{onChange: meter.Note},
-		serverSlots: cfg.Slots, wantedSlots: cfg.Slots, context: cfg.Context, oneBatchEach: hasDeadline,
+		id: pipeline.LaneID{Consumer: cfg.Identity.ID, GPU: gpu.Name}, name: gpu.Name, auto: gpu.Auto, workers: gpu.Slots + spareBatches,
+		breaker: newBreaker(gpu.Name, cfg.Rest, log), times: newBatchTimes(), meter: meter, record: &record{}, rests: &rests{}, run: run, log: log,
+		batches: &limiter{}, slots: &limiter{onChange: meter.Note}, passed: make(chan pipeline.Delivery[pipeline.Work]),
+		serverSlots: gpu.Slots, wantedSlots: gpu.Slots, context: gpu.Context, oneBatchEach: !cfg.Deadline.IsZero(),
 	}
-	l.requests = newRequester(cfg.Backend, l.slots, l.breaker, meter, log)
+	l.requests = newRequester(gpu.Backend, l.slots, l.breaker, meter, log)
+	l.requests.record = l.record
+	l.requests.generations = func() int { return run.Info().Generations }
 	l.breaker.probe = func(ctx context.Context, failed pipeline.Request) error { return l.requests.Canary(ctx, failed, true) }
+	l.model = newModelGuard(cfg.Identity.Model, gpu, run, l.breaker)
+	l.prompts = newPromptCheck(l.requests, l.breaker)
 	l.setLimits()
 	return l
 }
 
 // Generate returns what comes of a batch. One that was delivered too often is not run.
-func (l *lane) Generate(ctx context.Context, delivery pipeline.Delivery[pipeline.Work]) *outcome {
+func (l *lane) Generate(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], ticket *ticket) *outcome {
 	work, o := delivery.Body, &outcome{}
+	if delivery.Deliveries > maxDeliveries {
+		for _, generation := range work.Generations {
+			o.failures = append(o.failures, l.undeliverable(generation, delivery.Deliveries))
+		}
+		return o // the model has nothing to do with it
+	}
+	o.model = l.model.Look(ctx)
+	if l.model.Unpinned(l.run.Info()) {
+		l.run.AskForPin()
+	}
 	for _, generation := range work.Generations {
-		if delivery.Deliveries > maxDeliveries {
-			o.fail(generation, 0, pipeline.Fail(pipeline.Undeliverable, "delivered %d times without an outcome, not run again", delivery.Deliveries))
-			continue
-		}
-		r := l.retry(work, generation)
-		completion, err := r.Run(ctx)
-		if err == nil {
-			l.answers.Add(completion.OutputTokens)
-			o.results = append(o.results, result(work, generation, r, completion))
-			continue
-		}
-		l.log.Debug("no answer", zap.String("batch", work.ID()), zap.Int("generation", generation.Index),
-			zap.String("class", string(pipeline.ClassOf(err))), zap.Int("attempts", r.attempts), zap.Error(err))
-		if answered(err) { // but that is no result
-			o.fail(generation, r.attempts, err)
-			continue
-		}
-		o.open = graver(o.open, err)
-		if endsBatch(err) {
+		if stopped := ticket.Stopped(); stopped != nil {
+			o.open = graver(o.open, stopped)
 			break
+		}
+		if err := l.generate(ctx, work, generation, o); err != nil {
+			o.open = graver(o.open, err)
+			if endsBatch(err) || errors.Is(err, errSetAside) {
+				break
+			}
 		}
 	}
 	return o
+}
+
+// generate adds the answer to a generation, or the verdict on it, to the outcome of its batch. The
+// error is why it has neither.
+func (l *lane) generate(ctx context.Context, work pipeline.Work, generation pipeline.Generation, o *outcome) error {
+	r, began, begun := l.retry(work, generation), time.Now(), l.record.Begin()
+	completion, err := r.Run(ctx)
+	if err == nil {
+		l.record.Answered(completion)
+		l.answers.Add(completion.OutputTokens)
+		if err := l.prompts.Check(ctx, r.request, completion); err != nil {
+			return err
+		}
+		o.answer(result(work, generation, r, completion), begun)
+		return nil
+	}
+	l.log.Debug("no answer", zap.String("batch", work.ID()), zap.Int("generation", generation.Index),
+		zap.String("class", string(pipeline.ClassOf(err))), zap.Int("attempts", r.attempts), zap.Error(err))
+	if !answered(err) {
+		return err
+	}
+	verdict := l.verdict(try{generation, r.request, completion, r.attempts, began}, err)
+	streak := 0
+	if verdict.Outcome, streak = l.record.Verdict(r.request, err); streak >= streakLimit {
+		l.breaker.Doubt(streak, err, r.request)
+	}
+	o.failures = append(o.failures, verdict)
+	return nil
 }
 
 func (l *lane) retry(work pipeline.Work, generation pipeline.Generation) *retry {
@@ -108,6 +154,14 @@ func result(work pipeline.Work, generation pipeline.Generation, r *retry, comple
 		result.Seed = r.request.Seed
 	}
 	return result
+}
+
+// confirm returns nil if what came of a batch may be kept.
+func (l *lane) confirm(ctx context.Context, o *outcome) error {
+	if l.breaker.Held(holdPrompts) {
+		return fmt.Errorf("%w: its server cuts prompts", errSetAside)
+	}
+	return l.model.Confirm(ctx, o.model)
 }
 
 // reserve keeps room for a batch that ends before the cutoff, if it fits. The caller then has to
@@ -148,6 +202,9 @@ func (l *lane) setLimits() {
 }
 
 func (l *lane) contextLength() int {
+	if now := l.model.Known().Context; now > 0 { // another client may have had the server change it
+		return now
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.context
@@ -157,9 +214,14 @@ func (l *lane) contextLength() int {
 func (l *lane) status() pipeline.GPUStatus {
 	s := pipeline.GPUStatus{Name: l.name, TokensPerSecond: l.answers.PerSecond(l.requests.since())}
 	if s.State, s.Detail = l.breaker.State(); s.State == pipeline.GPUServing && s.Detail == "" {
-		s.Detail = l.requests.Says()
+		s.Detail = cmp.Or(l.requests.Says(), l.model.Known().Note)
 	}
 	s.Busy, s.Slots = l.slots.InUse()
 	s.Generations, s.OutputTokens = l.answers.Totals()
+	model := l.model.Known()
+	s.Engine, s.Digest, s.Context = model.Engine, digestOf(model), l.contextLength()
+	s.Proven = l.record.Proven()
+	s.Thoughts = l.record.Thoughts()
+	l.rests.report(&s)
 	return s
 }

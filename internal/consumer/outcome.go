@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"gleaner/internal/pipeline"
-	"gleaner/internal/text"
 )
 
 const (
@@ -16,11 +15,17 @@ type outcome struct {
 	results  []pipeline.Result
 	failures []pipeline.GenerationFailure
 	open     error // why some generations have neither a result nor a failure; nil: all have one
+
+	model pipeline.ModelInfo // that the server had when the batch was taken
+	begun []int              // what record.Begin returned for each result
 }
 
-// fail adds the last word on a generation.
-func (o *outcome) fail(generation pipeline.Generation, attempts int, err error) {
-	o.failures = append(o.failures, pipeline.GenerationFailure{
-		Generation: generation, Class: pipeline.ClassOf(err), Message: text.Shorten(err.Error(), maxMessageBytes), Attempts: attempts,
-	})
+// answer adds the answer to a generation.
+func (o *outcome) answer(result pipeline.Result, begun int) {
+	o.results, o.begun = append(o.results, result), append(o.begun, begun)
+}
+
+// setAside drops what came of the batch, because it must not be kept.
+func (o *outcome) setAside(why error) {
+	o.results, o.begun, o.failures, o.open = nil, nil, nil, graver(o.open, why)
 }

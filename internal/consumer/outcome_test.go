@@ -29,11 +29,13 @@ func TestADeadLetterHoldsAllThatIsNeededToTryAgain(t *testing.T) {
 		want := pipeline.DeadLetter{
 			Run: "r", UID: "u", Batch: 7, Round: 2, Class: pipeline.Truncated, Message: "it is truncated",
 			Failures: []pipeline.GenerationFailure{
-				{Generation: pipeline.Generation{Index: 0, Item: 70, Sample: 1, Seed: 1000, Messages: pipeline.User("cut")}, Class: pipeline.Truncated, Message: "it is truncated", Attempts: 2},
-				{Generation: pipeline.Generation{Index: 2, Item: 72, Sample: 1, Seed: 1002, Messages: pipeline.User("bad")}, Class: pipeline.BadItem, Message: "it is bad-item", Attempts: 1},
+				{Generation: pipeline.Generation{Index: 0, Item: 70, Sample: 1, Seed: 1000, Messages: pipeline.User("cut")}, Class: pipeline.Truncated, Message: "it is truncated", Attempts: 2,
+					Judge: pipeline.LaneID{Consumer: "c1", GPU: "T4"}, Outcome: 1, Seconds: 2},
+				{Generation: pipeline.Generation{Index: 2, Item: 72, Sample: 1, Seed: 1002, Messages: pipeline.User("bad")}, Class: pipeline.BadItem, Message: "it is bad-item", Attempts: 1,
+					Judge: pipeline.LaneID{Consumer: "c1", GPU: "T4"}, Outcome: 2, Seconds: 1},
 			},
 			Deliveries: 3, Consumer: "c1", GPU: "T4", Model: "tiny", Options: pipeline.Options{NumPredict: 100}, Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}},
-			FailedAt: w.begin.Add(4 * time.Second).UTC(),
+			Judged: []pipeline.LaneID{{Consumer: "c1", GPU: "T4"}}, FailedAt: w.begin.Add(4 * time.Second).UTC(),
 		}
 		if diff := cmp.Diff(want, w.of(7)[2].dead); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -167,7 +169,7 @@ func TestADeadLetterThatIsRefusedHandsTheBatchBack(t *testing.T) {
 		w.add(1, 3, "bad")
 		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 		time.Sleep(time.Minute)
-		if got := w.handedBack(1); !about(got, 2*time.Minute) {
+		if got := w.handedBack(1); !about(got, maxRestAlone) {
 			t.Errorf("rests %s", got)
 		}
 		if err := r.end(); err != nil {
@@ -179,7 +181,7 @@ func TestADeadLetterThatIsRefusedHandsTheBatchBack(t *testing.T) {
 func TestALetterOfManyFailuresFitsIntoAMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: func(context.Context, int, pipeline.Request) (pipeline.Completion, error) {
-			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "%s", strings.Repeat("\xffä", 10_000))
+			return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "%w", &pipeline.ContextError{Err: errors.New(strings.Repeat("\xffä", 10_000))})
 		}}
 		w.add(1, 1, slices.Repeat([]string{"p"}, pipeline.MaxBatch)...)
 		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})

@@ -23,9 +23,36 @@ type source struct {
 	log   *zap.Logger
 }
 
-// Next waits for a delivery, or returns an error of the queue or ctx's.
-func (s *source) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
-	return s.queue.Next(ctx)
+// Next waits for a delivery from the queue, or one that another lane passes on, or returns an error
+// of the queue or ctx's. The lease of the delivery is renewed until it is released, also after ctx
+// has ended; the caller has to release it.
+func (s *source) Next(ctx context.Context, passed <-chan pipeline.Delivery[pipeline.Work]) (pipeline.Delivery[pipeline.Work], error) {
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var other *pipeline.Delivery[pipeline.Work]
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		select {
+		case d := <-passed:
+			other = &d
+			cancel()
+		case <-asking.Done():
+		}
+	})
+	delivery, err := s.queue.Next(asking)
+	cancel()
+	waiting.Wait()
+	switch {
+	case other == nil && err == nil:
+		return s.renewLease(ctx, delivery), nil
+	case other == nil:
+		return delivery, err
+	case err == nil: // both came at the same moment
+		if err := delivery.HandBack(context.WithoutCancel(ctx), 0); err != nil {
+			s.log.Debug("handing a batch back", zap.String("subject", delivery.Subject), zap.Error(err))
+		}
+	}
+	return *other, nil
 }
 
 // renewLease renews the lease of a delivery until it is released, also after ctx has ended. The

@@ -62,7 +62,7 @@ func TestResultsArePublishedBeforeTheBatchIsAcknowledged(t *testing.T) {
 		}
 		result := func(i int) pipeline.Result {
 			return pipeline.Result{
-				Index: i, Item: 70 + i, Sample: 1, Text: "42", Finish: "stop", PromptTokens: 5, OutputTokens: 60, DurationMS: 1000,
+				Index: i, Item: 70 + i, Sample: 1, Text: "42", Finish: "stop", PromptTokens: 60, OutputTokens: 60, DurationMS: 1000,
 				CreatedAt: w.begin.Add(time.Duration(i+1) * time.Second).UTC(),
 			}
 		}
@@ -135,7 +135,7 @@ func TestAnUnreadableMessageIsHandedBackAndInTheEndRemoved(t *testing.T) {
 			t.Fatalf("%d events, the last is %+v", len(events), events[len(events)-1])
 		}
 		for i, e := range events[:maxDeliveries] {
-			if want := min(cfg.Rest<<min(i, 10), maxHandBack); e.what != "hand-back" || !about(e.delay, want) {
+			if want := min(cfg.Rest<<min(i, 10), maxRestAlone); e.what != "hand-back" || !about(e.delay, want) {
 				t.Errorf("after %d deliveries: %s for %s, want a hand-back for %s", i+1, e.what, e.delay, want)
 			}
 		}

@@ -18,6 +18,7 @@ const nextPause = time.Second
 type worker struct {
 	source    *source
 	lane      *lane
+	peers     []*lane // the other lanes of this process
 	collector *collector
 	cutoff    time.Time // see Config.cutoff
 }
@@ -41,7 +42,7 @@ func (w *worker) turn(taking, working context.Context) (again bool) {
 	if taking.Err() != nil || !w.lane.reserve(w.cutoff) {
 		return false
 	}
-	delivery, failure := w.source.Next(taking)
+	delivery, failure := w.source.Next(taking, w.lane.passed)
 	admitted := ticket.Valid()
 	end, fits := w.lane.start(w.cutoff, failure == nil && admitted && taking.Err() == nil)
 	switch {
@@ -56,22 +57,75 @@ func (w *worker) turn(taking, working context.Context) (again bool) {
 		w.lane.log.Error("taking work", zap.Error(failure))
 		outage.Sleep(taking, nextPause)
 	case !admitted: // since it was asked for
-		w.collector.HandBack(working, delivery, outage.Jitter(w.collector.rest))
+		w.collector.Refuse(working, delivery, ticket.Stopped())
 	case !fits: // it came late
 		w.collector.HandBack(working, delivery, 0)
 		return false
 	default:
-		end(w.batch(working, delivery))
+		end(w.batch(working, delivery, ticket))
 	}
 	return true
 }
 
 // batch takes a delivery to its end and reports whether the batch is done.
-func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.Work]) (done bool) {
-	if delivery.Err != nil {
+func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], ticket *ticket) (done bool) {
+	switch {
+	case delivery.Err != nil:
 		w.collector.Unreadable(ctx, delivery)
 		return false
+	case !w.lane.judges(delivery):
+		w.passOn(ctx, delivery)
+		return false
 	}
-	delivery = w.source.renewLease(ctx, delivery)
-	return w.collector.Collect(ctx, delivery, w.lane.Generate(ctx, delivery))
+	return w.collector.Collect(ctx, delivery, w.lane.Generate(ctx, delivery, ticket))
+}
+
+const (
+	judgeAnyway = 4               // deliveries of a message, from which on any lane judges it
+	passWithin  = time.Second     // that a lane takes which has nothing to do
+	passFirst   = 5 * time.Second // before the second delivery of a message that no lane here may judge
+	passLater   = 30 * time.Second
+)
+
+// passOn gives a batch to a lane of this process that may judge it and has nothing to do, or hands
+// it back, for one of another process.
+func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline.Work]) {
+	var able []*lane
+	for _, peer := range w.peers {
+		if peer.breaker.Closed() && peer.judges(delivery) {
+			able = append(able, peer)
+		}
+	}
+	for _, peer := range able {
+		timer := time.NewTimer(passWithin / time.Duration(len(able)))
+		select {
+		case peer.passed <- delivery:
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	delay := passFirst
+	if delivery.Deliveries > 1 {
+		delay = passLater
+	}
+	w.lane.rests.Add(delivery.Body.Batch, delay, "another GPU has to try it")
+	w.collector.HandBack(ctx, delivery, delay)
+}
+
+// judges reports whether the lane may work on a batch: it has not judged it before, and its context
+// is not known to be too small. If nothing else came of it several times, any lane may.
+func (l *lane) judges(delivery pipeline.Delivery[pipeline.Work]) bool {
+	if delivery.Deliveries >= judgeAnyway {
+		return true
+	}
+	for _, judge := range delivery.Body.Judged {
+		if judge == l.id {
+			return false
+		}
+	}
+	context := l.contextLength()
+	return context == 0 || delivery.Body.Needs <= context
 }

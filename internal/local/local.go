@@ -170,7 +170,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	workers, err := consumer.New(consumer.Config{
 		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
-		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall,
+		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, Known: pipeline.RunInfo{Generations: m.run.Generations},
 	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err

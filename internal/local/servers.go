@@ -24,7 +24,7 @@ type ServersConfig struct {
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
-	Client ollama.Config // of the clients; its Slots are those of the server
+	Client ollama.Config // of the clients, but for their slots and for how long they wait for a token
 
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
 	SimulatedSpeed float64 // times faster than the estimate for a T4
@@ -33,7 +33,8 @@ type ServersConfig struct {
 	Pulling func(status string, done, total int64)
 }
 
-// client configures the client of a server with this many slots.
+// client configures the client of a server with this many slots. The consumer finds by itself that
+// a token does not come.
 func (cfg ServersConfig) client(slots int) ollama.Config {
 	client := cfg.Client
 	client.Slots, client.FirstToken, client.Stall = slots, consumer.ClientPatience, consumer.ClientPatience

@@ -160,6 +160,9 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	case len(data) > maxAnswerBytes:
 		return fmt.Errorf("the answer to %s has more than %d bytes", path, maxAnswerBytes)
 	}
+	if err := webPage(data); err != nil {
+		return fmt.Errorf("%w: is that the address of an Ollama server?", err)
+	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return fmt.Errorf("the answer to %s is not that of an Ollama server: %w", path, err)
 	}

@@ -203,7 +203,7 @@ func (c *Client) moved(r *reply) string {
 	case api < 0:
 		return fmt.Sprintf("it sends requests to %s: does a login stand in front of the server?", address)
 	}
-	return "use " + address
+	return fmt.Sprintf("use %s, to which it sends requests", address)
 }
 
 // withScheme returns the address with another scheme.

@@ -1,12 +1,17 @@
 package ollama_test
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -87,10 +92,12 @@ func pageOf(err error) string {
 }
 
 func TestAPageIsNeverAnAnswer(t *testing.T) {
-	client := serve(t, ollama.Config{}, headed(200, "<html><body>Please sign in</body></html>", "Content-Type", "text/html; charset=utf-8"))
-	for what, err := range failures(t, client) {
-		if pipeline.ClassOf(err) != pipeline.Retryable || err == nil || !strings.Contains(err.Error(), "Please sign in") {
-			t.Errorf("%s: class %s: %v", what, pipeline.ClassOf(err), err)
+	for _, kind := range []string{"text/html; charset=utf-8", "application/json"} {
+		client := serve(t, ollama.Config{}, headed(200, "\n<html><body>Please sign in</body></html>", "Content-Type", kind))
+		for what, err := range failures(t, client) {
+			if pipeline.ClassOf(err) != pipeline.Retryable || err == nil || !strings.Contains(err.Error(), "Please sign in") || strings.Contains(err.Error(), "<") {
+				t.Errorf("%s, %s: class %s: %v", kind, what, pipeline.ClassOf(err), err)
+			}
 		}
 	}
 }
@@ -207,6 +214,13 @@ func TestAKeyThatIsNoneIsRefusedWithoutShowingIt(t *testing.T) {
 	}
 }
 
+func TestAServerThatHangsUpMayWantTLS(t *testing.T) {
+	client := serve(t, ollama.Config{}, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	if err := client.Ping(t.Context()); err == nil || pipeline.ClassOf(err) != pipeline.Retryable || !strings.Contains(err.Error(), "if it wants TLS, use https://127.0.0.1") {
+		t.Errorf("class %s: %v", pipeline.ClassOf(err), err)
+	}
+}
+
 func TestTheWrongSchemeIsNamed(t *testing.T) {
 	quiet := log.New(io.Discard, "", 0)
 	secure := httptest.NewUnstartedServer(status(200, ""))
@@ -223,6 +237,37 @@ func TestTheWrongSchemeIsNamed(t *testing.T) {
 		err := dial(t, url, ollama.Config{}).Ping(t.Context())
 		if pipeline.ClassOf(err) != pipeline.Fatal || err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: class %s, want %q: %v", url, pipeline.ClassOf(err), says, err)
+		}
+	}
+}
+
+// A process reads the certificates that it trusts once, so a second one is asked.
+func TestAPrivateAuthorityIsTrustedBySSLCertFile(t *testing.T) {
+	const address = "GLEANER_TEST_TLS"
+	if url := os.Getenv(address); url != "" {
+		if err := dial(t, url, ollama.Config{}).Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		t.Skip("SKIPPED: here the system's own store decides, SSL_CERT_FILE does not count")
+	}
+	server := httptest.NewUnstartedServer(status(200, `{"version":"0.17.4"}`))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "authority.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(file, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for trusted, env := range map[bool]string{true: "SSL_CERT_FILE=" + file, false: "SSL_CERT_FILE="} {
+		again := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
+		again.Env = append(os.Environ(), address+"="+server.URL, env)
+		said, err := again.CombinedOutput()
+		if (err == nil) != trusted || !trusted && !strings.Contains(string(said), "SSL_CERT_FILE") {
+			t.Errorf("with %s: %v\n%s", env, err, said)
 		}
 	}
 }

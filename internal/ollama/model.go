@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/ollama/ollama/api"
 	"github.com/ollama/ollama/types/model"
@@ -272,6 +274,9 @@ func (c *Client) quick(ctx context.Context, method, path string, in, out any) er
 		return c.refused(where, "", r)
 	case limited.Err() != nil:
 		return pipeline.Fail(pipeline.Retryable, "ollama %s: no answer to %s within %v: is `ollama serve` running there?", c.URL(), path, quickCall)
+	}
+	if c.base.Scheme == "http" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return pipeline.Fail(pipeline.Retryable, "%s: %w: if it wants TLS, use %s", where, withoutURL(err), c.withScheme("https"))
 	}
 	return c.unreachable(where, err)
 }

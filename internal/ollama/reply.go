@@ -2,6 +2,7 @@ package ollama
 
 import (
 	"encoding/json"
+	"errors"
 	"html"
 	"io"
 	"net/http"
@@ -160,6 +161,15 @@ func plain(s string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(html.UnescapeString(s), "\uFFFD"))
+}
+
+// webPage returns an error if what came in place of JSON is a page for people that did not say so.
+func webPage(data []byte) error {
+	if !strings.HasPrefix(strings.TrimLeft(string(data[:min(len(data), 64)]), " \t\r\n\ufeff"), "<") {
+		return nil
+	}
+	title := text.OneLine(titleOf(string(data[:min(len(data), maxErrorBytes)])))
+	return errors.New(strings.TrimSuffix(text.Shorten("a web page in place of an answer, from a proxy or a login in between: "+title, maxPageWords), ": "))
 }
 
 // isPage reports whether an answer is a page for people: behind a login, or at another address,

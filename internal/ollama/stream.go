@@ -9,12 +9,9 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ollama/ollama/api"
-
-	"gleaner/internal/text"
 )
 
 // Bounds of what is read from a server.
@@ -95,8 +92,8 @@ func readLines(body io.Reader, fn func(line []byte) error) error {
 }
 
 func decodeLine(line []byte, v any) error {
-	if strings.HasPrefix(strings.TrimLeft(string(line[:min(len(line), 16)]), " \t\ufeff"), "<") {
-		return fmt.Errorf("a page came in place of the answer, from a proxy or a sign-in in between: %s", text.Shorten(text.OneLine(titleOf(string(line))), maxPageWords))
+	if err := webPage(line); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(line, v); err != nil {
 		return fmt.Errorf("a line of the stream cannot be read: %w", err)

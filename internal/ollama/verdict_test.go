@@ -1,6 +1,7 @@
 package ollama_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -102,7 +103,7 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 		{"the connection was cut before the answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, pipeline.Retryable, nil, ""},
 		{"the stream ends too early", status(200, token("a")+token("b")), pipeline.Retryable, pipeline.ErrDropped, "ended before the answer after 2 tokens"},
 		{"the stream is empty", status(200, ""), pipeline.Retryable, pipeline.ErrDropped, "after 0 tokens"},
-		{"the stream is a web page", status(200, "\n <html>welcome</html>\n"), pipeline.Retryable, nil, "page in place of an answer"},
+		{"the stream is a web page", status(200, "\n <html>welcome</html>\n"), pipeline.Retryable, nil, "a web page"},
 		{"the stream is not JSON", status(200, "welcome\n"), pipeline.Retryable, nil, "cannot be read"},
 		{"a line has no end", status(200, strings.Repeat(" ", 2<<20)), pipeline.Retryable, nil, "too long"},
 		{"the text has no end", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 9)+final("stop")), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},
@@ -184,6 +185,42 @@ func TestARequestAsksForWhatIsWantedAndNothingThatReloadsTheModel(t *testing.T) 
 		`"options":{"num_predict":9,"seed":7,"stop":["\n"],"temperature":0.5,"top_k":40,"top_p":0.9},"think":false,"truncate":false,"shift":false}`
 	if d := cmp.Diff(want, body); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// What belongs to the process that runs a model has to be the same in both, else the model is
+// loaded twice.
+func TestTheWarmUpLoadsWhatTheChatUses(t *testing.T) {
+	asked := map[string]map[string]any{}
+	client := serve(t, ollama.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		asked[r.URL.Path] = body
+		_, _ = io.WriteString(w, map[string]string{"/api/chat": token("a") + final("stop"), "/api/generate": `{"done":true,"done_reason":"load"}`}[r.URL.Path])
+	})
+	if err := client.WarmUp(t.Context(), "m"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Generate(t.Context(), ask); err != nil {
+		t.Fatal(err)
+	}
+	load, chat := asked["/api/generate"], asked["/api/chat"]
+	for _, name := range []string{"model", "shift", "keep_alive"} {
+		if d := cmp.Diff(load[name], chat[name]); d != "" {
+			t.Errorf("%s (-warm-up +chat):\n%s", name, d)
+		}
+	}
+	if load["shift"] != false {
+		t.Errorf("the warm-up asks for shift %v", load["shift"])
+	}
+	for _, option := range []string{"num_ctx", "num_batch", "num_thread", "num_gpu", "main_gpu", "use_mmap"} {
+		for what, body := range asked {
+			if options, _ := body["options"].(map[string]any); options[option] != nil {
+				t.Errorf("%s asks for %s", what, option)
+			}
+		}
 	}
 }
 

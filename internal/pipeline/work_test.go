@@ -172,7 +172,7 @@ func TestWorkThatCannotBeDoneIsRefused(t *testing.T) {
 		"a negative sample":    func(w *Work) { w.Generations[0].Sample = -1 },
 		"a sample beyond":      func(w *Work) { w.Generations[0].Sample = MaxSamples },
 		"negative needs":       func(w *Work) { w.Needs = -1 },
-		"too many judges":      func(w *Work) { w.Judged = make([]LaneID, maxJudged+1) },
+		"too many judges":      func(w *Work) { w.Judged = make([]LaneID, MaxJudged+1) },
 		"a verdict on what is to be generated": func(w *Work) {
 			w.Final = []GenerationFailure{{Generation: w.Generations[1], Class: BadItem}}
 		},

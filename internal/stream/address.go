@@ -27,7 +27,8 @@ func checkURL(list, user string) (string, string, error) {
 		default:
 			return "", "", pipeline.Fail(pipeline.Fatal, "the NATS address (NATS_URL) begins with %s://: use nats://, tls://, ws:// or wss://", u.Scheme)
 		}
-		if user == "" && u.User != nil && isToken(u.User.Username()) {
+		// A name without a password is a secret token, and the user's name is part of subjects.
+		if _, hasPassword := u.User.Password(); user == "" && hasPassword && isToken(u.User.Username()) {
 			user = u.User.Username()
 		}
 		urls = append(urls, s)

@@ -67,3 +67,24 @@ func Printable(s string) string {
 		return r
 	}, s)
 }
+
+// Ends returns the beginning and the end of a text, as valid UTF-8 of at most this many bytes. An
+// ellipsis stands for what was cut out between them.
+func Ends(s string, maxBytes int) string {
+	s = strings.ToValidUTF8(s, string(utf8.RuneError))
+	if len(s) <= maxBytes {
+		return s
+	}
+	half := max(maxBytes-len(ellipsis), 0) / 2
+	start, end := half, len(s)-half
+	for start > 0 && !utf8.RuneStart(s[start]) {
+		start--
+	}
+	for end < len(s) && !utf8.RuneStart(s[end]) {
+		end++
+	}
+	if maxBytes < len(ellipsis) {
+		return ""
+	}
+	return s[:start] + ellipsis + s[end:]
+}

@@ -61,7 +61,7 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer conn.Close()
 	idleExit := c.idleExit(c.startsServers())
-	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: c.Name, Stay: c.Stay, Deadline: deadline, IdleExit: idleExit, Log: log})
+	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: c.Name, Stay: c.Stay, Simulated: servers.simulated, Deadline: deadline, IdleExit: idleExit, Log: log})
 	if ctx.Err() != nil {
 		return nil
 	}

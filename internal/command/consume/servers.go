@@ -15,9 +15,10 @@ import (
 
 // servers are what generates: servers that run already, or GPUs to run servers on.
 type servers struct {
-	running  []consumer.RunningServer
-	reserved []*serve.Reservation
-	release  func()
+	running   []consumer.RunningServer
+	reserved  []*serve.Reservation
+	simulated bool // they only pretend to have models
+	release   func()
 }
 
 // open finds the servers that the flags name, and returns once all that run already answer. The
@@ -28,7 +29,10 @@ func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err
 		return s, err
 	}
 	s.release = func() {}
-	s.running, err = f.running(ctx, log)
+	if s.running, err = f.running(ctx, log); err != nil {
+		return s, err
+	}
+	s.simulated, err = consumer.AreSimulated(ctx, s.running)
 	return s, err
 }
 
@@ -67,7 +71,10 @@ func (f *serverFlags) lanes(ctx context.Context, servers servers, model string) 
 	}
 	lanes := make([]consumer.LaneConfig, len(models))
 	for i, server := range servers.running {
-		lanes[i] = consumer.LaneConfig{Name: strings.TrimPrefix(server.URL, "http://"), Backend: server.Backend, Slots: f.Slots.Most, Auto: f.Slots.Auto, Context: models[i].Context}
+		lanes[i] = consumer.LaneConfig{
+			Name: strings.TrimPrefix(server.URL, "http://"), Backend: server.Backend, Slots: f.Slots.Most, Auto: f.Slots.Auto,
+			Context: models[i].Context, Model: models[i],
+		}
 	}
-	return lanes, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest}, nil
+	return lanes, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest, Simulated: servers.simulated}, nil
 }

@@ -144,8 +144,8 @@ func (p *RealServer) runner() int {
 	return 0
 }
 
-// runsModel reports whether this is the command line of a process that runs a model: of Ollama's own
-// runner, or since version 0.30 of a llama-server.
+// runsModel reports whether this is the command line of a process that runs a model: of Ollama's
+// own runner, or since version 0.30 of a llama-server.
 func runsModel(line []byte) bool {
 	args := strings.Split(string(line), "\x00")
 	return slices.Contains(args, "--model") && (slices.Contains(args, "runner") || strings.HasPrefix(filepath.Base(args[0]), "llama-server"))

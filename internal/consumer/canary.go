@@ -1,0 +1,50 @@
+package consumer
+
+import (
+	"context"
+	"strings"
+
+	"gleaner/internal/pipeline"
+)
+
+// canaryTokens is how long the answer to a canary may be: long enough to show that a model repeats
+// itself.
+const canaryTokens = 32
+
+// Canary asks for a few words with the model and the options of a request that failed, but not with
+// its prompt. If this fails, too, the prompt was not the reason. An answer that is empty, repeats
+// itself or was broken off is none; one that only had no more room is.
+func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone bool) error {
+	number := r.record.Begin()
+	failed.Messages, failed.Options.NumPredict = pipeline.User("Hello"), canaryTokens
+	a := r.Attempt(ctx, failed, alone)
+	if a.err != nil && pipeline.ClassOf(a.err) != pipeline.Truncated {
+		return a.err
+	}
+	switch said := strings.TrimSpace(a.completion.Text); {
+	case said == "" && a.completion.Thinking == 0:
+		return pipeline.Fail(pipeline.Degenerate, "the canary: %w", pipeline.ErrEmpty)
+	case repeats(said):
+		return pipeline.Fail(pipeline.Degenerate, "the canary: %w: %.32q", pipeline.ErrRepeats, said)
+	}
+	r.record.Passed(number)
+	return nil
+}
+
+const (
+	minRepeated = 24 // bytes of a text of which it can be said that it repeats itself
+	minRepeats  = 6
+)
+
+// repeats reports whether a text is nothing but the same few bytes again and again.
+func repeats(text string) bool {
+	if len(text) < minRepeated {
+		return false
+	}
+	for period := 1; period*minRepeats <= len(text); period++ {
+		if text[period:] == text[:len(text)-period] {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,107 @@
+package consumer
+
+import (
+	"errors"
+	"sync"
+
+	"gleaner/internal/pipeline"
+)
+
+// streakLimit is how many outcomes in a row without an answer say that the GPU may be broken.
+const streakLimit = 8
+
+// A record is what a lane's outcomes say about the GPU. Outcomes are verdicts and stored answers,
+// and are numbered in the order in which they are known.
+type record struct {
+	mu       sync.Mutex
+	outcomes int
+	proven   int               // see pipeline.GPUStatus
+	doubted  int               // the number of the newest verdict that holds only if the GPU works
+	request  *pipeline.Request // of that verdict
+	streak   int               // verdicts in a row, since the last answer
+	streakAt int               // the number of the last of them
+	thoughts int               // answers from which thinking was taken off
+}
+
+// Begin returns the number of the last outcome before an answer that begins now.
+func (r *record) Begin() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.outcomes
+}
+
+// Verdict counts a verdict, and returns its number and how many there were in a row. A prompt that
+// is longer than the context says nothing about the GPU.
+func (r *record) Verdict(request pipeline.Request, err error) (number, streak int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outcomes++
+	if pipeline.ClassOf(err).Rule().Doubt == pipeline.DoubtUnproven {
+		r.doubted, r.request = r.outcomes, &request
+	}
+	if tooLong := new(pipeline.ContextError); !errors.As(err, &tooLong) {
+		r.streak, r.streakAt = r.streak+1, r.outcomes
+	}
+	return r.outcomes, r.streak
+}
+
+// Answered takes in that the model gave an answer, and whether it had to be rid of thinking.
+func (r *record) Answered(completion pipeline.Completion) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.streak = 0
+	if completion.Thinking > 0 {
+		r.thoughts++
+	}
+}
+
+// Stored counts answers that were published, each with what Begin returned when it began. It
+// reports whether one of them began after all verdicts in a row.
+func (r *record) Stored(begun []int) (after bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, number := range begun {
+		r.outcomes++
+		r.proven = max(r.proven, number)
+		after = after || number >= r.streakAt
+	}
+	return after
+}
+
+// Passed takes in that the GPU passed a canary that began at this number.
+func (r *record) Passed(number int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.proven = max(r.proven, number)
+}
+
+// Proven returns which verdicts hold, see pipeline.GPUStatus.
+func (r *record) Proven() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proven
+}
+
+// Waiting returns the request of a verdict that is not proven, or nil.
+func (r *record) Waiting() *pipeline.Request {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.doubted > r.proven {
+		return r.request
+	}
+	return nil
+}
+
+// Settled reports whether verdicts are proven now that were not when that many were.
+func (r *record) Settled(proven int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.proven > proven && r.doubted > proven
+}
+
+// Thoughts returns from how many answers thinking was taken off.
+func (r *record) Thoughts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.thoughts
+}
