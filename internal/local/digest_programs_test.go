@@ -19,6 +19,7 @@ import (
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/disguisetest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 )
@@ -239,6 +240,40 @@ func TestOllamaCpOntoTheModelInTheMiddleOfARun(t *testing.T) {
 		if err != nil || again.Text != answer.Result.Text {
 			t.Errorf("item %d is\n%s\nand the old model says\n%s (%v)", answer.Item, answer.Result.Text, again.Text, err)
 		}
+	}
+}
+
+// On one machine it is the same, and the command that the log names mends it as it stands there.
+func TestAModelThatIsReplacedWhileOneMachineDoesEverything(t *testing.T) {
+	p := build(t, "")
+	sim, url := disguisetest.Start(t, ollamasim.Config{Models: []string{"m"}, Digest: oneDigest, Signed: true, Slots: 4, Speed: 20, ChunkEvery: 20 * time.Millisecond})
+	data := filepath.Join(t.TempDir(), "data")
+	gleaner := p.start("gleaner", "run", "--input", "problems.jsonl", "--field", "question", "--model", "m", "--ollama", url, "--slots", "4", "--data", data, "--run", "words")
+	gleaner.WaitFor("pinned to the digest")
+	sim.SetDigest("m", otherDigest)
+	gleaner.WaitFor("gleaner pin --store ")
+	_, after, _ := strings.Cut(gleaner.Said(), "`gleaner ")
+	command, _, _ := strings.Cut(after, "`")
+	if said := string(p.run("gleaner", strings.Fields(command)...)); !strings.Contains(said, "run words is pinned to "+otherDigest+"; before it was pinned to "+oneDigest) {
+		t.Errorf("%s says\n%s", command, said)
+	}
+	gleaner.Ends(0)
+	written, err := os.ReadFile(filepath.Join(data, "words.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(written), []byte("\n"))
+	for _, line := range lines {
+		var row struct {
+			Response string
+			Gleaner  struct{ Digest string }
+		}
+		if err := json.Unmarshal(line, &row); err != nil || row.Gleaner.Digest == "" || !strings.HasPrefix(row.Response, row.Gleaner.Digest) {
+			t.Errorf("%v: %s", err, line)
+		}
+	}
+	if len(lines) != 50 {
+		t.Errorf("%d lines, want 50", len(lines))
 	}
 }
 
