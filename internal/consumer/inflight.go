@@ -300,8 +300,12 @@ func (f *inflight) report(now time.Time, n int, since time.Duration) {
 	}
 	said := f.reported.After(reported)
 	f.mu.Unlock()
+	why := "the server may be loading the model, or reading a long prompt"
+	if loading {
+		why = "the model is loading"
+	}
 	if said {
-		f.log.Warn("waiting for a first token", zap.Int("requests", n), zap.String("since", seconds(since)), zap.Bool("loading", loading),
+		f.log.Warn("waiting for a first token: "+why, zap.Int("requests", n), zap.String("for", seconds(since)),
 			zap.String("limit", strings.TrimSuffix(f.firstToken.String(), "0s")+" (--first-token)"))
 	}
 }

@@ -78,7 +78,7 @@ func TestNothingIsCancelledWhileTheModelLoadsAgain(t *testing.T) {
 		if detail := r.Snapshot().GPUs[0].Detail; detail != "" {
 			t.Errorf("it says %q", detail)
 		}
-		if n := logs.FilterMessage("waiting for a first token").Len(); n != 2 {
+		if n := logs.FilterMessage("waiting for a first token: the model is loading").Len(); n != 2 {
 			t.Errorf("%d lines about a wait of nine minutes, want one after half a minute and one five minutes later", n)
 		}
 		if err := r.end(); err != nil {
