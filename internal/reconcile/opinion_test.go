@@ -325,18 +325,44 @@ func TestALookCostsLittle(t *testing.T) {
 	v := counting{view{m.world, func() fate { return proceed }}, calls}
 	l.streams = v
 	r := l.Reconciler(testRun)
+	m.opine(t, r)
+	m.now = m.now.Add(2 * gathering)
 	for range 100 {
 		m.opine(t, r)
 		m.now = m.now.Add(testLease / 10)
 	}
-	if diff := cmp.Diff(map[string]int{"DeadLetter": 1, "Consumers": 1, "ReportRun": 1}, calls); diff != "" {
-		t.Errorf("in 100 looks (-want +got):\n%s", diff)
+	if diff := cmp.Diff(map[string]int{"DeadLetter": 1, "Consumers": 2, "ReportRun": 1}, calls); diff != "" {
+		t.Errorf("in 101 looks (-want +got):\n%s", diff)
 	}
 	if left, err := l.Unsettled(t.Context(), testRun); err != nil || left != 0 {
 		t.Errorf("%d, %v", left, err)
 	}
 	if m.lanes != 1 || m.awaiting != 0 {
 		t.Errorf("reported: %d GPUs, %d generations", m.lanes, m.awaiting)
+	}
+}
+
+// Who is alone acts otherwise, so a second GPU is named at once; that there are some more or less
+// is told now and then.
+func TestTheNumberOfGPUsIsToldSoonAndNotTooOften(t *testing.T) {
+	m := judged([]int{largeContext, largeContext, largeContext}, easy)
+	for _, g := range m.gpus[1:] {
+		g.reported.Run = "another"
+	}
+	r := m.engine(nil).Reconciler(testRun)
+	m.opine(t, r)
+	for _, c := range []struct {
+		after time.Duration
+		comes *gpu
+		want  int
+	}{{time.Second, m.gpus[1], 2}, {time.Second, m.gpus[2], 2}, {tellLanesEvery, nil, 3}} {
+		if c.comes != nil {
+			c.comes.report()
+		}
+		m.now = m.now.Add(c.after)
+		if m.opine(t, r); m.lanes != c.want {
+			t.Errorf("%d GPUs were told, want %d", m.lanes, c.want)
+		}
 	}
 }
 

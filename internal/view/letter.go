@@ -146,10 +146,10 @@ func brief(letter reconcile.Letter, columns int) string {
 	return text.Clip(text.OneLine(text.Printable(withoutWhere(letter.Message))), max(columns, leastMessage))
 }
 
-// withoutWhere returns a message without where it happened, which many begin with.
+// withoutWhere returns a message without where it happened, and without what stands before that.
 func withoutWhere(message string) string {
-	if strings.HasPrefix(message, "generate with model ") {
-		if _, rest, ok := strings.Cut(message, ": "); ok {
+	if _, where, ok := strings.Cut(message, "generate with model "); ok {
+		if _, rest, ok := strings.Cut(where, ": "); ok {
 			return rest
 		}
 	}
