@@ -45,9 +45,9 @@ func TestFlagsMakeASpec(t *testing.T) {
 		},
 		{
 			[]string{"--model=m", "--prompt-file=" + file, "--system=Be, brief", "--samples=4", "--batch=2", "--seed=-7", "--temperature=0", "--top-p=0.5",
-				"--top-k=3", "--num-predict=9", "--stop=a,b", "--stop=\n\n", "--limit=5", "--input=x.jsonl"},
+				"--top-k=3", "--num-predict=9", "--stop=a,b", "--stop=\n\n", "--limit=5", "--input=x.jsonl", "--raw"},
 			pipeline.Spec{Model: "m", System: "Be, brief", Prompt: "Solve, step by step:\n{{.question}}\n", Samples: 4, Batch: 2, Seed: -7,
-				Options: pipeline.Options{Temperature: &temperature, TopP: &topP, TopK: &topK, NumPredict: 9, Stop: []string{"a,b", "\n\n"}}},
+				Options: pipeline.Options{Temperature: &temperature, TopP: &topP, TopK: &topK, NumPredict: 9, Stop: []string{"a,b", "\n\n"}, Raw: true}},
 		},
 		{[]string{"--prompt={{.a}}, {{.b}}"}, pipeline.Spec{Prompt: "{{.a}}, {{.b}}", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024}}},
 	} {
@@ -70,6 +70,26 @@ func TestFlagsThatMakeNoSpecAreNamed(t *testing.T) {
 	}
 	if _, err := specOf(t, "--prompt-file="+filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a template that is not there: %v", err)
+	}
+}
+
+func TestWaitingForLessThanASecondIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		says string // "": it is taken
+	}{{nil, ""}, {[]string{"--first-token=5s", "--stall=2s", "--answer-limit=10s"}, ""}, {[]string{"--first-token=0s"}, "first-token 0s"}, {[]string{"--stall=999ms"}, "stall 999ms"},
+		{[]string{"--answer-limit=-1s"}, "answer-limit -1s"}} {
+		var flags struct {
+			PatienceFlags `embed:""`
+		}
+		parser, err := kong.New(&flags, kong.Name("tool"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = parser.Parse(c.args)
+		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v: %v, want %q", c.args, err, c.says)
+		}
 	}
 }
 

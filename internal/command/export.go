@@ -96,6 +96,7 @@ func (c *Export) summary(t *cli.Terminal, exported sink.Exported, took time.Dura
 // missing says what became of the generations without an answer.
 func (c *Export) missing(exported sink.Exported) string {
 	what, others := "left out", exported.Missing-exported.Failed
+	failed := view.Plural(exported.Failed, "generation failed and is written with why", "generations failed and are written with why")
 	if c.All {
 		what = "written as null"
 	}
@@ -103,10 +104,9 @@ func (c *Export) missing(exported sink.Exported) string {
 	case exported.Failed == 0:
 		return fmt.Sprintf("%s no answer yet and were %s", view.Plural(others, "generation has", "generations have"), what)
 	case others == 0:
-		return fmt.Sprintf("%s and were written with why", view.Plural(exported.Failed, "generation failed", "generations failed"))
+		return failed
 	}
-	return fmt.Sprintf("%s and were written with why, %s no answer yet and were %s", view.Plural(exported.Failed, "generation failed", "generations failed"),
-		view.Plural(others, "has", "have"), what)
+	return fmt.Sprintf("%s, %s no answer yet and were %s", failed, view.Plural(others, "has", "have"), what)
 }
 
 // answers returns the answers of a run, with the failures if they are asked for. The caller has to

@@ -371,3 +371,48 @@ func (o outbreak) live(t *testing.T) string {
 	}
 	return ""
 }
+
+// Newer servers hide an error of their runner: all streams end without a word. Those beside the one
+// that causes it are not the reason.
+func TestStreamsThatAreDroppedTogetherAreTriedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dropped := pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrDropped)
+		w, m := newWorld(t), &fragile{learn: func() (time.Duration, error) { return 0, dropped }}
+		m.takes = func(r pipeline.Request) (time.Duration, bool) {
+			if r.Prompt() == "bad" {
+				return 500 * time.Millisecond, true
+			}
+			return time.Second, false
+		}
+		backend := generatorFunc(func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+			c, err := m.Generate(ctx, r)
+			if errors.Is(err, pipeline.ErrRunnerCrashed) {
+				err = dropped
+			}
+			return c, err
+		})
+		for i := range 40 {
+			prompt := "fine"
+			if i == 5 {
+				prompt = "bad"
+			}
+			w.add(i, 1, prompt)
+		}
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: backend, Slots: 4})
+		time.Sleep(2 * time.Minute)
+		letters := w.only("dead")
+		if len(w.only("ack")) != 40 || len(letters) != 1 || letters[0].batch != 5 || letters[0].dead.Class != pipeline.Unanswered {
+			t.Errorf("%d of 40 batches are done, dead letters %+v", len(w.only("ack")), letters)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A generatorFunc is a model.
+type generatorFunc func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error)
+
+func (f generatorFunc) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+	return f(ctx, r)
+}

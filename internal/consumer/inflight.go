@@ -20,6 +20,7 @@ const (
 	quietTime   = 10 * time.Second // without any token, after which people see that a GPU waits
 	firstReport = 30 * time.Second // of waiting, after which the log says so
 	reportEvery = 5 * time.Minute  // of further waiting
+	doubtShare  = 3                // a request hangs by itself if others had tokens that part of the stall later than it
 	oneByOne    = 4                // answers, one at a time while others waited, which show that the server works on one,
 	oneByOneFor = 5 * time.Second  // if they took this long
 )
@@ -85,31 +86,43 @@ func (e stallError) failure() error {
 	return &pipeline.Failure{Class: pipeline.Retryable, Err: &e}
 }
 
-// Begin counts a request in. It returns the context in which it has to run, the function to call
-// with the number of tokens that have come, and the one to call with its error, which returns the
-// error that counts.
-func (f *inflight) Begin(ctx context.Context, prompt int) (open context.Context, tokens func(n int), end func(err error) error) {
+// Begin counts a request in. The caller has to send it in the context that is returned, and to call
+// End.
+func (f *inflight) Begin(ctx context.Context, prompt int) (context.Context, *openRequest) {
 	open, cancel := context.WithCancelCause(ctx)
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.sent++
 	r := &openRequest{number: f.sent, sent: time.Now(), prompt: prompt, cancel: cancel}
 	f.requests = append(f.requests, r)
-	f.mu.Unlock()
-	tokens = func(n int) {
-		if n > 0 && r.tokens.Add(int64(n)) == int64(n) {
-			f.first(r)
-		}
+	return open, r
+}
+
+// Tokens takes in that tokens of a request have come. It is called for each of them.
+func (f *inflight) Tokens(r *openRequest, n int) {
+	if n > 0 && r.tokens.Add(int64(n)) == int64(n) {
+		f.first(r)
 	}
-	return open, tokens, func(err error) error {
-		cause := context.Cause(open)
-		cancel(nil)
-		f.end(r, err == nil)
-		var stalled *stallError
-		if err != nil && ctx.Err() == nil && errors.As(cause, &stalled) && !errors.Is(err, cause) {
-			return cause
-		}
-		return err
+}
+
+// End counts a request out, which ended with an error in its context, and returns the error that
+// counts.
+func (f *inflight) End(open context.Context, r *openRequest, err error) error {
+	cause := context.Cause(open)
+	r.cancel(nil)
+	f.end(r, err == nil)
+	var stalled *stallError
+	if err != nil && errors.As(cause, &stalled) && !errors.Is(err, cause) {
+		return cause
 	}
+	return err
+}
+
+// InFlight returns how many requests there are.
+func (f *inflight) InFlight() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.requests)
 }
 
 // first takes in the first token of a request.
@@ -195,14 +208,14 @@ func (f *inflight) look(now time.Time) *stallError {
 		patience := f.patience(r)
 		switch {
 		case r.tokens.Load() > 0:
-			if now.Sub(r.tokenAt) >= f.stall {
+			if now.Sub(r.tokenAt) >= f.stall && f.tokenAt.Sub(r.tokenAt) >= f.stall/doubtShare {
 				r.cancel(stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}.failure())
 			}
 		case f.begun > r.number:
 			if r.overtakenAt.IsZero() {
 				r.overtakenAt = now
 			}
-			if now.Sub(r.overtakenAt) >= patience {
+			if now.Sub(r.overtakenAt) >= patience && (f.running == 0 || now.Sub(f.tokenAt) < f.stall/doubtShare) {
 				r.cancel(stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (--stall)", patience.Round(time.Second))}.failure())
 			}
 		}

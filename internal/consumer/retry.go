@@ -162,7 +162,7 @@ func (r *retry) afterCrash(a attempt) error {
 	r.own.alone++
 	r.spent += a.took
 	if r.gpu.evidence.isPoison(r.own, r.generations()) {
-		return pipeline.Fail(pipeline.Poison, "it crashed the runner %d times while nothing else ran: %w", r.own.alone, a.err)
+		return pipeline.Fail(pipeline.Poison, "%w; it did so %d times while nothing else ran", a.err, r.own.alone)
 	}
 	if r.spent >= maxSpent && r.own.alone >= leastCrashes {
 		return r.unanswered(a)
@@ -201,7 +201,7 @@ func (r *retry) afterFailure(ctx context.Context, a attempt) error {
 }
 
 func (r *retry) unanswered(a attempt) error {
-	return pipeline.Fail(pipeline.Unanswered, "tried %d times in %s while the model answered others, the last time: %w", r.attempts, r.spent.Round(time.Second), a.err)
+	return pipeline.Fail(pipeline.Unanswered, "%w; tried %s in %s, while the model answered others", a.err, plural(r.attempts, "time", "times"), seconds(r.spent))
 }
 
 // hasRoom reports whether twice the tokens would fit into the context. The completion that was

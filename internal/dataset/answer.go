@@ -46,8 +46,8 @@ func NewLineEncoder(run pipeline.Run, layout Layout, renderer MessageRenderer) (
 
 // Line returns the line for an answer, without a line end. A generation without a result has null
 // as its answer; if it failed, the provenance says why, and holds what there was of an answer that
-// was cut off, since that is no answer. The error names the item, whose row has a column with a name that the line needs
-// or cannot be rendered.
+// was cut off, since that is no answer. The error names the item, whose row has a column with a
+// name that the line needs or cannot be rendered.
 func (e *LineEncoder) Line(a pipeline.Answer) ([]byte, error) {
 	var text any
 	if a.Result != nil {
@@ -126,6 +126,7 @@ func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
 	if f := a.Failure; a.Result == nil && f != nil {
 		p.Failed, p.Message, p.Partial = f.Class, f.Message, f.Text
 		p.PromptTokens, p.Consumer, p.GPU = f.PromptTokens, f.Judge.Consumer, f.Judge.GPU
+		p.Engine, p.Digest = string(f.Engine), pipeline.ShortDigest(f.Digest)
 		if f.Class == pipeline.Truncated {
 			p.Finish = pipeline.FinishLength
 		}

@@ -56,19 +56,55 @@ func TestFaultsOfAServerHaveTheirClasses(t *testing.T) {
 		{ollamasim.Fault{Kind: ollamasim.Busy}, pipeline.Retryable, nil},
 		{ollamasim.Fault{Kind: ollamasim.Refuse}, pipeline.Retryable, nil},
 		{ollamasim.Fault{Kind: ollamasim.Loop, After: 3}, pipeline.Degenerate, nil},
-		{ollamasim.Fault{Kind: ollamasim.Empty}, pipeline.Degenerate, nil},
+		{ollamasim.Fault{Kind: ollamasim.Empty}, pipeline.Degenerate, pipeline.ErrEmpty},
+		{ollamasim.Fault{Kind: ollamasim.Unfinished, After: 3}, pipeline.Retryable, pipeline.ErrDropped},
+		{ollamasim.Fault{Kind: ollamasim.Repeat, After: 3}, pipeline.Degenerate, pipeline.ErrRepeats},
+		{ollamasim.Fault{Kind: ollamasim.Short, After: 3}, pipeline.Truncated, nil},
+		{ollamasim.Fault{Kind: ollamasim.Silent, After: 3}, pipeline.Truncated, pipeline.ErrEndless},
+		{ollamasim.Fault{Kind: ollamasim.Page}, pipeline.Retryable, nil},
+		{ollamasim.Fault{Kind: ollamasim.Reason}, pipeline.Fatal, nil},
+		{ollamasim.Fault{Kind: ollamasim.Reason, Text: "load"}, pipeline.Retryable, nil},
+		{ollamasim.Fault{Kind: ollamasim.Say, Text: "<think> It is 42 , but wait"}, pipeline.Truncated, nil},
+		{ollamasim.Fault{Kind: ollamasim.Say, Text: "It is 42 \n </think> \n"}, pipeline.Degenerate, pipeline.ErrEmpty},
 	} {
 		for _, instant := range []bool{false, true} {
-			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{FirstToken: 200 * time.Millisecond, Stall: 200 * time.Millisecond})
+			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{})
+			if test.fault.Kind == ollamasim.Hang { // only this one waits for a limit
+				client = dial(t, client.URL(), ollama.Config{FirstToken: 200 * time.Millisecond, Stall: 200 * time.Millisecond})
+			}
 			test.fault.Count = 1
 			s.Inject(test.fault)
 			_, err := client.Generate(t.Context(), askSim)
 			if pipeline.ClassOf(err) != test.class || err == nil || test.is != nil && !errors.Is(err, test.is) {
 				t.Errorf("%s after %d tokens: class %s, want %s and %v: %v", test.fault.Kind, test.fault.After, pipeline.ClassOf(err), test.class, test.is, err)
 			}
-			if _, err := client.Generate(t.Context(), askSim); err != nil {
+			if _, err := dial(t, client.URL(), ollama.Config{}).Generate(t.Context(), askSim); err != nil {
 				t.Errorf("the request after %s: %v", test.fault.Kind, err)
 			}
+		}
+	}
+}
+
+func TestAnAnswerThatGoesOnBehindItsLimitIsCutOff(t *testing.T) {
+	s, client := simulate(t, ollamasim.Config{Speed: 1000}, ollama.Config{})
+	s.Inject(ollamasim.Fault{Kind: ollamasim.Endless, Count: 1})
+	req := askSim
+	req.Options.NumPredict = 20
+	got, err := client.Generate(t.Context(), req)
+	if pipeline.ClassOf(err) != pipeline.Truncated || !errors.Is(err, pipeline.ErrEndless) || got.Text == "" {
+		t.Errorf("with %q came class %s: %v", got.Text, pipeline.ClassOf(err), err)
+	}
+}
+
+func TestFaultyEndsLoseNoAnswer(t *testing.T) {
+	for _, fault := range []ollamasim.Fault{
+		{Kind: ollamasim.Negative}, {Kind: ollamasim.Think, After: 5}, {Kind: ollamasim.Say, Text: "<think> hm </think> 42"}, {Kind: ollamasim.Say, Text: "hm \n</think>\n 42"},
+	} {
+		s, client := simulate(t, ollamasim.Config{Speed: 100}, ollama.Config{})
+		s.Inject(fault)
+		got, err := client.Generate(t.Context(), askSim)
+		if err != nil || got.PromptTokens < 0 || got.OutputTokens < 1 || fault.Kind != ollamasim.Negative && got.Thinking == 0 || fault.Kind == ollamasim.Say && got.Text != "42" {
+			t.Errorf("%s %q: %+v, %v", fault.Kind, fault.Text, got, err)
 		}
 	}
 }
@@ -134,5 +170,20 @@ func TestTheContextOfALoadedModelIsThatOfTheServer(t *testing.T) {
 	}
 	if before.Context != 32768 || after.Context != 2048 {
 		t.Errorf("the context is %d before the model is loaded and %d after", before.Context, after.Context)
+	}
+}
+
+func TestTheFirstChatUsesWhatTheWarmUpHasLoaded(t *testing.T) {
+	s, client := simulate(t, ollamasim.Config{Instant: true, ReloadOnShift: true}, ollama.Config{})
+	if err := client.WarmUp(t.Context(), askSim.Model); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := client.Generate(t.Context(), askSim); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if loads := s.Stats().Loads; loads != 1 {
+		t.Errorf("the model was loaded %d times", loads)
 	}
 }
