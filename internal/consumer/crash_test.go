@@ -416,3 +416,38 @@ type generatorFunc func(ctx context.Context, r pipeline.Request) (pipeline.Compl
 func (f generatorFunc) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
 	return f(ctx, r)
 }
+
+// A server that does not come back after a crash costs no further deliveries.
+func TestAServerThatIsAwayAfterACrashTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		crashes, back := w.begin.Add(10*time.Second), w.begin.Add(time.Hour)
+		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+			switch now := time.Now(); {
+			case now.Before(crashes) || !now.Before(back):
+				return after(ctx, time.Second)
+			case now.Before(crashes.Add(time.Second)):
+				return pipeline.Completion{}, errCrash
+			}
+			return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "connection refused")
+		}}
+		w.again = func(batch int) { w.add(batch, 2, "a", "b", "c") }
+		for i := range 100 {
+			w.again(i)
+		}
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 4})
+		time.Sleep(time.Minute)
+		before := len(w.only("take"))
+		time.Sleep(50 * time.Minute)
+		if n := len(w.only("take")) - before; n != 0 {
+			t.Errorf("%d deliveries while the server was away", n)
+		}
+		time.Sleep(15 * time.Minute)
+		if acks, dead := len(w.only("ack")), len(w.only("dead")); acks != 100 || dead != 0 {
+			t.Errorf("%d of 100 batches are done, %d dead letters", acks, dead)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -54,9 +54,9 @@ func (e *evidence) begin() (crashes int) {
 	return e.crashes
 }
 
-// end takes in what came of an attempt, of a suspect or not, while others are in flight, and reports
-// whether it shows a crash of the runner. Of the requests that were in flight then, the first one to
-// say so counts the crash.
+// end takes in what came of an attempt, of a suspect or not, while others are in flight. It reports
+// whether that shows a crash of the runner. Of the requests that were in flight then, the first one
+// to say so counts the crash.
 func (e *evidence) end(a attempt, suspect bool, others int) (crashed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

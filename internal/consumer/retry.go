@@ -68,6 +68,7 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 			return pipeline.Completion{}, interrupted(ctx)
 		}
 		if errors.Is(a.err, errAway) { // it was waited for already
+			r.gpu.breaker.ProbeWith(r.request)
 			return a.completion, a.err
 		}
 		r.attempts++
@@ -79,10 +80,10 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 		}
 		switch again := pipeline.ClassOf(a.err).Rule().Retry; {
 		case again == pipeline.RetryMoreRoom && !r.roomier && !errors.Is(a.err, pipeline.ErrEndless) && r.hasRoom(a.completion):
-			r.roomier = true
+			r.roomier, r.alone = true, false // it was answered, so it is no suspect
 			r.request.Options.NumPredict *= 2
 		case again == pipeline.RetryNewSeed && !r.reseeded:
-			r.reseeded = true
+			r.reseeded, r.alone = true, false
 			r.request.Seed = r.otherSeed
 		case again == pipeline.RetryBackoff:
 			if err := r.backOff(ctx, a); err != nil {
