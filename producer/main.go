@@ -15,7 +15,7 @@ type commands struct {
 	Publish command.Publish `cmd:"" help:"Put the batches of a run on the queue."`
 	Status  command.Status  `cmd:"" help:"Show all runs, or one of them."`
 	Delete  command.Delete  `cmd:"" help:"Remove a run and all its results."`
-	Dead    command.Dead    `cmd:"" help:"What could not be generated: list, show, redrive, drop."`
+	Dead    command.Dead    `cmd:"" help:"What could not be generated: list, show, redrive, drop, give up."`
 	Audit   command.Audit   `cmd:"" help:"Check that every generation of a run is accounted for."`
 	Pause   command.Pause   `cmd:"" help:"Stop handing out the batches of a run."`
 	Resume  command.Resume  `cmd:"" help:"Hand them out again."`

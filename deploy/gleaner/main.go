@@ -29,7 +29,7 @@ type commands struct {
 
 	Status command.Status `cmd:"" group:"What there is:" help:"Show all runs, or one of them."`
 	Show   command.Show   `cmd:"" group:"What there is:" help:"Read some answers in the terminal."`
-	Dead   command.Dead   `cmd:"" group:"What there is:" help:"What could not be generated: list, show, redrive, drop."`
+	Dead   command.Dead   `cmd:"" group:"What there is:" help:"What could not be generated: list, show, redrive, drop, give up."`
 	Audit  command.Audit  `cmd:"" group:"What there is:" help:"Check that every generation of a run is accounted for."`
 	Export command.Export `cmd:"" group:"What there is:" help:"Write a run as a dataset."`
 

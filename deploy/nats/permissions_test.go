@@ -124,6 +124,13 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 		must("producer lists dead letters", err)
 	}
 	must("producer deletes a dead letter", producer.DeleteDeadLetter(ctx, found.Sequence))
+	message, ok, err := producer.FindWork(ctx, run.Name, 0)
+	must("producer reads a message", err)
+	if ok {
+		t.Errorf("acknowledged work is still there: %+v", message)
+	}
+	must("producer takes a message off the queue", producer.RemoveWork(ctx, run.Name, 0, 1))
+	must("producer reports on a run", producer.ReportRun(ctx, run, 1, 0))
 	must("producer pauses", producer.PauseRun(ctx, run.Name))
 	must("producer resumes", producer.ResumeRun(ctx, run.Name))
 	must("producer removes a run", producer.RemoveRun(ctx, run.Name))

@@ -6,6 +6,7 @@ type Dead struct {
 	Show    DeadShow    `cmd:"" help:"Show dead letters with everything in them."`
 	Redrive DeadRedrive `cmd:"" help:"Put the batches of dead letters on the queue again."`
 	Drop    DeadDrop    `cmd:"" help:"Give up the batches of dead letters for good."`
+	GiveUp  DeadGiveUp  `cmd:"" name:"give-up" help:"Give up batches that are still queued, or that rest until their next try."`
 }
 
 // Help is called by kong.

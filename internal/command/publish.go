@@ -71,7 +71,8 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 		if err := publisher.PublishAll(ctx, c.Name); err != nil {
 			return err
 		}
-		return c.summary(ctx, t, store, publisher, run)
+		_, err := c.summary(ctx, t, store, nil, publisher.Published())
+		return err
 	}
 	engine, err := newReconciler(store, conn, c.Lease, log)
 	if err != nil {
@@ -86,27 +87,30 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	if err := c.summary(ctx, t, store, publisher, run); err != nil {
+	snapshot, err := c.summary(ctx, t, store, conn, publisher.Published())
+	if err != nil {
 		return err
 	}
-	if err := producer.Unanswered(run.Name, final); err != nil {
+	if err := producer.Unanswered(run.Name, final, view.Reasons(snapshot.Reasons)); err != nil {
 		return &cli.Exit{Code: cli.DeadLetters, Err: err}
 	}
 	return nil
 }
 
-func (c *Publish) summary(ctx context.Context, t *cli.Terminal, store store.Store, publisher *producer.Publisher, run pipeline.Run) error {
-	snapshot, err := status.Take(ctx, store, nil, run.Name, time.Now())
+// summary prints what was published and how far the run is. Without streams it is what the store
+// alone knows.
+func (c *Publish) summary(ctx context.Context, t *cli.Terminal, store store.Store, streams status.Streams, published int) (status.Snapshot, error) {
+	snapshot, err := status.Take(ctx, store, streams, c.Name, time.Now())
 	if err != nil {
-		return err
+		return snapshot, err
 	}
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(struct {
+		return snapshot, json.NewEncoder(t.Out).Encode(struct {
 			Published int `json:"published"`
 			status.Snapshot
-		}{publisher.Published(), snapshot})
+		}{published, snapshot})
 	}
-	_, err = fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", run.Name,
-		view.Plural(publisher.Published(), "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))
-	return err
+	_, err = fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", c.Name,
+		view.Plural(published, "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))
+	return snapshot, err
 }

@@ -26,6 +26,7 @@ type modelDescriber interface {
 // server is asked when a batch is taken and once more before its answers are published.
 type modelGuard struct {
 	name    string // of the model
+	pin     string // the command by which a person pins a run
 	server  Generator
 	run     *runWatch
 	breaker *breaker
@@ -37,8 +38,8 @@ type modelGuard struct {
 	asked time.Time // when the last question began
 }
 
-func newModelGuard(name string, gpu LaneConfig, run *runWatch, breaker *breaker) *modelGuard {
-	return &modelGuard{name: name, server: gpu.Backend, known: gpu.Model, run: run, breaker: breaker, turn: make(chan struct{}, 1)}
+func newModelGuard(cfg Config, gpu LaneConfig, run *runWatch, breaker *breaker) *modelGuard {
+	return &modelGuard{name: cfg.Identity.Model, pin: cfg.PinCommand, server: gpu.Backend, known: gpu.Model, run: run, breaker: breaker, turn: make(chan struct{}, 1)}
 }
 
 // Known returns what the server said last. What is zero is not known.
@@ -143,7 +144,7 @@ func (m *modelGuard) problem(has pipeline.ModelInfo) string {
 		return ""
 	}
 	return fmt.Sprintf("model %s is %s on this server, and the answers of run %s are made by %s: load that one here, or have the run made by this one with "+
-		"`producer pin --run %s %s`", m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), run.Run, digest)
+		"`%s --run %s %s`", m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), m.pin, run.Run, digest)
 }
 
 // Watch looks again now and then until ctx ends, and more often while the lane is held: nothing

@@ -21,7 +21,7 @@ func (l *lane) verdict(r *retry, completion pipeline.Completion, err error) pipe
 		f.Seconds = math.Round(time.Since(r.began).Seconds()*1000) / 1000
 	}
 	if f.Class == pipeline.Truncated {
-		f.Text = completion.Text
+		f.Text, f.Endless = completion.Text, errors.Is(err, pipeline.ErrEndless)
 	}
 	if tooLong := new(pipeline.ContextError); errors.As(err, &tooLong) {
 		f.Exceeds, f.PromptTokens = true, max(tooLong.PromptTokens, f.PromptTokens)

@@ -24,52 +24,70 @@ import (
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/ollamasim/disguisetest"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
 )
 
-// earlierCommit is the last one whose programs write and read version 1 of the work message only.
-const earlierCommit = "fb14661777373b3b6a0d42465f56da23afa9889f"
+// The last commits whose programs know less than these: the first reads and writes version 1 of the
+// work message only, the second no message with verdicts and version 1 of the tables in SQLite.
+const (
+	beforeMessages = "fb14661777373b3b6a0d42465f56da23afa9889f"
+	beforeVerdicts = "c5958423408e7d187dc35c7a327c6aebc4f7933c"
+)
 
 // What an earlier version began is finished by this one, and what this one writes does no harm to
 // an earlier version.
 func TestAnEarlierVersionAndThisOneWorkOnTheSameRuns(t *testing.T) {
-	earlier := buildEarlier(t)
 	present := build(t, "").dir
-	for name, test := range map[string]func(e *versions){
-		"a store, a queue and a run that the earlier one began are opened and finished": finishAnEarlierRun,
-		"a load that the earlier one began goes on with the same cuts":                  goOnWithAnEarlierLoad,
-		"what the earlier one cannot read it hands back, and stores nothing false":      handBackToThePresent,
+	const finish = "a store, a queue and a run that the earlier one began are opened and finished"
+	for commit, tests := range map[string]map[string]func(e *versions){
+		beforeMessages: {
+			finish: finishAnEarlierRun,
+			"a load that the earlier one began goes on with the same cuts":             goOnWithAnEarlierLoad,
+			"what the earlier one cannot read it hands back, and stores nothing false": handBackToThePresent,
+		},
+		beforeVerdicts: {
+			finish: finishAnEarlierRun,
+			"a load that the earlier one began goes on with the same cuts": goOnWithAnEarlierLoad,
+			"a batch with verdicts is left to a consumer that knows them":  leaveVerdictsToThePresent,
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(commit[:7], func(t *testing.T) {
 			t.Parallel()
-			test(newVersions(t, earlier, present))
+			earlier := buildEarlier(t, commit)
+			for name, test := range tests {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					test(newVersions(t, earlier, present))
+				})
+			}
 		})
 	}
 }
 
-// buildEarlier builds the programs of the earlier commit and returns their folder. Without the
+// buildEarlier builds the programs of an earlier commit and returns their folder. Without the
 // commit the test is skipped, or fails where CI is set.
-func buildEarlier(t *testing.T) string {
+func buildEarlier(t *testing.T, commit string) string {
 	t.Helper()
 	git := processtest.Tool(t, "git")
 	top, err := exec.CommandContext(t.Context(), git, "rev-parse", "--show-toplevel").Output()
 	root := strings.TrimSpace(string(top))
 	there := func() error {
-		return exec.CommandContext(t.Context(), git, "-C", root, "cat-file", "-e", earlierCommit+"^{commit}").Run()
+		return exec.CommandContext(t.Context(), git, "-C", root, "cat-file", "-e", commit+"^{commit}").Run()
 	}
 	if err == nil {
 		err = there()
 	}
 	if err != nil { // a shallow clone can get this one commit from where it came from
-		_ = exec.CommandContext(t.Context(), git, "-C", root, "fetch", "--quiet", "--depth", "1", "origin", earlierCommit).Run()
+		_ = exec.CommandContext(t.Context(), git, "-C", root, "fetch", "--quiet", "--depth", "1", "origin", commit).Run()
 		err = there()
 	}
 	if err != nil && os.Getenv("CI") != "" {
-		t.Fatalf("commit %s is not in the history, but CI is set: clone with the whole history", earlierCommit)
+		t.Fatalf("commit %s is not in the history, but CI is set: clone with the whole history", commit)
 	}
 	if err != nil {
-		t.Skipf("SKIPPED: commit %s is not in the history: clone with the whole history", earlierCommit)
+		t.Skipf("SKIPPED: commit %s is not in the history: clone with the whole history", commit)
 	}
 	source, bin := t.TempDir(), t.TempDir()
 	command := func(dir, name string, args ...string) {
@@ -83,7 +101,7 @@ func buildEarlier(t *testing.T) string {
 		}
 	}
 	separator := string(filepath.Separator)
-	command(root, git, "read-tree", earlierCommit)
+	command(root, git, "read-tree", commit)
 	command(root, git, "checkout-index", "--all", "--prefix="+source+separator)
 	command(source, "go", "build", "-trimpath", "-buildvcs=false", "-o", bin+separator, "./producer", "./consumer", "./sink")
 	return bin
@@ -123,13 +141,42 @@ func (v *versions) must(err error) {
 	}
 }
 
-// open opens the store, as this version does it.
+// open opens the store, as this version does it. Earlier programs do not open it after that.
 func (v *versions) open(uri string) store.Store {
 	v.t.Helper()
 	opened, err := store.Open(v.t.Context(), uri)
 	v.must(err)
 	v.t.Cleanup(func() { _ = opened.Close() })
 	return opened
+}
+
+// status returns what an earlier version says about the run: this one would bring the store up to
+// date, and then it is closed to earlier programs.
+func (v *versions) status() (progress struct{ Stored, Failed int }) {
+	v.t.Helper()
+	v.must(json.Unmarshal(v.earlier.run("producer", "status", "--run", v.run, "--json"), &progress))
+	return progress
+}
+
+// peek opens a copy of the store, which other programs may be writing to, and calls look with it.
+func (v *versions) peek(look func(store.Store) error) error {
+	v.t.Helper()
+	path := filepath.Join(v.t.TempDir(), "copy.db")
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(strings.TrimPrefix(v.earlier.uri, "sqlite:") + suffix)
+		if err == nil {
+			err = os.WriteFile(path+suffix, data, 0o600)
+		}
+		if err != nil && suffix == "" {
+			return err
+		}
+	}
+	opened, err := store.Open(v.t.Context(), "sqlite:"+path)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	return look(opened)
 }
 
 // systemPrompt has characters that JSON may write in two ways.
@@ -291,13 +338,13 @@ func finishAnEarlierRun(v *versions) {
 		prompts[i] = fmt.Sprintf("A %s question, number %04d?", []string{"long", "good"}[min(i%longEvery, 1)], i)
 	}
 	v.earlier.run("producer", v.load(v.writePrompts(prompts), "--samples", fmt.Sprint(begunSamples))...)
-	v.store = v.open(v.earlier.uri)
 	before := v.record(ollamasim.Config{TokensPerSecond: func(int) float64 { return 200 }})
 	v.begin(before)
 	letters := deadGenerations(v.earlier.run("producer", "dead", "list", "--run", v.run, "--json"))
 	if diff := cmp.Diff(letters, deadGenerations(v.present.run("producer", "dead", "list", "--run", v.run, "--json"))); diff != "" || len(letters) == 0 {
 		v.t.Errorf("the dead letters that each version lists (-earlier +present):\n%s", diff)
 	}
+	v.store = v.open(v.earlier.uri)
 	shown := string(v.present.run("producer", "dead", "show", "--run", v.run))
 	for _, item := range letters {
 		if !strings.Contains(shown, prompts[item]) {
@@ -330,13 +377,12 @@ func (v *versions) begin(ollama *recorder) {
 	sink := v.earlier.start("sink", "serve", "--flush-every", "50ms")
 	v.earlier.run("producer", "publish", "--run", v.run, "--lease", "2s")
 	consumer := v.earlier.start("consumer", "--run", v.run, "--ollama", ollama.url, "--slots", "4", "--stay")
-	var progress pipeline.Progress
 	eventually(v.t, func() bool {
-		var err error
-		progress, err = v.store.Progress(v.t.Context(), v.run, time.Now())
-		v.must(err)
+		progress := v.status()
 		return progress.Stored >= 20 && progress.Failed >= 2
-	}, func() string { return fmt.Sprintf("the earlier programs came to %+v:\n%s", progress, consumer.Said()) })
+	}, func() string {
+		return fmt.Sprintf("the earlier programs came to %+v:\n%s", v.status(), consumer.Said())
+	})
 	sink.Stops()
 	known := len(v.letters())
 	var depth pipeline.StreamDepth
@@ -407,8 +453,11 @@ func goOnWithAnEarlierLoad(v *versions) {
 	prompts := cutPrompts()
 	input := v.writePrompts(prompts)
 	args := []string{"--samples", fmt.Sprint(loadedSamples), "--batch", "4"}
-	v.store = v.open(v.earlier.uri)
 	v.interruptLoad(prompts, args)
+	v.store = v.open(v.earlier.uri)
+	if items, batches, err := v.store.Loaded(v.t.Context(), v.run); err != nil || items >= loadedRows || batches != storedBatches {
+		v.t.Errorf("the interrupted load left %d items and %d batches (%v)", items, batches, err)
+	}
 	v.present.run("producer", v.load(input, args...)...)
 
 	whole := *v.earlier
@@ -458,17 +507,13 @@ func (v *versions) interruptLoad(prompts, args []string) {
 	v.pipe(written, prompts[:loadedBeforeTheKill])
 	var items, batches int
 	eventually(v.t, func() bool {
-		items, batches, err = v.store.Loaded(v.t.Context(), v.run)
-		v.must(err)
-		return items > 0 && batches >= storedBatches
+		err = v.peek(func(s store.Store) (err error) { items, batches, err = s.Loaded(v.t.Context(), v.run); return err })
+		return err == nil && items > 0 && batches >= storedBatches // a copy may be of two moments
 	}, func() string {
-		return fmt.Sprintf("%d items and %d batches are stored:\n%s", items, batches, load.Said())
+		return fmt.Sprintf("%d items and %d batches are stored (%v):\n%s", items, batches, err, load.Said())
 	})
 	v.must(load.Cmd.Process.Kill())
 	load.Wait()
-	if items, batches, err = v.store.Loaded(v.t.Context(), v.run); err != nil || items >= loadedRows || batches != storedBatches {
-		v.t.Errorf("the interrupted load left %d items and %d batches (%v)", items, batches, err)
-	}
 }
 
 func (v *versions) pipe(to *os.File, prompts []string) {
@@ -523,6 +568,43 @@ func handBackToThePresent(v *versions) {
 	v.publish(v.present, 0)
 	v.checkAnswers(prompts, 1, true)
 	v.checkRequests(prompts, 1, ollama)
+	consumer.Stops()
+	sink.Stops()
+}
+
+// ---- A message with verdicts.
+
+// A message for a second opinion cannot be read by earlier consumers: their dead letter would lack
+// the verdicts that stay. They hand it back, and this version's consumer answers it.
+func leaveVerdictsToThePresent(v *versions) {
+	prompts := []string{"A good question, number 0000?"}
+	v.present.run("producer", v.load(v.writePrompts(prompts))...)
+	v.store = v.open(v.present.uri)
+	run, err := v.store.Run(v.t.Context(), v.run)
+	v.must(err)
+	v.must(v.conn.EnsureRun(v.t.Context(), run))
+	batches := v.cuts(v.store)
+	builder, err := producer.NewWorkBuilder(v.store, run)
+	v.must(err)
+	works, err := builder.Build(v.t.Context(), batches)
+	v.must(err)
+	works[0].Judged = []pipeline.LaneID{{Consumer: "gone", GPU: "T4 0"}}
+	v.must(v.conn.Publish(v.t.Context(), works[0]))
+	v.must(v.store.MarkQueued(v.t.Context(), v.run, []int{0}, time.Now()))
+
+	ollama := v.record(ollamasim.Config{Instant: true})
+	sink := v.present.start("sink", "serve", "--flush-every", "50ms")
+	earlier := v.earlier.start("consumer", "--run", v.run, "--ollama", ollama.url, "--rest", "1s", "--stay")
+	eventually(v.t, func() bool { return strings.Contains(earlier.Said(), "a work message cannot be read and goes back") }, func() string {
+		return "the earlier consumer does not hand its message back:\n" + earlier.Said()
+	})
+	earlier.Stops()
+	if asked, letters := ollama.asked(), v.letters(); len(asked)+len(letters) > 0 {
+		v.t.Errorf("the earlier consumer asked for %v, %d dead letters", asked, len(letters))
+	}
+	consumer := v.present.start("consumer", "--run", v.run, "--ollama", ollama.url, "--stay")
+	v.publish(v.present, 0)
+	v.checkAnswers(prompts, 1, true)
 	consumer.Stops()
 	sink.Stops()
 }

@@ -60,7 +60,7 @@ func (s *Servers) Close() {
 }
 
 // ChooseServers returns the real Ollama server, with its model loaded, or the simulated ones that
-// were asked for. If there is no real one the error is a *NoServerError.
+// were asked for. If no real one answers the error is a *NoServerError.
 func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	if cfg.Simulate {
 		return simulate(cfg, "")
@@ -76,6 +76,8 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return nil, ctx.Err()
 	case (server.Simulated || away != nil) && cfg.Fallback:
 		return simulate(cfg, client.URL())
+	case away != nil && pipeline.ClassOf(away) == pipeline.Fatal: // it answers, and says what is missing
+		return nil, away
 	case server.Simulated || away != nil:
 		return nil, &NoServerError{client.URL(), server.Simulated, away}
 	}
@@ -104,10 +106,13 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		s.GPUs = append(s.GPUs, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Backend: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
+		s.GPUs = append(s.GPUs, consumer.LaneConfig{Name: fmt.Sprintf("%s %d", simulatedGPU, i), Backend: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
 	}
 	return s, nil
 }
+
+// simulatedGPU begins the name of each simulated GPU.
+const simulatedGPU = "simulated GPU"
 
 // chunkEvery keeps many fast streams cheap.
 const chunkEvery = 20 * time.Millisecond
@@ -140,5 +145,5 @@ func (s *Servers) load(ctx context.Context, client *ollama.Client, cfg ServersCo
 	if err != nil {
 		return none, err
 	}
-	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context}, nil
+	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context, Model: described}, nil
 }

@@ -92,6 +92,9 @@ func byType(where string, r *reply) *pipeline.Failure {
 
 // tooLong is for a prompt that does not fit into the server's context.
 func tooLong(where string, r *reply) *pipeline.Failure {
+	if r.promptTokens == 0 { // llama-server's words with its numbers, without its JSON
+		_, _ = fmt.Sscanf(r.all[max(strings.Index(r.all, "request ("), 0):], "request (%d tokens) exceeds the available context size (%d tokens)", &r.promptTokens, &r.context)
+	}
 	err := fmt.Errorf("%s: %w: give the server a larger context (OLLAMA_CONTEXT_LENGTH)", where, r)
 	return &pipeline.Failure{Class: pipeline.BadItem, Err: &pipeline.ContextError{PromptTokens: r.promptTokens, Context: r.context, Err: err}}
 }

@@ -100,6 +100,7 @@ func TestBothKindsOfServersAreUnderstood(t *testing.T) {
 		{"the prompt is too long", older, 400, says("the input length exceeds the context length"), tooLong},
 		{"the prompt is too long", newer, 400, longPrompt, exceeds(2106, 2048)},
 		{"the prompt is too long in a stream", newer, 200, longPrompt + "\n", exceeds(2106, 2048)},
+		{"the prompt is too long in a chat of its own", newer, 200, says("llama-server chat error: map[code:400 message:request (2106 tokens) exceeds the available context size (2048 tokens), try increasing it type:x]") + "\n", exceeds(2106, 2048)},
 		{"the prompt is too long and should have been cut", newer, 400, says("the prompt is longer than the context length currently available to the model; shorten the prompt"), tooLong},
 		{"the body is cut off", "", 400, says("unexpected EOF"), badItem},
 		{"there is no body", "", 400, says("missing request body"), badItem},

@@ -172,3 +172,18 @@ func TestTheContextOfALoadedModelIsThatOfTheServer(t *testing.T) {
 		t.Errorf("the context is %d before the model is loaded and %d after", before.Context, after.Context)
 	}
 }
+
+func TestTheFirstChatUsesWhatTheWarmUpHasLoaded(t *testing.T) {
+	s, client := simulate(t, ollamasim.Config{Instant: true, ReloadOnShift: true}, ollama.Config{})
+	if err := client.WarmUp(t.Context(), askSim.Model); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := client.Generate(t.Context(), askSim); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if loads := s.Stats().Loads; loads != 1 {
+		t.Errorf("the model was loaded %d times", loads)
+	}
+}

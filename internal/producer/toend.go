@@ -105,13 +105,17 @@ func (p *Publisher) tellIfComplete(ctx context.Context, name string, progress pi
 	}
 }
 
-// Unanswered returns an error that says how many generations of a complete run have no answer, and
-// what can be done about those that were not dropped. It returns nil if all have one.
-func Unanswered(run string, p pipeline.Progress) error {
+// Unanswered returns an error that says how many generations of a complete run have no answer, why,
+// if that is known, and what can be done about those that were not dropped. It returns nil if all
+// have one.
+func Unanswered(run string, p pipeline.Progress, why string) error {
 	if p.Failed+p.Dropped == 0 {
 		return nil
 	}
 	err := fmt.Errorf("run %s: %d of %d generations have no answer", run, p.Failed+p.Dropped, p.Generations)
+	if p.Failed > 0 && why != "" {
+		err = fmt.Errorf("%w: %s", err, why)
+	}
 	if p.Failed > 0 {
 		err = fmt.Errorf("%w: `producer dead list --run %s` says why, `producer dead redrive --run %s` gives them another round", err, run, run)
 	}

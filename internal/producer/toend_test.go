@@ -179,15 +179,15 @@ func TestThatConsumersCannotBeToldIsNoError(t *testing.T) {
 }
 
 func TestWhatIsUnansweredIsNamedWithTheCommandsThatHelp(t *testing.T) {
-	if err := Unanswered("r", pipeline.Progress{Generations: 9, Stored: 9}); err != nil {
+	if err := Unanswered("r", pipeline.Progress{Generations: 9, Stored: 9}, "broken"); err != nil {
 		t.Error(err)
 	}
-	err := Unanswered("r", pipeline.Progress{Generations: 9, Stored: 6, Dropped: 3})
+	err := Unanswered("r", pipeline.Progress{Generations: 9, Stored: 6, Dropped: 3}, "broken")
 	if err == nil || err.Error() != "run r: 3 of 9 generations have no answer" {
 		t.Error(err)
 	}
-	err = Unanswered("r", pipeline.Progress{Generations: 9, Stored: 6, Dropped: 1, Failed: 2})
-	if err == nil || !strings.Contains(err.Error(), "3 of 9 generations have no answer: `producer dead list --run r` says why, `producer dead redrive --run r`") {
+	err = Unanswered("r", pipeline.Progress{Generations: 9, Stored: 6, Dropped: 1, Failed: 2}, "2 truncated (cut off)")
+	if err == nil || !strings.Contains(err.Error(), "3 of 9 generations have no answer: 2 truncated (cut off): `producer dead list --run r` says why, `producer dead redrive --run r`") {
 		t.Error(err)
 	}
 }

@@ -117,7 +117,7 @@ func (w *world) takeOn(g *gpu, index int, failNow map[int]bool) *holding {
 // that stay.
 func (h *holding) letter(now time.Time) pipeline.DeadLetter {
 	d := pipeline.DeadLetter{
-		Run: testRun, UID: h.body.UID, Batch: h.body.Batch, Round: h.body.Round, Class: h.failures[0].Class, Message: "boom",
+		Run: testRun, UID: h.body.UID, Batch: h.body.Batch, Round: h.body.Round, Message: "boom",
 		Options: h.body.Options, Failures: h.failures, FailedAt: now, Consumer: "earlier", GPU: "gpu 0",
 	}
 	if h.gpu != nil {
@@ -125,6 +125,7 @@ func (h *holding) letter(now time.Time) pipeline.DeadLetter {
 		d.Judged = append(slices.Clone(h.body.Judged), h.gpu.id)
 		d.Failures = append(slices.Clone(h.failures), h.body.Final...)
 	}
+	d.Class = d.Failures[0].Class
 	return d
 }
 
@@ -171,7 +172,9 @@ func (v view) ReportRun(_ context.Context, _ pipeline.Run, lanes, awaitOpinion i
 }
 
 func (v view) RunInfo(context.Context, string) (info pipeline.RunInfo, _ error) {
-	err := v.pass(func() { info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.work)} })
+	err := v.pass(func() {
+		info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.work) - v.held, Held: v.held, HandedOut: v.handedOut}
+	})
 	return info, err
 }
 

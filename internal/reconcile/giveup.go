@@ -138,22 +138,30 @@ func (e *Engine) resting(ctx context.Context, run pipeline.Run) ([]int, error) {
 		return nil, fmt.Errorf("which batches rest: %w", err)
 	}
 	if busy == 0 && info.Held > len(named) {
-		queued, err := e.streams.Queued(ctx, run.Name)
-		if err != nil {
-			return nil, err
+		err = e.handedOut(ctx, run, info, named)
+	}
+	return slices.Sorted(maps.Keys(named)), err
+}
+
+// handedOut adds the batches that were delivered at least once and are still on the queue.
+func (e *Engine) handedOut(ctx context.Context, run pipeline.Run, info pipeline.RunInfo, named map[int]bool) error {
+	for from := 0; ; {
+		batches, err := e.store.Batches(ctx, run.Name, pipeline.Queued, from, PageSize)
+		if err != nil || len(batches) == 0 {
+			return err
 		}
-		for index := range queued {
+		for _, b := range batches {
 			if len(named) >= info.Held {
-				break
+				return nil
 			}
-			work, found, err := e.streams.FindWork(ctx, run.Name, index)
+			work, found, err := e.streams.FindWork(ctx, run.Name, b.Index)
 			if err != nil && !unreadable(err) {
-				return nil, err
+				return err
 			}
 			if found && work.Sequence <= info.HandedOut {
-				named[index] = true
+				named[b.Index] = true
 			}
 		}
+		from = batches[len(batches)-1].Index + 1
 	}
-	return slices.Sorted(maps.Keys(named)), nil
 }

@@ -46,7 +46,7 @@ func (r *opinions) look(ctx context.Context, run openRun, sure bool, report *Opi
 			if err != nil {
 				return err
 			}
-			if b.Opinions < pipeline.MaxOpinions && len(r.known[b.Index].doubtful) > 0 {
+			if len(r.known[b.Index].doubtful) > 0 {
 				doubted = append(doubted, b)
 				fresh = fresh || isNew || sure
 			}

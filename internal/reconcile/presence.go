@@ -14,6 +14,10 @@ const (
 	meetEvery8 = 15 * time.Second // more for each eight consumers
 
 	tellLanesEvery = 15 * time.Second
+
+	// At the beginning consumers come one after the other, and each takes itself for the only one
+	// until it is told otherwise: then each look asks who is present.
+	gathering = 2 * time.Minute
 )
 
 // told is what was reported last about a run.
@@ -26,14 +30,15 @@ type told struct {
 // An attendance is who is present for one run, and what was said to them.
 type attendance struct {
 	*Engine
-	fleet  fleet                   // as it was met last
+	fleet  fleet // as it was met last
+	began  time.Time
 	meetAt time.Time               // when to ask again
 	proven map[pipeline.LaneID]int // the most that each GPU has shown, see pipeline.GPUStatus
 	told   told
 }
 
 func newAttendance(e *Engine) *attendance {
-	return &attendance{Engine: e, proven: map[pipeline.LaneID]int{}, told: told{awaiting: -1}}
+	return &attendance{Engine: e, began: e.now(), proven: map[pipeline.LaneID]int{}, told: told{awaiting: -1}}
 }
 
 // meet asks who is present, if that is due or the caller needs to know it now.
@@ -46,7 +51,9 @@ func (r *attendance) meet(ctx context.Context, run pipeline.Run, now bool) error
 	if err != nil {
 		return err
 	}
-	r.meetAt = r.now().Add(meetEvery + time.Duration(len(consumers)/8)*meetEvery8)
+	if r.now().Sub(r.began) > gathering {
+		r.meetAt = r.now().Add(meetEvery + time.Duration(len(consumers)/8)*meetEvery8)
+	}
 	r.fleet = fleetOf(run, consumers)
 	for id, l := range r.fleet.lanes {
 		r.proven[id] = max(r.proven[id], l.Proven)
@@ -58,7 +65,8 @@ func (r *attendance) meet(ctx context.Context, run pipeline.Run, now bool) error
 // consumers, and how many generations wait for a second opinion is for people.
 func (r *attendance) tell(ctx context.Context, run pipeline.Run, awaiting int) error {
 	lanes, now := r.fleet.serving(), r.now()
-	news := lanes != r.told.lanes && len(r.fleet.lanes) > 0 && now.Sub(r.told.at) >= tellLanesEvery
+	alone := r.told.lanes < 2 // a GPU that is told of another one behaves otherwise
+	news := lanes != r.told.lanes && len(r.fleet.lanes) > 0 && (alone || now.Sub(r.told.at) >= tellLanesEvery)
 	if !news && awaiting == r.told.awaiting {
 		return nil
 	}

@@ -37,11 +37,13 @@ type world struct {
 	room    int    // messages that the queue takes
 	ensured bool
 
-	acked    []message[pipeline.Work] // what was on the queue before
-	uncovers string                   // a message that lacks a generation
-	lanes    int                      // as the follower reported them
-	awaiting int
-	listFrom int // batches to search for before the queue is listed
+	acked     []message[pipeline.Work] // what was on the queue before
+	uncovers  string                   // a message that lacks a generation
+	lanes     int                      // as the follower reported them
+	awaiting  int
+	handedOut uint64 // as the queue says
+	held      int
+	listFrom  int // batches to search for before the queue is listed
 
 	requeued func(pipeline.Batch)                 // called before a batch gets another round
 	opinion  func(b pipeline.Batch, opinions int) // called before the same
@@ -167,7 +169,7 @@ func (w *world) step(h *holding) bool {
 			h.gpu.outcomes++
 			h.gpu.proven = max(h.gpu.proven, h.began)
 		}
-	case len(h.failures) > 0 && !h.toldDead:
+	case len(h.failures)+len(h.body.Final) > 0 && !h.toldDead:
 		w.deadLetter(h.letter(w.now))
 		h.toldDead = true
 	default:

@@ -5,7 +5,7 @@ package status
 import (
 	"context"
 	"errors"
-	"math"
+	"iter"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -21,7 +21,9 @@ type Store interface {
 // Streams are what NATS knows about a run.
 type Streams interface {
 	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
+	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
 	Consumers(ctx context.Context) ([]pipeline.Presence, error)
+	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
 }
 
 // A Snapshot is the state of a run at one moment.
@@ -52,6 +54,11 @@ type Snapshot struct {
 	Stream      *pipeline.StreamDepth `json:"stream,omitempty"` // nil: the stream could not be asked
 	StreamError string                `json:"stream_error,omitempty"`
 	Consumers   []pipeline.Presence   `json:"consumers"`
+
+	// As far as the streams and the consumers say it.
+	AwaitOpinion int      `json:"await_opinion,omitempty"` // generations that failed and are tried by another GPU
+	Resting      *Resting `json:"resting,omitempty"`       // nil: nothing rests
+	Reasons      []Reason `json:"reasons,omitempty"`       // why generations failed
 }
 
 const (
@@ -95,7 +102,7 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	}
 	s := Of(run, progress, now)
 	if streams != nil {
-		s.ask(ctx, streams)
+		s.ask(ctx, streams, run)
 	}
 	if s.Stream == nil {
 		seen, err := store.Consumers(ctx, name, now.Add(-presence))
@@ -104,11 +111,13 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 		}
 		s.Consumers = append(s.Consumers, seen...)
 	}
+	s.Resting = restingOf(s.Consumers)
+	s.estimate()
 	return s, nil
 }
 
 // ask adds what the streams know, or why they do not answer.
-func (s *Snapshot) ask(ctx context.Context, streams Streams) {
+func (s *Snapshot) ask(ctx context.Context, streams Streams, run pipeline.Run) {
 	depth, err := streams.Depth(ctx, s.Run)
 	if err != nil && !errors.Is(err, pipeline.ErrNoRun) { // a run that is not published yet is not on the streams
 		s.StreamError = err.Error()
@@ -119,7 +128,18 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams) {
 		s.StreamError = err.Error()
 		return
 	}
-	s.Stream = &depth
+	info, err := streams.RunInfo(ctx, s.Run)
+	if err != nil && !errors.Is(err, pipeline.ErrNoRun) {
+		s.StreamError = err.Error()
+		return
+	}
+	if s.Failed > 0 {
+		if s.Reasons, err = reasons(streams.DeadLetters(ctx, s.Run), run.UID); err != nil {
+			s.StreamError = err.Error()
+			return
+		}
+	}
+	s.Stream, s.AwaitOpinion = &depth, info.AwaitOpinion
 	for _, c := range consumers {
 		if c.Run == s.Run {
 			s.Consumers = append(s.Consumers, c)
@@ -151,9 +171,6 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	seconds := max(min(window, now.Sub(begin)).Seconds(), 1)
 	s.PerSecond = float64(p.RecentGenerations) / seconds
 	s.TokensPerSecond = float64(p.RecentTokens) / seconds
-	if left := run.Generations - p.Stored - p.Failed - p.Dropped; left > 0 && run.State != pipeline.RunCancelled {
-		s.ETASeconds = float64(left) / s.PerSecond
-		s.ETA = time.Duration(min(s.ETASeconds*float64(time.Second), math.MaxInt64/2)) // a Duration ends at 292 years
-	}
+	s.estimate()
 	return s
 }

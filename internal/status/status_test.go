@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"math"
 	"testing"
 	"time"
@@ -63,6 +64,25 @@ func (s fakeStream) Depth(context.Context, string) (pipeline.StreamDepth, error)
 		return pipeline.StreamDepth{}, s.depth
 	}
 	return pipeline.StreamDepth{Waiting: 40, Held: 10, Results: 3}, nil
+}
+
+func (s fakeStream) RunInfo(context.Context, string) (pipeline.RunInfo, error) {
+	return pipeline.RunInfo{AwaitOpinion: 2}, s.depth
+}
+
+func (s fakeStream) DeadLetters(context.Context, string) iter.Seq2[pipeline.StoredDeadLetter, error] {
+	letter := func(uid string, classes ...pipeline.Class) (d pipeline.StoredDeadLetter) {
+		d.UID = uid
+		for _, c := range classes {
+			d.Failures = append(d.Failures, pipeline.GenerationFailure{Class: c, Message: "why " + string(c)})
+		}
+		return d
+	}
+	return func(yield func(pipeline.StoredDeadLetter, error) bool) {
+		_ = yield(letter("u", pipeline.Truncated), nil) && yield(letter("another load", pipeline.Poison), nil) &&
+			yield(pipeline.StoredDeadLetter{}, pipeline.Fail(pipeline.BadItem, "unreadable")) &&
+			yield(letter("u", pipeline.Unanswered, pipeline.Truncated, pipeline.BadItem, pipeline.Unanswered, pipeline.Unanswered), nil)
+	}
 }
 
 func (s fakeStream) Consumers(context.Context) ([]pipeline.Presence, error) {
@@ -245,6 +265,24 @@ func TestTheFormOfJSONStays(t *testing.T) {
    "seen": "2025-05-01T12:00:00Z",
    "deadline": "2025-05-01T12:00:00Z"
   }
+ ],
+ "await_opinion": 2,
+ "reasons": [
+  {
+   "class": "unanswered",
+   "generations": 3,
+   "message": "why unanswered"
+  },
+  {
+   "class": "truncated",
+   "generations": 2,
+   "message": "why truncated"
+  },
+  {
+   "class": "bad-item",
+   "generations": 1,
+   "message": "why bad-item"
+  }
  ]
 }`
 	if diff := cmp.Diff(wantFull, encoded(full)); diff != "" {
@@ -293,5 +331,40 @@ func TestAllRunsAreLookedAtInTheSameWay(t *testing.T) {
 	store.failing = errors.New("away")
 	if _, err := All(t.Context(), store, now); !errors.Is(err, store.failing) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestASnapshotSaysWhyGenerationsFailedAndWhatWaits(t *testing.T) {
+	s, err := Take(t.Context(), &fakeStore{progress: halfway()}, fakeStream{}, "gsm8k", now)
+	if err != nil || s.AwaitOpinion != 2 {
+		t.Fatalf("%v, %d await a second opinion", err, s.AwaitOpinion)
+	}
+	want := []Reason{{pipeline.Unanswered, 3, "why unanswered"}, {pipeline.Truncated, 2, "why truncated"}, {pipeline.BadItem, 1, "why bad-item"}}
+	if diff := cmp.Diff(want, s.Reasons); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What rests may rest for long, so the time that is left does not count on it.
+func TestTheETADoesNotCountOnWhatRests(t *testing.T) {
+	gpu := func(resting int, seconds float64, because string) pipeline.GPUStatus {
+		return pipeline.GPUStatus{Resting: resting, RestSeconds: seconds, RestingBecause: because}
+	}
+	for _, c := range []struct {
+		gpus []pipeline.GPUStatus
+		want *Resting
+		eta  time.Duration
+	}{
+		{[]pipeline.GPUStatus{gpu(0, 0, "")}, nil, 1500 * time.Second},
+		{[]pipeline.GPUStatus{gpu(3, 50, "later"), gpu(0, 0, ""), gpu(2, 43, "the server answers 500")}, &Resting{5, 43, "the server answers 500"}, 1375 * time.Second},
+		{[]pipeline.GPUStatus{gpu(80, 5, "all")}, &Resting{80, 5, "all"}, 0},
+	} {
+		s, err := Take(t.Context(), &fakeStore{progress: halfway(), consumers: []pipeline.Presence{{ID: "c", GPUs: c.gpus}}}, nil, "gsm8k", now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, s.Resting); diff != "" || s.ETA.Round(time.Millisecond) != c.eta {
+			t.Errorf("ETA %s, want %s, resting (-want +got):\n%s", s.ETA, c.eta, diff)
+		}
 	}
 }

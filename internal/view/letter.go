@@ -31,13 +31,38 @@ func Letter(letter reconcile.Letter) string {
 	row("to do", "%s", letter.Advice())
 	_ = g.flush() // into a strings.Builder
 	for _, f := range letter.Failures {
+		verdict := judge(f)
 		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, text.Printable(string(f.Class)),
-			Plural(f.Attempts, "try", "tries"), text.Printable(f.Message), indent(f.Prompt()))
+			Plural(f.Attempts, "try", "tries"), text.Printable(f.Message), verdict+indent(f.Prompt()))
 		if f.Text != "" {
 			fmt.Fprintf(&b, "    its answer has %s bytes so far, and ends with:\n%s\n", Count(len(f.Text)), indent(lastLines(f.Text)))
 		}
 	}
 	return b.String()
+}
+
+// judge says whose verdict a failure is, and what it was given on, in a line of its own. Letters of
+// earlier versions do not say it.
+func judge(f pipeline.GenerationFailure) string {
+	if f.Judge == (pipeline.LaneID{}) {
+		return ""
+	}
+	line := fmt.Sprintf("    by %s on %s", f.Judge.Consumer, f.Judge.GPU)
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{f.Context, "a context of %s"}, {f.PromptTokens, "a prompt of %s"}, {f.Needs, "needs %s or more"}} {
+		if part.n > 0 {
+			line += ", " + fmt.Sprintf(part.what, Plural(part.n, "token", "tokens"))
+		}
+	}
+	if f.Seconds > 0 {
+		line += ", after " + Duration(time.Duration(f.Seconds*float64(time.Second)))
+	}
+	if f.Digest != "" {
+		line += ", model " + pipeline.ShortDigest(f.Digest)
+	}
+	return text.Printable(line) + "\n"
 }
 
 // Of an answer that was cut off, the end is shown: what comes before is as any answer.
@@ -81,28 +106,52 @@ func NewLetterTable(t *cli.Terminal) *LetterTable {
 // Add adds a letter.
 func (l *LetterTable) Add(letter reconcile.Letter) {
 	if l.lines++; l.lines == 1 {
-		l.grid.line("BATCH", "ROUND", "DISPOSITION", "CLASS", "DEAD", "AGE", "MESSAGE")
+		l.grid.line("BATCH", "ROUND", "DISPOSITION", "CLASS", "DEAD", "AGE", "GPU", "TRIES", "MESSAGE")
 	}
 	l.grid.line(letter.ID(), strconv.Itoa(letter.Round), string(letter.Disposition), string(letter.Class), strconv.Itoa(len(letter.Failures)), age(letter),
-		brief(letter, l.width-len(letter.ID())-besideMessage))
+		text.Clip(judgedOn(letter), mostGPU), tries(letter), brief(letter, l.width-len(letter.ID())-besideMessage))
+}
+
+// judgedOn names the GPU that judged the letter last, with its context if that is known.
+func judgedOn(letter reconcile.Letter) string {
+	for _, f := range letter.Failures {
+		if f.Judge.GPU == letter.GPU && f.Context > 0 {
+			return fmt.Sprintf("%s (%d)", letter.GPU, f.Context)
+		}
+	}
+	return letter.GPU
+}
+
+// tries returns how often the generation of a letter that was tried most was tried.
+func tries(letter reconcile.Letter) string {
+	most := 0
+	for _, f := range letter.Failures {
+		most = max(most, f.Attempts)
+	}
+	return strconv.Itoa(most)
 }
 
 // Flush writes the table, or nothing if there is no letter in it.
 func (l *LetterTable) Flush() error { return l.grid.flush() }
 
 const (
-	besideMessage = 48 // columns of a table with letters beside the batch's id and the message
+	besideMessage = 48 + mostGPU + 9 // columns of a table with letters beside the batch's id and the message
+	mostGPU       = 20
 	leastMessage  = 20 // columns of a message that still says something
 )
 
 // brief returns the letter's message in one line of at most this many columns, without where it
 // happened, which all messages begin with.
 func brief(letter reconcile.Letter, columns int) string {
-	message := letter.Message
-	if strings.HasPrefix(message, "generate with model ") {
-		if _, rest, ok := strings.Cut(message, ": "); ok {
-			message = rest
+	return text.Clip(text.OneLine(text.Printable(withoutWhere(letter.Message))), max(columns, leastMessage))
+}
+
+// withoutWhere returns a message without where it happened, and without what stands before that.
+func withoutWhere(message string) string {
+	if _, where, ok := strings.Cut(message, "generate with model "); ok {
+		if _, rest, ok := strings.Cut(where, ": "); ok {
+			return rest
 		}
 	}
-	return text.Clip(text.OneLine(text.Printable(message)), max(columns, leastMessage))
+	return message
 }

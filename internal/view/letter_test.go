@@ -64,7 +64,9 @@ func TestAMessageInATableBeginsWithWhatHappened(t *testing.T) {
 	got := []string{brief(letter, 100), brief(letter, 0)}
 	letter.Message = "the durable: gone"
 	got = append(got, brief(letter, 100))
-	want := []string{"the answer was cut off \uFFFD[2Jafter 40 tokens", "the answer was cut …", "the durable: gone"}
+	letter.Message = "tried 3 times in 2s while the model answered others, the last time: generate with model sim on http://gpu:11434: 500: broken"
+	got = append(got, brief(letter, 100))
+	want := []string{"the answer was cut off \uFFFD[2Jafter 40 tokens", "the answer was cut …", "the durable: gone", "500: broken"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

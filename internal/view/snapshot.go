@@ -65,10 +65,19 @@ func Snapshot(s status.Snapshot) string {
 	if s.Failed+s.Dropped > 0 {
 		g.row("no answer", "%s failed, %s dropped", Count(s.Failed), Count(s.Dropped))
 	}
+	if len(s.Reasons) > 0 {
+		g.row("because", "%s", Reasons(s.Reasons))
+	}
+	if s.AwaitOpinion > 0 {
+		g.row("second opinion", "%s another GPU", Plural(s.AwaitOpinion, "failed one waits for", "failed ones wait for"))
+	}
 	if s.Refused > 0 {
-		g.row("refused", "answers of %s, because they were of another digest; they are generated again", Plural(s.Refused, "batch", "batches"))
+		g.row("refused", "answers of %s, because they were of another digest; each batch gets another round", Plural(s.Refused, "batch", "batches"))
 	}
 	g.row("batches", "%s", batches(s))
+	if s.Resting != nil {
+		g.row("resting", "%s", resting(*s.Resting))
+	}
 	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
 	g.row("rate", "%s tok/s, %.1f generations/s", Rate(s.TokensPerSecond), s.PerSecond)
 	g.row("ETA", "%s", ETA(s))
@@ -83,6 +92,26 @@ func Snapshot(s status.Snapshot) string {
 	}
 	_ = g.flush() // into a strings.Builder, as below
 	return b.String() + consumers(s)
+}
+
+// Reasons says why generations failed.
+func Reasons(reasons []status.Reason) string {
+	var parts []string
+	for _, r := range reasons {
+		parts = append(parts, fmt.Sprintf("%s %s (%s)", Count(r.Generations), r.Class, text.Clip(text.OneLine(withoutWhere(r.Message)), mostReason)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+const mostReason = 120 // characters of one reason
+
+// resting says how many batches rest, how long and why.
+func resting(r status.Resting) string {
+	line := fmt.Sprintf("%s, next try in %s", Plural(r.Batches, "rests", "rest"), Duration(time.Duration(r.Seconds*float64(time.Second))))
+	if r.Because != "" {
+		line += " (" + r.Because + ")"
+	}
+	return line
 }
 
 // runState shows the state of a run, and whether its answers are made up.
@@ -111,15 +140,23 @@ func consumers(s status.Snapshot) string {
 	var b strings.Builder
 	b.WriteString("\n")
 	table := newGrid(&b)
-	table.line("CONSUMER", "HOST", "GPU", "STATE", "SLOTS", "ANSWERS", "TOKENS/S", "SEEN", "ENDS")
+	table.line("CONSUMER", "HOST", "GPU", "STATE", "SLOTS", "ANSWERS", "TOKENS/S", "CONTEXT", "DIGEST", "SERVER", "SEEN", "ENDS")
 	for _, c := range s.Consumers {
 		for _, g := range c.GPUs {
 			table.line(c.ID, c.Host, g.Name, g.Describe(), fmt.Sprintf("%d/%d", g.Busy, g.Slots), Count(g.Generations), Rate(g.TokensPerSecond),
-				Duration(max(time.Since(c.Seen), 0))+" ago", ends(c.Deadline))
+				known(g.Context), cmp.Or(pipeline.ShortDigest(cmp.Or(g.Digest, c.Digest)), "-"), cmp.Or(c.ServerVersion, "-"), Duration(max(time.Since(c.Seen), 0))+" ago", ends(c.Deadline))
 		}
 	}
 	_ = table.flush()
 	return b.String()
+}
+
+// known shows a number, unless it is not known.
+func known(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return Count(n)
 }
 
 // ends shows how far away a consumer's deadline is.

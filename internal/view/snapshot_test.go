@@ -17,13 +17,18 @@ func snapshot() status.Snapshot {
 		Run: "gsm8k", State: pipeline.RunOpen, Model: "tiny", Dataset: "train.jsonl", Items: 7473, Generations: 14946, Stored: 7000, Failed: 12, Dropped: 3,
 		Batches:      map[pipeline.BatchState]int{pipeline.Planned: 900, pipeline.Queued: 100, pipeline.Done: 1000, pipeline.Dead: 2},
 		PromptTokens: 700000, OutputTokens: 1400000, TokensPerSecond: 1234.5, PerSecond: 8.04, ETA: 16*time.Minute + 30*time.Second,
-		Stream: &pipeline.StreamDepth{Waiting: 90, Held: 10, Results: 1},
+		Stream:       &pipeline.StreamDepth{Waiting: 90, Held: 10, Results: 1},
+		AwaitOpinion: 2, Resting: &status.Resting{Batches: 5, Seconds: 43, Because: "the server answers 500"},
+		Reasons: []status.Reason{
+			{Class: pipeline.Unanswered, Generations: 9, Message: "generate with model tiny on http://gpu: the server answers 500"},
+			{Class: pipeline.Truncated, Generations: 3, Message: "the answer was\ncut off"},
+		},
 	}
 }
 
 func consumersAt(now time.Time) []pipeline.Presence {
-	return []pipeline.Presence{{ID: "01J", Host: "notebook", Seen: now.Add(-7 * time.Second), Deadline: now.Add(200 * time.Minute), GPUs: []pipeline.GPUStatus{
-		{Name: "T4 0", State: "serving", Slots: 8, Busy: 8, Generations: 1500, TokensPerSecond: 101.7},
+	return []pipeline.Presence{{ID: "01J", Host: "notebook", ServerVersion: "0.17.4", Seen: now.Add(-7 * time.Second), Deadline: now.Add(200 * time.Minute), GPUs: []pipeline.GPUStatus{
+		{Name: "T4 0", State: "serving", Slots: 8, Busy: 8, Generations: 1500, TokensPerSecond: 101.7, Context: 4096, Digest: strings.Repeat("d1", 32)},
 		{Name: "T4 1", State: "model tiny is not there", Slots: 8, Generations: 1, TokensPerSecond: 1.25},
 	}}, {ID: "01K", Host: "ahead", Seen: now.Add(time.Minute), GPUs: []pipeline.GPUStatus{{Name: "A", State: "serving", Slots: 1}}}}
 }
@@ -59,21 +64,24 @@ func TestASnapshotIsShownAsATable(t *testing.T) {
 		full := snapshot()
 		full.Consumers = consumersAt(time.Now())
 		const wantFull = `
-run        gsm8k (open)
-dataset    train.jsonl, 7,473 rows
-model      tiny
-done       7,000 of 14,946 generations, 46 %
-no answer  12 failed, 3 dropped
-batches    900 planned, 100 queued, 1,000 done, 2 dead
-tokens     1,400,000 out, 700,000 in
-rate       1,234 tok/s, 8.0 generations/s
-ETA        16m30s
-stream     90 waiting, 10 held by workers, 1 message on the way back
+run             gsm8k (open)
+dataset         train.jsonl, 7,473 rows
+model           tiny
+done            7,000 of 14,946 generations, 46 %
+no answer       12 failed, 3 dropped
+because         9 unanswered (the server answers 500); 3 truncated (the answer was cut off)
+second opinion  2 failed ones wait for another GPU
+batches         900 planned, 100 queued, 1,000 done, 2 dead
+resting         5 rest, next try in 43s (the server answers 500)
+tokens          1,400,000 out, 700,000 in
+rate            1,234 tok/s, 8.0 generations/s
+ETA             16m30s
+stream          90 waiting, 10 held by workers, 1 message on the way back
 
-CONSUMER  HOST      GPU   STATE                    SLOTS  ANSWERS  TOKENS/S  SEEN    ENDS
-01J       notebook  T4 0  serving                  8/8    1,500    101       7s ago  in 3h20m0s
-01J       notebook  T4 1  model tiny is not there  0/8    1        1.2       7s ago  in 3h20m0s
-01K       ahead     A     serving                  0/1    0        0.0       0s ago  -
+CONSUMER  HOST      GPU   STATE                    SLOTS  ANSWERS  TOKENS/S  CONTEXT  DIGEST        SERVER  SEEN    ENDS
+01J       notebook  T4 0  serving                  8/8    1,500    101       4,096    d1d1d1d1d1d1  0.17.4  7s ago  in 3h20m0s
+01J       notebook  T4 1  model tiny is not there  0/8    1        1.2       -        -             0.17.4  7s ago  in 3h20m0s
+01K       ahead     A     serving                  0/1    0        0.0       -        -             -       0s ago  -
 `
 		if diff := cmp.Diff(wantFull, "\n"+Snapshot(full)); diff != "" {
 			t.Errorf("in the middle (-want +got):\n%s", diff)
@@ -103,7 +111,7 @@ func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
 	got := Snapshot(s)
 	for _, row := range []string{
 		"gsm8k (open, simulated)\n", strings.Repeat("a", 64) + " on ollama\n", "any digest on other\n",
-		"answers of 2 batches, because they were of another digest; they are generated again\n",
+		"answers of 2 batches, because they were of another digest; each batch gets another round\n",
 	} {
 		if !strings.Contains(got, row) {
 			t.Errorf("there is no %q in\n%s", row, got)

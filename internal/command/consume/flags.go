@@ -58,5 +58,10 @@ func (f *serverFlags) check() error {
 	case strings.TrimSpace(f.GPUs) == "":
 		return cli.Usage("--gpus is auto, a list such as 0,1, or none")
 	}
+	for _, address := range f.Ollama { // the second half of a password with a comma looks like one
+		if len(f.Ollama) > 1 && strings.Contains(address, "@") && !strings.Contains(address, "://") {
+			return cli.Usage("one of the addresses of --ollama has a user, but no http:// before it: a comma in a password is written %%2C")
+		}
+	}
 	return nil
 }

@@ -51,7 +51,7 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 		seen[client.URL()] = true
 		running = append(running, consumer.RunningServer{URL: client.URL(), Backend: client})
 	}
-	for _, server := range running { // all are addresses: of a password with a comma the first half may look like one
+	for _, server := range running {
 		if err := consumer.AwaitServer(ctx, server, log); err != nil {
 			return nil, err
 		}

@@ -1,0 +1,44 @@
+package command
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/reconcile"
+	"gleaner/internal/view"
+)
+
+// DeadGiveUp is the command dead give-up.
+type DeadGiveUp struct {
+	cli.StoreFlags `embed:""`
+	cli.NATSFlags  `embed:""`
+	Name           string `name:"run" required:"" placeholder:"NAME" help:"Of this run."`
+	Batch          []int  `placeholder:"INDEX" help:"These batches only. Default: all that are queued."`
+	Resting        bool   `help:"Only those that were handed back and wait for their next try."`
+	Yes            bool   `help:"Do it: without this flag the batches are only counted."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+}
+
+// Help is called by kong.
+func (DeadGiveUp) Help() string {
+	return "An answer that arrives later is stored all the same. Batches under dead letters are given up with dead drop."
+}
+
+// Run gives up batches that are still queued.
+func (c *DeadGiveUp) Run(ctx context.Context, t *cli.Terminal) error {
+	both, err := openBoth(ctx, c.StoreFlags, c.NATSFlags, zap.NewNop())
+	if err != nil {
+		return err
+	}
+	defer both.close()
+	report, err := both.reconciler.GiveUp(ctx, c.Name, reconcile.GiveUpOptions{Batches: c.Batch, Resting: c.Resting, DryRun: !c.Yes})
+	said := fmt.Sprintf("given up: %s with %s, %d skipped (not queued)", view.Plural(report.GivenUp, "batch", "batches"),
+		view.Plural(report.Generations, "generation", "generations"), report.Skipped)
+	if !c.Yes {
+		said = "would be " + said + "; nothing was changed, say --yes to do it"
+	}
+	return printReport(t, c.JSON, report, said, err)
+}
