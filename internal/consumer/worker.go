@@ -81,12 +81,20 @@ func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.
 }
 
 const (
-	judgeAlone  = 4               // deliveries of a message, from which on any lane judges it where no other serves
-	judgeAnyway = 20              // the same where another serves
-	passWithin  = time.Second     // that a lane takes which has nothing to do
-	passFirst   = 5 * time.Second // before the next delivery of a message that no lane here may judge
-	passLater   = 30 * time.Second
+	judgeAlone  = 4           // deliveries of a message, from which on any lane judges it where no other serves
+	judgeAnyway = 12          // the same where another serves
+	passWithin  = time.Second // that a lane takes which has nothing to do
 )
+
+// passDelays are those after the first, second, … delivery of a message that no lane here may
+// judge; the last one stays. While another GPU serves they are short: the queue serves its pulls in
+// turn, so one that came to the wrong GPU comes to another one next.
+func passDelays(othersServe bool) []time.Duration {
+	if othersServe {
+		return []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second}
+	}
+	return []time.Duration{5 * time.Second, 30 * time.Second}
+}
 
 // passOn gives a batch to a lane of this process that may judge it and has nothing to do, or hands
 // it back, for one of another process.
@@ -108,10 +116,8 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 		}
 		timer.Stop()
 	}
-	delay := passFirst
-	if delivery.Deliveries > 1 && !w.lane.breaker.othersServe() {
-		delay = passLater
-	}
+	delays := passDelays(w.lane.breaker.othersServe())
+	delay := delays[min(max(delivery.Deliveries, 1), len(delays))-1]
 	w.lane.rests.Add(delivery.Body.Batch, delay, "another GPU has to try it")
 	w.collector.HandBack(ctx, delivery, delay)
 }
