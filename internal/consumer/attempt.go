@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,22 +45,30 @@ type requester struct {
 
 // newRequester returns one with the default patience.
 func newRequester(backend Generator, slots *limiter, breaker *breaker, meter *autotune.SpeedMeter, log *zap.Logger) *requester {
-	r := &requester{backend: backend, slots: slots, breaker: breaker, meter: meter, generations: func() int { return 0 }}
+	r := &requester{slots: slots, breaker: breaker, meter: meter, generations: func() int { return 0 }}
 	r.inflight.firstToken, r.inflight.stall, r.inflight.log = defaultFirstToken, defaultStall, log
 	r.busy.log = log
 	r.recovery.word = r.word
-	if server, ok := backend.(interface {
-		Loaded(ctx context.Context, model string) (pipeline.ModelInfo, error)
-	}); ok {
-		r.inflight.isLoaded = func(ctx context.Context) bool {
-			r.mu.Lock()
-			model := r.last.Model
-			r.mu.Unlock()
-			_, err := server.Loaded(ctx, model)
-			return err == nil
-		}
-	}
+	r.use(backend)
 	return r
+}
+
+// use sets what answers. If it can be asked whether the model is loaded, people see that it is not.
+func (r *requester) use(backend Generator) {
+	r.backend = backend
+	server, ok := backend.(interface {
+		Loaded(ctx context.Context, model string) (pipeline.ModelInfo, error)
+	})
+	if !ok {
+		return
+	}
+	r.inflight.isLoaded = func(ctx context.Context) bool {
+		r.mu.Lock()
+		model := r.last.Model
+		r.mu.Unlock()
+		_, err := server.Loaded(ctx, model)
+		return err == nil
+	}
 }
 
 // Attempt asks the model once, in a slot, or alone: while nothing else runs on this GPU.
@@ -73,14 +80,23 @@ func (r *requester) Attempt(ctx context.Context, request pipeline.Request, alone
 		if a.err = r.acquire(ctx, alone); a.err != nil {
 			return a
 		}
-		if !r.recovery.Pending() && r.busy.Left() <= 0 {
-			break
+		r.begin(request)
+		a = r.send(ctx, request, sending{suspect: alone, keptBack: func() bool { return r.recovery.Pending() || r.busy.Left() > 0 }})
+		r.slots.Release()
+		if !errors.Is(a.err, errKeptBack) {
+			return a
 		}
-		r.slots.Release() // the server crashed, or asked to wait, while this one waited for its turn
 	}
-	defer r.slots.Release()
-	r.begin(request)
-	return r.send(ctx, request, alone)
+}
+
+// errKeptBack says that the server crashed, stalled or asked to wait while a request waited for its
+// turn.
+var errKeptBack = errors.New("the request was kept back")
+
+// A sending is how a request is sent.
+type sending struct {
+	suspect  bool        // it belongs to a suspect, which runs alone
+	keptBack func() bool // asked when the request is known to be in flight; nil: it is sent in any case
 }
 
 // ready waits until the server can be asked.
@@ -101,19 +117,17 @@ func (r *requester) acquire(ctx context.Context, alone bool) error {
 	return r.slots.Acquire(ctx)
 }
 
-// send has the model answer, and takes in what that shows of its server. One that is sent alone
-// belongs to a suspect.
-func (r *requester) send(ctx context.Context, request pipeline.Request, suspect bool) (a attempt) {
+// send has the model answer, and takes in what that shows of its server.
+func (r *requester) send(ctx context.Context, request pipeline.Request, how sending) (a attempt) {
 	a.probe = r.breaker.Probing()
 	a.crashes, a.sent = r.evidence.begin(), time.Now()
-	a.completion, a.err = r.measured(ctx, request)
+	a.completion, a.err = r.measured(ctx, request, how)
 	a.took = time.Since(a.sent)
-	if a.err != nil && ctx.Err() != nil { // it was cut
+	if a.err != nil && ctx.Err() != nil || errors.Is(a.err, errKeptBack) { // it was cut, or not sent
 		return a
 	}
-	r.evidence.end(a.sent, suspect, a.err)
 	r.busy.Observe(a.err)
-	if errors.Is(a.err, pipeline.ErrRunnerCrashed) {
+	if r.evidence.end(a, how.suspect, r.inflight.InFlight()) {
 		r.recovery.Begin()
 	}
 	return a
@@ -135,7 +149,7 @@ func (r *requester) word(ctx context.Context) error {
 	request := r.last
 	r.mu.Unlock()
 	request.Messages, request.Options.NumPredict = pipeline.User("Hello"), 1
-	return r.send(ctx, request, false).err
+	return r.send(ctx, request, sending{}).err
 }
 
 // begin remembers the request, and when the first one began.
@@ -157,18 +171,18 @@ func (r *requester) since() time.Time {
 
 // measured has the model answer, while its tokens are counted as they come. Those that the model
 // does not report meanwhile count at the end.
-func (r *requester) measured(ctx context.Context, request pipeline.Request) (pipeline.Completion, error) {
-	open, tokens, end := r.inflight.Begin(ctx, pipeline.ContentBytes(request.Messages))
-	var reported atomic.Int64
+func (r *requester) measured(ctx context.Context, request pipeline.Request, how sending) (pipeline.Completion, error) {
+	open, sent := r.inflight.Begin(ctx, pipeline.ContentBytes(request.Messages))
+	if how.keptBack != nil && how.keptBack() { // what is in flight when all are cancelled is cancelled as well, and what comes later is kept back
+		return pipeline.Completion{}, r.inflight.End(open, sent, errKeptBack)
+	}
 	request.OnTokens = func(n int) {
-		reported.Add(int64(n))
-		tokens(n)
+		r.inflight.Tokens(sent, n)
 		r.meter.Tokens(n)
 	}
 	completion, err := r.backend.Generate(open, request)
-	err = end(err)
-	if err == nil {
-		r.meter.Tokens(completion.OutputTokens - int(reported.Load()))
+	if err = r.inflight.End(open, sent, err); err == nil {
+		r.meter.Tokens(completion.OutputTokens - int(sent.tokens.Load()))
 	}
 	r.meter.Ended(!answered(err))
 	return completion, err

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ type Config struct {
 	Info func(ctx context.Context) (pipeline.RunInfo, error)
 	// Stay goes on after the run is complete.
 	Stay bool
+	// PinCommand is the command by which a person pins a run, without the run and the digest;
+	// default "producer pin".
+	PinCommand string
 }
 
 // ClientPatience is what the client of a server has to be told to wait for a token. That a request
@@ -91,6 +95,7 @@ func (c Config) complete() (Config, error) {
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
+	c.PinCommand = cmp.Or(c.PinCommand, "producer pin")
 	c.Identity.Started = time.Now().UTC()
 	return c, nil
 }

@@ -84,7 +84,9 @@ func (c *Consumer) supervise(l *lane, gpu LaneConfig, fetch *supervise.ModelFetc
 	if err != nil {
 		return err
 	}
-	l.supervisor, l.requests.backend, l.requests.hangs, l.model.server = supervisor, supervisor, supervisor.Stalled, supervisor
+	l.supervisor, l.model.server = supervisor, supervisor
+	l.requests.use(supervisor)
+	l.requests.hangs = supervisor.Stalled
 	return nil
 }
 
@@ -143,8 +145,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 // endWithoutWork ends taking when there is nothing left to do.
 func (c *Consumer) endWithoutWork(end *shutdown) {
-	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, log: c.log}
-	if c.cfg.Info != nil && !c.cfg.Stay {
+	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, stay: c.cfg.Stay, log: c.log}
+	if c.cfg.Info != nil {
 		w.info = c.run.Ask
 	}
 	if cause := w.Run(end.taking); cause != nil {

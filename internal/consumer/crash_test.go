@@ -371,3 +371,83 @@ func (o outbreak) live(t *testing.T) string {
 	}
 	return ""
 }
+
+// Newer servers hide an error of their runner: all streams end without a word. Those beside the one
+// that causes it are not the reason.
+func TestStreamsThatAreDroppedTogetherAreTriedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dropped := pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrDropped)
+		w, m := newWorld(t), &fragile{learn: func() (time.Duration, error) { return 0, dropped }}
+		m.takes = func(r pipeline.Request) (time.Duration, bool) {
+			if r.Prompt() == "bad" {
+				return 500 * time.Millisecond, true
+			}
+			return time.Second, false
+		}
+		backend := generatorFunc(func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+			c, err := m.Generate(ctx, r)
+			if errors.Is(err, pipeline.ErrRunnerCrashed) {
+				err = dropped
+			}
+			return c, err
+		})
+		for i := range 40 {
+			prompt := "fine"
+			if i == 5 {
+				prompt = "bad"
+			}
+			w.add(i, 1, prompt)
+		}
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: backend, Slots: 4})
+		time.Sleep(2 * time.Minute)
+		letters := w.only("dead")
+		if len(w.only("ack")) != 40 || len(letters) != 1 || letters[0].batch != 5 || letters[0].dead.Class != pipeline.Unanswered {
+			t.Errorf("%d of 40 batches are done, dead letters %+v", len(w.only("ack")), letters)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A generatorFunc is a model.
+type generatorFunc func(ctx context.Context, r pipeline.Request) (pipeline.Completion, error)
+
+func (f generatorFunc) Generate(ctx context.Context, r pipeline.Request) (pipeline.Completion, error) {
+	return f(ctx, r)
+}
+
+// A server that does not come back after a crash costs no further deliveries.
+func TestAServerThatIsAwayAfterACrashTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		crashes, back := w.begin.Add(10*time.Second), w.begin.Add(time.Hour)
+		m := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
+			switch now := time.Now(); {
+			case now.Before(crashes) || !now.Before(back):
+				return after(ctx, time.Second)
+			case now.Before(crashes.Add(time.Second)):
+				return pipeline.Completion{}, errCrash
+			}
+			return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "connection refused")
+		}}
+		w.again = func(batch int) { w.add(batch, 2, "a", "b", "c") }
+		for i := range 100 {
+			w.again(i)
+		}
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 4})
+		time.Sleep(time.Minute)
+		before := len(w.only("take"))
+		time.Sleep(50 * time.Minute)
+		if n := len(w.only("take")) - before; n != 0 {
+			t.Errorf("%d deliveries while the server was away", n)
+		}
+		time.Sleep(15 * time.Minute)
+		if acks, dead := len(w.only("ack")), len(w.only("dead")); acks != 100 || dead != 0 {
+			t.Errorf("%d of 100 batches are done, %d dead letters", acks, dead)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}

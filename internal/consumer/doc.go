@@ -17,6 +17,18 @@
 //   - The batch times: whether another batch would end before the deadline.
 //   - A retry: what is tried after a generation failed, by attempts, each of which is one request.
 //
+// # What tells a generation's failures from its server's
+//
+// A retry asks what the other requests on its GPU have shown, and only it knows its generation:
+//
+//   - inflight has all requests that the server has, and finds those that get no token any more.
+//     The loading of a model, the server's own queue and a long prompt are only waiting.
+//   - recovery keeps requests back after a crash or a stall until the server says a word.
+//   - busyWait keeps them back while the server asks to wait.
+//   - evidence counts what is answered, what fails and what crashes the runner. So a generation is
+//     unanswered only if the model answers others meanwhile, and poison only if it crashes the
+//     runner more often than chance does.
+//
 // The options of a request pass through as they are: a new one is a field of pipeline.Options and
 // a line in each adapter of a model server.
 //

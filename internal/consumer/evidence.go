@@ -10,14 +10,15 @@ import (
 )
 
 const (
-	leastCrashes  = 2     // of the runner while a generation runs alone, before it can be poison
-	innocentRisk  = 0.001 // innocent generations of a run that may be taken for poison
-	unknownRun    = 1e5   // generations of a run that does not say how many it has
-	leastTries    = 3     // of a generation whose failures may pass
-	mostTries     = 10    // the same on a server that fails now and then with everything
-	flakyRisk     = 0.01  // generations of a run that may be given up although they would be answered
-	fewAnswers    = 20    // until there are so few, nothing is known of how often the server fails
-	triesUnproven = 5     // of a generation until then
+	leastCrashes  = 2             // of the runner while a generation runs alone, before it can be poison
+	innocentRisk  = 0.001         // innocent generations of a run that may be taken for poison
+	unknownRun    = 1e5           // generations of a run that does not say how many it has
+	atOnce        = recoveryPause // failures within this time have one reason
+	leastTries    = 3             // of a generation whose failures may pass
+	mostTries     = 10            // the same on a server that fails now and then with everything
+	flakyRisk     = 0.01          // generations of a run that may be given up although they would be answered
+	fewAnswers    = 20            // until there are so few, nothing is known of how often the server fails
+	triesUnproven = 5             // of a generation until then
 )
 
 // evidence is what the requests of a GPU have shown, by which its failures are told from those of
@@ -29,6 +30,10 @@ type evidence struct {
 	crashes   int       // of the runner, each counted once
 	crashedAt time.Time
 	chance    int // crashes in which no suspect took part
+
+	droppedAt time.Time // when the first of the streams was dropped that were dropped at once
+	drops     int       // how many were
+	dropsOf   int       // of how many in flight
 
 	done   int // generations that were answered
 	passed int // failures of theirs before that
@@ -49,22 +54,41 @@ func (e *evidence) begin() (crashes int) {
 	return e.crashes
 }
 
-// end takes in what came of a request that was sent at a time, by a suspect or not. Of the requests
-// that were in flight when the runner crashed, the first one to say so counts the crash.
-func (e *evidence) end(sent time.Time, suspect bool, err error) {
+// end takes in what came of an attempt, of a suspect or not, while others are in flight. It reports
+// whether that shows a crash of the runner. Of the requests that were in flight then, the first one
+// to say so counts the crash.
+func (e *evidence) end(a attempt, suspect bool, others int) (crashed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended++
 	switch {
-	case answered(err):
-		e.proven = latest(e.proven, sent)
-	case errors.Is(err, pipeline.ErrRunnerCrashed) && (suspect || sent.After(e.crashedAt)):
+	case answered(a.err):
+		e.proven = latest(e.proven, a.sent)
+		return false
+	case errors.Is(a.err, pipeline.ErrRunnerCrashed):
+	case errors.Is(a.err, pipeline.ErrDropped) && e.drop(others):
+	default:
+		return false
+	}
+	if suspect || a.sent.After(e.crashedAt) {
 		e.crashes++
 		e.crashedAt = time.Now()
 		if !suspect {
 			e.chance++
 		}
 	}
+	return true
+}
+
+// drop takes in that an answer's stream ended without a word, and reports whether that happened to
+// several at once, and to half of those in flight: so some servers hide an error of their runner.
+// The caller holds mu.
+func (e *evidence) drop(others int) bool {
+	if now := time.Now(); now.Sub(e.droppedAt) > atOnce {
+		e.droppedAt, e.drops, e.dropsOf = now, 0, others+1
+	}
+	e.drops++
+	return e.drops >= 2 && 2*e.drops >= e.dropsOf
 }
 
 // crashedSince reports whether the runner crashed after an attempt had begun: if that was in

@@ -59,7 +59,7 @@ func TestAGenerationThatIsNeverAnsweredIsUnansweredWhileOthersAre(t *testing.T) 
 					t.Fatalf("(-want +got):\n%s", diff)
 				}
 				f := w.of(1)[1].dead.Failures[0]
-				if f.Class != pipeline.Unanswered || f.Attempts < leastTries || f.Attempts > triesUnproven || !strings.HasSuffix(f.Message, ": it is retryable") {
+				if f.Class != pipeline.Unanswered || f.Attempts < leastTries || f.Attempts > triesUnproven || !strings.HasPrefix(f.Message, "it is retryable; tried ") {
 					t.Errorf("%+v", f)
 				}
 				if n := len(w.only("hand-back")); n != 0 {

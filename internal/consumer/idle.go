@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,39 +21,60 @@ var (
 
 const (
 	checkEvery = time.Second      // between two checks whether it is time to end
-	askEvery   = 15 * time.Second // between two questions of a consumer without work whether the run is complete
+	askEvery   = 15 * time.Second // between two questions of a consumer without work about the run
+	askWithout = time.Minute      // an answer, after which a consumer ends that was idle for too long
 )
 
 // An idleWatch finds out that there is nothing left to do.
 type idleWatch struct {
 	lanes []*lane
 	exit  time.Duration                                   // after which without work it is time to end; 0: never
-	info  func(context.Context) (pipeline.RunInfo, error) // see Config; nil: a complete run is no reason to end
+	stay  bool                                            // a complete run is no reason to end
+	info  func(context.Context) (pipeline.RunInfo, error) // see Config; nil: nothing is known of the run
 	log   *zap.Logger
 }
 
-// Run waits until the run is complete or there was no work for too long, and returns which. It
-// returns nil if ctx ends first.
+// Run waits until the run is complete or there was no work for too long, and returns which. What
+// rests, or is in the hands of others, may come yet: then it goes on waiting. It returns nil if ctx
+// ends first.
 func (w *idleWatch) Run(ctx context.Context) (cause error) {
 	var asked time.Time
+	said := false
 	for outage.Sleep(ctx, checkEvery) == nil {
 		idle := w.idle()
+		over := w.exit > 0 && idle >= w.exit
 		switch {
-		case w.exit > 0 && idle >= w.exit:
+		case over && (w.info == nil || !w.canWork()):
 			return w.why(idle)
 		case w.info == nil || idle < checkEvery || time.Since(asked) < askEvery:
 			continue
 		}
 		asked = time.Now()
 		info, err := w.info(ctx)
-		if err != nil && ctx.Err() == nil {
-			w.log.Debug("asking whether the run is complete", zap.Error(err))
-		}
-		if info.Complete && err == nil && w.idle() >= checkEvery {
+		switch idle := w.idle(); {
+		case ctx.Err() != nil || idle < checkEvery: // some came meanwhile
+		case err != nil:
+			w.log.Debug("asking about the run", zap.Error(err))
+			if over && idle >= w.exit+askWithout {
+				return w.why(idle)
+			}
+		case info.Complete && !w.stay:
 			return errComplete
+		case over && !mayCome(info):
+			return w.why(idle)
+		case over && !said:
+			said = true
+			w.log.Info("there was no work for long, but some may come yet", zap.Int("waiting", info.Waiting), zap.Int("held_or_resting", info.Held),
+				zap.Int("await_a_second_opinion", info.AwaitOpinion))
 		}
 	}
 	return nil
+}
+
+// mayCome reports whether there is work that this consumer may get yet: what waits, what others
+// hold, what rests after a failure, and what is judged once more.
+func mayCome(info pipeline.RunInfo) bool {
+	return info.Waiting > 0 && !info.Paused || info.Held > 0 || info.AwaitOpinion > 0
 }
 
 // idle returns for how long no lane had a batch.
@@ -64,12 +86,15 @@ func (w *idleWatch) idle() time.Duration {
 	return idle
 }
 
+// canWork reports whether any GPU could take work.
+func (w *idleWatch) canWork() bool {
+	return slices.ContainsFunc(w.lanes, func(l *lane) bool { return l.breaker.Closed() })
+}
+
 // why tells a queue without work from GPUs that cannot take any.
 func (w *idleWatch) why(idle time.Duration) error {
-	for _, l := range w.lanes {
-		if l.breaker.Closed() {
-			return errIdle
-		}
+	if w.canWork() {
+		return errIdle
 	}
 	return fmt.Errorf("no GPU could work for %s, the first one says: %s", idle.Round(time.Second), w.lanes[0].status().Describe())
 }

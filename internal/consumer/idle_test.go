@@ -105,3 +105,46 @@ func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
 		}
 	})
 }
+
+// What rests, or what others hold, may come yet.
+func TestAConsumerDoesNotEndAsIdleWhileWorkMayCome(t *testing.T) {
+	for name, c := range map[string]struct {
+		info pipeline.RunInfo
+		err  error
+		ends time.Duration // after the last batch; 0: it does not
+	}{
+		"nothing is left":                  {pipeline.RunInfo{}, nil, 10 * time.Minute},
+		"a batch rests":                    {pipeline.RunInfo{Held: 1}, nil, 0},
+		"a batch waits":                    {pipeline.RunInfo{Waiting: 1}, nil, 0},
+		"a verdict is doubted":             {pipeline.RunInfo{AwaitOpinion: 1}, nil, 0},
+		"what waits is paused":             {pipeline.RunInfo{Waiting: 5, Paused: true}, nil, 10 * time.Minute},
+		"the queue cannot be asked":        {pipeline.RunInfo{}, errors.New("no answer"), 11 * time.Minute},
+		"the run is complete, but to stay": {pipeline.RunInfo{Complete: true}, nil, 10 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.add(1, 1, "a")
+				cfg := config()
+				cfg.IdleExit, cfg.Stay = 10*time.Minute, true
+				cfg.Info = func(context.Context) (pipeline.RunInfo, error) { return c.info, c.err }
+				r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 1})
+				if c.ends == 0 {
+					time.Sleep(2 * time.Hour)
+					w.add(2, 1, "a")
+					time.Sleep(time.Minute)
+					if n := len(w.only("ack")); n != 2 {
+						t.Errorf("%d batches are done, want also the one that came late", n)
+					}
+					if err := r.end(); err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				if took, err := w.ends(r); err != nil || took < c.ends || took > c.ends+time.Minute {
+					t.Errorf("it ended after %s with %v", took, err)
+				}
+			})
+		})
+	}
+}

@@ -20,6 +20,8 @@ const (
 	quietTime   = 10 * time.Second // without any token, after which people see that a GPU waits
 	firstReport = 30 * time.Second // of waiting, after which the log says so
 	reportEvery = 5 * time.Minute  // of further waiting
+	inOrder     = time.Second      // requests that were sent within this time may come to the server in another order
+	doubtShare  = 3                // a request hangs by itself if others had tokens that part of the stall later than it
 	oneByOne    = 4                // answers, one at a time while others waited, which show that the server works on one,
 	oneByOneFor = 5 * time.Second  // if they took this long
 )
@@ -32,7 +34,8 @@ const (
 // so the wait is long, and it begins again with each first token of another request: the server
 // gets on. Two things are known sooner. An answer that has begun and gets no token for a while
 // hangs: if none of those that have begun gets one, it is the server. And a request hangs that was
-// overtaken, which is one whose successor has had its first token.
+// overtaken: one that was sent later has had its first token. If the server works on far fewer
+// requests than it has, that proves less, since not every queue is in order.
 type inflight struct {
 	firstToken time.Duration
 	stall      time.Duration
@@ -41,10 +44,10 @@ type inflight struct {
 
 	mu       sync.Mutex
 	requests []*openRequest
-	sent     int       // requests so far
-	begun    int       // the number of the newest request that had a token
+	begun    time.Time // when the newest request was sent that had a token
 	longest  int       // bytes of the longest prompt that was answered
 	running  int       // requests that had a token
+	most     int       // of them there ever were
 	tokenAt  time.Time // when any request was last seen to get one
 	firstAt  time.Time // when any request got its first one
 	serial   serial
@@ -54,7 +57,6 @@ type inflight struct {
 
 // An openRequest is one that was sent and is not answered.
 type openRequest struct {
-	number int // in the order of sending
 	sent   time.Time
 	prompt int          // bytes
 	tokens atomic.Int64 // that have come
@@ -85,31 +87,42 @@ func (e stallError) failure() error {
 	return &pipeline.Failure{Class: pipeline.Retryable, Err: &e}
 }
 
-// Begin counts a request in. It returns the context in which it has to run, the function to call
-// with the number of tokens that have come, and the one to call with its error, which returns the
-// error that counts.
-func (f *inflight) Begin(ctx context.Context, prompt int) (open context.Context, tokens func(n int), end func(err error) error) {
+// Begin counts a request in. The caller has to send it in the context that is returned, and to call
+// End.
+func (f *inflight) Begin(ctx context.Context, prompt int) (context.Context, *openRequest) {
 	open, cancel := context.WithCancelCause(ctx)
 	f.mu.Lock()
-	f.sent++
-	r := &openRequest{number: f.sent, sent: time.Now(), prompt: prompt, cancel: cancel}
+	defer f.mu.Unlock()
+	r := &openRequest{sent: time.Now(), prompt: prompt, cancel: cancel}
 	f.requests = append(f.requests, r)
-	f.mu.Unlock()
-	tokens = func(n int) {
-		if n > 0 && r.tokens.Add(int64(n)) == int64(n) {
-			f.first(r)
-		}
+	return open, r
+}
+
+// Tokens takes in that tokens of a request have come. It is called for each of them.
+func (f *inflight) Tokens(r *openRequest, n int) {
+	if n > 0 && r.tokens.Add(int64(n)) == int64(n) {
+		f.first(r)
 	}
-	return open, tokens, func(err error) error {
-		cause := context.Cause(open)
-		cancel(nil)
-		f.end(r, err == nil)
-		var stalled *stallError
-		if err != nil && ctx.Err() == nil && errors.As(cause, &stalled) && !errors.Is(err, cause) {
-			return cause
-		}
-		return err
+}
+
+// End counts a request out, which ended with an error in its context, and returns the error that
+// counts.
+func (f *inflight) End(open context.Context, r *openRequest, err error) error {
+	cause := context.Cause(open)
+	r.cancel(nil)
+	f.end(r, err == nil)
+	var stalled *stallError
+	if err != nil && errors.As(cause, &stalled) && !errors.Is(err, cause) {
+		return cause
 	}
+	return err
+}
+
+// InFlight returns how many requests there are.
+func (f *inflight) InFlight() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.requests)
 }
 
 // first takes in the first token of a request.
@@ -118,7 +131,8 @@ func (f *inflight) first(r *openRequest) {
 	defer f.mu.Unlock()
 	now := time.Now()
 	f.running++
-	f.begun = max(f.begun, r.number)
+	f.most = max(f.most, f.running)
+	f.begun = latest(f.begun, r.sent)
 	f.firstAt, f.tokenAt, r.tokenAt = now, now, now
 	f.loading = false
 	f.serial.first(now, f.running, len(f.requests))
@@ -141,7 +155,7 @@ func (f *inflight) end(r *openRequest, answered bool) {
 	}
 	if answered { // also by a model that does not report its tokens
 		f.tokenAt, f.loading = now, false
-		f.begun = max(f.begun, r.number)
+		f.begun = latest(f.begun, r.sent)
 		f.longest = max(f.longest, r.prompt)
 	}
 }
@@ -190,36 +204,48 @@ func (f *inflight) look(now time.Time) *stallError {
 	if f.running > 0 && now.Sub(f.tokenAt) >= f.stall {
 		return &stallError{message: fmt.Sprintf("no token for %s from any of %s (--stall)", f.stall, plural(f.running, "answer", "answers")), together: f.running > 1}
 	}
-	waiting := len(f.requests) - f.running
 	for _, r := range f.requests {
-		patience := f.patience(r)
-		switch {
-		case r.tokens.Load() > 0:
-			if now.Sub(r.tokenAt) >= f.stall {
-				r.cancel(stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}.failure())
-			}
-		case f.begun > r.number:
-			if r.overtakenAt.IsZero() {
-				r.overtakenAt = now
-			}
-			if now.Sub(r.overtakenAt) >= patience {
-				r.cancel(stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (--stall)", patience.Round(time.Second))}.failure())
-			}
-		}
-		if r.tokens.Load() == 0 && now.Sub(latest(r.sent, f.firstAt)) >= f.firstToken {
-			r.cancel(stallError{message: fmt.Sprintf("no first token within %s (--first-token)", f.firstToken), together: waiting > 1 && f.running == 0}.failure())
+		if why := f.hangs(r, now); why != nil {
+			r.cancel(why.failure())
 		}
 	}
 	return nil
 }
 
-// patience returns for how long a request may wait after it was overtaken. A long prompt takes
-// longer to read.
-func (f *inflight) patience(r *openRequest) time.Duration {
-	if f.longest == 0 || r.prompt <= f.longest {
-		return f.stall
+// hangs returns why a request will get no token any more, or nil. The caller holds mu.
+func (f *inflight) hangs(r *openRequest, now time.Time) *stallError {
+	if r.tokens.Load() > 0 {
+		if now.Sub(r.tokenAt) >= f.stall && f.tokenAt.Sub(r.tokenAt) >= f.stall/doubtShare {
+			return &stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}
+		}
+		return nil
 	}
-	return min(time.Duration(float64(f.stall)*float64(r.prompt)/float64(f.longest)), max(f.stall, f.firstToken))
+	if f.begun.Sub(r.sent) >= inOrder {
+		if r.overtakenAt.IsZero() {
+			r.overtakenAt = now
+		}
+		patience, flag := f.patience(r)
+		if now.Sub(r.overtakenAt) >= patience && (f.running == 0 || now.Sub(f.tokenAt) < f.stall/doubtShare) {
+			return &stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (%s)", patience.Round(time.Second), flag)}
+		}
+	}
+	if now.Sub(latest(r.sent, f.firstAt)) >= f.firstToken {
+		together := f.running == 0 && len(f.requests) > 1
+		return &stallError{message: fmt.Sprintf("no first token within %s (--first-token)", f.firstToken), together: together}
+	}
+	return nil
+}
+
+// patience returns for how long a request may wait after it was overtaken, and the flag that says
+// so. A long prompt takes longer to read.
+func (f *inflight) patience(r *openRequest) (patience time.Duration, flag string) {
+	switch {
+	case 2*f.most <= len(f.requests): // the others wait in its queue
+		return f.firstToken, "--first-token"
+	case f.longest == 0 || r.prompt <= f.longest:
+		return f.stall, "--stall"
+	}
+	return min(time.Duration(float64(f.stall)*float64(r.prompt)/float64(f.longest)), max(f.stall, f.firstToken)), "--stall"
 }
 
 // cancelAll cancels all requests, since the server hangs.
@@ -274,8 +300,12 @@ func (f *inflight) report(now time.Time, n int, since time.Duration) {
 	}
 	said := f.reported.After(reported)
 	f.mu.Unlock()
+	why := "the server may be loading the model, or reading a long prompt"
+	if loading {
+		why = "the model is loading"
+	}
 	if said {
-		f.log.Warn("waiting for a first token", zap.Int("requests", n), zap.String("since", seconds(since)), zap.Bool("loading", loading),
+		f.log.Warn("waiting for a first token: "+why, zap.Int("requests", n), zap.String("for", seconds(since)),
 			zap.String("limit", strings.TrimSuffix(f.firstToken.String(), "0s")+" (--first-token)"))
 	}
 }

@@ -78,7 +78,7 @@ func TestNothingIsCancelledWhileTheModelLoadsAgain(t *testing.T) {
 		if detail := r.Snapshot().GPUs[0].Detail; detail != "" {
 			t.Errorf("it says %q", detail)
 		}
-		if n := logs.FilterMessage("waiting for a first token").Len(); n != 2 {
+		if n := logs.FilterMessage("waiting for a first token: the model is loading").Len(); n != 2 {
 			t.Errorf("%d lines about a wait of nine minutes, want one after half a minute and one five minutes later", n)
 		}
 		if err := r.end(); err != nil {
@@ -295,6 +295,39 @@ func TestOurOwnQueueAtAServerIsSaidOnceAndIsNoStall(t *testing.T) {
 		lines := logs.FilterMessageSnippet("one request at a time").All()
 		if len(lines) != 1 || lines[0].ContextMap()["setting"] != "OLLAMA_NUM_PARALLEL=8 there, or --slots 1 here" {
 			t.Errorf("the log says %v", lines)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Not every queue is in order: one that waits may be overtaken by many.
+func TestAQueueWithoutOrderIsNoStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, dice := newWorld(t), newDice(1)
+		turn := make(chan struct{}, 1)
+		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
+			for taken := false; !taken; {
+				select {
+				case turn <- struct{}{}:
+					taken = true
+				default:
+					if outage.Sleep(ctx, dice.duration(200*time.Millisecond)) != nil {
+						return pipeline.Completion{}, cut(ctx)
+					}
+				}
+			}
+			defer func() { <-turn }()
+			return talks(ctx, r, 100*time.Millisecond, time.Second, 10)
+		}}
+		for i := range 64 {
+			w.add(i, 1, fmt.Sprint(i))
+		}
+		r := w.start(config(), LaneConfig{Backend: m, Slots: 8})
+		time.Sleep(time.Hour)
+		if acks := len(w.only("ack")); acks != 64 || len(m.asked()) != 64 {
+			t.Errorf("%d of 64 batches are done after %d requests", acks, len(m.asked()))
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)

@@ -29,6 +29,7 @@ func (c *collector) deadLetter(delivery pipeline.Delivery[pipeline.Work], o *out
 	judged := work.Judged
 	if !slices.Contains(judged, c.lane.id) {
 		judged = slices.Concat(judged, []pipeline.LaneID{c.lane.id})
+		judged = judged[max(len(judged)-pipeline.MaxJudged, 0):]
 	}
 	return pipeline.DeadLetter{
 		Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round,

@@ -26,6 +26,7 @@ type modelDescriber interface {
 // server is asked when a batch is taken and once more before its answers are published.
 type modelGuard struct {
 	name    string // of the model
+	pin     string // the command by which a person pins a run
 	server  Generator
 	run     *runWatch
 	breaker *breaker
@@ -37,8 +38,8 @@ type modelGuard struct {
 	asked time.Time // when the last question began
 }
 
-func newModelGuard(name string, gpu LaneConfig, run *runWatch, breaker *breaker) *modelGuard {
-	return &modelGuard{name: name, server: gpu.Backend, known: gpu.Model, run: run, breaker: breaker, turn: make(chan struct{}, 1)}
+func newModelGuard(cfg Config, gpu LaneConfig, run *runWatch, breaker *breaker) *modelGuard {
+	return &modelGuard{name: cfg.Identity.Model, pin: cfg.PinCommand, server: gpu.Backend, known: gpu.Model, run: run, breaker: breaker, turn: make(chan struct{}, 1)}
 }
 
 // Known returns what the server said last. What is zero is not known.
@@ -106,7 +107,7 @@ func (m *modelGuard) Confirm(ctx context.Context, began pipeline.ModelInfo) erro
 	switch now := m.Look(ctx); {
 	case digestOf(began) != "" && digestOf(now) != digestOf(began):
 		return fmt.Errorf("%w: model %s was %s when the batch was taken and is %s now, so it is not known which of them answered",
-			errSetAside, m.name, shortDigest(digestOf(began)), shortDigest(digestOf(now)))
+			errSetAside, m.name, pipeline.ShortDigest(digestOf(began)), pipeline.ShortDigest(digestOf(now)))
 	case m.problem(now) != "":
 		return fmt.Errorf("%w: %s", errSetAside, m.problem(now))
 	}
@@ -143,7 +144,7 @@ func (m *modelGuard) problem(has pipeline.ModelInfo) string {
 		return ""
 	}
 	return fmt.Sprintf("model %s is %s on this server, and the answers of run %s are made by %s: load that one here, or have the run made by this one with "+
-		"`producer pin --run %s %s`", m.name, shortDigest(digest), run.Run, shortDigest(pin), run.Run, digest)
+		"`%s --run %s %s`", m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), m.pin, run.Run, digest)
 }
 
 // Watch looks again now and then until ctx ends, and more often while the lane is held: nothing
@@ -167,12 +168,3 @@ const lookEvery = 30 * time.Second
 // digestOf returns what a model is pinned by: its digest, or where the server has none the name
 // that it reports.
 func digestOf(m pipeline.ModelInfo) string { return cmp.Or(m.Digest, m.Name) }
-
-// shortDigest returns as much of a digest as people compare.
-func shortDigest(digest string) string {
-	const shown = 12
-	if len(digest) <= shown {
-		return digest
-	}
-	return digest[:shown]
-}

@@ -61,7 +61,7 @@ func TestRandomCrashesConvictNoRow(t *testing.T) {
 	}
 }
 
-// Where nothing else crashes, the row that always does is found soon, at the start as well as later.
+// Where nothing else crashes, the row that always does is found soon, at the start and later.
 func TestARowThatAlwaysCrashesIsConvictedWithinAMinute(t *testing.T) {
 	for _, at := range []int{0, 300, 1990} {
 		t.Run(fmt.Sprint("row ", at), func(t *testing.T) {

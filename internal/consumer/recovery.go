@@ -26,6 +26,9 @@ type recovery struct {
 	current *asking // nil while none asks
 }
 
+// errNotAsked says that the one that was to ask was stopped.
+var errNotAsked = errors.New("the server was not asked")
+
 // An asking is one time that the server is asked until it answers or counts as away.
 type asking struct {
 	done chan struct{} // closed when err is set
@@ -68,7 +71,7 @@ func (r *recovery) Await(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if !errors.Is(now.err, context.Canceled) || ctx.Err() != nil { // else the one that asked was stopped: another asks
+		if !errors.Is(now.err, errNotAsked) || ctx.Err() != nil { // else another asks
 			return now.err
 		}
 	}
@@ -91,13 +94,13 @@ func (r *recovery) ask(ctx context.Context) error {
 	crashes := 0
 	for n, pause := 0, recoveryPause; n < recoveryWords; n, pause = n+1, 2*pause {
 		if outage.Sleep(ctx, outage.Jitter(pause)) != nil {
-			return context.Canceled
+			return errNotAsked
 		}
 		switch err = r.word(ctx); {
 		case answered(err):
 			return nil
 		case ctx.Err() != nil:
-			return context.Canceled
+			return errNotAsked
 		case needsPerson(err) || errors.Is(err, errAway):
 			return err
 		case errors.Is(err, pipeline.ErrRunnerCrashed):

@@ -68,6 +68,7 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 			return pipeline.Completion{}, interrupted(ctx)
 		}
 		if errors.Is(a.err, errAway) { // it was waited for already
+			r.gpu.breaker.ProbeWith(r.request)
 			return a.completion, a.err
 		}
 		r.attempts++
@@ -79,10 +80,10 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 		}
 		switch again := pipeline.ClassOf(a.err).Rule().Retry; {
 		case again == pipeline.RetryMoreRoom && !r.roomier && !errors.Is(a.err, pipeline.ErrEndless) && r.hasRoom(a.completion):
-			r.roomier = true
+			r.roomier, r.alone = true, false // it was answered, so it is no suspect
 			r.request.Options.NumPredict *= 2
 		case again == pipeline.RetryNewSeed && !r.reseeded:
-			r.reseeded = true
+			r.reseeded, r.alone = true, false
 			r.request.Seed = r.otherSeed
 		case again == pipeline.RetryBackoff:
 			if err := r.backOff(ctx, a); err != nil {
@@ -162,7 +163,7 @@ func (r *retry) afterCrash(a attempt) error {
 	r.own.alone++
 	r.spent += a.took
 	if r.gpu.evidence.isPoison(r.own, r.generations()) {
-		return pipeline.Fail(pipeline.Poison, "it crashed the runner %d times while nothing else ran: %w", r.own.alone, a.err)
+		return pipeline.Fail(pipeline.Poison, "%w; it did so %d times while nothing else ran", a.err, r.own.alone)
 	}
 	if r.spent >= maxSpent && r.own.alone >= leastCrashes {
 		return r.unanswered(a)
@@ -201,7 +202,7 @@ func (r *retry) afterFailure(ctx context.Context, a attempt) error {
 }
 
 func (r *retry) unanswered(a attempt) error {
-	return pipeline.Fail(pipeline.Unanswered, "tried %d times in %s while the model answered others, the last time: %w", r.attempts, r.spent.Round(time.Second), a.err)
+	return pipeline.Fail(pipeline.Unanswered, "%w; tried %s in %s, while the model answered others", a.err, plural(r.attempts, "time", "times"), seconds(r.spent))
 }
 
 // hasRoom reports whether twice the tokens would fit into the context. The completion that was

@@ -30,7 +30,7 @@ func (l *lane) verdict(t try, err error) pipeline.GenerationFailure {
 		f.Seconds = math.Round(time.Since(t.began).Seconds()*1000) / 1000
 	}
 	if f.Class == pipeline.Truncated {
-		f.Text = t.completion.Text
+		f.Text, f.Endless = t.completion.Text, errors.Is(err, pipeline.ErrEndless)
 	}
 	if tooLong := new(pipeline.ContextError); errors.As(err, &tooLong) {
 		f.Exceeds, f.PromptTokens = true, max(tooLong.PromptTokens, f.PromptTokens)

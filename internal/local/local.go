@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -104,6 +105,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	m.run = run
+	if err := m.realSoFar(ctx); err != nil {
+		return Summary{}, err
+	}
 	summary := Summary{}
 	if err := m.generate(ctx, &summary); err != nil {
 		return Summary{}, err
@@ -114,6 +118,27 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	summary.Took = time.Since(started)
 	summary.Seconds = summary.Took.Seconds()
 	return summary, nil
+}
+
+// realSoFar returns an error if a run that is not simulated holds simulated answers. Earlier
+// versions did not mark them, and gave both kinds of runs one name.
+func (m *machine) realSoFar(ctx context.Context) error {
+	if m.run.Spec.Simulated {
+		return nil
+	}
+	for _, random := range []bool{false, true} {
+		answers, err := m.store.SampleAnswers(ctx, m.run.Name, 20, random)
+		if err != nil {
+			return err
+		}
+		for _, a := range answers {
+			if strings.HasPrefix(a.Result.GPU, simulatedGPU) {
+				return fmt.Errorf("run %s in %s has answers that an earlier version simulated, and a real run takes over none of them: give another name with --run, or another folder with --data",
+					m.run.Name, m.cfg.Data)
+			}
+		}
+	}
+	return nil
 }
 
 // A machine is the parts of one call of Run.
@@ -132,7 +157,7 @@ func (m *machine) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if m.store, err = store.Open(ctx, "sqlite:"+filepath.Join(m.cfg.Data, "gleaner.db")); err != nil {
+	if m.store, err = store.Open(ctx, m.address()); err != nil {
 		return err
 	}
 	m.conn, err = stream.Connect(ctx, stream.Config{
@@ -143,6 +168,9 @@ func (m *machine) start(ctx context.Context) (err error) {
 	}
 	return m.conn.Ensure(ctx)
 }
+
+// address returns the address of the store.
+func (m *machine) address() string { return "sqlite:" + filepath.Join(m.cfg.Data, "gleaner.db") }
 
 func (m *machine) close() {
 	if m.conn != nil {
@@ -170,7 +198,14 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	workers, err := consumer.New(consumer.Config{
 		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
-		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, Known: pipeline.RunInfo{Generations: m.run.Generations},
+		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall,
+		Known: pipeline.RunInfo{
+			Run: m.run.Name, UID: m.run.UID, Model: m.run.Spec.Model, Pins: m.run.Pins, Simulated: m.run.Spec.Simulated,
+			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt,
+		},
+		Info:       func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
+		PinCommand: "gleaner pin --store " + m.address(),
+		Stay:       true, // until the run is at its end, which this process sees by itself
 	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type parts struct {
 	runs    int
 	fails   atomic.Bool // generations of items with an odd number cannot be generated
 	metrics *prometheus.Registry
+	counts  *sink.Metrics // of all sinks together
 }
 
 // onEachStore calls a test with parts on SQLite, and with parts on MongoDB if there is one.
@@ -48,6 +49,7 @@ func onEachStore(t *testing.T, test func(p *parts)) {
 func newParts(t *testing.T, uri string) *parts {
 	t.Helper()
 	p := &parts{t: t, metrics: prometheus.NewRegistry()}
+	p.counts = sink.NewMetrics(p.metrics)
 	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
 		t.Setenv("GLEANER_"+role+"_PASSWORD", "secret")
 	}
@@ -124,7 +126,7 @@ func (p *parts) start(run func(ctx context.Context) error) (stop func()) {
 
 func (p *parts) startSink() {
 	p.t.Helper()
-	writer, err := sink.New(sink.Config{FlushEvery: 20 * time.Millisecond, Metrics: sink.NewMetrics(p.metrics)}, p.as("sink"), p.store)
+	writer, err := sink.New(sink.Config{FlushEvery: 20 * time.Millisecond, Metrics: p.counts}, p.as("sink"), p.store)
 	p.must(err)
 	p.start(writer.Run)
 }

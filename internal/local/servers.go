@@ -106,10 +106,13 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		s.GPUs = append(s.GPUs, consumer.LaneConfig{Name: fmt.Sprintf("simulated GPU %d", i), Backend: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
+		s.GPUs = append(s.GPUs, consumer.LaneConfig{Name: fmt.Sprintf("%s %d", simulatedGPU, i), Backend: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
 	}
 	return s, nil
 }
+
+// simulatedGPU begins the name of each simulated GPU.
+const simulatedGPU = "simulated GPU"
 
 // chunkEvery keeps many fast streams cheap.
 const chunkEvery = 20 * time.Millisecond
@@ -142,5 +145,5 @@ func (s *Servers) load(ctx context.Context, client *ollama.Client, cfg ServersCo
 	if err != nil {
 		return none, err
 	}
-	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context}, nil
+	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context, Model: described}, nil
 }

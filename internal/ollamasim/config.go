@@ -22,6 +22,7 @@ type Config struct {
 	// ends.
 	Models  []string
 	Digest  string // of all models; each has its own by default
+	Signed  bool   // answers begin with the digest of the model that made them, as proof for tests
 	Context int    // tokens of a prompt and its answer
 
 	// TokensPerSecond says how fast each stream is while busy slots are busy; T4 by default.

@@ -105,6 +105,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, req *request) {
 		}
 		x.plan.promptTokens = x.cfg.Context
 	}
+	if x.cfg.Signed && len(x.plan.tokens) > 0 {
+		x.plan.tokens[0] = loaded.digest + " " + x.plan.tokens[0]
+	}
 	x.generate()
 }
 

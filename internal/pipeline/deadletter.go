@@ -42,6 +42,7 @@ type GenerationFailure struct {
 	Context      int        `json:"context,omitempty"` // of its server, in tokens
 	PromptTokens int        `json:"prompt_tokens,omitempty"`
 	Exceeds      bool       `json:"exceeds,omitempty"` // the generation did not fit into that context
+	Endless      bool       `json:"endless,omitempty"` // the answer did not end, so more room is of no use
 	Needs        int        `json:"needs,omitempty"`   // tokens of context that it needs at least
 	Outcome      int        `json:"outcome,omitempty"` // its number among the outcomes of that GPU, see GPUStatus.Proven
 	Seconds      float64    `json:"seconds,omitempty"` // from the first attempt to the verdict

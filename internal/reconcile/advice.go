@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 
 	"gleaner/internal/pipeline"
 )
@@ -46,12 +47,19 @@ func (l Letter) cure(redrive, drop string) string {
 		return fmt.Sprintf("give the servers a context of %d tokens or more and then %s, or give it up: %s", l.needs(), redrive, drop)
 	case rule.Hopeless:
 		return fmt.Sprintf("%s and then %s, or give it up: %s", rule.Help, redrive, drop)
+	case rule.Retry == pipeline.RetryMoreRoom && l.endless():
+		return fmt.Sprintf("the answer does not end, so more room is of no use; try another seed: %s --seed 2, or give it up: %s", redrive, drop)
 	case rule.Retry == pipeline.RetryMoreRoom:
 		return fmt.Sprintf("%s: %s --num-predict %d", rule.Help, redrive, min(4*l.Options.NumPredict, pipeline.MaxNumPredict))
 	case rule.Retry == pipeline.RetryNewSeed:
 		return fmt.Sprintf("%s: %s --seed 2", rule.Help, redrive)
 	}
 	return fmt.Sprintf("%s, then %s", rule.Help, redrive)
+}
+
+// endless reports whether all generations of the letter have answers that did not end.
+func (l Letter) endless() bool {
+	return len(l.Failures) > 0 && !slices.ContainsFunc(l.Failures, func(f pipeline.GenerationFailure) bool { return !f.Endless })
 }
 
 // needs returns the tokens of context that all generations of the letter need which did not fit, as

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,6 +50,19 @@ func TestEachDispositionAndClassHasAnAdvice(t *testing.T) {
 }
 
 // The letter knows how much room is missing, and whether another GPU tries it by itself.
+func TestMoreRoomIsNoAdviceForAnAnswerThatDoesNotEnd(t *testing.T) {
+	l := Letter{Disposition: Waiting}
+	l.Class, l.Options.NumPredict = pipeline.Truncated, 64
+	l.Failures = []pipeline.GenerationFailure{{Class: pipeline.Truncated, Endless: true}, {Class: pipeline.Truncated}}
+	if got := l.Advice(); !strings.Contains(got, "--num-predict 256") {
+		t.Errorf("one of two ends: %s", got)
+	}
+	l.Failures[1].Endless = true
+	if got := l.Advice(); strings.Contains(got, "--num-predict") || !strings.Contains(got, "--seed 2") {
+		t.Errorf("none ends: %s", got)
+	}
+}
+
 func TestTheAdviceNamesTheContextAndTheSecondOpinion(t *testing.T) {
 	const redrive, drop = "producer dead redrive --run r --batch 7", "producer dead drop --run r --batch 7 --yes"
 	const alone = "nothing while producer publish --follow runs and another GPU could do better, which then tries it by itself; else "

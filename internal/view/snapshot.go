@@ -72,7 +72,7 @@ func Snapshot(s status.Snapshot) string {
 		g.row("second opinion", "%s another GPU", Plural(s.AwaitOpinion, "failed one waits for", "failed ones wait for"))
 	}
 	if s.Refused > 0 {
-		g.row("refused", "answers of %s, because they were of another digest; they are generated again", Plural(s.Refused, "batch", "batches"))
+		g.row("refused", "answers of %s, because they were of another digest; each batch gets another round", Plural(s.Refused, "batch", "batches"))
 	}
 	g.row("batches", "%s", batches(s))
 	if s.Resting != nil {

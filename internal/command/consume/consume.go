@@ -43,10 +43,12 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	deadline, err := c.deadline(time.Now())
+	now := time.Now()
+	deadline, err := c.deadline(now)
 	if err != nil {
 		return err
 	}
+	c.sayEnd(log, deadline, now)
 	servers, err := c.open(ctx, log)
 	if ctx.Err() != nil {
 		return nil // stopped while it had nothing to do

@@ -15,7 +15,7 @@ import (
 type endingFlags struct {
 	For      time.Duration  `placeholder:"11h40m" help:"End in time for this: take no work that would not end by then, by how long batches took so far, hand back what does not, exit 0."`
 	Until    string         `placeholder:"TIME" help:"The same for a time of day, such as 07:30, or a date with time, such as 2026-03-01T07:30:00Z."`
-	IdleExit *time.Duration `name:"idle-exit" placeholder:"10m" help:"End after this long without work; 0: never. Default: 10m with --gpus, for an idle notebook burns its quota, else never."`
+	IdleExit *time.Duration `name:"idle-exit" placeholder:"10m" help:"End after this long without work, if none may come: what waits, rests or is held by others may. 0: never. Default: 10m with --gpus, for an idle notebook burns its quota, else never."`
 	Stay     bool           `help:"Do not end when the run is complete."`
 }
 
@@ -38,6 +38,19 @@ func (e endingFlags) idleExit(ownServers bool) time.Duration {
 		return 10 * time.Minute
 	}
 	return 0
+}
+
+// sayEnd says when the consumer will have ended, in the time of the place where people read it.
+func (e endingFlags) sayEnd(log *zap.Logger, deadline, now time.Time) {
+	if deadline.IsZero() {
+		return
+	}
+	because := "--for"
+	if e.Until != "" {
+		because = "--until"
+	}
+	log.Info("it will end by itself", zap.String("at", deadline.In(now.Location()).Format("2006-01-02 15:04:05 MST")),
+		zap.Duration("in", deadline.Sub(now).Round(time.Second)), zap.String("because_of", because))
 }
 
 // deadline returns when the consumer has to have ended, or zero.

@@ -172,7 +172,7 @@ func (b *testbed) startPrograms() error {
 			urls = append(urls, "http://"+o.addr)
 		}
 		err := b.start(fmt.Sprintf("consumer-%d", i+1), false, nil, "consumer", "--run", run, "--ollama", strings.Join(urls, ","),
-			"--slots", fmt.Sprint(slots), "--stay", "--stall", stall.String(),
+			"--slots", fmt.Sprint(slots), "--stay", "--first-token", firstToken.String(), "--stall", stall.String(), "--answer-limit", answerLimit.String(),
 			"--rest", rest.String(), "--grace", "10s")
 		if err != nil {
 			return err
