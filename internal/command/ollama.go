@@ -11,6 +11,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/pipeline"
 )
 
 // simulatedPort is where the simulated Ollama listens, and ollamaPort where a real one does.
@@ -43,6 +44,10 @@ func (c *SimulatedOllama) Run(ctx context.Context, t *cli.Terminal) error {
 		return cli.Usage("addr %q: port %d is where programs expect a real Ollama, and would take made up answers for its own; leave --addr out to listen on port %s, and give that to the consumer as --ollama http://127.0.0.1:%s",
 			c.Addr, ollamaPort, simulatedPort, simulatedPort)
 	}
+	names := make([]string, len(c.Models))
+	for i, name := range c.Models {
+		names[i] = pipeline.SimulatedModel(name)
+	}
 	server := ollamasim.New(ollamasim.Config{Slots: c.Slots, Models: c.Models, Speed: c.Speed, Instant: c.Instant, ChunkEvery: 20 * time.Millisecond})
 	url, err := server.Start(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
 	if err != nil {
@@ -50,7 +55,7 @@ func (c *SimulatedOllama) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer server.Close()
 	fmt.Fprintf(t.Out, "%s\n", url)
-	log.Info("the simulated Ollama is ready; stop with Ctrl-C", zap.Strings("models", c.Models), zap.Int("slots", c.Slots))
+	log.Info("the simulated Ollama is ready; stop with Ctrl-C", zap.Strings("models", names), zap.Int("slots", c.Slots))
 	<-ctx.Done()
 	return nil
 }

@@ -73,11 +73,20 @@ func (r *requester) use(backend Generator) {
 
 // Attempt asks the model once, in a slot, or alone: while nothing else runs on this GPU.
 func (r *requester) Attempt(ctx context.Context, request pipeline.Request, alone bool) (a attempt) {
+	return r.attempt(ctx, request, alone, func() error { return nil })
+}
+
+// attempt does that unless it is not wanted any more when its turn comes.
+func (r *requester) attempt(ctx context.Context, request pipeline.Request, alone bool, wanted func() error) (a attempt) {
 	for {
 		if a.err = r.ready(ctx); a.err != nil {
 			return a
 		}
 		if a.err = r.acquire(ctx, alone); a.err != nil {
+			return a
+		}
+		if a.err = wanted(); a.err != nil {
+			r.slots.Release()
 			return a
 		}
 		r.begin(request)

@@ -91,6 +91,7 @@ func (b *breaker) Admit(ctx context.Context) (*ticket, error) {
 		alone := !b.othersServe() // asked without the lock: the others ask the same
 		b.mu.Lock()
 		wait, changed := b.rest, b.changed
+		b.doubt.note(alone)
 		switch {
 		case b.suspended || b.held() != "" || b.position == halfOpen:
 		case b.position == closed:
@@ -105,7 +106,7 @@ func (b *breaker) Admit(ctx context.Context) (*ticket, error) {
 			switch err := b.ask(ctx); {
 			case ctx.Err() != nil:
 				t.Done(nil)
-			case err == nil || b.overlooks(err, alone):
+			case err == nil || b.overlooks(err):
 				return t, nil
 			case b.doubted() && isNoAnswer(err):
 				t.Done(nil)

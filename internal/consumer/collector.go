@@ -153,7 +153,7 @@ func (c *collector) handBackFailed(ctx context.Context, delivery pipeline.Delive
 func (c *collector) Refuse(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], stopped error) {
 	delay := outage.Jitter(min(c.rest, c.longestRest()))
 	if stopped != nil {
-		c.lane.log.Info("a batch is left to another GPU", zap.String("subject", delivery.Subject), zap.NamedError("because", stopped))
+		c.log.Debug("a batch is left to another GPU", zap.String("subject", delivery.Subject), zap.NamedError("because", stopped))
 		if delay = outage.Jitter(asideRest); c.lane.breaker.othersServe() {
 			delay = 0
 		}

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -198,6 +199,7 @@ func (c *Consumer) Snapshot() pipeline.Presence {
 	p := c.cfg.Identity
 	c.mu.Unlock()
 	p.Seen, p.Deadline = time.Now().UTC(), c.cfg.Deadline
+	p.Digest = cmp.Or(digestOf(c.lanes[0].model.Known()), p.Digest)
 	p.GPUs = nil
 	for _, l := range c.lanes {
 		p.GPUs = append(p.GPUs, l.status())

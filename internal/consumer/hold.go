@@ -70,9 +70,12 @@ func (b *breaker) held() string {
 }
 
 const (
-	doubtFirst = 10 * time.Second // until others may be known to serve the run, or not to
 	doubtLeast = time.Minute
 	doubtMost  = 15 * time.Minute
+
+	// Who serves the run is known a little late.
+	aloneAfter    = 10 * time.Second // from the beginning of the doubt
+	forsakenAfter = 45 * time.Second // without another GPU: then also a broken one is better than none
 )
 
 // A doubt is that a GPU may be broken, because it gave verdicts in a row and no answer. What
@@ -82,7 +85,7 @@ const (
 //   - While another one serves the run, the GPU says a word, the canary, after a minute, then after
 //     two, four, up to fifteen. If that is a good one, it takes one batch.
 //   - While none does, it takes one batch after the other, each after a word. Also where the word is
-//     no good: who else should.
+//     no good, if that stays so for a while: no one else takes it.
 //
 // An answer that began after that, and is stored, ends the doubt.
 type doubt struct {
@@ -90,11 +93,29 @@ type doubt struct {
 	why   string
 	since time.Time
 	pause time.Duration // before the last probe, while others serve
+	alone time.Time     // since when no other GPU is known to serve the run; zero: one is
+	word  time.Time     // when the next word is due while that is so
+}
+
+// note takes in whether no other GPU is known.
+func (d *doubt) note(alone bool) {
+	switch {
+	case !alone:
+		d.alone = time.Time{}
+	case d.alone.IsZero():
+		d.alone = time.Now()
+		d.word = latest(d.alone, d.since.Add(aloneAfter))
+	}
+}
+
+// forsaken reports whether no other GPU has been known for a while.
+func (d *doubt) forsaken() bool {
+	return !d.alone.IsZero() && time.Since(d.alone) >= forsakenAfter
 }
 
 // postpone sets the time of the next probe after one that has shown nothing.
 func (d *doubt) postpone(next *time.Time) {
-	if d.is {
+	if d.is && d.alone.IsZero() {
 		d.pause = min(2*d.pause, doubtMost)
 		*next = time.Now().Add(d.pause)
 	}
@@ -162,17 +183,24 @@ func (b *breaker) Wake() {
 // due returns the time until the next probe. The caller holds mu.
 func (b *breaker) due(alone bool) time.Duration {
 	if b.doubt.is && alone {
-		return time.Until(b.doubt.since.Add(doubtFirst))
+		return time.Until(b.doubt.word)
 	}
 	return time.Until(b.retryAt)
 }
 
 // overlooks reports whether a GPU in doubt takes a batch although its word was no answer: no other
-// one takes it, or none has done so for long.
-func (b *breaker) overlooks(word error, alone bool) bool {
+// one takes it, or this one has taken none for long.
+func (b *breaker) overlooks(word error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.doubt.is && isNoAnswer(word) && (alone || b.doubt.pause >= doubtMost)
+	if !b.doubt.is || !isNoAnswer(word) {
+		return false
+	}
+	if b.doubt.forsaken() || b.doubt.pause >= doubtMost {
+		return true
+	}
+	b.doubt.word = b.doubt.alone.Add(forsakenAfter)
+	return false
 }
 
 // isNoAnswer reports whether the server gave an answer that is worth nothing.

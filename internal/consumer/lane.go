@@ -85,7 +85,8 @@ func (l *lane) Generate(ctx context.Context, delivery pipeline.Delivery[pipeline
 	work, o := delivery.Body, &outcome{}
 	if delivery.Deliveries > maxDeliveries {
 		for _, generation := range work.Generations {
-			o.failures = append(o.failures, l.undeliverable(generation, delivery.Deliveries))
+			o.failures = append(o.failures, l.verdict(l.retry(work, generation), pipeline.Completion{},
+				pipeline.Fail(pipeline.Undeliverable, "delivered %d times without an outcome, not run again", delivery.Deliveries)))
 		}
 		return o // the model has nothing to do with it
 	}
@@ -94,11 +95,9 @@ func (l *lane) Generate(ctx context.Context, delivery pipeline.Delivery[pipeline
 		l.run.AskForPin()
 	}
 	for _, generation := range work.Generations {
-		if stopped := ticket.Stopped(); stopped != nil {
-			o.open = graver(o.open, stopped)
-			break
-		}
-		if err := l.generate(ctx, work, generation, o); err != nil {
+		r := l.retry(work, generation)
+		r.wanted = ticket.Stopped
+		if err := l.generate(ctx, work, r, o); err != nil {
 			o.open = graver(o.open, err)
 			if endsBatch(err) || errors.Is(err, errSetAside) {
 				break
@@ -110,8 +109,8 @@ func (l *lane) Generate(ctx context.Context, delivery pipeline.Delivery[pipeline
 
 // generate adds the answer to a generation, or the verdict on it, to the outcome of its batch. The
 // error is why it has neither.
-func (l *lane) generate(ctx context.Context, work pipeline.Work, generation pipeline.Generation, o *outcome) error {
-	r, began, begun := l.retry(work, generation), time.Now(), l.record.Begin()
+func (l *lane) generate(ctx context.Context, work pipeline.Work, r *retry, o *outcome) error {
+	begun := l.record.Begin()
 	completion, err := r.Run(ctx)
 	if err == nil {
 		l.record.Answered(completion)
@@ -119,15 +118,15 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, generation pipe
 		if err := l.prompts.Check(ctx, r.request, completion); err != nil {
 			return err
 		}
-		o.answer(result(work, generation, r, completion), begun)
+		o.answer(result(work, r, completion), begun)
 		return nil
 	}
-	l.log.Debug("no answer", zap.String("batch", work.ID()), zap.Int("generation", generation.Index),
+	l.log.Debug("no answer", zap.String("batch", work.ID()), zap.Int("generation", r.generation.Index),
 		zap.String("class", string(pipeline.ClassOf(err))), zap.Int("attempts", r.attempts), zap.Error(err))
 	if !answered(err) {
 		return err
 	}
-	verdict := l.verdict(try{generation, r.request, completion, r.attempts, began}, err)
+	verdict := l.verdict(r, completion, err)
 	streak := 0
 	if verdict.Outcome, streak = l.record.Verdict(r.request, err); streak >= streakLimit {
 		l.breaker.Doubt(streak, err, r.request)
@@ -138,14 +137,14 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, generation pipe
 
 func (l *lane) retry(work pipeline.Work, generation pipeline.Generation) *retry {
 	return &retry{
-		gpu: l.requests, request: work.Request(generation), context: l.contextLength, generations: l.requests.generations,
+		gpu: l.requests, generation: generation, request: work.Request(generation), context: l.contextLength, generations: l.requests.generations,
 		otherSeed: pipeline.Seed(generation.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample)),
 	}
 }
 
-func result(work pipeline.Work, generation pipeline.Generation, r *retry, completion pipeline.Completion) pipeline.Result {
+func result(work pipeline.Work, r *retry, completion pipeline.Completion) pipeline.Result {
 	result := pipeline.Result{
-		Index: generation.Index, Item: generation.Item, Sample: generation.Sample,
+		Index: r.generation.Index, Item: r.generation.Item, Sample: r.generation.Sample,
 		Text: completion.Text, Finish: completion.Finish,
 		PromptTokens: completion.PromptTokens, OutputTokens: completion.OutputTokens,
 		DurationMS: int(completion.Duration.Milliseconds()), CreatedAt: time.Now().UTC().Truncate(time.Millisecond),

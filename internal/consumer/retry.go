@@ -40,11 +40,13 @@ const (
 // others come stays in their company.
 type retry struct {
 	gpu         *requester
+	generation  pipeline.Generation
 	request     pipeline.Request
 	otherSeed   int
 	context     func() int // tokens of prompt and answer together; 0: not known
 	generations func() int // of the run; 0: not known
 
+	wanted   func() error  // why the generation is not begun any more; nil: it is
 	began    time.Time     // the first attempt
 	attempts int           // how often the model was asked, without those that say nothing about the generation
 	spent    time.Duration // in attempts that failed, and in pauses
@@ -63,9 +65,12 @@ type retry struct {
 func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 	r.pause, r.began = firstPause, time.Now()
 	for {
-		a := r.gpu.Attempt(ctx, r.request, r.alone)
+		a := r.gpu.attempt(ctx, r.request, r.alone, r.mayBegin)
 		if ctx.Err() != nil && a.err != nil {
 			return pipeline.Completion{}, interrupted(ctx)
+		}
+		if errors.Is(a.err, errSetAside) { // it is not begun
+			return a.completion, a.err
 		}
 		if errors.Is(a.err, errAway) { // it was waited for already
 			r.gpu.breaker.ProbeWith(r.request)
@@ -96,6 +101,14 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 			return a.completion, a.err
 		}
 	}
+}
+
+// mayBegin returns why the first attempt is not made any more, or nil.
+func (r *retry) mayBegin() error {
+	if r.attempts > 0 || r.wanted == nil {
+		return nil
+	}
+	return r.wanted()
 }
 
 // backOff pauses after a failure that may pass, and returns nil if the generation is to be tried

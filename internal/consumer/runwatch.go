@@ -59,7 +59,7 @@ func (w *runWatch) AskNow() {
 func (w *runWatch) AskForPin() {
 	every := w.PinEvery()
 	w.mu.Lock()
-	due := time.Since(w.asked) >= every
+	due := time.Since(w.asked) > every+every/5 // else it is about to ask anyway
 	w.mu.Unlock()
 	if due {
 		w.AskNow()

@@ -59,10 +59,11 @@ func beginDigestRun(t *testing.T, rows int, load ...string) *digestRun {
 	return d
 }
 
-// simulatedGPU starts a simulated server of a digest, whose answers say which digest made them.
+// simulatedGPU starts a simulated server of a digest, whose answers say which digest made them. It
+// is slow enough that what is held is seen before the run is over.
 func simulatedGPU(t *testing.T, digest string) (sim *ollamasim.Server, url string) {
 	t.Helper()
-	sim = ollamasim.New(ollamasim.Config{Digest: digest, Signed: true, Slots: 4, Speed: 40, ChunkEvery: 20 * time.Millisecond})
+	sim = ollamasim.New(ollamasim.Config{Digest: digest, Signed: true, Slots: 4, Speed: 10, ChunkEvery: 20 * time.Millisecond})
 	url, err := sim.Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +141,7 @@ func (d *digestRun) signatures() map[string]int {
 // Two notebooks have two models under one name. One of them answers the whole run, the other one
 // is held, and everything says so.
 func TestOfTwoDigestsUnderOneNameOneAnswersTheRun(t *testing.T) {
-	d := beginDigestRun(t, 400, "--simulate", "--model", "sim")
+	d := beginDigestRun(t, 300, "--simulate", "--model", "sim")
 	for _, digest := range []string{oneDigest, otherDigest} {
 		_, url := simulatedGPU(t, digest)
 		d.start("consumer", "--run", "words", "--ollama", url, "--slots", "4")

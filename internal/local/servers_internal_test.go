@@ -19,12 +19,12 @@ func TestHowToStartOllamaFitsTheSystemAndTheAddress(t *testing.T) {
 		want      string
 	}{
 		{"linux", true, "http://127.0.0.1:11434", "ollama serve"},
-		{"linux", false, "http://127.0.0.1:11434", "curl -fsSL https://ollama.com/install.sh | sh, unless it is installed, and then ollama serve"},
-		{"darwin", false, "http://localhost:11434", "brew install ollama, unless it is installed, and then ollama serve"},
-		{"windows", false, "http://[::1]:11434", "winget install Ollama.Ollama, unless it is installed, and then ollama serve"},
+		{"linux", false, "http://127.0.0.1:11434", "curl -fsSL https://ollama.com/install.sh | sh    # unless it is installed; other ways to get it: https://ollama.com/download\nollama serve"},
+		{"darwin", false, "http://localhost:11434", "brew install ollama    # unless"},
+		{"windows", false, "http://[::1]:11434", "winget install Ollama.Ollama    # unless"},
 		{"windows", true, "http://127.0.0.1:8000", `$env:OLLAMA_HOST="127.0.0.1:8000"; ollama serve`},
 		{"darwin", true, "http://127.0.0.1:8000", "OLLAMA_HOST=127.0.0.1:8000 ollama serve"},
-		{"linux", true, "http://gpu1:11434", "OLLAMA_HOST=0.0.0.0 ollama serve, on that machine"},
+		{"linux", true, "http://gpu1:11434", "OLLAMA_HOST=0.0.0.0 ollama serve    # on that machine"},
 	} {
 		if got := startOllama(c.system, c.installed, c.address); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%s at %s: %q, want %q", c.system, c.address, got, c.want)

@@ -49,7 +49,7 @@ func (b *testbed) check(ctx context.Context, rows []row, o *outcome, f *findings
 		}
 	}
 	b.checkExport(ctx, o.Stored, f)
-	o.Executed, _ = b.seen.figures()
+	o.Executed, o.Spoilt = b.seen.counted()
 	if o.Late > lateAtMost {
 		f.add("publish --follow had not ended %.0f s after everything was back, %.0f s are allowed", o.Late, lateAtMost)
 	}

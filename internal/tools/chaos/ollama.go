@@ -134,6 +134,7 @@ func (o *ollama) requests() int {
 type requestLog struct {
 	mu       sync.Mutex
 	executed int             // answers to rows that the servers completed
+	spoilt   int             // of them, those that were not as they should be
 	hopeless time.Time       // when the latest of the rows that never work had its first try
 	tried    map[string]bool // those of them that had one
 }
@@ -161,11 +162,22 @@ func (l *requestLog) end(x ollamasim.Exchange) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.executed++
+	if x.Fault != "" {
+		l.spoilt++
+	}
 }
 
-// figures returns what was noted so far.
-func (l *requestLog) figures() (executed int, hopeless time.Time) {
+// counted returns how many answers the servers completed so far, and how many of them were not as
+// they should be.
+func (l *requestLog) counted() (executed, spoilt int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.executed, l.hopeless
+	return l.executed, l.spoilt
+}
+
+// lastHopeless returns when the latest of the rows that never work had its first try.
+func (l *requestLog) lastHopeless() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hopeless
 }

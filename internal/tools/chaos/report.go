@@ -26,8 +26,8 @@ func (c *command) printOutcome(t *cli.Terminal, o outcome, known bool) error {
 	if known {
 		when = " (from " + c.Out + ")"
 	}
-	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead, %.3f completed for each stored, ended %.0f s after all was back, %s\n", o.Seed, word, o.Seconds, when,
-		view.Plural(total(o.Faults), "fault", "faults"), view.Count(o.Stored), view.Count(o.Dead), o.share(), o.Late, spread(o.Recovery))
+	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead, %.3f completed for each stored (%s by broken servers), ended %.0f s after all was back, %s\n", o.Seed, word, o.Seconds, when,
+		view.Plural(total(o.Faults), "fault", "faults"), view.Count(o.Stored), view.Count(o.Dead), o.share(), view.Count(o.Spoilt), o.Late, spread(o.Recovery))
 	for _, problem := range o.Problems {
 		fmt.Fprintf(t.Out, "  %s\n", problem)
 	}

@@ -30,20 +30,21 @@ type special struct {
 	class  pipeline.Class  // of the dead letter that has to become of the row; empty: it has to be stored
 	fault  ollamasim.Fault // happens to it on every server
 	tokens int             // that it has besides
+	most   int             // of such rows
 }
 
 func specials() []special {
 	return []special{
-		{"poisonous", pipeline.Poison, ollamasim.Fault{Kind: ollamasim.Crash, After: 5}, 0},
-		{"overlong", pipeline.BadItem, ollamasim.Fault{}, contextLength + 100},
-		{"lengthy", "", ollamasim.Fault{}, smallContext + 200}, // too long for a server with a small context only
-		{"neverending", pipeline.Truncated, ollamasim.Fault{}, 0},
-		{"endless", pipeline.Truncated, ollamasim.Fault{Kind: ollamasim.Endless}, 0},
-		{"speechless", pipeline.Degenerate, ollamasim.Fault{Kind: ollamasim.Empty}, 0},
-		{"stammering", pipeline.Degenerate, ollamasim.Fault{Kind: ollamasim.Loop, After: 5}, 0},
-		{"hanging", pipeline.Unanswered, ollamasim.Fault{Kind: ollamasim.Hang}, 0},
-		{"failing", pipeline.Unanswered, ollamasim.Fault{Kind: ollamasim.Fail}, 0},
-		{"halved", pipeline.Unanswered, ollamasim.Fault{Kind: ollamasim.Cut, After: 3}, 0},
+		{"poisonous", pipeline.Poison, ollamasim.Fault{Kind: ollamasim.Crash, After: 5}, 0, 3},
+		{"overlong", pipeline.BadItem, ollamasim.Fault{}, contextLength + 100, 3},
+		{"lengthy", "", ollamasim.Fault{}, smallContext + 200, 3}, // too long for a server with a small context only
+		{"neverending", pipeline.Truncated, ollamasim.Fault{}, 0, 3},
+		{"endless", pipeline.Truncated, ollamasim.Fault{Kind: ollamasim.Endless}, 0, 3},
+		{"speechless", pipeline.Degenerate, ollamasim.Fault{Kind: ollamasim.Empty}, 0, 3},
+		{"stammering", pipeline.Degenerate, ollamasim.Fault{Kind: ollamasim.Loop, After: 5}, 0, 3},
+		{"hanging", pipeline.Unanswered, ollamasim.Fault{Kind: ollamasim.Hang}, 0, 1},
+		{"failing", pipeline.Unanswered, ollamasim.Fault{Kind: ollamasim.Fail}, 0, 3},
+		{"halved", pipeline.Unanswered, ollamasim.Fault{Kind: ollamasim.Cut, After: 3}, 0, 3},
 	}
 }
 
@@ -66,7 +67,7 @@ func makeRows(seed int64, n int) []row {
 	}
 	taken := map[int]bool{}
 	for _, s := range specials() {
-		for range 1 + r.IntN(3) {
+		for range 1 + r.IntN(s.most) {
 			i := r.IntN(n)
 			if taken[i] {
 				continue

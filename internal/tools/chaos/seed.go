@@ -22,6 +22,7 @@ type outcome struct {
 	Stored       int      `json:"stored"`
 	Dead         int      `json:"dead"`
 	Executed     int      `json:"executed"`      // answers that the servers completed, for those stored
+	Spoilt       int      `json:"spoilt"`        // of them, those of broken servers
 	Late         float64  `json:"late"`          // seconds between what it had to wait for and the end of publish --follow
 	FailedStarts int      `json:"failed_starts"` // programs that ended with 1 soon after a start, because a server was away
 	*tally
@@ -162,7 +163,7 @@ func (b *testbed) runWithFaults(ctx context.Context, s plan, o *outcome, w *watc
 // late returns the seconds since the last thing was back that the run had to wait for. A row that
 // never works is none: its time begins with its first try.
 func (b *testbed) late(t *tally) float64 {
-	_, since := b.seen.figures()
+	since := b.seen.lastHopeless()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.back.After(since) {
