@@ -13,7 +13,7 @@ const canaryTokens = 32
 
 // Canary asks for a few words with the model and the options of a request that failed, but not with
 // its prompt. If this fails, too, the prompt was not the reason. An answer that is empty, repeats
-// itself or was broken off is none; one that only had no more room is.
+// itself or was broken off is none; one that only had no more room is, if it used what it had.
 func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone bool) error {
 	number := r.record.Begin()
 	failed.Messages, failed.Options.NumPredict = pipeline.User("Hello"), canaryTokens
@@ -22,6 +22,8 @@ func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone b
 		return a.err
 	}
 	switch said := strings.TrimSpace(a.completion.Text); {
+	case a.err != nil && a.completion.OutputTokens > 0 && a.completion.OutputTokens < canaryTokens:
+		return pipeline.Fail(pipeline.Degenerate, "the canary was cut off after %d of %d tokens: %w", a.completion.OutputTokens, canaryTokens, a.err)
 	case said == "" && a.completion.Thinking == 0:
 		return pipeline.Fail(pipeline.Degenerate, "the canary: %w", pipeline.ErrEmpty)
 	case repeats(said):

@@ -73,9 +73,12 @@ const (
 	doubtLeast = time.Minute
 	doubtMost  = 15 * time.Minute
 
-	// Who serves the run is known a little late.
-	aloneAfter    = 10 * time.Second // from the beginning of the doubt
-	forsakenAfter = 45 * time.Second // without another GPU: then also a broken one is better than none
+	// Who serves the run is known a little late: presence, the process that follows the run and this
+	// one look every 15 s each.
+	aloneAfter   = 45 * time.Second // without another GPU: then a broken one is better than none
+	aloneCertain = 5 * time.Minute  // before that there are pauses between the batches
+	alonePause   = time.Second      // the first of them, doubled each time
+	aloneMost    = 30 * time.Second
 )
 
 // A doubt is that a GPU may be broken, because it gave verdicts in a row and no answer. What
@@ -85,7 +88,8 @@ const (
 //   - While another one serves the run, the GPU says a word, the canary, after a minute, then after
 //     two, four, up to fifteen. If that is a good one, it takes one batch.
 //   - While none does, it takes one batch after the other, each after a word. Also where the word is
-//     no good, if that stays so for a while: no one else takes it.
+//     no good, if that stays so for a while: no one else takes it. Until that is certain there are
+//     pauses between such batches.
 //
 // An answer that began after that, and is stored, ends the doubt.
 type doubt struct {
@@ -95,6 +99,7 @@ type doubt struct {
 	pause time.Duration // before the last probe, while others serve
 	alone time.Time     // since when no other GPU is known to serve the run; zero: one is
 	word  time.Time     // when the next word is due while that is so
+	rest  time.Duration // before that word, if the last one was no good
 }
 
 // note takes in whether no other GPU is known.
@@ -104,13 +109,23 @@ func (d *doubt) note(alone bool) {
 		d.alone = time.Time{}
 	case d.alone.IsZero():
 		d.alone = time.Now()
-		d.word = latest(d.alone, d.since.Add(aloneAfter))
+		d.word, d.rest = d.alone.Add(aloneAfter), alonePause
 	}
 }
 
-// forsaken reports whether no other GPU has been known for a while.
-func (d *doubt) forsaken() bool {
-	return !d.alone.IsZero() && time.Since(d.alone) >= forsakenAfter
+// worthless takes in a word that was no good, and reports whether the GPU takes a batch all the
+// same.
+func (d *doubt) worthless() bool {
+	switch {
+	case d.alone.IsZero():
+		return d.pause >= doubtMost
+	case time.Since(d.alone) < aloneAfter: // the word was asked before
+		return false
+	case time.Since(d.alone) < aloneCertain:
+		d.word = time.Now().Add(d.rest)
+		d.rest = min(2*d.rest, aloneMost)
+	}
+	return true
 }
 
 // postpone sets the time of the next probe after one that has shown nothing.
@@ -193,14 +208,7 @@ func (b *breaker) due(alone bool) time.Duration {
 func (b *breaker) overlooks(word error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.doubt.is || !isNoAnswer(word) {
-		return false
-	}
-	if b.doubt.forsaken() || b.doubt.pause >= doubtMost {
-		return true
-	}
-	b.doubt.word = b.doubt.alone.Add(forsakenAfter)
-	return false
+	return b.doubt.is && isNoAnswer(word) && b.doubt.worthless()
 }
 
 // isNoAnswer reports whether the server gave an answer that is worth nothing.

@@ -173,20 +173,23 @@ func TestABatchThatWasJudgedHereGoesToAnotherGPU(t *testing.T) {
 	here := pipeline.LaneID{Consumer: "c1", GPU: "A"}
 	for name, c := range map[string]struct {
 		deliveries, needs int
+		lanes             int // that serve the run elsewhere
 		judged            []pipeline.LaneID
 		peer              bool
 		want              string // the GPU that answers; empty: it is handed back
 		delay             time.Duration
 	}{
-		"judged by another one":                     {1, 0, []pipeline.LaneID{{Consumer: "c2", GPU: "A"}}, false, "A", 0},
-		"judged here":                               {1, 0, []pipeline.LaneID{here}, false, "", passFirst},
-		"judged here, and it was handed back":       {2, 0, []pipeline.LaneID{here}, false, "", passLater},
-		"judged here, and no other one wants it":    {4, 0, []pipeline.LaneID{here}, false, "A", 0},
-		"it needs more":                             {1, 1025, nil, false, "", passFirst},
-		"it needs as much as there is":              {1, 1024, nil, false, "A", 0},
-		"judged here, and another GPU here is idle": {1, 0, []pipeline.LaneID{here}, true, "B", 0},
-		"another GPU here has more":                 {1, 1025, nil, true, "B", 0},
-		"no GPU here has as much":                   {1, 4097, nil, true, "", passFirst},
+		"judged by another one":                                 {1, 0, 0, []pipeline.LaneID{{Consumer: "c2", GPU: "A"}}, false, "A", 0},
+		"judged here":                                           {1, 0, 0, []pipeline.LaneID{here}, false, "", 5 * time.Second},
+		"judged here, and it was handed back":                   {2, 0, 0, []pipeline.LaneID{here}, false, "", 30 * time.Second},
+		"judged here, and no other one wants it":                {4, 0, 0, []pipeline.LaneID{here}, false, "A", 0},
+		"judged here, the fourth time, and another one serves":  {4, 0, 2, []pipeline.LaneID{here}, false, "", 8 * time.Second},
+		"judged here, the twelfth time, and another one serves": {12, 0, 2, []pipeline.LaneID{here}, false, "A", 0},
+		"it needs more":                                         {1, 1025, 0, nil, false, "", 5 * time.Second},
+		"it needs as much as there is":                          {1, 1024, 0, nil, false, "A", 0},
+		"judged here, and another GPU here is idle":             {1, 0, 0, []pipeline.LaneID{here}, true, "B", 0},
+		"another GPU here has more":                             {1, 1025, 0, nil, true, "B", 0},
+		"no GPU here has as much":                               {1, 4097, 0, nil, true, "", time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -196,7 +199,7 @@ func TestABatchThatWasJudgedHereGoesToAnotherGPU(t *testing.T) {
 				if c.peer {
 					gpus = append(gpus, b.lane("B", 1))
 				}
-				r := w.start(watched(&queueInfo{}), gpus...)
+				r := w.start(watched(&queueInfo{info: pipeline.RunInfo{Lanes: c.lanes}}), gpus...)
 				synctest.Wait()     // all workers wait for work
 				for i := range 12 { // more than either GPU has workers
 					w.addWork(i, c.deliveries, func(work *pipeline.Work) { work.Judged, work.Needs = c.judged, c.needs }, "p")

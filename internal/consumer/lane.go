@@ -56,7 +56,7 @@ type lane struct {
 	wantedSlots  int  // how many of them to use, if there are that many
 	context      int  // tokens of prompt and answer together; 0: not known
 	contextSaid  int  // the one that was compared with the run's longest prompt
-	oneBatchEach bool // until it is known how long batches take, none has to wait for a slot
+	oneBatchEach bool // until it is known how long batches take, none has to wait for a slot; nor in a row of verdicts
 }
 
 // newLane returns a lane that uses all its slots. With a deadline it takes spare batches only when
@@ -114,6 +114,7 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, r *retry, o *ou
 	completion, err := r.Run(ctx)
 	if err == nil {
 		l.record.Answered(completion)
+		l.resize()
 		l.answers.Add(completion.OutputTokens)
 		if err := l.prompts.Check(ctx, r.request, completion); err != nil {
 			return err
@@ -128,7 +129,9 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, r *retry, o *ou
 	}
 	verdict := l.verdict(r, completion, err)
 	streak := 0
-	if verdict.Outcome, streak = l.record.Verdict(r.request, err); streak >= streakLimit {
+	verdict.Outcome, streak = l.record.Verdict(r.request, err)
+	l.resize()
+	if streak >= streakLimit {
 		l.breaker.Doubt(streak, err, r.request)
 	}
 	o.failures = append(o.failures, verdict)
@@ -175,10 +178,15 @@ func (l *lane) start(cutoff time.Time, came bool) (end func(done bool), fits boo
 	ended, fits := l.times.Start(l.Slots(), timeUntil(cutoff), came)
 	return func(done bool) {
 		ended(done)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.setLimits()
+		l.resize()
 	}, fits
+}
+
+// resize sets the limits where they may have changed.
+func (l *lane) resize() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.setLimits()
 }
 
 // timeUntil returns the time until t; zero is never.
@@ -193,7 +201,7 @@ func timeUntil(t time.Time) time.Duration {
 func (l *lane) setLimits() {
 	slots := min(l.wantedSlots, l.serverSlots)
 	l.slots.SetLimit(slots)
-	if l.oneBatchEach && !l.times.Known() {
+	if l.oneBatchEach && !l.times.Known() || l.record.Streak() >= fewVerdicts {
 		l.batches.SetLimit(slots)
 	} else {
 		l.batches.SetLimit(slots + spareBatches)

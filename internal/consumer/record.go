@@ -10,6 +10,10 @@ import (
 // streakLimit is how many outcomes in a row without an answer say that the GPU may be broken.
 const streakLimit = 8
 
+// fewVerdicts is how many in a row keep a lane from taking spare batches: they would be begun, too,
+// before the doubt is there.
+const fewVerdicts = 2
+
 // A record is what a lane's outcomes say about the GPU. Outcomes are verdicts and stored answers,
 // and are numbered in the order in which they are known.
 type record struct {
@@ -43,6 +47,13 @@ func (r *record) Verdict(request pipeline.Request, err error) (number, streak in
 		r.streak, r.streakAt = r.streak+1, r.outcomes
 	}
 	return r.outcomes, r.streak
+}
+
+// Streak returns how many verdicts there were in a row.
+func (r *record) Streak() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.streak
 }
 
 // Answered takes in that the model gave an answer, and whether it had to be rid of thinking.

@@ -81,11 +81,20 @@ func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.
 }
 
 const (
-	judgeAnyway = 4               // deliveries of a message, from which on any lane judges it
-	passWithin  = time.Second     // that a lane takes which has nothing to do
-	passFirst   = 5 * time.Second // before the second delivery of a message that no lane here may judge
-	passLater   = 30 * time.Second
+	judgeAlone  = 4           // deliveries of a message, from which on any lane judges it where no other serves
+	judgeAnyway = 12          // the same where another serves
+	passWithin  = time.Second // that a lane takes which has nothing to do
 )
+
+// passDelays are those after the first, second, … delivery of a message that no lane here may
+// judge; the last one stays. While another GPU serves they are short: the queue serves its pulls in
+// turn, so one that came to the wrong GPU comes to another one next.
+func passDelays(othersServe bool) []time.Duration {
+	if othersServe {
+		return []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second}
+	}
+	return []time.Duration{5 * time.Second, 30 * time.Second}
+}
 
 // passOn gives a batch to a lane of this process that may judge it and has nothing to do, or hands
 // it back, for one of another process.
@@ -107,18 +116,18 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 		}
 		timer.Stop()
 	}
-	delay := passFirst
-	if delivery.Deliveries > 1 {
-		delay = passLater
-	}
+	delays := passDelays(w.lane.breaker.othersServe())
+	delay := delays[min(max(delivery.Deliveries, 1), len(delays))-1]
 	w.lane.rests.Add(delivery.Body.Batch, delay, "another GPU has to try it")
 	w.collector.HandBack(ctx, delivery, delay)
 }
 
 // judges reports whether the lane may work on a batch: it has not judged it before, and its context
-// is not known to be too small. If nothing else came of it several times, any lane may.
+// is not known to be too small. If it came back several times, any lane may: late while another GPU
+// serves the run, since an idle lane's pulls are served in turn with those of the one that is
+// wanted.
 func (l *lane) judges(delivery pipeline.Delivery[pipeline.Work]) bool {
-	if delivery.Deliveries >= judgeAnyway {
+	if delivery.Deliveries >= judgeAnyway || delivery.Deliveries >= judgeAlone && !l.breaker.othersServe() {
 		return true
 	}
 	for _, judge := range delivery.Body.Judged {
