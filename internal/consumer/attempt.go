@@ -47,6 +47,10 @@ type requester struct {
 func newRequester(backend Generator, slots *limiter, breaker *breaker, meter *autotune.SpeedMeter, log *zap.Logger) *requester {
 	r := &requester{slots: slots, breaker: breaker, meter: meter, generations: func() int { return 0 }}
 	r.inflight.firstToken, r.inflight.stall, r.inflight.log = defaultFirstToken, defaultStall, log
+	r.inflight.slots = func() int {
+		_, limit := slots.InUse()
+		return limit
+	}
 	r.busy.log = log
 	r.recovery.word = r.word
 	r.use(backend)

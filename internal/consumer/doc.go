@@ -12,9 +12,13 @@
 //
 // # What a lane decides
 //
-//   - The breaker: whether the GPU takes work at all. It opens when the next batch would fail, too.
+//   - The breaker: whether the GPU takes work at all. It opens when the next batch would fail, too,
+//     when the GPU gave only verdicts for a while and may be broken, and while it must not work.
 //   - The limiters: how many batches are in hand, and how many generations run at a time.
 //   - The batch times: whether another batch would end before the deadline.
+//   - The model guard: whether the server has the run's model, before and after each batch.
+//   - The prompt check: whether the server reads whole prompts.
+//   - The record: which of its verdicts are proven, because it answered something after them.
 //   - A retry: what is tried after a generation failed, by attempts, each of which is one request.
 //
 // # What tells a generation's failures from its server's
@@ -29,6 +33,10 @@
 //     unanswered only if the model answers others meanwhile, and poison only if it crashes the
 //     runner more often than chance does.
 //
+// A verdict, why a generation has no answer, is one GPU's word. It names its judge and all that
+// tells whether another GPU may do better, and the dead letter carries it. A batch that comes with
+// earlier verdicts is passed on by the lanes that gave them.
+//
 // The options of a request pass through as they are: a new one is a field of pipeline.Options and
 // a line in each adapter of a model server.
 //
@@ -37,7 +45,9 @@
 //
 // # The consumer around it
 //
-// Consumer starts the workers, the supervisors of servers that it runs itself (package supervise),
-// and the search for the best number of slots (package autotune). How it ends stands at shutdown.
-// ChooseRun and LoadModel are what comes before: which run to work for, and with which model.
+// The run watch asks the queue what the run requires and how many GPUs serve it, and the lanes
+// judge by that whether they may work. Consumer starts the workers, the supervisors of servers that
+// it runs itself (package supervise), and the search for the best number of slots (package
+// autotune). How it ends stands at shutdown. ChooseRun and LoadModel are what comes before: which
+// run to work for, and with which model.
 package consumer

@@ -87,9 +87,9 @@ const (
 //
 //   - While another one serves the run, the GPU says a word, the canary, after a minute, then after
 //     two, four, up to fifteen. If that is a good one, it takes one batch.
-//   - While none does, it takes one batch after the other, each after a word. Also where the word is
-//     no good, if that stays so for a while: no one else takes it. Until that is certain there are
-//     pauses between such batches.
+//   - While none does, it takes one batch after the other, each after a word. Also where the word
+//     is no good, if that stays so for a while: no one else takes it. Until that is certain there
+//     are pauses between such batches.
 //
 // An answer that began after that, and is stored, ends the doubt.
 type doubt struct {

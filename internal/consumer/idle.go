@@ -46,7 +46,7 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 		switch {
 		case over && (w.info == nil || !w.canWork()):
 			return w.why(idle)
-		case w.info == nil || idle < checkEvery || time.Since(asked) < askEvery, w.stay && !over:
+		case w.info == nil || idle < checkEvery || w.stay && !over || time.Since(asked) < askEvery:
 			continue
 		}
 		asked = time.Now()

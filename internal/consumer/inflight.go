@@ -22,8 +22,6 @@ const (
 	reportEvery = 5 * time.Minute  // of further waiting
 	inOrder     = time.Second      // requests that were sent within this time may come to the server in another order
 	doubtShare  = 3                // a request hangs by itself if others had tokens that part of the stall later than it
-	oneByOne    = 4                // answers, one at a time while others waited, which show that the server works on one,
-	oneByOneFor = 5 * time.Second  // if they took this long
 )
 
 // inflight knows the requests that a GPU's server has and has not answered, in the order in which
@@ -40,6 +38,7 @@ type inflight struct {
 	firstToken time.Duration
 	stall      time.Duration
 	isLoaded   func(ctx context.Context) bool // asks the server; nil: it cannot be asked
+	slots      func() int                     // how many requests there may be
 	log        *zap.Logger
 
 	mu       sync.Mutex
@@ -47,9 +46,9 @@ type inflight struct {
 	begun    time.Time // when the newest request was sent that had a token
 	longest  int       // bytes of the longest prompt that was answered
 	running  int       // requests that had a token
-	most     int       // of them there ever were
 	tokenAt  time.Time // when any request was last seen to get one
 	firstAt  time.Time // when any request got its first one
+	overlap  overlap
 	serial   serial
 	loading  bool      // the server has said during this wait that the model is not there
 	reported time.Time // when the log last said that all wait
@@ -131,14 +130,13 @@ func (f *inflight) first(r *openRequest) {
 	defer f.mu.Unlock()
 	now := time.Now()
 	f.running++
-	f.most = max(f.most, f.running)
+	f.overlap.Change(now, f.running)
 	f.begun = latest(f.begun, r.sent)
 	f.firstAt, f.tokenAt, r.tokenAt = now, now, now
 	f.loading = false
-	f.serial.first(now, f.running, len(f.requests))
-	if f.serial.isNew() {
+	if f.serial.First(now, &f.overlap, len(f.requests)) {
 		f.log.Warn("this server works on one request at a time, and the others wait there: that is slow, and no failure", zap.Int("requests", len(f.requests)),
-			zap.String("setting", f.serial.setting(len(f.requests))))
+			zap.String("setting", f.setting()))
 	}
 }
 
@@ -151,7 +149,8 @@ func (f *inflight) end(r *openRequest, answered bool) {
 	if r.tokens.Load() > 0 {
 		f.running--
 		f.tokenAt = now
-		f.serial.end(now, f.running)
+		f.overlap.Change(now, f.running)
+		f.serial.End(now, f.running)
 	}
 	if answered { // also by a model that does not report its tokens
 		f.tokenAt, f.loading = now, false
@@ -224,7 +223,7 @@ func (f *inflight) hangs(r *openRequest, now time.Time) *stallError {
 		if r.overtakenAt.IsZero() {
 			r.overtakenAt = now
 		}
-		patience, flag := f.patience(r)
+		patience, flag := f.patience(r, now)
 		if now.Sub(r.overtakenAt) >= patience && (f.running == 0 || now.Sub(f.tokenAt) < f.stall/doubtShare) {
 			return &stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (%s)", patience.Round(time.Second), flag)}
 		}
@@ -238,9 +237,9 @@ func (f *inflight) hangs(r *openRequest, now time.Time) *stallError {
 
 // patience returns for how long a request may wait after it was overtaken, and the flag that says
 // so. A long prompt takes longer to read.
-func (f *inflight) patience(r *openRequest) (patience time.Duration, flag string) {
+func (f *inflight) patience(r *openRequest, now time.Time) (patience time.Duration, flag string) {
 	switch {
-	case 2*f.most <= len(f.requests): // the others wait in its queue
+	case 2*f.overlap.Most(now) <= len(f.requests): // the others wait in its queue
 		return f.firstToken, "--first-token"
 	case f.longest == 0 || r.prompt <= f.longest:
 		return f.stall, "--stall"
@@ -277,8 +276,8 @@ func (f *inflight) Says() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if n == 0 || since < quietTime {
-		if f.serial.is && len(f.requests) > f.running && f.running > 0 {
-			return fmt.Sprintf("works on one request at a time, %d wait there: %s", len(f.requests)-f.running, f.serial.setting(len(f.requests)))
+		if f.serial.Is && len(f.requests) > f.running && f.running > 0 {
+			return fmt.Sprintf("works on one request at a time, %d wait there: %s", len(f.requests)-f.running, f.setting())
 		}
 		return ""
 	}
@@ -287,6 +286,11 @@ func (f *inflight) Says() string {
 		return "loading, " + said
 	}
 	return said
+}
+
+// setting says what to change for a server that works on one request at a time.
+func (f *inflight) setting() string {
+	return fmt.Sprintf("OLLAMA_NUM_PARALLEL=%d there, or --slots 1 here", f.slots())
 }
 
 // report says in the log, now and then, that all requests wait.
@@ -325,55 +329,4 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
-}
-
-// A serial finds out whether a server works on one request at a time: several answers in a row
-// began when the one before had ended, although another request was there all the time, and for
-// most of the time one of them came. A server that reads several prompts at a time may also have
-// one answer at a time now and then, but not for most of the time.
-type serial struct {
-	is, said bool
-	answers  int
-	since    time.Time
-	busy     time.Duration // since then, with an answer coming
-	began    time.Time     // the one that comes now
-}
-
-// first takes in that a request had its first token.
-func (s *serial) first(now time.Time, running, requests int) {
-	switch {
-	case running > 1:
-		*s = serial{said: s.said}
-		return
-	case requests < 2:
-		*s = serial{is: s.is, said: s.said}
-		return
-	case s.answers == 0:
-		s.since = now
-	}
-	s.answers++
-	s.began = now
-	if took := now.Sub(s.since); s.answers > oneByOne && took >= oneByOneFor && 2*s.busy >= took {
-		s.is = true
-	}
-}
-
-// end takes in that an answer has ended.
-func (s *serial) end(now time.Time, running int) {
-	if running == 0 && !s.began.IsZero() {
-		s.busy += now.Sub(s.began)
-		s.began = time.Time{}
-	}
-}
-
-// isNew reports once that it is so.
-func (s *serial) isNew() bool {
-	isNew := s.is && !s.said
-	s.said = s.said || isNew
-	return isNew
-}
-
-// setting says what to change.
-func (s *serial) setting(requests int) string {
-	return fmt.Sprintf("OLLAMA_NUM_PARALLEL=%d there, or --slots 1 here", requests)
 }

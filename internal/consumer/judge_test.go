@@ -179,17 +179,17 @@ func TestABatchThatWasJudgedHereGoesToAnotherGPU(t *testing.T) {
 		want              string // the GPU that answers; empty: it is handed back
 		delay             time.Duration
 	}{
-		"judged by another one":                                 {1, 0, 0, []pipeline.LaneID{{Consumer: "c2", GPU: "A"}}, false, "A", 0},
-		"judged here":                                           {1, 0, 0, []pipeline.LaneID{here}, false, "", 5 * time.Second},
-		"judged here, and it was handed back":                   {2, 0, 0, []pipeline.LaneID{here}, false, "", 30 * time.Second},
-		"judged here, and no other one wants it":                {4, 0, 0, []pipeline.LaneID{here}, false, "A", 0},
-		"judged here, the fourth time, and another one serves":  {4, 0, 2, []pipeline.LaneID{here}, false, "", 8 * time.Second},
-		"judged here, the twelfth time, and another one serves": {12, 0, 2, []pipeline.LaneID{here}, false, "A", 0},
-		"it needs more":                                         {1, 1025, 0, nil, false, "", 5 * time.Second},
-		"it needs as much as there is":                          {1, 1024, 0, nil, false, "A", 0},
-		"judged here, and another GPU here is idle":             {1, 0, 0, []pipeline.LaneID{here}, true, "B", 0},
-		"another GPU here has more":                             {1, 1025, 0, nil, true, "B", 0},
-		"no GPU here has as much":                               {1, 4097, 0, nil, true, "", time.Second},
+		"judged by another one":                                {1, 0, 0, []pipeline.LaneID{{Consumer: "c2", GPU: "A"}}, false, "A", 0},
+		"judged here":                                          {1, 0, 0, []pipeline.LaneID{here}, false, "", 5 * time.Second},
+		"judged here, and it was handed back":                  {2, 0, 0, []pipeline.LaneID{here}, false, "", 30 * time.Second},
+		"judged here, and no other one wants it":               {4, 0, 0, []pipeline.LaneID{here}, false, "A", 0},
+		"judged here, the fourth time, and another one serves": {4, 0, 2, []pipeline.LaneID{here}, false, "", 10 * time.Second},
+		"judged here, the last time, and another one serves":   {22, 0, 2, []pipeline.LaneID{here}, false, "A", 0},
+		"it needs more":                                        {1, 1025, 0, nil, false, "", 5 * time.Second},
+		"it needs as much as there is":                         {1, 1024, 0, nil, false, "A", 0},
+		"judged here, and another GPU here is idle":            {1, 0, 0, []pipeline.LaneID{here}, true, "B", 0},
+		"another GPU here has more":                            {1, 1025, 0, nil, true, "B", 0},
+		"no GPU here has as much":                              {1, 4097, 0, nil, true, "", time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -113,7 +113,7 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, r *retry, o *ou
 	begun := l.record.Begin()
 	completion, err := r.Run(ctx)
 	if err == nil {
-		l.record.Answered(completion)
+		l.record.Answered(begun, completion)
 		l.resize()
 		l.answers.Add(completion.OutputTokens)
 		if err := l.prompts.Check(ctx, r.request, completion); err != nil {

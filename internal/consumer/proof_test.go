@@ -11,7 +11,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// provenAt returns from when on others could see that so many outcomes are proven; 0: never.
+// provenAt returns from when on others could see that n outcomes are proven; 0: never.
 func (w *world) provenAt(n int) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -154,5 +154,19 @@ func TestNoBatchRestsForLongWhileAnotherGPUServes(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A GPU that breaks in the middle of its work still has answers on their way.
+func TestAnAnswerThatBeganBeforeARowOfVerdictsDoesNotEndIt(t *testing.T) {
+	var r record
+	before := r.Begin()
+	r.Verdict(pipeline.Request{}, pipeline.Fail(pipeline.Degenerate, "empty"))
+	after := r.Begin()
+	if r.Answered(before, pipeline.Completion{}); r.Streak() != 1 {
+		t.Errorf("an answer that began before leaves a row of %d", r.Streak())
+	}
+	if r.Answered(after, pipeline.Completion{}); r.Streak() != 0 {
+		t.Errorf("an answer that began after leaves a row of %d", r.Streak())
 	}
 }

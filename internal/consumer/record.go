@@ -23,6 +23,7 @@ type record struct {
 	doubted  int               // the number of the newest verdict that holds only if the GPU works
 	request  *pipeline.Request // of that verdict
 	streak   int               // verdicts in a row, since the last answer
+	streakOn int               // the number of the first of them
 	streakAt int               // the number of the last of them
 	thoughts int               // answers from which thinking was taken off
 }
@@ -44,6 +45,9 @@ func (r *record) Verdict(request pipeline.Request, err error) (number, streak in
 		r.doubted, r.request = r.outcomes, &request
 	}
 	if tooLong := new(pipeline.ContextError); !errors.As(err, &tooLong) {
+		if r.streak == 0 {
+			r.streakOn = r.outcomes
+		}
 		r.streak, r.streakAt = r.streak+1, r.outcomes
 	}
 	return r.outcomes, r.streak
@@ -56,11 +60,14 @@ func (r *record) Streak() int {
 	return r.streak
 }
 
-// Answered takes in that the model gave an answer, and whether it had to be rid of thinking.
-func (r *record) Answered(completion pipeline.Completion) {
+// Answered takes in an answer, with what Begin returned when it began. One that began before a row
+// of verdicts does not end it: a GPU may break in the middle of its work.
+func (r *record) Answered(begun int, completion pipeline.Completion) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.streak = 0
+	if begun >= r.streakOn {
+		r.streak = 0
+	}
 	if completion.Thinking > 0 {
 		r.thoughts++
 	}

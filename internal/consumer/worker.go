@@ -82,18 +82,24 @@ func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.
 
 const (
 	judgeAlone  = 4           // deliveries of a message, from which on any lane judges it where no other serves
-	judgeAnyway = 12          // the same where another serves
+	judgeAnyway = 22          // the same where another serves; before the message is given up
 	passWithin  = time.Second // that a lane takes which has nothing to do
 )
 
-// passDelays are those after the first, second, … delivery of a message that no lane here may
-// judge; the last one stays. While another GPU serves they are short: the queue serves its pulls in
-// turn, so one that came to the wrong GPU comes to another one next.
-func passDelays(othersServe bool) []time.Duration {
-	if othersServe {
-		return []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second}
+// passDelay is for how long a message rests that no lane here may judge. The queue serves its pulls
+// in turn. So while another GPU serves, a message comes here again as long as this lane has pulls
+// before the other one's: that is soon over. If it comes here after that, the other one is busy.
+func passDelay(deliveries, pulls int, othersServe bool) time.Duration {
+	const soon, first, most = time.Second, 5 * time.Second, 30 * time.Second
+	switch {
+	case othersServe && deliveries < pulls:
+		return soon
+	case othersServe:
+		return min(first<<min(deliveries-pulls, 10), most)
+	case deliveries > 1:
+		return most
 	}
-	return []time.Duration{5 * time.Second, 30 * time.Second}
+	return first
 }
 
 // passOn gives a batch to a lane of this process that may judge it and has nothing to do, or hands
@@ -116,8 +122,7 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 		}
 		timer.Stop()
 	}
-	delays := passDelays(w.lane.breaker.othersServe())
-	delay := delays[min(max(delivery.Deliveries, 1), len(delays))-1]
+	delay := passDelay(delivery.Deliveries, w.lane.workers, w.lane.breaker.othersServe())
 	w.lane.rests.Add(delivery.Body.Batch, delay, "another GPU has to try it")
 	w.collector.HandBack(ctx, delivery, delay)
 }

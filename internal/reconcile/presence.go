@@ -65,7 +65,7 @@ func (r *attendance) meet(ctx context.Context, run pipeline.Run, now bool) error
 // consumers, and how many generations wait for a second opinion is for people.
 func (r *attendance) tell(ctx context.Context, run pipeline.Run, awaiting int) error {
 	lanes, now := r.fleet.serving(), r.now()
-	alone := r.told.lanes < 2 // a GPU that is told of another one behaves otherwise
+	alone := r.told.lanes < 2 // a GPU that knows of another one behaves otherwise
 	news := lanes != r.told.lanes && len(r.fleet.lanes) > 0 && (alone || now.Sub(r.told.at) >= tellLanesEvery)
 	if !news && awaiting == r.told.awaiting {
 		return nil

@@ -143,13 +143,22 @@ func consumers(s status.Snapshot) string {
 	table.line("CONSUMER", "HOST", "GPU", "STATE", "SLOTS", "ANSWERS", "TOKENS/S", "CONTEXT", "DIGEST", "SERVER", "SEEN", "ENDS")
 	for _, c := range s.Consumers {
 		for _, g := range c.GPUs {
-			table.line(c.ID, c.Host, g.Name, g.Describe(), fmt.Sprintf("%d/%d", g.Busy, g.Slots), Count(g.Generations), Rate(g.TokensPerSecond),
+			table.line(c.ID, c.Host, g.Name, text.Clip(g.Describe(), mostState), fmt.Sprintf("%d/%d", g.Busy, g.Slots), Count(g.Generations), Rate(g.TokensPerSecond),
 				known(g.Context), cmp.Or(pipeline.ShortDigest(cmp.Or(g.Digest, c.Digest)), "-"), cmp.Or(c.ServerVersion, "-"), Duration(max(time.Since(c.Seen), 0))+" ago", ends(c.Deadline))
 		}
 	}
 	_ = table.flush()
+	for _, c := range s.Consumers { // what has no room in the table
+		for _, g := range c.GPUs {
+			if len([]rune(g.Describe())) > mostState {
+				fmt.Fprintf(&b, "%s\n", text.Printable(fmt.Sprintf("%s, %s: %s", c.ID, g.Name, g.Describe())))
+			}
+		}
+	}
 	return b.String()
 }
+
+const mostState = 56 // columns of a GPU's state in the table
 
 // known shows a number, unless it is not known.
 func known(n int) string {

@@ -122,6 +122,19 @@ func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
 	}
 }
 
+// A table is no place for a sentence, so that stands below it.
+func TestALongStateStandsBelowTheTable(t *testing.T) {
+	s := snapshot()
+	s.Consumers = consumersAt(time.Now())
+	s.Consumers[0].GPUs[1].State, s.Consumers[0].GPUs[1].Detail = pipeline.GPUHeld, "model tiny is another one on this server,\x1b[2J load that one here"
+	shown := Snapshot(s)
+	for _, want := range []string{"held: model tiny is another one on this server,?[2J loa…  0/8", "\n01J, T4 1: held: model tiny is another one on this server,?[2J load that one here\n"} {
+		if !strings.Contains(strings.ReplaceAll(shown, "\uFFFD", "?"), want) {
+			t.Errorf("%q is missing in:\n%s", want, shown)
+		}
+	}
+}
+
 func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 	for _, c := range []struct {
 		snapshot status.Snapshot
