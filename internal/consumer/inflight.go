@@ -214,6 +214,9 @@ func (f *inflight) look(now time.Time) *stallError {
 // hangs returns why a request will get no token any more, or nil. The caller holds mu.
 func (f *inflight) hangs(r *openRequest, now time.Time) *stallError {
 	if r.tokens.Load() > 0 {
+		if r.tokenAt.IsZero() { // it comes at this moment
+			return nil
+		}
 		if now.Sub(r.tokenAt) >= f.stall && f.tokenAt.Sub(r.tokenAt) >= f.stall/doubtShare {
 			return &stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}
 		}
