@@ -14,6 +14,7 @@ const (
 	innocentRisk  = 0.001         // innocent generations of a run that may be taken for poison
 	unknownRun    = 1e5           // generations of a run that does not say how many it has
 	atOnce        = recoveryPause // failures within this time have one reason
+	judgedTries   = 2             // of a generation that another GPU has tried to its end
 	leastTries    = 3             // of a generation whose failures may pass
 	mostTries     = 10            // the same on a server that fails now and then with everything
 	flakyRisk     = 0.01          // generations of a run that may be given up although they would be answered
@@ -129,19 +130,24 @@ func (e *evidence) isPoison(own share, generations int) bool {
 	return true
 }
 
-// tries returns how often a generation of such a run is tried before it is given up: more often
-// where those that were answered failed before, too.
-func (e *evidence) tries(generations int) int {
+// tries returns how often a generation of such a run is tried before it is given up: at least, and
+// at most if that is quick. That is more often where those that were answered failed before, too,
+// and less often where another GPU has given it up.
+func (e *evidence) tries(generations int, judged bool) (least, most int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	least, most = leastTries, triesUnproven
+	if judged {
+		least, most = judgedTries, judgedTries
+	}
 	switch {
 	case e.done < fewAnswers:
-		return triesUnproven
+		return least, most
 	case e.passed == 0:
-		return leastTries
+		return least, least
 	}
 	fails := float64(e.passed) / float64(e.passed+e.done)
-	return min(max(int(math.Ceil(math.Log(flakyRisk/size(generations))/math.Log(fails))), leastTries), mostTries)
+	return least, min(max(int(math.Ceil(math.Log(flakyRisk/size(generations))/math.Log(fails))), least), mostTries)
 }
 
 func size(generations int) float64 {

@@ -74,6 +74,27 @@ func TestAGenerationThatIsNeverAnsweredIsUnansweredWhileOthersAre(t *testing.T) 
 }
 
 // The server is away for some seconds: the generation is not the reason.
+func TestAGenerationIsTriedAsOftenAsWhatIsKnownAsksFor(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		done, passed int
+		judged       bool
+		least, most  int
+	}{
+		{"nothing is known", 0, 0, false, 3, 5},
+		{"nothing is known, and another GPU has given it up", 0, 0, true, 2, 2},
+		{"the server fails with nothing else", 100, 0, false, 3, 3},
+		{"the same, and another GPU has given it up", 100, 0, true, 2, 2},
+		{"a third of all tries fails", 100, 50, false, 3, 10},
+		{"the same, and another GPU has given it up, which proves little here", 100, 50, true, 2, 10},
+	} {
+		e := evidence{done: c.done, passed: c.passed}
+		if least, most := e.tries(1000, c.judged); least != c.least || most != c.most {
+			t.Errorf("%s: %d to %d tries, want %d to %d", c.name, least, most, c.least, c.most)
+		}
+	}
+}
+
 func TestAnOutageMakesNothingUnanswered(t *testing.T) {
 	for _, lasts := range []time.Duration{500 * time.Millisecond, 2 * time.Second, 8 * time.Second, time.Minute} {
 		t.Run(lasts.String(), func(t *testing.T) {

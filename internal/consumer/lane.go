@@ -140,7 +140,7 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, r *retry, o *ou
 
 func (l *lane) retry(work pipeline.Work, generation pipeline.Generation) *retry {
 	return &retry{
-		gpu: l.requests, generation: generation, request: work.Request(generation), context: l.contextLength, generations: l.requests.generations,
+		gpu: l.requests, generation: generation, request: work.Request(generation), context: l.contextLength, generations: l.requests.generations, judged: len(work.Judged) > 0,
 		otherSeed: pipeline.Seed(generation.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample)),
 	}
 }

@@ -45,6 +45,7 @@ type retry struct {
 	otherSeed   int
 	context     func() int // tokens of prompt and answer together; 0: not known
 	generations func() int // of the run; 0: not known
+	judged      bool       // another GPU has tried it to its end
 
 	wanted   func() error  // why the generation is not begun any more; nil: it is
 	began    time.Time     // the first attempt
@@ -188,7 +189,8 @@ func (r *retry) afterCrash(a attempt) error {
 // not.
 func (r *retry) afterFailure(ctx context.Context, a attempt) error {
 	over := r.spent >= maxSpent
-	last := over || r.failed >= leastTries && (r.spent >= quickTries || r.failed >= r.gpu.evidence.tries(r.generations()))
+	least, most := r.gpu.evidence.tries(r.generations(), r.judged)
+	last := over || r.failed >= least && (r.spent >= quickTries || r.failed >= most)
 	var away error
 	if r.gpu.evidence.provenSince(a) {
 		r.fair++

@@ -190,13 +190,14 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	if err != nil {
 		return err
 	}
-	reconciler, err := reconcile.New(reconcile.Config{Lease: lease, Log: m.cfg.Log}, m.store, m.conn, producer.BuildFrom(m.store))
+	id := ulid.Make().String() // of the only consumer
+	reconciler, err := reconcile.New(reconcile.Config{Lease: lease, Consumer: id, Log: m.cfg.Log}, m.store, m.conn, producer.BuildFrom(m.store))
 	if err != nil {
 		return err
 	}
 	host, _ := os.Hostname() // a machine without a name will do
 	workers, err := consumer.New(consumer.Config{
-		Identity: pipeline.Presence{ID: ulid.Make().String(), Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
+		Identity: pipeline.Presence{ID: id, Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
 		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall,
 		Known: pipeline.RunInfo{

@@ -73,6 +73,7 @@ type lane struct {
 type fleet struct {
 	lanes map[pipeline.LaneID]lane
 	pins  map[pipeline.EngineName]string
+	only  string // see Config.Consumer
 }
 
 func fleetOf(run pipeline.Run, consumers []pipeline.Presence) fleet {
@@ -112,6 +113,9 @@ const (
 // a message with verdicts.
 func (f fleet) better(v verdict, judged []pipeline.LaneID) chance {
 	best := chanceNone
+	if f.only != "" && f.only != v.judge.Consumer && !v.exceeds {
+		return best
+	}
 	for id, l := range f.lanes {
 		if slices.Contains(judged, id) || l.Engine == "" {
 			continue

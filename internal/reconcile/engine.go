@@ -93,7 +93,10 @@ type Config struct {
 	// SweepEvery is how often a reconciler reads all dead letters and removes those whose batch is
 	// done; default 40 leases. It costs traffic: every letter is transferred.
 	SweepEvery time.Duration
-	Log        *zap.Logger
+	// Consumer is the only consumer that there can be, if there is only one, as in local mode. Those
+	// before it had the same GPUs, so what they said is doubted only where the context has grown.
+	Consumer string
+	Log      *zap.Logger
 }
 
 // An Engine compares the store with the streams. Any number of engines may work on one run at the

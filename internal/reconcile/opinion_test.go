@@ -178,6 +178,28 @@ func TestAVerdictIsDoubtedWhileAnotherGPUCouldDoBetter(t *testing.T) {
 }
 
 // Letters of earlier versions say neither when nor on what context a verdict was given.
+func TestWhatTheSameGPUSaidInAnEarlierProcessIsDoubtedForItsContextOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		gpus   []int
+		nature nature
+		want   int
+	}{
+		"hanging":                     {[]int{largeContext, largeContext}, hanging, 0},
+		"cut off":                     {[]int{largeContext, largeContext}, endless, 0},
+		"too large, and it has grown": {[]int{smallContext, largeContext}, large, 1},
+	} {
+		m := judged(c.gpus, c.nature)
+		e := m.engine(nil)
+		e.cfg.Consumer = m.gpus[1].id.Consumer
+		r := e.Reconciler(testRun)
+		given := m.opine(t, r).Given
+		m.now = m.now.Add(2 * testLease)
+		if given += m.opine(t, r).Given; given != c.want {
+			t.Errorf("%s: %d opinions, want %d", name, given, c.want)
+		}
+	}
+}
+
 func TestVerdictsOfEarlierVersionsAreNotDoubted(t *testing.T) {
 	for _, class := range []pipeline.Class{pipeline.BadItem, pipeline.Truncated, pipeline.Degenerate, pipeline.Poison, pipeline.Undeliverable} {
 		letter := pipeline.DeadLetter{Consumer: "c", GPU: "g", Failures: []pipeline.GenerationFailure{{Class: class, Message: "the prompt exceeds the context"}}}

@@ -55,6 +55,7 @@ func (r *attendance) meet(ctx context.Context, run pipeline.Run, now bool) error
 		r.meetAt = r.now().Add(meetEvery + time.Duration(len(consumers)/8)*meetEvery8)
 	}
 	r.fleet = fleetOf(run, consumers)
+	r.fleet.only = r.cfg.Consumer
 	for id, l := range r.fleet.lanes {
 		r.proven[id] = max(r.proven[id], l.Proven)
 	}

@@ -355,7 +355,8 @@ func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *Pa
 	if err != nil {
 		return err
 	}
-	ours, err := r.claim(ctx, b, b.Opinions, r.instant())
+	next := claim{seen: b, opinions: b.Opinions, at: r.instant()}
+	ours, err := next.make(ctx, r.Engine)
 	if err != nil || !ours {
 		return err
 	}

@@ -201,9 +201,9 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	}
 	finish, cancel := finishing(ctx)
 	defer cancel()
-	ours, at := false, r.instant()
+	ours, next := false, claim{seen: b, at: r.instant()}
 	err = r.persist(ctx, func() (err error) {
-		ours, err = r.claim(finish, b, 0, at)
+		ours, err = next.make(finish, r.Engine)
 		return err
 	})
 	if err != nil {

@@ -242,3 +242,19 @@ func TestRedriveOfARunThatIsNotOpenSaysSo(t *testing.T) {
 		t.Error(report, err)
 	}
 }
+
+// Two operators may take a batch at the same moment: the one that was refused does not take the
+// other's round for its own.
+func TestARefusedClaimIsNotMistakenForTheWinner(t *testing.T) {
+	m := failed(1)
+	first, second := claim{seen: m.batches[0], at: m.now}, claim{seen: m.batches[0], at: m.now}
+	if ours, err := first.make(t.Context(), m.engine(nil)); err != nil || !ours {
+		t.Error(ours, err)
+	}
+	if ours, err := second.make(t.Context(), m.engine(nil)); err != nil || ours {
+		t.Error(ours, err)
+	}
+	if m.batches[0].Round != 2 {
+		t.Error(m)
+	}
+}

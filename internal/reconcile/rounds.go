@@ -13,20 +13,30 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// claim starts the next round of a batch, unless another process was faster. An answer of the store
-// that was lost is settled by reading: a batch that is queued in the next round at this time is
-// ours. So a caller that tries again has to name the same time. It may have started the round even
-// if there is an error, which then comes from the reading.
-func (e *Engine) claim(ctx context.Context, seen pipeline.Batch, opinions int, at time.Time) (ours bool, err error) {
-	ours, err = e.store.Requeue(ctx, seen, opinions, at)
+// A claim is the start of the next round of a batch by this process.
+type claim struct {
+	seen     pipeline.Batch
+	opinions int
+	at       time.Time // queued_at, by which this process knows its round again
+	asked    bool      // an earlier answer of the store was lost
+}
+
+// make starts the round, unless another process was faster. If an answer of the store is lost, that
+// is settled by reading: a batch that is queued in the next round at this time is ours. So a caller
+// makes the same claim again after an error, and the round may have been started in spite of it.
+func (c *claim) make(ctx context.Context, e *Engine) (ours bool, err error) {
+	ours, err = e.store.Requeue(ctx, c.seen, c.opinions, c.at)
+	if c.asked = c.asked || err != nil; !c.asked {
+		return ours, nil
+	}
 	if ours && err == nil {
 		return true, nil
 	}
-	b, lost := e.readBatch(ctx, seen.Run, seen.Index)
+	b, lost := e.readBatch(ctx, c.seen.Run, c.seen.Index)
 	if lost != nil {
 		return false, errors.Join(err, lost)
 	}
-	if queuedAs(b, seen.Round+1, at) {
+	if queuedAs(b, c.seen.Round+1, c.at) {
 		return true, nil
 	}
 	return false, err
@@ -42,7 +52,7 @@ func queuedAs(b pipeline.Batch, round int, at time.Time) bool {
 // A newRound is a round that this process starts, until its message is on the queue.
 type newRound struct {
 	work   pipeline.Work
-	at     time.Time // queued_at, by which this process knows its round again
+	claim  claim
 	letter uint64    // sequence of the dead letter to delete once the message is on the queue; 0: none
 	until  time.Time // when to leave the batch to the search for lost ones; zero: it was not refused yet
 }
@@ -66,16 +76,18 @@ func newRounds(e *Engine) *rounds { return &rounds{e, map[int]newRound{}} }
 // in sendAll.
 func (r *rounds) start(ctx context.Context, seen pipeline.Batch, opinions int, round newRound) (bool, error) {
 	index := seen.Index
-	round.at = r.instant()
+	round.claim = claim{seen: seen, opinions: opinions, at: r.instant()}
 	if before, ok := r.pending[index]; ok && before.work.Round == round.work.Round {
-		round.at = before.at
+		round.claim.at, round.claim.asked = before.claim.at, true
 	}
-	r.pending[index] = round
-	ours, err := r.claim(ctx, seen, opinions, round.at)
-	if err != nil {
+	ours, err := round.claim.make(ctx, r.Engine)
+	if ours || err != nil {
+		r.pending[index] = round
+	}
+	switch {
+	case err != nil:
 		return false, err
-	}
-	if !ours {
+	case !ours:
 		delete(r.pending, index)
 		return false, nil
 	}
@@ -99,7 +111,7 @@ func (r *rounds) sendAll(ctx context.Context, run openRun) error {
 	for _, index := range indexes {
 		round, b := r.pending[index], now[index]
 		switch {
-		case queuedAs(b, round.work.Round, round.at):
+		case queuedAs(b, round.work.Round, round.claim.at):
 			if err := r.send(ctx, round); err != nil {
 				return err
 			}

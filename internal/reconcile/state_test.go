@@ -151,6 +151,7 @@ func (m *machine) producerStep(rt *rapid.T) {
 func (m *machine) mark(index int) {
 	if b := &m.batches[index]; b.State == pipeline.Planned {
 		b.State, b.QueuedAt = pipeline.Queued, m.now
+		b.State = b.Settle()
 	}
 }
 

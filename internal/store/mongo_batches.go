@@ -68,7 +68,10 @@ func (m *mongoStore) MarkQueued(ctx context.Context, run string, indexes []int, 
 	for chunk := range slices.Chunk(indexes, idChunk) {
 		_, err := m.batches.UpdateMany(ctx,
 			bson.D{{Key: "_id", Value: op("$in", batchIDs(run, chunk))}, {Key: "state", Value: pipeline.Planned}},
-			op("$set", bson.D{{Key: "state", Value: pipeline.Queued}, {Key: "queued_at", Value: at}}))
+			bson.A{
+				op("$set", bson.D{{Key: "state", Value: pipeline.Queued}, {Key: "queued_at", Value: at}}),
+				op("$set", op("state", settled())),
+			})
 		if err != nil {
 			return m.fail(ctx, err, fmt.Sprintf("mark %d batches of run %s as queued", len(chunk), run))
 		}

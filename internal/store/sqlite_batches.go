@@ -68,6 +68,7 @@ func (s *sqliteStore) MarkQueued(ctx context.Context, run string, indexes []int,
 			return false
 		}
 		b.State, b.QueuedAt = pipeline.Queued, at
+		b.State = b.Settle()
 		return true
 	})
 }

@@ -77,7 +77,8 @@ type BatchStore interface {
 	// BatchesAt returns the batches of a run with these indexes, in any order; those that do not
 	// exist are left out.
 	BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error)
-	// MarkQueued sets those of the batches that are still planned to queued.
+	// MarkQueued sets those of the batches that are still planned to queued, and settles them: what
+	// failed at once may be known before.
 	MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error
 	// Requeue starts a new round if the batch is still in the state and round in which it was
 	// seen: it sets it to queued, adds 1 to the round, empties Failed and sets Opinions. It

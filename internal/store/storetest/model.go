@@ -94,6 +94,7 @@ func (m *machine) markQueued(t *rapid.T) {
 		indexes = append(indexes, b.Index)
 		if b.State == pipeline.Planned {
 			b.State, b.QueuedAt = pipeline.Queued, at
+			b.State = b.Settle()
 		}
 	}
 	equal(t, m.store.MarkQueued(m.ctx, m.run.Name, indexes, at), nil)

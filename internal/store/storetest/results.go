@@ -90,8 +90,11 @@ func plannedBatch(t *testing.T, s *suite) {
 	f.hasBatch(0, func(b *pipeline.Batch) {
 		b.State, b.Done, b.Failed, b.DoneAt, b.Error = pipeline.Done, []int{0, 1}, []int{1}, start(), "$boom"
 	})
+	same(t, f.fail(1, 1, 0, 1), false)
+	same(t, f.batch(1).State, pipeline.Planned)
 	f.queue(0, 1)
 	same(t, f.batch(0).State, pipeline.Done)
+	same(t, f.batch(1).State, pipeline.Dead) // it failed before it was marked
 }
 
 func anyText(t *testing.T, s *suite) {
