@@ -182,6 +182,25 @@ func TestAServerThatDiesIsRestarted(t *testing.T) {
 	})
 }
 
+func TestASupervisorSaysWhatItsServerHasLoadedWhileThereIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		launcher := &supervisetest.Launcher{}
+		lanes, _ := start(t, 4, launcher)
+		l := lanes[0]
+		if _, err := l.supervisor.Loaded(t.Context(), "tiny"); pipeline.ClassOf(err) != pipeline.Retryable || !strings.Contains(err.Error(), "restarted") {
+			t.Errorf("without a server: %v", err)
+		}
+		time.Sleep(time.Minute)
+		if loaded, err := l.supervisor.Loaded(t.Context(), "tiny"); err != nil || loaded.Digest == "" {
+			t.Errorf("with a server: %+v, %v", loaded, err)
+		}
+		if err := l.end(); err != nil {
+			t.Error(err)
+		}
+		launcher.CheckStopped(t)
+	})
+}
+
 func TestAServerThatStallsLosesItsRequestsAndIsRestartedIfItDoesNotRecover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		launcher := &supervisetest.Launcher{}
