@@ -214,8 +214,10 @@ func (f *inflight) look(now time.Time) *stallError {
 // hangs returns why a request will get no token any more, or nil. The caller holds mu.
 func (f *inflight) hangs(r *openRequest, now time.Time) *stallError {
 	if r.tokens.Load() > 0 {
-		// The first one may have come this moment, and the time of it is not set yet.
-		if r.seen > 0 && now.Sub(r.tokenAt) >= f.stall && f.tokenAt.Sub(r.tokenAt) >= f.stall/doubtShare {
+		if r.tokenAt.IsZero() { // it comes at this moment
+			return nil
+		}
+		if now.Sub(r.tokenAt) >= f.stall && f.tokenAt.Sub(r.tokenAt) >= f.stall/doubtShare {
 			return &stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}
 		}
 		return nil
