@@ -73,7 +73,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) (err error) {
 		if !known {
 			on := setup{filepath.Join(dir, "seed-"+strconv.FormatInt(seed, 10)), bin, uri, db}
 			if o, err = c.runOne(ctx, t, seed, on); err != nil {
-				kept = ctx.Err() == nil
+				kept = kept || ctx.Err() == nil
 				return err
 			}
 		}
