@@ -31,6 +31,8 @@ type evidence struct {
 	crashes   int       // of the runner, each counted once
 	crashedAt time.Time
 	chance    int // crashes in which no suspect took part
+	lone      int // attempts of suspects, alone
+	loneCrash int // of them, those that crashed the runner
 
 	droppedAt time.Time // when the first of the streams was dropped that were dropped at once
 	drops     int       // how many were
@@ -44,7 +46,8 @@ type evidence struct {
 // generation is judged.
 type share struct {
 	ended  int // requests
-	alone  int // crashes while it ran alone
+	lone   int // attempts alone
+	alone  int // of them, those that crashed the runner
 	chance int // crashes in company, in which it took part
 }
 
@@ -62,6 +65,12 @@ func (e *evidence) end(a attempt, suspect bool, others int) (crashed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended++
+	if suspect {
+		e.lone++
+		if errors.Is(a.err, pipeline.ErrRunnerCrashed) {
+			e.loneCrash++
+		}
+	}
 	switch {
 	case answered(a.err):
 		e.proven = latest(e.proven, a.sent)
@@ -117,16 +126,22 @@ func (e *evidence) settle(failures int) {
 }
 
 // isPoison reports whether a generation crashed the runner alone more often than chance explains in
-// a run of this many generations. How often the runner crashes by chance is known from the others.
-// If it is poison, the crashes in company in which it took part are explained, too.
+// a run of this many generations. How often the runner crashes by chance is known from the others:
+// from the crashes in which no suspect took part, and where other suspects crashed it alone, from
+// those. The first are too few where one crash ends all that is in flight, the second come late. If
+// it is poison, its own part in all of that is explained, and left out from then on.
 func (e *evidence) isPoison(own share, generations int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	chance := float64(1+max(e.chance-own.chance, 0)) / float64(1+max(e.ended-own.ended, 0))
+	if crashes := e.loneCrash - own.alone; crashes > 0 {
+		chance = max(chance, float64(1+crashes)/float64(1+max(e.lone-own.lone, 0)))
+	}
 	if own.alone < leastCrashes || math.Pow(min(chance, 1), float64(own.alone))*size(generations) >= innocentRisk {
 		return false
 	}
 	e.chance = max(e.chance-own.chance, 0)
+	e.lone, e.loneCrash = max(e.lone-own.lone, 0), max(e.loneCrash-own.alone, 0)
 	return true
 }
 

@@ -79,6 +79,9 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 		}
 		r.attempts++
 		r.own.ended++
+		if r.alone {
+			r.own.lone++
+		}
 		r.gpu.breaker.Observe(a.probe, a.err)
 		if a.err == nil {
 			r.gpu.evidence.settle(r.failed)
