@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"gleaner/internal/pipeline"
@@ -10,6 +11,9 @@ import (
 // canaryTokens is how long the answer to a canary may be: long enough to show that a model repeats
 // itself.
 const canaryTokens = 32
+
+// canaryTries is how many canaries have to fail in a row before a server counts as away.
+const canaryTries = 5
 
 // Canary asks for a few words with the model and the options of a request that failed, but not with
 // its prompt. If this fails, too, the prompt was not the reason. An answer that is empty, repeats
@@ -31,6 +35,22 @@ func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone b
 	}
 	r.record.Passed(number)
 	return nil
+}
+
+// Canaries asks for a few words, and if much depends on the answer up to three times: on a server
+// that fails now and then with everything, one failure does not say that it is away.
+func (r *requester) Canaries(ctx context.Context, failed pipeline.Request, matters bool) (err error) {
+	tries := 1
+	if matters {
+		tries = canaryTries
+	}
+	for range tries {
+		err = r.Canary(ctx, failed, false)
+		if err == nil || ctx.Err() != nil || answered(err) || needsPerson(err) || errors.Is(err, pipeline.ErrStalled) || errors.Is(err, errAway) {
+			break
+		}
+	}
+	return err
 }
 
 const (

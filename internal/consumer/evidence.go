@@ -15,7 +15,9 @@ const (
 	unknownRun    = 1e5           // generations of a run that does not say how many it has
 	atOnce        = recoveryPause // failures within this time have one reason
 	judgedTries   = 2             // of a generation that another GPU has tried to its end
+	fewSuspects   = 20            // until there are so few, nothing is known of how often suspects crash it by chance
 	leastTries    = 3             // of a generation whose failures may pass
+	mostFails     = 0.5           // of all tries, of which it is made the best
 	mostTries     = 10            // the same on a server that fails now and then with everything
 	flakyRisk     = 0.01          // generations of a run that may be given up although they would be answered
 	fewAnswers    = 20            // until there are so few, nothing is known of how often the server fails
@@ -31,8 +33,8 @@ type evidence struct {
 	crashes   int       // of the runner, each counted once
 	crashedAt time.Time
 	chance    int // crashes in which no suspect took part
-	lone      int // attempts of suspects, alone
-	loneCrash int // of them, those that crashed the runner
+	suspects  int // that ran alone
+	guilty    int // of them, those that crashed the runner at once
 
 	droppedAt time.Time // when the first of the streams was dropped that were dropped at once
 	drops     int       // how many were
@@ -46,9 +48,10 @@ type evidence struct {
 // generation is judged.
 type share struct {
 	ended  int // requests
-	lone   int // attempts alone
-	alone  int // of them, those that crashed the runner
+	alone  int // crashes while it ran alone
 	chance int // crashes in company, in which it took part
+
+	ranAlone, guilty bool // it counts among the suspects, and among those that crashed the runner
 }
 
 // begin returns how often the runner has crashed when a request begins.
@@ -65,12 +68,6 @@ func (e *evidence) end(a attempt, suspect bool, others int) (crashed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended++
-	if suspect {
-		e.lone++
-		if errors.Is(a.err, pipeline.ErrRunnerCrashed) {
-			e.loneCrash++
-		}
-	}
 	switch {
 	case answered(a.err):
 		e.proven = latest(e.proven, a.sent)
@@ -117,6 +114,22 @@ func (e *evidence) provenSince(a attempt) bool {
 	return e.proven.After(a.sent)
 }
 
+// ranAlone takes in what came of the first attempt of a suspect.
+func (e *evidence) ranAlone(own *share, crashed bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	own.ranAlone, own.guilty = true, crashed
+	e.suspects++
+	e.guilty += oneIf(crashed)
+}
+
+func oneIf(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 // settle takes in that a generation was answered after some failures.
 func (e *evidence) settle(failures int) {
 	e.mu.Lock()
@@ -127,21 +140,22 @@ func (e *evidence) settle(failures int) {
 
 // isPoison reports whether a generation crashed the runner alone more often than chance explains in
 // a run of this many generations. How often the runner crashes by chance is known from the others:
-// from the crashes in which no suspect took part, and where other suspects crashed it alone, from
-// those. The first are too few where one crash ends all that is in flight, the second come late. If
-// it is poison, its own part in all of that is explained, and left out from then on.
+// from the crashes in which no suspect took part, and from how many of the other suspects crashed
+// it at once when they ran alone. The first are too few where one crash ends all that is in flight,
+// the second come late. If the generation is poison, its own part in all of that is explained, and
+// left out from then on.
 func (e *evidence) isPoison(own share, generations int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	chance := float64(1+max(e.chance-own.chance, 0)) / float64(1+max(e.ended-own.ended, 0))
-	if crashes := e.loneCrash - own.alone; crashes > 0 {
-		chance = max(chance, float64(1+crashes)/float64(1+max(e.lone-own.lone, 0)))
+	if others := e.suspects - oneIf(own.ranAlone); others >= fewSuspects {
+		chance = max(chance, float64(e.guilty-oneIf(own.guilty))/float64(others))
 	}
 	if own.alone < leastCrashes || math.Pow(min(chance, 1), float64(own.alone))*size(generations) >= innocentRisk {
 		return false
 	}
 	e.chance = max(e.chance-own.chance, 0)
-	e.lone, e.loneCrash = max(e.lone-own.lone, 0), max(e.loneCrash-own.alone, 0)
+	e.suspects, e.guilty = e.suspects-oneIf(own.ranAlone), e.guilty-oneIf(own.guilty)
 	return true
 }
 
@@ -161,7 +175,10 @@ func (e *evidence) tries(generations int, judged bool) (least, most int) {
 	case e.passed == 0:
 		return least, least
 	}
-	fails := float64(e.passed) / float64(e.passed+e.done)
+	// The rate is taken for more than was seen, since a further try is cheap, and a row that is
+	// given up for nothing is not.
+	seen := float64(e.passed)
+	fails := min((seen+3+2*math.Sqrt(seen))/(seen+float64(e.done)), mostFails)
 	return least, min(max(int(math.Ceil(math.Log(flakyRisk/size(generations))/math.Log(fails))), least), mostTries)
 }
 

@@ -12,11 +12,12 @@ import (
 
 const (
 	firstPause   = 250 * time.Millisecond // before the second try, doubled before each further one
-	maxPause     = 30 * time.Second
-	maxSpent     = 5 * time.Minute // in tries, after which there is no other; none is cut
-	quickTries   = time.Minute     // after which there are no more than the usual tries
-	minTokenSize = 3               // bytes of a token, estimated low, so that the room that is left is estimated low, too
-	fairTries    = 2               // tries that failed while the model answered others, before that is the verdict
+	maxPause     = 8 * time.Second
+	maxSpent     = 5 * time.Minute  // in tries, after which there is no other; none is cut
+	quickTries   = time.Minute      // after which there are no more than the usual tries
+	quickJudged  = 10 * time.Second // the same, where another GPU has tried it to its end
+	minTokenSize = 3                // bytes of a token, estimated low, so that the room that is left is estimated low, too
+	fairTries    = 2                // tries that failed while the model answered others, before that is the verdict
 )
 
 // A retry is the way of one generation to its answer, or to the verdict on it. What is tried after
@@ -79,8 +80,8 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 		}
 		r.attempts++
 		r.own.ended++
-		if r.alone {
-			r.own.lone++
+		if r.alone && !r.own.ranAlone {
+			r.gpu.evidence.ranAlone(&r.own, errors.Is(a.err, pipeline.ErrRunnerCrashed))
 		}
 		r.gpu.breaker.Observe(a.probe, a.err)
 		if a.err == nil {
@@ -193,12 +194,17 @@ func (r *retry) afterCrash(a attempt) error {
 func (r *retry) afterFailure(ctx context.Context, a attempt) error {
 	over := r.spent >= maxSpent
 	least, most := r.gpu.evidence.tries(r.generations(), r.judged)
-	last := over || r.failed >= least && (r.spent >= quickTries || r.failed >= most)
+	quick := quickTries
+	if r.judged {
+		quick = quickJudged
+	}
+	slow := r.spent >= quick || errors.Is(a.err, pipeline.ErrStalled) // which no server does now and then
+	last := over || r.failed >= least && (slow || r.failed >= most)
 	var away error
 	if r.gpu.evidence.provenSince(a) {
 		r.fair++
 	} else if last || r.failed >= fairTries {
-		if away = r.gpu.Canary(ctx, r.request, false); away == nil {
+		if away = r.gpu.Canaries(ctx, r.request, last); away == nil {
 			r.fair++
 		}
 	}
