@@ -208,12 +208,24 @@ func (c *Client) running(ctx context.Context, name string) (m api.ProcessModelRe
 	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
 		return m, false, err
 	}
+	ps.Models = slices.DeleteFunc(ps.Models, func(m api.ProcessModelResponse) bool { return !sameModel(m.Name, name) })
+	switch len(ps.Models) {
+	case 0:
+		return m, false, nil
+	case 1:
+		return ps.Models[0], true, nil
+	}
+	// The name stands for another model since one of them was loaded: requests go to the new one.
+	list, err := c.list(ctx)
+	if err != nil {
+		return m, false, err
+	}
 	for _, m := range ps.Models {
-		if sameModel(m.Name, name) {
+		if slices.ContainsFunc(list, func(l api.ListModelResponse) bool { return sameModel(l.Name, name) && l.Digest == m.Digest }) {
 			return m, true, nil
 		}
 	}
-	return m, false, nil
+	return ps.Models[0], true, nil
 }
 
 // show returns a model's description. A server that does not give it, as some forks, has none.

@@ -72,6 +72,19 @@ func TestWhatIsLoadedCountsMoreThanWhatTheNameMeansByNow(t *testing.T) {
 	}
 }
 
+// Both models are in memory under one name after the name was given to another one. Requests go to
+// the one that the name stands for.
+func TestOfTwoModelsUnderOneNameTheOneInUseIsDescribed(t *testing.T) {
+	client := answers(t, map[string]string{
+		"/api/version": `{"version":"0.17.4"}`,
+		"/api/tags":    `{"models":[{"name":"m:latest","digest":"new"},{"name":"other:latest","digest":"old"}]}`,
+		"/api/ps":      `{"models":[{"name":"m:latest","size":3,"digest":"old"},{"name":"other:latest","digest":"x"},{"name":"m:latest","size":3,"digest":"new"}]}`,
+	})
+	if got, err := client.Loaded(t.Context(), "m"); err != nil || got.Digest != "new" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestTheTemplateIsToldByItsHash(t *testing.T) {
 	hashes := map[string]bool{}
 	for _, show := range []string{`{"template":"a","parameters":"stop b\ntop_k 1"}`, `{"template":"a","parameters":"top_k 1\nstop b"}`, `{"template":"a","parameters":"stop c"}`, `{"template":"astop b"}`, `{}`} {
