@@ -26,6 +26,7 @@ type SimulatedOllama struct {
 	Addr         string   `default:"127.0.0.1:11411" help:"Where to listen; never port 11434, where programs expect a real Ollama."`
 	Models       []string `name:"model" default:"sim:latest" help:"Models that it has; each is called simulated/NAME."`
 	Slots        int      `default:"8" help:"Generations at a time."`
+	Context      int      `default:"4096" help:"Tokens of a prompt and its answer."`
 	Speed        float64  `default:"10" help:"How many times faster than a T4 it is."`
 	Instant      bool     `help:"Answer at once."`
 }
@@ -48,7 +49,7 @@ func (c *SimulatedOllama) Run(ctx context.Context, t *cli.Terminal) error {
 	for i, name := range c.Models {
 		names[i] = pipeline.SimulatedModel(name)
 	}
-	server := ollamasim.New(ollamasim.Config{Slots: c.Slots, Models: c.Models, Speed: c.Speed, Instant: c.Instant, ChunkEvery: 20 * time.Millisecond})
+	server := ollamasim.New(ollamasim.Config{Slots: c.Slots, Context: c.Context, Models: c.Models, Speed: c.Speed, Instant: c.Instant, ChunkEvery: 20 * time.Millisecond})
 	url, err := server.Start(net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
 	if err != nil {
 		return err
