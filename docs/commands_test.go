@@ -285,13 +285,13 @@ func TestEveryBlockOfCommandsRuns(t *testing.T) {
 // A workplace is a folder that looks like a clone of the project, and what a page's commands find
 // there.
 type workplace struct {
-	t      *testing.T
-	bash   string
-	dir    string
-	env    []string
+	t    *testing.T
+	bash string
+	dir  string
+	env  []string
 
-	simulated string // where the simulated Ollama is, which stands for the one that a page starts
-	beside []*processtest.Process // commands that stay until the page is at its end
+	simulated string                 // where the simulated Ollama is, which stands for the one that a page starts
+	beside    []*processtest.Process // commands that stay until the page is at its end
 }
 
 func newWorkplace(t *testing.T, bash string) *workplace {
