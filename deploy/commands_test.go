@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"gleaner/internal/cli/processtest"
+	"gleaner/internal/needtest"
 )
 
 // A line is a command line of one of the programs, and where it stands.
@@ -170,7 +170,7 @@ func TestTheNotebookKnowsTheConsumersFlags(t *testing.T) {
 // Units are checked by systemd itself, which need not run here. Their programs and files need not
 // be there.
 func TestSystemdTakesTheUnits(t *testing.T) {
-	analyze := processtest.Tool(t, "systemd-analyze")
+	analyze := needtest.Tool(t, "systemd-analyze")
 	for _, name := range []string{"gleaner-sink.service", "gleaner-consumer.service"} {
 		unit := text(t, filepath.Join("systemd", name))
 		path := filepath.Join(t.TempDir(), name)

@@ -17,6 +17,7 @@ import (
 
 	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
+	"gleaner/internal/needtest"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/ollamasim/disguisetest"
 )
@@ -247,7 +248,7 @@ func TestEveryCommandInTheTextIsOneThatTheProgramTakes(t *testing.T) {
 // this module, with a NATS server, a store, a simulated Ollama and one that looks real for each
 // page. Blocks that cannot be run say why, and every one of their commands is checked otherwise.
 func TestEveryBlockOfCommandsRuns(t *testing.T) {
-	bash := processtest.Tool(t, "bash")
+	bash := needtest.Tool(t, "bash")
 	for _, page := range ownPages(t) {
 		var ran, checked int
 		t.Run(strings.ReplaceAll(page, "/", "_"), func(t *testing.T) {

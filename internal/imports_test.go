@@ -369,9 +369,6 @@ func TestTheConsumerLinksNothingHeavy(t *testing.T) {
 }
 
 func TestTheConsumerIsSmall(t *testing.T) {
-	if testing.Short() {
-		t.Skip("building takes a while")
-	}
 	const most = 15 << 20
 	binary := filepath.Join(t.TempDir(), "consumer")
 	goCommand(t, "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "./consumer")

@@ -123,6 +123,23 @@ func TestCommentsAreNarrowAndPlain(t *testing.T) {
 	}
 }
 
+// A test is skipped by package needtest alone, which fails it where CI is set. A step of a state
+// machine (rt.Skip) and a benchmark are no tests.
+func TestATestIsSkippedInOnePlace(t *testing.T) {
+	skip := regexp.MustCompile(`\bt\.Skip(f|Now)?\(`)
+	for path, lines := range texts(t) {
+		benchmark := false
+		for i, line := range lines {
+			if strings.HasPrefix(line, "func ") {
+				benchmark = strings.HasPrefix(line, "func Benchmark")
+			}
+			if strings.HasSuffix(path, ".go") && skip.MatchString(line) && !benchmark && !strings.HasPrefix(path, "internal/needtest/") {
+				t.Errorf("%s:%d: use needtest.Skip", path, i+1)
+			}
+		}
+	}
+}
+
 func TestFilesFunctionsAndInterfacesStaySmall(t *testing.T) {
 	fset := token.NewFileSet()
 	for folder, files := range program(t, fset) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/needtest"
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
@@ -74,15 +75,7 @@ func read(t *testing.T, path string) notebook {
 // where CI is set.
 func python(t *testing.T) string {
 	t.Helper()
-	path := os.Getenv("JUPYTER_TEST_PYTHON")
-	switch {
-	case path != "":
-		return path
-	case os.Getenv("CI") != "":
-		t.Fatal("JUPYTER_TEST_PYTHON is not set, but CI is: run .ci/jupyter.sh and set what it prints")
-	}
-	t.Skip("SKIPPED, the notebook is not executed: JUPYTER_TEST_PYTHON is not set; .ci/jupyter.sh prints what to set")
-	return ""
+	return needtest.Env(t, "JUPYTER_TEST_PYTHON", "the notebook is not executed; .ci/jupyter.sh prints what to set")
 }
 
 // execute is what "Save & Run All" does: every cell in a kernel of its own, and the outputs are

@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"gleaner/internal/needtest"
 )
 
 // files returns the names of the files in a folder.
@@ -147,7 +149,7 @@ func TestALinkStaysALink(t *testing.T) {
 	write(t, filepath.Join(dir, "real.jsonl"), `{"old":1}`)
 	link := filepath.Join(dir, "link.jsonl")
 	if err := os.Symlink("real.jsonl", link); err != nil {
-		t.Skip("no links here: ", err)
+		needtest.Skip(t, "no links here: %v", err)
 	}
 	write(t, link, "{}")
 	if content, _ := os.ReadFile(filepath.Join(dir, "real.jsonl")); string(content) != "{}\n" {
@@ -188,7 +190,7 @@ func TestAFailedWriteRemovesTheTemporaryFile(t *testing.T) {
 func TestAFullDiskIsNamedAndADeviceStaysADevice(t *testing.T) {
 	info, err := os.Stat("/dev/full")
 	if err != nil {
-		t.Skip("no /dev/full here")
+		needtest.Skip(t, "no /dev/full here")
 	}
 	w, err := Create("/dev/full")
 	if err != nil {

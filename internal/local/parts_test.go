@@ -232,7 +232,7 @@ func (a answerer) Generate(_ context.Context, r pipeline.Request) (pipeline.Comp
 	return pipeline.Completion{Text: says(r.Prompt(), r.Seed), Finish: "stop", PromptTokens: 3, OutputTokens: 5, Duration: time.Millisecond}, nil
 }
 
-func eventually(t *testing.T, holds func() bool, otherwise func() string) {
+func eventually(t testing.TB, holds func() bool, otherwise func() string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !holds(); {
 		if time.Now().After(deadline) {

@@ -46,7 +46,7 @@ type planRun struct {
 
 // newPlanRun starts a NATS server behind a proxy that counts, and two simulated GPUs, which
 // are this many times faster than a T4.
-func newPlanRun(t *testing.T, uri string, speed float64, instant bool, lease string) (*planRun, string) {
+func newPlanRun(t testing.TB, uri string, speed float64, instant bool, lease string) (*planRun, string) {
 	t.Helper()
 	p := build(t, uri)
 	server, err := natsd.Start(natsd.Config{Dir: t.TempDir(), Port: -1})
@@ -139,7 +139,7 @@ func TestAPlanKnowsWhatBatchesCost(t *testing.T) {
 type seen struct{ works, results, bytes int64 }
 
 // watch counts what is published from now on. The returned function ends it.
-func watch(t *testing.T, url string) func() seen {
+func watch(t testing.TB, url string) func() seen {
 	t.Helper()
 	closed := make(chan struct{})
 	nc, err := nats.Connect(url, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
@@ -175,7 +175,7 @@ func watch(t *testing.T, url string) func() seen {
 
 // watchAPI logs what is asked of JetStream from now on. The returned function ends it and returns
 // how much that was.
-func watchAPI(t *testing.T, url string) func() pipeline.Traffic {
+func watchAPI(t testing.TB, url string) func() pipeline.Traffic {
 	t.Helper()
 	closed := make(chan struct{})
 	nc, err := nats.Connect(url, nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
@@ -211,8 +211,10 @@ func watchAPI(t *testing.T, url string) func() pipeline.Traffic {
 // A whole run beside its plan: GLEANER_PLAN_DATASET names a JSON Lines file with a column
 // question, such as GSM8K's train.jsonl. Time runs ten times faster than on T4s and leases are
 // ten times shorter, so that they are renewed as often for each batch as in reality. It takes
-// minutes; MONGODB_URI, if set, is the store.
-func TestAPlanAgainstARun(t *testing.T) {
+// minutes, so it is no test; MONGODB_URI, if set, is the store:
+//
+//	GLEANER_PLAN_DATASET=train.jsonl go test ./internal/local -run - -bench AgainstARun -benchtime 1x
+func BenchmarkAPlanAgainstARun(t *testing.B) {
 	data := os.Getenv("GLEANER_PLAN_DATASET")
 	if data == "" {
 		t.Skip("GLEANER_PLAN_DATASET is not set")

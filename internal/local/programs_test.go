@@ -112,7 +112,7 @@ func checkExportOfNothing(p *programs) {
 }
 
 // checkRun fails unless every generation has one complete result with its provenance.
-func checkRun(t *testing.T, store store.Store) {
+func checkRun(t testing.TB, store store.Store) {
 	t.Helper()
 	seen := 0
 	for answer, err := range store.Answers(t.Context(), "words") {
@@ -133,7 +133,7 @@ func checkRun(t *testing.T, store store.Store) {
 	}
 }
 
-func rows(t *testing.T) string {
+func rows(t testing.TB) string {
 	t.Helper()
 	var b bytes.Buffer
 	for i := range programRows {
@@ -146,7 +146,7 @@ func rows(t *testing.T) string {
 	return path
 }
 
-func port(t *testing.T, url string) int {
+func port(t testing.TB, url string) int {
 	t.Helper()
 	var n int
 	if _, err := fmt.Sscanf(url[strings.LastIndex(url, ":")+1:], "%d", &n); err != nil {
@@ -155,7 +155,7 @@ func port(t *testing.T, url string) int {
 	return n
 }
 
-func waitForStored(t *testing.T, store store.Store, want int) {
+func waitForStored(t testing.TB, store store.Store, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -177,13 +177,13 @@ func waitForStored(t *testing.T, store store.Store, want int) {
 
 // programs are the three programs, built as they are shipped.
 type programs struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 	uri string // of the store
 	env []string
 }
 
-func build(t *testing.T, uri string) *programs {
+func build(t testing.TB, uri string) *programs {
 	t.Helper()
 	dir := t.TempDir()
 	if err := processtest.Build(dir); err != nil {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"gleaner/internal/needtest"
 	"gleaner/internal/ollama"
 	"gleaner/internal/pipeline"
 )
@@ -251,7 +252,7 @@ func TestAPrivateAuthorityIsTrustedBySSLCertFile(t *testing.T) {
 		return
 	}
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
-		t.Skip("SKIPPED: here the system's own store decides, SSL_CERT_FILE does not count")
+		needtest.Skip(t, "here the system's own store decides, SSL_CERT_FILE does not count")
 	}
 	server := httptest.NewUnstartedServer(status(200, `{"version":"0.17.4"}`))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)

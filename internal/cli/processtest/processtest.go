@@ -14,20 +14,6 @@ import (
 	"time"
 )
 
-// Tool returns the path of a program that a machine may not have. Without it the test is skipped,
-// or fails where CI is set.
-func Tool(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatalf("%v, but CI is set: install it", err)
-	}
-	if err != nil {
-		t.Skipf("SKIPPED: %v", err)
-	}
-	return path
-}
-
 // Build builds the producer, the consumer, the sink and gleaner into a folder. What is compiled is
 // shared with a release.
 func Build(dir string) error {

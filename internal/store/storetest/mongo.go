@@ -3,28 +3,22 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"gleaner/internal/needtest"
 )
 
 // MongoURI returns the URI of the server that MONGODB_URI names, with a new database that is
-// dropped at the end of the test. Without the variable the test is skipped, or with CI=true
-// failed.
+// dropped at the end of the test. Without the variable the test is skipped, or fails
+// where CI is set.
 func MongoURI(t testing.TB) string {
 	t.Helper()
-	uri := os.Getenv("MONGODB_URI")
-	if uri == "" {
-		const missing = "MONGODB_URI is not set: no MongoDB was tested. Set it to mongodb://HOST:PORT/ of a server that may be written to."
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
+	uri := needtest.Env(t, "MONGODB_URI", "no MongoDB is tested without mongodb://HOST:PORT/ of a server that may be written to; .ci/mongo.sh starts one")
 	database := "gleaner_test_" + strings.ToLower(rand.Text()[:12])
 	t.Cleanup(func() { dropDatabase(t, uri, database) })
 	return withDatabase(uri, database)

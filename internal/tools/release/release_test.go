@@ -23,13 +23,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"gleaner/internal/cli/processtest"
+	"gleaner/internal/needtest"
 )
 
 func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("building takes a while")
-	}
 	program, here := releaser(t), platform{runtime.GOOS, runtime.GOARCH}
 	root, other := repository(t), filepath.Join(t.TempDir(), "another", "folder")
 	if err := clone(t.Context(), root, other, func(line string) { t.Error(line) }); err != nil {
@@ -84,7 +81,7 @@ func releaser(t *testing.T) (program string) {
 // So the test sees changes that are not committed, and works where the folder is no repository.
 func repository(t *testing.T) (root string) {
 	t.Helper()
-	processtest.Tool(t, "git")
+	needtest.Tool(t, "git")
 	module, err := moduleRoot(t.Context())
 	if err != nil {
 		t.Fatal(err)
