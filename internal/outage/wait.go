@@ -30,6 +30,9 @@ func (b *Backoff) Sleep(ctx context.Context) error { return Sleep(ctx, b.Next())
 
 // Sleep sleeps for d, or returns ctx's error if ctx ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
