@@ -128,8 +128,8 @@ func (r *retry) backOff(ctx context.Context, a attempt) error {
 		return r.afterBusy(ctx, &pipeline.BusyError{Err: a.err})
 	case r.alone && errors.Is(a.err, pipeline.ErrRunnerCrashed):
 		return r.afterCrash(a)
-	case !r.alone && errors.As(a.err, &stalled) && stalled.together:
-		r.attempts--
+	case !r.alone && errors.As(a.err, &stalled) && (stalled.together || stalled.waited):
+		r.attempts-- // it need not be the reason, and cannot be if it only waited
 		r.alone = !stalled.waited
 		return nil
 	}
