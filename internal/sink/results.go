@@ -73,7 +73,7 @@ func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
 	}
 	s.rejected.reject(ctx, found.bad)
 	var held pinned
-	ok = s.persist(ctx, "comparing the digests of results", func() (err error) {
+	ok = s.persist(ctx, "writing results to the store", func() (err error) {
 		held, err = s.pins.split(ctx, found)
 		return err
 	})
