@@ -50,6 +50,8 @@ type breaker struct {
 	position  position
 	retryAt   time.Time         // when the next probe is due, if it is open
 	failed    *pipeline.Request // what a probe repeats, if it was a request that failed
+	alone     time.Time         // since when no other GPU is known to serve the run; zero: one is
+	served    time.Time         // when it was last closed, if it is not
 	suspended bool              // there is no server
 	forever   bool              // and never will be one again
 	doubt     doubt
@@ -91,7 +93,7 @@ func (b *breaker) Admit(ctx context.Context) (*ticket, error) {
 		alone := !b.othersServe() // asked without the lock: the others ask the same
 		b.mu.Lock()
 		wait, changed := b.rest, b.changed
-		b.doubt.note(alone)
+		b.note(alone)
 		switch {
 		case b.suspended || b.held() != "" || b.position == halfOpen:
 		case b.position == closed:
@@ -175,9 +177,22 @@ func (t *ticket) Done(err error) {
 	defer b.mu.Unlock()
 	if t.probe && b.position == halfOpen {
 		b.position = open
-		b.doubt.postpone(&b.retryAt)
+		b.postpone()
 		b.show()
 		b.notify()
+	}
+}
+
+// open opens the breaker until a probe at this time. The caller holds mu.
+func (b *breaker) open(until time.Time) {
+	b.leave()
+	b.position, b.retryAt = open, until
+}
+
+// leave is called before anything keeps the GPU from work. The caller holds mu.
+func (b *breaker) leave() {
+	if b.closed() {
+		b.served = time.Now()
 	}
 }
 
@@ -193,7 +208,7 @@ func (b *breaker) Trip(why error) {
 		return
 	}
 	first := b.position == closed
-	b.position, b.retryAt = open, time.Now().Add(rest)
+	b.open(time.Now().Add(rest))
 	b.state, b.detail = pipeline.GPUHeld, text.Shorten(why.Error(), maxDetailBytes)
 	b.notify()
 	b.mu.Unlock()
@@ -249,13 +264,25 @@ func (b *breaker) Probing() bool {
 func (b *breaker) Closed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.suspended && b.held() == "" && b.position == closed
+	return b.closed()
+}
+
+// closed is Closed for a caller that holds mu.
+func (b *breaker) closed() bool { return !b.suspended && b.held() == "" && b.position == closed }
+
+// SeenServing reports whether others may take the GPU for one that serves: it is closed, or was a
+// moment ago.
+func (b *breaker) SeenServing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed() || time.Since(b.served) < aloneAfter
 }
 
 // Suspend admits nothing while the GPU's server is not there, or never again, and says why.
 func (b *breaker) Suspend(state pipeline.GPUState, detail string, forever bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.leave()
 	b.suspended, b.forever, b.position = true, forever, closed
 	b.state, b.detail = state, text.Shorten(detail, maxDetailBytes)
 	b.notify()

@@ -73,10 +73,10 @@ func (c *Consumer) others(than *lane) (others []*lane) {
 func (c *Consumer) othersServe(than *lane) bool {
 	own := 0
 	for _, l := range c.lanes {
-		if l.breaker.Closed() {
-			if l != than {
-				return true
-			}
+		if l != than && l.breaker.Closed() {
+			return true
+		}
+		if l.breaker.SeenServing() {
 			own++
 		}
 	}

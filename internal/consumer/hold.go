@@ -30,6 +30,7 @@ func (b *breaker) Hold(kind holdKind, why string) {
 	why = text.Shorten(why, maxDetailBytes)
 	b.mu.Lock()
 	changed := b.holds[kind] != why
+	b.leave()
 	b.holds[kind] = why
 	b.notify()
 	b.mu.Unlock()
@@ -97,42 +98,42 @@ type doubt struct {
 	why   string
 	since time.Time
 	pause time.Duration // before the last probe, while others serve
-	alone time.Time     // since when no other GPU is known to serve the run; zero: one is
-	word  time.Time     // when the next word is due while that is so
+	word  time.Time     // when the next word is due while none does; zero: as soon as that is sure enough
 	rest  time.Duration // before that word, if the last one was no good
 }
 
-// note takes in whether no other GPU is known.
-func (d *doubt) note(alone bool) {
+// note takes in whether no other GPU is known, in doubt or not: a GPU that has been alone need not
+// find that out again. The caller holds mu.
+func (b *breaker) note(alone bool) {
 	switch {
 	case !alone:
-		d.alone = time.Time{}
-	case d.alone.IsZero():
-		d.alone = time.Now()
-		d.word, d.rest = d.alone.Add(aloneAfter), alonePause
+		b.alone, b.doubt.word, b.doubt.rest = time.Time{}, time.Time{}, alonePause
+	case b.alone.IsZero():
+		b.alone = time.Now()
 	}
 }
 
 // worthless takes in a word that was no good, and reports whether the GPU takes a batch all the
-// same.
-func (d *doubt) worthless() bool {
+// same. The caller holds mu.
+func (b *breaker) worthless() bool {
+	d := &b.doubt
 	switch {
-	case d.alone.IsZero():
+	case b.alone.IsZero():
 		return d.pause >= doubtMost
-	case time.Since(d.alone) < aloneAfter: // the word was asked before
+	case time.Since(b.alone) < aloneAfter: // the word was asked before
 		return false
-	case time.Since(d.alone) < aloneCertain:
+	case time.Since(b.alone) < aloneCertain:
 		d.word = time.Now().Add(d.rest)
 		d.rest = min(2*d.rest, aloneMost)
 	}
 	return true
 }
 
-// postpone sets the time of the next probe after one that has shown nothing.
-func (d *doubt) postpone(next *time.Time) {
-	if d.is && d.alone.IsZero() {
-		d.pause = min(2*d.pause, doubtMost)
-		*next = time.Now().Add(d.pause)
+// postpone sets the time of the next probe after one that has shown nothing. The caller holds mu.
+func (b *breaker) postpone() {
+	if b.doubt.is && b.alone.IsZero() {
+		b.doubt.pause = min(2*b.doubt.pause, doubtMost)
+		b.retryAt = time.Now().Add(b.doubt.pause)
 	}
 }
 
@@ -146,8 +147,8 @@ func (b *breaker) Doubt(verdicts int, last error, request pipeline.Request) {
 		return
 	}
 	now := time.Now()
-	b.position, b.retryAt, b.failed = open, now.Add(doubtLeast), &request
-	b.doubt = doubt{is: true, why: why, since: now, pause: doubtLeast}
+	b.open(now.Add(doubtLeast))
+	b.failed, b.doubt = &request, doubt{is: true, why: why, since: now, pause: doubtLeast, rest: alonePause}
 	b.show()
 	b.notify()
 	b.mu.Unlock()
@@ -198,7 +199,7 @@ func (b *breaker) Wake() {
 // due returns the time until the next probe. The caller holds mu.
 func (b *breaker) due(alone bool) time.Duration {
 	if b.doubt.is && alone {
-		return time.Until(b.doubt.word)
+		return max(time.Until(b.doubt.word), time.Until(b.alone.Add(aloneAfter)))
 	}
 	return time.Until(b.retryAt)
 }
@@ -208,7 +209,7 @@ func (b *breaker) due(alone bool) time.Duration {
 func (b *breaker) overlooks(word error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.doubt.is && isNoAnswer(word) && b.doubt.worthless()
+	return b.doubt.is && isNoAnswer(word) && b.worthless()
 }
 
 // isNoAnswer reports whether the server gave an answer that is worth nothing.

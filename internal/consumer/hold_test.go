@@ -130,6 +130,43 @@ func TestWhereNoOtherGPUServesABrokenOneTakesOneBatchAfterTheOther(t *testing.T)
 	}
 }
 
+// Bad rows in a row look like a broken GPU. Where it has been the only one anyway, that costs it no
+// time to speak of.
+func TestAGPUThatHasBeenAloneLosesNoTimeToBadRows(t *testing.T) {
+	for name, lanes := range map[string]int{"nothing is known of others": 0, "it is the only one": 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const rows, slots = 400, 4
+				began := time.Now()
+				w, q := newWorld(t), &queueInfo{info: pipeline.RunInfo{Lanes: lanes}}
+				m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
+					completion, err := after(ctx, time.Second)
+					var row int
+					if fmt.Sscanf(r.Prompt(), "row %d", &row); err == nil && row >= 200 && row%40 < 20 {
+						return pipeline.Completion{}, pipeline.Fail(pipeline.Degenerate, "generate: %w", pipeline.ErrEmpty)
+					}
+					return completion, err
+				}}
+				w.addRows(rows)
+				r := w.start(watched(q), LaneConfig{Name: "one", Backend: m, Slots: slots})
+				for len(w.only("publish"))+len(w.only("dead")) < rows && time.Since(began) < time.Hour {
+					time.Sleep(time.Second)
+				}
+				if n := len(w.only("dead")); n != 100 {
+					t.Errorf("%d rows have a dead letter, want 100", n)
+				}
+				// Each of the bad ones is tried several times, and most of them one after the other.
+				if took := time.Since(began); took > 5*time.Minute {
+					t.Errorf("it took %s", took)
+				}
+				if err := r.end(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 func TestPromptsThatAreTooLongSayNothingAboutTheGPU(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
