@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,7 +61,6 @@ type Client struct {
 	http        *http.Client
 	chunks      atomic.Int64 // see Chunks
 	reason      atomic.Bool  // the server has said why an answer ended
-	files       sync.Map     // sizes of models' files by their digests
 }
 
 // New returns a client for the server at an address as Ollama itself writes it:

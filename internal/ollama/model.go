@@ -61,18 +61,81 @@ func (c *Client) Identify(ctx context.Context) (pipeline.ModelInfo, error) {
 // sizes are known only then. Otherwise Context is what the model itself asks for or was trained
 // with, and the server may give less; 0 if the server does not say.
 func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo, error) {
-	info, err := c.Identify(ctx)
+	info, _, err := c.look(ctx, name)
 	if err != nil {
 		return pipeline.ModelInfo{}, err
+	}
+	shown, err := c.show(ctx, info.Name)
+	if err != nil {
+		return pipeline.ModelInfo{}, err
+	}
+	info.Template = templateOf(shown)
+	if info.Context == 0 {
+		info.Context = describedContext(shown)
+	}
+	return info, nil
+}
+
+// Loaded returns what the server says of a model that it has loaded, all but the template. If it
+// is not loaded the failure is Retryable.
+func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, error) {
+	info, loaded, err := c.look(ctx, name)
+	if err == nil && !loaded {
+		err = pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
+	}
+	if err != nil {
+		return pipeline.ModelInfo{}, err
+	}
+	return info, nil
+}
+
+// look returns what a name stands for, with its context and its sizes if it is loaded.
+//
+// The server lists what runs under the name and the digest by which it was loaded first. It goes on
+// with that for all models of the same weights, also for another template under the same name, so
+// the digest of what answers next is the one that the name stands for, not the one that is listed
+// as running.
+//
+// The sizes stay 0 where the server did not measure them: since version 0.30 it reads them from the
+// log of its runner, and where it cannot, it takes the size of the file for both, also on a CPU. A
+// model that is loaded takes its context's room, too.
+func (c *Client) look(ctx context.Context, name string) (info pipeline.ModelInfo, loaded bool, err error) {
+	if info, err = c.Identify(ctx); err != nil {
+		return info, false, err
 	}
 	list, err := c.list(ctx)
 	if err != nil {
-		return pipeline.ModelInfo{}, err
+		return info, false, err
 	}
+	named, err := c.find(list, name)
+	if err != nil {
+		return info, false, err
+	}
+	info.Name, info.Digest = named.Name, named.Digest
+	var ps api.ProcessResponse
+	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
+		return info, false, err
+	}
+	i := slices.IndexFunc(ps.Models, func(m api.ProcessModelResponse) bool { return m.Digest == named.Digest })
+	if i < 0 {
+		i = slices.IndexFunc(ps.Models, func(m api.ProcessModelResponse) bool { return sameModel(m.Name, name) })
+	}
+	if i < 0 {
+		return info, false, nil
+	}
+	running := ps.Models[i]
+	info.Context = max(running.ContextLength, 0)
+	if running.Size != running.SizeVRAM || running.Size > named.Size {
+		info.SizeBytes, info.OnGPUBytes = running.Size, running.SizeVRAM
+	}
+	return info, true, nil
+}
+
+// find returns what a name stands for, or a failure that names what is there.
+func (c *Client) find(list []api.ListModelResponse, name string) (api.ListModelResponse, error) {
 	for _, m := range list {
 		if sameModel(m.Name, name) {
-			info.Name, info.Digest = m.Name, m.Digest
-			return c.describe(ctx, info)
+			return m, nil
 		}
 	}
 	there := "it has no models at all"
@@ -83,86 +146,7 @@ func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo,
 		}
 		there = "it has " + strings.Join(names, ", ")
 	}
-	return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
-}
-
-// describe adds what the server says of the model once it is loaded, and what its description says
-// of the context and the template.
-func (c *Client) describe(ctx context.Context, info pipeline.ModelInfo) (pipeline.ModelInfo, error) {
-	loaded, ok, err := c.running(ctx, info.Name)
-	if err != nil {
-		return pipeline.ModelInfo{}, err
-	}
-	shown, err := c.show(ctx, info.Name)
-	if err != nil {
-		return pipeline.ModelInfo{}, err
-	}
-	info.Template = templateOf(shown)
-	if ok {
-		if info, err = c.withLoaded(ctx, info, loaded); err != nil {
-			return pipeline.ModelInfo{}, err
-		}
-	}
-	if info.Context == 0 {
-		info.Context = describedContext(shown)
-	}
-	return info, nil
-}
-
-// Loaded returns what the server says of a model that it has loaded, all but the template. If it
-// is not loaded the failure is Retryable.
-func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, error) {
-	info, err := c.Identify(ctx)
-	if err != nil {
-		return pipeline.ModelInfo{}, err
-	}
-	m, ok, err := c.running(ctx, name)
-	switch {
-	case err != nil:
-		return pipeline.ModelInfo{}, err
-	case !ok:
-		return pipeline.ModelInfo{}, pipeline.Fail(pipeline.Retryable, "ollama %s: model %s is not loaded any more", c.URL(), name)
-	}
-	info.Name = m.Name
-	return c.withLoaded(ctx, info, m)
-}
-
-// withLoaded adds what is said of the model that is loaded, whose digest may be another one than
-// that of the name by now. The sizes stay 0 where the server did not measure them: since version
-// 0.30 it reads them from the log of its runner, and where it cannot, it takes the size of the file
-// for both, also on a CPU.
-func (c *Client) withLoaded(ctx context.Context, info pipeline.ModelInfo, loaded api.ProcessModelResponse) (pipeline.ModelInfo, error) {
-	info.Digest, info.Context = loaded.Digest, max(loaded.ContextLength, 0)
-	if loaded.Size == loaded.SizeVRAM {
-		file, err := c.fileSize(ctx, loaded.Digest)
-		if err != nil {
-			return pipeline.ModelInfo{}, err
-		}
-		if loaded.Size <= file { // a model that is loaded takes its context's room, too
-			return info, nil
-		}
-	}
-	info.SizeBytes, info.OnGPUBytes = loaded.Size, loaded.SizeVRAM
-	return info, nil
-}
-
-// fileSize returns the size of a model's files; 0 if the server does not list this digest.
-func (c *Client) fileSize(ctx context.Context, digest string) (int64, error) {
-	if size, ok := c.files.Load(digest); ok {
-		return size.(int64), nil
-	}
-	list, err := c.list(ctx)
-	if err != nil {
-		return 0, err
-	}
-	var size int64
-	for _, m := range list {
-		if m.Digest == digest {
-			size = m.Size
-		}
-	}
-	c.files.Store(digest, size)
-	return size, nil
+	return api.ListModelResponse{}, pipeline.Fail(pipeline.Fatal, "ollama %s: %w: %s; %s: run `ollama pull %s` there", c.URL(), ErrNoModel, name, there, name)
 }
 
 // WarmUp loads a model and waits until it is ready, at most ten minutes. The first request should
@@ -200,32 +184,6 @@ func (c *Client) list(ctx context.Context) ([]api.ListModelResponse, error) {
 	var list api.ListResponse
 	err := c.quick(ctx, http.MethodGet, "/api/tags", nil, &list)
 	return list.Models, err
-}
-
-// running returns what the server says of a model if it has loaded it.
-func (c *Client) running(ctx context.Context, name string) (m api.ProcessModelResponse, ok bool, err error) {
-	var ps api.ProcessResponse
-	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
-		return m, false, err
-	}
-	ps.Models = slices.DeleteFunc(ps.Models, func(m api.ProcessModelResponse) bool { return !sameModel(m.Name, name) })
-	switch len(ps.Models) {
-	case 0:
-		return m, false, nil
-	case 1:
-		return ps.Models[0], true, nil
-	}
-	// The name stands for another model since one of them was loaded: requests go to the new one.
-	list, err := c.list(ctx)
-	if err != nil {
-		return m, false, err
-	}
-	for _, m := range ps.Models {
-		if slices.ContainsFunc(list, func(l api.ListModelResponse) bool { return sameModel(l.Name, name) && l.Digest == m.Digest }) {
-			return m, true, nil
-		}
-	}
-	return ps.Models[0], true, nil
 }
 
 // show returns a model's description. A server that does not give it, as some forks, has none.

@@ -60,28 +60,30 @@ func TestAModelThatIsLoadedIsDescribedByBothKindsOfServers(t *testing.T) {
 	}
 }
 
-func TestWhatIsLoadedCountsMoreThanWhatTheNameMeansByNow(t *testing.T) {
-	client := answers(t, map[string]string{
-		"/api/version": `{"version":"0.17.4"}`,
-		"/api/tags":    `{"models":[{"name":"tiny:latest","size":1,"digest":"new"}]}`,
-		"/api/ps":      `{"models":[{"name":"tiny:latest","size":3,"size_vram":3,"digest":"old"}]}`,
-	})
-	got, err := client.Describe(t.Context(), "tiny")
-	if err != nil || got.Digest != "old" || got.OnGPUBytes != 3 {
-		t.Errorf("%+v, %v", got, err)
-	}
-}
-
-// Both models are in memory under one name after the name was given to another one. Requests go to
-// the one that the name stands for.
-func TestOfTwoModelsUnderOneNameTheOneInUseIsDescribed(t *testing.T) {
-	client := answers(t, map[string]string{
-		"/api/version": `{"version":"0.17.4"}`,
-		"/api/tags":    `{"models":[{"name":"m:latest","digest":"new"},{"name":"other:latest","digest":"old"}]}`,
-		"/api/ps":      `{"models":[{"name":"m:latest","size":3,"digest":"old"},{"name":"other:latest","digest":"x"},{"name":"m:latest","size":3,"digest":"new"}]}`,
-	})
-	if got, err := client.Loaded(t.Context(), "m"); err != nil || got.Digest != "new" {
-		t.Errorf("%+v, %v", got, err)
+// What is in memory is listed under the name and the digest by which it was loaded. Requests go to
+// what the name stands for now.
+func TestAModelIsWhatItsNameStandsFor(t *testing.T) {
+	tags := `{"models":[{"name":"m:latest","size":1,"digest":"new"},{"name":"other:latest","size":1,"digest":"old"}]}`
+	for name, c := range map[string]struct {
+		loaded string
+		size   int64
+	}{
+		"the name was given to another one": {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"}`, 3},
+		"both are in memory":                {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"},{"name":"x:latest","size":9,"digest":"x"},{"name":"m:latest","size":4,"size_vram":4,"digest":"new"}`, 4},
+		"it was loaded under another name":  {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"},{"name":"first:latest","size":4,"size_vram":4,"digest":"new"}`, 4},
+		"only another one is in memory":     {`{"name":"other:latest","size":3,"size_vram":3,"digest":"old"}`, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := answers(t, map[string]string{"/api/version": `{"version":"0.17.4"}`, "/api/tags": tags, "/api/ps": `{"models":[` + c.loaded + `]}`, "/api/show": `{}`})
+			got, err := client.Describe(t.Context(), "m")
+			if err != nil || got.Digest != "new" || got.OnGPUBytes != c.size {
+				t.Errorf("described: %+v, %v", got, err)
+			}
+			got, err = client.Loaded(t.Context(), "m")
+			if (err == nil) != (c.size > 0) || err == nil && (got.Digest != "new" || got.OnGPUBytes != c.size) {
+				t.Errorf("loaded: %+v, %v", got, err)
+			}
+		})
 	}
 }
 
