@@ -26,6 +26,7 @@ const accountRows = 60
 
 // The programs in accounts as a hosted service gives them, with limits that a real server keeps.
 func TestTheProgramsInAHostedAccount(t *testing.T) {
+	t.Parallel()
 	built := build(t, "")
 	with := func(t *testing.T) *programs {
 		t.Parallel()

@@ -6,10 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,6 +146,7 @@ func (d *digestRun) signatures() map[string]int {
 // Two notebooks have two models under one name. One of them answers the whole run, the other one
 // is held, and everything says so.
 func TestOfTwoDigestsUnderOneNameOneAnswersTheRun(t *testing.T) {
+	t.Parallel()
 	d := beginDigestRun(t, 300, "--simulate", "--model", "sim")
 	for _, digest := range []string{oneDigest, otherDigest} {
 		_, url := simulatedGPU(t, digest)
@@ -162,6 +168,7 @@ func TestOfTwoDigestsUnderOneNameOneAnswersTheRun(t *testing.T) {
 // A model is replaced in the middle of a run. Where another GPU has the old one, the run ends with
 // that. Where none has it, the run waits and says why, and a pin to the new one mends it.
 func TestAModelThatIsReplacedInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for name, other := range map[string]bool{"another GPU has the old one": true, "no GPU has the old one, and a pin mends that": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -199,6 +206,7 @@ func TestAModelThatIsReplacedInTheMiddle(t *testing.T) {
 // run, and back. No answer of the other one is stored: the old one, asked again, gives each of them
 // word for word.
 func TestOllamaCpOntoTheModelInTheMiddleOfARun(t *testing.T) {
+	t.Parallel()
 	const rows, model, old, other = 60, "gleaner-digest-model", "gleaner-digest-old", "gleaner-digest-other"
 	host := ollamatest.Host(t)
 	copyModel := func(from, to string) {
@@ -215,9 +223,11 @@ func TestOllamaCpOntoTheModelInTheMiddleOfARun(t *testing.T) {
 	})
 
 	d := beginDigestRun(t, rows, "--model", model, "--num-predict", "1500")
-	d.start("consumer", "--run", "words", "--ollama", host, "--slots", "2")
+	gate := startGate(t, host, rows/2)
+	d.start("consumer", "--run", "words", "--ollama", gate.url, "--slots", "2")
 	waitForStored(t, d.store, rows/10)
 	copyModel(other, model)
+	gate.open()
 	d.says("held", "producer pin --run words")
 	copyModel(old, model)
 	if of := d.end(); len(of) != 1 {
@@ -244,8 +254,45 @@ func TestOllamaCpOntoTheModelInTheMiddleOfARun(t *testing.T) {
 	}
 }
 
+// A gate is in front of a server that would be done too soon: after some chats it holds the others
+// until it is opened.
+type gate struct {
+	url  string
+	open func()
+}
+
+func startGate(t *testing.T, host string, chats int64) gate {
+	t.Helper()
+	target, err := url.Parse(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var begun atomic.Int64
+	opened := make(chan struct{})
+	proxy := httputil.NewSingleHostReverseProxy(target)
+	proxy.FlushInterval = -1
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/chat" && begun.Add(1) > chats {
+			select {
+			case <-opened:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	g := gate{server.URL, sync.OnceFunc(func() { close(opened) })}
+	t.Cleanup(func() {
+		g.open()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return g
+}
+
 // On one machine it is the same, and the command that the log names mends it as it stands there.
 func TestAModelThatIsReplacedWhileOneMachineDoesEverything(t *testing.T) {
+	t.Parallel()
 	p := build(t, "")
 	sim, url := disguisetest.Start(t, ollamasim.Config{Models: []string{"m"}, Digest: oneDigest, Signed: true, Slots: 4, Speed: 20, ChunkEvery: 20 * time.Millisecond})
 	data := filepath.Join(t.TempDir(), "data")

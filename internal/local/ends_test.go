@@ -57,7 +57,9 @@ func jobClasses() map[string]pipeline.Class {
 // stored in order, the rest is in dead letters that say why, and a redrive by class makes exactly
 // those.
 func TestARunEndsWithWhatCanBeAnswered(t *testing.T) {
+	t.Parallel()
 	t.Run("three programs", func(t *testing.T) {
+		t.Parallel()
 		server := natsdtest.Start(t, natsd.Config{Port: -1})
 		j := startJob(t, func(sim http.Handler) http.Handler { return sim })
 		j.p.env = append(j.p.env, "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"), "NATS_URL="+server.URL())
@@ -81,6 +83,7 @@ func TestARunEndsWithWhatCanBeAnswered(t *testing.T) {
 		j.checkRedriven()
 	})
 	t.Run("one machine", func(t *testing.T) {
+		t.Parallel()
 		j := startJob(t, disguisetest.Handler)
 		data := t.TempDir()
 		out := filepath.Join(data, "out.jsonl")

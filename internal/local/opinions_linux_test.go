@@ -23,6 +23,7 @@ import (
 
 // Rows that do not fit into the context of one GPU are answered by the other one.
 func TestARowThatIsTooLongForOneGPUIsAnsweredByAnother(t *testing.T) {
+	t.Parallel()
 	const rows, each = 60, 3 // each third row is a short one
 	prompt := func(row int) string {
 		if row%each == 0 {
@@ -52,6 +53,7 @@ func TestARowThatIsTooLongForOneGPUIsAnsweredByAnother(t *testing.T) {
 // What a broken GPU says of the rows that it got is not the last word on them, and it does not get
 // many.
 func TestABrokenGPUKillsNoRowsThatAnotherOneAnswers(t *testing.T) {
+	t.Parallel()
 	const rows, slots = 200, 4
 	for name, fault := range map[string]ollamasim.Fault{
 		"says nothing": {Kind: ollamasim.Empty},
@@ -63,6 +65,7 @@ func TestABrokenGPUKillsNoRowsThatAnotherOneAnswers(t *testing.T) {
 				t.Parallel()
 				f := startFew(t, fewConfig{rows: rows, load: []string{"--simulate", "--model", "sim"}})
 				good := f.serve(ollamasim.Config{Slots: slots, Speed: 4}, ollamasim.Fault{})
+				fault := fault
 				fault.Skip = skip
 				broken := f.serve(ollamasim.Config{Slots: slots, Speed: 40}, fault)
 				f.consume(broken, "--slots", fmt.Sprint(slots))
@@ -80,6 +83,7 @@ func TestABrokenGPUKillsNoRowsThatAnotherOneAnswers(t *testing.T) {
 
 // Where every GPU is broken the rows come to their end nevertheless, and the run says why.
 func TestWhereAllGPUsAreBrokenEachRowGetsItsDeadLetter(t *testing.T) {
+	t.Parallel()
 	const rows = 30
 	f := startFew(t, fewConfig{rows: rows, load: []string{"--simulate", "--model", "sim"}})
 	for range 2 {

@@ -38,6 +38,7 @@ const (
 // WORK and DEAD at the same time. Everything behind it waits, says why, loses nothing and goes on
 // by itself.
 func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
+	t.Parallel()
 	p := newPressure(t)
 	p.server.Resize(stream.WorkStream, 8<<10)
 	p.server.Resize(stream.ResultsStream, 6<<10)

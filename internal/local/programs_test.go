@@ -26,6 +26,7 @@ const programRows = 100
 // The three programs on real parts: a MongoDB-compatible server, a real Ollama and a NATS server
 // that is restarted in the middle, when two of the three consumers have been killed.
 func TestThreeProgramsSurviveKilledConsumersAndARestartOfNATS(t *testing.T) {
+	t.Parallel()
 	uri, ollama := storetest.MongoURI(t), ollamatest.Host(t)
 	p := build(t, uri)
 	nats := natsd.Config{Dir: t.TempDir(), Port: -1}
@@ -181,15 +182,6 @@ type programs struct {
 	dir string
 	uri string // of the store
 	env []string
-}
-
-func build(t testing.TB, uri string) *programs {
-	t.Helper()
-	dir := t.TempDir()
-	if err := processtest.Build(dir); err != nil {
-		t.Fatal(err)
-	}
-	return &programs{t: t, dir: dir, uri: uri, env: append(os.Environ(), "MONGODB_URI="+uri)}
 }
 
 // run runs a program to its end and returns what it printed.

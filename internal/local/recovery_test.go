@@ -33,6 +33,7 @@ const (
 // Whatever NATS loses in the middle of a run is repaired from the store, without any program being
 // restarted: each generation ends as one stored answer or in one dead letter.
 func TestARunCompletesWhateverNATSLoses(t *testing.T) {
+	t.Parallel()
 	built := build(t, "")
 	for name, losses := range map[string][]func(*lossy){
 		"work":         {(*lossy).purgeWork, (*lossy).deleteDurable, (*lossy).deleteWork},
