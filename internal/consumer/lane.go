@@ -44,6 +44,7 @@ type lane struct {
 	prompts    *promptCheck
 	record     *record
 	rests      *rests
+	yield      *yield
 	passed     chan pipeline.Delivery[pipeline.Work] // from other lanes of the process, to workers without a batch
 	run        *runWatch
 	supervisor *supervise.Supervisor // of the server, if the consumer runs it itself
@@ -66,7 +67,7 @@ func newLane(gpu LaneConfig, cfg Config, run *runWatch) *lane {
 	meter := autotune.NewSpeedMeter()
 	l := &lane{
 		id: pipeline.LaneID{Consumer: cfg.Identity.ID, GPU: gpu.Name}, name: gpu.Name, auto: gpu.Auto, workers: gpu.Slots + spareBatches,
-		breaker: newBreaker(gpu.Name, cfg.Rest, log), times: newBatchTimes(), meter: meter, record: &record{}, rests: &rests{}, run: run, log: log,
+		breaker: newBreaker(gpu.Name, cfg.Rest, log), times: newBatchTimes(), meter: meter, record: &record{}, rests: &rests{}, yield: newYield(), run: run, log: log,
 		batches: &limiter{}, slots: &limiter{onChange: meter.Note}, passed: make(chan pipeline.Delivery[pipeline.Work]),
 		serverSlots: gpu.Slots, wantedSlots: gpu.Slots, context: gpu.Context, oneBatchEach: !cfg.Deadline.IsZero(),
 	}

@@ -39,10 +39,17 @@ func (w *worker) turn(taking, working context.Context) (again bool) {
 	}
 	var failure error
 	defer func() { ticket.Done(failure) }()
+	asking, asked := taking, func() {}
+	if !ticket.probe { // there is only one of those anyway
+		asking, asked = w.lane.yield.Ask(taking)
+		defer asked()
+	}
 	if taking.Err() != nil || !w.lane.reserve(w.cutoff) {
 		return false
 	}
-	delivery, failure := w.source.Next(taking, w.lane.passed)
+	delivery, failure := w.source.Next(asking, w.lane.passed)
+	outOfTheWay := failure != nil && asking.Err() != nil && taking.Err() == nil
+	asked()
 	admitted := ticket.Valid()
 	end, fits := w.lane.start(w.cutoff, failure == nil && admitted && taking.Err() == nil)
 	switch {
@@ -52,6 +59,8 @@ func (w *worker) turn(taking, working context.Context) (again bool) {
 		}
 		failure = nil // that of a stop says nothing about the GPU
 		return false
+	case outOfTheWay:
+		failure = nil
 	case opensBreaker(failure): // when the ticket is given back
 	case failure != nil:
 		w.lane.log.Error("taking work", zap.Error(failure))
@@ -81,21 +90,25 @@ func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.
 }
 
 const (
-	judgeAlone  = 4           // deliveries of a message, from which on any lane judges it where no other serves
-	judgeAnyway = 22          // the same where another serves; before the message is given up
-	passWithin  = time.Second // that a lane takes which has nothing to do
+	judgeAlone  = 4                 // deliveries of a message, from which on any lane judges it where no other serves
+	judgeAnyway = maxDeliveries - 3 // the same where another serves; before the message is given up
+	passSoon    = 10                // deliveries, after which those that may judge it seem to have no time
+	passWithin  = time.Second       // that a lane takes which has nothing to do
 )
 
-// passDelay is for how long a message rests that no lane here may judge. The queue serves its pulls
-// in turn. So while another GPU serves, a message comes here again as long as this lane has pulls
-// before the other one's: that is soon over. If it comes here after that, the other one is busy.
+// passDelay is for how long a message rests that no lane here may judge. While another GPU serves
+// it is soon there, because this lane yields: if it comes here nevertheless, the other one is busy.
+// Until it yields it may have a pull of each worker on the queue: if those are many, they have to
+// end first.
 func passDelay(deliveries, pulls int, othersServe bool) time.Duration {
 	const soon, first, most = time.Second, 5 * time.Second, 30 * time.Second
 	switch {
-	case othersServe && deliveries < pulls:
+	case othersServe && pulls > passSoon:
+		return most
+	case othersServe && deliveries < passSoon:
 		return soon
 	case othersServe:
-		return min(first<<min(deliveries-pulls, 10), most)
+		return min(first<<(deliveries-passSoon), most)
 	case deliveries > 1:
 		return most
 	}
@@ -122,7 +135,14 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 		}
 		timer.Stop()
 	}
-	delay := passDelay(delivery.Deliveries, w.lane.workers, w.lane.breaker.othersServe())
+	others, pulls := w.lane.breaker.othersServe(), w.lane.workers
+	if w.lane.yield.Yields() {
+		pulls = 1
+	}
+	delay := passDelay(delivery.Deliveries, pulls, others)
+	if others {
+		w.lane.yield.Passed(delay)
+	}
 	w.lane.rests.Add(delivery.Body.Batch, delay, "another GPU has to try it")
 	w.collector.HandBack(ctx, delivery, delay)
 }
