@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 // The exit codes of all programs.
@@ -113,21 +114,24 @@ func report(ctx context.Context, name string, err error, t *Terminal) int {
 	case err == nil:
 		return Done
 	case errors.As(err, &exit):
-		fmt.Fprintf(t.Err, "%s: %v\n", name, exit.Err)
+		fmt.Fprintf(t.Err, "%s: %s\n", name, said(exit.Err))
 		return exit.Code
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(t.Err, "%s: interrupted; the same command goes on where it stopped\n", name)
 		return Interrupted
 	case errors.As(err, &spec):
-		fmt.Fprintf(t.Err, "%s: %v\nSee %s --help.\n", name, err, name)
+		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, said(err), name)
 		return WrongUse
 	case pipeline.IsOutage(err):
-		fmt.Fprintf(t.Err, "%s: %v\nNothing is lost: give the same command again once that is mended.\n", name, err)
+		fmt.Fprintf(t.Err, "%s: %s\nNothing is lost: give the same command again once that is mended.\n", name, said(err))
 		return Failed
 	}
-	fmt.Fprintf(t.Err, "%s: %v\n", name, err)
+	fmt.Fprintf(t.Err, "%s: %s\n", name, said(err))
 	return Failed
 }
+
+// said returns an error for a terminal: it may quote a server, a model or a file.
+func said(err error) string { return text.Printable(err.Error()) }
 
 // Version returns the version that was stamped into the binary: a tag, or one made from the
 // commit it was built from.

@@ -15,10 +15,13 @@ type grid struct{ w *tabwriter.Writer }
 
 func newGrid(to io.Writer) grid { return grid{tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)} }
 
+// oneCell keeps a cell from becoming several, or several lines.
+var oneCell = strings.NewReplacer("\t", " ", "\n", " ")
+
 // line adds a line whose cells are separated by blanks.
 func (g grid) line(cells ...string) {
 	for i, cell := range cells {
-		cells[i] = text.Printable(strings.ReplaceAll(cell, "\t", " "))
+		cells[i] = text.Printable(oneCell.Replace(cell))
 	}
 	fmt.Fprintln(g.w, strings.Join(cells, "\t"))
 }

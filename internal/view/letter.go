@@ -62,7 +62,7 @@ func judge(f pipeline.GenerationFailure) string {
 	if f.Digest != "" {
 		line += ", model " + pipeline.ShortDigest(f.Digest)
 	}
-	return text.Printable(line) + "\n"
+	return text.Printable(oneCell.Replace(line)) + "\n"
 }
 
 // Of an answer that was cut off, the end is shown: what comes before is as any answer.

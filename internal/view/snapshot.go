@@ -151,7 +151,7 @@ func consumers(s status.Snapshot) string {
 	for _, c := range s.Consumers { // what has no room in the table
 		for _, g := range c.GPUs {
 			if len([]rune(g.Describe())) > mostState {
-				fmt.Fprintf(&b, "%s\n", text.Printable(fmt.Sprintf("%s, %s: %s", c.ID, g.Name, g.Describe())))
+				fmt.Fprintf(&b, "%s\n", text.Printable(text.OneLine(fmt.Sprintf("%s, %s: %s", c.ID, g.Name, g.Describe()))))
 			}
 		}
 	}
