@@ -31,13 +31,17 @@ func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 // refused gives what came in place of an answer its class.
 func (c *Client) refused(where, model string, r *reply) *pipeline.Failure {
 	r.words = c.credentials.hide(r.words)
-	if f := c.byStatus(where, model, r); f != nil {
-		return f
+	f := c.byStatus(where, model, r)
+	if f == nil {
+		f = byType(where, r)
 	}
-	if f := byType(where, r); f != nil {
-		return f
+	if f == nil {
+		f = byWords(where, model, r)
 	}
-	return byWords(where, model, r)
+	if r.status >= 400 {
+		f.Err = &pipeline.StatusError{Code: r.status, Err: f.Err}
+	}
+	return f
 }
 
 // byStatus classifies what its status says enough of, else it returns nil.
@@ -113,7 +117,7 @@ func byWords(where, model string, r *reply) *pipeline.Failure {
 	case contains(r.all, "process no longer running"):
 		return pipeline.Fail(pipeline.Retryable, "%s: %w: %w", where, pipeline.ErrNotStarted, r)
 	case contains(r.all, "repeat limit reached"):
-		return pipeline.Fail(pipeline.Degenerate, "%s: %w", where, r)
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: %w", where, pipeline.ErrRepeats, r)
 	case contains(r.all, "exceeds the context length", "exceeds maximum context length", "exceeds the available context", "longer than the context length"),
 		r.status == http.StatusBadRequest && contains(r.all, "context length", "context size"):
 		return tooLong(where, r)

@@ -39,10 +39,10 @@ func Brief(err error) string {
 	switch {
 	case errors.As(err, &context):
 		return "too long for the context"
-	case errors.As(err, &status):
-		return fmt.Sprintf("the server answers %d", status.Code)
 	case errors.As(err, &busy):
 		return "the server is busy"
+	case errors.As(err, &status):
+		return fmt.Sprintf("the server answers %d", status.Code)
 	}
 	return ClassOf(err).Rule().Brief
 }
