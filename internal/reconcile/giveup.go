@@ -21,7 +21,7 @@ type GiveUpReport struct {
 	Chosen      int   `json:"chosen"`      // batches
 	GivenUp     int   `json:"given_up"`    // of these; in a dry run, batches that would be
 	Generations int   `json:"generations"` // of the batches that were given up, without a result
-	Skipped     int   `json:"skipped"`     // not queued: planned, done, dead or dropped already
+	Skipped     int   `json:"skipped"`     // not queued: planned, done, dead or dropped already, or not in the run
 	Batches     []int `json:"batches"`     // those that were given up, the first hundred
 }
 
@@ -51,6 +51,8 @@ func (e *Engine) GiveUp(ctx context.Context, name string, options GiveUpOptions)
 	for page := range slices.Chunk(options.Batches, PageSize) {
 		batches, err := e.store.BatchesAt(ctx, name, page)
 		if err == nil {
+			absent := len(page) - len(batches)
+			report.Chosen, report.Skipped = report.Chosen+absent, report.Skipped+absent
 			err = e.giveUpAll(ctx, run, batches, options, &report)
 		}
 		if err != nil {

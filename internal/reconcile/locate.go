@@ -34,14 +34,20 @@ func (e *Engine) locate(ctx context.Context, run pipeline.Run, b pipeline.Batch,
 	if found, err := e.streams.InResults(ctx, run.Name, b.Index); err != nil || found {
 		return inResults, none, err
 	}
-	letter, found, err := e.streams.DeadLetter(ctx, run.Name, b.Index)
-	if unreadable(err) {
-		return nowhere, none, nil
-	}
-	if err != nil || !found || !summarize(run, letter.DeadLetter).explains(b) {
+	letter, found, err := e.explanation(ctx, run, b)
+	if err != nil || !found {
 		return nowhere, none, err
 	}
 	return inDead, letter, nil
+}
+
+// explanation returns the letter that explains a batch, if there is one.
+func (e *Engine) explanation(ctx context.Context, run pipeline.Run, b pipeline.Batch) (letter pipeline.StoredDeadLetter, found bool, err error) {
+	letter, found, err = e.streams.DeadLetter(ctx, run.Name, b.Index)
+	if unreadable(err) {
+		return letter, false, nil
+	}
+	return letter, found && summarize(run, letter.DeadLetter).explains(b), err
 }
 
 // listFrom is how many batches have to be searched for before the engine lists the whole queue in

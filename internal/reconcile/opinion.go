@@ -81,6 +81,7 @@ func (r *opinions) read(ctx context.Context, run openRun, b pipeline.Batch) (boo
 	}
 	n := &verdicts{round: b.Round, first: r.now(), pass: r.looks}
 	if b.Opinions < pipeline.MaxOpinions {
+		// If none explains it, the search for lost batches finds that.
 		letter, found, err := r.explanation(ctx, run.Run, b)
 		if err != nil {
 			return false, err
@@ -91,16 +92,6 @@ func (r *opinions) read(ctx context.Context, run openRun, b pipeline.Batch) (boo
 	}
 	r.known[b.Index] = n
 	return len(n.doubtful) > 0, nil
-}
-
-// explanation returns the letter that explains a batch, if there is one. If there is none, the
-// search for lost batches finds that.
-func (e *Engine) explanation(ctx context.Context, run pipeline.Run, b pipeline.Batch) (letter pipeline.StoredDeadLetter, found bool, err error) {
-	letter, found, err = e.streams.DeadLetter(ctx, run.Name, b.Index)
-	if unreadable(err) {
-		return letter, false, nil
-	}
-	return letter, found && summarize(run, letter.DeadLetter).explains(b), err
 }
 
 // consider decides about the doubtful verdicts on a batch.
@@ -119,6 +110,9 @@ func (r *opinions) consider(ctx context.Context, run openRun, b pipeline.Batch, 
 		report.Awaiting += count(waiting) + count(wanted)
 		return nil
 	case count(wanted) == 0:
+		return nil
+	case r.crowded():
+		report.Awaiting += count(wanted)
 		return nil
 	}
 	given, err := r.second(ctx, run, b, n)

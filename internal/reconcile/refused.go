@@ -62,7 +62,7 @@ func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) 
 		n = refusal{round: seen.Round, times: times, due: r.now().Add(time.Duration(times) * r.cfg.Lease)}
 		r.known[seen.Index] = n
 	}
-	if r.now().Before(n.due) {
+	if r.now().Before(n.due) || r.crowded() {
 		return false, nil
 	}
 	// Batches move in this direction only, so a batch that is in neither has no further answers.

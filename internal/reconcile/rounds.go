@@ -67,9 +67,16 @@ type openRun struct {
 type rounds struct {
 	*Engine
 	pending map[int]newRound
+	full    bool // the queue had no room when it was tried last
 }
 
-func newRounds(e *Engine) *rounds { return &rounds{e, map[int]newRound{}} }
+// maxPending bounds the messages in memory that are not on the queue yet.
+const maxPending = 100
+
+func newRounds(e *Engine) *rounds { return &rounds{Engine: e, pending: map[int]newRound{}} }
+
+// crowded reports whether no more rounds are to be started for now.
+func (r *rounds) crowded() bool { return r.full || len(r.pending) >= maxPending }
 
 // start starts the next round of a batch with the steps of a redrive, and reports whether it did.
 // After an error it may be called again, and a round that was started in spite of the error goes on
@@ -96,6 +103,7 @@ func (r *rounds) start(ctx context.Context, seen pipeline.Batch, opinions int, r
 
 // sendAll tries again to put the messages of new rounds on the queue.
 func (r *rounds) sendAll(ctx context.Context, run openRun) error {
+	r.full = false
 	if len(r.pending) == 0 {
 		return nil
 	}
@@ -112,7 +120,7 @@ func (r *rounds) sendAll(ctx context.Context, run openRun) error {
 		round, b := r.pending[index], now[index]
 		switch {
 		case queuedAs(b, round.work.Round, round.claim.at):
-			if err := r.send(ctx, round); err != nil {
+			if err := r.send(ctx, round); err != nil || r.full {
 				return err
 			}
 		case b.Round != round.work.Round-1: // else it is not started yet
@@ -132,6 +140,7 @@ func (r *rounds) send(ctx context.Context, round newRound) error {
 	}
 	switch {
 	case errors.Is(err, pipeline.ErrFull):
+		r.full = true
 		r.log.Debug("the queue has no room for another round of a batch", zap.String("batch", work.ID()))
 		return nil
 	case errors.Is(err, pipeline.ErrOutstanding):
