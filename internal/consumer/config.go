@@ -95,7 +95,7 @@ func (c Config) complete() (Config, error) {
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
-	c.PinCommand = cmp.Or(c.PinCommand, "producer pin")
+	c.PinCommand = cmp.Or(c.PinCommand, pipeline.DefaultPinCommand)
 	c.Identity.Started = time.Now().UTC()
 	return c, nil
 }

@@ -143,8 +143,8 @@ func (m *modelGuard) problem(has pipeline.ModelInfo) string {
 	if pin == "" || pin == pipeline.PinAny || digest == "" || digest == pin {
 		return ""
 	}
-	return fmt.Sprintf("model %s is %s on this server, and the answers of run %s are made by %s: load that one here, or have the run made by this one with "+
-		"`%s --run %s %s`", m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), m.pin, run.Run, digest)
+	return fmt.Sprintf("model %s is %s on this server, and the answers of run %s are made by %s: load that one here%s",
+		m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), pipeline.OrPin(m.pin, run.Run, has.Engine, digest))
 }
 
 // Watch looks again now and then until ctx ends, and more often while the lane is held: nothing

@@ -172,6 +172,9 @@ func (m *machine) start(ctx context.Context) (err error) {
 // address returns the address of the store.
 func (m *machine) address() string { return "sqlite:" + filepath.Join(m.cfg.Data, "gleaner.db") }
 
+// pinCommand is the command by which a person pins a run of this machine.
+func (m *machine) pinCommand() string { return "gleaner pin --store " + m.address() }
+
 func (m *machine) close() {
 	if m.conn != nil {
 		m.conn.Close()
@@ -205,13 +208,13 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt,
 		},
 		Info:       func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
-		PinCommand: "gleaner pin --store " + m.address(),
+		PinCommand: m.pinCommand(),
 		Stay:       true, // until the run is at its end, which this process sees by itself
 	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err
 	}
-	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.store)
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, PinCommand: m.pinCommand(), Log: m.cfg.Log}, m.conn, m.store)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,18 @@ func TestAPinIsAWholeDigestOrAny(t *testing.T) {
 	}
 }
 
+func TestOnlyACommandThatWorksIsAdvised(t *testing.T) {
+	digest := strings.Repeat("0123456789abcdef", 4)
+	if got, want := OrPin("producer pin", "r", Ollama, digest), ", or have the run made by this one with `producer pin --run r "+digest+"`"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for digest, engine := range map[string]EngineName{"mistral:latest": Ollama, "any": "", "x`; rm -rf ~; `": Ollama, strings.ToUpper(digest): Ollama, digest: "other"} {
+		if got := OrPin("producer pin", "r", engine, digest); got != "" {
+			t.Errorf("%s of %s: %q", digest, engine, got)
+		}
+	}
+}
+
 func TestADigestIsShownAsPeopleKnowIt(t *testing.T) {
 	for digest, want := range map[string]string{strings.Repeat("0123456789abcdef", 4): "0123456789ab", "mistral:latest": "mistral:latest", "": ""} {
 		if got := ShortDigest(digest); got != want {

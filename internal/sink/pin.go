@@ -11,15 +11,17 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 // A pinner holds every run to one digest of its model for each engine. A run that is not pinned is
 // pinned by the first answer that comes, before any of them is written. The pins are read with the
 // run at each flush, so one that a person changes counts from the next flush on.
 type pinner struct {
-	store Store
-	log   *zap.Logger
-	seen  map[string]map[pipeline.EngineName]string // the pins of each run when it was last seen, by uid
+	store   Store
+	command string // by which a person pins a run
+	log     *zap.Logger
+	seen    map[string]map[pipeline.EngineName]string // the pins of each run when it was last seen, by uid
 }
 
 // A pinned is what came of comparing deliveries with the pins of their runs.
@@ -42,8 +44,8 @@ const (
 
 var errEngines = fmt.Errorf("the run has answers of %d engines already", maxEngines)
 
-func newPinner(store Store, log *zap.Logger) *pinner {
-	return &pinner{store: store, log: log, seen: map[string]map[pipeline.EngineName]string{}}
+func newPinner(store Store, command string, log *zap.Logger) *pinner {
+	return &pinner{store: store, command: command, log: log, seen: map[string]map[pipeline.EngineName]string{}}
 }
 
 // split divides deliveries into those of the digest that their run is pinned to and the others. It
@@ -71,7 +73,7 @@ func (p *pinner) split(ctx context.Context, found checked) (pinned, error) {
 			held.good = append(held.good, d)
 			continue
 		}
-		other = append(other, rejection{d, otherDigest(run, pin, d.Body)})
+		other = append(other, rejection{d, p.otherDigest(run, pin, d.Body)})
 	}
 	return held, p.mark(ctx, other, &held)
 }
@@ -175,10 +177,10 @@ func (p *pinner) remember(run pipeline.Run) {
 }
 
 // otherDigest says why an answer does not become part of its run, and what to do about it.
-func otherDigest(run pipeline.Run, pin string, r pipeline.Results) string {
+func (p *pinner) otherDigest(run pipeline.Run, pin string, r pipeline.Results) string {
 	if r.Digest == "" {
 		return fmt.Sprintf("it does not say its digest, and run %s is pinned to %s: update the consumer", run.Name, pin)
 	}
-	return fmt.Sprintf("it is of digest %s, and run %s is pinned to %s: give that server the run's model, or take this one with `producer pin --run %s %s`",
-		r.Digest, run.Name, pin, run.Name, r.Digest)
+	return fmt.Sprintf("it is of digest %s, and run %s is pinned to %s: give that server the run's model%s",
+		text.OneLine(r.Digest), run.Name, pin, pipeline.OrPin(p.command, run.Name, r.Engine, r.Digest))
 }

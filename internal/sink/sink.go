@@ -8,6 +8,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type Config struct {
 	FlushMessages int           // messages of one write; default 128, about 1,000 results, at most 128 MiB
 	FlushEvery    time.Duration // how long results wait to be written with others; default DefaultFlushEvery
 	ExtendEvery   time.Duration // how often the leases of held results are renewed while the store is away; default 10 s
+	PinCommand    string        // by which a person pins a run; default pipeline.DefaultPinCommand
 	Metrics       *Metrics      // nil: none
 	Log           *zap.Logger
 }
@@ -59,6 +61,7 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 		return nil, fmt.Errorf("sink: flush messages %d, flush every %s and extend every %s may not be negative",
 			cfg.FlushMessages, cfg.FlushEvery, cfg.ExtendEvery)
 	}
+	cfg.PinCommand = cmp.Or(cfg.PinCommand, pipeline.DefaultPinCommand)
 	if cfg.FlushMessages == 0 {
 		cfg.FlushMessages = 128
 	}
@@ -77,7 +80,7 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 	}
 	return &Sink{
 		cfg: cfg, source: source, store: store, log: cfg.Log,
-		check: newChecker(store), pins: newPinner(store, cfg.Log),
+		check: newChecker(store), pins: newPinner(store, cfg.PinCommand, cfg.Log),
 		rejected: &rejections{log: cfg.Log, count: cfg.Metrics.rejected.Inc, says: "results refused; their batch stays outstanding"},
 		refused:  &rejections{log: cfg.Log, count: cfg.Metrics.otherDigest.Inc, says: "results of another digest refused; their batch is generated again"},
 	}, nil
