@@ -177,8 +177,8 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 }
 
 // Sweep deletes the dead letters of a run whose batch is done or dropped, by their sequence, and
-// returns how many it deleted. A RunReconciler does this from time to time, and Lost at the end of
-// a run.
+// returns how many it deleted. A RunReconciler does this from time to time, and Unsettled at the
+// end of a run.
 func (e *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
 	for letter, err := range e.Letters(ctx, Filter{Run: run}) {
 		if err != nil {
