@@ -44,8 +44,6 @@ type Config struct {
 	Lengths func(prompt string, seed int) int
 	// Version is what the server says it is; Version by default.
 	Version string
-	// Seed decides, together with the requests' order, whom faults with a Chance affect.
-	Seed uint64
 	// Watch is called at the end of each request for a generation, from several goroutines.
 	Watch func(Exchange)
 }

@@ -1,7 +1,6 @@
 package ollamasim
 
 import (
-	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -52,7 +51,6 @@ type Fault struct {
 	Match      func(prompt string) bool // which requests it can affect; nil means all
 	Skip       int                      // of the matching requests that go well before
 	Count      int                      // of requests that it affects; 0 means no limit
-	Chance     float64                  // that it affects a matching request; 0 means always
 	Everywhere bool                     // it affects requests of every kind, whatever Match says
 
 	After int           // tokens that are made before
@@ -68,8 +66,6 @@ func Prompts(part string) func(prompt string) bool {
 type faults struct {
 	mu   sync.Mutex
 	list []*Fault
-	seed uint64
-	rand *rand.Rand
 }
 
 // next returns the fault that happens to a request for a generation, or one without a kind.
@@ -93,9 +89,6 @@ func (f *faults) take(matches func(*Fault) bool) Fault {
 			x.Skip--
 			continue
 		}
-		if x.Chance > 0 && f.roll() >= x.Chance {
-			continue
-		}
 		fault := *x
 		if x.Count > 0 {
 			if x.Count--; x.Count == 0 {
@@ -105,13 +98,4 @@ func (f *faults) take(matches func(*Fault) bool) Fault {
 		return fault
 	}
 	return Fault{}
-}
-
-// roll returns the same sequence for every server with the same seed, so that a test with chances
-// can be repeated.
-func (f *faults) roll() float64 {
-	if f.rand == nil {
-		f.rand = rand.New(rand.NewPCG(1+f.seed, 2))
-	}
-	return f.rand.Float64()
 }

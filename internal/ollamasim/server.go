@@ -86,7 +86,6 @@ func New(cfg Config) *Server {
 		models: map[string]modelInfo{},
 		loaded: map[string]*loading{},
 		runner: newRunner(),
-		faults: faults{seed: cfg.Seed},
 	}
 	for _, name := range cfg.Models {
 		s.add(name)
