@@ -47,7 +47,6 @@ type RunInfo struct {
 	// Pins are the digests that are required, by engine, see Run.Pins.
 	Pins      map[EngineName]string
 	Simulated bool
-	Context   int    // tokens a slot must hold; 0: any
 	Waiting   int    // batches that no worker holds
 	Held      int    // batches delivered and not acked
 	HandedOut uint64 // sequence of the last message that was delivered for the first time
