@@ -15,8 +15,9 @@ import (
 // PublishDeadLetter keeps what could not be generated, and returns nil once the server has
 // confirmed it. An older dead letter of the same batch is replaced. While the server does not
 // answer, or the stream is full, it tries again until ctx ends, as PublishResults does. Messages
-// are cut to 4 KiB, and further if the dead letter is too large for one message; prompts never
-// are. A dead letter that is not valid is a BadItem failure.
+// are cut to 4 KiB, the texts of answers that were cut off to pipeline.MaxPartialBytes together,
+// and both further if the dead letter is too large for one message; prompts never are. A dead
+// letter that is not valid is a BadItem failure.
 func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) error {
 	msg, err := c.codec.packDeadLetter(d, c.publisher.messageLimit())
 	if err == nil {
@@ -30,13 +31,14 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) err
 
 // A brevity is how much of what a letter says is kept, besides the prompts.
 type brevity struct {
-	message int  // bytes of one failure's message, at most
-	partial bool // what there was of answers that were cut off
+	message int // bytes of one failure's message, at most
+	partial int // bytes of all that there was of answers that were cut off, at most
 }
 
-// brevities are tried in turn, until a message is small enough.
+// brevities are tried in turn, until a message is small enough as it is sent.
 func brevities() []brevity {
-	return []brevity{{4 << 10, true}, {4 << 10, false}, {1 << 10, false}, {256, false}, {64, false}, {0, false}}
+	const texts = pipeline.MaxPartialBytes
+	return []brevity{{4 << 10, texts}, {4 << 10, texts / 4}, {4 << 10, 0}, {1 << 10, 0}, {256, 0}, {64, 0}, {0, 0}}
 }
 
 // packDeadLetter returns a message of at most this many bytes, or of the least size that the dead
@@ -64,10 +66,14 @@ func (c *codec) packDeadLetter(d pipeline.DeadLetter, most int) (*nats.Msg, erro
 // of returns the failures in this brevity.
 func (b brevity) of(failures []pipeline.GenerationFailure) []pipeline.GenerationFailure {
 	failures = slices.Clone(failures)
+	texts, bytes := 0, 0
+	for _, f := range failures {
+		texts, bytes = texts+min(len(f.Text), 1), bytes+len(f.Text)
+	}
 	for i := range failures {
 		failures[i].Message = text.Shorten(failures[i].Message, b.message)
-		if !b.partial {
-			failures[i].Text = ""
+		if bytes > b.partial {
+			failures[i].Text = text.Ends(failures[i].Text, b.partial/texts)
 		}
 	}
 	return failures
@@ -106,7 +112,7 @@ func (c *Conn) readDeadLetter(msg *nats.Msg, r *receipt) (d pipeline.Delivery[pi
 	})
 	bytes = pipeline.ContentBytes(d.Body.Shared)
 	for _, f := range d.Body.Failures {
-		bytes += pipeline.ContentBytes(f.Messages) + len(f.Message)
+		bytes += pipeline.ContentBytes(f.Messages) + len(f.Message) + len(f.Text)
 	}
 	return d, bytes
 }

@@ -177,6 +177,44 @@ func TestLongMessagesAreCutSoThatADeadLetterFitsAndPromptsStay(t *testing.T) {
 	}
 }
 
+// However much was answered before it was cut off: what the server takes bounds what is sent.
+func TestTextsOfCutAnswersAreCutSoThatADeadLetterFits(t *testing.T) {
+	t.Parallel()
+	c := ready(t, Config{})
+	for _, x := range []struct {
+		name                string
+		count, prompt, text int // of each failure
+		least, most         int // bytes of all texts that are kept
+	}{
+		{"they fit as they are", 2, 10, 50 << 10, 100 << 10, 100 << 10},
+		{"more than a letter may hold", pipeline.MaxBatch, 10, 8 << 10, 100 << 10, pipeline.MaxPartialBytes},
+		{"a quarter fits beside the prompts", 7, 120 << 10, 18 << 10, 20 << 10, pipeline.MaxPartialBytes / 4},
+		{"none fits beside the prompts", 7, 127 << 10, 18 << 10, 0, 0},
+	} {
+		d := testDeadLetter("r", 1, "cut off")
+		d.Failures = nil
+		for i := range x.count {
+			d.Failures = append(d.Failures, pipeline.GenerationFailure{
+				Generation: pipeline.Generation{Index: i, Item: i, Messages: pipeline.User(noise(x.prompt))}, Class: pipeline.Truncated, Text: noise(x.text),
+			})
+		}
+		must(t, c.PublishDeadLetter(t.Context(), d))
+		letter := take(t, c, 1)[0]
+		must(t, letter.Err)
+		must(t, letter.Ack(t.Context()))
+		bytes := 0
+		for _, f := range letter.Body.Failures {
+			bytes += len(f.Text)
+		}
+		if bytes < x.least || bytes > x.most {
+			t.Errorf("%s: %d bytes of texts are kept, want %d to %d", x.name, bytes, x.least, x.most)
+		}
+		if n := len(d.Failures[0].Text); n != x.text {
+			t.Errorf("%s: the caller's own was cut to %d bytes", x.name, n)
+		}
+	}
+}
+
 func TestInvalidDeadLettersAreNotSent(t *testing.T) {
 	c := ready(t, Config{})
 	d := testDeadLetter("r", 1, "x")
