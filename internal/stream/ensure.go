@@ -47,7 +47,7 @@ type provisioner struct {
 
 func newProvisioner(c *client, cfg Config) *provisioner {
 	return &provisioner{
-		c: c, durables: durables{c: c}, lease: cfg.Lease, sinkLease: cfg.SinkLease,
+		c: c, durables: newDurables(c), lease: cfg.Lease, sinkLease: cfg.SinkLease,
 		replicas: max(1, cfg.Replicas), maxBytes: cfg.MaxBytes, enlarge: cfg.Enlarge,
 	}
 }

@@ -19,11 +19,28 @@ import (
 // is less than a large pool has. It cannot be changed on a durable that exists.
 const maxWaiting = 4096
 
-// durables creates JetStream's durables and keeps them up to date.
+// durables creates JetStream's durables and keeps them up to date. A change reads a durable and
+// writes all of it back, so this process makes one change at a time: else one would undo another.
+// Where another process changes the same durable in between, the next ensure puts that right.
 type durables struct {
 	c      *client
-	pauses sync.Map // durable → time.Time until which it was paused when it was last seen
+	busy   chan struct{} // held by the one change that is made
+	pauses sync.Map      // durable → time.Time until which it was paused when it was last seen
 }
+
+func newDurables(c *client) durables { return durables{c: c, busy: make(chan struct{}, 1)} }
+
+// begin waits until no other change is made. After one without an error comes end.
+func (d *durables) begin(ctx context.Context) error {
+	select {
+	case d.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (d *durables) end() { <-d.busy }
 
 // durableConfig is what all durables have in common: a message that is not acknowledged is always
 // delivered again, and the lease alone decides when.
@@ -39,6 +56,10 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 // else about it stays, such as a pause. Its lease stays, too, if want has none; a new durable gets
 // newLease then.
 func (d *durables) ensure(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer d.end()
 	what := fmt.Sprintf("create durable %s on stream %s", want.Durable, stream)
 	info, err := d.c.durableInfo(ctx, stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
@@ -89,6 +110,10 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 
 // report changes these metadata of the durable of a run, and nothing else about it.
 func (d *durables) report(ctx context.Context, run pipeline.Run, news map[string]string) error {
+	if err := d.begin(ctx); err != nil {
+		return err
+	}
+	defer d.end()
 	info, err := d.c.durableInfo(ctx, WorkStream, run.Name)
 	if isAbsent(err) {
 		return nil

@@ -1,10 +1,13 @@
 package stream
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"gleaner/internal/pipeline"
 )
@@ -78,6 +81,22 @@ func TestAReportOnARunChangesNothingElse(t *testing.T) {
 	must(t, c.ReportRun(t.Context(), testRun("gone"), 1, 1))
 	if _, err := c.RunInfo(t.Context(), "gone"); err == nil {
 		t.Error("a report makes a run")
+	}
+}
+
+// Both change the metadata of one durable, and neither undoes what the other one wrote.
+func TestAReportAndAChangeOfTheRunAtOnceBothStay(t *testing.T) {
+	c := ready(t, Config{})
+	for i := 1; i <= 30; i++ {
+		run := testRun("r")
+		run.Pins = map[pipeline.EngineName]string{pipeline.Ollama: fmt.Sprintf("digest-%d", i)}
+		var group errgroup.Group
+		group.Go(func() error { return c.EnsureRun(context.Background(), run) })
+		group.Go(func() error { return c.ReportRun(context.Background(), run, i, i) })
+		must(t, group.Wait())
+		if info, err := c.RunInfo(t.Context(), "r"); err != nil || i > 1 && info.Lanes != i || info.Pins[pipeline.Ollama] != run.Pins[pipeline.Ollama] {
+			t.Fatalf("in turn %d: %v, %+v", i, err, info)
+		}
 	}
 }
 
