@@ -337,6 +337,15 @@ func TestABatchWithARefusedAnswerGetsItsNextRound(t *testing.T) {
 	if rounds < 3 || rounds > 6 {
 		t.Errorf("%d rounds in ten leases", rounds)
 	}
+	known := func(when string, want int) {
+		t.Helper()
+		if _, err := r.Pass(t.Context()); err != nil || len(r.refusals.known) != want {
+			t.Errorf("%s %d refusals are known, want %d, %v", when, len(r.refusals.known), want, err)
+		}
+	}
+	known("while it is queued", 1)
+	m.batches[0].State, m.batches[0].Done = pipeline.Done, []int{0}
+	known("after its end", 0)
 }
 
 // A look asks for little: the letter of a batch once, and who is present only if that may matter.

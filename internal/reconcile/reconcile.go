@@ -205,6 +205,7 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 			delete(r.notes, index)
 		}
 	}
+	r.refusals.passed()
 	sweep := !r.now().Before(r.sweepAt)
 	if err := r.tidier.tidy(ctx, run.Run, r.inStore, sweep || r.pass == 1); err != nil {
 		return report, err

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -16,15 +17,24 @@ type refusal struct {
 	round int // in which the answer was refused
 	times int // in rounds one after the other
 	due   time.Time
+	pass  int // of the reconciler, the last in which the batch was queued
 }
 
 // Refusals are the batches of one run of which answers were refused.
 type refusals struct {
 	*rounds
 	known map[int]refusal // by batch
+	pass  int
 }
 
-func newRefusals(r *rounds) *refusals { return &refusals{r, map[int]refusal{}} }
+func newRefusals(r *rounds) *refusals { return &refusals{rounds: r, known: map[int]refusal{}} }
+
+// passed ends a pass of the reconciler: it forgets the batches that were not queued in it, since
+// they are at their end, or their next round has nothing to do with a refused answer.
+func (r *refusals) passed() {
+	maps.DeleteFunc(r.known, func(_ int, n refusal) bool { return n.pass != r.pass })
+	r.pass++
+}
 
 // all gives another round to those among the first batches that are queued, and returns how many it
 // gave.
@@ -50,16 +60,23 @@ func (r *refusals) all(ctx context.Context, run openRun) (again int, err error) 
 // its other answers arrive. If answers are refused round after round, the rounds are further and
 // further apart.
 func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) (bool, error) {
-	if seen.State != pipeline.Queued || seen.Refused != seen.Round {
+	if seen.State != pipeline.Queued {
 		return false, nil
 	}
 	n, known := r.known[seen.Index]
+	if known {
+		n.pass = r.pass
+		r.known[seen.Index] = n
+	}
+	if seen.Refused != seen.Round {
+		return false, nil
+	}
 	if n.round != seen.Round {
 		times := 0
 		if known && n.round == seen.Round-1 {
 			times = n.times + 1
 		}
-		n = refusal{round: seen.Round, times: times, due: r.now().Add(time.Duration(times) * r.cfg.Lease)}
+		n = refusal{round: seen.Round, times: times, due: r.now().Add(time.Duration(times) * r.cfg.Lease), pass: r.pass}
 		r.known[seen.Index] = n
 	}
 	if r.now().Before(n.due) || r.crowded() {
