@@ -145,3 +145,27 @@ func TestUnsettledSweepsAndCountsWhatIsNotAccountedFor(t *testing.T) {
 		t.Errorf("without one of the letters %d are lost, %d letters are left, %v", lost, len(m.dead), err)
 	}
 }
+
+// A program may follow one run after the other.
+func TestARunThatIsNoLongerFollowedIsForgotten(t *testing.T) {
+	m := failed(1)
+	e := m.engine(nil)
+	followed := func() (n int) {
+		e.followed.Range(func(any, any) bool { n++; return true })
+		return n
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	first, second := e.follow(testRun, 1), e.follow(testRun, 1)
+	e.follow(testRun, -1)
+	if _, err := e.Unsettled(ctx, testRun); err != nil || first != second || followed() != 1 {
+		t.Errorf("while it is followed %d are known, %v", followed(), err)
+	}
+	e.follow(testRun, -1)
+	stop()
+	if err := e.Reconcile(ctx, testRun); err != nil || followed() != 0 {
+		t.Errorf("after the end %d are known, %v", followed(), err)
+	}
+	if _, err := e.Unsettled(t.Context(), "gone"); err == nil || followed() != 0 {
+		t.Errorf("of a run that is gone %d are known, %v", followed(), err)
+	}
+}

@@ -112,7 +112,8 @@ type Engine struct {
 
 	listFrom int // a test lowers it
 
-	followed sync.Map // run → *RunReconciler: those that Reconcile and Unsettled share
+	following sync.Mutex // held while a run begins or ends to be followed
+	followed  sync.Map   // run → *follower: those that Reconcile and Unsettled share
 }
 
 // New returns an engine over this store and these streams. It calls newBuild once for each run of

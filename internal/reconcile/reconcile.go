@@ -80,31 +80,6 @@ func (r *RunReconciler) forget() {
 	r.tidier = &tidier{Engine: r.Engine}
 }
 
-// Reconcile queues again what the streams lose of a run, and what another GPU shall judge, until
-// ctx ends, and then returns nil. It returns an error if the run is gone or not open.
-func (e *Engine) Reconcile(ctx context.Context, run string) error { return e.follow(run).Run(ctx) }
-
-// follow returns the one reconciler of a run that Reconcile and Unsettled share.
-func (e *Engine) follow(run string) *RunReconciler {
-	r, _ := e.followed.LoadOrStore(run, e.Reconciler(run))
-	return r.(*RunReconciler)
-}
-
-// Unsettled returns how many generations of a run that seems complete have not come to their end:
-// those that get a second opinion, and those that are not accounted for. It removes the dead
-// letters that are of no use any more.
-func (e *Engine) Unsettled(ctx context.Context, run string) (int, error) {
-	report, err := e.follow(run).lookSurely(ctx)
-	if left := report.Awaiting + report.Given + report.Again; err != nil || left > 0 {
-		return left, err
-	}
-	if _, err := e.Sweep(ctx, run); err != nil {
-		return 0, err
-	}
-	account, err := e.Audit(ctx, run)
-	return account.Lost + account.Outstanding, err
-}
-
 // Run makes a pass in every lease, and looks at the verdicts of dead letters every few seconds,
 // until ctx ends, and then returns nil. While the store or the streams are away it says so and
 // keeps trying. It returns an error if the run is gone or not open.
