@@ -25,8 +25,9 @@ type Reconciler interface {
 	// Reconcile works until ctx ends, or until the run is gone or not open.
 	Reconcile(ctx context.Context, run string) error
 	// Unsettled returns how many generations of a run that seems complete have not come to their
-	// end: those that get a second opinion, and those that are not accounted for. It deletes the
-	// dead letters of the run that are of no use any more.
+	// end: those that get a second opinion, and those that are not accounted for. If there are
+	// none, it deletes the dead letters of the run that are of no use any more. It is asked every
+	// few seconds, and decides by itself how often it reads all that the run has.
 	Unsettled(ctx context.Context, run string) (int, error)
 }
 

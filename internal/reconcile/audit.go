@@ -24,34 +24,42 @@ type suspect struct {
 // looks again at a batch that moves while the audit searches for it, and calls a batch lost only
 // after two looks that found it nowhere while the store did not change.
 func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
-	run, err := e.store.Run(ctx, name)
+	a, err := e.audit(ctx, name)
 	if err != nil {
 		return Account{}, err
 	}
-	if run.State == pipeline.RunLoading || run.State == pipeline.RunDeleting {
-		return Account{}, fmt.Errorf("run %s is %s: there is nothing to audit yet, or any more", run.Name, run.State)
+	return a.account, nil
+}
+
+func (e *Engine) audit(ctx context.Context, name string) (*audit, error) {
+	run, err := e.store.Run(ctx, name)
+	if err != nil {
+		return nil, err
 	}
-	a := audit{Engine: e, run: run, letters: map[int]letterSummary{}, account: Account{
+	if run.State == pipeline.RunLoading || run.State == pipeline.RunDeleting {
+		return nil, fmt.Errorf("run %s is %s: there is nothing to audit yet, or any more", run.Name, run.State)
+	}
+	a := &audit{Engine: e, run: run, letters: map[int]letterSummary{}, account: Account{
 		Run: name, State: run.State, Total: run.Generations, Batches: map[pipeline.BatchState]int{},
 	}}
 	for letter, err := range e.streams.DeadLetters(ctx, name) {
 		if err != nil && !unreadable(err) {
-			return Account{}, err
+			return nil, err
 		}
 		a.letters[letter.Batch] = summarize(run, letter.DeadLetter)
 	}
 	a.account.Letters = len(a.letters)
 	for from := 0; from < run.Batches; from += PageSize {
 		if err := a.page(ctx, from, min(from+PageSize, run.Batches)); err != nil {
-			return Account{}, err
+			return nil, err
 		}
 	}
 	if err := a.resolve(ctx); err != nil {
-		return Account{}, err
+		return nil, err
 	}
 	a.account.close()
 	slices.SortStableFunc(a.account.Broken, func(a, b Breach) int { return compareIDs(a.Batch, b.Batch) })
-	return a.account, nil
+	return a, nil
 }
 
 // An audit is one call of Audit.
@@ -61,6 +69,7 @@ type audit struct {
 	letters  map[int]letterSummary // by batch, as of the beginning of the audit
 	suspects []suspect
 	account  Account
+	useless  int // letters of batches that are done or dropped, which Sweep removes
 }
 
 // page accounts for consecutive batches. It reads them by index: a list by state would miss or
@@ -80,8 +89,13 @@ func (a *audit) page(ctx context.Context, from, to int) error {
 	}
 	var open []pipeline.Batch
 	for _, b := range batches {
-		if r, ok := a.letters[b.Index]; ok && b.State == pipeline.Done && r.round > 0 {
-			a.account.Leftover++
+		if r, ok := a.letters[b.Index]; ok {
+			if b.State == pipeline.Done && r.round > 0 {
+				a.account.Leftover++
+			}
+			if b.State == pipeline.Done || b.State == pipeline.Dropped {
+				a.useless++
+			}
 		}
 		if !a.account.settle(b, a.letters) {
 			open = append(open, b)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"iter"
 	"testing"
 	"time"
 
@@ -139,11 +140,79 @@ func TestUnsettledSweepsAndCountsWhatIsNotAccountedFor(t *testing.T) {
 	if lost, err := m.engine(nil).Unsettled(t.Context(), testRun); lost != 0 || err != nil {
 		t.Errorf("with all letters %d are lost, %v", lost, err)
 	}
+	letter := m.dead[1]
 	delete(m.dead, 1)
 	m.batches[2].Done, m.batches[2].State = []int{0}, pipeline.Done
-	if lost, err := m.engine(nil).Unsettled(t.Context(), testRun); lost != 1 || err != nil || len(m.dead) != 2 {
-		t.Errorf("without one of the letters %d are lost, %d letters are left, %v", lost, len(m.dead), err)
+	if lost, err := m.engine(nil).Unsettled(t.Context(), testRun); lost != 1 || err != nil {
+		t.Errorf("without one of the letters %d are lost, %v", lost, err)
 	}
+	m.dead[1] = letter
+	if lost, err := m.engine(nil).Unsettled(t.Context(), testRun); lost != 0 || err != nil || len(m.dead) != 3 {
+		t.Errorf("with the letter again %d are lost, %d letters are left, %v", lost, len(m.dead), err)
+	}
+}
+
+// An audit reads all dead letters. While nothing changes the audits are further and further apart,
+// and once this process has put something right the next one is at once.
+func TestWhatStaysLostIsNotAuditedAgainAndAgain(t *testing.T) {
+	m := failed(4)
+	delete(m.dead, 1)
+	e := m.engine(nil)
+	audits := auditing{view{m.world, func() fate { return proceed }}, new(int)}
+	e.streams = audits
+	unsettled := func(want int) {
+		t.Helper()
+		if left, err := e.Unsettled(t.Context(), testRun); left != want || err != nil {
+			t.Fatalf("%d are unsettled, want %d, %v", left, want, err)
+		}
+	}
+	var at []int
+	began := m.now
+	for m.now.Sub(began) < 3*time.Minute {
+		before := *audits.count
+		seconds := int(m.now.Sub(began).Seconds())
+		unsettled(1)
+		if *audits.count > before {
+			at = append(at, seconds)
+		}
+		m.now = m.now.Add(time.Second)
+	}
+	for i, last := range at[1:] {
+		if rest := last - at[i]; rest > 36 || i > 4 && rest < 28 { // an audit with suspects takes some seconds itself
+			t.Errorf("audits after %v s", at)
+			break
+		}
+	}
+	f := e.follow(testRun, 0)
+	for range 2 {
+		if _, err := f.Pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		m.now = m.now.Add(4 * patienceDead * testLease)
+	}
+	before := *audits.count
+	if _, err := f.Pass(t.Context()); err != nil || f.RunReconciler.mends.Load() != 1 {
+		t.Fatalf("%d were put right, %v", f.RunReconciler.mends.Load(), err)
+	}
+	unsettled(1) // it is on the queue
+	if *audits.count == before {
+		t.Error("no audit after something was put right")
+	}
+	for h := m.take(1, nil); !m.step(h); {
+	}
+	m.applyMirror(len(m.mirror)-1, true)
+	unsettled(0)
+}
+
+// An auditing view counts how often all dead letters are read.
+type auditing struct {
+	view
+	count *int
+}
+
+func (a auditing) DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error] {
+	*a.count++
+	return a.view.DeadLetters(ctx, run)
 }
 
 // A program may follow one run after the other.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -56,6 +57,8 @@ type RunReconciler struct {
 	sweepAt time.Time          // when to read all dead letters next
 	build   pipeline.BuildFunc // of the load of the run with this uid
 	uid     string
+
+	mends atomic.Int64 // what it has put right: rounds that it started, and batches that it set dead
 
 	busy     sync.Mutex // held by each pass and each look
 	rounds   *rounds
@@ -131,6 +134,7 @@ func (r *RunReconciler) lookSurely(ctx context.Context) (OpinionReport, error) {
 func (r *RunReconciler) lookAt(ctx context.Context, sure bool) (report OpinionReport, err error) {
 	r.busy.Lock()
 	defer r.busy.Unlock()
+	defer func() { r.mends.Add(int64(report.Given + report.Again)) }()
 	run, err := r.open(ctx)
 	if err != nil {
 		return report, err
@@ -161,6 +165,7 @@ var errNotOpen = errors.New("the run is not open")
 func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error) {
 	r.busy.Lock()
 	defer r.busy.Unlock()
+	defer func() { r.mends.Add(int64(report.Repaired + report.Explained)) }()
 	run, err := r.open(ctx)
 	if err != nil {
 		return report, err
