@@ -39,11 +39,12 @@
 // clock. It has New, which checks its Config, and Run, which ends with its context.
 //
 //   - producer: rows become items and batches, batches are published, a run is followed to its
-//     end, paused, cancelled and deleted.
+//     end, paused, pinned, cancelled and deleted.
 //   - consumer: a lane for each GPU, whose workers take a batch, generate, publish, acknowledge.
 //   - sink: results are checked, stored, and only then acknowledged; a run is exported.
-//   - reconcile: where is this batch? What the streams lost is queued again, dead letters are
-//     redriven or dropped, and an audit proves that nothing is missing.
+//   - reconcile: where is this batch? What the streams lost is queued again, doubtful verdicts get
+//     a second opinion, dead letters are redriven or dropped, and an audit proves that nothing is
+//     missing.
 //   - plan: what a run will cost, and whether that fits into free accounts. The adapters say what
 //     an exchange or a document costs, and it knows how many there will be.
 //   - status: what a person wants to know about a run, from the store and the streams together.
@@ -103,6 +104,13 @@
 //     that failed in one round, with all that is needed to repeat them.
 //   - disposition: what a dead letter is worth now: whether it still says something about its
 //     batch, or is out of date. "State" is the batch's.
+//   - verdict: why a generation has no answer, as one GPU found. "Error" is what a single request
+//     ends with; a verdict comes after all tries, and another GPU's may be different.
+//   - second opinion: a further round of a batch on another GPU, because the verdict may be the
+//     fault of the one that gave it. "Retry" is what one GPU does by itself, and a redrive is what
+//     a person asks for.
+//   - pin: the digest of the model's weights of which a run takes answers. A digest says which
+//     weights something is made of; the pin says which it has to be, and a person can change it.
 //   - sink: what writes results to the store. "Writer" is anything that writes, and "collector"
 //     is Prometheus's word.
 //   - mirror: the part of the sink that copies dead letters into the store.

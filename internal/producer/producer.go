@@ -1,5 +1,5 @@
 // Package producer is the engine of the operator's side: it turns the rows of a dataset into the
-// items and batches of a run, publishes each batch, follows the run to its end, and pauses,
+// items and batches of a run, publishes each batch, follows the run to its end, and pauses, pins,
 // cancels or deletes it.
 package producer
 

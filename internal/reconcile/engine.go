@@ -1,6 +1,6 @@
-// Package reconcile is the engine that asks "where is this batch?": it compares the store with
-// the streams, queues again what the streams have lost, redrives or drops dead letters, and proves
-// that nothing is missing.
+// Package reconcile is the engine that asks "where is this batch?": it compares the store with the
+// streams, queues again what the streams have lost, has doubtful verdicts judged by another GPU,
+// redrives or drops dead letters, and proves that nothing is missing.
 //
 // It only moves batches. What a result holds does not matter to it: that is declared in
 // pipeline.Result.
