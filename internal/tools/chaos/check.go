@@ -20,13 +20,21 @@ import (
 	"gleaner/internal/stream"
 )
 
+// Bounds of the checks.
+const (
+	mostProblems = 50               // that are reported
+	emptyWithin  = 20 * time.Second // WORK and RESULTS, after the end of the run
+	emptyEvery   = 200 * time.Millisecond
+	batchPage    = 1000
+)
+
 // findings is what was wrong at the end; empty if everything was as promised.
 type findings struct {
 	problems []string
 }
 
 func (f *findings) add(format string, args ...any) {
-	if len(f.problems) < 50 {
+	if len(f.problems) < mostProblems {
 		f.problems = append(f.problems, fmt.Sprintf(format, args...))
 	}
 }
@@ -81,7 +89,7 @@ func (b *testbed) checkAudit(ctx context.Context, f *findings) {
 // become empty soon: a worker whose lease ran out may just have finished a batch that another
 // worker has done.
 func (b *testbed) checkStreams(ctx context.Context, f *findings) map[int]pipeline.StoredDeadLetter {
-	emptying, stop := context.WithTimeout(ctx, 20*time.Second)
+	emptying, stop := context.WithTimeout(ctx, emptyWithin)
 	b.quiesce(emptying)
 	stop()
 	for _, name := range []string{stream.WorkStream, stream.ResultsStream} {
@@ -117,7 +125,7 @@ func (b *testbed) batches(ctx context.Context, f *findings) iter.Seq[pipeline.Ba
 	return func(yield func(pipeline.Batch) bool) {
 		for _, state := range pipeline.BatchStates {
 			for from := 0; ; {
-				page, err := b.store.Batches(ctx, run, state, from, 1000)
+				page, err := b.store.Batches(ctx, run, state, from, batchPage)
 				if err != nil {
 					f.add("reading batches: %v", err)
 					return
@@ -223,7 +231,7 @@ func (b *testbed) quiesce(ctx context.Context) {
 				left += s.CachedInfo().State.Msgs
 			}
 		}
-		if left == 0 || outage.Sleep(ctx, 200*time.Millisecond) != nil {
+		if left == 0 || outage.Sleep(ctx, emptyEvery) != nil {
 			return
 		}
 	}

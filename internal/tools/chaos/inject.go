@@ -20,6 +20,16 @@ import (
 	"gleaner/internal/stream"
 )
 
+// How long a change of a stream may take: the server may be down, or stopped, at that moment.
+const (
+	changeWithin = 10 * time.Second
+	mendWithin   = 30 * time.Second // that a stream gets its size back has to succeed
+	mendAgain    = 200 * time.Millisecond
+)
+
+// delayStep is the least delay of a connection.
+const delayStep = 50 * time.Millisecond
+
 // injectAll injects each fault at its time and mends it after its time, until enough is stored, all
 // are over, or ctx ends. All are mended when it returns.
 func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, w *watcher, logf func(string, ...any)) {
@@ -100,9 +110,9 @@ func (b *testbed) injectIntoProcess(ctx context.Context, f fault, t *tally, verb
 		victim.signal(syscall.SIGCONT)
 		return nil
 	case "restart":
-		victim.down(syscall.SIGTERM, 40*time.Second)
+		victim.down(syscall.SIGTERM, faultWithin)
 	default:
-		victim.down(syscall.SIGKILL, time.Minute)
+		victim.down(syscall.SIGKILL, diesWithin)
 	}
 	if verb == "empty" {
 		if err := os.RemoveAll(b.natsDir()); err != nil {
@@ -156,7 +166,7 @@ func (b *testbed) injectIntoConnection(ctx context.Context, f fault, verb string
 		_ = outage.Sleep(ctx, f.lasts)
 		proxy.Resume()
 	case "delay":
-		proxy.Delay(time.Duration(50*f.count) * time.Millisecond)
+		proxy.Delay(time.Duration(f.count) * delayStep)
 		_ = outage.Sleep(ctx, f.lasts)
 		proxy.Delay(0)
 	}
@@ -228,7 +238,7 @@ func requestFault(f fault) ollamasim.Fault {
 
 // injectIntoStreams changes a stream or a durable behind the backs of all programs.
 func (b *testbed) injectIntoStreams(ctx context.Context, f fault) error {
-	ctx, cancel := context.WithTimeout(ctx, f.lasts+10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, f.lasts+changeWithin)
 	defer cancel()
 	switch f.target {
 	case "durable-run":
@@ -263,14 +273,14 @@ func (b *testbed) fill(ctx context.Context, s jetstream.Stream, lasts time.Durat
 	_ = outage.Sleep(ctx, lasts)
 	// It has to be mended, whatever happens to the server in the meantime. A stream that is gone is
 	// made again with its old size.
-	mending, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	mending, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendWithin)
 	defer cancel()
 	for {
 		_, err := b.js.UpdateStream(mending, info.Config)
 		if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return nil
 		}
-		if outage.Sleep(mending, 200*time.Millisecond) != nil {
+		if outage.Sleep(mending, mendAgain) != nil {
 			return err
 		}
 	}

@@ -16,6 +16,15 @@ const (
 	smallContext  = 512 // of a server that is too small for some rows
 )
 
+// The answers of the servers, in tokens, and their times.
+const (
+	answerMedian     = 100
+	answerSpread     = 0.6     // the standard deviation of the logarithm of an answer's length
+	neverendingReply = 100_000 // more than any context has
+	chunkEvery       = 20 * time.Millisecond
+	loadTakes        = 100 * time.Millisecond
+)
+
 // The digests of the run's model, and of another one that somebody copies to its name.
 const (
 	ownDigest   = "0a11000000000000000000000000000000000000000000000000000000000000"
@@ -45,13 +54,13 @@ func (o *ollama) start() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	sim := ollamasim.New(ollamasim.Config{
-		Slots: slots, Models: []string{model}, Context: o.context, Digest: o.digest, Speed: speed, ChunkEvery: 20 * time.Millisecond,
-		Load: 100 * time.Millisecond, ReloadOnShift: true, Watch: o.seen.end,
+		Slots: slots, Models: []string{model}, Context: o.context, Digest: o.digest, Speed: speed, ChunkEvery: chunkEvery,
+		Load: loadTakes, ReloadOnShift: true, Watch: o.seen.end,
 		Lengths: func(prompt string, seed int) int {
 			if strings.Contains(prompt, "neverending") {
-				return 100_000
+				return neverendingReply
 			}
-			return ollamasim.LogNormal(100, 0.6)(prompt, seed)
+			return ollamasim.LogNormal(answerMedian, answerSpread)(prompt, seed)
 		},
 	})
 	o.injectInto(sim)

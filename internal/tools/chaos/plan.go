@@ -29,6 +29,19 @@ const (
 	answerLimit = 10 * time.Second
 )
 
+// How long programs may take to end. Behind it they are killed, which counts as a violation.
+const (
+	endWithin   = 30 * time.Second // of a SIGTERM: a consumer finishes for 10 s what it has begun
+	faultWithin = 40 * time.Second // the same while other things are broken
+	diesWithin  = time.Minute      // of a SIGKILL: a busy disk can hold a process up
+)
+
+// The bounds of a fault.
+const (
+	mostRequests = 6           // that it makes fail
+	apart        = time.Second // between the end of a fault and the next one with the same target
+)
+
 // A fault is one thing that goes wrong.
 type fault struct {
 	at     time.Duration // from the start of the run
@@ -127,7 +140,7 @@ func beginning(seed int64) (faults []fault) {
 		faults = append(faults, fault{kind: small, target: servers[r.IntN(len(servers))]})
 	}
 	if seed%3 == 0 {
-		f := fault{kind: brokenFirst, target: servers[r.IntN(len(servers))], lasts: 4*time.Second + time.Duration(r.Int64N(int64(6*time.Second))), count: r.IntN(6)}
+		f := fault{kind: brokenFirst, target: servers[r.IntN(len(servers))], lasts: 4*time.Second + time.Duration(r.Int64N(int64(6*time.Second))), count: r.IntN(mostRequests)}
 		faults = append(faults, f)
 	}
 	return faults
@@ -145,19 +158,19 @@ func schedule(seed int64, every time.Duration, count int, ownDatabase bool) []fa
 	faults := beginning(seed)
 	free := map[string]time.Duration{} // by scope: from when on it may have a fault again
 	for _, f := range faults {
-		free[f.scope()] = f.lasts + time.Second
+		free[f.scope()] = f.lasts + apart
 	}
 	for i := range count {
 		// One in each part of the time, so that they are spread but not regular.
 		at := settling + every*time.Duration(i) + time.Duration(r.Int64N(int64(every)))
 		n := r.IntN(total)
 		chosen := all[slices.IndexFunc(all, func(m choice) bool { n -= m.weight; return n < 0 })]
-		f := fault{at: at, kind: chosen.kind, target: chosen.targets[r.IntN(len(chosen.targets))], lasts: chosen.from, count: 1 + r.IntN(6)}
+		f := fault{at: at, kind: chosen.kind, target: chosen.targets[r.IntN(len(chosen.targets))], lasts: chosen.from, count: 1 + r.IntN(mostRequests)}
 		if chosen.to > chosen.from {
 			f.lasts += time.Duration(r.Int64N(int64(chosen.to - chosen.from)))
 		}
 		if scope := f.scope(); free[scope] <= f.at {
-			free[scope] = f.at + f.lasts + time.Second
+			free[scope] = f.at + f.lasts + apart
 			faults = append(faults, f)
 		}
 	}

@@ -34,6 +34,10 @@ type process struct {
 // servers during that time.
 const soonAfterStart = 12 * time.Second
 
+// startAgain is the time before a program that has ended by itself is started again, as service
+// managers leave one.
+const startAgain = 200 * time.Millisecond
+
 // A processConfig says what is run.
 type processConfig struct {
 	name string
@@ -78,7 +82,7 @@ func (p *process) start() (*exec.Cmd, error) {
 	defer p.mu.Unlock()
 	if p.starts > 0 && !p.stopped && !p.ending { // as a service manager does, not at once
 		p.mu.Unlock()
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(startAgain)
 		p.mu.Lock()
 	}
 	for p.stopped && !p.ending {

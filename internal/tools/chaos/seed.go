@@ -37,6 +37,11 @@ const (
 	hopelessFactor = 2 // times lateAtMost: then it is waited for no longer
 )
 
+const (
+	loadKilledWithin = 400 * time.Millisecond // of its start, which is before its end on any machine
+	checkWithin      = time.Minute
+)
+
 // A plan is how much happens in the run of a seed.
 type plan struct {
 	seed        int64
@@ -83,7 +88,7 @@ func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (
 		return o, ctx.Err()
 	}
 	// The checks do not count towards the time that the run has.
-	checking, stop := context.WithTimeout(ctx, time.Minute)
+	checking, stop := context.WithTimeout(ctx, checkWithin)
 	defer stop()
 	if within.Err() != nil {
 		f.add("the run was not complete within %s", s.within)
@@ -116,7 +121,7 @@ func (b *testbed) load(ctx context.Context, seed int64, rows []row) error {
 	}
 	args := []string{"load", "--run", run, "--input", file, "--field", "question", "--simulate", "--model", model}
 	if r := rand.New(rand.NewPCG(uint64(seed), 2)); r.IntN(2) == 0 {
-		if _, _, err := b.runOnce(ctx, "operator", time.Duration(1+r.IntN(400))*time.Millisecond, "producer", args...); err != nil {
+		if _, _, err := b.runOnce(ctx, "operator", time.Duration(1+r.IntN(int(loadKilledWithin.Milliseconds())))*time.Millisecond, "producer", args...); err != nil {
 			return err
 		}
 	}
@@ -186,7 +191,7 @@ func (b *testbed) finish(ctx context.Context, f *findings, logf func(string, ...
 // endPrograms stops the programs as a service manager does.
 func (b *testbed) endPrograms(f *findings) {
 	for name, x := range b.programs {
-		if code := x.end(syscall.SIGTERM, 30*time.Second); name != "producer" && code != 0 {
+		if code := x.end(syscall.SIGTERM, endWithin); name != "producer" && code != 0 {
 			f.add("%s ended with %d when it was told to stop, want 0", name, code)
 		}
 	}

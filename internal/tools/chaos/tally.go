@@ -26,6 +26,9 @@ func (t *tally) restored() {
 	t.back = time.Now()
 }
 
+// awaitEvery is how exactly a recovery is measured.
+const awaitEvery = 20 * time.Millisecond
+
 // A recovery is how long it took after a kill until work went on: for a consumer until its GPUs
 // got a request again, for everything else until another result was stored.
 type recovery struct {
@@ -37,7 +40,7 @@ type recovery struct {
 // nothing is recorded.
 func (t *tally) await(ctx context.Context, k kind, since time.Time, condition func() bool) {
 	for !condition() {
-		if outage.Sleep(ctx, 20*time.Millisecond) != nil {
+		if outage.Sleep(ctx, awaitEvery) != nil {
 			return
 		}
 	}

@@ -28,6 +28,10 @@ const (
 	model = "simulated/sim:latest"
 	slots = 3  // of each GPU
 	speed = 40 // times that of a T4: 2,000 generations take about ten seconds
+
+	window     = "300"   // batches on the queue: fewer than the run has, so that publishing goes on during the faults
+	flushEvery = "200ms" // of the sinks: small writes, so that faults fall between them
+	grace      = "10s"   // of the consumers
 )
 
 // A testbed is all processes of one seed. Each program reaches its servers through proxies of its
@@ -162,7 +166,7 @@ func (b *testbed) start(name string, storing bool, done func(int) bool, args ...
 // startPrograms starts the programs of a run that is loaded.
 func (b *testbed) startPrograms() error {
 	for i := range sinks {
-		if err := b.start(fmt.Sprintf("sink-%d", i+1), true, nil, "sink", "serve", "--lease", sinkHold.String(), "--flush-every", "200ms"); err != nil {
+		if err := b.start(fmt.Sprintf("sink-%d", i+1), true, nil, "sink", "serve", "--lease", sinkHold.String(), "--flush-every", flushEvery); err != nil {
 			return err
 		}
 	}
@@ -173,12 +177,12 @@ func (b *testbed) startPrograms() error {
 		}
 		err := b.start(fmt.Sprintf("consumer-%d", i+1), false, nil, "consumer", "--run", run, "--ollama", strings.Join(urls, ","),
 			"--slots", fmt.Sprint(slots), "--stay", "--first-token", firstToken.String(), "--stall", stall.String(), "--answer-limit", answerLimit.String(),
-			"--rest", rest.String(), "--grace", "10s")
+			"--rest", rest.String(), "--grace", grace)
 		if err != nil {
 			return err
 		}
 	}
-	return b.start("producer", true, complete, "producer", "publish", "--run", run, "--follow", "--lease", lease.String(), "--window", "300")
+	return b.start("producer", true, complete, "producer", "publish", "--run", run, "--follow", "--lease", lease.String(), "--window", window)
 }
 
 // complete reports whether an exit code of the producer means that every generation is stored or
@@ -228,7 +232,7 @@ func (b *testbed) requests(target string) (n int) {
 // close ends everything, whatever state it is in, and waits for it.
 func (b *testbed) close() error {
 	for _, program := range b.programs {
-		program.end(syscall.SIGKILL, time.Minute)
+		program.end(syscall.SIGKILL, diesWithin)
 	}
 	if b.store != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -240,7 +244,7 @@ func (b *testbed) close() error {
 		b.admin.Close()
 	}
 	if b.nats != nil {
-		b.nats.end(syscall.SIGKILL, time.Minute)
+		b.nats.end(syscall.SIGKILL, diesWithin)
 	}
 	for _, o := range b.ollamas {
 		o.stop()
