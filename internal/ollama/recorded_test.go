@@ -185,7 +185,12 @@ func TestABusyServerIsNotAskedBeforeTheTimeThatItNames(t *testing.T) {
 		{429, "Mon, 02 Jan 2006 15:04:05 GMT", "", 0, 0},
 		{429, "-5", "", 0, 0},
 		{429, "soon", "", 0, 0},
+		{429, "-9223372037", "", 0, 0}, // as nanoseconds it is too small for an integer
+		{429, "-99999999999999999999", "", 0, 0},
+		{429, "1.5", "", 0, 0},
 		{429, "99999999999999", "", 24 * time.Hour, 24 * time.Hour},
+		{429, "99999999999999999999", "", 24 * time.Hour, 24 * time.Hour},
+		{429, "Fri, 31 Dec 9999 23:59:59 GMT", "", 24 * time.Hour, 24 * time.Hour},
 		{500, "5", llamaServer(503, "unavailable_error", "Loading model", ""), 5 * time.Second, 5 * time.Second},
 	} {
 		client := serve(t, ollama.Config{}, headed(test.status, test.body, "Retry-After", test.retryAfter))

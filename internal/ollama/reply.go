@@ -131,10 +131,12 @@ func (r *reply) readJSON(body []byte) bool {
 	return true
 }
 
-// retryAfter reads the header, which holds seconds or a date; 0 if it says nothing.
+// retryAfter reads the header, which holds seconds or a date. It returns 0 if that says nothing, or
+// names a time that is over, and at most maxRetryAfter.
 func retryAfter(header string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseInt(strings.TrimSpace(header), 10, 64); err == nil {
-		return min(max(time.Duration(min(seconds, int64(maxRetryAfter/time.Second)))*time.Second, 0), maxRetryAfter)
+	// A number that no integer can hold comes back as the largest one, or the smallest.
+	if seconds, err := strconv.ParseInt(strings.TrimSpace(header), 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(header); err == nil {
 		return min(max(at.Sub(now), 0), maxRetryAfter)
