@@ -10,6 +10,14 @@ import (
 	"gleaner/internal/thinking"
 )
 
+// The reasons that Ollama gives for the end of an answer, as it writes them.
+const (
+	reasonStop   = "stop"   // by itself, or at a stop sequence: it is complete
+	reasonLength = "length" // after num_predict, or where the context is full
+	reasonLoad   = "load"   // there was nothing to answer: the model was loaded
+	reasonUnload = "unload" // the same, and it was unloaded
+)
+
 // Bounds of an answer besides those of its text and its time.
 const (
 	// spareTokens is how many more than num_predict may come, before a server counts as one that
@@ -116,11 +124,7 @@ func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Com
 		Thinking:     a.thought + parts.Bytes,
 		Duration:     a.lastAt.Sub(start),
 	}
-	if a.done {
-		c.Finish = finishOf(a.final.DoneReason)
-	} else if a.cut != nil {
-		c.Finish = pipeline.FinishLength
-	}
+	c.Finish = a.finish()
 	// What a server counts is believed where it can be true: these numbers are added up for years.
 	if c.PromptTokens > pipeline.ContentBytes(req.Messages)+maxTemplateTokens {
 		c.PromptTokens = 0
@@ -131,7 +135,25 @@ func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Com
 	return c, parts
 }
 
-// verdict returns nil if the answer is complete and says something.
+// finish returns how the answer ended, or nothing if its stream ended before it did. A reason that
+// is none of an answer's stays as it is: the verdict refuses the answer and names the reason.
+func (a *answer) finish() pipeline.Finish {
+	switch {
+	case !a.done && a.cut != nil:
+		return pipeline.FinishLength
+	case !a.done:
+		return ""
+	case a.final.DoneReason == reasonStop:
+		return pipeline.FinishStop
+	case a.final.DoneReason == reasonLength:
+		return pipeline.FinishLength
+	}
+	return pipeline.Finish(a.final.DoneReason)
+}
+
+// verdict returns nil if the answer is complete and says something. What else the end of a stream
+// means, and the class of that, is decided here alone: a stream that was cut off here, that ended
+// too early, that names another reason or none, and an answer in which there is nothing.
 func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completion, parts thinking.Parts) *pipeline.Failure {
 	what := "generate with model " + req.Model + " on " + c.URL()
 	subject := a.subject(parts)
@@ -153,12 +175,12 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 	case reason == "":
 		return pipeline.Fail(pipeline.Fatal, "%s: this server is too old, or not Ollama: the answer's end has no reason, so a cut answer cannot be told from a complete one: "+
 			"use Ollama 0.1.39 or later", what)
-	case reason == "length":
+	case reason == reasonLength:
 		return pipeline.Fail(pipeline.Truncated, "%s: %s was cut off after %d tokens, with num_predict %d and a prompt of %d tokens: "+
 			"ask for more tokens, or give the server a larger context", what, subject, got.OutputTokens, req.Options.NumPredict, got.PromptTokens)
-	case reason == "load" || reason == "unload":
+	case reason == reasonLoad || reason == reasonUnload:
 		return pipeline.Fail(pipeline.Retryable, "%s: the server answered with the %s of its model and generated nothing", what, reason)
-	case reason != "stop":
+	case reason != reasonStop:
 		return pipeline.Fail(pipeline.Retryable, "%s: the answer ended with reason %.32q", what, reason)
 	case parts.Open:
 		return pipeline.Fail(pipeline.Truncated, "%s: %s ended by itself after %d tokens, before its thinking did", what, subject, got.OutputTokens)

@@ -154,14 +154,3 @@ func (c *Client) interrupted(ctx context.Context, what string) *pipeline.Failure
 	}
 	return &pipeline.Failure{Class: class, Err: fmt.Errorf("%s on %s: %w", what, c.URL(), cause)}
 }
-
-// finishOf translates Ollama's reason why an answer ended.
-func finishOf(reason string) pipeline.Finish {
-	switch reason {
-	case "stop":
-		return pipeline.FinishStop
-	case "length":
-		return pipeline.FinishLength
-	}
-	return pipeline.Finish(reason) // the verdict refuses the answer and names the reason
-}

@@ -163,7 +163,7 @@ func (c *Client) WarmUp(ctx context.Context, name string) error {
 	switch {
 	case err != nil:
 		return c.fail(ctx, "load", name, err)
-	case !resp.Done || resp.DoneReason != "load":
+	case !resp.Done || resp.DoneReason != reasonLoad:
 		return pipeline.Fail(pipeline.Retryable, "load model %s on %s: the server did not say that it is loaded (reason %.32q)", name, c.URL(), resp.DoneReason)
 	}
 	return nil

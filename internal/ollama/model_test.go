@@ -112,17 +112,29 @@ func TestAServerSaysWhatItIs(t *testing.T) {
 		`"0.12.0"`:                           "",
 		`"0.17.4"`:                           "",
 		`"0.33.0-rc2"`:                       "",
+		`"0.17.4-rc1"`:                       "",
 		`"v0.40.1"`:                          "",
 		`"1.0"`:                              "",
 		`"0.11.11"`:                          "update it",
 		`"0.1.32"`:                           "update it",
 		`"0.0.0"`:                            "a build of one's own",
 		`"b8123"`:                            "none of Ollama's",
+		`"dev"`:                              "none of Ollama's",
+		`"v"`:                                "none of Ollama's",
+		`"0."`:                               "none of Ollama's",
+		`"-0.-12"`:                           "none of Ollama's",
+		`"0.99999999999999999999"`:           "none of Ollama's",
 		`"koboldcpp 1.90"`:                   "none of Ollama's",
 		`"` + strings.Repeat("9", 200) + `"`: "none of Ollama's",
 	} {
 		got, err := answers(t, map[string]string{"/api/version": `{"version":` + version + `}`}).Identify(t.Context())
 		if err != nil || (got.Note == "") != (says == "") || !strings.Contains(got.Note, says) || got.Simulated || got.Engine != pipeline.Ollama || len(got.ServerVersion) > 60 {
+			t.Errorf("%s: %+v, %v", version, got, err)
+		}
+	}
+	for _, version := range []string{`""`, "null"} {
+		got, err := answers(t, map[string]string{"/api/version": `{"version":` + version + `}`}).Identify(t.Context())
+		if pipeline.ClassOf(err) != pipeline.Fatal || !strings.Contains(err.Error(), "does not say its version") {
 			t.Errorf("%s: %+v, %v", version, got, err)
 		}
 	}
