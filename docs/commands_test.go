@@ -20,6 +20,7 @@ import (
 	"gleaner/internal/needtest"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/ollamasim/disguisetest"
+	"gleaner/internal/ollamasim/simtest"
 )
 
 // The programs, and the packages that they are built from.
@@ -316,11 +317,7 @@ func newWorkplace(t *testing.T, bash string) *workplace {
 	}
 	t.Cleanup(nats.Shutdown)
 	_, ollama := disguisetest.Start(t, ollamasim.Config{Models: []string{"mistral"}, Instant: true})
-	sim := ollamasim.New(ollamasim.Config{Instant: true})
-	if w.simulated, err = sim.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
+	_, w.simulated = simtest.Start(t, ollamasim.Config{Instant: true})
 	w.env = append(os.Environ(),
 		"PATH="+strings.Join([]string{filepath.Join(w.dir, "path"), bin(t), os.Getenv("PATH")}, string(filepath.ListSeparator)),
 		"HOME="+w.dir, "NATS_URL="+nats.URL(), "OLLAMA_HOST="+ollama, "MONGODB_URI=sqlite:gleaner.db")

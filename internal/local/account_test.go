@@ -1,10 +1,8 @@
 package local_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,6 +17,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/stream"
 )
 
@@ -39,14 +38,7 @@ func TestTheProgramsInAHostedAccount(t *testing.T) {
 
 func wholePipeline(t *testing.T, p *programs) {
 	server, team := natsdtest.StartTeam(t, natsdtest.FreeTier())
-	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})
-	url, err := ollama.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ollama.Close)
-	ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
-
+	ollama, url := simtest.Start(t, ollamasim.Config{Models: []string{"sim"}, Instant: true}, badRows())
 	secrets := p.use(server, team.Creds(natsdtest.Limits{UserName: "team"}))
 	p.run("producer", "load", "--run", "free", "--input", accountDataset(t), "--field", "question", "--simulate", "--model", "sim", "--num-predict", "2048")
 	all := []*processtest.Process{
@@ -104,34 +96,14 @@ func (p *programs) use(server *natsdtest.Server, creds string) (check func(*proc
 
 func accountDataset(t *testing.T) string {
 	t.Helper()
-	var rows bytes.Buffer
-	for i := range accountRows {
-		kind := "good"
-		if i%5 == 0 {
-			kind = "bad"
-		}
-		fmt.Fprintf(&rows, "{\"question\": \"A %s question, number %d?\"}\n", kind, i)
-	}
-	path := filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(path, rows.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return writeRows(t, accountRows, func(i int) string { return goodOrBad(i, i%5 == 0) })
 }
 
 // eachLimit ends the program, which says in numbers what is wrong and what to do.
 func eachLimit(t *testing.T, p *programs) {
 	const MiB = 1 << 20
-	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})
-	url, err := ollama.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ollama.Close)
-	big := filepath.Join(t.TempDir(), "big.jsonl")
-	if err := os.WriteFile(big, fmt.Appendf(nil, "{\"question\": %q}\n", noise(64<<10)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	_, url := simtest.Start(t, ollamasim.Config{Models: []string{"sim"}, Instant: true})
+	big := writeRows(t, 1, func(int) string { return fmt.Sprintf(`{"question": %q}`, noise(64<<10)) })
 	sink, publish, consumer := []string{"sink", "serve"}, []string{"producer", "publish", "--run", "r"}, []string{"consumer", "--run", "r", "--ollama", url}
 
 	for name, c := range map[string]struct {

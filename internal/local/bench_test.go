@@ -11,6 +11,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
 )
@@ -19,15 +20,10 @@ import (
 // moment when the model's server begins with it: over NATS, through the consumer, over HTTP.
 func BenchmarkABatchBeginsToGenerate(b *testing.B) {
 	began := make(chan time.Time, 1)
-	sim := ollamasim.New(ollamasim.Config{Instant: true, Lengths: func(string, int) int {
+	_, url := simtest.Start(b, ollamasim.Config{Instant: true, Lengths: func(string, int) int {
 		began <- time.Now()
 		return 1
 	}})
-	url, err := sim.Start("127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer sim.Close()
 	nats, err := natsd.Start(natsd.Config{Dir: b.TempDir(), Port: -1})
 	if err != nil {
 		b.Fatal(err)

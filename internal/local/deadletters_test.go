@@ -13,9 +13,8 @@ import (
 	"testing"
 
 	"gleaner/internal/cli/processtest"
-	"gleaner/internal/natsd"
-	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 )
@@ -28,29 +27,9 @@ const (
 // What cannot be generated becomes dead letters that are listed, audited, redriven by class and
 // done.
 func TestDeadLettersAreRedrivenAndDone(t *testing.T) {
-	server := natsdtest.Start(t, natsd.Config{Port: -1})
-	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true})
-	url, err := ollama.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ollama.Close)
-	ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
-
-	p := build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
-	p.env = append(p.env, "NATS_URL="+server.URL())
-	var rows bytes.Buffer
-	for i := range deadRows {
-		kind := "good"
-		if i%badEvery == 0 {
-			kind = "bad"
-		}
-		fmt.Fprintf(&rows, "{\"question\": \"A %s question, number %d?\"}\n", kind, i)
-	}
-	input := filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	ollama, url := simtest.Start(t, ollamasim.Config{Models: []string{"sim"}, Instant: true}, badRows())
+	p := withNATS(t)
+	input := writeRows(t, deadRows, func(i int) string { return goodOrBad(i, i%badEvery == 0) })
 	p.run("producer", "load", "--run", "dead", "--input", input, "--field", "question", "--simulate", "--model", "sim", "--samples", "2")
 	sink := p.start("sink", "serve", "--flush-every", "100ms")
 	publish := p.start("producer", "publish", "--run", "dead", "--follow", "--lease", "5s")
@@ -209,10 +188,9 @@ func checkAudit(p *programs, dead int) {
 // An answer that was cut off is dead until it is redriven with more room, and then it says with
 // which seed it was made.
 func TestATruncatedAnswerIsRedrivenWithMoreRoomAndAnotherSeed(t *testing.T) {
-	server := natsdtest.Start(t, natsd.Config{Port: -1})
 	var mu sync.Mutex
 	seeds := map[string][]int{} // that the model was asked with, by prompt
-	ollama := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Instant: true, Lengths: func(prompt string, seed int) int {
+	_, url := simtest.Start(t, ollamasim.Config{Models: []string{"sim"}, Instant: true, Lengths: func(prompt string, seed int) int {
 		mu.Lock()
 		defer mu.Unlock()
 		seeds[prompt] = append(seeds[prompt], seed)
@@ -221,17 +199,8 @@ func TestATruncatedAnswerIsRedrivenWithMoreRoomAndAnotherSeed(t *testing.T) {
 		}
 		return 20
 	}})
-	url, err := ollama.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(ollama.Close)
-	p := build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
-	p.env = append(p.env, "NATS_URL="+server.URL())
-	input := filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(input, []byte("{\"q\": \"short one\"}\n{\"q\": \"long one\"}\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	p := withNATS(t)
+	input := writeRows(t, 2, func(i int) string { return fmt.Sprintf(`{"q": "%s one"}`, []string{"short", "long"}[i]) })
 	p.run("producer", "load", "--run", "cut", "--input", input, "--field", "q", "--simulate", "--model", "sim", "--num-predict", "50", "--seed", "1")
 	p.start("sink", "serve", "--flush-every", "100ms")
 	p.start("consumer", "--run", "cut", "--ollama", url, "--slots", "2")

@@ -19,12 +19,11 @@ import (
 	"time"
 
 	"gleaner/internal/cli/processtest"
-	"gleaner/internal/natsd"
-	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/ollamasim/disguisetest"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 )
@@ -41,21 +40,11 @@ type digestRun struct {
 // beginDigestRun loads run words with this many rows, and starts its sink and its publisher.
 func beginDigestRun(t *testing.T, rows int, load ...string) *digestRun {
 	t.Helper()
-	server := natsdtest.Start(t, natsd.Config{Port: -1})
-	uri := "sqlite:" + filepath.Join(t.TempDir(), "gleaner.db")
-	d := &digestRun{programs: build(t, uri), rows: rows}
-	d.env = append(d.env, "NATS_URL="+server.URL())
-	var b bytes.Buffer
-	for i := range rows {
-		fmt.Fprintf(&b, "{\"question\": \"What is the sum of %d and %d?\"}\n", i, 7*i)
-	}
-	input := filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(input, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	d := &digestRun{programs: withNATS(t), rows: rows}
+	input := writeRows(t, rows, func(i int) string { return fmt.Sprintf(`{"question": "What is the sum of %d and %d?"}`, i, 7*i) })
 	d.run("producer", slices.Concat([]string{"load", "--run", "words", "--input", input, "--field", "question"}, load)...)
 	var err error
-	if d.store, err = store.Open(t.Context(), uri); err != nil {
+	if d.store, err = store.Open(t.Context(), d.uri); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.store.Close() })
@@ -68,13 +57,7 @@ func beginDigestRun(t *testing.T, rows int, load ...string) *digestRun {
 // is slow enough that what is held is seen before the run is over.
 func simulatedGPU(t *testing.T, digest string) (sim *ollamasim.Server, url string) {
 	t.Helper()
-	sim = ollamasim.New(ollamasim.Config{Digest: digest, Signed: true, Slots: 4, Speed: 10, ChunkEvery: 20 * time.Millisecond})
-	url, err := sim.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(sim.Close)
-	return sim, url
+	return simtest.Start(t, ollamasim.Config{Digest: digest, Signed: true, Slots: 4, Speed: 10, ChunkEvery: 20 * time.Millisecond})
 }
 
 // says waits until the status of the run, and what a program says, have these words.

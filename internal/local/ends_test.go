@@ -149,14 +149,7 @@ func startJob(t *testing.T, front func(http.Handler) http.Handler) *job {
 	server := httptest.NewServer(front(j.sim))
 	t.Cleanup(server.Close)
 	j.url = server.URL
-	var rows bytes.Buffer
-	for i := range jobRows {
-		fmt.Fprintf(&rows, "{\"n\": %d, \"question\": %q}\n", i, jobPrompt(i))
-	}
-	j.input = filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(j.input, rows.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	j.input = writeRows(t, jobRows, func(i int) string { return fmt.Sprintf(`{"n": %d, "question": %q}`, i, jobPrompt(i)) })
 	return j
 }
 

@@ -1,17 +1,13 @@
 package local_test
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"gleaner/internal/cli/processtest"
-	"gleaner/internal/natsd"
-	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/store"
 )
 
@@ -23,20 +19,10 @@ const (
 // What a killed consumer held is generated again, and nothing else: of 2,000 generations at most
 // one in fifty, with all settings that decide about it, batch and slots, at their defaults.
 func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
-	server := natsdtest.Start(t, natsd.Config{Port: -1})
-	uri := "sqlite:" + filepath.Join(t.TempDir(), "gleaner.db")
-	p := build(t, uri)
-	p.env = append(p.env, "NATS_URL="+server.URL())
-	var rows bytes.Buffer
-	for i := range killedRows {
-		fmt.Fprintf(&rows, "{\"question\": \"What is %d and %d?\"}\n", i, i)
-	}
-	input := filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	p := withNATS(t)
+	input := writeRows(t, killedRows, func(i int) string { return fmt.Sprintf(`{"question": "What is %d and %d?"}`, i, i) })
 	p.run("producer", "load", "--run", "words", "--input", input, "--field", "question", "--simulate", "--model", "sim")
-	store, err := store.Open(t.Context(), uri)
+	store, err := store.Open(t.Context(), p.uri)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,12 +32,7 @@ func TestAKilledConsumerCostsHardlyAnyGenerationTwice(t *testing.T) {
 	var gpus []*ollamasim.Server
 	var consumers []*processtest.Process
 	for range 2 {
-		gpu := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Slots: 8, Speed: 200, ChunkEvery: 20 * time.Millisecond})
-		url, err := gpu.Start("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(gpu.Close)
+		gpu, url := simtest.Start(t, ollamasim.Config{Models: []string{"sim"}, Slots: 8, Speed: 200, ChunkEvery: 20 * time.Millisecond})
 		gpus = append(gpus, gpu)
 		consumers = append(consumers, p.start("consumer", "--run", "words", "--ollama", url))
 	}

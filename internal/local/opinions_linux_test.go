@@ -6,18 +6,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"gleaner/internal/cli/processtest"
-	"gleaner/internal/natsd"
-	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 )
 
@@ -130,21 +127,14 @@ type fewConfig struct {
 
 func startFew(t *testing.T, cfg fewConfig) *few {
 	t.Helper()
-	server := natsdtest.Start(t, natsd.Config{Port: -1})
-	f := &few{t: t, p: build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db")), rows: cfg.rows, spoilt: map[string]bool{}}
-	f.p.env = append(f.p.env, "NATS_URL="+server.URL())
-	var rows bytes.Buffer
-	for i := range cfg.rows {
+	f := &few{t: t, p: withNATS(t), rows: cfg.rows, spoilt: map[string]bool{}}
+	input := writeRows(t, cfg.rows, func(i int) string {
 		prompt := fmt.Sprintf("A question, number %d?", i)
 		if cfg.prompt != nil {
 			prompt = cfg.prompt(i)
 		}
-		fmt.Fprintf(&rows, "{\"question\": %q}\n", prompt)
-	}
-	input := filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+		return fmt.Sprintf(`{"question": %q}`, prompt)
+	})
 	f.p.run("producer", append([]string{"load", "--run", "few", "--input", input, "--field", "question"}, cfg.load...)...)
 	f.p.start("sink", "serve", "--flush-every", "100ms")
 	f.publish = f.p.start("producer", "publish", "--run", "few", "--follow", "--lease", "3s")
@@ -158,15 +148,11 @@ func (f *few) serve(cfg ollamasim.Config, fault ollamasim.Fault) (url string) {
 	if cfg.Speed == 0 {
 		cfg.Speed = 40
 	}
-	sim := ollamasim.New(cfg)
-	f.t.Cleanup(sim.Close)
+	var faults []ollamasim.Fault
 	if fault.Kind != "" {
-		sim.Inject(fault)
+		faults = append(faults, fault)
 	}
-	url, err := sim.Start("127.0.0.1:0")
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	_, url = simtest.Start(f.t, cfg, faults...)
 	return url
 }
 

@@ -20,6 +20,7 @@ import (
 	"gleaner/internal/faultproxy"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 )
 
@@ -61,12 +62,7 @@ func newPlanRun(t testing.TB, uri string, speed float64, instant bool, lease str
 	t.Cleanup(between.Close)
 	var gpus []string
 	for range 2 {
-		sim := ollamasim.New(ollamasim.Config{Models: []string{"sim"}, Slots: 8, Speed: speed, Instant: instant, ChunkEvery: 100 * time.Millisecond})
-		url, err := sim.Start("127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(sim.Close)
+		_, url := simtest.Start(t, ollamasim.Config{Models: []string{"sim"}, Slots: 8, Speed: speed, Instant: instant, ChunkEvery: 100 * time.Millisecond})
 		gpus = append(gpus, url)
 	}
 	p.env = append(p.env, "NATS_URL=nats://"+between.Addr())

@@ -1,11 +1,8 @@
 package local_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -156,7 +153,7 @@ func newPressure(t *testing.T) *pressure {
 	client, err := ollama.New(url, ollama.Config{Slots: 4})
 	p.check(err)
 	p.gpu = consumer.LaneConfig{Name: "sim", Backend: client, Slots: 4, Context: ollamasim.DefaultContext}
-	p.ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
+	p.ollama.Inject(badRows())
 	p.store, err = store.Open(ctx, p.front.URI)
 	p.check(err)
 	t.Cleanup(func() { p.check(p.store.Close()) })
@@ -182,16 +179,7 @@ func (p *pressure) check(err error) {
 // load loads a run of batches of one generation, the good ones first.
 func (p *pressure) load() {
 	p.t.Helper()
-	var rows bytes.Buffer
-	for i := range pressureGood + pressureBad {
-		kind := "good"
-		if i >= pressureGood {
-			kind = "bad"
-		}
-		fmt.Fprintf(&rows, "{\"question\": \"A %s question, number %d?\"}\n", kind, i)
-	}
-	path := filepath.Join(p.t.TempDir(), "rows.jsonl")
-	p.check(os.WriteFile(path, rows.Bytes(), 0o644))
+	path := writeRows(p.t, pressureGood+pressureBad, func(i int) string { return goodOrBad(i, i >= pressureGood) })
 	data := producer.Dataset{Name: "rows.jsonl", Open: func() (producer.Rows, error) { return dataset.Open(path) }}
 	spec := pipeline.Spec{Model: "simulated/sim", Simulated: true, Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}}
 	survey, err := producer.RunPreflight(p.ctx, "r", spec, data, nil)

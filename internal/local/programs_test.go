@@ -15,7 +15,9 @@ import (
 
 	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
+	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollama/ollamatest"
+	"gleaner/internal/ollamasim"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 	"gleaner/internal/store/storetest"
@@ -136,15 +138,46 @@ func checkRun(t testing.TB, store store.Store) {
 
 func rows(t testing.TB) string {
 	t.Helper()
+	return writeRows(t, programRows, func(i int) string {
+		return fmt.Sprintf(`{"n": %d, "question": "What is the sum of %d and %d?"}`, i, i, 7*i)
+	})
+}
+
+// writeRows writes a dataset of this many rows, of which each is a line of JSON, and returns its
+// path.
+func writeRows(t testing.TB, rows int, row func(i int) string) string {
+	t.Helper()
 	var b bytes.Buffer
-	for i := range programRows {
-		fmt.Fprintf(&b, "{\"n\": %d, \"question\": \"What is the sum of %d and %d?\"}\n", i, i, 7*i)
+	for i := range rows {
+		b.WriteString(row(i) + "\n")
 	}
 	path := filepath.Join(t.TempDir(), "rows.jsonl")
 	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// goodOrBad returns a row with a question that says whether it is a bad one.
+func goodOrBad(i int, bad bool) string {
+	kind := "good"
+	if bad {
+		kind = "bad"
+	}
+	return fmt.Sprintf(`{"question": "A %s question, number %d?"}`, kind, i)
+}
+
+// badRows is the fault of a server that has no answer to bad questions.
+func badRows() ollamasim.Fault {
+	return ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")}
+}
+
+// withNATS returns the programs, to be run with a NATS server and a store of their own.
+func withNATS(t testing.TB) *programs {
+	t.Helper()
+	p := build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
+	p.env = append(p.env, "NATS_URL="+natsdtest.Start(t, natsd.Config{Port: -1}).URL())
+	return p
 }
 
 func port(t testing.TB, url string) int {

@@ -3,7 +3,6 @@
 package local_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"gleaner/internal/cli/processtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
@@ -84,24 +84,12 @@ func startLossy(t *testing.T, p programs) *lossy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.store.Close() })
-	l.ollama = ollamasim.New(ollamasim.Config{
+	var url string
+	l.ollama, url = simtest.Start(t, ollamasim.Config{
 		Models: []string{"sim"}, TokensPerSecond: func(int) float64 { return 100 }, Lengths: func(string, int) int { return 10 },
-	})
-	url, err := l.ollama.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.ollama.Close)
-	l.ollama.Inject(ollamasim.Fault{Kind: ollamasim.Empty, Match: ollamasim.Prompts("bad")})
+	}, badRows())
 
-	var rows bytes.Buffer
-	for i := range lossRows {
-		fmt.Fprintf(&rows, "{\"question\": \"A %s question, number %d?\"}\n", []string{"bad", "good"}[min(i%10, 1)], i)
-	}
-	input := filepath.Join(t.TempDir(), "rows.jsonl")
-	if err := os.WriteFile(input, rows.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	input := writeRows(t, lossRows, func(i int) string { return goodOrBad(i, i%10 == 0) })
 	l.run("producer", "load", "--run", lossRun, "--input", input, "--field", "question", "--simulate", "--model", "sim", "--batch", "4")
 	l.sink = l.start("sink", "serve", "--flush-every", "50ms")
 	l.publish = l.start("producer", "publish", "--run", lossRun, "--follow", "--lease", "1s", "--window", "80")

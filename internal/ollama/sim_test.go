@@ -11,17 +11,13 @@ import (
 
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 )
 
 func simulate(t *testing.T, cfg ollamasim.Config, client ollama.Config) (*ollamasim.Server, *ollama.Client) {
 	t.Helper()
-	s := ollamasim.New(cfg)
-	url, err := s.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
+	s, url := simtest.Start(t, cfg)
 	return s, dial(t, url, client)
 }
 

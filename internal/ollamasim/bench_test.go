@@ -6,13 +6,14 @@ import (
 
 	"gleaner/internal/ollama"
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 	"gleaner/internal/pipeline"
 )
 
 // What does an answer cost where the model takes no time, with the project's client in the same
 // process?
 func BenchmarkAnInstantAnswerOverHTTP(b *testing.B) {
-	_, url := start(b, ollamasim.Config{Slots: 64, Instant: true})
+	_, url := simtest.Start(b, ollamasim.Config{Slots: 64, Instant: true})
 	client, err := ollama.New(url, ollama.Config{Slots: 64})
 	if err != nil {
 		b.Fatal(err)
@@ -44,7 +45,7 @@ func BenchmarkStreams(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			const streams = 160
-			s, url := start(b, ollamasim.Config{Slots: streams, TokensPerSecond: func(int) float64 { return bench.rate }, ChunkEvery: bench.chunkEvery,
+			s, url := simtest.Start(b, ollamasim.Config{Slots: streams, TokensPerSecond: func(int) float64 { return bench.rate }, ChunkEvery: bench.chunkEvery,
 				Lengths: func(string, int) int { return 100 }})
 			client, err := ollama.New(url, ollama.Config{Slots: streams})
 			if err != nil {

@@ -14,10 +14,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 )
 
 func TestFaultsStrikeWhomTheyShouldAsOftenAsTheyShould(t *testing.T) {
-	s, url := start(t, ollamasim.Config{Instant: true})
+	s, url := simtest.Start(t, ollamasim.Config{Instant: true})
 	status := func(prompt string) int {
 		code, _ := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"`+prompt+`","options":{"seed":1}}`)
 		return code
@@ -87,7 +88,7 @@ func TestEachFaultIsWhatItSays(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, url := start(t, ollamasim.Config{Instant: true, Lengths: func(string, int) int { return 20 }})
+			s, url := simtest.Start(t, ollamasim.Config{Instant: true, Lengths: func(string, int) int { return 20 }})
 			if test.fault.Kind != "" {
 				s.Inject(test.fault)
 			}
@@ -149,7 +150,7 @@ func TestEndlessAnswersGoOnWhateverTheLimit(t *testing.T) {
 		fault ollamasim.Fault
 		said  bool // each chunk has text
 	}{{ollamasim.Fault{Kind: ollamasim.Endless}, true}, {ollamasim.Fault{Kind: ollamasim.Silent, After: 2}, false}} {
-		s, url := start(t, ollamasim.Config{Instant: true})
+		s, url := simtest.Start(t, ollamasim.Config{Instant: true})
 		s.Inject(test.fault)
 		ctx, cancel := context.WithCancel(t.Context())
 		req, err := http.NewRequestWithContext(ctx, "POST", url+"/api/generate", strings.NewReader(`{"model":"simulated/sim","prompt":"x","options":{"num_predict":10}}`))
@@ -178,7 +179,7 @@ func TestEndlessAnswersGoOnWhateverTheLimit(t *testing.T) {
 func TestAFaultCanBeginLaterAndCanBeEverywhere(t *testing.T) {
 	var mu sync.Mutex
 	var seen []ollamasim.Exchange
-	s, url := start(t, ollamasim.Config{Instant: true, Version: "0.9.1", Watch: func(x ollamasim.Exchange) {
+	s, url := simtest.Start(t, ollamasim.Config{Instant: true, Version: "0.9.1", Watch: func(x ollamasim.Exchange) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, x)
@@ -210,7 +211,7 @@ func TestAFaultCanBeginLaterAndCanBeEverywhere(t *testing.T) {
 
 // So do servers since 0.30: a warm-up that asks for less than the chat loads a model for nothing.
 func TestAModelIsLoadedAgainWhenItsLaunchAttributesDiffer(t *testing.T) {
-	s, url := start(t, ollamasim.Config{Instant: true, ReloadOnShift: true, Context: 512})
+	s, url := simtest.Start(t, ollamasim.Config{Instant: true, ReloadOnShift: true, Context: 512})
 	for _, step := range []struct {
 		body  string
 		loads int
@@ -234,7 +235,7 @@ func TestAModelIsLoadedAgainWhenItsLaunchAttributesDiffer(t *testing.T) {
 
 // A request on the model that goes is answered first, and what needs the other one waits for it.
 func TestAReloadWaitsForTheRequestsOnTheModel(t *testing.T) {
-	s, url := start(t, ollamasim.Config{Speed: 50, ReloadOnShift: true, Models: []string{"sim-endless"}})
+	s, url := simtest.Start(t, ollamasim.Config{Speed: 50, ReloadOnShift: true, Models: []string{"sim-endless"}})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
 	post := func(ctx context.Context, body string) {

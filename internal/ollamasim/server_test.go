@@ -12,6 +12,7 @@ import (
 	"github.com/ollama/ollama/api"
 
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/ollamasim/simtest"
 )
 
 // ask sends a request and returns the status and the body.
@@ -36,7 +37,7 @@ func ask(t *testing.T, method, url, body string) (int, string) {
 
 // The bodies and statuses are those that Ollama 0.17.4 gave to the same requests.
 func TestItAnswersWordForWordWhatOllamaAnswers(t *testing.T) {
-	_, url := start(t, ollamasim.Config{Instant: true, Context: 512, Models: []string{"tiny"}})
+	_, url := simtest.Start(t, ollamasim.Config{Instant: true, Context: 512, Models: []string{"tiny"}})
 	for _, test := range []struct {
 		call, body string
 		status     int
@@ -71,7 +72,7 @@ func TestItAnswersWordForWordWhatOllamaAnswers(t *testing.T) {
 
 // Whatever it is asked by the name of a real model, it has no such model, also after it pulled it.
 func TestNothingSimulatedAnswersForTheNameOfARealModel(t *testing.T) {
-	s, url := start(t, ollamasim.Config{Instant: true, Models: []string{"mistral", "simulated/own"}})
+	s, url := simtest.Start(t, ollamasim.Config{Instant: true, Models: []string{"mistral", "simulated/own"}})
 	if status, body := ask(t, "POST", url+"/api/pull", `{"model":"llama3:8b","stream":false}`); status != 200 {
 		t.Fatalf("pull: %d %s", status, body)
 	}
@@ -131,7 +132,7 @@ func answerOf(t *testing.T, body string) (text string, last api.ChatResponse) {
 }
 
 func TestStreamsAndWholeAnswersOfBothCallsAreTheSame(t *testing.T) {
-	_, url := start(t, ollamasim.Config{Speed: 200})
+	_, url := simtest.Start(t, ollamasim.Config{Speed: 200})
 	const rest = `"model":"simulated/sim","options":{"seed":7,"num_predict":400}`
 	texts := map[string]bool{}
 	for _, call := range []string{
@@ -154,7 +155,7 @@ func TestStreamsAndWholeAnswersOfBothCallsAreTheSame(t *testing.T) {
 }
 
 func TestStopSequencesAndLengthsCutTheAnswerWhereOllamaDoes(t *testing.T) {
-	_, url := start(t, ollamasim.Config{Instant: true, Context: 200})
+	_, url := simtest.Start(t, ollamasim.Config{Instant: true, Context: 200})
 	generate := func(options string) (string, api.ChatResponse) {
 		_, answer := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"Why 3 apples?","shift":false,"options":{"seed":7`+options+`}}`)
 		return answerOf(t, answer)
@@ -187,7 +188,7 @@ func must(b []byte, err error) []byte {
 }
 
 func TestAModelLoadsOnceAndIsListedUntilItIsUnloaded(t *testing.T) {
-	_, url := start(t, ollamasim.Config{Instant: true, Load: 20 * time.Millisecond, Context: 1024, Slots: 4})
+	_, url := simtest.Start(t, ollamasim.Config{Instant: true, Load: 20 * time.Millisecond, Context: 1024, Slots: 4})
 	loaded := func() []api.ProcessModelResponse {
 		_, body := ask(t, "GET", url+"/api/ps", "")
 		var list api.ProcessResponse
@@ -216,7 +217,7 @@ func TestAModelLoadsOnceAndIsListedUntilItIsUnloaded(t *testing.T) {
 }
 
 func TestAChunkHoldsWhatWasMadeInItsInterval(t *testing.T) {
-	_, url := start(t, ollamasim.Config{TokensPerSecond: func(int) float64 { return 2000 }, ChunkEvery: 10 * time.Millisecond, Lengths: func(string, int) int { return 200 }})
+	_, url := simtest.Start(t, ollamasim.Config{TokensPerSecond: func(int) float64 { return 2000 }, ChunkEvery: 10 * time.Millisecond, Lengths: func(string, int) int { return 200 }})
 	_, body := ask(t, "POST", url+"/api/generate", `{"model":"simulated/sim","prompt":"x"}`)
 	if chunks := bytes.Count([]byte(body), []byte("\n")); chunks != 200/20+1 {
 		t.Errorf("200 tokens of which 20 share a chunk came in %d lines:\n%s", chunks, body)
@@ -224,7 +225,7 @@ func TestAChunkHoldsWhatWasMadeInItsInterval(t *testing.T) {
 }
 
 func TestAServerStartsOnceAndClosesMoreThanOnce(t *testing.T) {
-	s, url := start(t, ollamasim.Config{})
+	s, url := simtest.Start(t, ollamasim.Config{})
 	if _, err := s.Start("127.0.0.1:0"); err == nil {
 		t.Error("it started twice")
 	}
@@ -239,7 +240,7 @@ func TestAServerStartsOnceAndClosesMoreThanOnce(t *testing.T) {
 }
 
 func TestClosingEndsWhatIsBeingAnswered(t *testing.T) {
-	s, url := start(t, ollamasim.Config{Slots: 1, Models: []string{"sim-endless"}})
+	s, url := simtest.Start(t, ollamasim.Config{Slots: 1, Models: []string{"sim-endless"}})
 	const requests = 3 // one has the slot, two wait for it
 	ended := make(chan error, requests)
 	for range requests {

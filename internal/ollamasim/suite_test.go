@@ -7,19 +7,8 @@ import (
 	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/ollamasim/disguisetest"
+	"gleaner/internal/ollamasim/simtest"
 )
-
-// start returns a server that closes with the test, and its URL.
-func start(t testing.TB, cfg ollamasim.Config) (*ollamasim.Server, string) {
-	t.Helper()
-	s := ollamasim.New(cfg)
-	url, err := s.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s, url
-}
 
 // The suite does not tell a simulated server in disguise from a real one.
 func TestTheDisguisedServerPassesTheSuiteUnderPlainNames(t *testing.T) {
@@ -37,7 +26,7 @@ func TestTheDisguisedServerPassesTheSuiteUnderPlainNames(t *testing.T) {
 }
 
 func TestTheSimulatedServerPassesTheSuiteOfTheRealOne(t *testing.T) {
-	_, url := start(t, ollamasim.Config{
+	_, url := simtest.Start(t, ollamasim.Config{
 		Models:  []string{"tiny", "tiny-endless", "tiny-loop"},
 		Context: 1024,
 		Speed:   50,
