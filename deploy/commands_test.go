@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"gleaner/internal/cli/processtest"
 	"gleaner/internal/needtest"
 )
 
@@ -20,18 +20,10 @@ type line struct {
 	args    []string
 }
 
-// wrong says what the real program finds wrong with a command line, or nothing. With --help it
-// parses all that stands there, every flag and its value, and does nothing else.
+// wrong says what the real program finds wrong with a command line, or nothing.
 func (l line) wrong(t *testing.T) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(programs(t), l.program), append(slices.Clone(l.args), "--help")...)
-	command.Env = []string{"MONGODB_URI=sqlite:nothing.db"}
-	var said bytes.Buffer
-	command.Stderr = &said
-	if err := command.Run(); err != nil {
-		return err.Error() + ": " + said.String()
-	}
-	return ""
+	return processtest.Refuses(t, filepath.Join(programs(t), l.program), l.args)
 }
 
 func TestEveryCommandLineIsOneThatTheProgramTakes(t *testing.T) {

@@ -1,7 +1,6 @@
 package docs_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -157,18 +156,10 @@ func wrong(t *testing.T, command string) string {
 	return "nothing checks this command"
 }
 
-// refused says why a program does not take a command line. With --help it parses all that stands
-// there, every flag and its value, and does nothing else.
+// refused says why a program does not take a command line.
 func refused(t *testing.T, program string, args []string) string {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), filepath.Join(bin(t), program), append(slices.Clone(args), "--help")...)
-	command.Env = []string{"MONGODB_URI=sqlite:nothing.db"}
-	var said bytes.Buffer
-	command.Stderr = &said
-	if err := command.Run(); err != nil {
-		return err.Error() + ": " + said.String()
-	}
-	return ""
+	return processtest.Refuses(t, filepath.Join(bin(t), program), args)
 }
 
 func noPackage(folder string) string {

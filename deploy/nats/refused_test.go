@@ -76,18 +76,22 @@ func ackOf(prefix string) string {
 	return fmt.Sprintf("$JS.ACK.%sGLEANER_RESULTS.sink.1.1.1.%d.0", prefix, time.Now().UnixNano())
 }
 
+// connect connects as a role until the test ends.
+func connect(t *testing.T, url, role string) *stream.Conn {
+	t.Helper()
+	conn, err := stream.Connect(t.Context(), stream.Config{URL: url, Name: role})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
+}
+
 // With a consumer's credentials nothing can be done but a consumer's job: each of these is
 // refused by the server, and nothing has changed after all of them.
 func TestAConsumersCredentialsAreRefusedWhatWouldHurtOthers(t *testing.T) {
 	address := serve(t)
-	as := func(role string) *stream.Conn {
-		conn, err := stream.Connect(t.Context(), stream.Config{URL: address(role), Name: role})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(conn.Close)
-		return conn
-	}
+	as := func(role string) *stream.Conn { return connect(t, address(role), role) }
 	producer, sink := as("producer"), as("sink")
 	result := held(t, producer, as("consumer"), sink)
 	liar := newRaw(t, address("consumer"), "consumer")
@@ -128,14 +132,7 @@ func TestAConsumersCredentialsAreRefusedWhatWouldHurtOthers(t *testing.T) {
 // JSON is no request to JetStream.
 func TestAReplyIsNoWayToForgeAnAckOrARequest(t *testing.T) {
 	address := serve(t)
-	as := func(role string) *stream.Conn {
-		conn, err := stream.Connect(t.Context(), stream.Config{URL: address(role), Name: role})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(conn.Close)
-		return conn
-	}
+	as := func(role string) *stream.Conn { return connect(t, address(role), role) }
 	producer, sink := as("producer"), as("sink")
 	result := held(t, producer, as("consumer"), sink)
 	if err := producer.EnsureRun(t.Context(), pipeline.Run{Name: "empty", UID: "uid", Spec: pipeline.Spec{Model: "tiny"}}); err != nil {

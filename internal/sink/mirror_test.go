@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -291,15 +290,7 @@ func TestAnyOrderOfResultsAndDeadLettersSettlesTheBatches(t *testing.T) {
 		problem := ""
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 5))
-			var throwing sync.Mutex
-			fault := func() error {
-				throwing.Lock()
-				defer throwing.Unlock()
-				if dice.IntN(100) < faults {
-					return errAway
-				}
-				return nil
-			}
+			fault := failing(dice, faults)
 			w := newWorld(t)
 			w.storeFault = func(string) error { return fault() }
 			w.deadFault = fault

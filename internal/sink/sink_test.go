@@ -170,6 +170,20 @@ func TestAStreamThatIsAwayIsAskedAgain(t *testing.T) {
 	})
 }
 
+// failing returns what fails in this many of a hundred calls, by a throw of the dice. It may be
+// called by many at once; the caller throws the same dice only before them.
+func failing(dice *rand.Rand, percent int) func() error {
+	var throwing sync.Mutex
+	return func() error {
+		throwing.Lock()
+		defer throwing.Unlock()
+		if dice.IntN(100) < percent {
+			return errAway
+		}
+		return nil
+	}
+}
+
 // A lost ack brings a message again; two sinks may share a store; the store may lose its answer.
 func TestNothingIsAcknowledgedThatIsNotStoredWhateverFails(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -181,15 +195,7 @@ func TestNothingIsAcknowledgedThatIsNotStoredWhateverFails(t *testing.T) {
 		problem := ""
 		synctest.Test(t, func(t *testing.T) {
 			dice := rand.New(rand.NewPCG(seed, 3))
-			var throwing sync.Mutex
-			fault := func() error {
-				throwing.Lock()
-				defer throwing.Unlock()
-				if dice.IntN(100) < faults {
-					return errAway
-				}
-				return nil
-			}
+			fault := failing(dice, faults)
 			w := newWorld(t)
 			w.storeFault = func(string) error { return fault() }
 			w.streamFault = fault

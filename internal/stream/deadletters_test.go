@@ -325,23 +325,7 @@ func TestDeadLettersAreThereAfterARestartOfTheServer(t *testing.T) {
 	server := serve(t)
 	c := ready(t, Config{URL: server.URL()})
 	const n = 300
-	done := make(chan error, 1)
-	halfway := make(chan struct{})
-	go func() {
-		for i := range n {
-			if i == n/2 {
-				close(halfway)
-			}
-			if err := c.PublishDeadLetter(context.Background(), testDeadLetter("r", i, "x")); err != nil {
-				done <- err
-				return
-			}
-		}
-		done <- nil
-	}()
-	<-halfway
-	server.Restart()
-	must(t, <-done)
+	restartHalfway(t, server, n, func(i int) error { return c.PublishDeadLetter(context.Background(), testDeadLetter("r", i, "x")) })
 	browsed := make(chan int, 1)
 	go func() { // also while it restarts again
 		count := 0

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
 
 	"github.com/google/go-cmp/cmp"
@@ -209,11 +210,10 @@ func TestUnreadableMessagesAreDeliveredAsErrors(t *testing.T) {
 	}
 }
 
-func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
-	t.Parallel()
-	server := serve(t)
-	c := ready(t, Config{URL: server.URL()})
-	const n = 2000
+// restartHalfway publishes this many messages, one after the other, and restarts the server
+// meanwhile.
+func restartHalfway(t *testing.T, server *natsdtest.Server, n int, publish func(i int) error) {
+	t.Helper()
 	done := make(chan error, 1)
 	halfway := make(chan struct{})
 	go func() {
@@ -221,7 +221,10 @@ func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
 			if i == n/2 {
 				close(halfway)
 			}
-			if err := c.Publish(context.Background(), testWork("r", i)); err != nil && !errors.Is(err, pipeline.ErrOutstanding) {
+			if err := publish(i); err != nil {
+				if i < n/2 {
+					close(halfway)
+				}
 				done <- err
 				return
 			}
@@ -231,6 +234,19 @@ func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
 	<-halfway
 	server.Restart()
 	must(t, <-done)
+}
+
+func TestPublishGoesOnThroughARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL()})
+	const n = 2000
+	restartHalfway(t, server, n, func(i int) error {
+		if err := c.Publish(context.Background(), testWork("r", i)); !errors.Is(err, pipeline.ErrOutstanding) {
+			return err
+		}
+		return nil
+	})
 	depthIs(t, c, "r", pipeline.StreamDepth{Waiting: n})
 }
 

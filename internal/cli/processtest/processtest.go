@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,20 @@ func Build(dir string) error {
 		return fmt.Errorf("build the programs: %w\n%s", err, said)
 	}
 	return nil
+}
+
+// Refuses returns what a program finds wrong with a command line, or nothing. With --help it parses
+// all that stands there, every flag and its value, and does nothing else.
+func Refuses(t testing.TB, program string, args []string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, append(slices.Clone(args), "--help")...)
+	cmd.Env = []string{"MONGODB_URI=sqlite:nothing.db"}
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Run(); err != nil {
+		return err.Error() + ": " + said.String()
+	}
+	return ""
 }
 
 // A Process is a program that runs.
