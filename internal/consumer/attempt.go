@@ -16,7 +16,7 @@ import (
 type attempt struct {
 	completion pipeline.Completion
 	err        error
-	sent       time.Time
+	sent       time.Time     // zero: it was not, and says nothing about the generation
 	took       time.Duration // while the model worked on it
 	crashes    int           // of the runner, as far as they were known when it began
 	probe      bool          // the breaker was half open when it began, so its success resets the breaker
@@ -83,6 +83,7 @@ func (r *requester) Attempt(ctx context.Context, request pipeline.Request, alone
 // attempt does that unless it is not wanted any more when its turn comes.
 func (r *requester) attempt(ctx context.Context, request pipeline.Request, alone bool, wanted func() error) (a attempt) {
 	for {
+		a = attempt{} // one that was kept back was not sent
 		if a.err = r.ready(ctx); a.err != nil {
 			return a
 		}

@@ -451,3 +451,42 @@ func TestAServerThatIsAwayAfterACrashTakesNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestASuspectThatTheServerNeverWorkedOnIsNotCounted(t *testing.T) {
+	refusals := map[string]error{
+		"the runner crashes with everything": errCrash,
+		"the server is busy":                 pipeline.Fail(pipeline.Retryable, "%w", &pipeline.BusyError{Err: errors.New("429")}),
+		"another runner was starting":        pipeline.Fail(pipeline.Retryable, "%w", pipeline.ErrNotStarted),
+	}
+	for name, refusal := range refusals {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				m := &fakeModel{answer: func(ctx context.Context, try int, r pipeline.Request) (pipeline.Completion, error) {
+					switch {
+					case try == 1 && !isCanary(r):
+						outage.Sleep(ctx, time.Second)
+						return pipeline.Completion{}, errCrash
+					case isCanary(r) && errors.Is(refusal, pipeline.ErrRunnerCrashed):
+						return pipeline.Completion{}, refusal
+					case isCanary(r):
+						return after(ctx, time.Second)
+					}
+					return pipeline.Completion{}, refusal
+				}}
+				w.add(1, 1, "a")
+				w.add(2, 1, "b")
+				r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
+				time.Sleep(20 * time.Second)
+				e := &r.lanes[0].requests.evidence
+				if e.mu.Lock(); e.crashes == 0 || e.suspects != 0 || e.guilty != 0 {
+					t.Errorf("%d crashes, and of %d suspects that ran alone %d are guilty", e.crashes, e.suspects, e.guilty)
+				}
+				e.mu.Unlock()
+				if err := r.end(); err != nil && !errors.Is(err, ErrCut) {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

@@ -74,13 +74,13 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 		if errors.Is(a.err, errSetAside) { // it is not begun
 			return a.completion, a.err
 		}
-		if errors.Is(a.err, errAway) { // it was waited for already
+		if errors.Is(a.err, errAway) || a.sent.IsZero() { // it was waited for already, or is no use
 			r.gpu.breaker.ProbeWith(r.request)
 			return a.completion, a.err
 		}
 		r.attempts++
 		r.own.ended++
-		if r.alone && !r.own.ranAlone {
+		if r.alone && !r.own.ranAlone && !notWorkedOn(a.err) {
 			r.gpu.evidence.ranAlone(&r.own, errors.Is(a.err, pipeline.ErrRunnerCrashed))
 		}
 		r.gpu.breaker.Observe(a.probe, a.err)
@@ -153,6 +153,12 @@ func (r *retry) sleep(ctx context.Context) error {
 	r.spent += pause
 	r.pause = min(2*r.pause, maxPause)
 	return outage.Sleep(ctx, pause)
+}
+
+// notWorkedOn reports whether the server refused a request before it worked on it.
+func notWorkedOn(err error) bool {
+	var busy *pipeline.BusyError
+	return errors.As(err, &busy) || errors.Is(err, pipeline.ErrNotStarted)
 }
 
 // afterBusy waits for a server that takes no request at present, which is no failure of this one.
