@@ -22,7 +22,8 @@ const (
 //  2. Trip opens it: a failure came that the next batch would meet, too. No worker is admitted, and
 //     a batch that a worker had asked for before goes back. Batches in hand go on.
 //  3. When the rest is over it is half open: one worker probes. It asks the model for a word, with
-//     the model and the options of the request that failed. If that fails, go on with 2.
+//     the model and the options of the request that failed. If that fails, go on with 2. What fails
+//     meanwhile was asked before, so that it says less than the word.
 //  4. Otherwise that worker is admitted, and takes one batch. The others wait.
 //  5. The first attempt that began while it was half open and succeeded resets it: go on with 1. If
 //     an attempt fails so that it trips, go on with 2. If the batch showed neither, the next worker
@@ -48,6 +49,7 @@ type breaker struct {
 
 	mu        sync.Mutex
 	position  position
+	asking    bool              // a probe asks for its word
 	retryAt   time.Time         // when the next probe is due, if it is open
 	failed    *pipeline.Request // what a probe repeats, if it was a request that failed
 	alone     time.Time         // since when no other GPU is known to serve the run; zero: one is
@@ -102,14 +104,16 @@ func (b *breaker) Admit(ctx context.Context) (*ticket, error) {
 		case b.due(alone) > 0:
 			wait = b.due(alone)
 		default:
-			b.position = halfOpen
+			b.position, b.asking = halfOpen, true
 			b.mu.Unlock()
 			t := &ticket{breaker: b, probe: true}
 			switch err := b.ask(ctx); {
 			case ctx.Err() != nil:
 				t.Done(nil)
-			case err == nil || b.overlooks(err):
-				return t, nil
+			case b.lets(err):
+				if t.Valid() { // else it tripped meanwhile
+					return t, nil
+				}
 			case b.doubted() && isNoAnswer(err):
 				t.Done(nil)
 			default:
@@ -130,19 +134,30 @@ func (b *breaker) Admit(ctx context.Context) (*ticket, error) {
 }
 
 // ask has a model that failed say a word. If no request failed there is nothing to ask.
-func (b *breaker) ask(ctx context.Context) error {
+func (b *breaker) ask(ctx context.Context) (err error) {
 	b.mu.Lock()
 	failed := b.failed
 	b.mu.Unlock()
 	if failed != nil {
-		if err := b.probe(ctx, *failed); err != nil {
-			return err
-		}
+		err = b.probe(ctx, *failed)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asking = false
+	return err
+}
+
+// lets reports whether the GPU takes a batch after its word. If it was away, any word shows that
+// its server answers. If it is in doubt the word has to be a good one, unless the GPU takes a batch
+// all the same.
+func (b *breaker) lets(word error) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if word != nil && (!isNoAnswer(word) || b.doubt.is && !b.worthless()) {
+		return false
+	}
 	b.show()
-	return nil
+	return true
 }
 
 // show sets the state that people see to the one of the position. The caller holds mu.
@@ -203,7 +218,7 @@ func (b *breaker) Trip(why error) {
 		rest = min(rest, awayRest)
 	}
 	b.mu.Lock()
-	if b.suspended { // the supervisor knows better
+	if b.suspended || b.asking && !needsPerson(why) { // the supervisor, or the word, knows better
 		b.mu.Unlock()
 		return
 	}

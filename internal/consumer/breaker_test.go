@@ -231,3 +231,56 @@ func TestAProbeThatShowsNothingIsRepeatedByTheNextWorker(t *testing.T) {
 		}
 	})
 }
+
+// A model may have nothing to say to the canary and answer everything else.
+func TestAServerThatIsBackWorksAlsoIfItsWordIsWorthNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		back := w.begin.Add(2 * time.Minute)
+		m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
+			switch {
+			case time.Now().Before(back):
+				return pipeline.Completion{}, pipeline.Fail(pipeline.Retryable, "connection refused")
+			case isCanary(r):
+				return pipeline.Completion{}, pipeline.Fail(pipeline.Degenerate, "%w", pipeline.ErrEmpty)
+			}
+			return after(ctx, time.Second)
+		}}
+		w.again = func(batch int) { w.add(batch, 2, "p") }
+		w.add(1, 1, "p")
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 2})
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if n, state := len(w.only("ack")), r.stateOf(0); n != 1 || state != "serving" {
+			t.Errorf("%d of 1 batch is done, and it says %q", n, state)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatFailsWhileAProbeAsksSaysLessThanItsWord(t *testing.T) {
+	away := pipeline.Fail(pipeline.Retryable, "%w", errAway)
+	for name, c := range map[string]struct {
+		trip error
+		want time.Duration // until the worker is admitted
+	}{
+		"the server was away":       {away, awayRest + 2*time.Second},
+		"a person has to mend that": {pipeline.Fail(pipeline.Fatal, "credentials refused"), awayRest + time.Second + time.Minute + 2*time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, began := newBreaker("T4", time.Minute, zap.NewNop()), time.Now()
+				b.probe = func(ctx context.Context, _ pipeline.Request) error { return outage.Sleep(ctx, 2*time.Second) }
+				b.ProbeWith(pipeline.Request{})
+				b.Trip(away)
+				time.AfterFunc(awayRest+time.Second, func() { b.Trip(c.trip) })
+				admitted, err := b.Admit(t.Context())
+				if err != nil || !admitted.Valid() || time.Since(began) != c.want {
+					t.Errorf("%v after %s, want after %s", err, time.Since(began), c.want)
+				}
+			})
+		})
+	}
+}

@@ -204,14 +204,6 @@ func (b *breaker) due(alone bool) time.Duration {
 	return time.Until(b.retryAt)
 }
 
-// overlooks reports whether a GPU in doubt takes a batch although its word was no answer: no other
-// one takes it, or this one has taken none for long.
-func (b *breaker) overlooks(word error) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.doubt.is && isNoAnswer(word) && b.worthless()
-}
-
 // isNoAnswer reports whether the server gave an answer that is worth nothing.
 func isNoAnswer(err error) bool { return err != nil && answered(err) }
 
