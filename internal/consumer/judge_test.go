@@ -21,16 +21,24 @@ type modelServer struct {
 	info pipeline.ModelInfo
 	away error // what Loaded returns
 	asks int
+	hang func(ctx context.Context) error // what Loaded does first; nil: nothing
 }
 
 func newModelServer(digest string, context int) *modelServer {
 	return &modelServer{info: pipeline.ModelInfo{Name: "tiny:latest", Engine: pipeline.Ollama, Digest: digest, Context: context}}
 }
 
-func (s *modelServer) Loaded(context.Context, string) (pipeline.ModelInfo, error) {
+func (s *modelServer) Loaded(ctx context.Context, _ string) (pipeline.ModelInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asks++
+	if hang := s.hang; hang != nil {
+		s.mu.Unlock()
+		err := hang(ctx)
+		if s.mu.Lock(); err != nil {
+			return pipeline.ModelInfo{}, err
+		}
+	}
 	return s.info, s.away
 }
 

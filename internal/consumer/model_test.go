@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -122,6 +124,52 @@ func TestAServerThatDoesNotSayWhatItHasKeepsItsDigest(t *testing.T) {
 		if err := r.end(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+func TestAServerThatDoesNotAnswerAboutItsModelDelaysABatchByTwoQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newModelServer(digestA, 4096)
+		s.hang = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		guard := testLane(s.lane("T4", 2)).model
+		began := time.Now()
+		var askers sync.WaitGroup
+		for range 10 {
+			askers.Go(func() {
+				time.Sleep(time.Millisecond) // so that they come after another
+				if known := guard.Look(t.Context()); known.Digest != digestA || time.Since(began) > 2*lookWithin+time.Millisecond {
+					t.Errorf("%+v after %s", known, time.Since(began))
+				}
+			})
+		}
+		guard.Look(t.Context())
+		askers.Wait()
+		if s.asks != 2 {
+			t.Errorf("%d questions, want 2", s.asks)
+		}
+	})
+}
+
+func TestAnAskerThatIsStoppedDoesNotAnswerForTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newModelServer(digestA, 4096)
+		s.hang = func(ctx context.Context) error { return outage.Sleep(ctx, time.Second) }
+		guard := testLane(s.lane("T4", 2)).model
+		s.switchTo(digestB)
+		first, stop := context.WithCancel(t.Context())
+		var askers sync.WaitGroup
+		askers.Go(func() { guard.Look(first) })
+		synctest.Wait()
+		for range 3 {
+			askers.Go(func() {
+				if known := guard.Look(t.Context()); known.Digest != digestB {
+					t.Errorf("it knows %.12s", known.Digest)
+				}
+			})
+		}
+		synctest.Wait()
+		stop()
+		askers.Wait()
 	})
 }
 

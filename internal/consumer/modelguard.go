@@ -35,7 +35,7 @@ type modelGuard struct {
 
 	mu    sync.Mutex
 	known pipeline.ModelInfo
-	asked time.Time // when the last question began
+	asked time.Time // when the last question began that was not broken off
 }
 
 func newModelGuard(cfg Config, gpu LaneConfig, run *runWatch, breaker *breaker) *modelGuard {
@@ -57,9 +57,10 @@ func (m *modelGuard) Set(loaded pipeline.ModelInfo) {
 	m.Judge()
 }
 
-// Look asks the server what it has, and returns what is known then: if it does not answer, what it
-// said last. Those that come while another asks share the next answer, so that however many workers
-// there are, one question is open at a time.
+// Look asks the server what it has, and returns what is known then: if it does not answer within
+// lookWithin, what it said last. Those that come while another asks share what comes of the next
+// question, since the open one may be older than the answers that they want to publish. So one
+// question is open at a time, and a worker waits for two at most.
 func (m *modelGuard) Look(ctx context.Context) pipeline.ModelInfo {
 	reporter, can := m.server.(ModelReporter)
 	if !can {
@@ -81,24 +82,37 @@ func (m *modelGuard) Look(ctx context.Context) pipeline.ModelInfo {
 	return m.Known()
 }
 
+// ask asks the server. A question that was broken off with its asker is none.
 func (m *modelGuard) ask(ctx context.Context, reporter ModelReporter) {
 	began := time.Now()
-	info, err := reporter.Loaded(ctx, m.name)
-	if describer, can := m.server.(modelDescriber); err != nil && can {
-		// Not loaded at the moment: the next request loads what the name stands for now.
-		info, err = describer.Describe(ctx, m.name)
-		info.Context = m.Known().Context // certain only once it is loaded
-	}
-	if err != nil {
+	info, err := m.describe(ctx, reporter)
+	if err != nil && ctx.Err() != nil {
 		return
 	}
 	m.mu.Lock()
 	m.asked = began
-	info.Engine, info.Template = cmp.Or(info.Engine, m.known.Engine), cmp.Or(info.Template, m.known.Template)
-	info.Context = cmp.Or(info.Context, m.known.Context)
-	m.known = info
+	if err == nil {
+		info.Engine, info.Template = cmp.Or(info.Engine, m.known.Engine), cmp.Or(info.Template, m.known.Template)
+		info.Context = cmp.Or(info.Context, m.known.Context)
+		m.known = info
+	}
 	m.mu.Unlock()
-	m.Judge()
+	if err == nil {
+		m.Judge()
+	}
+}
+
+// describe returns what the server says within the time for a question.
+func (m *modelGuard) describe(ctx context.Context, reporter ModelReporter) (pipeline.ModelInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	info, err := reporter.Loaded(ctx, m.name)
+	if describer, can := m.server.(modelDescriber); err != nil && can && ctx.Err() == nil {
+		// Not loaded at the moment: the next request loads what the name stands for now.
+		info, err = describer.Describe(ctx, m.name)
+		info.Context = m.Known().Context // certain only once it is loaded
+	}
+	return info, err
 }
 
 // Confirm returns nil if answers of a model may be published: the server still has it, and it is
@@ -162,8 +176,10 @@ func (m *modelGuard) Watch(ctx context.Context) {
 	}
 }
 
-// lookEvery is how often a server is asked what it has, besides for each batch.
-const lookEvery = 30 * time.Second
+const (
+	lookEvery  = 30 * time.Second // between two questions what a server has, besides for each batch
+	lookWithin = 3 * time.Second  // that a question may take: a batch waits for it
+)
 
 // digestOf returns what a model is pinned by: its digest, or where the server has none the name
 // that it reports.
