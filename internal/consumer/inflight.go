@@ -201,7 +201,7 @@ func (f *inflight) look(now time.Time) *stallError {
 		}
 	}
 	if f.running > 0 && now.Sub(f.tokenAt) >= f.stall {
-		return &stallError{message: fmt.Sprintf("no token for %s from any of %s (--stall)", f.stall, plural(f.running, "answer", "answers")), together: f.running > 1}
+		return &stallError{message: fmt.Sprintf("no token for %s from any of %s (--stall)", short(f.stall), plural(f.running, "answer", "answers")), together: f.running > 1}
 	}
 	for _, r := range f.requests {
 		if why := f.hangs(r, now); why != nil {
@@ -216,7 +216,7 @@ func (f *inflight) hangs(r *openRequest, now time.Time) *stallError {
 	if r.tokens.Load() > 0 {
 		// The first one may have come this moment, and the time of it is not set yet.
 		if r.seen > 0 && now.Sub(r.tokenAt) >= f.stall && f.tokenAt.Sub(r.tokenAt) >= f.stall/doubtShare {
-			return &stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", f.stall)}
+			return &stallError{message: fmt.Sprintf("no token for %s, while others came (--stall)", short(f.stall))}
 		}
 		return nil
 	}
@@ -224,28 +224,32 @@ func (f *inflight) hangs(r *openRequest, now time.Time) *stallError {
 		if r.overtakenAt.IsZero() {
 			r.overtakenAt = now
 		}
-		patience, flag := f.patience(r, now)
+		patience, setting := f.patience(r, now)
 		if now.Sub(r.overtakenAt) >= patience && (f.running == 0 || now.Sub(f.tokenAt) < f.stall/doubtShare) {
-			return &stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (%s)", patience.Round(time.Second), flag)}
+			return &stallError{message: fmt.Sprintf("no first token for %s after a later request had its own (%s)", short(patience.Round(time.Second)), setting)}
 		}
 	}
 	if now.Sub(latest(r.sent, f.firstAt)) >= f.firstToken {
 		together := f.running == 0 && len(f.requests) > 1
-		return &stallError{message: fmt.Sprintf("no first token within %s (--first-token)", f.firstToken), together: together}
+		return &stallError{message: fmt.Sprintf("no first token within %s (--first-token)", short(f.firstToken)), together: together}
 	}
 	return nil
 }
 
-// patience returns for how long a request may wait after it was overtaken, and the flag that says
-// so. A long prompt takes longer to read.
-func (f *inflight) patience(r *openRequest, now time.Time) (patience time.Duration, flag string) {
+// patience returns for how long a request may wait after it was overtaken, and the setting that
+// says so. A long prompt takes longer to read.
+func (f *inflight) patience(r *openRequest, now time.Time) (patience time.Duration, setting string) {
 	switch {
 	case 2*f.overlap.Most(now) <= len(f.requests): // the others wait in its queue
 		return f.firstToken, "--first-token"
 	case f.longest == 0 || r.prompt <= f.longest:
 		return f.stall, "--stall"
 	}
-	return min(time.Duration(float64(f.stall)*float64(r.prompt)/float64(f.longest)), max(f.stall, f.firstToken)), "--stall"
+	patience = time.Duration(float64(f.stall) * float64(r.prompt) / float64(f.longest))
+	if most := max(f.stall, f.firstToken); patience > f.stall && patience >= most {
+		return most, "--first-token"
+	}
+	return patience, fmt.Sprintf("--stall %s, and more for its long prompt", short(f.stall))
 }
 
 // cancelAll cancels all requests, since the server hangs.
@@ -311,7 +315,7 @@ func (f *inflight) report(now time.Time, n int, since time.Duration) {
 	}
 	if said {
 		f.log.Warn("waiting for a first token: "+why, zap.Int("requests", n), zap.String("for", seconds(since)),
-			zap.String("limit", strings.TrimSuffix(f.firstToken.String(), "0s")+" (--first-token)"))
+			zap.String("limit", short(f.firstToken)+" (--first-token)"))
 	}
 }
 
@@ -320,6 +324,18 @@ func latest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// short shows a limit as people set it: 10m, and not 10m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // seconds shows a duration as people say it: 70 s.

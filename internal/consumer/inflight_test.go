@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -192,7 +193,7 @@ func TestARequestThatGetsNoFirstTokenNamesTheFlag(t *testing.T) {
 			t.Errorf("%d of %d requests are in flight before the limit", n, len(m.asked()))
 		}
 		time.Sleep(time.Minute)
-		if f := w.only("dead")[0].dead.Failures[0]; f.Class != pipeline.Unanswered || f.Attempts != 1 || !strings.Contains(f.Message, "no first token within 6m0s (--first-token)") {
+		if f := w.only("dead")[0].dead.Failures[0]; f.Class != pipeline.Unanswered || f.Attempts != 1 || !strings.Contains(f.Message, "no first token within 6m (--first-token)") {
 			t.Errorf("%+v", f)
 		}
 		if err := r.end(); err != nil {
@@ -358,5 +359,48 @@ func TestAServerThatWorksOnSeveralIsNotTakenForOneThatQueues(t *testing.T) {
 				_ = r.end()
 			})
 		})
+	}
+}
+
+func TestALimitNamesItsSettingAndItsValue(t *testing.T) {
+	const stall, firstToken = 45 * time.Second, 10 * time.Minute
+	old := func(f *inflight, prompt int) *openRequest { // one that was overtaken by another long ago
+		now := time.Now()
+		f.begun, f.longest, f.tokenAt = now.Add(-time.Hour), 100, now
+		return &openRequest{sent: now.Add(-2 * time.Hour), prompt: prompt, overtakenAt: now.Add(-time.Hour)}
+	}
+	serves := func(f *inflight, n int) { // that many at a time
+		f.running, f.overlap.at, f.overlap.running, f.overlap.times = n, time.Now(), n, slices.Repeat([]time.Duration{time.Minute}, n)
+	}
+	for want, prepare := range map[string]func(f *inflight) *openRequest{
+		"no first token for 45s after a later request had its own (--stall)": func(f *inflight) *openRequest {
+			serves(f, 4)
+			return old(f, 100)
+		},
+		"no first token for 1m30s after a later request had its own (--stall 45s, and more for its long prompt)": func(f *inflight) *openRequest {
+			serves(f, 4)
+			return old(f, 200)
+		},
+		"no first token for 10m after a later request had its own (--first-token)": func(f *inflight) *openRequest {
+			serves(f, 4)
+			return old(f, 1e6)
+		},
+		"no first token within 10m (--first-token)": func(f *inflight) *openRequest {
+			return &openRequest{sent: time.Now().Add(-time.Hour)}
+		},
+	} {
+		f := &inflight{stall: stall, firstToken: firstToken, log: zap.NewNop()}
+		r := prepare(f)
+		f.requests = []*openRequest{r}
+		if why := f.hangs(r, time.Now()); why == nil || why.message != want {
+			t.Errorf("%+v, want %q", why, want)
+		}
+	}
+	for d, want := range map[time.Duration]string{
+		30 * time.Second: "30s", 45 * time.Second: "45s", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", time.Hour: "1h", time.Hour + 10*time.Minute: "1h10m", 1500 * time.Millisecond: "1.5s",
+	} {
+		if got := short(d); got != want {
+			t.Errorf("%s is shown as %q, want %q", d, got, want)
+		}
 	}
 }
