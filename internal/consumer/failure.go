@@ -33,7 +33,8 @@ func isInterruption(err error) bool { return err != nil && handBack(err) == pipe
 func handBack(err error) pipeline.HandBack { return pipeline.ClassOf(err).Rule().HandBack }
 
 // graver returns the failure that decides what becomes of a batch, or the first of two equals.
-// Either may be nil.
+// Either may be nil. The GPU has to stop after some failures, so these are graver than that the
+// batch goes to another GPU. That is graver than all others: it goes there at once.
 func graver(a, b error) error {
 	if a == nil || gravity(b) > gravity(a) {
 		return b
@@ -44,10 +45,12 @@ func graver(a, b error) error {
 func gravity(err error) int {
 	switch {
 	case isInterruption(err):
-		return 3
+		return 4
 	case needsPerson(err):
-		return 2
+		return 3
 	case errors.Is(err, errAway):
+		return 2
+	case errors.Is(err, errSetAside):
 		return 1
 	}
 	return 0

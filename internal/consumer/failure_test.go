@@ -437,9 +437,10 @@ func TestAGPUThatMayNotTakeWorkSaysSo(t *testing.T) {
 func TestTheFailureThatDecidesIsTheGravest(t *testing.T) {
 	interrupted, fatal := pipeline.Fail(pipeline.Interrupted, "i"), pipeline.Fail(pipeline.Fatal, "f")
 	retryable, other := pipeline.Fail(pipeline.Retryable, "r"), errors.New("o")
-	away := fmt.Errorf("%w: %w", errAway, retryable)
+	away, aside := fmt.Errorf("%w: %w", errAway, retryable), fmt.Errorf("%w: its server cuts prompts", errSetAside)
 	for _, c := range []struct{ a, b, want error }{
 		{nil, other, other}, {other, retryable, other}, {retryable, away, away}, {away, retryable, away}, {away, fatal, fatal}, {fatal, away, fatal}, {fatal, interrupted, interrupted}, {interrupted, fatal, interrupted},
+		{retryable, aside, aside}, {aside, other, aside}, {aside, away, away}, {away, aside, away}, {aside, fatal, fatal}, {interrupted, aside, interrupted},
 	} {
 		if got := graver(c.a, c.b); got != c.want {
 			t.Errorf("of %v and %v it is %v", c.a, c.b, got)
