@@ -20,8 +20,17 @@ func (l *lane) Open(contextTokens int) {
 	l.context = contextTokens
 	l.mu.Unlock()
 	l.compareContext()
+	l.restart()
 	l.times.Wake()
 	l.breaker.Resume()
+}
+
+// restart forgets the row of verdicts and the doubt that follows from it: the lane's server is a
+// new one.
+func (l *lane) restart() {
+	l.record.Restart()
+	l.resize()
+	l.breaker.EndDoubt()
 }
 
 // Close lets no work in while the lane's server is away, or never again if the GPU is given up.

@@ -95,7 +95,7 @@ func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipe
 			return graver(o.open, c.unpublished(ctx, "publishing results", work, err))
 		}
 		if c.lane.record.Stored(o.begun) {
-			c.lane.breaker.Stored()
+			c.lane.breaker.EndDoubt()
 		}
 	}
 	if o.open != nil || len(o.failures)+len(work.Final) == 0 {

@@ -39,10 +39,10 @@ func (c *Consumer) sayDifferences() {
 	for _, l := range c.lanes {
 		model := l.model.Known()
 		switch {
-		case model.Digest != "" && first.Digest != "" && model.Digest != first.Digest:
+		case differ(model.Digest, first.Digest):
 			l.sayOnce("the GPUs have different models under one name: those work whose model is that of the run's first answer",
 				zap.String("digest", pipeline.ShortDigest(model.Digest)), zap.String("digest_of_"+c.lanes[0].name, pipeline.ShortDigest(first.Digest)))
-		case model.Template != "" && first.Template != "" && model.Template != first.Template:
+		case differ(model.Template, first.Template):
 			l.sayOnce("the template or the parameters of the model differ between GPUs, so their answers may differ, too", zap.String("other_gpu", c.lanes[0].name))
 		}
 		if model.Note != "" {

@@ -179,8 +179,9 @@ func (b *breaker) doubted() bool {
 	return b.doubt.is
 }
 
-// Stored takes in that an answer is stored that began after all the GPU's verdicts in a row.
-func (b *breaker) Stored() {
+// EndDoubt closes a breaker that was open because of a doubt: an answer is stored that began after
+// all the GPU's verdicts in a row, or the GPU has another server.
+func (b *breaker) EndDoubt() {
 	if b.doubted() {
 		b.Reset()
 	}

@@ -246,3 +246,37 @@ func TestACanaryHasToSaySomething(t *testing.T) {
 		}
 	}
 }
+
+func TestANewServerIsNotChargedWithTheVerdictsOfTheOldOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, renew := range map[string]func(l *lane, s *modelServer){
+			"the server was restarted": func(l *lane, _ *modelServer) { l.Open(4096) },
+			"it has another model": func(l *lane, s *modelServer) {
+				s.switchTo(digestB)
+				l.model.Look(t.Context())
+			},
+			"it has another version": func(l *lane, s *modelServer) {
+				s.info.ServerVersion = "0.18.0"
+				l.model.Look(t.Context())
+			},
+		} {
+			s := newModelServer(digestA, 4096)
+			s.info.ServerVersion = "0.17.4"
+			l, empty := testLane(s.lane("T4", 4)), pipeline.Fail(pipeline.Degenerate, "%w", pipeline.ErrEmpty)
+			for range streakLimit {
+				l.record.Verdict(pipeline.Request{}, empty)
+			}
+			l.resize()
+			l.breaker.Doubt(streakLimit, empty, pipeline.Request{})
+			l.model.Look(t.Context())
+			if l.record.Streak() != streakLimit || l.breaker.Closed() {
+				t.Errorf("%s: before that it has %d verdicts in a row", name, l.record.Streak())
+			}
+			renew(l, s)
+			_, batches := l.batches.InUse()
+			if n := l.record.Streak(); n != 0 || batches != 4+spareBatches || !l.breaker.Closed() {
+				t.Errorf("%s: %d verdicts in a row, %d batches at a time, closed: %t", name, n, batches, l.breaker.Closed())
+			}
+		}
+	})
+}

@@ -76,6 +76,7 @@ func newLane(gpu LaneConfig, cfg Config, run *runWatch) *lane {
 	l.requests.generations = func() int { return run.Info().Generations }
 	l.breaker.probe = func(ctx context.Context, failed pipeline.Request) error { return l.requests.Canary(ctx, failed, true) }
 	l.model = newModelGuard(cfg, gpu, run, l.breaker)
+	l.model.another = l.restart
 	l.prompts = newPromptCheck(l.requests, l.breaker)
 	l.setLimits()
 	return l

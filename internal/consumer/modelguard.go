@@ -30,6 +30,7 @@ type modelGuard struct {
 	server  Generator
 	run     *runWatch
 	breaker *breaker
+	another func() // called when the server has become another one; nil: nothing
 
 	turn chan struct{} // holds a value while the server is asked
 
@@ -91,16 +92,23 @@ func (m *modelGuard) ask(ctx context.Context, reporter ModelReporter) {
 	}
 	m.mu.Lock()
 	m.asked = began
+	another := err == nil && m.another != nil && (differ(info.Digest, m.known.Digest) || differ(info.ServerVersion, m.known.ServerVersion))
 	if err == nil {
 		info.Engine, info.Template = cmp.Or(info.Engine, m.known.Engine), cmp.Or(info.Template, m.known.Template)
 		info.Context = cmp.Or(info.Context, m.known.Context)
 		m.known = info
 	}
 	m.mu.Unlock()
+	if another {
+		m.another()
+	}
 	if err == nil {
 		m.Judge()
 	}
 }
+
+// differ reports whether two texts are known and not the same.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // describe returns what the server says within the time for a question.
 func (m *modelGuard) describe(ctx context.Context, reporter ModelReporter) (pipeline.ModelInfo, error) {

@@ -22,7 +22,7 @@ type record struct {
 	proven   int               // see pipeline.GPUStatus
 	doubted  int               // the number of the newest verdict that holds only if the GPU works
 	request  *pipeline.Request // of that verdict
-	streak   int               // verdicts in a row, since the last answer
+	streak   int               // verdicts of this server in a row, since the last answer
 	streakOn int               // the number of the first of them
 	streakAt int               // the number of the last of them
 	thoughts int               // answers from which thinking was taken off
@@ -51,6 +51,13 @@ func (r *record) Verdict(request pipeline.Request, err error) (number, streak in
 		r.streak, r.streakAt = r.streak+1, r.outcomes
 	}
 	return r.outcomes, r.streak
+}
+
+// Restart ends a row of verdicts, because the next ones are those of another server.
+func (r *record) Restart() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.streak = 0
 }
 
 // Streak returns how many verdicts there were in a row.
