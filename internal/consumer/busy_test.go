@@ -112,6 +112,38 @@ func TestAServerThatIsBusyForLongGetsItsBatchesTakenBack(t *testing.T) {
 	}
 }
 
+func TestAServerThatAsksToWaitInPlaceOfAWordIsNotAskedAgainAndAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		failure error
+		within  time.Duration // until the batch is handed back
+	}{
+		"after a crash":  {errCrash, 10 * time.Minute},
+		"after failures": {pipeline.Fail(pipeline.Retryable, "an error"), 19 * time.Minute}, // the generation waits as well
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				m := &fakeModel{answer: func(_ context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
+					if isCanary(r) {
+						return pipeline.Completion{}, busy(9 * time.Minute)
+					}
+					return pipeline.Completion{}, c.failure
+				}}
+				w.add(1, 1, "p")
+				r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 2})
+				time.Sleep(c.within)
+				synctest.Wait()
+				if diff := cmp.Diff([]string{"take", "hand-back"}, w.story(1)); diff != "" {
+					t.Errorf("after %d words (-want +got):\n%s", m.canaries(), diff)
+				}
+				if err := r.end(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // What only waited when the runner died was not tried.
 func TestARequestThatWasNotStartedIsNotCharged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

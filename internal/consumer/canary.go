@@ -37,8 +37,9 @@ func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone b
 	return nil
 }
 
-// Canaries asks for a few words, and if much depends on the answer up to three times: on a server
-// that fails now and then with everything, one failure does not say that it is away.
+// Canaries asks for a few words, and if much depends on the answer a few times: on a server that
+// fails now and then with everything, one failure does not say that it is away. One that asks to
+// wait is not asked again.
 func (r *requester) Canaries(ctx context.Context, failed pipeline.Request, matters bool) (err error) {
 	tries := 1
 	if matters {
@@ -46,7 +47,7 @@ func (r *requester) Canaries(ctx context.Context, failed pipeline.Request, matte
 	}
 	for range tries {
 		err = r.Canary(ctx, failed, false)
-		if err == nil || ctx.Err() != nil || answered(err) || needsPerson(err) || errors.Is(err, pipeline.ErrStalled) || errors.Is(err, errAway) {
+		if _, wait := askedToWait(err); wait || err == nil || ctx.Err() != nil || answered(err) || needsPerson(err) || errors.Is(err, pipeline.ErrStalled) || errors.Is(err, errAway) {
 			break
 		}
 	}

@@ -88,15 +88,26 @@ func (r *recovery) finish(a *asking, err error) {
 	close(a.done)
 }
 
-// ask asks for a word a few times.
+// ask asks for a word a few times. One after which the server asks to wait is no try, as long as a
+// batch may wait for that.
 func (r *recovery) ask(ctx context.Context) error {
 	var err error
-	crashes := 0
-	for n, pause := 0, recoveryPause; n < recoveryWords; n, pause = n+1, 2*pause {
+	words, crashes, pause, waited := 0, 0, recoveryPause, time.Duration(0)
+	for words < recoveryWords {
 		if outage.Sleep(ctx, outage.Jitter(pause)) != nil {
 			return errNotAsked
 		}
-		switch err = r.word(ctx); {
+		err = r.word(ctx)
+		if after, asked := askedToWait(err); asked && waited+after <= longestWait {
+			if outage.Sleep(ctx, after) != nil {
+				return errNotAsked
+			}
+			waited += after
+			continue
+		} else if asked {
+			break
+		}
+		switch {
 		case answered(err):
 			return nil
 		case ctx.Err() != nil:
@@ -106,6 +117,7 @@ func (r *recovery) ask(ctx context.Context) error {
 		case errors.Is(err, pipeline.ErrRunnerCrashed):
 			crashes++
 		}
+		words, pause = words+1, 2*pause
 	}
 	if crashes == recoveryWords {
 		return pipeline.Fail(pipeline.Fatal, "the runner crashes with everything, look at the log of the server and at the GPU's memory: %w", err)
