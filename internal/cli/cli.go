@@ -69,7 +69,7 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 	parser, err := kong.New(commands,
 		kong.Name(name), kong.Description(description), kong.Writers(t.Out, t.Err),
 		kong.Exit(func(code int) { exit = code; panic(helpShown{}) }),
-		kong.Embed(&grammar{}), kong.Vars{"version": name + " " + origin()},
+		kong.Embed(&grammar{}), kong.Vars{"version": name + " " + origin()}, defaults(),
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"go.uber.org/zap"
 
 	"gleaner/internal/pipeline"
@@ -89,10 +90,15 @@ type HTTPFlags struct {
 	HTTP string `name:"http" placeholder:"ADDR" help:"Serve /metrics and /healthz here, such as :9090, which is on loopback. Off by default."`
 }
 
+// defaults are the values of flags that other packages know, too.
+func defaults() kong.Vars {
+	return kong.Vars{"first_token": pipeline.DefaultFirstToken.String(), "stall": pipeline.DefaultStall.String()}
+}
+
 // PatienceFlags say how long an answer is waited for.
 type PatienceFlags struct {
-	FirstToken  time.Duration `default:"10m" placeholder:"TIME" help:"How long a request waits for its first token, the load of the model and the server's own queue included."`
-	Stall       time.Duration `default:"45s" placeholder:"TIME" help:"How long answers may bring no token before their server counts as stalled, and a request before it counts as hanging whose successor is answered. They are tried again."`
+	FirstToken  time.Duration `default:"${first_token}" placeholder:"TIME" help:"How long a request waits for its first token, the load of the model and the server's own queue included."`
+	Stall       time.Duration `default:"${stall}" placeholder:"TIME" help:"How long answers may bring no token before their server counts as stalled, and a request before it counts as hanging whose successor is answered. They are tried again."`
 	AnswerLimit time.Duration `default:"30m" placeholder:"TIME" help:"How long an answer may take from its first token on. Then it is cut off, and counts as one that does not end."`
 }
 

@@ -82,11 +82,14 @@ func TestWaitingForLessThanASecondIsRefused(t *testing.T) {
 		var flags struct {
 			PatienceFlags `embed:""`
 		}
-		parser, err := kong.New(&flags, kong.Name("tool"))
+		parser, err := kong.New(&flags, kong.Name("tool"), defaults())
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = parser.Parse(c.args)
+		if c.args == nil && (flags.FirstToken != pipeline.DefaultFirstToken || flags.Stall != pipeline.DefaultStall) {
+			t.Errorf("by default %+v", flags)
+		}
 		if (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%v: %v, want %q", c.args, err, c.says)
 		}

@@ -46,7 +46,7 @@ type requester struct {
 // newRequester returns one with the default patience.
 func newRequester(backend Generator, slots *limiter, breaker *breaker, meter *autotune.SpeedMeter, log *zap.Logger) *requester {
 	r := &requester{slots: slots, breaker: breaker, meter: meter, generations: func() int { return 0 }}
-	r.inflight.firstToken, r.inflight.stall, r.inflight.log = defaultFirstToken, defaultStall, log
+	r.inflight.firstToken, r.inflight.stall, r.inflight.log = pipeline.DefaultFirstToken, pipeline.DefaultStall, log
 	r.inflight.slots = func() int {
 		_, limit := slots.InUse()
 		return limit
@@ -162,7 +162,7 @@ func (r *requester) word(ctx context.Context) error {
 	r.mu.Lock()
 	request := r.last
 	r.mu.Unlock()
-	request.Messages, request.Options.NumPredict = pipeline.User("Hello"), 1
+	request.Messages, request.Options.NumPredict = pipeline.User(pipeline.CanaryPrompt), 1
 	return r.send(ctx, request, sending{}).err
 }
 

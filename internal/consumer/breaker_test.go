@@ -22,7 +22,7 @@ func startBroken(w *world, all bool) (r *runner, mend func(), logs *observer.Obs
 	core, logs := observer.New(zap.InfoLevel)
 	var mended atomic.Bool
 	m := &fakeModel{answer: func(ctx context.Context, _ int, r pipeline.Request) (pipeline.Completion, error) {
-		if !mended.Load() && (all || r.Prompt() != "Hello") {
+		if !mended.Load() && (all || r.Prompt() != pipeline.CanaryPrompt) {
 			return pipeline.Completion{}, pipeline.Fail(pipeline.Fatal, "no such model: pull it")
 		}
 		return after(ctx, time.Second)

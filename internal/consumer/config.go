@@ -27,9 +27,9 @@ type Config struct {
 	// has to be mended; default 30 s.
 	Rest time.Duration
 	// FirstToken is how long a request may wait for its first token, the loading of the model and the
-	// server's own queue included; default 10 min.
+	// server's own queue included; default pipeline.DefaultFirstToken.
 	FirstToken time.Duration
-	// Stall is how long answers that have begun may bring no token; default 45 s.
+	// Stall is how long answers that have begun may bring no token; default pipeline.DefaultStall.
 	Stall time.Duration
 	// HealthChecks are those of the servers that the consumer runs itself.
 	HealthChecks supervise.HealthChecks
@@ -55,11 +55,6 @@ type Config struct {
 // gets none is found by the GPU, which knows the others.
 const ClientPatience = 24 * time.Hour
 
-const (
-	defaultFirstToken = 10 * time.Minute
-	defaultStall      = 45 * time.Second
-)
-
 // A LaneConfig is one GPU: its model server, and what that can do at once. The server runs already,
 // as Backend, or the consumer runs it itself: then Launch starts it, and Backend, Context and Model
 // are not set. A Backend that is a ModelReporter as well is asked about each batch which model it
@@ -84,7 +79,7 @@ func (c Config) complete() (Config, error) {
 		value *time.Duration
 		def   time.Duration
 	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"rest", &c.Rest, 30 * time.Second},
-		{"first token", &c.FirstToken, defaultFirstToken}, {"stall", &c.Stall, defaultStall}} {
+		{"first token", &c.FirstToken, pipeline.DefaultFirstToken}, {"stall", &c.Stall, pipeline.DefaultStall}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}

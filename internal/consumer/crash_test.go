@@ -131,7 +131,7 @@ func TestPoisonIsFoundAndTheOthersAreAnswered(t *testing.T) {
 		if poison < 2 || poison > 6 {
 			t.Errorf("it ran %d times alone", poison)
 		}
-		for prompt, want := range map[string]int{"a": 1, "f": 1, "Hello": poison + 1} {
+		for prompt, want := range map[string]int{"a": 1, "f": 1, pipeline.CanaryPrompt: poison + 1} {
 			if got := count(m.alone, prompt); got != want {
 				t.Errorf("%q ran %d times alone, want %d: %q", prompt, got, want, m.alone)
 			}

@@ -282,7 +282,7 @@ func (m *fakeModel) canaries() int {
 	return len(slices.DeleteFunc(slices.Clone(m.requests), func(r pipeline.Request) bool { return !isCanary(r) }))
 }
 
-func isCanary(r pipeline.Request) bool { return r.Prompt() == "Hello" }
+func isCanary(r pipeline.Request) bool { return r.Prompt() == pipeline.CanaryPrompt }
 
 // busy returns how many requests there are now, and the most there ever were.
 func (m *fakeModel) busy() (now, most int) {

@@ -66,7 +66,7 @@ func TestALongBatchIsNoIdleness(t *testing.T) {
 
 func TestGPUsThatCannotWorkEndWithAnError(t *testing.T) {
 	for name, verdicts := range map[string]map[string][]pipeline.Class{
-		"nothing works":              {"a": {pipeline.Fatal}, "Hello": {pipeline.Fatal}},
+		"nothing works":              {"a": {pipeline.Fatal}, pipeline.CanaryPrompt: {pipeline.Fatal}},
 		"only the word itself works": {"a": {pipeline.Fatal}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -79,7 +79,7 @@ func TestABatchThatIsHandedBackHasNoDeadLetter(t *testing.T) {
 	for _, class := range []pipeline.Class{pipeline.Retryable, pipeline.Fatal} {
 		t.Run(string(class), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "open": {class}, "Hello": {class}})}
+				w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"bad": {pipeline.BadItem}, "open": {class}, pipeline.CanaryPrompt: {class}})}
 				w.add(1, 1, "good", "bad", "open", "good")
 				r := w.start(config(), LaneConfig{Backend: m, Slots: 1})
 				time.Sleep(25 * time.Second)

@@ -68,7 +68,7 @@ func TestAnIdleGPUProvesItsVerdictsAndSaysSoAtOnce(t *testing.T) {
 				w := newWorld(t)
 				verdicts := map[string][]pipeline.Class{"bad": {c.class}}
 				if c.broken {
-					verdicts["Hello"] = []pipeline.Class{pipeline.Degenerate}
+					verdicts[pipeline.CanaryPrompt] = []pipeline.Class{pipeline.Degenerate}
 				}
 				m := &fakeModel{answer: failing(verdicts)}
 				w.add(1, 1, "good", "bad")
@@ -141,7 +141,7 @@ func TestNoBatchRestsForLongWhileAnotherGPUServes(t *testing.T) {
 	for lanes, want := range map[int]time.Duration{0: maxRestAlone, 3: maxRest} {
 		synctest.Test(t, func(t *testing.T) {
 			w, q := newWorld(t), &queueInfo{info: pipeline.RunInfo{Lanes: lanes}}
-			m := &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable}, "Hello": {pipeline.Retryable}})}
+			m := &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Retryable}, pipeline.CanaryPrompt: {pipeline.Retryable}})}
 			w.add(1, 9, "p")
 			r := w.start(watched(q), LaneConfig{Backend: m, Slots: 1})
 			for len(w.only("hand-back")) == 0 {

@@ -22,10 +22,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Defaults of Config.
+// Defaults of Config that the client has for itself.
 const (
-	DefaultFirstToken  = 10 * time.Minute
-	DefaultStall       = 45 * time.Second
 	DefaultAnswerLimit = 30 * time.Minute
 	defaultSlots       = 16
 )
@@ -78,8 +76,8 @@ func New(rawURL string, cfg Config) (*Client, error) {
 	if cfg.FirstToken < 0 || cfg.Stall < 0 || cfg.AnswerLimit < 0 || cfg.Slots < 0 {
 		return nil, fmt.Errorf("ollama %s: FirstToken, Stall, AnswerLimit and Slots must not be negative", base)
 	}
-	cfg.FirstToken = cmp.Or(cfg.FirstToken, DefaultFirstToken)
-	cfg.Stall = cmp.Or(cfg.Stall, DefaultStall)
+	cfg.FirstToken = cmp.Or(cfg.FirstToken, pipeline.DefaultFirstToken)
+	cfg.Stall = cmp.Or(cfg.Stall, pipeline.DefaultStall)
 	cfg.AnswerLimit = cmp.Or(cfg.AnswerLimit, DefaultAnswerLimit)
 	cfg.Slots = cmp.Or(cfg.Slots, defaultSlots)
 	transport := &http.Transport{

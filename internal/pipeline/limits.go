@@ -23,4 +23,10 @@ const (
 	DefaultBatch      = 8         // generations in one batch: one to three minutes of one slot
 	DefaultNumPredict = 1024      // tokens of one answer
 	DefaultLease      = 90 * time.Second
+	DefaultFirstToken = 10 * time.Minute // that a request waits for its first token, the load of the model included
+	DefaultStall      = 45 * time.Second // that answers may bring no token
 )
+
+// CanaryPrompt is what a model is asked to see whether it answers at all. Nothing is wrong with it,
+// so a failure is not about the prompt.
+const CanaryPrompt = "Hello"

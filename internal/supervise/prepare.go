@@ -86,7 +86,7 @@ func (s *Supervisor) tryRecovery(ctx context.Context, server Server) error {
 func smokeTest(ctx context.Context, server Server, model string, within time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	_, err := server.Generate(limited, pipeline.Request{Model: model, Messages: pipeline.User("Hello"), Seed: 1, Options: pipeline.Options{NumPredict: 4}})
+	_, err := server.Generate(limited, pipeline.Request{Model: model, Messages: pipeline.User(pipeline.CanaryPrompt), Seed: 1, Options: pipeline.Options{NumPredict: 4}})
 	if err != nil && !pipeline.ClassOf(err).IsOutcome() {
 		return fmt.Errorf("the first word: %w", err)
 	}

@@ -149,7 +149,7 @@ func (s *FakeServer) Generate(ctx context.Context, r pipeline.Request) (pipeline
 		defer s.mu.Unlock()
 		s.busy--
 	}()
-	if s.launcher.Answer != nil && r.Prompt() != "Hello" {
+	if s.launcher.Answer != nil && r.Prompt() != pipeline.CanaryPrompt {
 		asked := r
 		r.OnTokens = func(n int) {
 			s.Chunk(n)
