@@ -1,12 +1,11 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
 	"time"
-
-	"go.uber.org/zap"
 
 	"gleaner/internal/autotune"
 	"gleaner/internal/pipeline"
@@ -43,15 +42,16 @@ type requester struct {
 	hangs func(why error)  // called when the server stalls; nil: it is not the consumer's own
 }
 
-// newRequester returns one with the default patience.
-func newRequester(backend Generator, slots *limiter, breaker *breaker, meter *autotune.SpeedMeter, log *zap.Logger) *requester {
-	r := &requester{slots: slots, breaker: breaker, meter: meter, generations: func() int { return 0 }}
-	r.inflight.firstToken, r.inflight.stall, r.inflight.log = pipeline.DefaultFirstToken, pipeline.DefaultStall, log
+// newRequester returns one with the patience and the log of a config. Backend is nil as long as
+// there is no server.
+func newRequester(backend Generator, cfg Config, slots *limiter, breaker *breaker, meter *autotune.SpeedMeter, record *record, generations func() int) *requester {
+	r := &requester{slots: slots, breaker: breaker, meter: meter, record: record, generations: generations}
+	r.inflight.firstToken, r.inflight.stall = cmp.Or(cfg.FirstToken, pipeline.DefaultFirstToken), cmp.Or(cfg.Stall, pipeline.DefaultStall)
 	r.inflight.slots = func() int {
 		_, limit := slots.InUse()
 		return limit
 	}
-	r.busy.log = log
+	r.inflight.log, r.busy.log = cfg.Log, cfg.Log
 	r.recovery.word = r.word
 	r.use(backend)
 	return r

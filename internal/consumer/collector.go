@@ -136,22 +136,19 @@ func (c *collector) handBackFailed(ctx context.Context, delivery pipeline.Delive
 	case errors.Is(failure, errSetAside):
 		c.Refuse(ctx, delivery, failure)
 	case needsPerson(failure):
-		delay := outage.Jitter(min(c.rest, c.longestRest()))
-		c.lane.rests.Add(delivery.Body.Batch, delay, pipeline.Brief(failure))
-		c.HandBack(ctx, delivery, delay)
+		c.handBackLater(ctx, delivery, c.holdRest(), pipeline.Brief(failure))
 	default:
 		delay := c.delay(delivery)
-		c.lane.rests.Add(delivery.Body.Batch, delay, pipeline.Brief(failure))
 		c.log.Warn("handing a batch back", batch, zap.String("class", string(pipeline.ClassOf(failure))),
 			zap.Int("deliveries", delivery.Deliveries), zap.Duration("delay", delay), zap.Error(failure))
-		c.HandBack(ctx, delivery, delay)
+		c.handBackLater(ctx, delivery, delay, pipeline.Brief(failure))
 	}
 }
 
 // Refuse hands back a batch that the lane must not work on, or may not at present: at once if
 // another GPU may take it. Stopped is why the lane must not; nil: it only is not able to.
 func (c *collector) Refuse(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], stopped error) {
-	delay := outage.Jitter(min(c.rest, c.longestRest()))
+	delay := c.holdRest()
 	if stopped != nil {
 		c.log.Debug("a batch is left to another GPU", zap.String("subject", delivery.Subject), zap.NamedError("because", stopped))
 		if delay = outage.Jitter(asideRest); c.lane.breaker.othersServe() {
@@ -160,6 +157,9 @@ func (c *collector) Refuse(ctx context.Context, delivery pipeline.Delivery[pipel
 	}
 	c.HandBack(ctx, delivery, delay)
 }
+
+// holdRest returns how long a batch rests that this GPU cannot do until it is mended.
+func (c *collector) holdRest() time.Duration { return outage.Jitter(min(c.rest, c.longestRest())) }
 
 // longestRest returns how long a batch rests at most.
 func (c *collector) longestRest() time.Duration {
@@ -176,6 +176,12 @@ func (c *collector) HandBack(ctx context.Context, delivery pipeline.Delivery[pip
 	if err := delivery.HandBack(ctx, delay); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
 		c.log.Warn("handing a batch back", zap.String("subject", delivery.Subject), zap.Error(err))
 	}
+}
+
+// handBackLater hands a delivery back that is to rest, and shows people that it does and why.
+func (c *collector) handBackLater(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], delay time.Duration, because string) {
+	c.lane.rests.Add(delivery.Body.Batch, delay, because)
+	c.HandBack(ctx, delivery, delay)
 }
 
 // delay returns how long a message that is handed back rests, which grows with each delivery.

@@ -60,7 +60,6 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 		l := newLane(gpu, cfg, c.run)
 		l.breaker.others = func() bool { return c.othersServe(l) }
 		l.breaker.onChange = c.tellAndAsk
-		l.requests.inflight.firstToken, l.requests.inflight.stall = cfg.FirstToken, cfg.Stall
 		if gpu.Launch != nil {
 			if err := c.supervise(l, gpu, fetch); err != nil {
 				return nil, err

@@ -41,9 +41,9 @@ func (c *Consumer) sayDifferences() {
 		switch {
 		case differ(model.Digest, first.Digest):
 			l.sayOnce("the GPUs have different models under one name: those work whose model is that of the run's first answer",
-				zap.String("digest", pipeline.ShortDigest(model.Digest)), zap.String("digest_of_"+c.lanes[0].name, pipeline.ShortDigest(first.Digest)))
+				zap.String("digest", pipeline.ShortDigest(model.Digest)), zap.String("digest_of_"+c.lanes[0].id.GPU, pipeline.ShortDigest(first.Digest)))
 		case differ(model.Template, first.Template):
-			l.sayOnce("the template or the parameters of the model differ between GPUs, so their answers may differ, too", zap.String("other_gpu", c.lanes[0].name))
+			l.sayOnce("the template or the parameters of the model differ between GPUs, so their answers may differ, too", zap.String("other_gpu", c.lanes[0].id.GPU))
 		}
 		if model.Note != "" {
 			l.sayOnce(model.Note, zap.String("server_version", model.ServerVersion))

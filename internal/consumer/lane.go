@@ -31,7 +31,6 @@ const spareBatches = 2
 // What comes of it is kept only if model and prompts say that the server did what it was asked.
 type lane struct {
 	id         pipeline.LaneID
-	name       string
 	auto       bool
 	workers    int      // that it can ever use
 	batches    *limiter // of workers that have, or ask for, a batch
@@ -66,14 +65,13 @@ func newLane(gpu LaneConfig, cfg Config, run *runWatch) *lane {
 	log := cfg.Log.With(zap.String("gpu", gpu.Name))
 	meter := autotune.NewSpeedMeter()
 	l := &lane{
-		id: pipeline.LaneID{Consumer: cfg.Identity.ID, GPU: gpu.Name}, name: gpu.Name, auto: gpu.Auto, workers: gpu.Slots + spareBatches,
+		id: pipeline.LaneID{Consumer: cfg.Identity.ID, GPU: gpu.Name}, auto: gpu.Auto, workers: gpu.Slots + spareBatches,
 		breaker: newBreaker(gpu.Name, cfg.Rest, log), times: newBatchTimes(), meter: meter, record: &record{}, rests: &rests{}, yield: newYield(), run: run, log: log,
 		batches: &limiter{}, slots: &limiter{onChange: meter.Note}, passed: make(chan pipeline.Delivery[pipeline.Work]),
 		serverSlots: gpu.Slots, wantedSlots: gpu.Slots, context: gpu.Context, oneBatchEach: !cfg.Deadline.IsZero(),
 	}
-	l.requests = newRequester(gpu.Backend, l.slots, l.breaker, meter, log)
-	l.requests.record = l.record
-	l.requests.generations = func() int { return run.Info().Generations }
+	cfg.Log = log
+	l.requests = newRequester(gpu.Backend, cfg, l.slots, l.breaker, meter, l.record, func() int { return run.Info().Generations })
 	l.breaker.probe = func(ctx context.Context, failed pipeline.Request) error { return l.requests.Canary(ctx, failed, true) }
 	l.model = newModelGuard(cfg, gpu, run, l.breaker)
 	l.model.another = l.restart
@@ -142,7 +140,7 @@ func (l *lane) generate(ctx context.Context, work pipeline.Work, r *retry, o *ou
 
 func (l *lane) retry(work pipeline.Work, generation pipeline.Generation) *retry {
 	return &retry{
-		gpu: l.requests, generation: generation, request: work.Request(generation), context: l.contextLength, generations: l.requests.generations, judged: len(work.Judged) > 0,
+		gpu: l.requests, generation: generation, request: work.Request(generation), context: l.contextLength, judged: len(work.Judged) > 0,
 		otherSeed: pipeline.Seed(generation.Seed, pipeline.GenerationID(work.Run, generation.Item, generation.Sample)),
 	}
 }
@@ -221,7 +219,7 @@ func (l *lane) contextLength() int {
 
 // status returns what people see of the GPU.
 func (l *lane) status() pipeline.GPUStatus {
-	s := pipeline.GPUStatus{Name: l.name, TokensPerSecond: l.answers.PerSecond(l.requests.since())}
+	s := pipeline.GPUStatus{Name: l.id.GPU, TokensPerSecond: l.answers.PerSecond(l.requests.since())}
 	if s.State, s.Detail = l.breaker.State(); s.State == pipeline.GPUServing && s.Detail == "" {
 		s.Detail = cmp.Or(l.requests.Says(), l.model.Known().Note)
 	}

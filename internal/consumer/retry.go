@@ -40,13 +40,12 @@ const (
 // When all answers stop together, each of them is tried again alone as well. One that hangs while
 // others come stays in their company.
 type retry struct {
-	gpu         *requester
-	generation  pipeline.Generation
-	request     pipeline.Request
-	otherSeed   int
-	context     func() int // tokens of prompt and answer together; 0: not known
-	generations func() int // of the run; 0: not known
-	judged      bool       // another GPU has tried it to its end
+	gpu        *requester
+	generation pipeline.Generation
+	request    pipeline.Request
+	otherSeed  int
+	context    func() int // tokens of prompt and answer together; 0: not known
+	judged     bool       // another GPU has tried it to its end
 
 	wanted   func() error  // why the generation is not begun any more; nil: it is
 	began    time.Time     // the first attempt
@@ -186,7 +185,7 @@ func (r *retry) afterBusy(ctx context.Context, busy *pipeline.BusyError) error {
 func (r *retry) afterCrash(a attempt) error {
 	r.own.alone++
 	r.spent += a.took
-	if r.gpu.evidence.isPoison(r.own, r.generations()) {
+	if r.gpu.evidence.isPoison(r.own, r.gpu.generations()) {
 		return pipeline.Fail(pipeline.Poison, "%w; it did so %d times while nothing else ran", a.err, r.own.alone)
 	}
 	if r.spent >= maxSpent && r.own.alone >= leastCrashes {
@@ -199,7 +198,7 @@ func (r *retry) afterCrash(a attempt) error {
 // not.
 func (r *retry) afterFailure(ctx context.Context, a attempt) error {
 	over := r.spent >= maxSpent
-	least, most := r.gpu.evidence.tries(r.generations(), r.judged)
+	least, most := r.gpu.evidence.tries(r.gpu.generations(), r.judged)
 	quick := quickTries
 	if r.judged {
 		quick = quickJudged

@@ -48,7 +48,9 @@ func (s *source) Next(ctx context.Context, passed <-chan pipeline.Delivery[pipel
 	case other == nil:
 		return delivery, err
 	case err == nil: // both came at the same moment
-		if err := delivery.HandBack(context.WithoutCancel(ctx), 0); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishGrace)
+		defer cancel()
+		if err := delivery.HandBack(ctx, 0); err != nil {
 			s.log.Debug("handing a batch back", zap.String("subject", delivery.Subject), zap.Error(err))
 		}
 	}

@@ -143,8 +143,7 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 	if others {
 		w.lane.yield.Passed(delay)
 	}
-	w.lane.rests.Add(delivery.Body.Batch, delay, "another GPU has to try it")
-	w.collector.HandBack(ctx, delivery, delay)
+	w.collector.handBackLater(ctx, delivery, delay, "another GPU has to try it")
 }
 
 // judges reports whether the lane may work on a batch: it has not judged it before, and its context
