@@ -87,7 +87,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				}
 				tokens := c.Snapshot().GPUs[0].OutputTokens
 				stop()
-				<-done
+				await(t, "the end of a consumer that was stopped", done, bubbleTime)
 				found := logs.FilterMessageSnippet("is found").All()
 				if len(found) == 0 {
 					t.Fatal("nothing was found")
@@ -143,7 +143,7 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 			}
 		}
 		stop()
-		<-done
+		await(t, "the end of a consumer that was stopped", done, bubbleTime)
 		last, servers := launcher.Last()
 		_, before := launcher.Servers()[0].Busy()
 		if _, after := last.Busy(); before <= 8 || after > 8 {

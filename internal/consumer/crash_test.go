@@ -189,7 +189,7 @@ func TestACrashInCompanyIsNotChargedToAnInnocent(t *testing.T) {
 				w.add(1, 1, "victim")
 				w.add(2, 1, "culprit")
 				r := w.start(config(), LaneConfig{Backend: m, Slots: 2})
-				<-first
+				await(t, "the end of the culprit", first, bubbleTime)
 				time.Sleep(time.Minute)
 				for batch := 1; batch <= 2; batch++ {
 					if diff := cmp.Diff([]string{"take", "publish", "ack"}, w.story(batch)); diff != "" {

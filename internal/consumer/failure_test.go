@@ -277,7 +277,7 @@ func TestAnAnswerOfAReseededBatchNamesItsSeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{}
 		w.add(1, 1, "a", "b")
-		d := <-w.queue
+		d := await(t, "a batch on the queue", w.queue, bubbleTime)
 		d.Body.Reseeded = true
 		w.queue <- d
 		r := w.start(config(), LaneConfig{Backend: m, Slots: 1})

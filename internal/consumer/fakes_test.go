@@ -302,6 +302,7 @@ func after(ctx context.Context, d time.Duration) (pipeline.Completion, error) {
 // A runner is a consumer at work.
 type runner struct {
 	*Consumer
+	t    testing.TB
 	stop context.CancelFunc
 	done chan error
 }
@@ -321,7 +322,7 @@ func (w *world) start(cfg Config, gpus ...LaneConfig) *runner {
 		w.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &runner{c, stop, make(chan error, 1)}
+	r := &runner{c, w.t, stop, make(chan error, 1)}
 	go func() { r.done <- c.Run(ctx) }()
 	return r
 }
@@ -329,5 +330,23 @@ func (w *world) start(cfg Config, gpus ...LaneConfig) *runner {
 // end stops it and returns what Run returned.
 func (r *runner) end() error {
 	r.stop()
-	return <-r.done
+	return await(r.t, "the end of a consumer that was stopped", r.done, bubbleTime)
+}
+
+const (
+	bubbleTime = 48 * time.Hour // longer than anything takes in a bubble, whose time is free
+	realTime   = time.Minute    // longer than anything takes outside
+)
+
+// await returns what comes, or fails the test if nothing does.
+func await[T any](t testing.TB, what string, from <-chan T, within time.Duration) (came T) {
+	t.Helper()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case came = <-from:
+	case <-timer.C:
+		t.Fatalf("%s did not come within %s", what, within)
+	}
+	return came
 }

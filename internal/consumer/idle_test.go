@@ -16,7 +16,7 @@ import (
 // what Run returned.
 func (w *world) ends(r *runner) (time.Duration, error) {
 	defer r.stop()
-	err := <-r.done
+	err := await(w.t, "the end of a consumer", r.done, bubbleTime)
 	return time.Since(w.begin), err
 }
 

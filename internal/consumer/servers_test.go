@@ -204,7 +204,7 @@ func TestWhatAGPUHoldsThatTakesLongToRestartGoesToOthers(t *testing.T) {
 		if backs := w.only("hand-back"); now != 0 || len(backs) != 6 {
 			t.Errorf("it holds %d batches after a minute without a server, %d handed back", now, len(backs))
 		}
-		if err := <-r.done; !errors.Is(err, ErrNoGPU) {
+		if err := await(t, "the end without a GPU", r.done, bubbleTime); !errors.Is(err, ErrNoGPU) {
 			t.Errorf("it ended with %v", err)
 		}
 		r.stop()

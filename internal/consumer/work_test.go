@@ -206,7 +206,7 @@ func TestALeaseIsNotRenewedWhileABatchIsHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, m := newWorld(t), &fakeModel{answer: failing(map[string][]pipeline.Class{"p": {pipeline.Fatal}})}
 		w.add(1, 1, "p")
-		d := <-w.queue
+		d := await(t, "a batch on the queue", w.queue, bubbleTime)
 		d.Receipt = slow{&receipt{w, 1}}
 		w.queue <- d
 		cfg := config()
@@ -311,13 +311,16 @@ func TestASnapshotMayBeTakenAtAnyTime(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()
-	for c.Snapshot().GPUs[0].Generations < 100 {
+	for limit := time.Now().Add(realTime); c.Snapshot().GPUs[0].Generations < 100; {
+		if time.Now().After(limit) {
+			t.Fatalf("%d of 100 generations within %s", c.Snapshot().GPUs[0].Generations, realTime)
+		}
 		if c.Snapshot().Started.IsZero() {
 			t.Fatal("it does not say when it started")
 		}
 	}
 	stop()
-	if err := <-done; err != nil {
+	if err := await(t, "the end of a consumer that was stopped", done, realTime); err != nil {
 		t.Error(err)
 	}
 }

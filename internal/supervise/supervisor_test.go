@@ -28,6 +28,7 @@ type lane struct {
 	supervisor *supervise.Supervisor
 	stop       context.CancelFunc
 	done       chan error // of the supervisor's Run
+	t          testing.TB
 
 	mu     sync.Mutex
 	status pipeline.GPUStatus
@@ -70,7 +71,19 @@ func (l *lane) isServing() bool {
 // end stops the supervisor and returns what Run returned.
 func (l *lane) end() error {
 	l.stop()
-	return <-l.done
+	return l.ended()
+}
+
+// ended returns what Run returned, or fails the test if it does not return.
+func (l *lane) ended() error {
+	l.t.Helper()
+	select {
+	case err := <-l.done:
+		return err
+	case <-time.After(24 * time.Hour): // of a bubble, where time is free
+		l.t.Fatalf("the supervisor does not end; the state is %q", l.state())
+		return nil
+	}
 }
 
 // work has four clients generate, as often as a lane that is open lets them, until the returned
@@ -110,7 +123,7 @@ func start(t *testing.T, slots int, launchers ...*supervisetest.Launcher) ([]*la
 	fetch := supervise.NewModelFetch()
 	var lanes []*lane
 	for i, launcher := range launchers {
-		l := &lane{most: slots, done: make(chan error, 1)}
+		l := &lane{most: slots, done: make(chan error, 1), t: t}
 		name := fmt.Sprintf("GPU %d", i)
 		supervisor, err := supervise.New(supervise.Config{
 			Name: name, Model: "tiny", Launch: launcher.Launch, Fetch: fetch, Log: zap.New(core).With(zap.String("gpu", name)),
@@ -363,7 +376,7 @@ func TestAGPUThatNeverServesIsGivenUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				lanes, _ := start(t, 4, c.launcher)
-				err := <-lanes[0].done
+				err := lanes[0].ended()
 				if err == nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(lanes[0].state(), "given up") {
 					t.Errorf("it is %q, and ended with %v", lanes[0].state(), err)
 				}
