@@ -39,7 +39,7 @@ type requester struct {
 	mu    sync.Mutex
 	began time.Time        // the first attempt
 	last  pipeline.Request // which a word repeats, with another prompt
-	hangs func(why error)  // called when the server stalls; nil: it is not the consumer's own
+	hangs func(why error)  // called when the server stalls; nil: the server is not the consumer's own
 }
 
 // newRequester returns one with the patience and the log of a config. Backend is nil as long as

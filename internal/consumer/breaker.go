@@ -38,8 +38,10 @@ const (
 // there is no server, and resumes it once there is one: then it is closed, whatever was before.
 // While it is suspended nothing else changes it.
 type breaker struct {
-	gpu   string
-	rest  time.Duration // from a trip to the probe
+	gpu string
+	// rest is the time from a trip to the probe, or less if the server may be back at any moment, and
+	// how long work in hand waits for a server that is restarted.
+	rest  time.Duration
 	probe func(ctx context.Context, failed pipeline.Request) error
 	log   *zap.Logger
 	// others reports whether another GPU is known that serves the run; nil: none is.

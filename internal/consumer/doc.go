@@ -18,6 +18,7 @@
 //   - The batch times: whether another batch would end before the deadline.
 //   - The model guard: whether the server has the run's model, before and after each batch.
 //   - The prompt check: whether the server reads whole prompts.
+//   - The yield: when it keeps out of the way of messages that another GPU has to try.
 //   - The record: which of its verdicts are proven, because it answered something after them.
 //   - A retry: what is tried after a generation failed, by attempts, each of which is one request.
 //
@@ -40,8 +41,8 @@
 // The options of a request pass through as they are: a new one is a field of pipeline.Options and
 // a line in each adapter of a model server.
 //
-// What a class of failure means stands in pipeline's table; failure.go and retry.go ask it, and
-// no other file decides by a class.
+// What a class of failure means stands in pipeline's table. failure.go asks it for a batch and its
+// GPU, retry.go for what is tried next, and record.go for what a verdict says about the GPU.
 //
 // # The consumer around it
 //

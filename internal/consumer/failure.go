@@ -8,7 +8,7 @@ import (
 )
 
 // What a failure means is said by pipeline's table of classes. The functions here ask it on behalf
-// of a batch and of its GPU, and add one case that only a GPU can know: errAway.
+// of a batch and of its GPU, and add two cases that only a GPU can know: errAway and errSetAside.
 
 // errAway says that the server failed with a simple request, too: the prompt is not the reason.
 var errAway = errors.New("the server answers nothing at present")
