@@ -50,10 +50,10 @@ func (w *worker) turn(taking, working context.Context) (again bool) {
 	delivery, failure := w.source.Next(asking, w.lane.passed)
 	outOfTheWay := failure != nil && asking.Err() != nil && taking.Err() == nil
 	asked()
-	admitted := ticket.Valid()
-	end, fits := w.lane.start(w.cutoff, failure == nil && admitted && taking.Err() == nil)
+	admitted, stopped := ticket.Valid(), taking.Err() != nil
+	end, fits := w.lane.start(w.cutoff, failure == nil && admitted && !stopped)
 	switch {
-	case taking.Err() != nil:
+	case stopped:
 		if failure == nil {
 			w.collector.HandBack(working, delivery, 0)
 		}
