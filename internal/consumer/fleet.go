@@ -51,9 +51,22 @@ func (c *Consumer) sayDifferences() {
 	}
 }
 
+// maxSaid is how many different things a lane says once. A server writes a part of them, and may
+// have another version whenever it is asked.
+const maxSaid = 64
+
 // sayOnce warns of what need not be said again.
 func (l *lane) sayOnce(what string, fields ...zap.Field) {
-	if _, said := l.said.LoadOrStore(what, true); !said {
+	l.mu.Lock()
+	isNew := !l.said[what] && len(l.said) < maxSaid
+	if isNew {
+		if l.said == nil {
+			l.said = map[string]bool{}
+		}
+		l.said[what] = true
+	}
+	l.mu.Unlock()
+	if isNew {
 		l.log.Warn(what, fields...)
 	}
 }

@@ -49,14 +49,14 @@ type lane struct {
 	supervisor *supervise.Supervisor // of the server, if the consumer runs it itself
 	answers    throughput
 	log        *zap.Logger
-	said       sync.Map // what was said once in the log
 
 	mu           sync.Mutex
-	serverSlots  int  // generations at a time that its server can do at present
-	wantedSlots  int  // how many of them to use, if there are that many
-	context      int  // tokens of prompt and answer together; 0: not known
-	contextSaid  int  // the one that was compared with the run's longest prompt
-	oneBatchEach bool // until it is known how long batches take, none has to wait for a slot; nor in a row of verdicts
+	serverSlots  int             // generations at a time that its server can do at present
+	wantedSlots  int             // how many of them to use, if there are that many
+	context      int             // tokens of prompt and answer together; 0: not known
+	contextSaid  int             // the one that was compared with the run's longest prompt
+	said         map[string]bool // in the log, what is said once
+	oneBatchEach bool            // until it is known how long batches take, none has to wait for a slot; nor in a row of verdicts
 }
 
 // newLane returns a lane that uses all its slots. With a deadline it takes spare batches only when

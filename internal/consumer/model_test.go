@@ -276,6 +276,18 @@ func TestDifferencesBetweenGPUsAreSaidOnce(t *testing.T) {
 	})
 }
 
+func TestAServerThatAlwaysSaysAnotherVersionFillsNeitherMemoryNorLog(t *testing.T) {
+	core, logs := observer.New(zap.InfoLevel)
+	l := testLane(LaneConfig{Name: "T4", Slots: 1, Backend: &fakeModel{}})
+	l.log = zap.New(core)
+	for i := range 10 * maxSaid {
+		l.sayOnce(fmt.Sprintf("its version %d is none of Ollama's", i%(5*maxSaid)))
+	}
+	if n := logs.Len(); n != maxSaid || len(l.said) != maxSaid {
+		t.Errorf("%d lines, and %d are remembered, want %d", n, len(l.said), maxSaid)
+	}
+}
+
 func TestAContextThatIsTooSmallIsSaidAtTheStart(t *testing.T) {
 	for context, want := range map[int]string{
 		0:    "",
