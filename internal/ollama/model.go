@@ -1,6 +1,7 @@
 package ollama
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -116,6 +117,7 @@ func (c *Client) look(ctx context.Context, name string) (info pipeline.ModelInfo
 	if err := c.quick(ctx, http.MethodGet, "/api/ps", nil, &ps); err != nil {
 		return info, false, err
 	}
+	info.Note = cmp.Or(info.Note, othersNote(ps.Models, named))
 	i := slices.IndexFunc(ps.Models, func(m api.ProcessModelResponse) bool { return m.Digest == named.Digest })
 	if i < 0 {
 		i = slices.IndexFunc(ps.Models, func(m api.ProcessModelResponse) bool { return sameModel(m.Name, name) })
@@ -129,6 +131,17 @@ func (c *Client) look(ctx context.Context, name string) (info pipeline.ModelInfo
 		info.SizeBytes, info.OnGPUBytes = running.Size, running.SizeVRAM
 	}
 	return info, true, nil
+}
+
+// othersNote says that a server has other models loaded besides this one, or nothing. Names of the
+// same weights share one runner, and do no harm to each other.
+func othersNote(loaded []api.ProcessModelResponse, ours api.ListModelResponse) string {
+	for _, m := range loaded {
+		if m.Digest != ours.Digest && !sameModel(m.Name, ours.Name) {
+			return "model " + text.Shorten(m.Name, 64) + " is in use on the same server: where there is no room for both, each request for one unloads the other, so give each a server of its own"
+		}
+	}
+	return ""
 }
 
 // find returns what a name stands for, or a failure that names what is there.

@@ -67,17 +67,21 @@ func TestAModelIsWhatItsNameStandsFor(t *testing.T) {
 	for name, c := range map[string]struct {
 		loaded string
 		size   int64
+		beside string // another model that is in use
 	}{
-		"the name was given to another one": {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"}`, 3},
-		"both are in memory":                {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"},{"name":"x:latest","size":9,"digest":"x"},{"name":"m:latest","size":4,"size_vram":4,"digest":"new"}`, 4},
-		"it was loaded under another name":  {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"},{"name":"first:latest","size":4,"size_vram":4,"digest":"new"}`, 4},
-		"only another one is in memory":     {`{"name":"other:latest","size":3,"size_vram":3,"digest":"old"}`, 0},
+		"the name was given to another one": {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"}`, 3, ""},
+		"both are in memory":                {`{"name":"m:latest","size":3,"size_vram":3,"digest":"old"},{"name":"x:latest","size":9,"digest":"x"},{"name":"m:latest","size":4,"size_vram":4,"digest":"new"}`, 4, "x:latest"},
+		"it was loaded under another name":  {`{"name":"first:latest","size":4,"size_vram":4,"digest":"new"}`, 4, ""},
+		"only another one is in memory":     {`{"name":"other:latest","size":3,"size_vram":3,"digest":"old"}`, 0, "other:latest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := answers(t, map[string]string{"/api/version": `{"version":"0.17.4"}`, "/api/tags": tags, "/api/ps": `{"models":[` + c.loaded + `]}`, "/api/show": `{}`})
 			got, err := client.Describe(t.Context(), "m")
 			if err != nil || got.Digest != "new" || got.OnGPUBytes != c.size {
 				t.Errorf("described: %+v, %v", got, err)
+			}
+			if beside, _, is := strings.Cut(got.Note, " is in use on the same server"); is != (c.beside != "") || is && beside != "model "+c.beside {
+				t.Errorf("it is noted: %q, want %q in use, too", got.Note, c.beside)
 			}
 			got, err = client.Loaded(t.Context(), "m")
 			if (err == nil) != (c.size > 0) || err == nil && (got.Digest != "new" || got.OnGPUBytes != c.size) {

@@ -102,7 +102,7 @@ type ModelInfo struct {
 	Template      string // a hash of the model's template and parameters; empty: not known
 	Digest        string // of the model; empty if the server has none
 	ServerVersion string
-	Note          string // what is odd about the server's version, in words; empty: nothing
+	Note          string // what is odd about the server, in words; empty: nothing
 	Context       int    // tokens of prompt and answer together; 0: not known
 	SizeBytes     int64  // of the model with its context, once it is loaded; 0: not known
 	OnGPUBytes    int64  // of them, those that are in the GPU's memory; says nothing if SizeBytes is 0
