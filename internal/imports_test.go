@@ -63,7 +63,7 @@ func rules() map[string]rule {
 		"internal/ollama":            {ours: "pipeline text thinking", theirs: "ollama"}, // what a server writes is shortened
 		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"},     // the processes, beside the client to what they serve
 		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama"},
-		"internal/telemetry":         {ours: "pipeline", theirs: "zap term"},
+		"internal/telemetry":         {ours: "pipeline text", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
 		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
@@ -82,7 +82,7 @@ func rules() map[string]rule {
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu stream telemetry", theirs: programLibraries},
 
-		"internal/cli":         {ours: "pipeline telemetry", theirs: "kong zap term"},
+		"internal/cli":         {ours: "pipeline telemetry text", theirs: "kong zap term"},
 		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind the programs' backs
 		"internal/tools/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"},            // measures the parts alone, too
 

@@ -15,7 +15,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"gleaner/internal/pipeline"
-	"gleaner/internal/text"
 )
 
 // The exit codes of all programs.
@@ -50,7 +49,7 @@ type grammar struct {
 // for kong, whose commands have a method Run(context.Context, *Terminal) error.
 func Main(name, description string, commands any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	terminal := &Terminal{os.Stdin, os.Stdout, os.Stderr}
+	terminal := &Terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	quiet := context.AfterFunc(ctx, func() {
 		stop() // so that a second signal ends the process at once
 		if terminal.Interactive() {
@@ -65,6 +64,7 @@ func Main(name, description string, commands any) {
 
 // Run runs a program with these arguments and returns its exit code.
 func Run(ctx context.Context, name, description string, commands any, args []string, t *Terminal) int {
+	t = t.escaping()
 	exit := -1
 	parser, err := kong.New(commands,
 		kong.Name(name), kong.Description(description), kong.Writers(t.Out, t.Err),
@@ -114,24 +114,21 @@ func report(ctx context.Context, name string, err error, t *Terminal) int {
 	case err == nil:
 		return Done
 	case errors.As(err, &exit):
-		fmt.Fprintf(t.Err, "%s: %s\n", name, said(exit.Err))
+		fmt.Fprintf(t.Err, "%s: %s\n", name, exit.Err)
 		return exit.Code
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(t.Err, "%s: interrupted; the same command goes on where it stopped\n", name)
 		return Interrupted
 	case errors.As(err, &spec):
-		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, said(err), name)
+		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, err, name)
 		return WrongUse
 	case pipeline.IsOutage(err):
-		fmt.Fprintf(t.Err, "%s: %s\nNothing is lost: give the same command again once that is mended.\n", name, said(err))
+		fmt.Fprintf(t.Err, "%s: %s\nNothing is lost: give the same command again once that is mended.\n", name, err)
 		return Failed
 	}
-	fmt.Fprintf(t.Err, "%s: %s\n", name, said(err))
+	fmt.Fprintf(t.Err, "%s: %s\n", name, err)
 	return Failed
 }
-
-// said returns an error for a terminal: it may quote a server, a model or a file.
-func said(err error) string { return text.Printable(err.Error()) }
 
 // Version returns the version that was stamped into the binary: a tag, or one made from the
 // commit it was built from.

@@ -27,7 +27,7 @@ type LogFlags struct {
 
 // Logger returns the logger that the flags ask for.
 func (l LogFlags) Logger(t *Terminal) (*zap.Logger, error) {
-	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Err)
+	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Control())
 }
 
 // NATSFlags say how to reach the stream.

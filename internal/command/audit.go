@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -41,7 +40,7 @@ func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if c.JSON {
-		err = json.NewEncoder(t.Out).Encode(struct {
+		err = cli.PrintJSON(t.Out, struct {
 			reconcile.Account
 			Digests []pipeline.DigestCount `json:"digests"` // of the stored answers
 		}{account, digests})

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"gleaner/internal/cli"
@@ -37,7 +36,7 @@ func (c controlFlags) do(ctx context.Context, t *cli.Terminal, act func(*produce
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(map[string]string{"run": c.Name, "did": said})
+		return cli.PrintJSON(t.Out, map[string]string{"run": c.Name, "did": said})
 	}
 	_, err = fmt.Fprintf(t.Out, "run %s %s\n", c.Name, said)
 	return err

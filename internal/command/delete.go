@@ -3,7 +3,6 @@ package command
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -56,7 +55,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(map[string]any{"run": c.Name, "documents": removed})
+		return cli.PrintJSON(t.Out, map[string]any{"run": c.Name, "documents": removed})
 	}
 	_, err = fmt.Fprintf(t.Out, "run %s is deleted: %s\n", c.Name, view.Plural(removed, "document", "documents"))
 	return err

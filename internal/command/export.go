@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -83,7 +82,7 @@ func (c *Export) summary(t *cli.Terminal, exported sink.Exported, took time.Dura
 	}
 	var err error
 	if c.JSON {
-		err = json.NewEncoder(talk).Encode(exported)
+		err = cli.PrintJSON(talk, exported)
 	} else {
 		_, err = fmt.Fprintf(talk, "%s written to %s in %s\n", view.Plural(exported.Lines, "line", "lines"), c.Out, view.Duration(took))
 	}

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -85,8 +84,7 @@ type readFlags struct {
 // print prints the chosen dead letters as JSON, or calls show with each.
 func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconcile.Letter) error) error {
 	if f.JSON {
-		encoder := json.NewEncoder(t.Out)
-		show = func(letter reconcile.Letter) error { return encoder.Encode(letter) }
+		show = func(letter reconcile.Letter) error { return cli.PrintJSON(t.Out, letter) }
 	}
 	return f.open(ctx, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
 		printed := 0
@@ -113,7 +111,7 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 func printReport(t *cli.Terminal, asJSON bool, report any, words string, ended error) error {
 	var err error
 	if asJSON {
-		err = json.NewEncoder(t.Out).Encode(report)
+		err = cli.PrintJSON(t.Out, report)
 	} else {
 		_, err = fmt.Fprintln(t.Out, words)
 	}

@@ -3,7 +3,6 @@ package command
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/oklog/ulid/v2"
@@ -92,7 +91,7 @@ func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer
 
 func (c *LoadRun) summary(t *cli.Terminal, run pipeline.Run, what string) error {
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(run)
+		return cli.PrintJSON(t.Out, run)
 	}
 	batches := ""
 	if run.Batches > 0 {

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"gleaner/internal/cli"
@@ -47,7 +46,7 @@ func (c *Pin) Run(ctx context.Context, t *cli.Terminal) error {
 		report.Untold = away.Error()
 	}
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(report)
+		return cli.PrintJSON(t.Out, report)
 	}
 	_, err = fmt.Fprint(t.Out, view.Pinned(report))
 	return err

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -57,7 +56,7 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(struct {
+		return cli.PrintJSON(t.Out, struct {
 			plan.Estimate
 			Checks []plan.Check `json:"checks"`
 		}{estimate, estimate.Checks()})

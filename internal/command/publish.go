@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -105,7 +104,7 @@ func (c *Publish) summary(ctx context.Context, t *cli.Terminal, store store.Stor
 		return snapshot, err
 	}
 	if c.JSON {
-		return snapshot, json.NewEncoder(t.Out).Encode(struct {
+		return snapshot, cli.PrintJSON(t.Out, struct {
 			Published int `json:"published"`
 			status.Snapshot
 		}{published, snapshot})

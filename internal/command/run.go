@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -144,7 +143,7 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 		talk = t.Err
 	}
 	if c.JSON {
-		if err := json.NewEncoder(talk).Encode(s); err != nil {
+		if err := cli.PrintJSON(talk, s); err != nil {
 			return err
 		}
 	} else {

@@ -75,6 +75,5 @@ func (c *Show) line(t *cli.Terminal, encoder *dataset.LineEncoder, answer pipeli
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(t.Out, "%s\n", line)
-	return err
+	return cli.PrintJSONText(t.Out, line)
 }

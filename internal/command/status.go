@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -49,7 +48,7 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 		snapshot.StreamError = away.Error()
 	}
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(snapshot)
+		return cli.PrintJSON(t.Out, snapshot)
 	}
 	_, err = fmt.Fprint(t.Out, view.Snapshot(snapshot))
 	return err
@@ -62,7 +61,7 @@ func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store) er
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(t.Out).Encode(snapshots)
+		return cli.PrintJSON(t.Out, snapshots)
 	}
 	_, err = fmt.Fprint(t.Out, view.Snapshots(snapshots))
 	return err

@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"go.uber.org/zap/zapcore"
+
+	"gleaner/internal/text"
 )
 
 // A console is a zapcore.Core that writes entries for people: the time of day, the level, the
@@ -44,7 +46,7 @@ func (c *console) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	if e.LoggerName != "" {
 		line = append(append(line, e.LoggerName...), ": "...)
 	}
-	line = append(line, oneLine(e.Message)...)
+	line = append(line, text.OneLine(text.Printable(e.Message))...)
 	for _, f := range c.fields {
 		line = appendField(line, f)
 	}
@@ -81,14 +83,14 @@ func appendField(line []byte, f zapcore.Field) []byte {
 		if strings.HasSuffix(key, "Verbose") && key == f.Key+"Verbose" {
 			continue // the same error again, with its stack
 		}
-		line = append(append(append(line, ' '), key...), '=')
-		line = append(line, text(values.Fields[key])...)
+		line = append(append(append(line, ' '), text.Printable(key)...), '=')
+		line = append(line, word(values.Fields[key])...)
 	}
 	return line
 }
 
-// text returns a value as one word, or in quotes.
-func text(value any) string {
+// word returns a value as one word, or in quotes.
+func word(value any) string {
 	switch v := value.(type) {
 	case time.Duration:
 		return rounded(v).String()
@@ -115,14 +117,4 @@ func rounded(d time.Duration) time.Duration {
 		return d.Round(10 * time.Microsecond)
 	}
 	return d
-}
-
-// oneLine replaces characters that would break the line or control the terminal.
-func oneLine(message string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, message)
 }

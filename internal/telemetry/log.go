@@ -9,6 +9,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
+
+	"gleaner/internal/text"
 )
 
 // NewLogger returns a logger that writes to w, with a lock around each write. The format is
@@ -28,7 +30,8 @@ func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {
 	case "", "console":
 		return zap.New(&console{LevelEnabler: least, out: out, colour: takesColour(w)}), nil
 	case "json":
-		return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(forMachines()), out, least)), nil
+		escaped := zapcore.AddSync(text.Escaper{To: out, Make: text.PrintableJSON})
+		return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(forMachines()), escaped, least)), nil
 	}
 	return nil, fmt.Errorf("log format %q is not known: use console or json", format)
 }

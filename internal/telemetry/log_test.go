@@ -25,12 +25,12 @@ func logTo(t testing.TB, format, level string) (*zap.Logger, *bytes.Buffer) {
 func TestTheConsoleIsForPeople(t *testing.T) {
 	log, out := logTo(t, "", "")
 	log.Debug("not shown")
-	log.With(zap.String("run", "demo")).Named("sink").Warn("the store is away\x1b[2J",
+	log.With(zap.String("run", "demo")).Named("sink").Warn("the store\nis away\x1b[2J\u202e",
 		zap.Error(errors.New("dial: refused")), zap.Int("waiting", 3), zap.Duration("for", 1234567*time.Microsecond),
 		zap.String("empty", ""), zap.Float64("rate", 1.0/3), zap.Bool("again", true), zap.Strings("gpus", []string{"a", "b"}),
 		zap.Time("since", time.Unix(0, 0).UTC()), zap.Skip(), zap.Error(nil))
 	got := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d`).ReplaceAllString(out.String(), "HH:MM:SS")
-	want := `HH:MM:SS WARN  sink: the store is away [2J run=demo error="dial: refused" waiting=3 for=1.23s empty=""` +
+	want := "HH:MM:SS WARN  sink: the store is away\uFFFD[2J\uFFFD" + ` run=demo error="dial: refused" waiting=3 for=1.23s empty=""` +
 		` rate=0.333333 again=true gpus="[a b]" since=1970-01-01T00:00:00Z` + "\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -4,7 +4,6 @@ package text
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -56,17 +55,6 @@ func Clip(s string, columns int) string {
 
 // OneLine returns a text with every sequence of white space replaced by one space.
 func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-// Printable returns a text without characters that a terminal takes for commands: it may come from
-// a dataset, from a model, or from another person's machine. Line ends and tabs stay.
-func Printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
-			return utf8.RuneError
-		}
-		return r
-	}, s)
-}
 
 // Ends returns the beginning and the end of a text, as valid UTF-8 of at most this many bytes. An
 // ellipsis stands for what was cut out between them.

@@ -25,7 +25,7 @@ func Account(a reconcile.Account) string {
 	}
 	_ = g.flush() // into a strings.Builder
 	for _, breach := range a.Broken {
-		fmt.Fprintf(&b, "%s (%s, round %d): %s\n", breach.Batch, breach.State, breach.Round, text.Printable(breach.Reason))
+		fmt.Fprintf(&b, "%s (%s, round %d): %s\n", breach.Batch, breach.State, breach.Round, text.OneLine(breach.Reason))
 	}
 	if a.Balanced() {
 		fmt.Fprintf(&b, "every generation of run %s is accounted for\n", a.Run)

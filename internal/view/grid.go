@@ -5,23 +5,20 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-
-	"gleaner/internal/text"
 )
 
-// A grid lines up the cells of a table. This is the one place where the cells of all tables are
-// escaped: they may come from a dataset, from a model, or from another person's machine.
+// A grid lines up the cells of a table. What a cell says may come from anywhere, so it cannot
+// become several cells, or several lines.
 type grid struct{ w *tabwriter.Writer }
 
 func newGrid(to io.Writer) grid { return grid{tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)} }
 
-// oneCell keeps a cell from becoming several, or several lines.
-var oneCell = strings.NewReplacer("\t", " ", "\n", " ")
+var oneCell = strings.NewReplacer("\t", " ", "\n", " ", "\v", " ", "\f", " ")
 
 // line adds a line whose cells are separated by blanks.
 func (g grid) line(cells ...string) {
 	for i, cell := range cells {
-		cells[i] = text.Printable(oneCell.Replace(cell))
+		cells[i] = oneCell.Replace(cell)
 	}
 	fmt.Fprintln(g.w, strings.Join(cells, "\t"))
 }

@@ -15,7 +15,7 @@ import (
 // Letter shows all that is in a dead letter, and what can be done about it.
 func Letter(letter reconcile.Letter) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), text.Printable(string(letter.Class)), letter.Round, letter.Disposition)
+	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), text.OneLine(string(letter.Class)), letter.Round, letter.Disposition)
 	g := newGrid(&b)
 	row := func(name, format string, args ...any) { g.row("  "+name, format, args...) }
 	if letter.Disposition == reconcile.Unreadable {
@@ -32,8 +32,8 @@ func Letter(letter reconcile.Letter) string {
 	_ = g.flush() // into a strings.Builder
 	for _, f := range letter.Failures {
 		verdict := judge(f)
-		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, text.Printable(string(f.Class)),
-			Plural(f.Attempts, "try", "tries"), text.Printable(f.Message), verdict+indent(f.Prompt()))
+		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, text.OneLine(string(f.Class)),
+			Plural(f.Attempts, "try", "tries"), text.OneLine(f.Message), verdict+indent(f.Prompt()))
 		if f.Text != "" {
 			fmt.Fprintf(&b, "    its answer has %s bytes so far, and ends with:\n%s\n", Count(len(f.Text)), indent(lastLines(f.Text)))
 		}
@@ -62,7 +62,7 @@ func judge(f pipeline.GenerationFailure) string {
 	if f.Digest != "" {
 		line += ", model " + pipeline.ShortDigest(f.Digest)
 	}
-	return text.Printable(oneCell.Replace(line)) + "\n"
+	return text.OneLine(line) + "\n"
 }
 
 // Of an answer that was cut off, the end is shown: what comes before is as any answer.
@@ -143,7 +143,7 @@ const (
 // brief returns the letter's message in one line of at most this many columns, without where it
 // happened, which all messages begin with.
 func brief(letter reconcile.Letter, columns int) string {
-	return text.Clip(text.OneLine(text.Printable(withoutWhere(letter.Message))), max(columns, leastMessage))
+	return text.Clip(text.OneLine(withoutWhere(letter.Message)), max(columns, leastMessage))
 }
 
 // withoutWhere returns a message without where it happened, and without what stands before that.

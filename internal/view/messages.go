@@ -16,8 +16,8 @@ const shownBytes = 2000
 
 // Preview shows what is about to be loaded and its first prompt, before anything is written.
 func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message) {
-	fmt.Fprintf(t.Err, "run %s: %s of %s × %s = %s with model %s\n", run.Name, Plural(run.Items, "row", "rows"), text.Printable(run.Spec.Dataset.Name),
-		Plural(run.Spec.Samples, "sample", "samples"), Plural(run.Generations, "generation", "generations"), text.Printable(run.Spec.Model))
+	fmt.Fprintf(t.Err, "run %s: %s of %s × %s = %s with model %s\n", run.Name, Plural(run.Items, "row", "rows"), text.OneLine(run.Spec.Dataset.Name),
+		Plural(run.Spec.Samples, "sample", "samples"), Plural(run.Generations, "generation", "generations"), text.OneLine(run.Spec.Model))
 	for _, m := range messages {
 		what := "first prompt"
 		if m.Role == pipeline.RoleSystem {
@@ -30,7 +30,7 @@ func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message) {
 // Answers says of a run what holds for the answers that are shown: the model, whether they are made
 // up, and their digests in full.
 func Answers(run pipeline.Run, answers []pipeline.Answer) string {
-	head := fmt.Sprintf("run %s: model %s", run.Name, text.Printable(run.Spec.Model))
+	head := fmt.Sprintf("run %s: model %s", run.Name, text.OneLine(run.Spec.Model))
 	if run.Spec.Simulated {
 		head += ", simulated: the answers are made up and mean nothing"
 	}
@@ -38,7 +38,7 @@ func Answers(run pipeline.Run, answers []pipeline.Answer) string {
 	for _, a := range answers {
 		if d := a.Result.Digest; d != "" && !slices.Contains(seen, d) {
 			seen = append(seen, d)
-			head += fmt.Sprintf("\ndigest %s on %s", text.Printable(d), text.Printable(string(a.Result.Engine)))
+			head += fmt.Sprintf("\ndigest %s on %s", text.OneLine(d), text.OneLine(string(a.Result.Engine)))
 		}
 	}
 	return head + "\n\n"
@@ -47,16 +47,16 @@ func Answers(run pipeline.Run, answers []pipeline.Answer) string {
 // Answer shows an answer: where it comes from, the end of what was asked, and the text.
 func Answer(run string, answer pipeline.Answer, messages []pipeline.Message) string {
 	r := answer.Result
-	from := text.Printable(r.GPU)
+	from := text.OneLine(r.GPU)
 	if r.Digest != "" {
-		from += ", digest " + text.Printable(pipeline.ShortDigest(r.Digest))
+		from += ", digest " + text.OneLine(pipeline.ShortDigest(r.Digest))
 	}
 	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", pipeline.GenerationID(run, answer.Item, answer.Sample), Plural(r.OutputTokens, "token", "tokens"),
-		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(messages[len(messages)-1].Content), text.Printable(r.Text))
+		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(messages[len(messages)-1].Content), r.Text)
 }
 
 // indent sets off a text that is shown, shortened if it is very long.
 func indent(s string) string {
-	s = text.Printable(text.Shorten(s, shownBytes))
+	s = text.Shorten(s, shownBytes)
 	return "  │ " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  │ ")
 }

@@ -28,7 +28,7 @@ func Pinned(r producer.PinReport) string {
 	}
 	if r.Untold != "" {
 		fmt.Fprintf(&b, "NATS could not be asked (%s), so the consumers are told by the process that follows the run: `producer publish --run %s --follow`\n",
-			text.Printable(r.Untold), r.Run)
+			text.OneLine(r.Untold), r.Run)
 	}
 	return b.String()
 }
@@ -38,7 +38,7 @@ func pinned(digest string) string {
 	if digest == pipeline.PinAny {
 		return "any digest"
 	}
-	return text.Printable(digest)
+	return text.OneLine(digest)
 }
 
 // stored says of which digests the stored answers are.
@@ -57,7 +57,7 @@ func digest(c pipeline.DigestCount) string {
 	if c.Digest == "" {
 		return "no known digest, from consumers of an earlier version"
 	}
-	return fmt.Sprintf("%s on %s", text.Printable(c.Digest), text.Printable(cmp.Or(string(c.Engine), "an engine that is not known")))
+	return fmt.Sprintf("%s on %s", text.OneLine(c.Digest), text.OneLine(cmp.Or(string(c.Engine), "an engine that is not known")))
 }
 
 // Digests says of which digests the stored answers of a run are, and warns if one engine has

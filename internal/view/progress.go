@@ -57,7 +57,7 @@ func (p *Progress) Show(lines ...string) {
 	if !p.live {
 		if line := shown(lines[0]); line != p.plain {
 			p.plain = line
-			fmt.Fprintln(p.term.Err, line)
+			fmt.Fprintln(p.term.Control(), line)
 		}
 		return
 	}
@@ -69,7 +69,7 @@ func (p *Progress) Show(lines ...string) {
 		b.WriteString("\n")
 	}
 	p.drawn = len(lines)
-	fmt.Fprint(p.term.Err, b.String())
+	fmt.Fprint(p.term.Control(), b.String())
 }
 
 // shown returns a line that neither commands the terminal nor breaks.
@@ -83,10 +83,10 @@ func (p *Progress) Write(data []byte) (int, error) {
 	if p.live {
 		var b strings.Builder
 		p.rewind(&b)
-		fmt.Fprint(p.term.Err, b.String())
+		fmt.Fprint(p.term.Control(), b.String())
 		p.drawn, p.last = 0, time.Time{}
 	}
-	return p.term.Err.Write(data)
+	return p.term.Control().Write(data)
 }
 
 // Clear takes the lines away.

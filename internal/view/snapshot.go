@@ -58,7 +58,7 @@ func Snapshot(s status.Snapshot) string {
 	g.row("model", "%s", s.Model)
 	for _, engine := range slices.Sorted(maps.Keys(s.Pins)) {
 		if engine != pipeline.EngineUnsaid {
-			g.row("pinned to", "%s on %s", pinned(s.Pins[engine]), text.Printable(string(engine)))
+			g.row("pinned to", "%s on %s", pinned(s.Pins[engine]), text.OneLine(string(engine)))
 		}
 	}
 	g.row("done", "%s of %s generations, %s", Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations))
@@ -151,7 +151,7 @@ func consumers(s status.Snapshot) string {
 	for _, c := range s.Consumers { // what has no room in the table
 		for _, g := range c.GPUs {
 			if len([]rune(g.Describe())) > mostState {
-				fmt.Fprintf(&b, "%s\n", text.Printable(text.OneLine(fmt.Sprintf("%s, %s: %s", c.ID, g.Name, g.Describe()))))
+				fmt.Fprintf(&b, "%s\n", text.OneLine(fmt.Sprintf("%s, %s: %s", c.ID, g.Name, g.Describe())))
 			}
 		}
 	}

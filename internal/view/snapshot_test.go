@@ -126,10 +126,10 @@ func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
 func TestALongStateStandsBelowTheTable(t *testing.T) {
 	s := snapshot()
 	s.Consumers = consumersAt(time.Now())
-	s.Consumers[0].GPUs[1].State, s.Consumers[0].GPUs[1].Detail = pipeline.GPUHeld, "model tiny is another one on this server,\x1b[2J load that one here"
+	s.Consumers[0].GPUs[1].State, s.Consumers[0].GPUs[1].Detail = pipeline.GPUHeld, "model tiny is another one on this server,\n load that one here"
 	shown := Snapshot(s)
-	for _, want := range []string{"held: model tiny is another one on this server,?[2J loa…  0/8", "\n01J, T4 1: held: model tiny is another one on this server,?[2J load that one here\n"} {
-		if !strings.Contains(strings.ReplaceAll(shown, "\uFFFD", "?"), want) {
+	for _, want := range []string{"held: model tiny is another one on this server,  load t…  0/8", "\n01J, T4 1: held: model tiny is another one on this server, load that one here\n"} {
+		if !strings.Contains(shown, want) {
 			t.Errorf("%q is missing in:\n%s", want, shown)
 		}
 	}
@@ -151,13 +151,13 @@ func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 }
 
 func TestRunsAreListed(t *testing.T) {
-	foreign := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "m\x1b[2J", Generations: 1}
+	foreign := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "m\n2", Generations: 1}
 	want := `
 RUN    STATE    MODEL  DONE   OF            TOKENS/S  ETA
 gsm8k  open     tiny   7,000  14,946  46 %  1,234     16m30s
-r      loading  m?[2J  0      1       0 %   0.0       not known yet
+r      loading  m 2    0      1       0 %   0.0       not known yet
 `
-	if diff := cmp.Diff(want, strings.ReplaceAll("\n"+Snapshots([]status.Snapshot{snapshot(), foreign}), "\uFFFD", "?")); diff != "" {
+	if diff := cmp.Diff(want, "\n"+Snapshots([]status.Snapshot{snapshot(), foreign})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got := Snapshots(nil); !strings.Contains(got, "no runs") {
