@@ -47,8 +47,8 @@ func PrintableJSON(data string) string {
 // unescaped reports whether a character is a command that JSON encoders leave in a string.
 func unescaped(r rune) bool { return r > unicode.MaxASCII && commands(r) || r == 0x7f }
 
-// An Escaper writes what a function makes of each piece that is written to it. A piece has to consist
-// of whole characters, as those of fmt, json and zap do.
+// An Escaper writes what a function makes of each piece that is written to it. A piece has to be of
+// whole characters, as those of fmt, json and zap are.
 type Escaper struct {
 	To   io.Writer
 	Make func(string) string

@@ -47,7 +47,7 @@ func judge(f pipeline.GenerationFailure) string {
 	if f.Judge == (pipeline.LaneID{}) {
 		return ""
 	}
-	line := fmt.Sprintf("    by %s on %s", f.Judge.Consumer, f.Judge.GPU)
+	line := fmt.Sprintf("by %s on %s", f.Judge.Consumer, f.Judge.GPU)
 	for _, part := range []struct {
 		n    int
 		what string
@@ -62,7 +62,7 @@ func judge(f pipeline.GenerationFailure) string {
 	if f.Digest != "" {
 		line += ", model " + pipeline.ShortDigest(f.Digest)
 	}
-	return text.OneLine(line) + "\n"
+	return "    " + text.OneLine(line) + "\n"
 }
 
 // Of an answer that was cut off, the end is shown: what comes before is as any answer.
