@@ -20,8 +20,8 @@ import (
 	"gleaner/internal/stream"
 )
 
-// hostile is what a terminal, a log viewer or an editor could take for commands: escape sequences of
-// both kinds, a bell, a line that begins again, and text in the other direction.
+// hostile is what a terminal, a log viewer or an editor could take for commands: escape sequences
+// of both kinds, a bell, a return to the line's start, and text in the other direction.
 const hostile = "a\x1b[2J\x1b]0;owned\x07\u009b31m\r\x7f\u202egnp.exe\u2069\u2028z"
 
 // commanding reports whether a character is a command, by tables of its own.

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strconv"
@@ -131,9 +133,39 @@ type SpecFlags struct {
 	Simulate    bool     `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
-// Spec returns the spec that the flags ask for. It reads the prompt file, but not the
-// dataset.
-func (f SpecFlags) Spec() (pipeline.Spec, error) {
+// maxTemplateBytes is more than any template has that makes a prompt.
+const maxTemplateBytes = 1 << 20
+
+// readTemplate reads a file, which may be a pipe to which nothing is ever written, until ctx ends.
+func readTemplate(ctx context.Context, path string) (string, error) {
+	type outcome struct {
+		data []byte
+		err  error
+	}
+	read := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		file, err := os.Open(path)
+		if o.err = err; err == nil {
+			o.data, o.err = io.ReadAll(io.LimitReader(file, maxTemplateBytes+1))
+			_ = file.Close()
+		}
+		read <- o
+	}()
+	select {
+	case o := <-read:
+		if o.err == nil && len(o.data) > maxTemplateBytes {
+			return "", fmt.Errorf("%s has more than %d bytes: is it a template?", path, maxTemplateBytes)
+		}
+		return string(o.data), o.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// Spec returns the spec that the flags ask for. It reads the prompt file until ctx ends, but not
+// the dataset.
+func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 	if f.Limit < 0 {
 		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}
 	}
@@ -142,11 +174,10 @@ func (f SpecFlags) Spec() (pipeline.Spec, error) {
 		if prompt != "" {
 			return pipeline.Spec{}, &pipeline.SpecError{Field: "prompt-file", Problem: "cannot be combined with prompt"}
 		}
-		text, err := os.ReadFile(f.PromptFile)
-		if err != nil {
+		var err error
+		if prompt, err = readTemplate(ctx, f.PromptFile); err != nil {
 			return pipeline.Spec{}, fmt.Errorf("reading the prompt template: %w", err)
 		}
-		prompt = string(text)
 	}
 	model := f.Model
 	if f.Simulate {

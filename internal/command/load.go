@@ -26,7 +26,7 @@ type LoadRun struct {
 
 // Run checks the dataset, shows its first prompt, and writes the run.
 func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
-	spec, err := c.SpecFlags.Spec()
+	spec, err := c.SpecFlags.Spec(ctx)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func engines() plan.Engines {
 
 // ofDataset weighs the batches that a dataset would be cut into.
 func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, meters plan.Meters, store store.Store) (plan.Estimate, error) {
-	spec, err := c.SpecFlags.Spec()
+	spec, err := c.SpecFlags.Spec(ctx)
 	if err != nil {
 		return plan.Estimate{}, err
 	}

@@ -45,7 +45,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer source.Close()
-	spec, err := c.SpecFlags.Spec()
+	spec, err := c.SpecFlags.Spec(ctx)
 	if err != nil {
 		return err
 	}

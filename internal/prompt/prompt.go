@@ -19,6 +19,7 @@ type Renderer struct {
 	shared   []pipeline.Message
 	field    string
 	template *template.Template
+	budget   budget
 }
 
 // New returns a renderer for the requests of a spec. An error is a *pipeline.SpecError.
@@ -30,7 +31,10 @@ func New(spec pipeline.Spec) (*Renderer, error) {
 	if spec.Field != "" {
 		return r, nil
 	}
-	t, err := template.New("prompt").Option("missingkey=error").Funcs(template.FuncMap{"json": toJSON}).Parse(spec.Prompt)
+	t, err := template.New("prompt").Option("missingkey=error").Funcs(r.budget.funcs()).Parse(spec.Prompt)
+	if err == nil {
+		t, err = r.budget.withBudget(t)
+	}
 	if err != nil {
 		return nil, &pipeline.SpecError{Field: "prompt", Problem: strings.TrimPrefix(err.Error(), "template: ")}
 	}
@@ -70,6 +74,9 @@ func (r *Renderer) Render(row []byte) ([]pipeline.Message, error) {
 
 func (r *Renderer) fill(columns map[string]any) (string, error) {
 	if r.field == "" {
+		r.budget.mu.Lock()
+		defer r.budget.mu.Unlock()
+		r.budget.turns = 0
 		var b strings.Builder
 		if err := r.template.Execute(&limited{&b}, withNulls(columns)); err != nil {
 			return "", fmt.Errorf("prompt template: %s; the row's columns are %s", templateProblem(err), names(columns))
@@ -116,7 +123,7 @@ func withNulls(value any) any {
 type limited struct{ b *strings.Builder }
 
 func (l *limited) Write(data []byte) (int, error) {
-	if l.b.Len()+len(data) > 2*pipeline.MaxPromptBytes {
+	if l.b.Len()+len(data) > maxText {
 		return 0, fmt.Errorf("the prompt has more than %d bytes", pipeline.MaxPromptBytes)
 	}
 	return l.b.Write(data)

@@ -112,3 +112,33 @@ func TestARowDoesNotSeeTheColumnsOfTheRowBefore(t *testing.T) {
 		}
 	}
 }
+
+func TestATemplateThatNeverEndsIsEnded(t *testing.T) {
+	for template, want := range map[string]string{
+		"{{range 1000000000000}}{{end}}":                                "turn more than 100000 times",
+		"{{range 1000}}{{if true}}{{range 1000}}{{end}}{{end}}{{end}}":  "turn more than 100000 times",
+		`{{define "x"}}{{range 1000000}}{{end}}{{end}}{{template "x"}}`: "turn more than 100000 times",
+		"{{range 1000000}}many words{{end}}":                            "more than 131072 bytes",
+		"{{$x := .q}}{{range 100}}{{$x = print $x $x}}{{end}}a":         "more than 262144 bytes",
+		`{{$x := .q}}{{range 100}}{{$x = printf "%s%s" $x $x}}{{end}}a`: "more than 262144 bytes",
+		`{{define "x"}}{{template "x"}}{{end}}{{template "x"}}`:         "maximum template depth",
+	} {
+		renderer, err := New(pipeline.Spec{Prompt: template})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := renderer.Render([]byte(`{"q":"abc"}`)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", template, err, want)
+		}
+	}
+	renderer, err := New(pipeline.Spec{Prompt: "{{range .list}}{{.}}{{end}}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := []byte(`{"list":[` + strings.Repeat("1,", 60_000) + `1]}`)
+	for range 3 { // the budget is for each row
+		if _, err := renderer.Render(long); err != nil {
+			t.Error(err)
+		}
+	}
+}
