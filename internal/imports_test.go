@@ -95,7 +95,7 @@ func rules() map[string]rule {
 		"producer":       {ours: "cli command"},
 		"consumer":       {ours: "cli command/consume", testOurs: "pipeline stream"},
 		"sink":           {ours: "cli command"},
-		"deploy/gleaner": {ours: "cli command command/consume", testOurs: "pipeline store"},
+		"deploy/gleaner": {ours: "cli command command/consume", testOurs: "pipeline store stream"},
 		"deploy/nats":    {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
 
 		// What configures something else than Go is read, run and executed by tests.

@@ -77,7 +77,7 @@ func TestNothingThatIsShownCommandsTheTerminal(t *testing.T) {
 		{usage, []string{"--" + hostile}},
 		{usage, []string{hostile}},
 		{failed, []string{"work", "--ollama", "http://127.0.0.1:1", "--run", "r", "--first-token", "1s"}},
-		{ok, []string{"cancel", "--run", "r", "--json"}},
+		{ok, []string{"cancel", "--run", "r", "--yes", "--json"}},
 		{ok, []string{"delete", "--run", "r", "--yes"}},
 	} {
 		shown, code := w.gleaner(t, c.command...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/view"
 )
@@ -12,11 +13,15 @@ import (
 // Cancel is the command cancel.
 type Cancel struct {
 	controlFlags `embed:""`
+	Yes          bool `help:"Do not ask."`
 }
 
-// Run ends a run; its answers stay.
+// Run asks for confirmation and ends a run; its answers stay.
 func (c *Cancel) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+	agreed := func(run pipeline.Run) error {
+		return confirm(t, c.Yes, run, fmt.Sprintf("This ends run %s with %s for good; its answers stay.", run.Name, view.Plural(run.Items, "row", "rows")))
+	}
+	return c.do(ctx, t, agreed, func(control *producer.Control) (string, error) {
 		report, err := control.Cancel(ctx, c.Name)
 		return fmt.Sprintf("is cancelled: %s taken from the queue, %s of %s generations have an answer, which stays and can be exported",
 			view.Plural(report.Removed, "batch", "batches"), view.Count(report.Stored), view.Count(report.Generations)), err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 )
 
@@ -16,14 +17,19 @@ type controlFlags struct {
 	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 
-// do calls act with a control over the run, and prints what it says.
-func (c controlFlags) do(ctx context.Context, t *cli.Terminal, act func(*producer.Control) (string, error)) error {
+// do calls act with a control over the run, and prints what it says. Before that it calls agreed
+// with the run, if it is not nil.
+func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipeline.Run) error, act func(*producer.Control) (string, error)) error {
 	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	if _, err := store.Run(ctx, c.Name); err != nil {
+	run, err := store.Run(ctx, c.Name)
+	if err == nil && agreed != nil {
+		err = agreed(run)
+	}
+	if err != nil {
 		return err
 	}
 	conn, err := connect(ctx, c.NATSFlags)

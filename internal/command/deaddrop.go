@@ -21,6 +21,9 @@ type DeadDrop struct {
 
 // Run gives up the batches of the chosen letters.
 func (c *DeadDrop) Run(ctx context.Context, t *cli.Terminal) error {
+	if c.choosesAll() {
+		return cli.Usage("which dead letters? Say --run NAME, or choose them by batch, class, message or age; --orphaned takes those of runs that are not in the store")
+	}
 	if !c.Yes && !c.DryRun {
 		return cli.Usage("dead letters that are dropped are gone, and their generations get no answer: say --yes, or look first with --dry-run")
 	}

@@ -1,10 +1,8 @@
 package command
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"strings"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
@@ -41,7 +39,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 		return fmt.Errorf("a run is removed from the streams too: %w", err)
 	}
 	defer conn.Close()
-	if err := c.confirm(t, run); err != nil {
+	if err := confirm(t, c.Yes, run, fmt.Sprintf("This removes run %s with %s and every answer to it, for good.", run.Name, view.Plural(run.Items, "row", "rows"))); err != nil {
 		return err
 	}
 	progress := view.NewProgress(t)
@@ -59,20 +57,4 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	_, err = fmt.Fprintf(t.Out, "run %s is deleted: %s\n", c.Name, view.Plural(removed, "document", "documents"))
 	return err
-}
-
-// confirm asks the user to type the run's name, unless --yes was given.
-func (c *Delete) confirm(t *cli.Terminal, run pipeline.Run) error {
-	if c.Yes {
-		return nil
-	}
-	if !t.Interactive() {
-		return cli.Usage("deleting run %s needs --yes where no one can be asked", run.Name)
-	}
-	fmt.Fprintf(t.Err, "This removes run %s with %s and every answer to it, for good.\nType the run's name to go on: ", run.Name, view.Plural(run.Items, "row", "rows"))
-	answer, err := bufio.NewReader(t.In).ReadString('\n')
-	if err != nil || strings.TrimSpace(answer) != run.Name {
-		return &cli.Exit{Code: cli.Failed, Err: fmt.Errorf("nothing was deleted")}
-	}
-	return nil
 }

@@ -25,6 +25,7 @@ type letterFlags struct {
 	Message        string           `placeholder:"REGEXP" help:"Whose message matches."`
 	OlderThan      time.Duration    `placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
 	NewerThan      time.Duration    `placeholder:"AGE" help:"That failed at most this long ago."`
+	Orphaned       bool             `help:"Letters of runs that are not in the store, and those that cannot be read. All others are left out then, and without this flag these are."`
 	Limit          int              `placeholder:"N" help:"At most this many."`
 }
 
@@ -33,7 +34,7 @@ func (letterFlags) Help() string { return "The classes of dead letters:\n\n" + v
 
 // filter returns what the flags choose.
 func (f letterFlags) filter() (reconcile.Filter, error) {
-	filter := reconcile.Filter{Run: f.Name, Batches: f.Batch, Classes: f.Class, OlderThan: f.OlderThan, NewerThan: f.NewerThan}
+	filter := reconcile.Filter{Run: f.Name, Batches: f.Batch, Classes: f.Class, OlderThan: f.OlderThan, NewerThan: f.NewerThan, Orphaned: f.Orphaned}
 	if f.Limit < 0 {
 		return filter, cli.Usage("limit %d is negative", f.Limit)
 	}
@@ -49,6 +50,11 @@ func (f letterFlags) filter() (reconcile.Filter, error) {
 		}
 	}
 	return filter, nil
+}
+
+// choosesAll reports whether no flag says which letters are meant.
+func (f letterFlags) choosesAll() bool {
+	return f.Name == "" && len(f.Batch) == 0 && len(f.Class) == 0 && f.Message == "" && f.OlderThan == 0 && f.NewerThan == 0 && !f.Orphaned
 }
 
 // letterClasses returns the names of the classes that a dead letter can have.
@@ -87,7 +93,8 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 		show = func(letter reconcile.Letter) error { return cli.PrintJSON(t.Out, letter) }
 	}
 	return f.open(ctx, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
-		printed := 0
+		printed, others := 0, 0
+		filter.Others = &others
 		for letter, err := range engine.Letters(ctx, filter) {
 			if err == nil {
 				err = show(letter)
@@ -101,6 +108,9 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 		}
 		if printed == 0 && !f.JSON {
 			fmt.Fprintln(t.Err, "no dead letters")
+		}
+		if others > 0 && !f.Orphaned {
+			fmt.Fprintf(t.Err, "%s not shown: of runs that are not in the store, or not readable; see them with --orphaned\n", view.Plural(others, "letter is", "letters are"))
 		}
 		return nil
 	})

@@ -14,7 +14,7 @@ type Pause struct {
 
 // Run stops handing out the batches of a run.
 func (c *Pause) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+	return c.do(ctx, t, nil, func(control *producer.Control) (string, error) {
 		return "is paused: workers finish what they hold and get nothing new", control.Pause(ctx, c.Name)
 	})
 }

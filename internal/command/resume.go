@@ -14,7 +14,7 @@ type Resume struct {
 
 // Run hands the batches of a run out again.
 func (c *Resume) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, func(control *producer.Control) (string, error) {
+	return c.do(ctx, t, nil, func(control *producer.Control) (string, error) {
 		return "goes on", control.Resume(ctx, c.Name)
 	})
 }

@@ -13,6 +13,12 @@ func (l Letter) Advice() string {
 		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, l.Run, l.Batch)
 	}
 	redrive, drop := command("redrive"), command("drop")+" --yes"
+	if l.orphaned() {
+		drop = "producer dead drop --orphaned --yes"
+		if pipeline.ValidateRunName(l.Run) == nil { // of one that cannot be read, the subject's
+			drop = command("drop") + " --orphaned --yes"
+		}
+	}
 	switch l.Disposition {
 	case UnderWay:
 		return "nothing: its batch is on the way again, or the sink has not read this letter yet"

@@ -18,8 +18,8 @@ func TestEachDispositionAndClassHasAnAdvice(t *testing.T) {
 		UnderWay:   "nothing: its batch is on the way again, or the sink has not read this letter yet",
 		Stale:      "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + redrive,
 		Dropped:    "nothing: its batch was given up; producer publish --follow removes the letter, and so does " + drop,
-		Orphaned:   "nothing: remove the letter with " + drop,
-		Unreadable: "producer publish --follow gives its batch another round if it needs one; remove the letter with " + drop,
+		Orphaned:   "nothing: remove the letter with producer dead drop --run r --batch 7 --orphaned --yes",
+		Unreadable: "producer publish --follow gives its batch another round if it needs one; remove the letter with producer dead drop --run r --batch 7 --orphaned --yes",
 		Waiting:    "give the answer more room: " + redrive + " --num-predict 80",
 	} {
 		letter.Disposition = disposition
@@ -27,7 +27,11 @@ func TestEachDispositionAndClassHasAnAdvice(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", disposition, diff)
 		}
 	}
-	letter.Disposition = Waiting
+	letter.Run, letter.Disposition = "r; reboot", Unreadable // only the subject says so
+	if got := letter.Advice(); strings.Contains(got, "reboot") || !strings.HasSuffix(got, "producer dead drop --orphaned --yes") {
+		t.Errorf("it advises %q", got)
+	}
+	letter.Run, letter.Disposition = "r", Waiting
 	logs := "look into the consumers' logs, then " + redrive
 	for class, want := range map[pipeline.Class]string{
 		pipeline.Degenerate:    "try another seed, or a temperature: " + redrive + " --seed 2",

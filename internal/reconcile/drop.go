@@ -6,7 +6,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// DropOptions say how dead letters are dropped. The zero value drops all of them.
+// DropOptions say how dead letters are dropped. The zero value drops all that are chosen.
 type DropOptions struct {
 	Limit  int  // batches to drop, at most; 0: no limit
 	DryRun bool // only count

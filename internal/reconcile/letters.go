@@ -12,7 +12,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Filter chooses dead letters. The zero value chooses all.
+// A Filter chooses dead letters. The zero value chooses all that are not orphaned.
 type Filter struct {
 	Run       string           // "": of every run
 	Batches   []int            // none: all
@@ -20,6 +20,11 @@ type Filter struct {
 	Pattern   *regexp.Regexp   // matches the letter's message or one of its failures'; nil: all
 	OlderThan time.Duration    // failed at least this long ago, by the consumer's clock; 0: all
 	NewerThan time.Duration    // failed at most this long ago; 0: all
+	// Orphaned chooses the letters without a batch that could be answered, and no others: of runs
+	// that are gone, or were deleted and loaded again, and those that cannot be read.
+	Orphaned bool
+	// Others, if set, counts the letters that it leaves out because of Orphaned.
+	Others *int
 }
 
 // match reports whether the filter chooses a letter.
@@ -95,6 +100,26 @@ const letterPage = 64 // letters held while their batches are read together; eac
 // Letters yields the chosen dead letters with their dispositions, oldest first. An error is the
 // last thing that it yields.
 func (e *Engine) Letters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
+	return func(yield func(Letter, error) bool) {
+		for letter, err := range e.allLetters(ctx, filter) {
+			if err == nil && letter.orphaned() != filter.Orphaned {
+				if filter.Others != nil {
+					*filter.Others++
+				}
+				continue
+			}
+			if !yield(letter, err) {
+				return
+			}
+		}
+	}
+}
+
+// orphaned reports whether a letter has no batch that could be answered.
+func (l Letter) orphaned() bool { return l.Disposition == Orphaned || l.Disposition == Unreadable }
+
+// allLetters is Letters without regard to what is orphaned.
+func (e *Engine) allLetters(ctx context.Context, filter Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		var page []pipeline.StoredDeadLetter
 		flush := func() bool {
@@ -180,7 +205,7 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 // returns how many it deleted. A RunReconciler does this from time to time, and Unsettled at the
 // end of a run.
 func (e *Engine) Sweep(ctx context.Context, run string) (swept int, err error) {
-	for letter, err := range e.Letters(ctx, Filter{Run: run}) {
+	for letter, err := range e.allLetters(ctx, Filter{Run: run}) {
 		if err != nil {
 			return swept, err
 		}

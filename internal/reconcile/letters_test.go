@@ -72,24 +72,42 @@ func TestLettersSayWhatTheyAreWorth(t *testing.T) {
 	d.UID = "another load"
 	m.dead[4] = d
 	m.dead[5] = pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{Run: testRun, Batch: 5}, Sequence: m.dead[5].Sequence}
-	got := map[Disposition]int{}
-	last := uint64(0)
-	for letter, err := range m.engine(nil).Letters(t.Context(), Filter{Run: testRun}) {
-		if err != nil || letter.Sequence <= last {
-			t.Fatal(err, letter.Sequence)
+	for orphaned, want := range map[bool]map[Disposition]int{
+		false: {Stale: 1, UnderWay: 1, Dropped: 1, Waiting: letterPage},
+		true:  {Orphaned: 1, Unreadable: 1},
+	} {
+		got, last, others := map[Disposition]int{}, uint64(0), 0
+		for letter, err := range m.engine(nil).Letters(t.Context(), Filter{Run: testRun, Orphaned: orphaned, Others: &others}) {
+			if err != nil || letter.Sequence <= last {
+				t.Fatal(err, letter.Sequence)
+			}
+			last = letter.Sequence
+			got[letter.Disposition]++
 		}
-		last = letter.Sequence
-		got[letter.Disposition]++
-	}
-	if diff := cmp.Diff(map[Disposition]int{Stale: 1, UnderWay: 1, Dropped: 1, Orphaned: 1, Unreadable: 1, Waiting: letterPage}, got); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
+		if diff := cmp.Diff(want, got); diff != "" || others != letterPage+5-total(want) {
+			t.Errorf("orphaned %t, %d others (-want +got):\n%s", orphaned, others, diff)
+		}
 	}
 
-	report, err := m.engine(nil).Drop(t.Context(), Filter{}, DropOptions{})
-	want := DropReport{Chosen: letterPage + 5, Dropped: letterPage + 1, Generations: letterPage + 1, Removed: 3, Skipped: 1}
-	if diff := cmp.Diff(want, report); diff != "" || err != nil || len(m.dead) != 1 {
-		t.Errorf("%v, %d letters left, report (-want +got):\n%s", err, len(m.dead), diff)
+	for orphaned, want := range map[bool]DropReport{
+		false: {Chosen: letterPage + 3, Dropped: letterPage, Generations: letterPage, Removed: 2, Skipped: 1},
+		true:  {Chosen: 2, Dropped: 1, Generations: 1, Removed: 1},
+	} {
+		report, err := m.engine(nil).Drop(t.Context(), Filter{Orphaned: orphaned}, DropOptions{})
+		if diff := cmp.Diff(want, report); diff != "" || err != nil {
+			t.Errorf("orphaned %t: %v, report (-want +got):\n%s", orphaned, err, diff)
+		}
 	}
+	if len(m.dead) != 1 {
+		t.Errorf("%d letters are left", len(m.dead))
+	}
+}
+
+func total(counts map[Disposition]int) (n int) {
+	for _, count := range counts {
+		n += count
+	}
+	return n
 }
 
 // A dead batch without a letter would get another round, so the store comes first.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"time"
 
 	"gleaner/internal/pipeline"
 
@@ -23,8 +24,9 @@ const (
 // when it begins, oldest first. What is removed meanwhile may be missing, and what is replaced
 // comes with its new record or not at all. It holds a few MiB of them in memory.
 //
-// Of a record that cannot be read it yields the sequence, with run and batch as the subject says
-// them, and a BadItem failure, and goes on. Any other error is the last thing it yields.
+// Of a record that cannot be read it yields the sequence, run and batch as the subject says them,
+// when it was stored as the time of the failure, and a BadItem failure, and goes on. Any other
+// error is the last thing it yields.
 func (c *Conn) DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error] {
 	return func(yield func(pipeline.StoredDeadLetter, error) bool) {
 		if err := c.browse(ctx, run, yield); err != nil {
@@ -66,16 +68,17 @@ func (c *Conn) browse(ctx context.Context, run string, yield func(pipeline.Store
 
 // A storedMessage is a message as it is stored on a stream.
 type storedMessage struct {
-	Subject  string `json:"subject"`
-	Sequence uint64 `json:"seq"`
-	Header   []byte `json:"hdrs"` // as it travels
-	Data     []byte `json:"data"`
+	Subject  string    `json:"subject"`
+	Sequence uint64    `json:"seq"`
+	Header   []byte    `json:"hdrs"` // as it travels
+	Data     []byte    `json:"data"`
+	Stored   time.Time `json:"time"`
 
 	header nats.Header
 }
 
 // storedDeadLetter reads a message of DEAD. Of one that cannot be read it returns what the subject
-// says, and a BadItem failure.
+// says, the time at which it was stored as that of the failure, and a BadItem failure.
 func (c *codec) storedDeadLetter(m storedMessage) (pipeline.StoredDeadLetter, error) {
 	data, err := c.unpack(m.header, m.Data)
 	var d pipeline.DeadLetter
@@ -86,7 +89,7 @@ func (c *codec) storedDeadLetter(m storedMessage) (pipeline.StoredDeadLetter, er
 		err = fmt.Errorf("it is of batch %s, which is not what its subject says", d.ID())
 	}
 	if err != nil {
-		d = pipeline.DeadLetter{}
+		d = pipeline.DeadLetter{FailedAt: m.Stored}
 		if tokens := strings.Split(m.Subject, "."); len(tokens) == 4 {
 			if index, err := strconv.Atoi(tokens[3]); err == nil {
 				d.Run, d.Batch = tokens[2], index
@@ -128,7 +131,8 @@ func (c *Conn) page(ctx context.Context, subjects string, from uint64) (page []s
 			if err != nil {
 				return err
 			}
-			page = append(page, storedMessage{Subject: last(msg.Header, "Nats-Subject"), Sequence: n, Data: msg.Data, header: msg.Header})
+			stored, _ := time.Parse(time.RFC3339Nano, last(msg.Header, "Nats-Time-Stamp")) // else it is not known
+			page = append(page, storedMessage{Subject: last(msg.Header, "Nats-Subject"), Sequence: n, Data: msg.Data, Stored: stored, header: msg.Header})
 		}
 	})
 	return page, err

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"gleaner/internal/pipeline"
 
@@ -127,8 +128,8 @@ func TestUnreadableDeadLettersAreNamedAndTheOthersStillRead(t *testing.T) {
 			continue
 		}
 		wantError(t, err, pipeline.BadItem, cases[i].want, fmt.Sprintf("sequence %d ", i+1), cases[i].subject)
-		if d.Sequence != uint64(i+1) || deadSubject(d.Run, d.Batch) != cases[i].subject {
-			t.Errorf("%s: %d, %s, %d", cases[i].name, d.Sequence, d.Run, d.Batch)
+		if d.Sequence != uint64(i+1) || deadSubject(d.Run, d.Batch) != cases[i].subject || time.Since(d.FailedAt).Abs() > time.Hour {
+			t.Errorf("%s: %d, %s, %d, %s", cases[i].name, d.Sequence, d.Run, d.Batch, d.FailedAt)
 		}
 		one, ok, err := c.DeadLetter(t.Context(), d.Run, d.Batch)
 		wantError(t, err, pipeline.BadItem, cases[i].want)
