@@ -48,10 +48,17 @@ func (c *client) withoutJetStream() pipeline.Class {
 	return pipeline.Fatal
 }
 
-// api makes a call to JetStream's API and repeats it, for a while, if the answer does not come.
-// No answer in the end is a Retryable failure.
+const (
+	apiTries = 4                // of a call that is sent and not answered
+	apiAway  = 10 * time.Second // that a call waits for a connection
+)
+
+// api makes a call to JetStream's API and repeats it, for a while, if the answer does not come or
+// there is no connection at the moment: a server may start again at any time. No answer in the end
+// is a Retryable failure.
 func (c *client) api(ctx context.Context, f func(context.Context) error) error {
 	backoff := outage.NewBackoff(100*time.Millisecond, time.Second)
+	began := time.Now()
 	for tries := 1; ; tries++ {
 		err := c.call(ctx, "$JS.API.", 5*time.Second, f)
 		switch {
@@ -60,7 +67,7 @@ func (c *client) api(ctx context.Context, f func(context.Context) error) error {
 			return nil
 		case !isUnanswered(err) && !isNoResponders(err):
 			return err
-		case tries == 4:
+		case tries >= apiTries && (!isNotSent(err) || time.Since(began) >= apiAway):
 			return pipeline.Fail(pipeline.Retryable, "%w: %s", err, c.unansweredAdvice())
 		}
 		if err := backoff.Sleep(ctx); err != nil {

@@ -326,19 +326,23 @@ func TestDeadLettersAreThereAfterARestartOfTheServer(t *testing.T) {
 	c := ready(t, Config{URL: server.URL()})
 	const n = 300
 	restartHalfway(t, server, n, func(i int) error { return c.PublishDeadLetter(context.Background(), testDeadLetter("r", i, "x")) })
-	browsed := make(chan int, 1)
+	type outcome struct {
+		count int
+		err   error
+	}
+	browsed := make(chan outcome, 1)
 	go func() { // also while it restarts again
-		count := 0
+		var o outcome
 		for _, err := range c.DeadLetters(context.Background(), "r") {
-			if err == nil {
-				count++
+			if o.err = err; err == nil {
+				o.count++
 			}
 		}
-		browsed <- count
+		browsed <- o
 	}()
 	server.Restart()
-	if count := <-browsed; count != n {
-		t.Errorf("%d dead letters", count)
+	if o := <-browsed; o.count != n || o.err != nil {
+		t.Errorf("%d dead letters, %v", o.count, o.err)
 	}
 	seen := map[int]bool{}
 	for _, d := range take(t, c, n) {
