@@ -1,6 +1,9 @@
 package pipeline
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Presence is what a consumer, the process in a notebook, reports about itself.
 type Presence struct {
@@ -106,4 +109,22 @@ type ModelInfo struct {
 	Context       int    // tokens of prompt and answer together; 0: not known
 	SizeBytes     int64  // of the model with its context, once it is loaded; 0: not known
 	OnGPUBytes    int64  // of them, those that are in the GPU's memory; says nothing if SizeBytes is 0
+}
+
+const (
+	maxShown     = 1000 // consumers
+	maxShownGPUs = 64   // of one consumer
+)
+
+// Shown returns the reports that are shown, counted and stored, and how many consumers are left
+// out. A consumer's key suffices to report consumers without end, so there are bounds.
+func Shown(present []Presence) (shown []Presence, more int) {
+	if len(present) > maxShown {
+		present, more = present[:maxShown], len(present)-maxShown
+	}
+	shown = slices.Clone(present)
+	for i, p := range shown {
+		shown[i].GPUs = p.GPUs[:min(len(p.GPUs), maxShownGPUs)]
+	}
+	return shown, more
 }

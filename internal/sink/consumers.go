@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
 )
 
 // PresenceEvery is how often the sink copies the consumers' presence to the store and into its
@@ -19,7 +20,9 @@ func (s *Sink) watchConsumers(ctx context.Context) {
 	for {
 		consumers, err := s.source.Consumers(ctx)
 		if err == nil {
-			s.cfg.Metrics.saw(consumers)
+			var more int
+			consumers, more = pipeline.Shown(consumers)
+			s.cfg.Metrics.saw(consumers, more)
 			if len(consumers) > 0 {
 				err = s.store.PutConsumers(ctx, consumers)
 			}

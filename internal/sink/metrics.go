@@ -72,9 +72,10 @@ func (m *Metrics) flushed(written pipeline.Written, took time.Duration, results 
 	m.outputTokens.Add(float64(tokens))
 }
 
-// saw replaces the consumers' figures, so that those of absent consumers disappear.
-func (m *Metrics) saw(consumers []pipeline.Presence) {
-	m.consumers.Set(float64(len(consumers)))
+// saw replaces the consumers' figures, so that those of absent consumers disappear. It counts the
+// consumers that are left out, too.
+func (m *Metrics) saw(consumers []pipeline.Presence, more int) {
+	m.consumers.Set(float64(len(consumers) + more))
 	for _, vec := range []*prometheus.GaugeVec{m.gpuSlots, m.gpuBusy, m.gpuRate} {
 		vec.Reset()
 	}

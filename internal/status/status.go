@@ -54,6 +54,8 @@ type Snapshot struct {
 	Stream      *pipeline.StreamDepth `json:"stream,omitempty"` // nil: the stream could not be asked
 	StreamError string                `json:"stream_error,omitempty"`
 	Consumers   []pipeline.Presence   `json:"consumers"`
+	// MoreConsumers is how many are present besides those.
+	MoreConsumers int `json:"more_consumers,omitempty"`
 
 	// As far as the streams and the consumers say it.
 	AwaitOpinion int      `json:"await_opinion,omitempty"` // generations that failed and are tried by another GPU
@@ -111,6 +113,7 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 		}
 		s.Consumers = append(s.Consumers, seen...)
 	}
+	s.Consumers, s.MoreConsumers = pipeline.Shown(s.Consumers)
 	s.Resting = restingOf(s.Consumers)
 	s.estimate()
 	return s, nil

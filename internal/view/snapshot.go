@@ -148,6 +148,9 @@ func consumers(s status.Snapshot) string {
 		}
 	}
 	_ = table.flush()
+	if s.MoreConsumers > 0 {
+		fmt.Fprintf(&b, "and %s more\n", Plural(s.MoreConsumers, "consumer", "consumers"))
+	}
 	for _, c := range s.Consumers { // what has no room in the table
 		for _, g := range c.GPUs {
 			if len([]rune(g.Describe())) > mostState {
