@@ -8,6 +8,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -15,9 +16,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// maxWaiting is how many pulls of all workers may wait on a durable; the server's default of 512
-// is less than a large pool has. It cannot be changed on a durable that exists.
-const maxWaiting = 4096
+const (
+	// maxWaiting is how many pulls of all consumers may wait on a durable; the server's default of
+	// 512 is less than a large pool has. It cannot be changed on a durable that exists (code 10012),
+	// which keeps the one that it has.
+	maxWaiting = 4096
+	// maxRequestBatch is how many messages a pull for work may ask for. The server refuses a larger
+	// one, and answers it with nothing else.
+	maxRequestBatch = 256
+	// unlimited is how many messages of a durable may be held at once. The server makes 1,000 of a
+	// limit that is not set.
+	unlimited = -1
+)
 
 // durables creates JetStream's durables and keeps them up to date. A change reads a durable and
 // writes all of it back, so this process makes one change at a time: else one would undo another.
@@ -26,6 +36,8 @@ type durables struct {
 	c      *client
 	busy   chan struct{} // held by the one change that is made
 	pauses sync.Map      // durable → time.Time until which it was paused when it was last seen
+
+	limited atomic.Bool // the account limits how many messages of a durable may be held
 }
 
 func newDurables(c *client) durables { return durables{c: c, busy: make(chan struct{}, 1)} }
@@ -48,13 +60,13 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckWait: lease, MaxDeliver: -1,
-		MaxWaiting: maxWaiting,
+		MaxAckPending: unlimited, MaxWaiting: maxWaiting,
 	}
 }
 
-// ensure creates a durable, or updates the lease and the metadata of one that exists. Everything
-// else about it stays, such as a pause. Its lease stays, too, if want has none; a new durable gets
-// newLease then.
+// ensure creates a durable, or updates the lease, the metadata and the limits of one that exists.
+// Everything else about it stays, such as a pause. Its lease stays, too, if want has none; a new
+// durable gets newLease then.
 func (d *durables) ensure(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) error {
 	if err := d.begin(ctx); err != nil {
 		return err
@@ -66,10 +78,7 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 		created := want
 		created.AckWait = cmp.Or(want.AckWait, newLease)
 		created.PauseUntil = d.pausedUntil(want.Durable)
-		err = d.c.api(ctx, func(ctx context.Context) error {
-			_, err := d.c.js.CreateConsumer(ctx, stream, created)
-			return err
-		})
+		err = d.write(ctx, stream, created, d.c.js.CreateConsumer)
 		if err == nil {
 			return nil
 		}
@@ -94,18 +103,60 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 			want.Metadata[key] = was
 		}
 	}
-	if is.AckWait == want.AckWait && maps.Equal(is.Metadata, want.Metadata) {
+	if is.AckWait == want.AckWait && maps.Equal(is.Metadata, want.Metadata) && is.MaxRequestBatch == want.MaxRequestBatch &&
+		(is.MaxAckPending == want.MaxAckPending || d.limited.Load()) {
 		return nil
 	}
 	is.AckWait, is.Metadata = want.AckWait, want.Metadata
-	err = d.c.api(ctx, func(ctx context.Context) error {
-		_, err := d.c.js.UpdateConsumer(ctx, stream, is)
-		return err
-	})
+	is.MaxAckPending, is.MaxRequestBatch = want.MaxAckPending, want.MaxRequestBatch
+	err = d.write(ctx, stream, is, d.c.js.UpdateConsumer)
 	if err != nil {
 		return fmt.Errorf("update durable %s on stream %s: %w", want.Durable, stream, err)
 	}
 	return nil
+}
+
+// write creates or updates a durable. Where the account limits how many of its messages may be held
+// at once, it gets that limit.
+func (d *durables) write(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, write func(context.Context, string, jetstream.ConsumerConfig) (jetstream.Consumer, error)) error {
+	try := func(ctx context.Context) error {
+		_, err := write(ctx, stream, cfg)
+		return err
+	}
+	err := d.c.api(ctx, try)
+	if code(err) != codeAckPending {
+		return err
+	}
+	limit, lookErr := d.c.maxAckPending(ctx)
+	if lookErr != nil {
+		return errors.Join(err, lookErr)
+	}
+	d.limited.Store(true)
+	cfg.MaxAckPending = limit
+	return d.c.api(ctx, try)
+}
+
+// maxAckPending returns how many messages of a durable may be held at once by what the account
+// says: the least of its limits, or 0, of which the server makes what it allows.
+func (c *client) maxAckPending(ctx context.Context) (limit int, err error) {
+	var info *jetstream.AccountInfo
+	err = c.api(ctx, func(ctx context.Context) (err error) {
+		info, err = c.js.AccountInfo(ctx)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read how many messages the NATS account lets be held: %w", err)
+	}
+	limits := []int{info.Limits.MaxAckPending}
+	for _, tier := range info.Tiers {
+		limits = append(limits, tier.Limits.MaxAckPending)
+	}
+	for _, l := range limits {
+		if l > 0 && (limit == 0 || l < limit) {
+			limit = l
+		}
+	}
+	return limit, nil
 }
 
 // report changes these metadata of the durable of a run, and nothing else about it.

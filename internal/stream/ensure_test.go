@@ -99,7 +99,7 @@ func TestDurableOfARunHasTheRunsMetadataAndNoLimits(t *testing.T) {
 	handle, err := admin(t, server.URL()).Consumer(t.Context(), WorkStream, "r")
 	must(t, err)
 	is := handle.CachedInfo().Config
-	if is.AckWait != 20*time.Second || is.MaxDeliver != -1 || is.BackOff != nil || is.MaxRequestBatch != 1 || is.AckPolicy != jetstream.AckExplicitPolicy {
+	if is.AckWait != 20*time.Second || is.MaxDeliver != -1 || is.BackOff != nil || is.MaxRequestBatch != 256 || is.MaxAckPending != -1 || is.MaxWaiting != 4096 || is.AckPolicy != jetstream.AckExplicitPolicy {
 		t.Errorf("%+v", is)
 	}
 	runs, err := c.Runs(t.Context())

@@ -25,6 +25,7 @@ const (
 	codeStoreFailed      jetstream.ErrorCode = 10077 // a full stream; the text says which limit
 	codeNeedsMaxBytes    jetstream.ErrorCode = 10113 // the account wants a size for each stream
 	codeNoTier           jetstream.ErrorCode = 10120 // no storage with this number of replicas
+	codeAckPending       jetstream.ErrorCode = 10121 // the account lets fewer messages be held at once
 	codeStreamBytes      jetstream.ErrorCode = 10122 // the account allows no stream of this size
 )
 
