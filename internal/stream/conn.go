@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,6 +21,7 @@ type Conn struct {
 	deadLetters *blockingPublisher
 	sink        *durable // of the results
 	mirror      *durable // of the dead letters
+	works       sync.Map // run → *durable, for those that Work was called for
 
 	pullExpiry, pullHeartbeat time.Duration // of a pull for work; a test shortens them
 }

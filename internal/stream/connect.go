@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -16,6 +17,13 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
+)
+
+const (
+	// PingEvery is how often this side asks whether the connection is alive. One that is dead is
+	// found after the pings that may be without an answer, and one interval more: 15 s.
+	PingEvery        = 5 * time.Second
+	pingsOutstanding = 2
 )
 
 // A connector makes the connection of a client, and reacts to what happens to it.
@@ -124,8 +132,8 @@ func (k *connector) options() (address string, opts []nats.Option, err error) {
 		nats.IgnoreAuthErrorAbort(), // credentials may be renewed while this process runs
 		nats.CustomReconnectDelay(reconnectDelay),
 		nats.ReconnectBufSize(-1), // nothing is sent late
-		nats.PingInterval(20 * time.Second),
-		nats.MaxPingsOutstanding(3),
+		nats.PingInterval(PingEvery),
+		nats.MaxPingsOutstanding(pingsOutstanding),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { k.onError(err) }),
 		nats.DisconnectErrHandler(k.onDisconnect),
 		nats.ReconnectHandler(k.onReconnect),
@@ -189,7 +197,7 @@ func (k *connector) reportAdvice(err error) string {
 	case isAuth(err):
 		return "it refuses the credentials; trying again until it takes them: " + k.creds.advice(time.Now())
 	case errors.Is(err, nats.ErrMaxSubscriptionsExceeded):
-		return "the account allows no more subscriptions on one connection, and each slot needs one: use fewer slots (--slots), or a consumer for each GPU"
+		return fmt.Sprintf("the account allows no more subscriptions on one connection, and each GPU needs up to %d: use a consumer for each GPU", PullsEach)
 	}
 	return "an error"
 }

@@ -219,8 +219,8 @@ func TestRevokedCredentialsAreToldOnce(t *testing.T) {
 	}
 }
 
-// Each pull takes a subscription. If the account allows fewer than there are workers, the log says
-// so, and the workers that have one do the work.
+// Each pull takes a subscription. If the account allows fewer, the log says so, and the pulls that
+// have one bring the work.
 func TestTooFewSubscriptionsAreSaid(t *testing.T) {
 	t.Parallel()
 	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxSubscriptions: 4})
@@ -242,7 +242,7 @@ func TestTooFewSubscriptionsAreSaid(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, func() bool { return logs.FilterMessageSnippet("fewer slots (--slots)").Len() == 1 }, func() string { return fmt.Sprint(logs.All()) })
+	eventually(t, func() bool { return logs.FilterMessageSnippet("a consumer for each GPU").Len() == 1 }, func() string { return fmt.Sprint(logs.All()) })
 	for i := range 20 {
 		must(t, c.Publish(t.Context(), testWork("r", i)))
 	}

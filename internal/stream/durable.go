@@ -28,7 +28,7 @@ type durable struct {
 	lookup       chan struct{}                   // held by the one of many workers that looks it up
 
 	mu      sync.Mutex
-	handle  jetstream.Consumer
+	found   *jetstream.ConsumerConfig // nil: to be looked up
 	foundAt time.Time
 
 	missing outage.Reporter // that it is waited for
@@ -42,25 +42,25 @@ func newDurable(c *client, stream, name string, create func(ctx context.Context)
 	}}
 }
 
-// find returns the durable and its lease, and waits until it exists.
-func (d *durable) find(ctx context.Context) (jetstream.Consumer, time.Duration, error) {
+// find returns the durable's configuration, and waits until it exists.
+func (d *durable) find(ctx context.Context) (*jetstream.ConsumerConfig, error) {
 	select {
 	case d.lookup <- struct{}{}:
 		defer func() { <-d.lookup }()
 	case <-ctx.Done():
-		return nil, 0, ctx.Err()
+		return nil, ctx.Err()
 	}
 	backoff := newDurableBackoff()
 	for {
-		if handle := d.known(); handle != nil {
-			return handle, handle.CachedInfo().Config.AckWait, nil
+		if found := d.known(); found != nil {
+			return found, nil
 		}
 		_, err := d.look(ctx)
 		if err == nil {
 			continue
 		}
 		if err := d.awaitRetry(ctx, err, backoff); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
 }
@@ -68,53 +68,62 @@ func (d *durable) find(ctx context.Context) (jetstream.Consumer, time.Duration, 
 // findOrCreate returns the lease of a durable of the store's side. If it has been deleted, it is
 // created again.
 func (d *durable) findOrCreate(ctx context.Context) (lease time.Duration, err error) {
-	handle := d.known()
-	if handle == nil {
-		handle, err = d.look(ctx)
+	found := d.known()
+	if found == nil {
+		found, err = d.look(ctx)
 	}
 	if isAbsent(err) {
 		if err = d.create(ctx); err == nil {
-			handle, err = d.look(ctx)
+			found, err = d.look(ctx)
 		}
 	}
 	if err != nil {
 		return 0, err
 	}
-	return handle.CachedInfo().Config.AckWait, nil
+	return found.AckWait, nil
 }
 
-func (d *durable) known() jetstream.Consumer {
+func (d *durable) known() *jetstream.ConsumerConfig {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if time.Since(d.foundAt) > DurableRefresh {
-		d.handle = nil
+		d.found = nil
 	}
-	return d.handle
+	return d.found
 }
 
 func (d *durable) forget() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.handle = nil
+	d.found = nil
 }
 
 // look asks for the durable's info, which does not create it.
-func (d *durable) look(ctx context.Context) (handle jetstream.Consumer, err error) {
-	err = d.c.call(ctx, "$JS.API.CONSUMER.INFO."+d.stream+"."+d.name, 5*time.Second, func(ctx context.Context) (err error) {
-		handle, err = d.c.js.Consumer(ctx, d.stream, d.name)
+func (d *durable) look(ctx context.Context) (*jetstream.ConsumerConfig, error) {
+	var info *jetstream.ConsumerInfo
+	err := d.c.call(ctx, "$JS.API.CONSUMER.INFO."+d.stream+"."+d.name, 5*time.Second, func(ctx context.Context) error {
+		handle, err := d.c.js.Consumer(ctx, d.stream, d.name)
+		if err == nil {
+			info = handle.CachedInfo()
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	d.learn(info)
+	return &info.Config, nil
+}
+
+// learn takes in the durable's info, whoever has asked for it.
+func (d *durable) learn(info *jetstream.ConsumerInfo) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.handle, d.foundAt = handle, time.Now()
+	d.found, d.foundAt = &info.Config, time.Now()
 	d.failing.Observe(nil)
 	if d.missing.Ends() {
 		d.c.log.Info("the run is there", zap.String("run", d.name))
 	}
-	return handle, nil
 }
 
 // newDurableBackoff returns the waits between the tries to pull from a durable, or to find it.

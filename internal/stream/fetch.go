@@ -163,4 +163,17 @@ func (f *fetch) handBackIfAbandoned() {
 
 // handBack returns a message that was delivered this moment. It is not confirmed: if it gets lost,
 // the lease ends by itself.
-func (c *client) handBack(msg *nats.Msg) { _ = c.nc.Publish(msg.Reply, []byte("-NAK")) }
+func (c *client) handBack(msg *nats.Msg) { c.handBackAfter(msg, 0) }
+
+// handBackAfter does that, for the time after a rest.
+func (c *client) handBackAfter(msg *nats.Msg, rest time.Duration) {
+	_ = c.nc.Publish(msg.Reply, handBackBody(rest))
+}
+
+// handBackBody is what hands a message back.
+func handBackBody(rest time.Duration) []byte {
+	if rest <= 0 {
+		return []byte("-NAK")
+	}
+	return fmt.Appendf(nil, `-NAK {"delay": %d}`, rest.Nanoseconds())
+}

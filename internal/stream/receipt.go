@@ -108,11 +108,7 @@ func (r *receipt) Ack(ctx context.Context) error {
 
 // HandBack gives the message to the next worker that asks, after a delay.
 func (r *receipt) HandBack(ctx context.Context, delay time.Duration) error {
-	body := "-NAK"
-	if delay > 0 {
-		body = fmt.Sprintf(`-NAK {"delay": %d}`, delay.Nanoseconds())
-	}
-	if err := r.settle(ctx, body); err != nil {
+	if err := r.settle(ctx, string(handBackBody(delay))); err != nil {
 		return fmt.Errorf("hand back: %w", err)
 	}
 	return nil

@@ -85,6 +85,9 @@ func (c *Conn) RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error
 	case err != nil:
 		return pipeline.RunInfo{}, fmt.Errorf("look at run %s on the stream: %w", run, err)
 	}
+	if works, ok := c.works.Load(run); ok { // so that they need not ask
+		works.(*durable).learn(info)
+	}
 	return runInfo(info), nil
 }
 

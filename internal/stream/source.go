@@ -2,187 +2,322 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"gleaner/internal/pipeline"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// How a pull for work waits on the server. Both cost traffic.
+// How a pull for work waits on the server. Each renewal and each heartbeat costs traffic.
 const (
 	// PullExpiry is how long a pull stays on the server before it has to be renewed.
-	PullExpiry = 30 * time.Second
+	PullExpiry = 2 * time.Minute
 	// PullHeartbeat is how often the server says that a pull is still there. Two missed ones end
-	// the pull, as when the server's leader died. nats.go wants two in a pull, and a busy machine
-	// some slack.
-	PullHeartbeat = 14 * time.Second
+	// the pull, as when the server's leader died. A connection that is dead is found sooner, by its
+	// pings.
+	PullHeartbeat = 30 * time.Second
+	// PullsEach is how many pulls a Source may have on the server at a time.
+	PullsEach = 4
 )
 
-// A Source hands out the batches of a run. It may be used by many workers at once, each of which
-// has a pull of its own.
+// A Source hands out the batches of a run to the workers of one GPU. It asks the server for what
+// the workers that wait can take, in a few pulls, each of which has places for many messages.
 //
 // A pull is never cancelled, because the server may have answered it already: the message would
-// wait for its lease to end. This is what happens to a pull instead:
+// wait for its lease to end. These are the rules:
 //
-//  1. pull takes over a detached pull, or sends a new one. Either way one worker waits for it.
-//  2. If the worker's context ends first, detach leaves the pull on the server. If its answer has
-//     come in the meantime, it is handed back at once.
-//  3. The next worker that asks attaches itself to the detached pull (step 1).
-//  4. If the answer of a detached pull comes before that, its own goroutine hands it back.
+//  1. There are at most PullsEach pulls, and together they have at most as many places as workers
+//     wait. Without work there is one: what expired with no message is renewed when no other pull
+//     is left, for all who wait by then.
+//  2. A message goes to the worker that has waited the longest.
+//  3. A worker may stop waiting, and its place stays on the server. The next one that waits uses
+//     it. A message that comes for nobody is handed back.
+//  4. A pull is given up on when two heartbeats are missed or the connection is lost. What has
+//     come on it by then counts.
 //  5. Closing the connection ends all pulls: the server forgets them, and no message can come.
-//
-// The mutex orders 2 to 4: a pull is either wanted, then its answer goes into its channel, or in
-// the list of detached ones.
 type Source struct {
 	durable           *durable
 	expiry, heartbeat time.Duration
 
-	mu       sync.Mutex
-	detached []*pull // pulls on the server that no worker waits for
+	mu      sync.Mutex
+	waiting []*waiter // the longest first
+	pulls   []*pull
+	open    int  // places of all pulls
+	quiet   bool // the last that came of a pull was that it expired with no message
 }
 
-// A pull is one request for one message, waiting on the server.
-type pull struct {
-	got    chan pulled // receives the answer while a worker wants it
-	wanted bool        // guarded by the source's mu
-}
+// A waiter is a worker that waits for a batch.
+type waiter struct{ got chan pulled }
 
+// pulled is what a worker gets.
 type pulled struct {
-	msg   jetstream.Msg
-	err   error
-	lease time.Duration
+	msg     *nats.Msg
+	receipt *receipt
+	err     error
+}
+
+// A pull is one request for messages, waiting on the server or about to be sent.
+type pull struct {
+	places int // messages that may still come; guarded by the source's mu
 }
 
 // Next waits for the next batch, and until the run exists. It returns ctx.Err() at once when ctx
-// ends; then the pull stays on the server, and its message goes to the next call or is handed back.
-// A missing permission is a Fatal failure, a closed connection an Interrupted one.
+// ends. A missing permission is a Fatal failure, a closed connection an Interrupted one.
 func (s *Source) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
 	var none pipeline.Delivery[pipeline.Work]
-	backoff := newDurableBackoff()
-	for {
-		if ctx.Err() != nil {
-			return none, ctx.Err()
+	if ctx.Err() != nil {
+		return none, ctx.Err()
+	}
+	w := &waiter{got: make(chan pulled, 1)}
+	s.mu.Lock()
+	s.waiting = append(s.waiting, w)
+	s.fill()
+	s.mu.Unlock()
+	select {
+	case got := <-w.got:
+		if got.err != nil {
+			return none, got.err
 		}
-		p, err := s.pull(ctx)
-		if err != nil {
-			return none, err
-		}
-		var got pulled
-		select {
-		case <-ctx.Done():
-			s.detach(p)
-			return none, ctx.Err()
-		case got = <-p.got:
-		}
-		if got.err == nil {
-			return s.deliver(got), nil
-		}
-		if err := s.durable.awaitRetry(ctx, got.err, backoff); err != nil {
-			return none, err
-		}
+		return s.deliver(got), nil
+	case <-ctx.Done():
+		s.leave(w)
+		return none, ctx.Err()
+	}
+}
+
+// leave takes a worker off the list. If a message came for it at the same moment, that goes to
+// another one.
+func (s *Source) leave(w *waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if i := slices.Index(s.waiting, w); i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+		return
+	}
+	if got := <-w.got; got.err == nil {
+		s.give(got)
 	}
 }
 
 func (s *Source) deliver(got pulled) pipeline.Delivery[pipeline.Work] {
-	c := s.durable.c
-	return deliver(c.codec, jetstreamMessage(got.msg), newReceipt(c, got.msg.Reply(), got.lease), format[pipeline.Work]{
+	return deliver(s.durable.c.codec, natsMessage(got.msg), got.receipt, format[pipeline.Work]{
 		kind: "work", decode: pipeline.DecodeWork, batch: func(w pipeline.Work) (string, int) { return w.Run, w.Batch },
 	})
 }
 
-// pull takes over a detached pull, or sends one.
-func (s *Source) pull(ctx context.Context) (*pull, error) {
-	if p := s.attach(); p != nil {
-		return p, nil
+// fill begins pulls for the workers that have no place. The caller holds mu.
+func (s *Source) fill() {
+	for len(s.pulls) < PullsEach && len(s.waiting) > s.open && !(s.quiet && len(s.pulls) > 0) {
+		p := &pull{places: min(len(s.waiting)-s.open, maxRequestBatch)}
+		s.pulls, s.open = append(s.pulls, p), s.open+p.places
+		if !s.durable.c.spawn(func() { s.run(p) }) {
+			s.end(p)
+			s.fail(errClosed())
+		}
 	}
-	handle, lease, err := s.durable.find(ctx)
-	if err != nil {
-		return nil, err
-	}
-	// A pull that is sent without a connection fails at once, and nats.go would keep its
-	// subscription for good.
-	if err := s.durable.c.connected(ctx); err != nil {
-		return nil, err
-	}
-	p := &pull{got: make(chan pulled, 1), wanted: true}
-	if !s.durable.c.spawn(func() { s.run(p, handle, lease) }) {
-		return nil, errClosed()
-	}
-	return p, nil
 }
 
-// run waits for a pull's answer. Its context ends only when the connection is lost or closed, or
-// the server refused the pull: then no message can come.
-func (s *Source) run(p *pull, handle jetstream.Consumer, lease time.Duration) {
-	c := s.durable.c
-	ctx, done := c.pending.watch(c.lifetime, "$JS.API.CONSUMER.MSG.NEXT."+WorkStream+"."+s.durable.name)
-	defer done()
-	got := pulled{lease: lease}
-	got.msg, got.err = handle.Next(jetstream.FetchContext(pullContext(ctx, s.expiry)), jetstream.FetchHeartbeat(s.heartbeat))
-	if cause := watchCause(ctx); got.err != nil && cause != nil {
-		got.err = cause
-	}
-
+// fit gives a pull that is about to be sent as many places as workers have none, and at most this
+// many. It returns how many.
+func (s *Source) fit(p *pull, most int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p.wanted {
-		p.got <- got
+	s.open -= p.places
+	p.places = max(0, min(len(s.waiting)-s.open, most))
+	s.open += p.places
+	return p.places
+}
+
+// end removes a pull. The caller holds mu.
+func (s *Source) end(p *pull) {
+	s.pulls = slices.DeleteFunc(s.pulls, func(other *pull) bool { return other == p })
+	s.open -= p.places
+	p.places = 0
+}
+
+// fail tells all who wait that there will be nothing. The caller holds mu.
+func (s *Source) fail(err error) {
+	for _, w := range s.waiting {
+		w.got <- pulled{err: err}
+	}
+	s.waiting = nil
+}
+
+// give hands a message to the worker that has waited the longest, or back. The caller holds mu.
+func (s *Source) give(got pulled) {
+	if len(s.waiting) == 0 {
+		s.durable.c.handBackAfter(got.msg, unwantedRest(natsMessage(got.msg).deliveries))
 		return
 	}
-	if i := slices.Index(s.detached, p); i >= 0 {
-		s.detached = slices.Delete(s.detached, i, i+1)
+	s.waiting[0].got <- got
+	s.waiting = s.waiting[1:]
+}
+
+// unwantedRest is how long a message rests that came for nobody. The first time it goes to the next
+// pull at once. After that the next pull may be one of the same GPU: while that has no worker that
+// asks, the message would use up its deliveries in a moment.
+func unwantedRest(deliveries int) time.Duration {
+	const few, soon, first, most = 10, time.Second, 5 * time.Second, 30 * time.Second
+	switch {
+	case deliveries < 2:
+		return 0
+	case deliveries < few:
+		return soon
 	}
-	handBack(got)
+	return min(first<<min(deliveries-few, 10), most)
 }
 
-// pullContext returns a context with which nats.go asks the server to end a pull after this time,
-// and waits for that itself: the context does not end by then, only when its parent does.
-func pullContext(parent context.Context, expires time.Duration) context.Context {
-	// nats.go takes a tenth off the time that is left, at most a second.
-	left := min(expires*10/9+time.Millisecond, expires+time.Second+time.Millisecond)
-	return deadlineOnly{parent, time.Now().Add(left)}
-}
-
-type deadlineOnly struct {
-	context.Context
-	deadline time.Time
-}
-
-func (d deadlineOnly) Deadline() (time.Time, bool) { return d.deadline, true }
-
-// detach leaves a pull on the server that no worker waits for any more.
-func (s *Source) detach(p *pull) {
+// run sends a pull and takes what comes on it, again after an error, until it has ended.
+func (s *Source) run(p *pull) {
+	d := s.durable
+	backoff := newDurableBackoff()
+	var fatal error
+	for fatal == nil {
+		err := s.once(p)
+		if err == nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
+			break
+		}
+		if fatal = d.awaitRetry(d.c.lifetime, err, backoff); d.c.lifetime.Err() != nil {
+			fatal = errClosed()
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	select {
-	case got := <-p.got:
-		handBack(got)
-	default:
-		p.wanted = false
-		s.detached = append(s.detached, p)
+	s.end(p)
+	if fatal != nil {
+		s.fail(fatal)
+		return
 	}
+	s.fill()
 }
 
-// attach takes over the oldest detached pull, or returns nil.
-func (s *Source) attach() *pull {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.detached) == 0 {
+// once sends a pull and takes what comes on it. It returns nil when the pull has ended as it
+// should, or is not needed any more.
+func (s *Source) once(p *pull) error {
+	d := s.durable
+	found, err := d.find(d.c.lifetime)
+	if err != nil {
+		return err
+	}
+	// A pull that is sent without a connection fails at once.
+	if err := d.c.connected(d.c.lifetime); err != nil {
+		return err
+	}
+	most := maxRequestBatch
+	if found.MaxRequestBatch > 0 {
+		most = min(most, found.MaxRequestBatch)
+	}
+	places := s.fit(p, most)
+	if places == 0 {
 		return nil
 	}
-	p := s.detached[0]
-	s.detached = s.detached[1:]
-	p.wanted = true
-	return p
+	subject := "$JS.API.CONSUMER.MSG.NEXT." + WorkStream + "." + d.name
+	ctx, release := d.c.pending.watch(d.c.lifetime, subject)
+	defer release()
+	sub, err := d.c.nc.SubscribeSync(d.c.nc.NewInbox())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }() // fails only without a connection, which ends it, too
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		return err // the places are the limit
+	}
+	body, err := json.Marshal(map[string]any{"batch": places, "expires": s.expiry, "idle_heartbeat": s.heartbeat})
+	if err != nil {
+		return err
+	}
+	if err := d.c.nc.PublishRequest(subject, sub.Subject, body); err != nil {
+		return err
+	}
+	err = s.receive(ctx, p, sub, found.AckWait)
+	for { // what has come is held by this process, whatever has ended the pull
+		msg, late := sub.NextMsg(time.Nanosecond)
+		if late != nil {
+			break
+		}
+		if msg.Reply != "" {
+			s.arrive(p, msg, found.AckWait)
+		}
+	}
+	if cause := watchCause(ctx); err != nil && cause != nil {
+		return cause
+	}
+	return err
 }
 
-// handBack returns a message that was delivered this moment. It is not confirmed: if it gets lost,
-// the lease ends by itself.
-func handBack(got pulled) {
-	if got.err == nil {
-		_ = got.msg.Nak()
+// receive takes what comes on a pull until it has ended.
+func (s *Source) receive(ctx context.Context, p *pull, sub *nats.Subscription, lease time.Duration) error {
+	alive := false // the server has said something
+	for {
+		timed, cancel := context.WithTimeout(ctx, 2*s.heartbeat)
+		msg, err := sub.NextMsgWithContext(timed)
+		cancel()
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return errClosed() // unless the watch has another cause
+		case errors.Is(err, context.DeadlineExceeded) && !alive:
+			return fmt.Errorf("the server takes no pull of run %s: %w; %d pulls may wait for work at a time, one or more for each GPU without work", s.durable.name, errUnheard, maxWaiting)
+		case errors.Is(err, context.DeadlineExceeded):
+			return jetstream.ErrNoHeartbeat
+		case err != nil:
+			return err
+		}
+		alive = true
+		if msg.Reply != "" { // messages have a subject for their acks, what the server itself says has none
+			if s.arrive(p, msg, lease) == 0 {
+				return nil
+			}
+			continue
+		}
+		switch status := msg.Header.Get("Status"); {
+		case status == "100": // a heartbeat
+		case status == "408": // it has expired
+			s.expired(p)
+			return nil
+		case status == "409" && strings.Contains(msg.Header.Get("Description"), "Exceeded MaxRequestBatch"):
+			s.durable.forget() // an earlier program made it, and lets a pull ask for less
+			return nats.ErrTimeout
+		default:
+			if err := endOfPull(msg); err != nil {
+				return err
+			}
+			return nil
+		}
 	}
+}
+
+// errUnheard is that a server does not say anything about a pull. That is what it does when there
+// are too many.
+var errUnheard = errors.New("no answer")
+
+// arrive takes in a message, and returns how many more may come on its pull.
+func (s *Source) arrive(p *pull, msg *nats.Msg, lease time.Duration) (left int) {
+	got := pulled{msg: msg, receipt: newReceipt(s.durable.c, msg.Reply, lease)}
+	s.durable.failing.Observe(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.places > 0 {
+		p.places--
+		s.open--
+	}
+	s.quiet = false
+	s.give(got)
+	s.fill()
+	return p.places
+}
+
+// expired takes in that a pull ended with places left.
+func (s *Source) expired(p *pull) {
+	s.durable.failing.Observe(nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = true
 }

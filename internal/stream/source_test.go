@@ -123,7 +123,7 @@ func TestPausedRunDeliversNothingUntilItIsResumed(t *testing.T) {
 	next(t, c.Work("r")) // a pull that is there already notices at its next heartbeat
 }
 
-func TestNextEndsAtOnceAndItsPullGoesToTheNextCaller(t *testing.T) {
+func TestNextEndsAtOnceAndItsPlaceGoesToTheNextCaller(t *testing.T) {
 	c := ready(t, Config{})
 	source := c.Work("r")
 	for range 50 {
@@ -136,13 +136,13 @@ func TestNextEndsAtOnceAndItsPullGoesToTheNextCaller(t *testing.T) {
 	info, err := c.durableInfo(t.Context(), WorkStream, "r")
 	must(t, err)
 	if info.NumWaiting > 1 {
-		t.Errorf("%d pulls are detached", info.NumWaiting)
+		t.Errorf("%d pulls wait", info.NumWaiting)
 	}
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	next(t, source)
 }
 
-func TestMessageForADetachedPullIsHandedBackAtOnce(t *testing.T) {
+func TestMessageForNobodyIsHandedBackAtOnce(t *testing.T) {
 	server := serve(t)
 	leaving, staying := ready(t, Config{URL: server.URL()}), connect(t, Config{URL: server.URL()})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -165,15 +165,17 @@ func TestClosedConnectionLeavesNoPullBehind(t *testing.T) {
 	server := serve(t)
 	leaving, staying := ready(t, Config{URL: server.URL()}), connect(t, Config{URL: server.URL()})
 	ended := make(chan error)
-	for range 4 {
+	const gpus = 4
+	for range gpus {
+		source := leaving.Work("r")
 		go func() {
-			_, err := leaving.Work("r").Next(context.Background())
+			_, err := source.Next(context.Background())
 			ended <- err
 		}()
 	}
-	pullsAre(t, leaving, WorkStream, "r", 4)
+	pullsAre(t, leaving, WorkStream, "r", gpus)
 	leaving.Close()
-	for range 4 {
+	for range gpus {
 		wantError(t, <-ended, pipeline.Interrupted, "closed")
 	}
 	pullsAre(t, staying, WorkStream, "r", 0) // the server knows

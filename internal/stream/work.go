@@ -103,7 +103,8 @@ func (c *Conn) RemoveWork(ctx context.Context, run string, batch int, sequence u
 	return wrapped("take batch "+pipeline.BatchID(run, batch)+" off the queue", err)
 }
 
-// Work returns the batches of a run, which need not exist yet.
+// Work returns the batches of a run, which need not exist yet, for the workers of one GPU.
 func (c *Conn) Work(run string) *Source {
-	return &Source{durable: newDurable(c.client, WorkStream, run, nil), expiry: c.pullExpiry, heartbeat: c.pullHeartbeat}
+	shared, _ := c.works.LoadOrStore(run, newDurable(c.client, WorkStream, run, nil))
+	return &Source{durable: shared.(*durable), expiry: c.pullExpiry, heartbeat: c.pullHeartbeat}
 }
