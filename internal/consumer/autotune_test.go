@@ -73,7 +73,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				cfg := config()
 				cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
 				w, m := &endless{trip: 150 * time.Millisecond}, autotunetest.NewCurvedModel(test.mean, always(test.now), same)
-				c, err := New(cfg, w, w, []LaneConfig{{Name: "sim", Backend: m, Slots: autotunetest.MaxSlots, Auto: true}})
+				c, err := New(cfg, func() WorkQueue { return w }, w, []LaneConfig{{Name: "sim", Backend: m, Slots: autotunetest.MaxSlots, Auto: true}})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -129,7 +129,7 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 		cfg := config()
 		cfg.Log, cfg.Grace = zap.New(core), time.Millisecond
 		world := &endless{trip: 150 * time.Millisecond}
-		c, err := New(cfg, world, world, []LaneConfig{{Name: "sim", Slots: autotunetest.MaxSlots, Auto: true, Launch: launcher.Launch}})
+		c, err := New(cfg, func() WorkQueue { return world }, world, []LaneConfig{{Name: "sim", Slots: autotunetest.MaxSlots, Auto: true, Launch: launcher.Launch}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,18 +24,19 @@ var ErrNoGPU = errors.New("no GPU is left")
 type Consumer struct {
 	cfg        Config
 	mu         sync.Mutex // guards cfg.Identity
-	source     *source
 	publisher  OutcomePublisher
 	lanes      []*lane
-	collectors []*collector // of the lane with the same index
+	sources    []*source    // of the lane with the same index, as below
+	collectors []*collector
 	run        *runWatch
 	news       chan struct{} // holds a value while others should learn at once how the GPUs are
 	log        *zap.Logger
 	cutoff     time.Time // see Config.cutoff
 }
 
-// New returns a consumer for these GPUs, which counts as started now.
-func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneConfig) (*Consumer, error) {
+// New returns a consumer for these GPUs, which counts as started now. It calls queue for each GPU,
+// which gets one of its own.
+func New(cfg Config, queue func() WorkQueue, publisher OutcomePublisher, gpus []LaneConfig) (*Consumer, error) {
 	switch {
 	case queue == nil || publisher == nil:
 		return nil, errors.New("consumer: needs a queue of work and a publisher")
@@ -48,7 +49,7 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 	}
 	cutoff, publishing := cfg.cutoff()
 	c := &Consumer{
-		cfg: cfg, source: &source{queue, cfg.Lease, cfg.Log}, publisher: publisher, log: cfg.Log, cutoff: cutoff,
+		cfg: cfg, publisher: publisher, log: cfg.Log, cutoff: cutoff,
 		run: newRunWatch(cfg.Info, cfg.Known, cfg.Log), news: make(chan struct{}, 1),
 	}
 	c.run.every, c.run.tell = c.askAgain, c.judge
@@ -66,6 +67,7 @@ func New(cfg Config, queue WorkQueue, publisher OutcomePublisher, gpus []LaneCon
 			}
 		}
 		c.lanes = append(c.lanes, l)
+		c.sources = append(c.sources, &source{queue(), cfg.Lease, cfg.Log})
 		c.collectors = append(c.collectors, &collector{
 			publisher: publisher, lane: l, rest: cfg.Rest, grace: publishing, log: l.log,
 		})
@@ -130,7 +132,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		helpers.Go(l.model.Watch)
 		helpers.Go(l.watchPrompts)
 		helpers.Go(func(ctx context.Context) { l.proveItself(ctx, c.tellOthers) })
-		w := &worker{c.source, l, c.others(l), c.collectors[i], c.cutoff}
+		w := &worker{c.sources[i], l, c.others(l), c.collectors[i], c.cutoff}
 		for range l.workers {
 			workers.Go(func() { w.run(taking, end.working) })
 		}
@@ -206,10 +208,10 @@ func (c *Consumer) Snapshot() pipeline.Presence {
 	return p
 }
 
-// report tells the others that this consumer is there, three times a lease, when there is news, and
-// once more when it stops.
+// report tells the others that this consumer is there, once a lease, when there is news, and once
+// more when it stops. A report is kept for three leases.
 func (c *Consumer) report(ctx context.Context) {
-	ticker := time.NewTicker(c.cfg.Lease / 3)
+	ticker := time.NewTicker(c.cfg.Lease)
 	defer ticker.Stop()
 	for {
 		c.put(ctx)

@@ -48,6 +48,9 @@ func newWorld(t testing.TB) *world {
 	return &world{t: t, begin: time.Now(), queue: make(chan pipeline.Delivery[pipeline.Work], 1000)}
 }
 
+// gpu returns the queue for one GPU: that of all.
+func (w *world) gpu() WorkQueue { return w }
+
 func (w *world) Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error) {
 	w.mu.Lock()
 	w.asked++
@@ -317,7 +320,7 @@ func config() Config { return Config{Identity: pipeline.Presence{ID: "c1", Run: 
 // start starts a consumer in a world.
 func (w *world) start(cfg Config, gpus ...LaneConfig) *runner {
 	w.t.Helper()
-	c, err := New(cfg, w, w, gpus)
+	c, err := New(cfg, w.gpu, w, gpus)
 	if err != nil {
 		w.t.Fatal(err)
 	}

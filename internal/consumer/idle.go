@@ -20,10 +20,19 @@ var (
 )
 
 const (
-	checkEvery = time.Second      // between two checks whether it is time to end
-	askEvery   = 15 * time.Second // between two questions of a consumer without work about the run
-	askWithout = time.Minute      // an answer, after which a consumer ends that was idle for too long
+	checkEvery = time.Second // between two checks whether it is time to end
+	askWithout = time.Minute // an answer, after which a consumer ends that was idle for too long
 )
+
+// askAfter is how long a consumer without work waits between two questions about the run: mostly a
+// run is complete a moment after its last work, and each question costs traffic.
+func askAfter(idle time.Duration, over bool) time.Duration {
+	const first, share, ending = 2 * time.Second, 4, 15 * time.Second
+	if over { // it ends, unless something may come yet
+		return ending
+	}
+	return min(max(first, idle/share), askRun)
+}
 
 // An idleWatch finds out that there is nothing left to do.
 type idleWatch struct {
@@ -46,7 +55,7 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 		switch {
 		case over && (w.info == nil || !w.canWork()):
 			return w.why(idle)
-		case w.info == nil || idle < checkEvery || w.stay && !over || time.Since(asked) < askEvery:
+		case w.info == nil || idle < checkEvery || w.stay && !over || time.Since(asked) < askAfter(idle, over):
 			continue
 		}
 		asked = time.Now()

@@ -121,7 +121,7 @@ func TestAMessageThatComesWithTheStopIsHandedBack(t *testing.T) {
 		for i := range 4 {
 			w.add(i, 1, "p")
 		}
-		c, err := New(config(), lateSource{w}, w, []LaneConfig{{Backend: m, Slots: 2}})
+		c, err := New(config(), func() WorkQueue { return lateSource{w} }, w, []LaneConfig{{Backend: m, Slots: 2}})
 		if err != nil {
 			t.Fatal(err)
 		}

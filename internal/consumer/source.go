@@ -11,12 +11,12 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A WorkQueue hands out work. Next blocks until there is some or ctx ends.
+// A WorkQueue hands out work to the workers of one GPU. Next blocks until there is some or ctx ends.
 type WorkQueue interface {
 	Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error)
 }
 
-// A source hands out deliveries and renews their leases.
+// A source hands out deliveries to one GPU and renews their leases.
 type source struct {
 	queue WorkQueue
 	lease time.Duration

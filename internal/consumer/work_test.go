@@ -265,8 +265,8 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 		}
 		time.Sleep(95 * time.Second)
 		synctest.Wait()
-		if _, n := w.calls(); n != 1+9 {
-			t.Errorf("%d reports in 95 s, want one at once and one each 10 s", n)
+		if _, n := w.calls(); n != 1+3 {
+			t.Errorf("%d reports in 95 s, want one at once and one each lease of 30 s", n)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
@@ -304,7 +304,7 @@ func TestASnapshotMayBeTakenAtAnyTime(t *testing.T) {
 	at := &fakeModel{answer: func(ctx context.Context, _ int, _ pipeline.Request) (pipeline.Completion, error) {
 		return after(ctx, 0)
 	}}
-	c, err := New(config(), w, w, []LaneConfig{{Backend: at, Slots: 4}})
+	c, err := New(config(), w.gpu, w, []LaneConfig{{Backend: at, Slots: 4}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +376,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	} {
 		cfg, g := config(), gpus
 		c.change(&cfg, &g)
-		_, err := New(cfg, w, w, g)
+		_, err := New(cfg, w.gpu, w, g)
 		if got := fmt.Sprint(err); c.want == "" && err != nil || !strings.Contains(got, c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}

@@ -98,13 +98,9 @@ const (
 
 // passDelay is for how long a message rests that no lane here may judge. While another GPU serves
 // it is soon there, because this lane yields: if it comes here nevertheless, the other one is busy.
-// Until it yields it may have a pull of each worker on the queue: if those are many, they have to
-// end first.
-func passDelay(deliveries, pulls int, othersServe bool) time.Duration {
+func passDelay(deliveries int, othersServe bool) time.Duration {
 	const soon, first, most = time.Second, 5 * time.Second, 30 * time.Second
 	switch {
-	case othersServe && pulls > passSoon:
-		return most
 	case othersServe && deliveries < passSoon:
 		return soon
 	case othersServe:
@@ -135,11 +131,8 @@ func (w *worker) passOn(ctx context.Context, delivery pipeline.Delivery[pipeline
 		}
 		timer.Stop()
 	}
-	others, pulls := w.lane.breaker.othersServe(), w.lane.workers
-	if w.lane.yield.Yields() {
-		pulls = 1
-	}
-	delay := passDelay(delivery.Deliveries, pulls, others)
+	others := w.lane.breaker.othersServe()
+	delay := passDelay(delivery.Deliveries, others)
 	if others {
 		w.lane.yield.Passed(delay)
 	}

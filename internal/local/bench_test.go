@@ -51,7 +51,7 @@ func BenchmarkABatchBeginsToGenerate(b *testing.B) {
 		b.Fatal(err)
 	}
 	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name}},
-		worker.Work(run.Name), worker, []consumer.LaneConfig{{Name: "bench", Backend: client, Slots: 8, Context: 4096}})
+		func() consumer.WorkQueue { return worker.Work(run.Name) }, worker, []consumer.LaneConfig{{Name: "bench", Backend: client, Slots: 8, Context: 4096}})
 	if err != nil {
 		b.Fatal(err)
 	}

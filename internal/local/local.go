@@ -210,7 +210,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		Info:       func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
 		PinCommand: m.pinCommand(),
 		Stay:       true, // until the run is at its end, which this process sees by itself
-	}, m.conn.Work(m.run.Name), m.conn, m.cfg.GPUs)
+	}, func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, m.conn, m.cfg.GPUs)
 	if err != nil {
 		return err
 	}

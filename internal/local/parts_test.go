@@ -134,7 +134,7 @@ func (p *parts) startSink() {
 // startConsumer runs a consumer for the run that was loaded last, which answers at once.
 func (p *parts) startConsumer(conn *stream.Conn) (stop func()) {
 	p.t.Helper()
-	workers, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "01HONEST", Run: p.run.Name, Model: "simulated/sim", Simulated: true}}, conn.Work(p.run.Name), conn,
+	workers, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "01HONEST", Run: p.run.Name, Model: "simulated/sim", Simulated: true}}, func() consumer.WorkQueue { return conn.Work(p.run.Name) }, conn,
 		[]consumer.LaneConfig{{Name: "honest", Backend: answerer{p}, Slots: 4}})
 	p.must(err)
 	return p.start(workers.Run)

@@ -206,7 +206,7 @@ func (p *pressure) sink(ctx context.Context) error {
 
 func (p *pressure) consumer(ctx context.Context) error {
 	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "c", Run: "r", Model: "simulated/sim", Simulated: true}, Lease: pressureLease, Grace: 5 * time.Second, Log: p.log},
-		p.conn.Work("r"), p.conn, []consumer.LaneConfig{p.gpu})
+		func() consumer.WorkQueue { return p.conn.Work("r") }, p.conn, []consumer.LaneConfig{p.gpu})
 	p.check(err)
 	return engine.Run(ctx)
 }

@@ -96,7 +96,7 @@ func (c *Command) work(ctx context.Context, config consumer.Config, conn *stream
 	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
 	config.Identity = identity
-	engine, err := consumer.New(config, conn.Work(run.Run), conn, lanes)
+	engine, err := consumer.New(config, func() consumer.WorkQueue { return conn.Work(run.Run) }, conn, lanes)
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,8 @@ func (c *slotsCmd) measure(ctx context.Context, client *ollama.Client, n int) (r
 		gpu.Slots, gpu.Auto = slices.Max(c.Fixed), true
 		log = zap.New(foundCore{zapcore.NewNopCore(), settled})
 	}
-	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "bench"}, Grace: time.Millisecond, Log: log}, &prompts{model: c.Model}, nowhere{}, []consumer.LaneConfig{gpu})
+	queue := &prompts{model: c.Model}
+	engine, err := consumer.New(consumer.Config{Identity: pipeline.Presence{ID: "bench"}, Grace: time.Millisecond, Log: log}, func() consumer.WorkQueue { return queue }, nowhere{}, []consumer.LaneConfig{gpu})
 	if err != nil {
 		return 0, 0, 0, err
 	}

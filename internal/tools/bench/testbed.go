@@ -232,7 +232,7 @@ func (b *testbed) engines(ctx context.Context, run pipeline.Run, consumers [][]c
 		}
 		w, err := consumer.New(consumer.Config{
 			Identity: pipeline.Presence{ID: ulid.Make().String(), Run: run.Name, Model: run.Spec.Model}, Lease: b.cfg.lease,
-		}, conn.Work(run.Name), conn, gpus)
+		}, func() consumer.WorkQueue { return conn.Work(run.Name) }, conn, gpus)
 		if err != nil {
 			return nil, nil, nil, nil, err
 		}
