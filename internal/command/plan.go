@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/consumer"
 	"gleaner/internal/dataset"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/plan"
@@ -95,7 +96,7 @@ func (c *Plan) estimate(ctx context.Context, t *cli.Terminal, store store.Store)
 // engines returns the intervals and sizes with which the engines work in a run.
 func engines() plan.Engines {
 	return plan.Engines{
-		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery, DurableRefresh: stream.DurableRefresh,
+		SinkFlush: sink.DefaultFlushEvery, SinkIdlePull: sink.IdlePull, MirrorPull: sink.MirrorPull, PresenceEvery: sink.PresenceEvery, DurableRefresh: stream.DurableRefresh, RunAsk: consumer.AskEvery,
 		Poll: producer.DefaultPoll, MostPolls: producer.MostPolls, Refill: producer.Refill, PublishChunk: producer.PublishChunk,
 		MostItems: producer.MostItems, StorePage: reconcile.PageSize,
 	}

@@ -26,7 +26,7 @@ type Consumer struct {
 	mu         sync.Mutex // guards cfg.Identity
 	publisher  OutcomePublisher
 	lanes      []*lane
-	sources    []*source    // of the lane with the same index, as below
+	sources    []*source // of the lane with the same index, as below
 	collectors []*collector
 	run        *runWatch
 	news       chan struct{} // holds a value while others should learn at once how the GPUs are

@@ -98,7 +98,7 @@ func (c *Consumer) othersServe(than *lane) bool {
 
 // askAgain returns the time until the queue is asked about the run again.
 func (c *Consumer) askAgain(info pipeline.RunInfo) time.Duration {
-	every := askRun
+	every := AskEvery
 	for _, l := range c.lanes {
 		switch {
 		case l.breaker.Blocked():

@@ -31,7 +31,7 @@ func askAfter(idle time.Duration, over bool) time.Duration {
 	if over { // it ends, unless something may come yet
 		return ending
 	}
-	return min(max(first, idle/share), askRun)
+	return min(max(first, idle/share), AskEvery)
 }
 
 // An idleWatch finds out that there is nothing left to do.

@@ -10,9 +10,11 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// How often the queue is asked about the run.
+// AskEvery is how often the queue is asked about the run, unless there is a reason to hurry. That
+// the run was deleted the queue says by itself.
+const AskEvery = 2 * time.Minute
+
 const (
-	askRun    = 2 * time.Minute
 	askHeld   = 15 * time.Second // while a GPU is held for a reason that may end elsewhere
 	askPin    = 5 * time.Second  // while the run has no pin, and answers of this consumer may set it
 	pinSoon   = 10 * time.Minute // after which nothing seems to set one: the sink may be an earlier version
@@ -24,7 +26,7 @@ const (
 // serve it.
 type runWatch struct {
 	ask    func(ctx context.Context) (pipeline.RunInfo, error) // nil: nothing is known beyond the beginning
-	every  func(pipeline.RunInfo) time.Duration                // until the next question; nil: askRun
+	every  func(pipeline.RunInfo) time.Duration                // until the next question; nil: AskEvery
 	tell   func()                                              // called after each answer
 	log    *zap.Logger
 	urgent chan struct{} // holds a value while a question is wanted at once

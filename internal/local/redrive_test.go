@@ -67,6 +67,11 @@ func (m crashingStreams) EnsureRun(ctx context.Context, run pipeline.Run) error 
 	return m.pass(func() error { return m.Conn.EnsureRun(ctx, run) })
 }
 
+func (m crashingStreams) KeepRun(ctx context.Context, run pipeline.Run) (info pipeline.RunInfo, err error) {
+	err = m.pass(func() (err error) { info, err = m.Conn.KeepRun(ctx, run); return err })
+	return info, err
+}
+
 func (m crashingStreams) Publish(ctx context.Context, work pipeline.Work) error {
 	return m.pass(func() error { return m.Conn.Publish(ctx, work) })
 }

@@ -110,21 +110,21 @@ func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 	if err != nil {
 		return err
 	}
-	watch, err := p.traffic.Watch(consumers)
+	heard, err := p.traffic.Heard(consumers[0])
 	if err != nil {
 		return err
 	}
 	work, results := s.work.Times(scale), s.results.Times(scale)
 	e.PerBatch = work.Plus(results)
-	third := p.cfg.Lease / 3
+	lease := p.cfg.Lease
 	n := float64(p.cfg.Fleet.Consumers)
 	e.Parts = []TrafficPart{
 		{"batches to the GPUs", work},
 		{"answers to the store", results},
 		{"leases renewed", p.traffic.Renewal(run).Times(s.renewals * scale)},
-		{"consumers' reports", presence.Times(n * (often(third) + 2)).Plus(p.traffic.Look(run).Times(n * often(engines.DurableRefresh)))},
-		{"the sink asks and watches", p.traffic.SinkPull().Times(often(engines.SinkFlush) + 1).Plus(p.traffic.MirrorPull().Times(often(engines.MirrorPull) + 1)).
-			Plus(watch.Times(often(engines.PresenceEvery) + 1)).Plus(p.traffic.Look("sink").Times(2 * (often(engines.DurableRefresh) + 1)))},
+		{"consumers' reports", presence.Plus(heard.Times(listeners)).Times(n * (often(lease) + 2)).Plus(p.traffic.Look(run).Times(n * (often(engines.RunAsk) + 1)))},
+		{"the sink asks", p.traffic.SinkPull(engines.SinkFlush).Times(often(engines.SinkFlush) + 1).Plus(p.traffic.MirrorPull(engines.MirrorPull).Times(often(engines.MirrorPull) + 1)).
+			Plus(p.traffic.Look("sink").Times(2 * (often(engines.DurableRefresh) + 1)))},
 		{"the producer watches the queue", p.watching(e.Seconds)},
 		{"connections", p.traffic.Connection(run).Plus(p.traffic.KeepAlive().Times(e.Seconds / 3600)).Times(float64(e.Connection))},
 	}
@@ -133,13 +133,18 @@ func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 	}
 	pull, lasts := p.traffic.IdlePull(run)
 	in := func(every time.Duration) float64 { return float64(month) / float64(every) }
-	workers := float64(p.cfg.Fleet.GPUs * (p.cfg.Fleet.Slots + 2))
+	alive, watch := p.traffic.KeepAlive().Times(in(time.Hour)), heard.Times(n*in(lease))
 	e.Idle = []TrafficPart{
-		{"a sink", p.traffic.SinkPull().Times(in(engines.SinkIdlePull)).Plus(p.traffic.MirrorPull().Times(in(engines.MirrorPull))).Plus(watch.Times(in(engines.PresenceEvery)))},
-		{"a consumer", pull.Times(workers * in(lasts)).Plus(presence.Times(in(third)))},
+		{"a sink", p.traffic.SinkPull(engines.SinkIdlePull).Times(in(engines.SinkIdlePull)).Plus(p.traffic.MirrorPull(engines.MirrorPull).Times(in(engines.MirrorPull))).
+			Plus(p.traffic.Look("sink").Times(2 * in(engines.DurableRefresh))).Plus(watch).Plus(alive)},
+		{"a consumer", pull.Times(float64(p.cfg.Fleet.GPUs) * in(lasts)).Plus(presence.Times(in(lease))).Plus(p.traffic.Look(run).Times(in(engines.RunAsk))).Plus(alive)},
+		{"a producer that follows a run", p.traffic.Look(run).Times(in(lease)).Plus(watch).Plus(alive)},
 	}
 	return nil
 }
+
+// listeners is how many programs hear the consumers' reports: the sink, and who follows the run.
+const listeners = 2
 
 // watching is the traffic of the questions that the producer asks while it follows the run: is
 // there room on the queue, are the streams there, and where are the batches that were published
@@ -155,7 +160,7 @@ func (p *Planner) watching(seconds float64) pipeline.Traffic {
 		each := waiting / refills
 		looks += refills * (math.Log2(1+min(each, most)) + each/most)
 	}
-	t := p.traffic.Depth(run).Times(looks).Plus(p.traffic.Ensure(run).Times(seconds/lease + 1))
+	t := p.traffic.Depth(run).Times(looks).Plus(p.traffic.Ensure(run)).Plus(p.traffic.Look(run).Times(seconds / lease))
 	list := func(entries float64) pipeline.Traffic {
 		return p.traffic.Queued(run, int(entries)).Plus(p.traffic.Search(run).Times(batches / max(1, seconds) * betweenSeconds))
 	}

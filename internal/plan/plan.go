@@ -38,10 +38,10 @@ type QueueCosts interface {
 // ProgramCosts say what running programs cost, whether or not there is work.
 type ProgramCosts interface {
 	Presence(c pipeline.Presence) (pipeline.Traffic, error)
-	Watch(consumers []pipeline.Presence) (pipeline.Traffic, error)
+	Heard(c pipeline.Presence) (pipeline.Traffic, error)
 	IdlePull(run string) (pipeline.Traffic, time.Duration)
-	SinkPull() pipeline.Traffic
-	MirrorPull() pipeline.Traffic
+	SinkPull(wait time.Duration) pipeline.Traffic
+	MirrorPull(wait time.Duration) pipeline.Traffic
 	Look(durable string) pipeline.Traffic
 	Connection(run string) pipeline.Traffic
 	KeepAlive() pipeline.Traffic
@@ -101,7 +101,8 @@ type Engines struct {
 	SinkIdlePull   time.Duration // between two pulls while there are no results
 	MirrorPull     time.Duration // between two pulls for dead letters
 	PresenceEvery  time.Duration // between two looks of the sink at the consumers' reports
-	DurableRefresh time.Duration // between two looks of each program at its durables
+	DurableRefresh time.Duration // between two looks of the sink at its durables
+	RunAsk         time.Duration // between two questions of a consumer about its run
 	Poll           time.Duration // between two looks of the producer at the run; and at the queue while its window is full,
 	MostPolls      int           // where they get further apart, up to this many polls,
 	Refill         int           // until this part of the window is free, as 1/Refill
@@ -117,7 +118,7 @@ func (e Engines) validate() error {
 		set  bool
 	}{
 		{"SinkFlush", e.SinkFlush > 0}, {"SinkIdlePull", e.SinkIdlePull > 0}, {"MirrorPull", e.MirrorPull > 0},
-		{"PresenceEvery", e.PresenceEvery > 0}, {"DurableRefresh", e.DurableRefresh > 0}, {"Poll", e.Poll > 0}, {"MostPolls", e.MostPolls > 0}, {"Refill", e.Refill > 0},
+		{"PresenceEvery", e.PresenceEvery > 0}, {"DurableRefresh", e.DurableRefresh > 0}, {"RunAsk", e.RunAsk > 0}, {"Poll", e.Poll > 0}, {"MostPolls", e.MostPolls > 0}, {"Refill", e.Refill > 0},
 		{"PublishChunk", e.PublishChunk > 0}, {"MostItems", e.MostItems > 0}, {"StorePage", e.StorePage > 0},
 	} {
 		if !field.set {

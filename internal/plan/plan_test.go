@@ -25,21 +25,19 @@ func (tariff) Work(w pipeline.Work) (pipeline.Traffic, int, int, error) {
 func (tariff) Results(r pipeline.Results) (pipeline.Traffic, int, error) { return messages(4), 50, nil }
 func (tariff) Renewal(string) pipeline.Traffic                           { return messages(2) }
 func (tariff) Presence(pipeline.Presence) (pipeline.Traffic, error)      { return messages(2), nil }
-func (tariff) Watch(c []pipeline.Presence) (pipeline.Traffic, error) {
-	return messages(float64(6 + len(c))), nil
-}
+func (tariff) Heard(pipeline.Presence) (pipeline.Traffic, error)         { return messages(1), nil }
 func (tariff) IdlePull(string) (pipeline.Traffic, time.Duration) {
 	return messages(4), 30 * time.Second
 }
-func (tariff) SinkPull() pipeline.Traffic          { return messages(2) }
-func (tariff) MirrorPull() pipeline.Traffic        { return messages(2) }
-func (tariff) Look(string) pipeline.Traffic        { return messages(2) }
-func (tariff) Depth(string) pipeline.Traffic       { return messages(6) }
-func (tariff) Ensure(string) pipeline.Traffic      { return messages(14) }
-func (tariff) Queued(string, int) pipeline.Traffic { return messages(2) }
-func (tariff) Search(string) pipeline.Traffic      { return messages(4) }
-func (tariff) Connection(string) pipeline.Traffic  { return messages(28) }
-func (tariff) KeepAlive() pipeline.Traffic         { return pipeline.Traffic{Wire: 100} }
+func (tariff) SinkPull(time.Duration) pipeline.Traffic   { return messages(2) }
+func (tariff) MirrorPull(time.Duration) pipeline.Traffic { return messages(2) }
+func (tariff) Look(string) pipeline.Traffic              { return messages(2) }
+func (tariff) Depth(string) pipeline.Traffic             { return messages(6) }
+func (tariff) Ensure(string) pipeline.Traffic            { return messages(14) }
+func (tariff) Queued(string, int) pipeline.Traffic       { return messages(2) }
+func (tariff) Search(string) pipeline.Traffic            { return messages(4) }
+func (tariff) Connection(string) pipeline.Traffic        { return messages(28) }
+func (tariff) KeepAlive() pipeline.Traffic               { return pipeline.Traffic{Wire: 100} }
 
 type shelf struct{}
 
@@ -64,7 +62,7 @@ func prices() Meters { return Meters{tariff{}, shelf{}} }
 // engines returns the engines' constants.
 func engines() Engines {
 	return Engines{
-		SinkFlush: time.Second, SinkIdlePull: 5 * time.Second, MirrorPull: 10 * time.Second, PresenceEvery: 15 * time.Second, DurableRefresh: 5 * time.Minute,
+		SinkFlush: time.Second, SinkIdlePull: 5 * time.Second, MirrorPull: 10 * time.Second, PresenceEvery: 15 * time.Second, DurableRefresh: 5 * time.Minute, RunAsk: 2 * time.Minute,
 		Poll: time.Second, MostPolls: 16, Refill: 20, PublishChunk: 100, MostItems: 256, StorePage: 1000,
 	}
 }
@@ -125,12 +123,12 @@ func TestAnEstimateIsTheSumOfItsParts(t *testing.T) {
 		"answers to the store": 4 * 1000,
 		// A batch takes 80 s of a slot and is held for 100 s, as 10 workers share 8 slots: 3.3
 		// thirds of a lease.
-		"leases renewed":            2 * 1000 * (100./30 - 0.5),
-		"consumers' reports":        2*(5000./30+2) + 2*5000./300,
-		"the sink asks and watches": 2*5001 + 2*501 + 7*(5000./15+1) + 2*2*(5000./300+1),
+		"leases renewed":     2 * 1000 * (100./30 - 0.5),
+		"consumers' reports": (2+2)*(5000./90+2) + 2*(5000./120+1), // each is heard twice
+		"the sink asks":      2*5001 + 2*501 + 2*2*(5000./300+1),
 		// Reconcile lists the queue, and searches for batches on their way, when batches are 3, 6,
 		// 12, 24, 36 and 48 leases old.
-		"the producer watches the queue": 6*10 + 14*(5000./90+1) + 6*(2+4*1000/5000.*2.5),
+		"the producer watches the queue": 6*10 + 14 + 2*5000./90 + 6*(2+4*1000/5000.*2.5),
 		"connections":                    28 * 3,
 	}
 	is, sum := map[string]float64{}, pipeline.Traffic{}

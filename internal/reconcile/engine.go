@@ -50,6 +50,9 @@ type Streams interface {
 // A BatchQueue holds the batches and results of runs.
 type BatchQueue interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
+	// KeepRun makes what is missing of a run's queue, as EnsureRun does, and returns what the queue
+	// says of the run. It is cheap as long as nothing seems to be missing.
+	KeepRun(ctx context.Context, run pipeline.Run) (pipeline.RunInfo, error)
 	// RunInfo returns what the queue says of a run, or pipeline.ErrNoRun.
 	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull

@@ -170,7 +170,8 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 	if err != nil {
 		return report, err
 	}
-	if err := r.streams.EnsureRun(ctx, run.Run); err != nil { // a server that lost the queue has lost the run as well
+	info, err := r.streams.KeepRun(ctx, run.Run) // a server that lost the queue has lost the run as well
+	if err != nil {
 		return report, err
 	}
 	r.pass++
@@ -187,7 +188,7 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 	}
 	r.refusals.passed()
 	sweep := !r.now().Before(r.sweepAt)
-	if err := r.tidier.tidy(ctx, run.Run, r.inStore, sweep || r.pass == 1); err != nil {
+	if err := r.tidier.tidy(ctx, run.Run, info.Waiting+info.Held > r.inStore || sweep || r.pass == 1); err != nil {
 		return report, err
 	}
 	if sweep {

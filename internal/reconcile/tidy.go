@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -20,17 +19,10 @@ type tidier struct {
 }
 
 // tidy acts on what two passes found, since a batch may be done a moment before its worker
-// acknowledges it. It lists the queue if there is more on it than the store has queued, and
-// whenever the caller wants it to.
-func (r *tidier) tidy(ctx context.Context, run pipeline.Run, inStore int, list bool) error {
-	info, err := r.streams.RunInfo(ctx, run.Name)
-	if errors.Is(err, pipeline.ErrNoRun) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !list && len(r.settled) == 0 && info.Waiting+info.Held <= inStore {
+// acknowledges it. It lists the queue if the caller wants it to, as where there is more on the queue
+// than the store has queued.
+func (r *tidier) tidy(ctx context.Context, run pipeline.Run, list bool) error {
+	if !list && len(r.settled) == 0 {
 		return nil
 	}
 	queued, err := r.streams.Queued(ctx, run.Name)

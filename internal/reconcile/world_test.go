@@ -304,6 +304,13 @@ func (v view) Drop(_ context.Context, seen pipeline.Batch) (did bool, _ error) {
 	return did && err == nil, err
 }
 
+func (v view) KeepRun(ctx context.Context, run pipeline.Run) (pipeline.RunInfo, error) {
+	if err := v.EnsureRun(ctx, run); err != nil {
+		return pipeline.RunInfo{}, err
+	}
+	return v.RunInfo(ctx, run.Name)
+}
+
 func (v view) EnsureRun(context.Context, pipeline.Run) error {
 	return v.pass(func() { v.ensured = true })
 }

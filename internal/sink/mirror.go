@@ -14,7 +14,7 @@ import (
 )
 
 // MirrorPull is how long a pull for dead letters waits for the first; each costs traffic.
-const MirrorPull = 10 * time.Second
+const MirrorPull = 2 * time.Minute
 
 const (
 	mirrorMost   = 128     // dead letters of one pass

@@ -9,9 +9,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// IdlePull is how long a pull waits for the first results after a quiet moment. A longer wait costs
-// less traffic, and delays the results by more when a pull is lost with its connection.
-const IdlePull = 5 * time.Second
+// IdlePull is how long a pull waits for the first results after a quiet moment. Each costs traffic,
+// and the first result ends it.
+const IdlePull = 2 * time.Minute
 
 // moveResults runs until ctx ends.
 func (s *Sink) moveResults(ctx context.Context) {

@@ -22,6 +22,9 @@ func (c *client) call(ctx context.Context, prefix string, within time.Duration, 
 	timed, cancel := context.WithTimeout(watched, within)
 	defer cancel()
 	err := f(timed)
+	if isAbsent(err) || isNoResponders(err) {
+		c.absences.Add(1)
+	}
 	switch {
 	case err == nil:
 		return nil

@@ -24,7 +24,11 @@ type client struct {
 	codec *codec
 
 	pending  pendingCalls
-	answered atomic.Bool // JetStream has answered before
+	deaf     func(err error) bool // takes in a refused subscription that no call waits for
+	absences atomic.Int64         // how often a stream or a durable was found to be missing
+	answered atomic.Bool          // JetStream has answered before
+
+	heartbeat time.Duration // of a pull that waits for long; a test shortens it
 
 	lifetime     context.Context // ends when the connection is closed
 	end          context.CancelFunc

@@ -16,6 +16,7 @@ type Conn struct {
 	provisioner *provisioner
 	publisher   *publisher
 	usage       *usageCache
+	roster      *roster
 
 	results     *blockingPublisher
 	deadLetters *blockingPublisher
@@ -23,7 +24,7 @@ type Conn struct {
 	mirror      *durable // of the dead letters
 	works       sync.Map // run → *durable, for those that Work was called for
 
-	pullExpiry, pullHeartbeat time.Duration // of a pull for work; a test shortens them
+	pullExpiry time.Duration // of a pull for work; a test shortens it
 }
 
 // Connect connects to NATS. The first connection must come within Config.Timeout; after that it
@@ -39,11 +40,11 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	publisher := &publisher{c: client}
 	provisioner := newProvisioner(client, cfg)
 	return &Conn{
-		client: client, provisioner: provisioner, publisher: publisher, usage: &usageCache{c: client},
+		client: client, provisioner: provisioner, publisher: publisher, usage: &usageCache{c: client}, roster: newRoster(client),
 		results: resultsPublisher(publisher), deadLetters: deadLetterPublisher(publisher),
 		sink:       newDurable(client, ResultsStream, sinkDurable, provisioner.ensure),
 		mirror:     newDurable(client, DeadStream, mirrorDurable, provisioner.ensure),
-		pullExpiry: PullExpiry, pullHeartbeat: PullHeartbeat,
+		pullExpiry: PullExpiry,
 	}, nil
 }
 

@@ -42,7 +42,7 @@ func dial(ctx context.Context, cfg Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{log: cfg.Log, codec: codec, handlersDone: make(chan struct{})}
+	c := &client{log: cfg.Log, codec: codec, handlersDone: make(chan struct{}), heartbeat: PullHeartbeat, deaf: func(error) bool { return false }}
 	c.lifetime, c.end = context.WithCancel(context.Background())
 	if err := (&connector{cfg: cfg, client: c}).connect(ctx); err != nil {
 		c.end()
@@ -181,7 +181,9 @@ func (k *connector) onReconnect(nc *nats.Conn) {
 
 func (k *connector) onError(err error) {
 	if errors.Is(err, nats.ErrPermissionViolation) {
-		k.client.pending.deny(err)
+		if !k.client.deaf(err) {
+			k.client.pending.deny(err)
+		}
 		return
 	}
 	if k.reports.Begins(err) {

@@ -15,9 +15,9 @@ import (
 	"go.uber.org/zap"
 )
 
-// DurableRefresh is how often a program reads the configuration of a durable that it pulls from:
-// the lease may be changed while workers run.
-const DurableRefresh = 5 * time.Minute
+// DurableRefresh is how often a program reads the configuration of a durable that it pulls from,
+// unless it asks for the durable anyway: the lease may be changed while workers run.
+const DurableRefresh = 30 * time.Minute
 
 // A durable is one of JetStream's durables, looked up when it is first needed and again when it
 // has gone. It may be used by many goroutines.

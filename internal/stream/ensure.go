@@ -42,7 +42,14 @@ type provisioner struct {
 	maxBytes  int64
 	enlarge   bool
 
-	ensured atomic.Bool // all streams existed once
+	ensured atomic.Bool            // all streams existed once
+	sure    atomic.Pointer[doubts] // when they did last
+}
+
+// doubts count what may mean that a stream is gone.
+type doubts struct {
+	reconnects uint64
+	absences   int64 // of a stream or a durable
 }
 
 func newProvisioner(c *client, cfg Config) *provisioner {
@@ -67,6 +74,7 @@ func (p *provisioner) ensureOnce(ctx context.Context) error {
 	if err := p.checkVersion(); err != nil {
 		return err
 	}
+	seen := p.doubts()
 	wanted := streamConfigs(p.replicas, cmp.Or(p.lease, pipeline.DefaultLease))
 	present, ours, err := p.look(ctx, wanted)
 	if err != nil {
@@ -79,11 +87,35 @@ func (p *provisioner) ensureOnce(ctx context.Context) error {
 	}
 	p.ensured.Store(true)
 	for stream, name := range map[string]string{ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
-		if err := p.durables.ensure(ctx, stream, durableConfig(name, p.sinkLease), DefaultSinkLease); err != nil {
+		if _, err := p.durables.ensure(ctx, stream, durableConfig(name, p.sinkLease), DefaultSinkLease); err != nil {
 			return p.explain(ctx, err, ours)
 		}
 	}
+	p.sure.Store(&seen)
 	return nil
+}
+
+// doubts returns what may have happened so far.
+func (p *provisioner) doubts() doubts {
+	return doubts{p.c.nc.Stats().Reconnects, p.c.absences.Load()}
+}
+
+// keepRun does what ensureRun does. If nothing has happened since the streams were seen that may
+// mean that one is gone, it asks for the durable alone. It returns what the durable says.
+func (p *provisioner) keepRun(ctx context.Context, run pipeline.Run) (pipeline.RunInfo, error) {
+	if err := pipeline.ValidateRunName(run.Name); err != nil {
+		return pipeline.RunInfo{}, err
+	}
+	if sure := p.sure.Load(); sure == nil || *sure != p.doubts() {
+		if err := p.ensure(ctx); err != nil {
+			return pipeline.RunInfo{}, err
+		}
+	}
+	info, err := p.durables.ensure(ctx, WorkStream, runDurable(run, p.lease, nil), pipeline.DefaultLease)
+	if err != nil {
+		return pipeline.RunInfo{}, p.explainDurable(ctx, err)
+	}
+	return runInfo(info), nil
 }
 
 // ensureRun does that, and the same for the durable of a run, whose metadata get more.
@@ -94,7 +126,12 @@ func (p *provisioner) ensureRun(ctx context.Context, run pipeline.Run, more map[
 	if err := p.ensure(ctx); err != nil {
 		return err
 	}
-	err := p.durables.ensure(ctx, WorkStream, runDurable(run, p.lease, more), pipeline.DefaultLease)
+	_, err := p.durables.ensure(ctx, WorkStream, runDurable(run, p.lease, more), pipeline.DefaultLease)
+	return p.explainDurable(ctx, err)
+}
+
+// explainDurable adds the account's numbers where it refuses a durable because it has too many.
+func (p *provisioner) explainDurable(ctx context.Context, err error) error {
 	if code(err) == codeConsumers {
 		return p.explain(ctx, err, 0)
 	}

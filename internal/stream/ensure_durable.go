@@ -66,10 +66,10 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 
 // ensure creates a durable, or updates the lease, the metadata and the limits of one that exists.
 // Everything else about it stays, such as a pause. Its lease stays, too, if want has none; a new
-// durable gets newLease then.
-func (d *durables) ensure(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) error {
+// durable gets newLease then. It returns what the durable says.
+func (d *durables) ensure(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) (*jetstream.ConsumerInfo, error) {
 	if err := d.begin(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer d.end()
 	what := fmt.Sprintf("create durable %s on stream %s", want.Durable, stream)
@@ -78,22 +78,22 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 		created := want
 		created.AckWait = cmp.Or(want.AckWait, newLease)
 		created.PauseUntil = d.pausedUntil(want.Durable)
-		err = d.write(ctx, stream, created, d.c.js.CreateConsumer)
+		info, err = d.write(ctx, stream, created, d.c.js.CreateConsumer)
 		if err == nil {
-			return nil
+			return info, nil
 		}
 		if !errors.Is(err, jetstream.ErrConsumerExists) {
-			return fmt.Errorf("%s: %w", what, err)
+			return nil, fmt.Errorf("%s: %w", what, err)
 		}
 		info, err = d.c.durableInfo(ctx, stream, want.Durable)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	is := info.Config
 	d.pauses.Store(want.Durable, time.Now().Add(info.PauseRemaining))
 	if is.AckPolicy != want.AckPolicy || is.FilterSubject != want.FilterSubject || is.MaxDeliver != want.MaxDeliver || len(is.BackOff) > 0 {
-		return pipeline.Fail(pipeline.Fatal, "durable %s on stream %s is there with another ack policy, filter, delivery limit or backoff: delete it and start again",
+		return nil, pipeline.Fail(pipeline.Fatal, "durable %s on stream %s is there with another ack policy, filter, delivery limit or backoff: delete it and start again",
 			want.Durable, stream)
 	}
 	maps.DeleteFunc(is.Metadata, serverKey)
@@ -105,36 +105,40 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 	}
 	if is.AckWait == want.AckWait && maps.Equal(is.Metadata, want.Metadata) && is.MaxRequestBatch == want.MaxRequestBatch &&
 		(is.MaxAckPending == want.MaxAckPending || d.limited.Load()) {
-		return nil
+		return info, nil
 	}
 	is.AckWait, is.Metadata = want.AckWait, want.Metadata
 	is.MaxAckPending, is.MaxRequestBatch = want.MaxAckPending, want.MaxRequestBatch
-	err = d.write(ctx, stream, is, d.c.js.UpdateConsumer)
-	if err != nil {
-		return fmt.Errorf("update durable %s on stream %s: %w", want.Durable, stream, err)
+	if info, err = d.write(ctx, stream, is, d.c.js.UpdateConsumer); err != nil {
+		return nil, fmt.Errorf("update durable %s on stream %s: %w", want.Durable, stream, err)
 	}
-	return nil
+	return info, nil
 }
 
 // write creates or updates a durable. Where the account limits how many of its messages may be held
 // at once, it gets that limit.
-func (d *durables) write(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, write func(context.Context, string, jetstream.ConsumerConfig) (jetstream.Consumer, error)) error {
+func (d *durables) write(ctx context.Context, stream string, cfg jetstream.ConsumerConfig, write durableWriter) (info *jetstream.ConsumerInfo, err error) {
 	try := func(ctx context.Context) error {
-		_, err := write(ctx, stream, cfg)
+		durable, err := write(ctx, stream, cfg)
+		if err == nil {
+			info = durable.CachedInfo()
+		}
 		return err
 	}
-	err := d.c.api(ctx, try)
-	if code(err) != codeAckPending {
-		return err
+	if err = d.c.api(ctx, try); code(err) != codeAckPending {
+		return info, err
 	}
 	limit, lookErr := d.c.maxAckPending(ctx)
 	if lookErr != nil {
-		return errors.Join(err, lookErr)
+		return nil, errors.Join(err, lookErr)
 	}
 	d.limited.Store(true)
 	cfg.MaxAckPending = limit
-	return d.c.api(ctx, try)
+	err = d.c.api(ctx, try)
+	return info, err
 }
+
+type durableWriter = func(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error)
 
 // maxAckPending returns how many messages of a durable may be held at once by what the account
 // says: the least of its limits, or 0, of which the server makes what it allows.

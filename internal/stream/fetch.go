@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -88,7 +89,12 @@ func (f *fetch) pull(ctx context.Context, subject string, n int, wait time.Durat
 		return err // n messages are the limit
 	}
 	request := map[string]any{"batch": n, "no_wait": true}
-	if wait > 0 {
+	silence := wait + answerWithin // after which the pull is gone
+	switch {
+	case wait > 2*f.c.heartbeat:
+		request = map[string]any{"batch": n, "expires": wait, "idle_heartbeat": f.c.heartbeat}
+		silence = 2 * f.c.heartbeat
+	case wait > 0:
 		request = map[string]any{"batch": n, "expires": wait}
 	}
 	body, err := json.Marshal(request)
@@ -98,18 +104,27 @@ func (f *fetch) pull(ctx context.Context, subject string, n int, wait time.Durat
 	if err := f.c.nc.PublishRequest(subject, inbox, body); err != nil {
 		return err
 	}
-	for range n {
-		msg, err := sub.NextMsgWithContext(ctx)
-		if err != nil {
+	for got := 0; got < n; {
+		timed, cancel := context.WithTimeout(ctx, silence)
+		msg, err := sub.NextMsgWithContext(timed)
+		cancel()
+		switch {
+		case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+			return jetstream.ErrNoHeartbeat
+		case err != nil:
 			return err
-		}
-		if msg.Reply == "" { // a status: messages have a subject for their acks
+		case msg.Reply != "": // messages have a subject for their acks, what the server itself says has none
+			f.add(msg)
+			got++
+		case !isHeartbeat(msg):
 			return endOfPull(msg)
 		}
-		f.add(msg)
 	}
 	return nil
 }
+
+// isHeartbeat reports whether a message without a reply says that its pull is still there.
+func isHeartbeat(msg *nats.Msg) bool { return msg.Header.Get("Status") == "100" }
 
 // endOfPull returns the error that the status stands for with which the server ends a pull.
 func endOfPull(msg *nats.Msg) error {

@@ -25,6 +25,13 @@ func (c *Conn) EnsureRun(ctx context.Context, run pipeline.Run) error {
 	return c.provisioner.ensureRun(ctx, run, nil)
 }
 
+// KeepRun does what EnsureRun does, for a caller that does it again and again: it looks at the
+// streams only if the connection was lost, or something was found to be missing, since they were
+// seen. It returns what the queue says of the run.
+func (c *Conn) KeepRun(ctx context.Context, run pipeline.Run) (pipeline.RunInfo, error) {
+	return c.provisioner.keepRun(ctx, run)
+}
+
 // CompleteRun tells the consumers of a run that no more work will come, until EnsureRun is called
 // again. The caller knows from the ledger that every generation is finished for good, and that none
 // is under a dead letter, which may get another round.

@@ -278,7 +278,7 @@ func (s *Source) receive(ctx context.Context, p *pull, sub *nats.Subscription, l
 			continue
 		}
 		switch status := msg.Header.Get("Status"); {
-		case status == "100": // a heartbeat
+		case isHeartbeat(msg):
 		case status == "408": // it has expired
 			s.expired(p)
 			return nil

@@ -422,7 +422,7 @@ func TestThreeNodesGoOnWhenOneStops(t *testing.T) {
 	nodes := natsdtest.Cluster(t, 3)
 	c := connect(t, Config{URL: natsdtest.URLs(nodes), Replicas: 3, Lease: 2 * time.Second})
 	// A pull that waited on the stopped node is given up after two heartbeats.
-	c.pullExpiry, c.pullHeartbeat = 2*time.Second, 500*time.Millisecond
+	c.pullExpiry, c.heartbeat = 2*time.Second, 500*time.Millisecond
 	eventually(t, func() bool { return c.Ensure(t.Context()) == nil }, func() string { return "not ready" })
 	must(t, c.EnsureRun(t.Context(), testRun("r")))
 	if err := func() error {

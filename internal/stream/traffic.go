@@ -37,14 +37,12 @@ const (
 	// durable contains its configuration and its state.
 	streamInfoBytes  = 885
 	durableInfoBytes = 895
-	watchMessages    = 4 // to begin and end a read of the bucket
-	watchBytes       = 1350
-	watchWire        = watchBytes + 485
 	expiredPullBytes = 86 // the server says that a pull has expired
 	heartbeatBytes   = 75
-	storedExtra      = 34           // what a stream adds to each message, besides its subject
-	connectWire      = 1500         // of a connection, both sides' greetings
-	keepAliveWire    = 2 * 180 * 12 // in an hour: pings of both sides, each 20 s
+	storedExtra      = 34   // what a stream adds to each message, besides its subject
+	connectWire      = 1500 // of a connection, both sides' greetings
+	pingWire         = 12   // and its answer
+	serverPingEvery  = 2 * time.Minute
 )
 
 // sent is one message from a client to the server.
@@ -128,7 +126,7 @@ func (m *TrafficMeter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored i
 }
 
 func (m *TrafficMeter) workPull(run string) pipeline.Traffic {
-	return pulling(WorkStream, run, fmt.Sprintf(`{"expires":%d,"batch":1,"idle_heartbeat":%d}`, PullExpiry, PullHeartbeat))
+	return pulling(WorkStream, run, fmt.Sprintf(`{"batch":10,"expires":%d,"idle_heartbeat":%d}`, PullExpiry, PullHeartbeat))
 }
 
 // Results is what the answers of a batch cost on their way to the store, and how many bytes of
@@ -162,37 +160,46 @@ func (m *TrafficMeter) Presence(c pipeline.Presence) (pipeline.Traffic, error) {
 	return published(&nats.Msg{Data: data}, presenceSubject(c.ID), bucketStream), nil
 }
 
-// Watch is what it costs to read the reports of consumers once.
-func (m *TrafficMeter) Watch(consumers []pipeline.Presence) (pipeline.Traffic, error) {
-	t := asked("$JS.API.STREAM.INFO."+bucketStream, 0, streamInfoBytes)
-	t = t.Plus(pipeline.Traffic{Messages: watchMessages, Bytes: watchBytes, Wire: watchWire})
-	for _, c := range consumers {
-		data, err := pipeline.Encode(c)
-		if err != nil {
-			return pipeline.Traffic{}, fmt.Errorf("encode consumer %s: %w", c.ID, err)
-		}
-		msg := &nats.Msg{Data: data}
-		t = t.Plus(delivered(msg, presenceSubject(c.ID), bucketStream, "12345678"))
+// Heard is what it costs a program that watches the consumers to hear one report.
+func (m *TrafficMeter) Heard(c pipeline.Presence) (pipeline.Traffic, error) {
+	data, err := pipeline.Encode(c)
+	if err != nil {
+		return pipeline.Traffic{}, fmt.Errorf("encode consumer %s: %w", c.ID, err)
 	}
-	return t, nil
+	return received(len(presenceSubject(c.ID)), replyBytes, 0, len(data)), nil
 }
 
-// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: an idle worker
-// makes one after the other.
+// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: an idle GPU makes
+// one after the other.
 func (m *TrafficMeter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
-	heartbeats := float64(PullExpiry / PullHeartbeat)
-	return m.workPull(run).Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(heartbeats)).
-		Plus(received(inboxBytes, 0, expiredPullBytes, 0)), PullExpiry
+	return m.workPull(run).Plus(waiting(PullExpiry)), PullExpiry
 }
 
-// SinkPull is what a pull for results costs until it expires, besides the results.
-func (m *TrafficMeter) SinkPull() pipeline.Traffic { return m.emptyPull(ResultsStream, sinkDurable) }
+// waiting is what the server says on a pull that gets nothing in this time.
+func waiting(wait time.Duration) pipeline.Traffic {
+	t := received(inboxBytes, 0, expiredPullBytes, 0)
+	if wait > 2*PullHeartbeat {
+		t = t.Plus(received(inboxBytes, 0, heartbeatBytes, 0).Times(float64((wait - 1) / PullHeartbeat)))
+	}
+	return t
+}
+
+// SinkPull is what a pull for results costs that waits for this long, besides the results.
+func (m *TrafficMeter) SinkPull(wait time.Duration) pipeline.Traffic {
+	return m.emptyPull(ResultsStream, sinkDurable, wait)
+}
 
 // MirrorPull is the same for dead letters.
-func (m *TrafficMeter) MirrorPull() pipeline.Traffic { return m.emptyPull(DeadStream, mirrorDurable) }
+func (m *TrafficMeter) MirrorPull(wait time.Duration) pipeline.Traffic {
+	return m.emptyPull(DeadStream, mirrorDurable, wait)
+}
 
-func (m *TrafficMeter) emptyPull(stream, durable string) pipeline.Traffic {
-	return pulling(stream, durable, `{"batch":128,"expires":999999999}`).Plus(received(inboxBytes, 0, expiredPullBytes, 0))
+func (m *TrafficMeter) emptyPull(stream, durable string, wait time.Duration) pipeline.Traffic {
+	request := `{"batch":128,"expires":999999999}`
+	if wait > 2*PullHeartbeat {
+		request = fmt.Sprintf(`{"batch":1,"expires":%d,"idle_heartbeat":%d}`, wait, PullHeartbeat)
+	}
+	return pulling(stream, durable, request).Plus(waiting(wait))
 }
 
 // Look is what it costs to look up the durable of a run, or one of the sink's.
@@ -233,4 +240,6 @@ func (m *TrafficMeter) Connection(run string) pipeline.Traffic {
 }
 
 // KeepAlive is what a connection costs in an hour with nothing else on it.
-func (m *TrafficMeter) KeepAlive() pipeline.Traffic { return pipeline.Traffic{Wire: keepAliveWire} }
+func (m *TrafficMeter) KeepAlive() pipeline.Traffic {
+	return pipeline.Traffic{Wire: pingWire * float64(time.Hour/PingEvery+time.Hour/serverPingEvery)}
+}

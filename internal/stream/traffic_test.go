@@ -174,7 +174,7 @@ func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 	if _, err := conn.Results(ctx, 1, time.Millisecond); err != nil { // it looks up its durable
 		t.Fatal(err)
 	}
-	check("results", 20, results.Times(10).Plus(meter.SinkPull()), func() error {
+	check("results", 20, results.Times(10).Plus(meter.SinkPull(time.Second)), func() error {
 		for i := range 10 {
 			answers.Batch = i
 			if err := conn.PublishResults(ctx, answers); err != nil {
@@ -202,11 +202,21 @@ func TestTheMeterKnowsWhatExchangesCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("presence", 20, cost, func() error { return conn.PutPresence(ctx, presence) })
-	watch, err := meter.Watch([]pipeline.Presence{presence})
+	if _, err := conn.Consumers(ctx); err != nil {
+		t.Fatal(err)
+	}
+	heard, err := meter.Heard(presence)
 	if err != nil {
 		t.Fatal(err)
 	}
-	check("watch", 10, watch, func() error { _, err := conn.Consumers(ctx); return err })
+	check("presence that is heard", 20, cost.Plus(heard), func() error {
+		if err := conn.PutPresence(ctx, presence); err != nil {
+			return err
+		}
+		_, err := conn.Consumers(ctx)
+		return err
+	})
+	_ = conn.roster.sub.Unsubscribe()
 
 	check("look", 20, meter.Look(run.Name), func() error { _, err := conn.RunInfo(ctx, run.Name); return err })
 	if err := conn.PublishResults(ctx, answers); err != nil {

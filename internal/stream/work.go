@@ -106,5 +106,5 @@ func (c *Conn) RemoveWork(ctx context.Context, run string, batch int, sequence u
 // Work returns the batches of a run, which need not exist yet, for the workers of one GPU.
 func (c *Conn) Work(run string) *Source {
 	shared, _ := c.works.LoadOrStore(run, newDurable(c.client, WorkStream, run, nil))
-	return &Source{durable: shared.(*durable), expiry: c.pullExpiry, heartbeat: c.pullHeartbeat}
+	return &Source{durable: shared.(*durable), expiry: c.pullExpiry, heartbeat: c.heartbeat}
 }
