@@ -27,7 +27,7 @@ const (
 // askAfter is how long a consumer without work waits between two questions about the run: mostly a
 // run is complete a moment after its last work, and each question costs traffic.
 func askAfter(idle time.Duration, over bool) time.Duration {
-	const first, share, ending = 2 * time.Second, 4, 15 * time.Second
+	const first, share, ending = 2 * time.Second, 2, 15 * time.Second
 	if over { // it ends, unless something may come yet
 		return ending
 	}

@@ -1,11 +1,11 @@
 // Bench measures what Gleaner promises: that GPUs are kept busy, how many answers a second it can
-// move, and what loading and exporting take. It prints tables for people and writes the same
+// move, what loading and exporting take, and what programs without work send. It prints tables for people and writes the same
 // figures as JSON.
 package main
 
 import "gleaner/internal/cli"
 
-const description = "Measure how busy GPUs are kept, how much the pipeline can carry, and what loading and exporting take. Everything runs on this machine with real parts; only the GPUs are simulated."
+const description = "Measure how busy GPUs are kept, how much the pipeline can carry, what loading and exporting take, and what programs without work send. Everything runs on this machine with real parts; only the GPUs are simulated."
 
 type commands struct {
 	Run   runCmd   `cmd:"" default:"withargs" help:"Measure (the default)."`

@@ -59,6 +59,9 @@ func TestAQuickRunMeasuresEverything(t *testing.T) {
 	if n := len(report.Load.Steps); n != 6 {
 		t.Errorf("load has %d steps, want 3 for each of 2 sizes", n)
 	}
+	if n := len(report.Idle.Programs); n != 3 {
+		t.Errorf("idle has %d programs", n)
+	}
 	for _, s := range report.Load.Steps {
 		if s.PerSecond <= 0 || s.Rows == 0 {
 			t.Errorf("load: %+v", s)
@@ -77,7 +80,7 @@ func quick(t *testing.T) Report {
 	if code := cli.Run(context.Background(), "bench", description, &commands{}, args, terminal); code != cli.Done {
 		t.Fatalf("exit code %d\n%s%s", code, shown.String(), said.String())
 	}
-	for _, title := range []string{"KEEP-BUSY", "CAPACITY", "LOAD AND EXPORT", notMeasured} {
+	for _, title := range []string{"KEEP-BUSY", "CAPACITY", "LOAD AND EXPORT", "IDLE", notMeasured} {
 		if !bytes.Contains(shown.Bytes(), []byte(title)) {
 			t.Errorf("%q is not in what is printed:\n%s", title, shown.String())
 		}

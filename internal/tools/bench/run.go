@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/pprof"
 	"slices"
+	"time"
 
 	"gleaner/internal/cli"
 )
@@ -20,25 +21,27 @@ type Report struct {
 	KeepBusy *KeepBusy `json:"keep_busy,omitempty"`
 	Capacity *Capacity `json:"capacity,omitempty"`
 	Load     *Load     `json:"load_and_export,omitempty"`
+	Idle     *Idle     `json:"idle,omitempty"`
 }
 
 // runCmd is the command that measures.
 type runCmd struct {
-	Only       []string `enum:"keep-busy,capacity,load" default:"keep-busy,capacity,load" help:"What is measured."`
-	Out        string   `default:"bench.json" placeholder:"FILE" help:"Where the figures go as JSON."`
-	Lengths    string   `placeholder:"FILE" help:"JSON Lines whose column answer gives the lengths of the answers for keep-busy, such as GSM8K's train.jsonl. Default: lengths distributed as GSM8K's."`
-	GPUs       []int    `name:"gpus" default:"2,20" help:"Numbers of GPUs for keep-busy."`
-	Speedup    float64  `placeholder:"X" help:"How many times faster than in reality time runs in keep-busy. Default: 25 with fewer than 20 GPUs, else 5. With 1, 20 GPUs take 5 minutes and 2 take 43, each twice."`
-	MongoDB    string   `name:"mongodb" env:"MONGODB_URI" placeholder:"URI" help:"MongoDB to measure besides SQLite. Runs named bench-… are written there and removed."`
-	Rows       int      `default:"1000000" help:"Rows for load and export; a tenth of them are measured beside it."`
-	Dir        string   `placeholder:"DIR" help:"Folder for what is written meanwhile. Syncing to the disk is part of the figures, so it matters which disk that is. Default: the system's temporary folder."`
-	Quick      bool     `help:"A small version of everything, to see that it works. Its figures mean nothing."`
-	CPUProfile string   `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile of this process."`
+	Only       []string      `enum:"keep-busy,capacity,load,idle" default:"keep-busy,capacity,load,idle" help:"What is measured."`
+	Out        string        `default:"bench.json" placeholder:"FILE" help:"Where the figures go as JSON."`
+	Lengths    string        `placeholder:"FILE" help:"JSON Lines whose column answer gives the lengths of the answers for keep-busy, such as GSM8K's train.jsonl. Default: lengths distributed as GSM8K's."`
+	GPUs       []int         `name:"gpus" default:"2,20" help:"Numbers of GPUs for keep-busy."`
+	Speedup    float64       `placeholder:"X" help:"How many times faster than in reality time runs in keep-busy. Default: 25 with fewer than 20 GPUs, else 5. With 1, 20 GPUs take 5 minutes and 2 take 43, each twice."`
+	MongoDB    string        `name:"mongodb" env:"MONGODB_URI" placeholder:"URI" help:"MongoDB to measure besides SQLite. Runs named bench-… are written there and removed."`
+	Rows       int           `default:"1000000" help:"Rows for load and export; a tenth of them are measured beside it."`
+	Dir        string        `placeholder:"DIR" help:"Folder for what is written meanwhile. Syncing to the disk is part of the figures, so it matters which disk that is. Default: the system's temporary folder."`
+	Idle       time.Duration `default:"10m" help:"How long the traffic of programs without work is measured, after 5 minutes in which they settle. The periods of all that they do fit into 6 minutes."`
+	Quick      bool          `help:"A small version of everything, to see that it works. Its figures mean nothing."`
+	CPUProfile string        `name:"cpuprofile" placeholder:"FILE" help:"Write a CPU profile of this process."`
 }
 
 func (c *runCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
-	if c.Speedup < 0 || c.Rows < 1 || len(c.GPUs) > 0 && slices.Min(c.GPUs) < 1 {
-		return cli.Usage("speedup, rows and gpus have to be positive")
+	if c.Speedup < 0 || c.Rows < 1 || c.Idle <= 0 || len(c.GPUs) > 0 && slices.Min(c.GPUs) < 1 {
+		return cli.Usage("speedup, rows, gpus and idle have to be positive")
 	}
 	dir, err := os.MkdirTemp(c.Dir, "gleaner-bench-*")
 	if err != nil {
@@ -95,6 +98,12 @@ func (c *runCmd) measure(ctx context.Context, t *cli.Terminal, dir string, repor
 			return fmt.Errorf("%s: %w", loadName, err)
 		}
 		report.Load.print(t.Out)
+	}
+	if slices.Contains(c.Only, idleName) {
+		if report.Idle, err = measureIdle(ctx, sub(idleName), c.Idle, c.Quick, logf); err != nil {
+			return fmt.Errorf("%s: %w", idleName, err)
+		}
+		report.Idle.print(t.Out)
 	}
 	return nil
 }

@@ -32,6 +32,14 @@ func atLeast(is, target float64) string {
 	return fmt.Sprintf("%g MISSED", target)
 }
 
+// atMost says whether a target that is an upper limit is met.
+func atMost(is, target float64) string {
+	if is <= target {
+		return fmt.Sprintf("%g met", target)
+	}
+	return fmt.Sprintf("%g MISSED", target)
+}
+
 // below says whether this many bytes are fewer than the target.
 func below(is, target int) string {
 	if is < target {
