@@ -29,15 +29,15 @@ type Plan struct {
 	GPUsEach        int           `name:"gpus-each" default:"2" help:"GPUs of each consumer."`
 	Slots           int           `default:"8" help:"Slots of each GPU."`
 	TokensPerSecond float64       `placeholder:"T" help:"Tokens a second of each GPU, all its slots together. Default: by the answers' own times, or 160, an estimate of a 7B model in four bits on a T4."`
-	Window          int           `default:"2000" help:"Batches on the queue at a time, as for producer publish."`
+	Window          int           `help:"Batches on the queue at a time, as for producer publish."`
 	Lease           time.Duration `default:"90s" help:"After how long without a sign of life a batch goes to another worker, as for producer publish."`
 	JSON            bool          `name:"json" help:"Print the estimate as JSON."`
 }
 
 // Run prints the estimate.
 func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
-	if c.Consumers < 1 || c.GPUsEach < 1 || c.Slots < 1 || c.Window < 1 || c.AnswerTokens < 1 || c.TokensPerSecond < 0 || c.Lease < time.Second {
-		return cli.Usage("consumers, gpus-each, slots, window, answer-tokens and tokens-per-second have to be positive, and lease a second or more")
+	if c.Consumers < 1 || c.GPUsEach < 1 || c.Slots < 1 || c.Window < 0 || c.AnswerTokens < 1 || c.TokensPerSecond < 0 || c.Lease < time.Second {
+		return cli.Usage("consumers, gpus-each, slots, answer-tokens and tokens-per-second have to be positive, window not negative, and lease a second or more")
 	}
 	if c.Input == "" && c.Name == "" {
 		return cli.Usage("nothing to plan: give a dataset (--input FILE, with the flags of producer load) or a loaded run (--run NAME)")

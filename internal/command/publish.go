@@ -23,7 +23,7 @@ type Publish struct {
 	cli.HTTPFlags   `embed:""`
 	cli.LogFlags    `embed:""`
 	Name            string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Window          int           `default:"2000" help:"Batches on the queue at a time, at most."`
+	Window          int           `help:"Batches on the queue at a time, at most. Default: 2,000, or three for each worker that is present if that is more; a GPU has two workers more than slots."`
 	Follow          bool          `help:"Stay until every generation is stored or dead. Exits 3 if some have no answer."`
 	Lease           time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for this long."`
 	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`

@@ -18,7 +18,7 @@ import (
 
 // spareBatches is how many more batches than slots are in hand: while some are published or
 // fetched, the slots still have others to work on.
-const spareBatches = 2
+const spareBatches = pipeline.SpareWorkers
 
 // A lane is one GPU with its model server: it generates batches. A batch and its generations pass
 // four guards, in this order:

@@ -37,6 +37,7 @@ type Estimate struct {
 	Streams     float64          `json:"stream_bytes"` // stored on the streams at a time, with a sink that keeps up
 	ResultBytes float64          `json:"result_bytes"` // stored on them if no sink runs
 	Connection  int              `json:"connections"`
+	Bounds      []FirstBound     `json:"first_bounds"` // on a free account, and on a server of one's own
 
 	Database  Database            `json:"database"`
 	Load      pipeline.Operations `json:"load_operations"`
@@ -44,6 +45,16 @@ type Estimate struct {
 	Export    pipeline.Operations `json:"export_operations"`
 	PerSecond pipeline.Operations `json:"operations_per_second"` // while it is generated
 	RowBytes  float64             `json:"row_bytes"`
+}
+
+// A FirstBound is what the run meets first when more GPUs of the same kind are added.
+type FirstBound struct {
+	Hosted bool   `json:"hosted"` // on a free account; else on a server of one's own
+	Name   string `json:"name"`
+	GPUs   int    `json:"gpus"`   // that are the most
+	SetIn  string `json:"set_in"` // where the bound is set
+	AtIt   string `json:"at_it"`  // what happens to what is beyond it
+	Met    bool   `json:"met"`    // the GPUs of the plan are more
 }
 
 // Basis is what an estimate is based on.
@@ -88,6 +99,10 @@ func (p *Planner) Estimate() (Estimate, error) {
 		},
 		OutputTokens: float64(s.outputTokens) * each, Largest: s.largest,
 		Connection: f.Consumers + 2, RowBytes: p.cfg.RowBytes,
+	}
+	for _, hosted := range []bool{true, false} {
+		b := pipeline.FirstBound(p.shape, hosted)
+		e.Bounds = append(e.Bounds, FirstBound{Hosted: hosted, Name: b.Name, GPUs: b.GPUs, SetIn: b.SetIn, AtIt: b.AtIt, Met: f.Consumers*f.GPUs > b.GPUs})
 	}
 	e.GPUSeconds = e.OutputTokens / f.TokensPerSecond
 	e.Seconds = e.GPUSeconds / float64(f.Consumers*f.GPUs)

@@ -90,7 +90,7 @@ type Config struct {
 	// and EstimateRun take lengths and times.
 	Like    string
 	Lease   time.Duration // default pipeline.DefaultLease
-	Window  int           // batches on the queue at a time
+	Window  int           // batches on the queue at a time; 0: it follows the fleet, as a publisher's
 	Engines Engines
 }
 
@@ -133,6 +133,7 @@ const bytesPerToken = 4 // of English
 // A Planner adds up what batches of a run cost.
 type Planner struct {
 	cfg     Config
+	shape   pipeline.FleetShape
 	traffic TrafficCosts
 	storage StorageCosts
 	answers *answers
@@ -159,7 +160,7 @@ func New(cfg Config, meters Meters) (*Planner, error) {
 	switch {
 	case meters.Traffic == nil || meters.Storage == nil:
 		return nil, errors.New("plan: needs to know what NATS and the store cost")
-	case cfg.Window < 1:
+	case cfg.Window < 0:
 		return nil, fmt.Errorf("plan: a window of %d batches", cfg.Window)
 	case cfg.Run.Generations < 1 || cfg.Run.Batches < 1:
 		return nil, errors.New("plan: the run has no generations")
@@ -181,6 +182,10 @@ func New(cfg Config, meters Meters) (*Planner, error) {
 	if cfg.Lease == 0 {
 		cfg.Lease = pipeline.DefaultLease
 	}
+	shape := pipeline.FleetShape{GPUsEach: f.GPUs, Slots: f.Slots, Window: cfg.Window, Batches: cfg.Run.Batches}
+	if cfg.Window == 0 {
+		cfg.Window = max(pipeline.LeastWindow, pipeline.WindowEach*f.Consumers*f.GPUs*pipeline.Workers(f.Slots))
+	}
 	if cfg.Run.UID == "" {
 		cfg.Run.UID = anyULID
 	}
@@ -190,7 +195,7 @@ func New(cfg Config, meters Meters) (*Planner, error) {
 			f.TokensPerSecond, f.Measured = rate*float64(f.Slots), true
 		}
 	}
-	return &Planner{cfg: cfg, traffic: meters.Traffic, storage: meters.Storage, answers: newAnswers(cfg)}, nil
+	return &Planner{cfg: cfg, shape: shape, traffic: meters.Traffic, storage: meters.Storage, answers: newAnswers(cfg)}, nil
 }
 
 // anyULID is a ULID for sizes: all are equally long.

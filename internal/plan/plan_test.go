@@ -89,7 +89,7 @@ func workAt(batch, each int) pipeline.Work {
 // estimate plans a run of which every step-th batch is weighed.
 func estimate(t *testing.T, cfg Config, step int) Estimate {
 	t.Helper()
-	cfg.Window, cfg.Engines = 2000, engines()
+	cfg.Engines = engines()
 	p, err := New(cfg, prices())
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func TestAPlanNeedsARun(t *testing.T) {
 		"no run":         {},
 		"no batches":     {Run: pipeline.Run{Generations: 1}},
 		"negative slots": {Run: run(1), Fleet: Fleet{Slots: -1}},
-		"no window":      {Run: run(1), Window: -1},
+		"no window":      {Run: run(1), Window: -2},
 	} {
 		cfg.Window, cfg.Engines = cfg.Window+1, engines()
 		if _, err := New(cfg, prices()); err == nil {
@@ -237,5 +237,25 @@ func TestAPlanNeedsARun(t *testing.T) {
 	}
 	if _, err := p.Estimate(); err == nil {
 		t.Error("an estimate without a batch is no error")
+	}
+}
+
+func TestAPlanNamesTheFirstBound(t *testing.T) {
+	for name, c := range map[string]struct {
+		fleet   Fleet
+		met     bool
+		account string
+		own     string
+	}{
+		"a few notebooks": {Fleet{Consumers: 4, GPUs: 2, Slots: 8}, false, "connections at 16", "waiting pulls at 1024"},
+		"too many":        {Fleet{Consumers: 9, GPUs: 2, Slots: 8}, true, "connections at 16", "waiting pulls at 1024"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := estimate(t, Config{Run: run(20_000), Fleet: c.fleet}, 100)
+			text := func(b FirstBound) string { return fmt.Sprintf("%s at %d", b.Name, b.GPUs) }
+			if len(e.Bounds) != 2 || text(e.Bounds[0]) != c.account || text(e.Bounds[1]) != c.own || e.Bounds[0].Met != c.met || e.Bounds[1].Met {
+				t.Errorf("%+v", e.Bounds)
+			}
+		})
 	}
 }

@@ -227,6 +227,7 @@ type fakeQueue struct {
 	most      int
 	published map[int]int // how often, by batch
 	refused   map[error]int
+	present   []pipeline.Presence
 	completed []string // runs that were reported as complete
 }
 
@@ -248,6 +249,11 @@ func (q *fakeQueue) call(ctx context.Context, name string, do func() error) erro
 		err = q.lost(name)
 	}
 	return err
+}
+
+func (q *fakeQueue) Consumers(ctx context.Context) (present []pipeline.Presence, err error) {
+	err = q.call(ctx, "Consumers", func() error { present = q.present; return nil })
+	return present, err
 }
 
 func (q *fakeQueue) EnsureRun(ctx context.Context, run pipeline.Run) error {

@@ -17,9 +17,6 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// DefaultWindow is the default of Config.Window.
-const DefaultWindow = 2000
-
 // DefaultPoll is the default of Config.Poll.
 const DefaultPoll = time.Second
 
@@ -42,13 +39,17 @@ type Queue interface {
 	// if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
 	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
+	// Consumers returns the consumers that are present, of all runs.
+	Consumers(ctx context.Context) ([]pipeline.Presence, error)
 	// CompleteRun tells the consumers that no work will come.
 	CompleteRun(ctx context.Context, run pipeline.Run) error
 }
 
 // Config says how a run is published. Zero values mean the defaults.
 type Config struct {
-	Window  int           // batches outstanding at a time, at most; default DefaultWindow
+	// Window is how many batches are outstanding at a time, at most. Default: pipeline.LeastWindow, or
+	// pipeline.WindowEach for each worker that is present, whichever is more.
+	Window  int
 	Poll    time.Duration // the time between two looks at the run while waiting; default DefaultPoll
 	Metrics *Metrics      // nil: none
 	Log     *zap.Logger
@@ -79,9 +80,6 @@ func NewPublisher(cfg Config, store Store, queue Queue) (*Publisher, error) {
 		return nil, fmt.Errorf("producer: window %d is negative", cfg.Window)
 	case cfg.Poll < 0:
 		return nil, fmt.Errorf("producer: poll %s is negative", cfg.Poll)
-	}
-	if cfg.Window == 0 {
-		cfg.Window = DefaultWindow
 	}
 	if cfg.Poll == 0 {
 		cfg.Poll = DefaultPoll

@@ -103,18 +103,44 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		outstanding := depth.Waiting + depth.Held
-		if p.cfg.Window-outstanding >= enough {
-			return p.cfg.Window - outstanding, nil
+		outstanding, window := depth.Waiting+depth.Held, p.window(ctx, run)
+		if waiting {
+			enough = max(1, window/Refill)
+		}
+		if window-outstanding >= enough {
+			return window - outstanding, nil
 		}
 		if !waiting {
-			p.log.Debug("the window is full", zap.Int("outstanding", outstanding), zap.Int("window", p.cfg.Window))
+			p.log.Debug("the window is full", zap.Int("outstanding", outstanding), zap.Int("window", window))
 		}
 		if err := outage.Sleep(ctx, wait); err != nil {
 			return 0, err
 		}
-		wait, enough = min(2*wait, MostPolls*p.cfg.Poll), max(1, p.cfg.Window/Refill)
+		wait = min(2*wait, MostPolls*p.cfg.Poll)
 	}
+}
+
+// window returns how many batches may be outstanding. It follows the fleet unless a person has set
+// it: what a worker holds, and what it finds when that is done.
+func (p *Publisher) window(ctx context.Context, run string) int {
+	if p.cfg.Window > 0 {
+		return p.cfg.Window
+	}
+	consumers, err := p.queue.Consumers(ctx)
+	if err != nil { // what is seen next is soon enough
+		p.log.Debug("looking who is present", zap.Error(err))
+		return pipeline.LeastWindow
+	}
+	workers := 0
+	for _, c := range consumers {
+		if c.Run != run {
+			continue
+		}
+		for _, gpu := range c.GPUs {
+			workers += pipeline.Workers(max(0, gpu.Slots))
+		}
+	}
+	return max(pipeline.LeastWindow, pipeline.WindowEach*workers)
 }
 
 // publishBatches publishes consecutive batches and marks those that are on the queue.

@@ -185,6 +185,36 @@ func TestTheWindowIsKept(t *testing.T) {
 	})
 }
 
+// Each worker has a batch in hand, and finds another one when that is done, on any number of GPUs.
+func TestTheWindowFollowsTheFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := spec()
+		store, q := loaded(t, s, numbered(20_000)...), newQueue()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- publisher(t, Config{}, store, q).Publish(ctx, "r") }()
+		queued := func() int {
+			time.Sleep(2 * MostPolls * time.Second)
+			synctest.Wait()
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			return len(q.waiting)
+		}
+		if n := queued(); n != pipeline.LeastWindow {
+			t.Errorf("without a consumer %d batches are on the queue", n)
+		}
+		gpu := pipeline.GPUStatus{Slots: 398} // and two workers more
+		q.mu.Lock()
+		q.present = []pipeline.Presence{{Run: "r", GPUs: []pipeline.GPUStatus{gpu, gpu}}, {Run: "another", GPUs: []pipeline.GPUStatus{gpu}}}
+		q.mu.Unlock()
+		if n := queued(); n != 3*800 {
+			t.Errorf("with 800 workers %d batches are on the queue", n)
+		}
+		cancel()
+		<-done
+	})
+}
+
 func TestAFullWindowIsSeldomLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, q := loaded(t, spec(), numbered(1000)...), newQueue()

@@ -65,7 +65,7 @@ func streamSizes(maxBytes int64, a account) (map[string]int64, error) {
 		return nil, pipeline.Fail(pipeline.Fatal, "the streams are to hold %s together (--max-bytes)%s; the NATS account allows %s, of which other streams reserve %s: choose less, delete a stream that is not needed, or use a larger account",
 			sizeText(maxBytes), a.perReplica(), sizeText(a.maxStore), sizeText(a.reserved))
 	}
-	presence := min(total/64, 8<<20)
+	presence := min(total/64, pipeline.PresenceBytes)
 	quarter := (total - presence) / 4
 	sizes := map[string]int64{WorkStream: quarter, ResultsStream: 2 * quarter, DeadStream: quarter, bucketStream: presence}
 	if a.maxStream > 0 && maxBytes == 0 {

@@ -199,7 +199,7 @@ func (k *connector) reportAdvice(err error) string {
 	case isAuth(err):
 		return "it refuses the credentials; trying again until it takes them: " + k.creds.advice(time.Now())
 	case errors.Is(err, nats.ErrMaxSubscriptionsExceeded):
-		return fmt.Sprintf("the account allows no more subscriptions on one connection, and each GPU needs up to %d: use a consumer for each GPU", PullsEach)
+		return fmt.Sprintf("the account allows no more subscriptions on one connection, and each GPU needs up to %d: use a consumer for each GPU", pipeline.PullsEach)
 	}
 	return "an error"
 }

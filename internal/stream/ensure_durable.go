@@ -16,19 +16,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	// maxWaiting is how many pulls of all consumers may wait on a durable; the server's default of
-	// 512 is less than a large pool has. It cannot be changed on a durable that exists (code 10012),
-	// which keeps the one that it has.
-	maxWaiting = 4096
-	// maxRequestBatch is how many messages a pull for work may ask for. The server refuses a larger
-	// one, and answers it with nothing else.
-	maxRequestBatch = 256
-	// unlimited is how many messages of a durable may be held at once. The server makes 1,000 of a
-	// limit that is not set.
-	unlimited = -1
-)
-
 // durables creates JetStream's durables and keeps them up to date. A change reads a durable and
 // writes all of it back, so this process makes one change at a time: else one would undo another.
 // Where another process changes the same durable in between, the next ensure puts that right.
@@ -60,7 +47,11 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckWait: lease, MaxDeliver: -1,
-		MaxAckPending: unlimited, MaxWaiting: maxWaiting,
+		// A limit that is not set would be 1,000 on the server.
+		MaxAckPending: pipeline.HeldAtOnce,
+		// The server's default of 512 is less than a large pool has. This cannot be changed on a durable
+		// that exists (code 10012), which keeps the one that it has.
+		MaxWaiting: pipeline.WaitingPulls,
 	}
 }
 

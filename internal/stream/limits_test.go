@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -128,4 +130,211 @@ func TestADurableGetsTheLimitOfAnAccountThatHasOne(t *testing.T) {
 			}
 		})
 	}
+}
+
+// At the bound of batches in flight nothing more is handed out until one is finished.
+func TestAtTheBoundOfBatchesInFlightFurtherOnesWait(t *testing.T) {
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL()})
+	js := admin(t, server.URL())
+	cfg := runDurable(testRun("r"), 90*time.Second, nil)
+	cfg.MaxAckPending = 3
+	_, err := js.UpdateConsumer(t.Context(), WorkStream, cfg)
+	must(t, err)
+	publishBatches(t, c, 5)
+	source := c.Work("r")
+	held := next(t, source)
+	next(t, source)
+	next(t, source)
+	none, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if d, err := source.Next(none); err == nil {
+		t.Errorf("%s came beyond the bound", d.Subject)
+	}
+	must(t, held.Ack(t.Context()))
+	next(t, source)
+}
+
+// A server says nothing of a pull for which it has no room. The GPU says so, and works when there is.
+func TestAtTheBoundOfWaitingPullsAGPUSaysSoAndAsksAgain(t *testing.T) {
+	t.Parallel()
+	const most = 3
+	server := serve(t)
+	log, logs := observed()
+	c := connect(t, Config{URL: server.URL(), Log: log})
+	c.heartbeat = 200 * time.Millisecond
+	must(t, c.Ensure(t.Context()))
+	earlierDurable(t, admin(t, server.URL()), most)
+	must(t, c.EnsureRun(t.Context(), testRun("r")))
+	got := make(chan error)
+	for range most + 1 {
+		source := c.Work("r")
+		go func() {
+			_, err := source.Next(t.Context())
+			got <- err
+		}()
+	}
+	says := func() bool {
+		n := 0
+		for _, e := range logs.FilterMessageSnippet("cannot take batches").All() {
+			if strings.Contains(fmt.Sprint(e.ContextMap()["error"]), "pulls may wait") {
+				n++
+			}
+		}
+		return n == 1
+	}
+	eventually(t, says, func() string { return fmt.Sprint(logs.All()) })
+	pullsAre(t, c, WorkStream, "r", most)
+	publishBatches(t, c, most+1)
+	for range most + 1 {
+		must(t, <-got)
+	}
+}
+
+// However many workers a GPU has, and however they come, it has few pulls on the queue.
+func TestAtTheBoundOfPullsOfAGPUFurtherWorkersWaitForOneToEnd(t *testing.T) {
+	const workers = 40
+	c := ready(t, Config{})
+	source, got := c.Work("r"), make(chan error)
+	most := func() int {
+		info, err := c.durableInfo(t.Context(), WorkStream, "r")
+		must(t, err)
+		return info.NumWaiting
+	}
+	for range workers { // one after the other
+		go func() {
+			_, err := source.Next(t.Context())
+			got <- err
+		}()
+		if n := most(); n > pipeline.PullsEach {
+			t.Fatalf("%d pulls wait", n)
+		}
+	}
+	publishBatches(t, c, workers)
+	for range workers {
+		must(t, <-got)
+	}
+}
+
+// Without work a GPU has one pull, as soon as those have ended that its workers asked for one by one.
+func TestWithoutWorkAGPUHasOnePullForAllItsWorkers(t *testing.T) {
+	t.Parallel()
+	const workers = 18
+	c := ready(t, Config{})
+	c.pullExpiry, c.heartbeat = 500*time.Millisecond, 100*time.Millisecond
+	source, got := c.Work("r"), make(chan error)
+	for range workers {
+		go func() {
+			_, err := source.Next(t.Context())
+			got <- err
+		}()
+	}
+	quiet := func() bool {
+		source.mu.Lock()
+		defer source.mu.Unlock()
+		return len(source.pulls) == 1 && source.open == workers
+	}
+	eventually(t, quiet, func() string { return fmt.Sprintf("%d pulls with %d places", len(source.pulls), source.open) })
+	publishBatches(t, c, workers)
+	for range workers {
+		must(t, <-got)
+	}
+}
+
+// Places never exceed the workers that wait, so that no message waits in a process that has no
+// worker for it.
+func TestPlacesNeverExceedTheWorkersThatWait(t *testing.T) {
+	t.Parallel()
+	const workers, batches = 12, 600
+	c := ready(t, Config{})
+	publishBatches(t, c, batches)
+	source := c.Work("r")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	done := make(chan int, batches)
+	for range workers {
+		go func() {
+			for {
+				d, err := source.Next(ctx)
+				if err != nil {
+					return
+				}
+				if d.Deliveries != 1 {
+					t.Errorf("batch %d was delivered %d times", d.Body.Batch, d.Deliveries)
+				}
+				_ = d.Ack(ctx)
+				done <- d.Body.Batch
+			}
+		}()
+	}
+	for range batches {
+		<-done
+		source.mu.Lock()
+		if source.open > len(source.waiting) || len(source.pulls) > pipeline.PullsEach {
+			t.Errorf("%d places in %d pulls for %d workers", source.open, len(source.pulls), len(source.waiting))
+		}
+		source.mu.Unlock()
+	}
+}
+
+// A message that comes again and again for nobody rests, so that it does not use up its deliveries.
+func TestAMessageThatNobodyHereWantsIsNotUsedUp(t *testing.T) {
+	t.Parallel()
+	c := ready(t, Config{})
+	source := c.Work("r")
+	ctx, cancel := context.WithCancel(t.Context())
+	var workers []chan struct{}
+	for range 20 {
+		left := make(chan struct{})
+		workers = append(workers, left)
+		go func() {
+			defer close(left)
+			_, _ = source.Next(ctx)
+		}()
+	}
+	open := func() bool {
+		source.mu.Lock()
+		defer source.mu.Unlock()
+		return len(source.waiting) == 20 && len(source.pulls) == pipeline.PullsEach
+	}
+	eventually(t, open, func() string { return "the workers do not wait" })
+	cancel()
+	for _, left := range workers {
+		<-left
+	}
+	published := time.Now()
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	rests := func() bool { // after it came twice
+		info, err := c.durableInfo(t.Context(), WorkStream, "r")
+		return err == nil && info.NumAckPending == 1 && info.Delivered.Consumer >= 2
+	}
+	eventually(t, rests, func() string { return "it does not rest" })
+	d := next(t, c.Work("r"))
+	if took := time.Since(published); d.Deliveries > 3+int(took/time.Second) {
+		t.Errorf("%d deliveries in %s", d.Deliveries, took)
+	}
+}
+
+// A bucket that is full refuses further reports. Their consumers work, but are not shown.
+func TestAtTheBoundOfPresenceAConsumerIsNotShown(t *testing.T) {
+	t.Parallel()
+	c := ready(t, Config{MaxBytes: 16 << 20})
+	large := func(i int) pipeline.Presence {
+		return pipeline.Presence{ID: fmt.Sprintf("c%04d", i), Run: "r", Host: strings.Repeat("x", 4000)}
+	}
+	var err error
+	shown := 0
+	for ; err == nil && shown < 1000; shown++ {
+		err = c.PutPresence(t.Context(), large(shown))
+	}
+	if err == nil || !strings.Contains(err.Error(), "maximum bytes") {
+		t.Fatalf("%d reports, then %v", shown, err)
+	}
+	present, err := c.Consumers(t.Context())
+	must(t, err)
+	if len(present) != shown-1 {
+		t.Errorf("%d are shown, want %d", len(present), shown-1)
+	}
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	next(t, c.Work("r"))
 }

@@ -51,12 +51,10 @@ func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Presence, error) {
 // server may drop a message that it only passes on.
 const readAgain = 15 * time.Minute
 
-// maxPresent is how many consumers a roster knows. Who may report one can report any number, and
-// the server passes on also what the bucket has no room for.
-const maxPresent = 10_000
-
 // A roster knows the reports of all consumers. It reads them once, and again when the connection
-// was lost, and hears of each that comes meanwhile. A user that may not listen reads them each time.
+// was lost, and hears of each that comes meanwhile. It knows at most
+// pipeline.PresenceKeys consumers: who may report one can report any number, and the server passes
+// on also what the bucket has no room for. A user that may not listen reads them each time.
 type roster struct {
 	c       *client
 	reading chan struct{} // held by the one that reads
@@ -148,7 +146,7 @@ func (r *roster) hear(msg *nats.Msg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p, ok := readPresence(id, msg.Data); ok {
-		if _, known := r.reports[id]; !known && len(r.reports) >= maxPresent {
+		if _, known := r.reports[id]; !known && len(r.reports) >= pipeline.PresenceKeys {
 			return
 		}
 		r.reports[id] = report{p, time.Now(), time.Now().Add(r.keep)}
@@ -187,7 +185,7 @@ func (r *roster) read(ctx context.Context) error {
 				r.replace(reports, status.TTL(), began, reconnects)
 				return nil
 			}
-			if p, ok := readPresence(entry.Key(), entry.Value()); ok && len(reports) < maxPresent {
+			if p, ok := readPresence(entry.Key(), entry.Value()); ok && len(reports) < pipeline.PresenceKeys {
 				reports[entry.Key()] = report{p, began, began.Add(status.TTL() - now.Sub(entry.Created()))}
 			}
 		}

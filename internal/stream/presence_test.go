@@ -77,12 +77,12 @@ func TestWhoMayNotListenReadsTheReportsEachTime(t *testing.T) {
 // bucket has no room for.
 func TestReportsThatAreHeardAreBounded(t *testing.T) {
 	r := &roster{reports: map[string]report{}, keep: time.Hour}
-	for i := range maxPresent + 5 {
+	for i := range pipeline.PresenceKeys + 5 {
 		id := fmt.Sprintf("c%d", i)
 		r.hear(&nats.Msg{Subject: presenceSubject(id), Data: []byte(`{"id":"` + id + `"}`)})
 	}
-	if len(r.reports) != maxPresent {
-		t.Errorf("%d are known, want %d", len(r.reports), maxPresent)
+	if len(r.reports) != pipeline.PresenceKeys {
+		t.Errorf("%d are known, want %d", len(r.reports), pipeline.PresenceKeys)
 	}
 }
 

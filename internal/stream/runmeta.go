@@ -35,7 +35,7 @@ var reportKeys = []string{metaLanes, metaAwaitOpinion}
 func runDurable(run pipeline.Run, lease time.Duration, more map[string]string) jetstream.ConsumerConfig {
 	want := durableConfig(run.Name, lease)
 	want.FilterSubject = workSubjects(run.Name)
-	want.MaxRequestBatch = maxRequestBatch
+	want.MaxRequestBatch = pipeline.PullPlaces // the server answers a larger pull with a refusal and nothing else
 	want.Metadata = map[string]string{
 		metaRun: run.Name, metaUID: run.UID, metaModel: run.Spec.Model, metaGenerations: strconv.Itoa(run.Generations),
 	}

@@ -24,8 +24,6 @@ const (
 	// the pull, as when the server's leader died. A connection that is dead is found sooner, by its
 	// pings.
 	PullHeartbeat = 30 * time.Second
-	// PullsEach is how many pulls a Source may have on the server at a time.
-	PullsEach = 4
 )
 
 // A Source hands out the batches of a run to the workers of one GPU. It asks the server for what
@@ -34,7 +32,7 @@ const (
 // A pull is never cancelled, because the server may have answered it already: the message would
 // wait for its lease to end. These are the rules:
 //
-//  1. There are at most PullsEach pulls, and together they have at most as many places as workers
+//  1. There are at most pipeline.PullsEach pulls, and together they have at most as many places as workers
 //     wait. Without work there is one: what expired with no message is renewed when no other pull
 //     is left, for all who wait by then.
 //  2. A message goes to the worker that has waited the longest.
@@ -115,8 +113,8 @@ func (s *Source) deliver(got pulled) pipeline.Delivery[pipeline.Work] {
 
 // fill begins pulls for the workers that have no place. The caller holds mu.
 func (s *Source) fill() {
-	for len(s.pulls) < PullsEach && len(s.waiting) > s.open && !(s.quiet && len(s.pulls) > 0) {
-		p := &pull{places: min(len(s.waiting)-s.open, maxRequestBatch)}
+	for len(s.pulls) < pipeline.PullsEach && len(s.waiting) > s.open && !(s.quiet && len(s.pulls) > 0) {
+		p := &pull{places: min(len(s.waiting)-s.open, pipeline.PullPlaces)}
 		s.pulls, s.open = append(s.pulls, p), s.open+p.places
 		if !s.durable.c.spawn(func() { s.run(p) }) {
 			s.end(p)
@@ -211,7 +209,7 @@ func (s *Source) once(p *pull) error {
 	if err := d.c.connected(d.c.lifetime); err != nil {
 		return err
 	}
-	most := maxRequestBatch
+	most := pipeline.PullPlaces
 	if found.MaxRequestBatch > 0 {
 		most = min(most, found.MaxRequestBatch)
 	}
@@ -264,7 +262,7 @@ func (s *Source) receive(ctx context.Context, p *pull, sub *nats.Subscription, l
 		case err != nil && ctx.Err() != nil:
 			return errClosed() // unless the watch has another cause
 		case errors.Is(err, context.DeadlineExceeded) && !alive:
-			return fmt.Errorf("the server takes no pull of run %s: %w; %d pulls may wait for work at a time, one or more for each GPU without work", s.durable.name, errUnheard, maxWaiting)
+			return fmt.Errorf("the server takes no pull of run %s: %w; %d pulls may wait for work at a time, one or more for each GPU without work", s.durable.name, errUnheard, pipeline.WaitingPulls)
 		case errors.Is(err, context.DeadlineExceeded):
 			return jetstream.ErrNoHeartbeat
 		case err != nil:

@@ -60,8 +60,24 @@ func Plan(e plan.Estimate) string {
 			b.WriteString(wrap(line))
 		}
 	}
+	b.WriteString("\nMORE GPUS\n")
+	for _, bound := range e.Bounds {
+		b.WriteString(wrap(firstBound(bound)))
+	}
 	b.WriteString("\n" + wrap(caveats(e)))
 	return b.String()
+}
+
+// firstBound says what is in the way of more GPUs.
+func firstBound(bound plan.FirstBound) string {
+	where, met := "a NATS server of your own", ""
+	if bound.Hosted {
+		where = "a free NATS account"
+	}
+	if bound.Met {
+		met = ", which these are beyond"
+	}
+	return fmt.Sprintf("On %s the first bound is %s, at %s%s: %s. It is set by %s.", where, bound.Name, Plural(bound.GPUs, "GPU", "GPUs"), met, bound.AtIt, bound.SetIn)
 }
 
 // basis says what the estimate stands on.
