@@ -6,8 +6,8 @@
 //
 // The rules that this package keeps were measured, and the tests check them:
 //   - A pull is never cancelled: the server could have answered it already, and the message would
-//     belong to no worker until its lease ends. A pull that no worker waits for any more stays on
-//     the server, detached, and what it still gets is handed back.
+//     belong to no worker until its lease ends. A place in a pull for which no worker waits any
+//     more stays on the server, and what comes for it is handed back.
 //   - The server accepts an ack from any process. A worker that lost the lease may still ack, but
 //     never hand back or reject.
 //   - Nothing is sent late: while there is no connection a publish fails at once and is tried

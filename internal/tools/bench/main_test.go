@@ -34,7 +34,7 @@ func TestAQuickRunMeasuresEverything(t *testing.T) {
 			t.Errorf("keep-busy: %+v", r)
 		}
 	}
-	if n := len(report.KeepBusy.Runs); n != 4 {
+	if n := len(report.KeepBusy.Runs); n != 8 {
 		t.Errorf("keep-busy has %d runs, want 2 and 20 GPUs, near and far", n)
 	}
 	measured := 0

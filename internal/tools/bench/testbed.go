@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/faultproxy"
 	"gleaner/internal/natsd"
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/reconcile"
@@ -45,6 +48,8 @@ type testbedConfig struct {
 	syncAlways bool          // of NATS
 	delay      time.Duration // between NATS and the programs, each way
 	lease      time.Duration // 0: the default
+
+	restartAfter time.Duration // of NATS, once, after the run was published; 0: never
 }
 
 func newTestbed(ctx context.Context, cfg testbedConfig) (b *testbed, err error) {
@@ -72,6 +77,25 @@ func newTestbed(ctx context.Context, cfg testbedConfig) (b *testbed, err error) 
 		return b, err
 	}
 	return b, conn.Ensure(ctx)
+}
+
+// restart ends NATS and starts it again, on the same folder and port.
+func (b *testbed) restart() error {
+	address, err := url.Parse(b.nats.URL())
+	if err != nil {
+		return err
+	}
+	port, err := strconv.Atoi(address.Port())
+	if err != nil {
+		return err
+	}
+	b.nats.Shutdown()
+	again, err := natsd.Start(natsd.Config{Dir: filepath.Join(b.cfg.dir, "nats"), Port: port, SyncAlways: b.cfg.syncAlways})
+	if err != nil {
+		return err
+	}
+	b.nats = again
+	return nil
 }
 
 // connect returns another connection: each program has its own.
@@ -143,6 +167,14 @@ func (b *testbed) generate(ctx context.Context, run pipeline.Run, consumers [][]
 		return nil
 	})
 	group.Go(func() error { o.waiting = b.sample(running, run.Name); return nil })
+	if b.cfg.restartAfter > 0 {
+		group.Go(func() error {
+			if outage.Sleep(running, b.cfg.restartAfter) != nil {
+				return nil
+			}
+			return b.restart()
+		})
+	}
 	waitUntil(running, func() bool { return writer.Written().New >= run.Generations })
 	o.stored = time.Now()
 	o.cores = (cpuTime() - before).Seconds() / o.stored.Sub(o.began).Seconds()
