@@ -20,6 +20,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	delay  time.Duration
 	passes chan struct{} // closed while bytes may pass; another one for each stall
+	frozen chan struct{} // closed when the present connections are frozen; another one for those after them
 	closed bool
 	conns  map[net.Conn]bool
 	ended  chan struct{}
@@ -43,7 +44,7 @@ func Start(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the proxy before %s: %w", target, err)
 	}
-	p := &Proxy{listener: listener, target: target, passes: make(chan struct{}), conns: map[net.Conn]bool{}, ended: make(chan struct{})}
+	p := &Proxy{listener: listener, target: target, passes: make(chan struct{}), frozen: make(chan struct{}), conns: map[net.Conn]bool{}, ended: make(chan struct{})}
 	close(p.passes)
 	p.busy.Go(p.accept)
 	return p, nil
@@ -91,6 +92,16 @@ func (p *Proxy) Resume() {
 	}
 }
 
+// Freeze makes the present connections half-open for good: nothing passes on them any more, none of
+// them ends, and what is sent is lost. New ones are carried as before. So a router does that has
+// forgotten its connections.
+func (p *Proxy) Freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.frozen)
+	p.frozen = make(chan struct{})
+}
+
 // Close ends all connections and waits for the goroutines.
 func (p *Proxy) Close() {
 	p.mu.Lock()
@@ -106,11 +117,15 @@ func (p *Proxy) Close() {
 
 // stalls reports whether the proxy is stalled. It is called with the mutex held.
 func (p *Proxy) stalls() bool {
+	return !isClosed(p.passes)
+}
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-p.passes:
-		return false
-	default:
+	case <-c:
 		return true
+	default:
+		return false
 	}
 }
 
@@ -137,9 +152,12 @@ func (p *Proxy) connect(client net.Conn) {
 		return
 	}
 	defer p.drop(server)
+	p.mu.Lock()
+	frozen := p.frozen
+	p.mu.Unlock()
 	var back sync.WaitGroup
-	back.Go(func() { p.carry(server, client) })
-	p.carry(client, server)
+	back.Go(func() { p.carry(server, client, frozen) })
+	p.carry(client, server, frozen)
 	back.Wait()
 }
 
@@ -163,13 +181,13 @@ func (p *Proxy) drop(conn net.Conn) {
 }
 
 // carry takes one direction until either end closes, and then closes both.
-func (p *Proxy) carry(from, to net.Conn) {
+func (p *Proxy) carry(from, to net.Conn, frozen <-chan struct{}) {
 	segments := make(chan segment, onTheWay)
 	var writer sync.WaitGroup
 	writer.Go(func() {
 		for s := range segments {
 			time.Sleep(time.Until(s.due))
-			if !p.pass() {
+			if !p.pass() || isClosed(frozen) {
 				continue
 			}
 			if _, err := to.Write(s.data); err != nil {

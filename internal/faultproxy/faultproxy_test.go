@@ -2,6 +2,7 @@ package faultproxy_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -48,6 +49,24 @@ func TestACutEndsWhatIsThereAndNothingElse(t *testing.T) {
 		t.Error("a connection was still there after the cut")
 	}
 	echo(t, dial(t, p), "after")
+}
+
+func TestAFrozenConnectionIsNeitherAliveNorDead(t *testing.T) {
+	p := start(t)
+	old := dial(t, p)
+	echo(t, old, "before")
+	p.Freeze()
+	echo(t, dial(t, p), "another one")
+	if _, err := old.Write([]byte("lost")); err != nil {
+		t.Error("the frozen connection has ended:", err)
+	}
+	if err := old.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	var network net.Error
+	if n, err := old.Read(make([]byte, 8)); n > 0 || !errors.As(err, &network) || !network.Timeout() {
+		t.Errorf("the frozen connection got %d bytes, %v", n, err)
+	}
 }
 
 func TestAStallEndsNothingAndLosesNothing(t *testing.T) {

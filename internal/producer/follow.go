@@ -102,7 +102,7 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Run, pipeli
 // Persist publishes as Publish does, and waits while the store or the stream is away or refuses
 // writes. It returns when everything is published, with ctx's error, or when a person has to act.
 func (p *Publisher) Persist(ctx context.Context, name string) error {
-	wait := outage.NewBackoff(5*p.cfg.Poll, 30*p.cfg.Poll)
+	wait := outage.NewBackoff(p.cfg.Poll, 30*p.cfg.Poll)
 	loop := outage.Loop{
 		Log: p.log, Away: "cannot publish; nothing is lost, trying again until it works", Back: "publishing goes on",
 		Fields: []zap.Field{zap.String("run", name)}, Wait: wait,

@@ -8,32 +8,28 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"gleaner/internal/pipeline"
 )
 
-// mongoTimeout ends a command that gets no answer, so that a network which drops packets shows as
-// a failure and not as a long wait. It is long enough for an aggregation over ten million
-// batches.
-const mongoTimeout = 2 * time.Minute
-
 // mongoConnections bounds the connections of one process: a free cluster has 500 for all its
 // clients together.
 const mongoConnections = 16
 
+// closeTimeout is how long the driver may take to say goodbye to the server.
+const closeTimeout = 2 * time.Second
+
 // A mongoStore keeps the ledger in MongoDB. It needs no transactions: every method is a few
 // commands, and after each of them the call can be repeated to complete it.
 type mongoStore struct {
-	client    *mongo.Client
-	runs      *mongo.Collection
-	items     *mongo.Collection
-	batches   *mongo.Collection
-	results   *mongo.Collection
-	consumers *mongo.Collection
+	clients   *mongoClients
+	runs      mongoCollection
+	items     mongoCollection
+	batches   mongoCollection
+	results   mongoCollection
+	consumers mongoCollection
 }
 
 func openMongo(ctx context.Context, uri string) (Store, error) {
@@ -54,33 +50,32 @@ func openMongo(ctx context.Context, uri string) (Store, error) {
 	if opts.MaxPoolSize == nil {
 		opts.SetMaxPoolSize(mongoConnections)
 	}
-	if opts.Timeout == nil {
-		opts.SetTimeout(mongoTimeout)
+	if opts.ConnectTimeout == nil {
+		opts.SetConnectTimeout(openTimeout) // the driver would wait for a dead one of its own connections for 40 s
 	}
-	client, err := mongo.Connect(opts)
+	clients, err := connect(opts, target.database)
 	if err != nil {
 		return nil, failure(ctx, pipeline.Fatal, what, target.hide(err), "check the URI's options")
 	}
-	if err := client.Ping(ctx, readpref.Primary()); err != nil {
-		_ = client.Disconnect(context.WithoutCancel(ctx)) // it was never connected
+	if err := clients.ping(ctx); err != nil {
+		_ = clients.close(context.WithoutCancel(ctx)) // it was never connected
 		class, advice := diagnoseMongoOpen(err)
 		return nil, failure(ctx, class, what, target.hide(err), advice)
 	}
-	db := client.Database(target.database)
 	return &mongoStore{
-		client: client, runs: db.Collection("runs"), items: db.Collection("items"), batches: db.Collection("batches"),
-		results: db.Collection("results"), consumers: db.Collection("consumers"),
+		clients: clients, runs: clients.collection("runs"), items: clients.collection("items"), batches: clients.collection("batches"),
+		results: clients.collection("results"), consumers: clients.collection("consumers"),
 	}, nil
 }
 
 func (m *mongoStore) Ping(ctx context.Context) error {
-	return m.fail(ctx, m.client.Ping(ctx, readpref.Primary()), "ping database "+m.runs.Database().Name())
+	return m.fail(ctx, m.clients.ping(ctx), "ping database "+m.clients.database)
 }
 
 func (m *mongoStore) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	return m.fail(ctx, m.client.Disconnect(ctx), "close the store")
+	return m.fail(ctx, m.clients.close(ctx), "close the store")
 }
 
 func (m *mongoStore) Answers(ctx context.Context, run string) iter.Seq2[pipeline.Answer, error] {

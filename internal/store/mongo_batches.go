@@ -37,12 +37,8 @@ func (m *mongoStore) Batches(ctx context.Context, run string, state pipeline.Bat
 func (m *mongoStore) BatchesAt(ctx context.Context, run string, indexes []int) ([]pipeline.Batch, error) {
 	var batches []pipeline.Batch
 	for chunk := range slices.Chunk(indexes, idChunk) {
-		cursor, err := m.batches.Find(ctx, op("_id", op("$in", batchIDs(run, chunk))))
 		var docs []batchDoc
-		if err == nil {
-			err = cursor.All(ctx, &docs)
-		}
-		if err != nil {
+		if err := m.batches.findAll(ctx, op("_id", op("$in", batchIDs(run, chunk))), &docs); err != nil {
 			return nil, m.fail(ctx, err, fmt.Sprintf("read %d batches of run %s", len(chunk), run))
 		}
 		for _, doc := range docs {

@@ -5,23 +5,26 @@ import (
 	"errors"
 	"fmt"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"gleaner/internal/pipeline"
 )
 
+// documentBytes is about what a document has besides its texts.
+const documentBytes = 300
+
 func (m *mongoStore) PutItems(ctx context.Context, items []pipeline.Item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	docs := make([]itemDoc, len(items))
+	docs, bytes := make([]itemDoc, len(items)), 0
 	for i, item := range items {
 		docs[i] = itemDoc{ID: item.ID(), Input: string(item.Input)}
+		bytes += documentBytes + len(item.Input)
 	}
 	what := fmt.Sprintf("store %d items of run %s from %d", len(items), items[0].Run, items[0].Seq)
-	return m.load(ctx, m.items, items[0].Run, docs, what)
+	return m.load(ctx, items[0].Run, what, func() error { return m.items.insertMany(ctx, docs, bytes) })
 }
 
 func (m *mongoStore) PutBatches(ctx context.Context, batches []pipeline.Batch) error {
@@ -33,13 +36,13 @@ func (m *mongoStore) PutBatches(ctx context.Context, batches []pipeline.Batch) e
 		docs[i] = newBatchDoc(batch)
 	}
 	what := fmt.Sprintf("store %d batches of run %s from %d", len(batches), batches[0].Run, batches[0].Index)
-	return m.load(ctx, m.batches, batches[0].Run, docs, what)
+	return m.load(ctx, batches[0].Run, what, func() error { return m.batches.insertMany(ctx, docs, documentBytes*len(docs)) })
 }
 
 // load inserts documents that are not there yet. It looks at the run first: a loader that went on
 // after its run was deleted would leave documents behind, and the next run of that name would take
 // them for its own.
-func (m *mongoStore) load(ctx context.Context, collection *mongo.Collection, name string, docs any, what string) error {
+func (m *mongoStore) load(ctx context.Context, name, what string, insert func() error) error {
 	run, err := m.Run(ctx, name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -47,8 +50,7 @@ func (m *mongoStore) load(ctx context.Context, collection *mongo.Collection, nam
 	if run.State == pipeline.RunDeleting {
 		return beingDeleted(what)
 	}
-	_, err = collection.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
-	_, err = duplicates(err)
+	_, err = duplicates(insert())
 	return m.fail(ctx, err, what)
 }
 
@@ -75,7 +77,7 @@ func (m *mongoStore) Loaded(ctx context.Context, run string) (int, int, error) {
 }
 
 // lastID returns the last id of a run in a collection, or "" if there is none.
-func (m *mongoStore) lastID(ctx context.Context, collection *mongo.Collection, run string) (string, error) {
+func (m *mongoStore) lastID(ctx context.Context, collection mongoCollection, run string) (string, error) {
 	var doc struct {
 		ID string `bson:"_id"`
 	}
@@ -94,26 +96,4 @@ func (m *mongoStore) itemPage(ctx context.Context, run string, first, count int)
 	_, high := pipeline.IDRange(run)
 	items, err := page(ctx, m.items, between(pipeline.ItemID(run, first), high), count, itemDoc.item)
 	return items, m.fail(ctx, err, fmt.Sprintf("read items of run %s from %d", run, first))
-}
-
-// page reads one reply of the server: at most count documents in order, and at most 16 MiB.
-func page[D, T any](ctx context.Context, collection *mongo.Collection, filter bson.D, count int, convert func(D) (T, error)) ([]T, error) {
-	// A negative limit asks for a single reply, with no cursor left open on the server.
-	cursor, err := collection.Find(ctx, filter, options.Find().SetSort(op("_id", 1)).SetLimit(-int64(count)))
-	if err != nil {
-		return nil, err
-	}
-	rows := make([]T, 0, cursor.RemainingBatchLength())
-	for cursor.Next(ctx) {
-		var doc D
-		if err := bson.Unmarshal(cursor.Current, &doc); err != nil { // the cursor's own Decode takes 8 KB of buffers for each
-			return nil, errors.Join(err, cursor.Close(ctx))
-		}
-		row, err := convert(doc)
-		if err != nil {
-			return nil, errors.Join(err, cursor.Close(ctx))
-		}
-		rows = append(rows, row)
-	}
-	return rows, errors.Join(cursor.Err(), cursor.Close(ctx))
 }

@@ -63,7 +63,7 @@ func (m *mongoStore) Progress(ctx context.Context, run string, since time.Time) 
 	recent := func(field string) bson.D {
 		return op("$sum", when(op("$gte", bson.A{"$done_at", since}), field, 0))
 	}
-	cursor, err := m.batches.Aggregate(ctx, bson.A{
+	counts, err := aggregateRun[stateCount](ctx, m.batches, bson.A{
 		op("$match", op("run", run)),
 		op("$group", bson.D{
 			{Key: "_id", Value: "$state"},
@@ -79,32 +79,27 @@ func (m *mongoStore) Progress(ctx context.Context, run string, since time.Time) 
 			{Key: "refused", Value: op("$sum", when(op("$gt", bson.A{"$refused", 0}), 1, 0))},
 		}),
 	})
-	var counts []stateCount
-	if err == nil {
-		err = cursor.All(ctx, &counts)
-	}
 	return sum(counts), m.fail(ctx, err, "count the batches of run "+run)
+}
+
+// A digestDoc counts the answers of one digest.
+type digestDoc struct {
+	ID struct {
+		Engine, Digest string
+	} `bson:"_id"`
+	Answers int `bson:"answers"`
 }
 
 func (m *mongoStore) Digests(ctx context.Context, run string) ([]pipeline.DigestCount, error) {
 	what := "count the digests of run " + run
 	low, high := pipeline.IDRange(run)
-	cursor, err := m.results.Aggregate(ctx, bson.A{
+	docs, err := aggregateRun[digestDoc](ctx, m.results, bson.A{
 		op("$match", between(low, high)),
 		op("$group", bson.D{
 			{Key: "_id", Value: bson.D{{Key: "engine", Value: "$engine"}, {Key: "digest", Value: "$digest"}}},
 			{Key: "answers", Value: op("$sum", 1)},
 		}),
 	})
-	var docs []struct {
-		ID struct {
-			Engine, Digest string
-		} `bson:"_id"`
-		Answers int `bson:"answers"`
-	}
-	if err == nil {
-		err = cursor.All(ctx, &docs)
-	}
 	if err != nil {
 		return nil, m.fail(ctx, err, what)
 	}
@@ -138,6 +133,9 @@ func (m *mongoStore) lastResult(ctx context.Context, run string) (generation, er
 	return generation{item, sample}, m.fail(ctx, err, "find the last result of run "+run)
 }
 
+// consumerBytes is about what a consumer with eight GPUs reports.
+const consumerBytes = 4 << 10
+
 func (m *mongoStore) PutConsumers(ctx context.Context, consumers []pipeline.Presence) error {
 	if len(consumers) == 0 {
 		return nil
@@ -146,7 +144,7 @@ func (m *mongoStore) PutConsumers(ctx context.Context, consumers []pipeline.Pres
 	for i, c := range consumers {
 		models[i] = mongo.NewReplaceOneModel().SetFilter(byID(c.ID)).SetReplacement(consumerDoc(c)).SetUpsert(true)
 	}
-	_, err := m.consumers.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
+	_, err := m.consumers.bulkWrite(ctx, models, consumerBytes*len(models))
 	_, err = duplicates(err) // another process has just stored the same one
 	return m.fail(ctx, err, fmt.Sprintf("store %d consumers", len(consumers)))
 }
@@ -156,12 +154,8 @@ func (m *mongoStore) Consumers(ctx context.Context, run string, since time.Time)
 	if run != "" {
 		filter = append(filter, bson.E{Key: "run", Value: run})
 	}
-	cursor, err := m.consumers.Find(ctx, filter, options.Find().SetSort(op("_id", 1)))
 	var docs []consumerDoc
-	if err == nil {
-		err = cursor.All(ctx, &docs)
-	}
-	if err != nil {
+	if err := m.consumers.findAll(ctx, filter, &docs, options.Find().SetSort(op("_id", 1))); err != nil {
 		return nil, m.fail(ctx, err, "read the consumers of run "+run)
 	}
 	consumers := make([]pipeline.Presence, len(docs))

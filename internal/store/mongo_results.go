@@ -24,12 +24,12 @@ func (m *mongoStore) WriteResults(ctx context.Context, messages []pipeline.Resul
 		return pipeline.Written{}, nil
 	}
 	what := fmt.Sprintf("store %d results of run %s", len(results), messages[0].Run)
-	docs := make([]resultDoc, len(results))
+	docs, bytes := make([]resultDoc, len(results)), 0
 	for i, r := range results {
 		docs[i] = r.doc
+		bytes += documentBytes + len(r.doc.Text)
 	}
-	_, err := m.results.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false))
-	stored, err := duplicates(err)
+	stored, err := duplicates(m.results.insertMany(ctx, docs, bytes))
 	if err != nil {
 		return pipeline.Written{}, m.fail(ctx, err, what)
 	}
@@ -38,7 +38,7 @@ func (m *mongoStore) WriteResults(ctx context.Context, messages []pipeline.Resul
 	}
 	written := pipeline.Written{New: len(results) - len(stored), Duplicate: len(stored) + again}
 	updates := batchUpdates(results, at)
-	updated, err := m.batches.BulkWrite(ctx, updates, options.BulkWrite().SetOrdered(false))
+	updated, err := m.batches.bulkWrite(ctx, updates, documentBytes*len(results))
 	if err != nil {
 		return pipeline.Written{}, m.fail(ctx, err, what+": update their batches")
 	}
@@ -94,13 +94,9 @@ func (m *mongoStore) readTokens(ctx context.Context, results []batchResult, stor
 	for i := range stored {
 		ids = append(ids, results[i].doc.ID)
 	}
-	cursor, err := m.results.Find(ctx, op("_id", op("$in", ids)),
-		options.Find().SetProjection(bson.D{{Key: "prompt_tokens", Value: 1}, {Key: "output_tokens", Value: 1}}))
-	if err != nil {
-		return err
-	}
 	var docs []resultDoc
-	if err := cursor.All(ctx, &docs); err != nil {
+	tokens := options.Find().SetProjection(bson.D{{Key: "prompt_tokens", Value: 1}, {Key: "output_tokens", Value: 1}})
+	if err := m.results.findAll(ctx, op("_id", op("$in", ids)), &docs, tokens); err != nil {
 		return err
 	}
 	first := make(map[string]resultDoc, len(docs))
@@ -168,14 +164,10 @@ func (m *mongoStore) dropStrays(ctx context.Context, results []batchResult) (map
 	for id := range gone {
 		ids = append(ids, id)
 	}
-	cursor, err := m.batches.Find(ctx, op("_id", op("$in", ids)), options.Find().SetProjection(op("_id", 1)))
-	if err != nil {
-		return nil, err
-	}
 	var there []struct {
 		ID string `bson:"_id"`
 	}
-	if err := cursor.All(ctx, &there); err != nil {
+	if err := m.batches.findAll(ctx, op("_id", op("$in", ids)), &there, options.Find().SetProjection(op("_id", 1))); err != nil {
 		return nil, err
 	}
 	for _, doc := range there {
@@ -187,6 +179,6 @@ func (m *mongoStore) dropStrays(ctx context.Context, results []batchResult) (map
 			strays = append(strays, r.doc.ID)
 		}
 	}
-	_, err = m.results.DeleteMany(ctx, op("_id", op("$in", strays)))
+	_, err := m.results.DeleteMany(ctx, op("_id", op("$in", strays)))
 	return gone, err
 }

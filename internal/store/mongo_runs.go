@@ -13,7 +13,7 @@ import (
 
 func (m *mongoStore) CreateRun(ctx context.Context, run pipeline.Run) (pipeline.Run, bool, error) {
 	what := "create run " + run.Name
-	_, err := m.batches.Indexes().CreateOne(ctx, mongo.IndexModel{Keys: bson.D{{Key: "run", Value: 1}, {Key: "state", Value: 1}, {Key: "_id", Value: 1}}})
+	err := m.batches.makeIndex(ctx, mongo.IndexModel{Keys: bson.D{{Key: "run", Value: 1}, {Key: "state", Value: 1}, {Key: "_id", Value: 1}}})
 	if err != nil {
 		return pipeline.Run{}, false, m.fail(ctx, err, what+": make the index of batches")
 	}
@@ -48,12 +48,8 @@ func (m *mongoStore) Run(ctx context.Context, name string) (pipeline.Run, error)
 }
 
 func (m *mongoStore) Runs(ctx context.Context) ([]pipeline.Run, error) {
-	cursor, err := m.runs.Find(ctx, bson.D{}, options.Find().SetSort(op("_id", 1)))
 	var docs []runDoc
-	if err == nil {
-		err = cursor.All(ctx, &docs)
-	}
-	if err != nil {
+	if err := m.runs.findAll(ctx, bson.D{}, &docs, options.Find().SetSort(op("_id", 1))); err != nil {
 		return nil, m.fail(ctx, err, "read all runs")
 	}
 	runs := make([]pipeline.Run, len(docs))
@@ -106,9 +102,9 @@ func (m *mongoStore) Cancel(ctx context.Context, name string) error {
 	return err
 }
 
-// deleteChunk is how many documents one command of DeleteRun removes: few enough to take seconds
-// on a small server.
-const deleteChunk = 10000
+// deleteChunk is how many documents one command of DeleteRun removes: few enough to take a second
+// or two on a small server.
+const deleteChunk = 2000
 
 // DeleteRun removes the batches first: results that a sink writes at the same time then find no
 // batch, and the sink takes them back (see dropStrays). A database over its quota refuses the
@@ -127,9 +123,9 @@ func (m *mongoStore) DeleteRun(ctx context.Context, name string, progress func(i
 		}
 	}
 	// The second pass removes what a call that had begun before the mark wrote after the first one.
-	for _, collection := range []*mongo.Collection{m.batches, m.results, m.items, m.batches, m.results, m.items} {
+	for _, collection := range []mongoCollection{m.batches, m.results, m.items, m.batches, m.results, m.items} {
 		if err := m.deleteRange(ctx, collection, name, count); err != nil {
-			return m.fail(ctx, err, "delete the "+collection.Name()+" of run "+name)
+			return m.fail(ctx, err, "delete the "+collection.name+" of run "+name)
 		}
 		if !marked {
 			if marked, err = m.markDeleting(ctx, name); err != nil {
@@ -168,7 +164,7 @@ func (m *mongoStore) markDeleting(ctx context.Context, name string) (bool, error
 	return true, nil
 }
 
-func (m *mongoStore) deleteRange(ctx context.Context, collection *mongo.Collection, run string, count func(int)) error {
+func (m *mongoStore) deleteRange(ctx context.Context, collection mongoCollection, run string, count func(int)) error {
 	low, high := pipeline.IDRange(run)
 	last := options.FindOne().SetSort(op("_id", 1)).SetSkip(deleteChunk).SetProjection(op("_id", 1))
 	for {
