@@ -20,16 +20,17 @@ type RunLocal struct {
 	cli.SpecFlags     `embed:""`
 	cli.LogFlags      `embed:""`
 	cli.PatienceFlags `embed:""`
-	Name              string  `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
-	Data              string  `default:"gleaner-data" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
-	Out               string  `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
-	Layout            string  `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
-	ResponseField     string  `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
-	Ollama            string  `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, the demo is simulated, and a dataset of your own needs --simulate."`
-	Slots             int     `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
-	SimGPUs           int     `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
-	SimSpeed          float64 `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
-	JSON              bool    `name:"json" help:"Print the summary as JSON."`
+	Name              string   `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
+	Data              string   `default:"gleaner-data" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
+	Out               string   `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
+	Layout            string   `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
+	ResponseField     string   `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	Ollama            string   `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, the demo is simulated, and a dataset of your own needs --simulate."`
+	Slots             int      `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
+	SimGPUs           int      `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
+	SimSpeed          float64  `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
+	MaxBytes          cli.Size `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for the queue in the folder, such as 64MiB. Default: what the dataset needs, at most 1GiB and two thirds of what is free."`
+	JSON              bool     `name:"json" help:"Print the summary as JSON."`
 }
 
 // Run generates every answer and exports them. Without a dataset it answers the fifty problems of
@@ -56,7 +57,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	defer servers.Close()
 	spec.Model, spec.Simulated = servers.Model, servers.Simulated
 	summary, err := local.Run(ctx, local.Config{
-		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out,
+		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
 		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {

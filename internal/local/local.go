@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,7 @@ type Config struct {
 	Dataset    producer.Dataset // where the rows come from
 	Data       string           // folder for the store and the queue
 	Out        string           // "": the run's name in the folder Data
+	MaxBytes   int64            // of all streams together; 0: by the dataset and the free space
 	Layout     dataset.Layout
 	GPUs       []consumer.LaneConfig
 	FirstToken time.Duration // as in consumer.Config
@@ -63,9 +65,6 @@ type Summary struct {
 // lease is short because all workers are in this process, and after a kill the next process should
 // not wait long for the batches that this one held.
 const lease = 10 * time.Second
-
-// queueBytes is reserved on the disk for the queue.
-const queueBytes = 1 << 30
 
 // Run loads the dataset, generates every answer and exports the result. It continues from where an
 // earlier call with the same arguments stopped. If ctx ends it stops cleanly and returns ctx's
@@ -93,7 +92,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	}
 	m := &machine{cfg: cfg, run: checked.Run}
 	defer m.close()
-	if err := m.start(ctx); err != nil {
+	if err := m.start(ctx, checked); err != nil {
 		return Summary{}, err
 	}
 	run, _, err := producer.Load(ctx, m.store, checked, ulid.Make().String(), func(items int) {
@@ -151,9 +150,17 @@ type machine struct {
 }
 
 // start brings up the store and the queue.
-func (m *machine) start(ctx context.Context) (err error) {
+func (m *machine) start(ctx context.Context, dataset producer.Preflight) error {
+	queue := filepath.Join(m.cfg.Data, "nats")
+	bytes, err := queueBytes(queue, m.cfg.MaxBytes, dataset)
+	if err != nil {
+		return err
+	}
 	// The server locks the queue's folder, so that two processes never share one data folder.
-	m.nats, err = natsd.Start(natsd.Config{Dir: filepath.Join(m.cfg.Data, "nats"), SyncAlways: true, Warn: func(line string) { m.cfg.Log.Warn("nats: " + line) }})
+	m.nats, err = natsd.Start(natsd.Config{
+		Dir: queue, SyncAlways: true, Warn: func(line string) { m.cfg.Log.Warn("nats: " + line) },
+		MaxStore: math.MaxInt64, // the streams have sizes of their own, and those that are there keep theirs
+	})
 	if err != nil {
 		return err
 	}
@@ -161,7 +168,7 @@ func (m *machine) start(ctx context.Context) (err error) {
 		return err
 	}
 	m.conn, err = stream.Connect(ctx, stream.Config{
-		InProcess: m.nats, Name: "local", User: "local", Lease: lease, SinkLease: lease, MaxBytes: queueBytes, Log: m.cfg.Log,
+		InProcess: m.nats, Name: "local", User: "local", Lease: lease, SinkLease: lease, MaxBytes: bytes, Enlarge: m.cfg.MaxBytes > 0, Log: m.cfg.Log,
 	})
 	if err != nil {
 		return err

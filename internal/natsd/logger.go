@@ -2,16 +2,36 @@ package natsd
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 )
 
-// A logger keeps the server's first fatal line, which says why it does not start, and passes
-// warnings on.
+// A logger keeps the server's first fatal line, which says why it does not start, notices that the
+// disk is full, and passes warnings on.
 type logger struct {
 	warn func(string)
 
-	mu    sync.Mutex
-	first string
+	mu       sync.Mutex
+	first    string
+	diskFull bool
+}
+
+// wasFull reports whether the server has said that its disk is full.
+func (l *logger) wasFull() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.diskFull
+}
+
+// aboutFullDisk recognizes what the systems, and the server, say of a full disk. The server says
+// it in its log only.
+func aboutFullDisk(line string) bool {
+	for _, words := range []string{"no space left", "not enough space on the disk", "out of space"} {
+		if strings.Contains(line, words) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *logger) fatal() string {
@@ -32,8 +52,18 @@ func (l *logger) Fatalf(format string, args ...any) {
 func (l *logger) Errorf(format string, args ...any) { l.Warnf(format, args...) }
 
 func (l *logger) Warnf(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	if aboutFullDisk(line) {
+		l.mu.Lock()
+		first := !l.diskFull
+		l.diskFull = true
+		l.mu.Unlock()
+		if !first { // it says so for each message
+			return
+		}
+	}
 	if l.warn != nil {
-		l.warn(fmt.Sprintf(format, args...))
+		l.warn(line)
 	}
 }
 

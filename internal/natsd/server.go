@@ -31,10 +31,20 @@ type Config struct {
 
 // A Server is a running NATS server. Its method InProcessConn makes it a
 // nats.InProcessConnProvider.
+//
+// A full disk makes the server refuse messages for good, or turn JetStream off. So once there is
+// room a Server opens it again, with the same address. Clients notice a short interruption.
 type Server struct {
-	nats   *server.Server
+	cfg    Config
 	folder *flock.Flock // the lock on the folder
 	once   sync.Once
+
+	ending   chan struct{}
+	watching sync.WaitGroup
+
+	mu   sync.Mutex
+	nats *server.Server
+	log  *logger // of this server
 }
 
 // Start runs a server and returns when clients can connect. The caller ends it with Shutdown.
@@ -49,18 +59,40 @@ func Start(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the NATS server: %w", err)
 	}
-	nats, err := run(cfg)
+	nats, log, err := run(cfg)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the NATS server: %w", err), folder.Unlock())
 	}
-	return &Server{nats: nats, folder: folder}, nil
+	s := &Server{cfg: cfg, folder: folder, nats: nats, log: log, ending: make(chan struct{})}
+	if addr, ok := nats.Addr().(*net.TCPAddr); ok {
+		s.cfg.Port = addr.Port
+	}
+	if js := nats.JetStreamConfig(); js != nil {
+		s.cfg.MaxStore = js.MaxStore // a server that is opened again may hold what this one holds
+		s.watching.Go(s.watch)
+	}
+	return s, nil
 }
 
-func run(cfg Config) (*server.Server, error) {
+// isFull reports whether a full disk has stopped the server from storing.
+func (s *Server) isFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.log.wasFull() || !s.nats.JetStreamEnabled()
+}
+
+// running returns the server that runs now.
+func (s *Server) running() *server.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nats
+}
+
+func run(cfg Config) (*server.Server, *logger, error) {
 	opts := options(cfg)
 	s, err := server.NewServer(opts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	log := &logger{warn: cfg.Warn}
 	s.SetLogger(log, false, false)
@@ -69,9 +101,9 @@ func run(cfg Config) (*server.Server, error) {
 	if reason := log.fatal(); reason != "" {
 		s.Shutdown()
 		s.WaitForShutdown()
-		return nil, explain(cfg, reason)
+		return nil, nil, explain(cfg, reason)
 	}
-	return s, nil
+	return s, log, nil
 }
 
 func options(cfg Config) *server.Options {
@@ -108,17 +140,18 @@ func explain(cfg Config, reason string) error {
 
 // URL returns the address for clients, or "" if the server does not listen.
 func (s *Server) URL() string {
-	if s.nats.Addr() == nil {
+	nats := s.running()
+	if nats.Addr() == nil {
 		return ""
 	}
-	return s.nats.ClientURL()
+	return nats.ClientURL()
 }
 
 // InProcessConn returns the client's end of a connection that needs no network.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) { return s.running().InProcessConn() }
 
 // Name returns the server's name.
-func (s *Server) Name() string { return s.nats.Name() }
+func (s *Server) Name() string { return s.running().Name() }
 
 // A Count is what a server has carried for its clients since it started, both directions together.
 type Count struct {
@@ -128,7 +161,7 @@ type Count struct {
 
 // Count returns the server's own counters.
 func (s *Server) Count() (Count, error) {
-	v, err := s.nats.Varz(nil)
+	v, err := s.running().Varz(nil)
 	if err != nil {
 		return Count{}, fmt.Errorf("read the NATS server's counters: %w", err)
 	}
@@ -136,13 +169,16 @@ func (s *Server) Count() (Count, error) {
 }
 
 // Leads reports whether this server leads its cluster.
-func (s *Server) Leads() bool { return s.nats.JetStreamIsLeader() }
+func (s *Server) Leads() bool { return s.running().JetStreamIsLeader() }
 
 // Shutdown ends the server, waits for it and releases its folder. Calling it again does nothing.
 func (s *Server) Shutdown() {
 	s.once.Do(func() {
-		s.nats.Shutdown()
-		s.nats.WaitForShutdown()
+		close(s.ending)
+		s.watching.Wait()
+		nats := s.running()
+		nats.Shutdown()
+		nats.WaitForShutdown()
 		_ = s.folder.Unlock() // the kernel releases it at the latest when the process ends
 	})
 }

@@ -11,10 +11,11 @@ import (
 
 const (
 	defaultBytes = 4 << 30 // of all streams together, where the account allows it
-	// leastBytes is the least for all streams together: with less, a stream could not hold one
-	// large batch and its answers.
-	leastBytes = 16 << 20
 )
+
+// LeastBytes is the least for all streams together: with less, a stream could not hold one large
+// batch and its answers.
+const LeastBytes int64 = 16 << 20
 
 // An account is what a NATS account allows. Limits that are not positive do not exist.
 type account struct {
@@ -54,12 +55,12 @@ func streamSizes(maxBytes int64, a account) (map[string]int64, error) {
 			total = min(total, (a.maxStore-a.reserved)/int64(max(1, a.copies)))
 		}
 	}
-	if total < leastBytes {
+	if total < LeastBytes {
 		if maxBytes > 0 {
-			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (--max-bytes), they need at least %s", sizeText(maxBytes), sizeText(leastBytes))
+			return nil, pipeline.Fail(pipeline.Fatal, "the streams may hold %s together (--max-bytes), they need at least %s", sizeText(maxBytes), sizeText(LeastBytes))
 		}
 		return nil, pipeline.Fail(pipeline.Fatal, "the NATS account allows %s of storage and other streams reserve %s of it: Gleaner needs at least %s, delete a stream or use another account",
-			sizeText(a.maxStore), sizeText(a.reserved), sizeText(leastBytes))
+			sizeText(a.maxStore), sizeText(a.reserved), sizeText(LeastBytes))
 	}
 	if free := a.maxStore - a.reserved; maxBytes > 0 && a.maxStore > 0 && maxBytes*int64(max(1, a.copies)) > free {
 		return nil, pipeline.Fail(pipeline.Fatal, "the streams are to hold %s together (--max-bytes)%s; the NATS account allows %s, of which other streams reserve %s: choose less, delete a stream that is not needed, or use a larger account",

@@ -226,7 +226,7 @@ func TestInvalidDeadLettersAreNotSent(t *testing.T) {
 func TestFullDeadLetterStreamMakesWorkersWaitAndSaysTheWayOut(t *testing.T) {
 	t.Parallel()
 	log, logs := observed()
-	c := ready(t, Config{MaxBytes: leastBytes, Log: log})
+	c := ready(t, Config{MaxBytes: LeastBytes, Log: log})
 	published := make(chan int)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {

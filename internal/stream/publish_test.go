@@ -40,7 +40,7 @@ func TestWorkThatIsTooLargeIsAPermanentFailure(t *testing.T) {
 }
 
 func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {
-	c := ready(t, Config{MaxBytes: leastBytes})
+	c := ready(t, Config{MaxBytes: LeastBytes})
 	var err error
 	full := 0
 	for ; err == nil && full < 1000; full++ {
@@ -58,7 +58,7 @@ func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {
 func TestFullResultsStreamMakesWorkersWait(t *testing.T) {
 	t.Parallel()
 	log, logs := observed()
-	c := ready(t, Config{MaxBytes: leastBytes, Log: log})
+	c := ready(t, Config{MaxBytes: LeastBytes, Log: log})
 	published := make(chan int)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
