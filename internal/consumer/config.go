@@ -31,6 +31,10 @@ type Config struct {
 	FirstToken time.Duration
 	// Stall is how long answers that have begun may bring no token; default pipeline.DefaultStall.
 	Stall time.Duration
+	// AnswerLimit is how long an answer may take from its first token on, as the client of the
+	// server was told; default pipeline.DefaultAnswerLimit. A batch that is in hand for much longer
+	// is reported.
+	AnswerLimit time.Duration
 	// HealthChecks are those of the servers that the consumer runs itself.
 	HealthChecks supervise.HealthChecks
 
@@ -79,7 +83,7 @@ func (c Config) complete() (Config, error) {
 		value *time.Duration
 		def   time.Duration
 	}{{"lease", &c.Lease, pipeline.DefaultLease}, {"grace", &c.Grace, 30 * time.Second}, {"rest", &c.Rest, 30 * time.Second},
-		{"first token", &c.FirstToken, pipeline.DefaultFirstToken}, {"stall", &c.Stall, pipeline.DefaultStall}} {
+		{"first token", &c.FirstToken, pipeline.DefaultFirstToken}, {"stall", &c.Stall, pipeline.DefaultStall}, {"answer limit", &c.AnswerLimit, pipeline.DefaultAnswerLimit}} {
 		if *d.value == 0 {
 			*d.value = d.def
 		}

@@ -43,6 +43,7 @@ type lane struct {
 	prompts    *promptCheck
 	record     *record
 	rests      *rests
+	inHand     *inHand
 	yield      *yield
 	passed     chan pipeline.Delivery[pipeline.Work] // from other lanes of the process, to workers without a batch
 	run        *runWatch
@@ -66,7 +67,7 @@ func newLane(gpu LaneConfig, cfg Config, run *runWatch) *lane {
 	meter := autotune.NewSpeedMeter()
 	l := &lane{
 		id: pipeline.LaneID{Consumer: cfg.Identity.ID, GPU: gpu.Name}, auto: gpu.Auto, workers: gpu.Slots + spareBatches,
-		breaker: newBreaker(gpu.Name, cfg.Rest, log), times: newBatchTimes(), meter: meter, record: &record{}, rests: &rests{}, yield: newYield(), run: run, log: log,
+		breaker: newBreaker(gpu.Name, cfg.Rest, log), times: newBatchTimes(), meter: meter, record: &record{}, rests: &rests{}, inHand: newInHand(cfg.AnswerLimit), yield: newYield(), run: run, log: log,
 		batches: &limiter{}, slots: &limiter{onChange: meter.Note}, passed: make(chan pipeline.Delivery[pipeline.Work]),
 		serverSlots: gpu.Slots, wantedSlots: gpu.Slots, context: gpu.Context, oneBatchEach: !cfg.Deadline.IsZero(),
 	}
@@ -230,5 +231,6 @@ func (l *lane) status() pipeline.GPUStatus {
 	s.Proven = l.record.Proven()
 	s.Thoughts = l.record.Thoughts()
 	l.rests.report(&s)
+	l.inHand.report(&s)
 	return s
 }

@@ -78,6 +78,7 @@ func (w *worker) turn(taking, working context.Context) (again bool) {
 
 // batch takes a delivery to its end and reports whether the batch is done.
 func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], ticket *ticket) (done bool) {
+	defer w.lane.inHand.Take(delivery.Body)()
 	switch {
 	case delivery.Err != nil:
 		w.collector.Unreadable(ctx, delivery)

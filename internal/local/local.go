@@ -34,21 +34,22 @@ import (
 
 // Config says what to generate and where to keep everything.
 type Config struct {
-	Run        string           // "": derived from the dataset's name and the spec
-	Spec       pipeline.Spec    // without the dataset's digest
-	Dataset    producer.Dataset // where the rows come from
-	Data       string           // folder for the store and the queue
-	Out        string           // "": the run's name in the folder Data
-	MaxBytes   int64            // of all streams together; 0: by the dataset and the free space
-	Layout     dataset.Layout
-	GPUs       []consumer.LaneConfig
-	FirstToken time.Duration // as in consumer.Config
-	Stall      time.Duration
-	Log        *zap.Logger
-	Preflight  func(producer.Preflight) // called before anything is written
-	Watch      func(status.Snapshot)    // called while the run goes on
-	Checked    func(rows int)           // called while the dataset is checked
-	Loaded     func(items, of int)      // called while it is loaded
+	Run         string           // "": derived from the dataset's name and the spec
+	Spec        pipeline.Spec    // without the dataset's digest
+	Dataset     producer.Dataset // where the rows come from
+	Data        string           // folder for the store and the queue
+	Out         string           // "": the run's name in the folder Data
+	MaxBytes    int64            // of all streams together; 0: by the dataset and the free space
+	Layout      dataset.Layout
+	GPUs        []consumer.LaneConfig
+	FirstToken  time.Duration // as in consumer.Config
+	Stall       time.Duration
+	AnswerLimit time.Duration // the same
+	Log         *zap.Logger
+	Preflight   func(producer.Preflight) // called before anything is written
+	Watch       func(status.Snapshot)    // called while the run goes on
+	Checked     func(rows int)           // called while the dataset is checked
+	Loaded      func(items, of int)      // called while it is loaded
 }
 
 // A Summary is the result of a call of Run.
@@ -209,7 +210,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	workers, err := consumer.New(consumer.Config{
 		Identity: pipeline.Presence{ID: id, Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
-		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall,
+		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, AnswerLimit: m.cfg.AnswerLimit,
 		Known: pipeline.RunInfo{
 			Run: m.run.Name, UID: m.run.UID, Model: m.run.Spec.Model, Pins: m.run.Pins, Simulated: m.run.Spec.Simulated,
 			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt,

@@ -24,7 +24,7 @@ import (
 
 // Defaults of Config that the client has for itself.
 const (
-	DefaultAnswerLimit = 30 * time.Minute
+	DefaultAnswerLimit = pipeline.DefaultAnswerLimit
 	defaultSlots       = 16
 )
 

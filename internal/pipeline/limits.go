@@ -25,6 +25,8 @@ const (
 	DefaultLease      = 90 * time.Second
 	DefaultFirstToken = 10 * time.Minute // that a request waits for its first token, the load of the model included
 	DefaultStall      = 45 * time.Second // that answers may bring no token
+	// DefaultAnswerLimit is how long an answer may take from its first token on.
+	DefaultAnswerLimit = 30 * time.Minute
 )
 
 // CanaryPrompt is what a model is asked to see whether it answers at all. Nothing is wrong with it,

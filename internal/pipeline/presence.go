@@ -87,7 +87,43 @@ type GPUStatus struct {
 	RestSeconds    float64 `json:"rest_seconds,omitempty"` // until the first of them is due
 	RestingBecause string  `json:"resting_because,omitempty"`
 	RestingBatches []int   `json:"resting_batches,omitempty"` // the first of them, at most MaxRestingNamed
+
+	// Batches that it has had for longer than their answers may take, the oldest first, at most
+	// MaxOverdueNamed. It says that it works on them, so no other GPU gets them.
+	Overdue []OverdueBatch `json:"overdue,omitempty"`
 }
+
+// An OverdueBatch is in the hands of a GPU for longer than its answers may take.
+type OverdueBatch struct {
+	Batch   int     `json:"batch"`
+	Seconds float64 `json:"seconds"` // since the GPU took it
+}
+
+// A HeldBatch is an overdue batch with its holder.
+type HeldBatch struct {
+	OverdueBatch
+	LaneID
+	Host string `json:"host"`
+}
+
+// Overdue returns what consumers have had for too long of a run.
+func Overdue(run string, consumers []Presence) []HeldBatch {
+	var held []HeldBatch
+	for _, c := range consumers {
+		if c.Run != run {
+			continue
+		}
+		for _, g := range c.GPUs {
+			for _, b := range g.Overdue {
+				held = append(held, HeldBatch{b, LaneID{c.ID, g.Name}, c.Host})
+			}
+		}
+	}
+	return held
+}
+
+// MaxOverdueNamed is how many overdue batches a GPU names.
+const MaxOverdueNamed = 32
 
 // Describe returns the state and its detail as one text for users.
 func (g GPUStatus) Describe() string {

@@ -14,21 +14,22 @@ type Account struct {
 	State       pipeline.RunState           `json:"state"`
 	Total       int                         `json:"total"`
 	Stored      int                         `json:"stored"`
-	Dead        int                         `json:"dead"`        // under a dead letter of their batch's round, in batches that are dead
-	Dropped     int                         `json:"dropped"`     // in batches that the operator dropped
-	Cancelled   int                         `json:"cancelled"`   // missing from a cancelled run, and nowhere on the streams
-	Outstanding int                         `json:"outstanding"` // the sum of the five that follow
-	Planned     int                         `json:"planned"`     // not published yet
-	Work        int                         `json:"work"`        // in a batch on the queue
-	Results     int                         `json:"results"`     // in a batch with results on the way to the store
-	Unmirrored  int                         `json:"unmirrored"`  // under a dead letter that the store does not know yet
-	Moving      int                         `json:"moving"`      // in a batch that was somewhere else in each look
-	Lost        int                         `json:"lost"`        // nowhere; a reconciler will queue them again
-	Batches     map[pipeline.BatchState]int `json:"batches"`     // number of batches in each state
-	Letters     int                         `json:"letters"`     // dead letters of the run
-	Leftover    int                         `json:"leftover"`    // of these, letters whose batch is done; a reconciler sweeps them
-	Broken      []Breach                    `json:"broken"`      // the first 1,000 violations, ordered by batch
-	Breaches    int                         `json:"breaches"`    // number of violations
+	Dead        int                         `json:"dead"`              // under a dead letter of their batch's round, in batches that are dead
+	Dropped     int                         `json:"dropped"`           // in batches that the operator dropped
+	Cancelled   int                         `json:"cancelled"`         // missing from a cancelled run, and nowhere on the streams
+	Outstanding int                         `json:"outstanding"`       // the sum of the five that follow
+	Planned     int                         `json:"planned"`           // not published yet
+	Work        int                         `json:"work"`              // in a batch on the queue
+	Results     int                         `json:"results"`           // in a batch with results on the way to the store
+	Unmirrored  int                         `json:"unmirrored"`        // under a dead letter that the store does not know yet
+	Moving      int                         `json:"moving"`            // in a batch that was somewhere else in each look
+	Lost        int                         `json:"lost"`              // nowhere; a reconciler will queue them again
+	Batches     map[pipeline.BatchState]int `json:"batches"`           // number of batches in each state
+	Letters     int                         `json:"letters"`           // dead letters of the run
+	Leftover    int                         `json:"leftover"`          // of these, letters whose batch is done; a reconciler sweeps them
+	Overdue     []pipeline.HeldBatch        `json:"overdue,omitempty"` // on the queue, and in progress for longer than their answers may take
+	Broken      []Breach                    `json:"broken"`            // the first 1,000 violations, ordered by batch
+	Breaches    int                         `json:"breaches"`          // number of violations
 }
 
 // A Breach is a batch that violates the law of conservation.

@@ -57,6 +57,11 @@ func (e *Engine) audit(ctx context.Context, name string) (*audit, error) {
 	if err := a.resolve(ctx); err != nil {
 		return nil, err
 	}
+	consumers, err := e.streams.Consumers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("who works on run %s: %w", name, err)
+	}
+	a.account.Overdue = pipeline.Overdue(name, consumers)
 	a.account.close()
 	slices.SortStableFunc(a.account.Broken, func(a, b Breach) int { return compareIDs(a.Batch, b.Batch) })
 	return a, nil

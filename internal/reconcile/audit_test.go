@@ -238,3 +238,26 @@ func TestARunThatIsNoLongerFollowedIsForgotten(t *testing.T) {
 		t.Errorf("of a run that is gone %d are known, %v", followed(), err)
 	}
 }
+
+func TestAnAuditNamesWhatIsInProgressForTooLong(t *testing.T) {
+	m := &machine{world: newWorld(2)}
+	m.mark(0)
+	l := m.engine(nil)
+	l.streams = reporting{l.streams, []pipeline.Presence{
+		{ID: "other", Run: "other", GPUs: []pipeline.GPUStatus{{Name: "g", Overdue: []pipeline.OverdueBatch{{Batch: 0, Seconds: 9}}}}},
+		{ID: "c", Run: testRun, Host: "h", GPUs: []pipeline.GPUStatus{{Name: "g", Overdue: []pipeline.OverdueBatch{{Batch: 0, Seconds: 9000}}}}},
+	}}
+	a, err := l.Audit(t.Context(), testRun)
+	want := []pipeline.HeldBatch{{OverdueBatch: pipeline.OverdueBatch{Batch: 0, Seconds: 9000}, LaneID: pipeline.LaneID{Consumer: "c", GPU: "g"}, Host: "h"}}
+	if diff := cmp.Diff(want, a.Overdue); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// reporting are streams with these reports of consumers.
+type reporting struct {
+	Streams
+	consumers []pipeline.Presence
+}
+
+func (r reporting) Consumers(context.Context) ([]pipeline.Presence, error) { return r.consumers, nil }

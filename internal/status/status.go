@@ -58,9 +58,10 @@ type Snapshot struct {
 	MoreConsumers int `json:"more_consumers,omitempty"`
 
 	// As far as the streams and the consumers say it.
-	AwaitOpinion int      `json:"await_opinion,omitempty"` // generations that failed and are tried by another GPU
-	Resting      *Resting `json:"resting,omitempty"`       // nil: nothing rests
-	Reasons      []Reason `json:"reasons,omitempty"`       // why generations failed
+	AwaitOpinion int                  `json:"await_opinion,omitempty"` // generations that failed and are tried by another GPU
+	Resting      *Resting             `json:"resting,omitempty"`       // nil: nothing rests
+	Reasons      []Reason             `json:"reasons,omitempty"`       // why generations failed
+	Overdue      []pipeline.HeldBatch `json:"overdue,omitempty"`       // in progress for longer than their answers may take
 }
 
 const (
@@ -115,6 +116,9 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	}
 	s.Consumers, s.MoreConsumers = pipeline.Shown(s.Consumers)
 	s.Resting = restingOf(s.Consumers)
+	if s.Stream != nil {
+		s.Overdue = pipeline.Overdue(s.Run, s.Consumers)
+	}
 	s.estimate()
 	return s, nil
 }

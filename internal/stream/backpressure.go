@@ -44,7 +44,7 @@ func deadLetterAdvice(run string) string {
 func (b *blockingPublisher) publish(ctx context.Context, run string, msg *nats.Msg) error {
 	loop := outage.Loop{
 		Log: b.publisher.c.log, Back: "there is room for " + b.what + " again", Reporter: &b.full,
-		Wait:  outage.NewBackoff(100*time.Millisecond, 10*time.Second),
+		Wait:  outage.NewBackoff(100*time.Millisecond, 5*time.Second),
 		Stops: func(err error) bool { return !errors.Is(err, pipeline.ErrFull) },
 	}
 	return loop.Do(ctx, func(ctx context.Context) error {

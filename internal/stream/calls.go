@@ -37,9 +37,17 @@ func (c *client) call(ctx context.Context, prefix string, within time.Duration, 
 	case errors.Is(err, nats.ErrConnectionClosed):
 		return errClosed()
 	case isWithoutJetStream(err):
-		return pipeline.Fail(c.withoutJetStream(), "%w: start the NATS server with JetStream (-js), or use an account that has it", err)
+		return pipeline.Fail(c.withoutJetStream(), "%w: %s", err, c.jetStreamAdvice())
 	}
 	return err
+}
+
+// jetStreamAdvice says what a person can do about a server without JetStream.
+func (c *client) jetStreamAdvice() string {
+	if c.answered.Load() {
+		return "the NATS server has turned its JetStream off, as it does when its disk is full: " + restartAdvice
+	}
+	return "start the NATS server with JetStream (-js), or use an account that has it"
 }
 
 // withoutJetStream returns the class of its absence: where it has answered before, it was taken
@@ -84,7 +92,7 @@ func (c *client) unansweredAdvice() string {
 	if !c.nc.IsConnected() {
 		return "there is no connection to the NATS server at present; is it running?"
 	}
-	return "the NATS server is there, but its JetStream does not answer; is it starting, is its disk full?"
+	return "the NATS server is there, but its JetStream does not answer: is it starting? If its disk is full, " + restartAdvice
 }
 
 // request makes one request to JetStream's API and decodes the answer into a value, unless that

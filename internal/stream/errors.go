@@ -98,6 +98,14 @@ func isWithoutJetStream(err error) bool {
 // errStreamFull says that the stream's own limit is reached, and not the account's or the server's.
 var errStreamFull = errors.New("its limit is reached")
 
+// errDiskFull says that the server's disk is, or was, full. A stream that could not write once
+// refuses everything until the server starts again.
+var errDiskFull = errors.New("the disk of the NATS server is full, or was full: " + restartAdvice)
+
+// restartAdvice is what helps a server whose disk was full. The one of gleaner run and gleaner nats
+// restarts by itself.
+const restartAdvice = "make room there and restart the NATS server, which stores nothing more until then (that of gleaner run and gleaner nats restarts by itself)"
+
 // noRoom returns what a refusal means if there was no room for the message, else nil.
 func noRoom(err error) error {
 	var api *jetstream.APIError
@@ -108,6 +116,9 @@ func noRoom(err error) error {
 	case codeStoreFailed:
 		if strings.Contains(api.Description, "per subject") {
 			return pipeline.ErrOutstanding
+		}
+		if strings.Contains(api.Description, "no space left") || strings.Contains(api.Description, "not enough space") {
+			return fmt.Errorf("%w: %w (%s)", pipeline.ErrFull, errDiskFull, api.Description)
 		}
 		return fmt.Errorf("%w: %w (%s)", pipeline.ErrFull, errStreamFull, api.Description)
 	case codeStorage, codeAccountResources:

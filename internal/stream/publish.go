@@ -36,7 +36,7 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 	backoff := outage.NewBackoff(50*time.Millisecond, 2*time.Second)
 	absent := 0
 	noStream := outage.Loop{
-		Log: p.c.log, Away: "no stream takes messages, trying again until one does: is NATS starting, is its disk full, or was the stream deleted?",
+		Log: p.c.log, Away: "no stream takes messages, trying again until one does: is NATS starting, or was the stream deleted? If the server's disk is or was full, " + restartAdvice,
 		Back: "NATS takes messages again", Fields: []zap.Field{zap.String("subject", msg.Subject)}, Reporter: &p.absent,
 	}
 	for tries := 1; ; tries++ {

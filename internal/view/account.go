@@ -27,6 +27,9 @@ func Account(a reconcile.Account) string {
 	for _, breach := range a.Broken {
 		fmt.Fprintf(&b, "%s (%s, round %d): %s\n", breach.Batch, breach.State, breach.Round, text.OneLine(breach.Reason))
 	}
+	for _, h := range a.Overdue {
+		fmt.Fprintln(&b, Overdue(a.Run, h))
+	}
 	if a.Balanced() {
 		fmt.Fprintf(&b, "every generation of run %s is accounted for\n", a.Run)
 	}

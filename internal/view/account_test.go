@@ -8,6 +8,7 @@ import (
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/reconcile"
+	"gleaner/internal/status"
 )
 
 func TestAnAccountNamesWhatIsMissing(t *testing.T) {
@@ -33,5 +34,21 @@ r/0000001 (queued, round 3): lost, awaiting reconcile
 	}
 	if balanced := Account(reconcile.Account{Run: "r"}); !strings.HasSuffix(balanced, "every generation of run r is accounted for\n") {
 		t.Errorf("a balanced account ends differently:\n%s", balanced)
+	}
+}
+
+func TestABatchThatIsInProgressForTooLongIsNamedWithItsHolder(t *testing.T) {
+	held := pipeline.HeldBatch{
+		OverdueBatch: pipeline.OverdueBatch{Batch: 12, Seconds: 15000}, LaneID: pipeline.LaneID{Consumer: "01K", GPU: "GPU 0\x1b"}, Host: "box",
+	}
+	for what, said := range map[string]string{
+		"audit":  Account(reconcile.Account{Run: "r", Overdue: []pipeline.HeldBatch{held}}),
+		"status": Snapshot(status.Snapshot{Run: "r", Overdue: []pipeline.HeldBatch{held}}),
+	} {
+		for _, part := range []string{"batch 12 is in progress for 4h10m", "with GPU 0\uFFFD on box (consumer 01K)", "producer dead give-up --run r --batch 12 --yes"} {
+			if !strings.Contains(said, part) {
+				t.Errorf("%s does not say %q:\n%s", what, part, said)
+			}
+		}
 	}
 }

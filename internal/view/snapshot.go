@@ -78,6 +78,9 @@ func Snapshot(s status.Snapshot) string {
 	if s.Resting != nil {
 		g.row("resting", "%s", resting(*s.Resting))
 	}
+	for _, h := range s.Overdue {
+		g.row("overdue", "%s", Overdue(s.Run, h))
+	}
 	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
 	g.row("rate", "%s tok/s, %.1f generations/s", Rate(s.TokensPerSecond), s.PerSecond)
 	g.row("ETA", "%s", ETA(s))
@@ -101,6 +104,12 @@ func Reasons(reasons []status.Reason) string {
 		parts = append(parts, fmt.Sprintf("%s %s (%s)", Count(r.Generations), r.Class, text.Clip(text.OneLine(withoutWhere(r.Message)), mostReason)))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// Overdue says which batch is in progress for too long, who has it, and what to do.
+func Overdue(run string, h pipeline.HeldBatch) string {
+	return fmt.Sprintf("batch %d is in progress for %s, longer than its answers may take, with %s on %s (consumer %s): end that consumer, or give the batch up (producer dead give-up --run %s --batch %d --yes)",
+		h.Batch, Duration(time.Duration(h.Seconds)*time.Second), text.Printable(h.GPU), text.Printable(h.Host), h.Consumer, run, h.Batch)
 }
 
 const mostReason = 120 // characters of one reason

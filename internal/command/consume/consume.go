@@ -72,7 +72,7 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	return c.work(ctx, consumer.Config{
 		Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
-		FirstToken: c.FirstToken, Stall: c.Stall, HealthChecks: supervise.HealthChecks{AllowCPU: c.AllowCPU}, Known: run,
+		FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, HealthChecks: supervise.HealthChecks{AllowCPU: c.AllowCPU}, Known: run,
 		Deadline: deadline, IdleExit: idleExit, Stay: c.Stay,
 		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return conn.RunInfo(ctx, run.Run) },
 	}, conn, servers, run)
