@@ -83,6 +83,17 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 		t.Fatal(err)
 	}
 	must("consumer says that it is there", consumer.PutPresence(ctx, pipeline.Presence{ID: "01J", Run: run.Name}))
+	news := make(chan pipeline.RunNews, 1)
+	stop, err := consumer.HearNews(run.Name, func(n pipeline.RunNews) { news <- n })
+	must("consumer listens", err)
+	defer stop()
+	must("consumer is connected", consumer.Healthy(ctx))
+	must("producer tells", producer.TellConsumers(ctx, run, pipeline.NewsPublished))
+	select {
+	case <-news:
+	case <-ctx.Done():
+		t.Fatal("the consumer does not hear the producer")
+	}
 	source := consumer.Work(run.Name)
 	for batch := range 2 {
 		d, err := source.Next(ctx)

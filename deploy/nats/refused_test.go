@@ -97,7 +97,7 @@ func TestAConsumersCredentialsAreRefusedWhatWouldHurtOthers(t *testing.T) {
 	liar := newRaw(t, address("consumer"), "consumer")
 
 	subjects := []string{
-		"gleaner.work.words.0000007", "gleaner.dead.words.0000002.more", "$KV.gleaner_consumers.a.b", "$KV.other.a",
+		"gleaner.work.words.0000007", "gleaner.hello.words", "gleaner.dead.words.0000002.more", "$KV.gleaner_consumers.a.b", "$KV.other.a",
 		ackOf(""), ackOf("_.account."), "$JS.ACK.GLEANER_DEAD.mirror.1.1.1.1.0", "$JS.ACK._.account.GLEANER_DEAD.mirror.1.1.1.1.0",
 		"$JS.API.INFO", "$JS.API.STREAM.LIST", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.RESTORE.MINE",
 		"$JS.API.CONSUMER.CREATE.GLEANER_RESULTS", "$JS.API.CONSUMER.CREATE.GLEANER_RESULTS.spy", "$JS.API.CONSUMER.DURABLE.CREATE.GLEANER_RESULTS.spy",

@@ -19,7 +19,7 @@ type controlFlags struct {
 
 // do calls act with a control over the run, and prints what it says. Before that it calls agreed
 // with the run, if it is not nil.
-func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipeline.Run) error, act func(*producer.Control) (string, error)) error {
+func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipeline.Run) error, act func(*producer.Control, pipeline.Run) (string, error)) error {
 	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipel
 		return err
 	}
 	defer conn.Close()
-	said, err := act(producer.NewControl(store, conn))
+	said, err := act(producer.NewControl(store, conn), run)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	progress := view.NewProgress(t)
-	removed, err := producer.NewControl(store, conn).Delete(ctx, c.Name, func(n int) {
+	removed, err := producer.NewControl(store, conn).Delete(ctx, run, func(n int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("deleting run %s: %s documents", c.Name, view.Count(n)))
 		}

@@ -67,7 +67,7 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if !c.Follow {
-		if err := publisher.PublishAll(ctx, c.Name); err != nil {
+		if err := publisher.PublishAll(ctx, run); err != nil {
 			return err
 		}
 		_, err := c.summary(ctx, t, store, nil, publisher.Published())
@@ -77,7 +77,7 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	final, err := publisher.FollowToEnd(ctx, run.Name, engine, func(p pipeline.Progress) {
+	final, err := publisher.FollowToEnd(ctx, run, engine, func(p pipeline.Progress) {
 		if progress.Due() {
 			progress.Show(view.Line(status.Of(run, p, time.Now())))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 )
 
@@ -14,7 +15,7 @@ type Resume struct {
 
 // Run hands the batches of a run out again.
 func (c *Resume) Run(ctx context.Context, t *cli.Terminal) error {
-	return c.do(ctx, t, nil, func(control *producer.Control) (string, error) {
-		return "goes on", control.Resume(ctx, c.Name)
+	return c.do(ctx, t, nil, func(control *producer.Control, run pipeline.Run) (string, error) {
+		return "goes on", control.Resume(ctx, run)
 	})
 }

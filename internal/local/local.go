@@ -238,7 +238,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	var group, sinks errgroup.Group
 	sinks.Go(func() error { return writer.Run(sinking) })
 	group.Go(func() error { return workers.Run(working) })
-	_, failure := publisher.FollowToEnd(ctx, m.run.Name, reconciler, func(p pipeline.Progress) {
+	_, failure := publisher.FollowToEnd(ctx, m.run, reconciler, func(p pipeline.Progress) {
 		if m.cfg.Watch != nil {
 			snapshot := status.Of(m.run, p, time.Now())
 			snapshot.Consumers = []pipeline.Presence{workers.Snapshot()}

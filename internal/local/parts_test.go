@@ -145,7 +145,7 @@ func (p *parts) publish(conn *stream.Conn) {
 	p.t.Helper()
 	publisher, err := producer.NewPublisher(producer.Config{}, p.store, conn)
 	p.must(err)
-	p.must(publisher.Publish(p.t.Context(), p.run.Name))
+	p.must(publisher.Publish(p.t.Context(), p.run))
 }
 
 // engine returns the engine of reconcile over this store and these streams.

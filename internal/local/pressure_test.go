@@ -113,6 +113,7 @@ type pressure struct {
 	server *natsdtest.Server
 	front  *storetest.MongoProxy
 	store  store.Store
+	run    pipeline.Run
 	conn   *stream.Conn
 	ollama *ollamasim.Server
 	gpu    consumer.LaneConfig
@@ -186,6 +187,7 @@ func (p *pressure) load() {
 	p.check(err)
 	run, _, err := producer.Load(p.ctx, p.store, survey, "01JPRESSURE", nil)
 	p.check(err)
+	p.run = run
 	p.check(p.conn.EnsureRun(p.ctx, run))
 }
 
@@ -194,7 +196,7 @@ func (p *pressure) publish(ctx context.Context) error {
 	p.check(err)
 	// With what repairs: a dead letter may reach the store before its batch is marked as queued, and
 	// only reconcile finds that out.
-	_, err = publisher.FollowToEnd(ctx, "r", p.engine, nil)
+	_, err = publisher.FollowToEnd(ctx, p.run, p.engine, nil)
 	return err
 }
 

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"gleaner/internal/outage"
@@ -14,6 +15,7 @@ const cancelAgain = 2 * time.Second
 
 // ControlStore is the part of the store that cancels and deletes runs.
 type ControlStore interface {
+	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Cancel(ctx context.Context, run string) error
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	DeleteRun(ctx context.Context, run string, progress func(removed int)) error
@@ -25,10 +27,19 @@ type ControlStreams interface {
 	ResumeRun(ctx context.Context, run string) error
 	CancelRun(ctx context.Context, run string) (removed int, err error)
 	RemoveRun(ctx context.Context, run string) error
+	// RunInfo returns what the queue says of a run, or pipeline.ErrNoRun.
+	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
+	Teller
+}
+
+// A Teller tells the consumers of a run at once what they would find out later.
+type Teller interface {
+	// TellConsumers may fail, and what it says may get lost: no one may depend on it.
+	TellConsumers(ctx context.Context, run pipeline.Run, what pipeline.News) error
 }
 
 // A Control pauses, resumes, cancels and deletes runs. Each verb may be interrupted and called
-// again.
+// again, and does nothing to another run that has been loaded under the same name since.
 type Control struct {
 	store   ControlStore
 	streams ControlStreams
@@ -40,10 +51,39 @@ func NewControl(store ControlStore, streams ControlStreams) *Control {
 }
 
 // Pause stops handing out the batches of a run: workers finish what they hold and get nothing new.
-func (c *Control) Pause(ctx context.Context, run string) error { return c.streams.PauseRun(ctx, run) }
+func (c *Control) Pause(ctx context.Context, run pipeline.Run) error {
+	if err := c.queued(ctx, run); err != nil {
+		return err
+	}
+	return c.streams.PauseRun(ctx, run.Name)
+}
 
 // Resume hands out the batches of a run again.
-func (c *Control) Resume(ctx context.Context, run string) error { return c.streams.ResumeRun(ctx, run) }
+func (c *Control) Resume(ctx context.Context, run pipeline.Run) error {
+	if err := c.queued(ctx, run); err != nil {
+		return err
+	}
+	if err := c.streams.ResumeRun(ctx, run.Name); err != nil {
+		return err
+	}
+	_ = c.streams.TellConsumers(ctx, run, pipeline.NewsPublished) // they have pulls waiting, too
+	return nil
+}
+
+// queued returns an error unless it is this run that the queue has under its name.
+func (c *Control) queued(ctx context.Context, run pipeline.Run) error {
+	info, err := c.streams.RunInfo(ctx, run.Name)
+	if err == nil && info.UID != "" && info.UID != run.UID {
+		err = fmt.Errorf("what the queue has under the name %s is another load of it: `producer publish --run %s` puts the present one there: %w", run.Name, run.Name, pipeline.ErrNoRun)
+	}
+	return err
+}
+
+// same returns an error unless it is this run that the store has under its name.
+func (c *Control) same(ctx context.Context, run pipeline.Run) error {
+	now, err := c.store.Run(ctx, run.Name)
+	return run.StillThere(now, err)
+}
 
 // A CancelReport says what cancelling a run removed and what stays.
 type CancelReport struct {
@@ -55,25 +95,29 @@ type CancelReport struct {
 // Cancel ends a run; its answers stay. It cancels the run in the store first, so that nothing
 // publishes it again. It empties the queue twice, two seconds apart, because a publisher or a
 // reconciler may still be finishing a chunk of batches.
-func (c *Control) Cancel(ctx context.Context, run string) (CancelReport, error) {
+func (c *Control) Cancel(ctx context.Context, run pipeline.Run) (CancelReport, error) {
 	var report CancelReport
-	if err := c.store.Cancel(ctx, run); err != nil {
+	if err := c.same(ctx, run); err != nil {
 		return report, err
 	}
-	removed, err := c.streams.CancelRun(ctx, run)
+	if err := c.store.Cancel(ctx, run.Name); err != nil {
+		return report, err
+	}
+	removed, err := c.streams.CancelRun(ctx, run.Name)
 	report.Removed = removed
 	if err != nil {
 		return report, err
 	}
+	_ = c.streams.TellConsumers(ctx, run, pipeline.NewsCancelled) // else they find out that it is gone
 	if err := outage.Sleep(ctx, cancelAgain); err != nil {
 		return report, err
 	}
-	removed, err = c.streams.CancelRun(ctx, run)
+	removed, err = c.streams.CancelRun(ctx, run.Name)
 	report.Removed += removed
 	if err != nil {
 		return report, err
 	}
-	progress, err := c.store.Progress(ctx, run, time.Now())
+	progress, err := c.store.Progress(ctx, run.Name, time.Now())
 	report.Stored, report.Generations = progress.Stored, progress.Generations
 	return report, err
 }
@@ -82,11 +126,15 @@ func (c *Control) Cancel(ctx context.Context, run string) (CancelReport, error) 
 // removed. Progress, which may be nil, gets the number of documents removed so far. Delete removes
 // the run from the streams first, so that no consumer works for nothing, and again at the end,
 // because results may have arrived meanwhile.
-func (c *Control) Delete(ctx context.Context, run string, progress func(removed int)) (removed int, err error) {
-	if err := c.streams.RemoveRun(ctx, run); err != nil {
+func (c *Control) Delete(ctx context.Context, run pipeline.Run, progress func(removed int)) (removed int, err error) {
+	if err := c.same(ctx, run); err != nil {
 		return 0, err
 	}
-	err = c.store.DeleteRun(ctx, run, func(n int) {
+	if err := c.streams.RemoveRun(ctx, run.Name); err != nil {
+		return 0, err
+	}
+	_ = c.streams.TellConsumers(ctx, run, pipeline.NewsDeleted) // else they find out that it is gone
+	err = c.store.DeleteRun(ctx, run.Name, func(n int) {
 		if removed = n; progress != nil {
 			progress(n)
 		}
@@ -94,5 +142,5 @@ func (c *Control) Delete(ctx context.Context, run string, progress func(removed 
 	if err != nil {
 		return removed, err
 	}
-	return removed, c.streams.RemoveRun(ctx, run)
+	return removed, c.streams.RemoveRun(ctx, run.Name)
 }

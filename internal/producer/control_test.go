@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,10 @@ import (
 type fakeControl struct {
 	began time.Time
 	calls []string
-	fails string // the call that fails
-	left  []int  // batches on the queue, at each time that it is emptied
+	fails string       // the call that fails
+	run   pipeline.Run // that the store has
+	told  []pipeline.News
+	left  []int // batches on the queue, at each time that it is emptied
 }
 
 func (f *fakeControl) call(name string) error {
@@ -26,6 +29,18 @@ func (f *fakeControl) call(name string) error {
 		return errAway
 	}
 	return nil
+}
+
+// Run returns the run that is there now.
+func (f *fakeControl) Run(context.Context, string) (pipeline.Run, error) { return f.run, nil }
+
+func (f *fakeControl) RunInfo(context.Context, string) (pipeline.RunInfo, error) {
+	return pipeline.RunInfo{Run: f.run.Name, UID: f.run.UID}, nil
+}
+
+func (f *fakeControl) TellConsumers(_ context.Context, _ pipeline.Run, what pipeline.News) error {
+	f.told = append(f.told, what)
+	return errAway // no one depends on it
 }
 
 func (f *fakeControl) Cancel(context.Context, string) error    { return f.call("store.Cancel") }
@@ -50,7 +65,7 @@ func (f *fakeControl) DeleteRun(_ context.Context, _ string, progress func(int))
 }
 
 func newControl(fails string) (*fakeControl, *Control) {
-	f := &fakeControl{began: time.Now(), fails: fails, left: []int{4, 2}}
+	f := &fakeControl{began: time.Now(), fails: fails, left: []int{4, 2}, run: theRun}
 	return f, NewControl(f, f)
 }
 
@@ -68,7 +83,7 @@ func TestCancelEndsTheRunInTheStoreAndEmptiesTheQueueTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f, control := newControl(c.fails)
-				report, err := control.Cancel(t.Context(), "r")
+				report, err := control.Cancel(t.Context(), theRun)
 				if (err != nil) != (c.fails != "") {
 					t.Error(err)
 				}
@@ -88,7 +103,7 @@ func TestCancelCanBeInterrupted(t *testing.T) {
 		f, control := newControl("")
 		ctx, stop := context.WithTimeout(t.Context(), time.Second)
 		defer stop()
-		if _, err := control.Cancel(ctx, "r"); !errors.Is(err, context.DeadlineExceeded) || len(f.calls) != 2 {
+		if _, err := control.Cancel(ctx, theRun); !errors.Is(err, context.DeadlineExceeded) || len(f.calls) != 2 {
 			t.Errorf("%v after %q", err, f.calls)
 		}
 	})
@@ -103,7 +118,7 @@ func TestDeleteRemovesTheRunFromTheStreamsBeforeAndAfterTheStore(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f, control := newControl(fails)
 			var seen []int
-			removed, err := control.Delete(t.Context(), "r", func(n int) { seen = append(seen, n) })
+			removed, err := control.Delete(t.Context(), theRun, func(n int) { seen = append(seen, n) })
 			if (err != nil) != (fails != "") {
 				t.Errorf("%q fails: %v", fails, err)
 			}
@@ -113,7 +128,7 @@ func TestDeleteRemovesTheRunFromTheStreamsBeforeAndAfterTheStore(t *testing.T) {
 			if fails == "" && (removed != 7 || !cmp.Equal(seen, []int{1, 7})) {
 				t.Errorf("%d documents removed, seen %v", removed, seen)
 			}
-			if _, err := control.Delete(t.Context(), "r", nil); (err != nil) != (fails != "") {
+			if _, err := control.Delete(t.Context(), theRun, nil); (err != nil) != (fails != "") {
 				t.Errorf("without progress: %v", err)
 			}
 		})
@@ -123,10 +138,46 @@ func TestDeleteRemovesTheRunFromTheStreamsBeforeAndAfterTheStore(t *testing.T) {
 func TestPauseAndResumeReachTheStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, control := newControl("")
-		if err := errors.Join(control.Pause(t.Context(), "r"), control.Resume(t.Context(), "r")); err != nil {
+		if err := errors.Join(control.Pause(t.Context(), theRun), control.Resume(t.Context(), theRun)); err != nil {
 			t.Error(err)
 		}
 		if diff := cmp.Diff([]string{"PauseRun after 0s", "ResumeRun after 0s"}, f.calls); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestNothingIsDoneToAnotherRunOfTheSameName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, control := newControl("")
+		f.run.UID, f.run.CreatedAt = "another", time.Date(2026, 3, 1, 7, 30, 0, 0, time.UTC)
+		_, cancelled := control.Cancel(t.Context(), theRun)
+		_, deleted := control.Delete(t.Context(), theRun, nil)
+		for _, err := range []error{cancelled, deleted} {
+			if err == nil || !errors.Is(err, pipeline.ErrNoRun) || err.Error() != "run r was deleted; a new run of that name was loaded at 2026-03-01 07:30:00 UTC" {
+				t.Errorf("got %v", err)
+			}
+		}
+		for _, err := range []error{control.Pause(t.Context(), theRun), control.Resume(t.Context(), theRun)} {
+			if err == nil || !strings.Contains(err.Error(), "another load of it") {
+				t.Errorf("got %v", err)
+			}
+		}
+		if len(f.calls)+len(f.told) > 0 {
+			t.Errorf("it did %q and told %q", f.calls, f.told)
+		}
+	})
+}
+
+func TestTheConsumersAreToldHowARunEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, control := newControl("")
+		_, cancelled := control.Cancel(t.Context(), theRun)
+		_, deleted := control.Delete(t.Context(), theRun, nil)
+		if err := errors.Join(cancelled, deleted); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]pipeline.News{pipeline.NewsCancelled, pipeline.NewsDeleted}, f.told); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})

@@ -228,6 +228,7 @@ type fakeQueue struct {
 	published map[int]int // how often, by batch
 	refused   map[error]int
 	present   []pipeline.Presence
+	told      []string // to the consumers of a run: its uid, and what
 	completed []string // runs that were reported as complete
 }
 
@@ -304,6 +305,13 @@ func (q *fakeQueue) CompleteRun(ctx context.Context, run pipeline.Run) error {
 	return q.call(ctx, "CompleteRun", func() error { q.completed = append(q.completed, run.Name); return nil })
 }
 
+func (q *fakeQueue) TellConsumers(_ context.Context, run pipeline.Run, what pipeline.News) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.told = append(q.told, run.UID+" "+string(what))
+	return nil
+}
+
 // take removes the first n messages, or as many as there are.
 func (q *fakeQueue) take(n int) []pipeline.Work {
 	q.mu.Lock()
@@ -372,6 +380,9 @@ func preflight(t testing.TB, s pipeline.Spec, data Dataset) Preflight {
 	}
 	return found
 }
+
+// theRun is the run of loaded, as others know it.
+var theRun = pipeline.Run{Name: "r", UID: "uid"}
 
 // loaded returns a store with a run that is open.
 func loaded(t testing.TB, s pipeline.Spec, lines ...string) *fakeStore {

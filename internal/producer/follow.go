@@ -21,16 +21,16 @@ const recentForRate = 5 * time.Minute
 //
 // While the store or the stream is away it waits and says so, since a run lasts longer than most
 // outages.
-func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	published := make(chan error, 1)
 	publishing, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() { published <- p.Persist(publishing, name) }()
+	go func() { published <- p.Persist(publishing, followed) }()
 	defer func() { stop(); <-published }()
 
 	looking := outage.Loop{
 		Log: p.log, Away: "cannot look at the run; trying again until it works", Back: "the run can be looked at again",
-		Fields: []zap.Field{zap.String("run", name)},
+		Fields: []zap.Field{zap.String("run", followed.Name)},
 	}
 	// How long a look takes. The store needs a while to count a large run, and the sink needs the
 	// store more, so the looks are further apart then. A single look that an outage delayed says
@@ -39,7 +39,7 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 	var pins map[pipeline.EngineName]string // as the consumers know them
 	for {
 		started := time.Now()
-		run, progress, err := p.look(ctx, name)
+		run, progress, err := p.look(ctx, followed)
 		if err == nil && !maps.Equal(run.Pins, pins) {
 			if err = p.queue.EnsureRun(ctx, run); err == nil {
 				pins = run.Pins
@@ -81,8 +81,8 @@ func (p *Publisher) Follow(ctx context.Context, name string, watch func(pipeline
 // recent: a run that is resumed may have stood still before, and its rate would seem low for
 // minutes. If the run was cancelled or deleted meanwhile, look returns an error, since it will
 // never be complete.
-func (p *Publisher) look(ctx context.Context, name string) (pipeline.Run, pipeline.Progress, error) {
-	run, err := p.store.Run(ctx, name)
+func (p *Publisher) look(ctx context.Context, followed pipeline.Run) (pipeline.Run, pipeline.Progress, error) {
+	run, err := p.again(ctx, followed)
 	if err != nil {
 		return run, pipeline.Progress{}, err
 	}
@@ -91,24 +91,24 @@ func (p *Publisher) look(ctx context.Context, name string) (pipeline.Run, pipeli
 	}
 	since := time.Now().Add(-recentForRate)
 	if since.After(p.began) {
-		progress, err := p.store.Progress(ctx, name, since)
+		progress, err := p.store.Progress(ctx, run.Name, since)
 		return run, progress, err
 	}
-	progress, err := p.store.Progress(ctx, name, p.began)
+	progress, err := p.store.Progress(ctx, run.Name, p.began)
 	progress.Since = p.began
 	return run, progress, err
 }
 
 // Persist publishes as Publish does, and waits while the store or the stream is away or refuses
 // writes. It returns when everything is published, with ctx's error, or when a person has to act.
-func (p *Publisher) Persist(ctx context.Context, name string) error {
+func (p *Publisher) Persist(ctx context.Context, run pipeline.Run) error {
 	wait := outage.NewBackoff(p.cfg.Poll, 30*p.cfg.Poll)
 	loop := outage.Loop{
 		Log: p.log, Away: "cannot publish; nothing is lost, trying again until it works", Back: "publishing goes on",
-		Fields: []zap.Field{zap.String("run", name)}, Wait: wait,
+		Fields: []zap.Field{zap.String("run", run.Name)}, Wait: wait,
 	}
 	return loop.Do(ctx, func(ctx context.Context) error {
-		return p.publish(ctx, name, func() {
+		return p.publish(ctx, run, func() {
 			wait.Reset()
 			loop.Observe(nil)
 		})

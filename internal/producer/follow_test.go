@@ -26,7 +26,7 @@ func follow(ctx context.Context, p *Publisher) *following {
 	f := &following{done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		f.last, f.err = p.Follow(ctx, "r", func(progress pipeline.Progress) { f.seen = append(f.seen, progress) })
+		f.last, f.err = p.Follow(ctx, theRun, func(progress pipeline.Progress) { f.seen = append(f.seen, progress) })
 	}()
 	return f
 }
@@ -206,7 +206,7 @@ func TestFollowEndsWhenAPersonHasToAct(t *testing.T) {
 			store.mu.Lock()
 			defer store.mu.Unlock()
 			store.run, store.batches = nil, nil
-		}, "run r: no such run"},
+		}, "run r was deleted"},
 	} {
 		for _, when := range []time.Duration{0, 5 * time.Second} {
 			t.Run(fmt.Sprintf("%s after %s", name, when), func(t *testing.T) {
@@ -311,6 +311,37 @@ func TestARunThatIsSlowToCountIsLookedAtSeldom(t *testing.T) {
 		finish(store, q)
 		if !f.ended(time.Minute) || f.err != nil {
 			t.Errorf("it has not noticed the end of the run (%v)", f.err)
+		}
+	})
+}
+
+func TestFollowEndsWhenAnotherRunHasTheName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, q := loaded(t, spec(), numbered(100)...), newQueue()
+		f := follow(t.Context(), publisher(t, Config{Window: 30}, store, q))
+		if f.ended(5 * time.Second) {
+			t.Fatal("it ended early", f.err)
+		}
+		store.mu.Lock()
+		store.run = &pipeline.Run{Name: "r", UID: "another", State: pipeline.RunOpen, CreatedAt: time.Date(2026, 3, 1, 7, 30, 0, 0, time.UTC)}
+		store.mu.Unlock()
+		if !f.ended(15 * time.Second) {
+			t.Fatal("it goes on")
+		}
+		if want := "run r was deleted; a new run of that name was loaded at 2026-03-01 07:30:00 UTC"; f.err == nil || f.err.Error() != want {
+			t.Errorf("got %v, want %s", f.err, want)
+		}
+	})
+}
+
+func TestTheConsumersAreToldOnceThatTheRunIsPublishedAndThatItIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, q := loaded(t, spec(), numbered(100)...), newQueue()
+		if _, err := toEnd(t, Config{Window: 30}, store, q, newReconciler(nothingLost)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"uid published", "uid complete"}, q.told); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
 }

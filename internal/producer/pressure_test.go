@@ -30,7 +30,7 @@ func TestAFullQueueIsToldOnceAndThatItIsOverToo(t *testing.T) {
 		q.limit = 7
 		log, logs := observed()
 		done := make(chan error, 1)
-		go func() { done <- publisher(t, Config{Log: log}, store, q).Persist(t.Context(), "r") }()
+		go func() { done <- publisher(t, Config{Log: log}, store, q).Persist(t.Context(), theRun) }()
 		time.Sleep(time.Hour) // nothing is taken
 		synctest.Wait()
 		if got := lines(logs); len(got) != 1 || logs.FilterMessageSnippet("the queue has no room").Len() != 1 {
@@ -72,7 +72,7 @@ func TestWhileTheStoreRefusesWritesNoBatchIsPublishedTwice(t *testing.T) {
 			return nil, nil
 		}
 		done := make(chan error, 1)
-		go func() { done <- publisher(t, Config{Log: log}, store, q).Persist(t.Context(), "r") }()
+		go func() { done <- publisher(t, Config{Log: log}, store, q).Persist(t.Context(), theRun) }()
 		var works []pipeline.Work
 		for full() {
 			time.Sleep(time.Second)

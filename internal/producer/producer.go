@@ -43,6 +43,7 @@ type Queue interface {
 	Consumers(ctx context.Context) ([]pipeline.Presence, error)
 	// CompleteRun tells the consumers that no work will come.
 	CompleteRun(ctx context.Context, run pipeline.Run) error
+	Teller
 }
 
 // Config says how a run is published. Zero values mean the defaults.
@@ -68,6 +69,7 @@ type Publisher struct {
 
 	mu       sync.Mutex
 	unmarked map[string][]int // by a run's uid: batches on the queue that the store still has as planned
+	said     map[string]bool  // by a run's uid: its consumers were told that it is published
 }
 
 // NewPublisher returns a publisher from this store to this queue. An error names what is missing or
@@ -92,7 +94,7 @@ func NewPublisher(cfg Config, store Store, queue Queue) (*Publisher, error) {
 	}
 	return &Publisher{
 		cfg: cfg, store: store, queue: queue, log: cfg.Log, began: time.Now(),
-		full: outage.Reporter{Quiet: tellFullEvery}, unmarked: map[string][]int{},
+		full: outage.Reporter{Quiet: tellFullEvery}, unmarked: map[string][]int{}, said: map[string]bool{},
 	}, nil
 }
 

@@ -29,13 +29,14 @@ const (
 // Publish puts all planned batches of a run on the queue, and returns when none is planned any more
 // or with ctx's error. While the queue has no room it waits. It fails if the store or the stream is
 // away; Persist does not.
-func (p *Publisher) Publish(ctx context.Context, name string) error {
-	return p.publish(ctx, name, func() {})
+func (p *Publisher) Publish(ctx context.Context, run pipeline.Run) error {
+	return p.publish(ctx, run, func() {})
 }
 
 // publish calls working after each chunk that was published and marked, and at the end.
-func (p *Publisher) publish(ctx context.Context, name string, working func()) error {
-	run, err := p.store.Run(ctx, name)
+func (p *Publisher) publish(ctx context.Context, known pipeline.Run, working func()) error {
+	name := known.Name
+	run, err := p.again(ctx, known)
 	if err != nil {
 		return err
 	}
@@ -62,6 +63,7 @@ func (p *Publisher) publish(ctx context.Context, name string, working func()) er
 			return err
 		}
 		if len(batches) == 0 && from == 0 {
+			p.tellPublished(ctx, run)
 			working()
 			return nil
 		}
@@ -69,7 +71,7 @@ func (p *Publisher) publish(ctx context.Context, name string, working func()) er
 			from = 0
 			continue
 		}
-		if run, err = p.store.Run(ctx, name); err != nil {
+		if run, err = p.again(ctx, known); err != nil {
 			return err
 		}
 		if run.State != pipeline.RunOpen { // it was cancelled meanwhile
@@ -81,6 +83,13 @@ func (p *Publisher) publish(ctx context.Context, name string, working func()) er
 		from = batches[len(batches)-1].Index + 1
 		working()
 	}
+}
+
+// again reads a run that is known. One that was deleted is an error, also if another one has its
+// name now.
+func (p *Publisher) again(ctx context.Context, known pipeline.Run) (pipeline.Run, error) {
+	run, err := p.store.Run(ctx, known.Name)
+	return run, known.StillThere(run, err)
 }
 
 // notOpen says why a run that is not open cannot be published.
@@ -222,9 +231,26 @@ func (p *Publisher) sendUntilFull(ctx context.Context, run pipeline.Run, works [
 	}
 	// Mark them even if the others failed or ctx ended: a batch that is not marked is published
 	// again, which does no harm and wastes its generation.
+	if len(indexes) > 0 {
+		p.tellPublished(ctx, run)
+	}
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return left, errors.Join(failure, p.mark(marking, run, indexes))
+}
+
+// tellPublished wakes the consumers that wait for a run, once in this process.
+func (p *Publisher) tellPublished(ctx context.Context, run pipeline.Run) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.said[run.UID] {
+		return
+	}
+	if err := p.queue.TellConsumers(ctx, run, pipeline.NewsPublished); err != nil {
+		p.log.Debug("telling the consumers that the run is published; they find it out by looking", zap.Error(err))
+		return
+	}
+	p.said[run.UID] = true
 }
 
 // mark writes to the store which batches are on the queue. It keeps what the store does not take

@@ -57,7 +57,7 @@ func TestEveryPlannedBatchIsPublishedOnce(t *testing.T) {
 			change(&s)
 			store, q := loaded(t, s, numbered(600)...), newQueue()
 			p := publisher(t, Config{Window: 1 << 20}, store, q)
-			if err := p.Publish(t.Context(), "r"); err != nil {
+			if err := p.Publish(t.Context(), theRun); err != nil {
 				t.Fatal(err)
 			}
 			delivered(t, store, q.waiting)
@@ -69,7 +69,7 @@ func TestEveryPlannedBatchIsPublishedOnce(t *testing.T) {
 			if n := store.count(pipeline.Queued); n != len(store.batches) || p.Published() != n {
 				t.Errorf("%d of %d batches are queued, %d counted", n, len(store.batches), p.Published())
 			}
-			if err := p.Publish(t.Context(), "r"); err != nil || p.Published() != len(store.batches) {
+			if err := p.Publish(t.Context(), theRun); err != nil || p.Published() != len(store.batches) {
 				t.Errorf("again: %v, %d counted", err, p.Published())
 			}
 		})
@@ -94,7 +94,7 @@ func TestABatchIsMarkedAfterItWasPublished(t *testing.T) {
 		}
 		return nil
 	}
-	if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err != nil {
+	if err := publisher(t, Config{}, store, q).Publish(t.Context(), theRun); err != nil {
 		t.Error(err)
 	}
 }
@@ -104,7 +104,7 @@ func TestOnlyWhatIsMissingIsPublished(t *testing.T) {
 	b := store.batches[2]
 	b.Done, b.Round = []int{0, 3, 5}, 4
 	store.batches[2] = b
-	if err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), "r"); err != nil {
+	if err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), theRun); err != nil {
 		t.Fatal(err)
 	}
 	delivered(t, store, q.waiting)
@@ -123,7 +123,7 @@ func TestOnlyWhatIsMissingIsPublished(t *testing.T) {
 
 func TestABatchThatIsOutstandingCountsAsPublished(t *testing.T) {
 	store, q := loaded(t, spec(), numbered(50)...), newQueue()
-	if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err != nil {
+	if err := publisher(t, Config{}, store, q).Publish(t.Context(), theRun); err != nil {
 		t.Fatal(err)
 	}
 	for i, b := range store.batches { // they were not marked
@@ -131,7 +131,7 @@ func TestABatchThatIsOutstandingCountsAsPublished(t *testing.T) {
 		store.batches[i] = b
 	}
 	p := publisher(t, Config{}, store, q)
-	if err := p.Publish(t.Context(), "r"); err != nil {
+	if err := p.Publish(t.Context(), theRun); err != nil {
 		t.Fatal(err)
 	}
 	if n := store.count(pipeline.Queued); n != 50 || p.Published() != 0 || q.refused[pipeline.ErrOutstanding] != 50 {
@@ -145,7 +145,7 @@ func TestAFullStreamIsWaitedFor(t *testing.T) {
 		q.limit = 7
 		done := make(chan error, 1)
 		p := publisher(t, Config{}, store, q)
-		go func() { done <- p.Publish(t.Context(), "r") }()
+		go func() { done <- p.Publish(t.Context(), theRun) }()
 		var works []pipeline.Work
 		for range 200 {
 			time.Sleep(time.Second)
@@ -166,7 +166,7 @@ func TestTheWindowIsKept(t *testing.T) {
 		store, q := loaded(t, spec(), numbered(1000)...), newQueue()
 		done := make(chan error, 1)
 		p := publisher(t, Config{Window: 25, Poll: 100 * time.Millisecond}, store, q)
-		go func() { done <- p.Publish(t.Context(), "r") }()
+		go func() { done <- p.Publish(t.Context(), theRun) }()
 		var works []pipeline.Work
 		for i := range 200 {
 			time.Sleep(time.Second)
@@ -192,7 +192,7 @@ func TestTheWindowFollowsTheFleet(t *testing.T) {
 		store, q := loaded(t, s, numbered(20_000)...), newQueue()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- publisher(t, Config{}, store, q).Publish(ctx, "r") }()
+		go func() { done <- publisher(t, Config{}, store, q).Publish(ctx, theRun) }()
 		queued := func() int {
 			time.Sleep(2 * MostPolls * time.Second)
 			synctest.Wait()
@@ -227,7 +227,7 @@ func TestAFullWindowIsSeldomLookedAt(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- publisher(t, Config{Window: 100}, store, q).Publish(ctx, "r") }()
+		go func() { done <- publisher(t, Config{Window: 100}, store, q).Publish(ctx, theRun) }()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		if looks > 50 {
@@ -257,7 +257,7 @@ func TestAWindowOfOneIsEnough(t *testing.T) {
 		store, q := loaded(t, spec(), numbered(20)...), newQueue()
 		done := make(chan error, 1)
 		p := publisher(t, Config{Window: 1}, store, q)
-		go func() { done <- p.Publish(t.Context(), "r") }()
+		go func() { done <- p.Publish(t.Context(), theRun) }()
 		var works []pipeline.Work
 		for range 30 {
 			time.Sleep(time.Second)
@@ -275,20 +275,20 @@ func TestPublishingGoesOnWhereverItWasInterrupted(t *testing.T) {
 	lines := numbered(150)
 	count := loaded(t, spec(), lines...)
 	count.calls = nil
-	if err := publisher(t, Config{}, count, newQueue()).Publish(t.Context(), "r"); err != nil {
+	if err := publisher(t, Config{}, count, newQueue()).Publish(t.Context(), theRun); err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n <= len(count.calls); n++ {
 		for _, worked := range []bool{false, true} {
 			store, q := loaded(t, spec(), lines...), newQueue()
 			interruptedAt(store, n, worked)
-			if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); !errors.Is(err, errAway) {
+			if err := publisher(t, Config{}, store, q).Publish(t.Context(), theRun); !errors.Is(err, errAway) {
 				t.Fatalf("call %d (%s): %v", n, count.calls[n-1], err)
 			}
 			if n := store.count(pipeline.Queued); n > len(q.waiting) {
 				t.Fatalf("%d batches are marked, %d are on the queue", n, len(q.waiting))
 			}
-			if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err != nil {
+			if err := publisher(t, Config{}, store, q).Publish(t.Context(), theRun); err != nil {
 				t.Fatal(err)
 			}
 			delivered(t, store, q.waiting)
@@ -310,7 +310,7 @@ func TestWhatWasPublishedBeforeAFailureIsMarked(t *testing.T) {
 		}
 		return nil
 	}
-	if err := publisher(t, Config{}, store, q).Publish(ctx, "r"); !errors.Is(err, context.Canceled) {
+	if err := publisher(t, Config{}, store, q).Publish(ctx, theRun); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	if n := store.count(pipeline.Queued); n != 130 || len(q.waiting) != 130 {
@@ -324,7 +324,7 @@ func TestSeveralPublishersOfARunAreHarmless(t *testing.T) {
 	for range 4 {
 		p := publisher(t, Config{Window: 1 << 20}, store, q)
 		all.Go(func() {
-			if err := p.Publish(t.Context(), "r"); err != nil {
+			if err := p.Publish(t.Context(), theRun); err != nil {
 				t.Error(err)
 			}
 		})
@@ -342,7 +342,7 @@ func TestWhatCannotBePublishedIsExplained(t *testing.T) {
 		change func(*fakeStore, *fakeQueue)
 		want   string
 	}{
-		{"no such run", func(store *fakeStore, _ *fakeQueue) { store.run.Name = "other" }, "run r: no such run"},
+		{"no such run", func(store *fakeStore, _ *fakeQueue) { store.run.Name = "other" }, "run r was deleted"},
 		{"half loaded", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunLoading }, "run r is not loaded completely: repeat `producer load`"},
 		{"cancelled", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunCancelled }, "run r is cancelled"},
 		{"being deleted", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunDeleting }, "run r is deleting"},
@@ -363,7 +363,7 @@ func TestWhatCannotBePublishedIsExplained(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			store, q := loaded(t, spec(), numbered(20)...), newQueue()
 			c.change(store, q)
-			if err := publisher(t, Config{}, store, q).Publish(t.Context(), "r"); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := publisher(t, Config{}, store, q).Publish(t.Context(), theRun); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
 		})
@@ -387,13 +387,13 @@ func TestThePublisherCounts(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	store, q := loaded(t, spec(), numbered(20)...), newQueue()
 	p := publisher(t, Config{Metrics: NewMetrics(registry)}, store, q)
-	if err := p.Publish(t.Context(), "r"); err != nil {
+	if err := p.Publish(t.Context(), theRun); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 20 {
 		store.finish(i)
 	}
-	if _, err := p.Follow(t.Context(), "r", nil); err != nil {
+	if _, err := p.Follow(t.Context(), theRun, nil); err != nil {
 		t.Fatal(err)
 	}
 	families, err := registry.Gather()
@@ -432,7 +432,7 @@ func TestACancelledRunIsNoticedWithinAChunk(t *testing.T) {
 		}
 		return nil
 	}
-	err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), "r")
+	err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), theRun)
 	if err == nil || !strings.Contains(err.Error(), "run r is cancelled") {
 		t.Errorf("got %v, want that the run is cancelled", err)
 	}

@@ -41,7 +41,7 @@ func TestEveryGenerationGetsOnTheQueueWhateverFails(t *testing.T) {
 			for range publishers {
 				p := publisher(t, Config{Window: window, Poll: 100 * time.Millisecond}, store, q)
 				all.Go(func() {
-					for p.Publish(t.Context(), "r") != nil {
+					for p.Publish(t.Context(), theRun) != nil {
 						time.Sleep(time.Second)
 					}
 				})

@@ -39,7 +39,7 @@ type Reconciler interface {
 //
 // While the store or the streams are away it waits. It returns an error if ctx ends, the run is
 // gone or not open, or a person has to act.
-func (p *Publisher) FollowToEnd(ctx context.Context, run string, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func (p *Publisher) FollowToEnd(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	final, err := p.followUntilSettled(ctx, run, reconciler, watch)
 	if err == nil {
 		p.tellIfComplete(ctx, run, final)
@@ -47,10 +47,10 @@ func (p *Publisher) FollowToEnd(ctx context.Context, run string, reconciler Reco
 	return final, err
 }
 
-func (p *Publisher) followUntilSettled(ctx context.Context, run string, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func (p *Publisher) followUntilSettled(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	reconciling, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
-	background.Go(func() { _ = reconciler.Reconcile(reconciling, run) }) // it fails with the run, and then Follow says why
+	background.Go(func() { _ = reconciler.Reconcile(reconciling, run.Name) }) // it fails with the run, and then Follow says why
 	defer background.Wait()
 	defer stop()
 	auditing := outage.Loop{Log: p.log, Away: "looking whether anything is lost; trying again until it works"}
@@ -59,7 +59,7 @@ func (p *Publisher) followUntilSettled(ctx context.Context, run string, reconcil
 		if err != nil {
 			return final, err
 		}
-		left, err := reconciler.Unsettled(ctx, run)
+		left, err := reconciler.Unsettled(ctx, run.Name)
 		again := settleEvery
 		switch {
 		case err == nil && left == 0:
@@ -78,30 +78,46 @@ func (p *Publisher) followUntilSettled(ctx context.Context, run string, reconcil
 
 // PublishAll publishes a run as Persist does, and tells the consumers if the run is complete for
 // good.
-func (p *Publisher) PublishAll(ctx context.Context, run string) error {
+func (p *Publisher) PublishAll(ctx context.Context, run pipeline.Run) error {
 	if err := p.Persist(ctx, run); err != nil {
 		return err
 	}
-	progress, err := p.store.Progress(ctx, run, time.Now())
-	if err != nil {
+	var progress pipeline.Progress
+	loop := outage.Loop{Log: p.log, Away: "cannot read how far the run is; trying again until it works", Back: "the store can be read again"}
+	err := loop.Do(ctx, func(ctx context.Context) (err error) {
+		progress, err = p.store.Progress(ctx, run.Name, time.Now())
 		return err
+	})
+	if err == nil {
+		p.tellIfComplete(ctx, run, progress)
 	}
-	p.tellIfComplete(ctx, run, progress)
-	return nil
+	return err
 }
 
+// tellWithin is how long an ending publisher tries to tell the consumers while a server is away.
+const tellWithin = 5 * time.Minute
+
 // tellIfComplete tells the consumers that the run is complete, unless it has dead letters, which
-// may get another round. If that fails the consumers keep waiting, which costs time and loses
-// nothing.
-func (p *Publisher) tellIfComplete(ctx context.Context, name string, progress pipeline.Progress) {
+// may get another round. If that fails for long the consumers keep waiting, which costs time and
+// loses nothing.
+func (p *Publisher) tellIfComplete(ctx context.Context, known pipeline.Run, progress pipeline.Progress) {
 	if !progress.Complete() || progress.Failed > 0 {
 		return
 	}
-	run, err := p.store.Run(ctx, name)
+	telling, cancel := context.WithTimeout(ctx, tellWithin)
+	defer cancel()
+	loop := outage.Loop{Log: p.log, Away: "cannot tell the consumers that the run is complete; trying again until it works", Back: "the consumers are told"}
+	err := loop.Do(telling, func(ctx context.Context) error {
+		run, err := p.again(ctx, known)
+		if err == nil {
+			err = p.queue.CompleteRun(ctx, run)
+		}
+		return err
+	})
 	if err == nil {
-		err = p.queue.CompleteRun(ctx, run)
+		err = p.queue.TellConsumers(ctx, known, pipeline.NewsComplete)
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		p.log.Warn("telling the consumers that the run is complete; those without --for or --idle-exit wait on", zap.Error(err))
 	}
 }

@@ -55,7 +55,7 @@ func toEnd(t *testing.T, cfg Config, store *fakeStore, q *fakeQueue, r Reconcile
 	})
 	defer others.Wait()
 	defer stop()
-	return publisher(t, cfg, store, q).FollowToEnd(ctx, "r", r, nil)
+	return publisher(t, cfg, store, q).FollowToEnd(ctx, theRun, r, nil)
 }
 
 func TestARunIsFollowedUntilNothingIsLost(t *testing.T) {
@@ -118,7 +118,7 @@ func TestFollowingToTheEndEndsWithItsContext(t *testing.T) {
 		r := newReconciler(nothingLost)
 		ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 		defer stop()
-		_, err := publisher(t, Config{}, store, q).FollowToEnd(ctx, "r", r, nil)
+		_, err := publisher(t, Config{}, store, q).FollowToEnd(ctx, theRun, r, nil)
 		if !errors.Is(err, context.DeadlineExceeded) || r.asked > 0 || len(q.completed) > 0 {
 			t.Errorf("%v; it was asked %d times what is lost, and the consumers were told of %q", err, r.asked, q.completed)
 		}
@@ -147,7 +147,7 @@ func TestConsumersAreToldOfARunThatIsCompleteForGoodOnly(t *testing.T) {
 					}
 					store.batches[i] = b
 				}
-				if err := publisher(t, Config{}, store, q).PublishAll(t.Context(), "r"); err != nil {
+				if err := publisher(t, Config{}, store, q).PublishAll(t.Context(), theRun); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(c.want, q.completed); diff != "" {

@@ -52,7 +52,7 @@ func TestLargeItemsAreReadAFewAtATime(t *testing.T) {
 func TestSmallItemsAreReadManyAtATime(t *testing.T) {
 	store, q := loaded(t, spec(), numbered(4000)...), newQueue()
 	store.calls = nil
-	if err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), "r"); err != nil {
+	if err := publisher(t, Config{Window: 1 << 20}, store, q).Publish(t.Context(), theRun); err != nil {
 		t.Fatal(err)
 	}
 	if n := store.called("Items"); n > 30 {

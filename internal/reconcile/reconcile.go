@@ -45,7 +45,8 @@ type note struct {
 	pass   int       // the last pass that saw it in the store
 }
 
-// A RunReconciler repairs what the streams have lost of one run. It never compares the clocks of
+// A RunReconciler repairs what the streams have lost of one run, the one that has the name when it
+// first looks. It never compares the clocks of
 // two machines: it acts on a batch only after it has itself found it absent twice, three leases
 // apart, in the same state and round.
 type RunReconciler struct {
@@ -69,18 +70,11 @@ type RunReconciler struct {
 
 // Reconciler returns a reconciler for a run.
 func (e *Engine) Reconciler(run string) *RunReconciler {
-	r := &RunReconciler{Engine: e, run: run}
-	r.forget()
-	return r
-}
-
-// forget makes a reconciler one that knows nothing of its run.
-func (r *RunReconciler) forget() {
-	r.notes = map[int]note{}
-	r.rounds = newRounds(r.Engine)
+	r := &RunReconciler{Engine: e, run: run, notes: map[int]note{}, rounds: newRounds(e)}
 	r.refusals = newRefusals(r.rounds)
 	r.opinions = newOpinions(r.rounds)
-	r.tidier = &tidier{Engine: r.Engine}
+	r.tidier = &tidier{Engine: e}
+	return r
 }
 
 // Run makes a pass in every lease, and looks at the verdicts of dead letters every few seconds,
@@ -203,18 +197,20 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 // open returns the run if batches of it may be queued.
 func (r *RunReconciler) open(ctx context.Context) (openRun, error) {
 	run, err := r.store.Run(ctx, r.run)
+	if err == nil && r.uid != "" { // the name may be given again
+		err = pipeline.Run{Name: r.run, UID: r.uid}.StillThere(run, nil)
+	}
 	if err != nil {
 		return openRun{}, err
 	}
 	if run.State != pipeline.RunOpen {
 		return openRun{}, fmt.Errorf("run %s is %s: %w", run.Name, run.State, errNotOpen)
 	}
-	if run.UID != r.uid { // deleted and loaded again
+	if r.uid == "" {
 		if r.build, err = r.newBuild(run); err != nil {
 			return openRun{}, err
 		}
 		r.uid = run.UID
-		r.forget()
 	}
 	return openRun{run, r.build}, nil
 }

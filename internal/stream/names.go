@@ -64,5 +64,5 @@ func ConsumerPermissions(user string) (publish, subscribe []string) {
 		"gleaner.result.>",
 		"gleaner.dead.*.*", // to publish; it cannot read, replace by sequence or delete any
 		"$KV." + Bucket + ".*",
-	}, []string{inboxPrefix(user) + ".>"}
+	}, []string{inboxPrefix(user) + ".>", helloSubject("*")}
 }

@@ -33,6 +33,9 @@ func (p *pendingCalls) deny(err error) {
 	if m == nil {
 		return
 	}
+	if strings.HasPrefix(m[2], helloSubject("")) {
+		return // no call waits for news
+	}
 	subscribing := strings.EqualFold(m[1], "subscription") // to an inbox: no call gets its answer
 	denied := pipeline.Fail(pipeline.Fatal, "%w: give this NATS user the permission, or use another user's credentials", err)
 	p.end(denied, func(prefix string) bool { return subscribing || strings.HasPrefix(m[2], prefix) })

@@ -124,7 +124,7 @@ func (b *testbed) idlePrograms(ctx context.Context, run pipeline.Run) ([]idlePro
 			}
 			engine, err := reconcile.New(reconcile.Config{}, b.store, conn, producer.BuildFrom(b.store))
 			return func(ctx context.Context) error {
-				_, err := publisher.FollowToEnd(ctx, run.Name, engine, nil)
+				_, err := publisher.FollowToEnd(ctx, run, engine, nil)
 				return err
 			}, err
 		},
@@ -172,7 +172,7 @@ func (b *testbed) holdTheBatch(ctx context.Context, group *errgroup.Group, run p
 	if err != nil {
 		return err
 	}
-	if err := publisher.Publish(ctx, run.Name); err != nil {
+	if err := publisher.Publish(ctx, run); err != nil {
 		return err
 	}
 	held, err := conn.Work(run.Name).Next(ctx)

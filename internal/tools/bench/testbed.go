@@ -161,7 +161,7 @@ func (b *testbed) generate(ctx context.Context, run pipeline.Run, consumers [][]
 	before := cpuTime()
 	o := outcome{began: time.Now()}
 	group.Go(func() error {
-		if _, err := publisher.FollowToEnd(running, run.Name, reconciler, nil); err != nil && running.Err() == nil {
+		if _, err := publisher.FollowToEnd(running, run, reconciler, nil); err != nil && running.Err() == nil {
 			return err
 		}
 		return nil
