@@ -27,7 +27,7 @@ type client struct {
 	deaf     func(err error) bool // takes in a refused subscription that no call waits for
 	absences atomic.Int64         // how often a stream or a durable was found to be missing
 	answered atomic.Bool          // JetStream has answered before
-	hearings sync.Map             // *hearing → nil: those who hear news of runs
+	hearings hearings
 
 	heartbeat time.Duration // of a pull that waits for long; a test shortens it
 

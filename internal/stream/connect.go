@@ -176,7 +176,7 @@ func (k *connector) onDisconnect(nc *nats.Conn, err error) {
 
 func (k *connector) onReconnect(nc *nats.Conn) {
 	k.reports.Ends()
-	k.client.missed()
+	k.client.hearings.missed()
 	k.client.log.Info("connected to NATS again", zap.String("server", redact(nc.ConnectedUrl())))
 }
 

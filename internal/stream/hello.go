@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -16,8 +15,6 @@ import (
 // newsWithin is how long news may take to leave this process. They are kept nowhere, so what is
 // late is of no use.
 const newsWithin = 2 * time.Second
-
-func helloSubject(run string) string { return "gleaner.hello." + run }
 
 // TellConsumers tells the consumers of a run at once what they would find out later. The message is
 // kept nowhere: a consumer that is not connected at this moment does not get it.
@@ -38,25 +35,9 @@ func (c *Conn) TellConsumers(ctx context.Context, run pipeline.Run, what pipelin
 	return wrapped("tell the consumers of run "+run.Name+" that it is "+string(what), err)
 }
 
-// A hearing hears news of a run.
-type hearing struct {
-	mu     sync.Mutex
-	ended  bool
-	listen func(pipeline.RunNews)
-}
-
-// tell passes news on, unless the hearing has ended.
-func (h *hearing) tell(news pipeline.RunNews) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.ended {
-		h.listen(news)
-	}
-}
-
-// HearNews calls listen with the news of a run, and with pipeline.NewsMissed after each time without
-// a connection, until stop is called. Listen must return at once. Where the NATS user may not hear
-// any, which is so with permissions of an earlier version, it is never called with news.
+// HearNews calls listen with the news of a run, and with pipeline.NewsMissed after each time
+// without a connection, until stop is called. Listen must return at once. Where the NATS user may
+// not hear any, as with permissions of an earlier version, it is never called with news.
 func (c *Conn) HearNews(run string, listen func(pipeline.RunNews)) (stop func(), err error) {
 	if err := pipeline.ValidateRunName(run); err != nil {
 		return nil, err
@@ -73,20 +54,9 @@ func (c *Conn) HearNews(run string, listen func(pipeline.RunNews)) (stop func(),
 	if err != nil {
 		return nil, fmt.Errorf("listen for news of run %s: %w", run, err)
 	}
-	c.hearings.Store(h, nil)
+	c.hearings.add(h)
 	return func() {
-		c.hearings.Delete(h)
 		_ = sub.Unsubscribe() // fails only without a connection, which ends it, too
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.ended = true
+		c.hearings.end(h)
 	}, nil
-}
-
-// missed tells all who hear news that some may have been missed.
-func (c *client) missed() {
-	c.hearings.Range(func(h, _ any) bool {
-		h.(*hearing).tell(pipeline.RunNews{What: pipeline.NewsMissed})
-		return true
-	})
 }

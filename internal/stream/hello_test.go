@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// hears returns a channel with what a connection hears of a run.
+// hears returns a channel with the news that a connection gets of a run.
 func hears(t *testing.T, c *Conn, run string) <-chan pipeline.RunNews {
 	t.Helper()
 	heard := make(chan pipeline.RunNews, 10)

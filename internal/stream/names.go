@@ -24,6 +24,7 @@ func workSubject(run string, batch int) string {
 func workSubjects(run string) string   { return "gleaner.work." + run + ".>" }
 func resultSubjects(run string) string { return "gleaner.result." + run + ".>" }
 func deadSubjects(run string) string   { return "gleaner.dead." + run + ".>" }
+func helloSubject(run string) string   { return "gleaner.hello." + run }
 func presenceSubject(id string) string { return "$KV." + Bucket + "." + id }
 
 func resultSubject(run string, batch, chunk int) string {
