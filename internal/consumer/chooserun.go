@@ -13,15 +13,25 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// pollRuns is how often a consumer looks for a run that is not published yet.
-const pollRuns = 2 * time.Second
+const (
+	// lookForRun is how often a consumer looks for a run that is not published yet. It is told when
+	// that happens, so this is for a message that got lost.
+	lookForRun = time.Minute
+	// sayForRun is how often it says that it waits, and for what: a name may be mistyped.
+	sayForRun = 10 * time.Minute
+)
 
 // ErrNothingToDo is why a consumer ends before it has begun. It is no failure.
 var ErrNothingToDo = errors.New("nothing to do")
 
-// RunLister lists the runs that are published, complete ones included.
+// RunLister says which runs are published, complete ones included.
 type RunLister interface {
 	Runs(ctx context.Context) ([]pipeline.RunInfo, error)
+	// RunInfo returns what the queue says of a run, or pipeline.ErrNoRun.
+	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
+	// HearNews calls listen with news of a run, and when some may have been missed, until stop is
+	// called.
+	HearNews(run string, listen func(pipeline.RunNews)) (stop func(), err error)
 }
 
 // ChooseConfig says which run a consumer works for, and how long it waits for that.
@@ -36,44 +46,126 @@ type ChooseConfig struct {
 
 // ChooseRun returns the run to work for: the one that is named, once it is published, or the only
 // one that is not complete. It returns ErrNothingToDo when there is nothing to do or to wait for,
-// and an error that lists the runs when one of several has to be named.
+// and an error that lists the runs when one of several has to be named. While the server is away it
+// waits.
 func ChooseRun(ctx context.Context, lister RunLister, cfg ChooseConfig) (pipeline.RunInfo, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()
 	}
-	started := time.Now()
-	for waiting := false; ; waiting = true {
-		runs, err := lister.Runs(ctx)
+	w := &runWait{cfg: cfg, lister: lister, looking: outage.Loop{
+		Log: cfg.Log, Away: "cannot see which runs are published; trying again until it works", Back: "the runs can be seen again",
+	}}
+	limited, cancel := ctx, context.CancelFunc(func() {})
+	if until := cfg.until(time.Now()); !until.IsZero() {
+		limited, cancel = context.WithDeadline(ctx, until)
+	}
+	defer cancel()
+	run, err := w.choose(limited)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		err = cfg.over()
+	}
+	return run, err
+}
+
+// until returns when a run that is not published is not waited for any more, or zero.
+func (c ChooseConfig) until(now time.Time) time.Time {
+	until := c.Deadline
+	if c.IdleExit > 0 && (until.IsZero() || now.Add(c.IdleExit).Before(until)) {
+		until = now.Add(c.IdleExit)
+	}
+	return until
+}
+
+// over says why the wait for a run is over.
+func (c ChooseConfig) over() error {
+	run := "a run"
+	if c.Run != "" {
+		run = "run " + c.Run
+	}
+	if !c.Deadline.IsZero() && !time.Now().Before(c.Deadline) {
+		return fmt.Errorf("%w: the deadline is here and %s is not published", ErrNothingToDo, run)
+	}
+	return fmt.Errorf("%w: %s was not published within %s", ErrNothingToDo, run, c.IdleExit)
+}
+
+// A runWait is one call of ChooseRun.
+type runWait struct {
+	cfg     ChooseConfig
+	lister  RunLister
+	looking outage.Loop
+	said    time.Time // when it last said what it waits for
+}
+
+func (w *runWait) choose(ctx context.Context) (pipeline.RunInfo, error) {
+	if w.cfg.Run == "" {
+		runs, err := w.runs(ctx)
 		if err != nil {
 			return pipeline.RunInfo{}, err
 		}
-		if cfg.Run == "" {
-			return cfg.onlyRun(runs)
-		}
-		for _, run := range runs {
-			switch {
-			case run.Run != cfg.Run:
-			case run.Simulated != cfg.Simulated:
-				return pipeline.RunInfo{}, cfg.mismatch(run)
-			case run.Complete && !cfg.Stay:
-				return pipeline.RunInfo{}, fmt.Errorf("%w: run %s is complete", ErrNothingToDo, run.Run)
-			default:
-				return run, nil
-			}
-		}
-		switch {
-		case !cfg.Deadline.IsZero() && time.Now().After(cfg.Deadline):
-			return pipeline.RunInfo{}, fmt.Errorf("%w: the deadline is here and run %s is not published", ErrNothingToDo, cfg.Run)
-		case cfg.IdleExit > 0 && time.Since(started) > cfg.IdleExit:
-			return pipeline.RunInfo{}, fmt.Errorf("%w: run %s was not published within %s", ErrNothingToDo, cfg.Run, cfg.IdleExit)
-		}
-		if !waiting {
-			cfg.Log.Info("waiting for the run to be published", zap.String("run", cfg.Run), zap.Strings("there_are", runNames(runs)))
-		}
-		if err := outage.Sleep(ctx, pollRuns); err != nil {
-			return pipeline.RunInfo{}, err
-		}
+		return w.cfg.onlyRun(runs)
 	}
+	news := make(chan struct{}, 1)
+	stop, err := w.lister.HearNews(w.cfg.Run, func(pipeline.RunNews) {
+		select {
+		case news <- struct{}{}:
+		default: // it looks anyway
+		}
+	})
+	if err != nil {
+		return pipeline.RunInfo{}, err
+	}
+	defer stop()
+	for {
+		run, there, err := w.look(ctx)
+		if there || err != nil {
+			return run, err
+		}
+		timer := time.NewTimer(lookForRun)
+		select {
+		case <-timer.C:
+		case <-news:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// look returns the named run if it is published, and says what it waits for if not.
+func (w *runWait) look(ctx context.Context) (run pipeline.RunInfo, there bool, err error) {
+	err = w.looking.Do(ctx, func(ctx context.Context) (err error) {
+		run, err = w.lister.RunInfo(ctx, w.cfg.Run)
+		if there = err == nil; errors.Is(err, pipeline.ErrNoRun) {
+			err = nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return pipeline.RunInfo{}, false, err
+	case there && run.Simulated != w.cfg.Simulated:
+		return pipeline.RunInfo{}, false, w.cfg.mismatch(run)
+	case there && run.Complete && !w.cfg.Stay:
+		return pipeline.RunInfo{}, false, fmt.Errorf("%w: run %s is complete", ErrNothingToDo, run.Run)
+	case there:
+		return run, true, nil
+	case time.Since(w.said) < sayForRun:
+		return pipeline.RunInfo{}, false, nil
+	}
+	runs, err := w.runs(ctx)
+	if err != nil {
+		return pipeline.RunInfo{}, false, err
+	}
+	w.said = time.Now()
+	w.cfg.Log.Info("waiting for the run to be published", zap.String("run", w.cfg.Run), zap.Strings("there_are", runNames(runs)))
+	return pipeline.RunInfo{}, false, nil
+}
+
+func (w *runWait) runs(ctx context.Context) (runs []pipeline.RunInfo, err error) {
+	err = w.looking.Do(ctx, func(ctx context.Context) (err error) {
+		runs, err = w.lister.Runs(ctx)
+		return err
+	})
+	return runs, err
 }
 
 // mismatch says why servers and run do not belong together.

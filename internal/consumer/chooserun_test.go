@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -21,11 +22,37 @@ type published struct {
 	began time.Time
 	runs  map[time.Duration][]pipeline.RunInfo // since began
 	err   error
+	away  time.Duration // since began, until when the server does not answer
+	hello time.Duration // since began, when the run that is waited for is said to be published; 0: never
 	asked int
+}
+
+func (p *published) HearNews(_ string, listen func(pipeline.RunNews)) (func(), error) {
+	if p.hello == 0 {
+		return func() {}, nil
+	}
+	timer := time.AfterFunc(time.Until(p.began.Add(p.hello)), func() { listen(pipeline.RunNews{What: pipeline.NewsPublished}) })
+	return func() { timer.Stop() }, nil
+}
+
+func (p *published) RunInfo(ctx context.Context, name string) (pipeline.RunInfo, error) {
+	runs, err := p.Runs(ctx)
+	if err != nil {
+		return pipeline.RunInfo{}, err
+	}
+	for _, run := range runs {
+		if run.Run == name {
+			return run, nil
+		}
+	}
+	return pipeline.RunInfo{}, fmt.Errorf("run %s: %w", name, pipeline.ErrNoRun)
 }
 
 func (p *published) Runs(ctx context.Context) ([]pipeline.RunInfo, error) {
 	p.asked++
+	if time.Since(p.began) < p.away {
+		return nil, pipeline.Fail(pipeline.Retryable, "there is no connection")
+	}
 	var newest time.Duration
 	for at := range p.runs {
 		if at <= time.Since(p.began) {
@@ -101,10 +128,10 @@ func TestARunThatIsNotPublishedYetIsWaitedFor(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, words) {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if took := time.Since(lister.began); took != time.Hour || lister.asked != 1+1800 {
+		if took := time.Since(lister.began); took != time.Hour || lister.asked != 61+6 {
 			t.Errorf("it took %s and asked %d times", took, lister.asked)
 		}
-		if logs.Len() != 1 || logs.All()[0].Message != "waiting for the run to be published" {
+		if logs.Len() != 6 || logs.All()[0].Message != "waiting for the run to be published" {
 			t.Errorf("the log says %v", logs.All())
 		}
 		want := map[string]any{"run": "words", "there_are": []any{"chats", "done"}}
@@ -120,9 +147,9 @@ func TestARunIsNotWaitedForWithoutEnd(t *testing.T) {
 		took time.Duration
 		want string
 	}{
-		"a deadline": {func(now time.Time) ChooseConfig { return ChooseConfig{Deadline: now.Add(time.Minute)} }, 62 * time.Second,
+		"a deadline": {func(now time.Time) ChooseConfig { return ChooseConfig{Deadline: now.Add(time.Minute)} }, time.Minute,
 			"nothing to do: the deadline is here and run words is not published"},
-		"an idle exit": {func(time.Time) ChooseConfig { return ChooseConfig{IdleExit: 10 * time.Second} }, 12 * time.Second,
+		"an idle exit": {func(time.Time) ChooseConfig { return ChooseConfig{IdleExit: 10 * time.Second} }, 10 * time.Second,
 			"nothing to do: run words was not published within 10s"},
 		"a deadline that is over": {func(now time.Time) ChooseConfig { return ChooseConfig{Deadline: now.Add(-1)} }, 0,
 			"nothing to do: the deadline is here and run words is not published"},
@@ -157,5 +184,36 @@ func TestAnErrorOfTheListEndsTheWaitForARun(t *testing.T) {
 	_, err := ChooseRun(t.Context(), &published{err: errors.New("no permission")}, ChooseConfig{Run: "words"})
 	if err == nil || !strings.Contains(err.Error(), "no permission") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestARunIsThereAtOnceWhenItIsSaidToBePublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lister := &published{began: time.Now(), hello: 90 * time.Second, runs: map[time.Duration][]pipeline.RunInfo{0: {chats}, 89 * time.Second: {words}}}
+		got, err := ChooseRun(t.Context(), lister, ChooseConfig{Run: "words"})
+		if err != nil || !reflect.DeepEqual(got, words) || time.Since(lister.began) != lister.hello {
+			t.Errorf("got %+v, %v after %s", got, err, time.Since(lister.began))
+		}
+	})
+}
+
+func TestAServerThatIsAwayIsWaitedForAndSaidOnce(t *testing.T) {
+	for name, cfg := range map[string]ChooseConfig{"a named run": {Run: "words"}, "the only run": {}} {
+		for _, away := range []time.Duration{300 * time.Millisecond, 2 * time.Second, 8 * time.Second, time.Minute} {
+			t.Run(name+" "+away.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					core, logs := observer.New(zap.InfoLevel)
+					cfg.Log = zap.New(core)
+					lister := &published{began: time.Now(), away: away, runs: listed(words)}
+					got, err := ChooseRun(t.Context(), lister, cfg)
+					if err != nil || !reflect.DeepEqual(got, words) || time.Since(lister.began) > away+12*time.Second {
+						t.Errorf("got %+v, %v after %s", got, err, time.Since(lister.began))
+					}
+					if logs.Len() != 2 || logs.All()[1].Message != "the runs can be seen again" {
+						t.Errorf("the log says %v", logs.All())
+					}
+				})
+			})
+		}
 	}
 }

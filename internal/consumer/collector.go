@@ -202,9 +202,14 @@ func (c *collector) Unreadable(ctx context.Context, delivery pipeline.Delivery[p
 	}
 	c.log.Error("a work message that no consumer could read is removed from the queue: `producer publish --follow` publishes its batch again "+
 		"from the store; if that one cannot be read either, use consumers of the producer's version", about...)
+	c.remove(ctx, delivery, delivery.Err.Error())
+}
+
+// remove takes a message off the queue that is of no use, also if ctx has ended.
+func (c *collector) remove(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishGrace)
 	defer cancel()
-	if err := delivery.Reject(ctx, delivery.Err.Error()); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
+	if err := delivery.Reject(ctx, reason); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
 		c.log.Warn("removing a work message", zap.String("subject", delivery.Subject), zap.Error(err))
 	}
 }

@@ -48,6 +48,8 @@ type Config struct {
 	// Info returns what the queue says of the run: whether it is complete, so that no work will come,
 	// and what it requires. Nil: nothing is known, and Run waits for more work.
 	Info func(ctx context.Context) (pipeline.RunInfo, error)
+	// News has listen called with the news of the run until stop is called. Nil: there are none.
+	News func(listen func(pipeline.RunNews)) (stop func(), err error)
 	// Stay goes on after the run is complete.
 	Stay bool
 	// PinCommand is the command by which a person pins a run, without the run and the digest;

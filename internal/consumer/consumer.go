@@ -52,7 +52,7 @@ func New(cfg Config, queue func() WorkQueue, publisher OutcomePublisher, gpus []
 		cfg: cfg, publisher: publisher, log: cfg.Log, cutoff: cutoff,
 		run: newRunWatch(cfg.Info, cfg.Known, cfg.Log), news: make(chan struct{}, 1),
 	}
-	c.run.every, c.run.tell = c.askAgain, c.judge
+	c.run.every, c.run.tell, c.run.lease, c.run.over = c.askAgain, c.judge, cfg.Lease, func(error) {}
 	fetch := supervise.NewModelFetch()
 	for i, gpu := range gpus {
 		if err := gpu.validate(i); err != nil {
@@ -104,12 +104,18 @@ func (c *Consumer) identify(l *lane, loaded pipeline.ModelInfo) {
 // Run takes work until ctx ends or it ends by itself, see Config. Then it finishes what fits into
 // the grace, or into the time until the deadline, publishes what is finished and hands back the
 // rest. It returns nil after a clean stop, also where the deadline left no time, ErrCut if a stop
-// had to cut something, and ErrNoGPU if all GPUs were given up. Nothing is left then of the
+// had to cut something, ErrNoGPU if all GPUs were given up, and ErrRunOver with the reason if the
+// run was cancelled or deleted. Nothing is left then of the
 // servers that it started. The order in which it ends stands at shutdown.
 func (c *Consumer) Run(ctx context.Context) error {
 	end, release := newShutdown(ctx, c.cfg.Grace, c.cutoff)
 	defer release()
 	helpers, servers := newBackground(ctx), newBackground(ctx)
+	stop, err := c.hearNews(end)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	helpers.Go(c.report)
 	helpers.Go(c.run.Run)
 	helpers.Go(func(context.Context) { c.endWithoutWork(end) })
@@ -145,9 +151,18 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return c.result(ctx, cause)
 }
 
+// hearNews ends taking when the run is cancelled or deleted. What is in hand then goes on.
+func (c *Consumer) hearNews(end *shutdown) (stop func(), err error) {
+	c.run.over = end.NoWork
+	if c.cfg.News == nil {
+		return func() {}, nil
+	}
+	return c.cfg.News(c.run.Hear)
+}
+
 // endWithoutWork ends taking when there is nothing left to do.
 func (c *Consumer) endWithoutWork(end *shutdown) {
-	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, stay: c.cfg.Stay, log: c.log}
+	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, stay: c.cfg.Stay, told: c.run.ToldComplete, log: c.log}
 	if c.cfg.Info != nil {
 		w.info = c.run.Ask
 	}

@@ -40,6 +40,7 @@ type idleWatch struct {
 	exit  time.Duration                                   // after which without work it is time to end; 0: never
 	stay  bool                                            // a complete run is no reason to end
 	info  func(context.Context) (pipeline.RunInfo, error) // see Config; nil: nothing is known of the run
+	told  func() bool                                     // the run was said to be complete a moment ago
 	log   *zap.Logger
 }
 
@@ -55,7 +56,7 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 		switch {
 		case over && (w.info == nil || !w.canWork()):
 			return w.why(idle)
-		case w.info == nil || idle < checkEvery || w.stay && !over || time.Since(asked) < askAfter(idle, over):
+		case w.info == nil || idle < checkEvery || w.stay && !over || time.Since(asked) < askAfter(idle, over) && !w.told():
 			continue
 		}
 		asked = time.Now()

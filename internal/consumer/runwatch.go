@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -22,9 +24,24 @@ const (
 	askWithin = 10 * time.Second
 )
 
-// A runWatch knows what the queue says of the run: what it requires of a GPU, and how many GPUs
-// serve it.
+// ErrRunOver says that the run was cancelled or deleted. The error that wraps it says which.
+var ErrRunOver = errors.New("the run is over")
+
+const (
+	// goneAfter is for how many leases a run may be absent from the queue. A queue that has lost it
+	// has it again within two, if a process follows the run.
+	goneAfter = 10
+	// completeSoon is how long a run that is said to be complete may take to seem so: what others
+	// hold is acknowledged first.
+	completeSoon = 30 * time.Second
+)
+
+// A runWatch knows what the queue says of the run: what it requires of a GPU, how many GPUs serve
+// it, and whether it is still there.
 type runWatch struct {
+	uid    string // of the run that is worked for; empty: not known
+	lease  time.Duration
+	over   func(cause error)                                   // called, perhaps more than once, when the run is cancelled or deleted
 	ask    func(ctx context.Context) (pipeline.RunInfo, error) // nil: nothing is known beyond the beginning
 	every  func(pipeline.RunInfo) time.Duration                // until the next question; nil: AskEvery
 	tell   func()                                              // called after each answer
@@ -35,10 +52,12 @@ type runWatch struct {
 	info     pipeline.RunInfo
 	asked    time.Time // when the last question began
 	unpinned time.Time // when an answer first waited for a pin
+	absent   time.Time // since when the queue does not have the run; zero: it has it
+	complete time.Time // when it was last told that the run is complete
 }
 
 func newRunWatch(ask func(ctx context.Context) (pipeline.RunInfo, error), known pipeline.RunInfo, log *zap.Logger) *runWatch {
-	return &runWatch{ask: ask, info: known, log: log, urgent: make(chan struct{}, 1)}
+	return &runWatch{ask: ask, uid: known.UID, info: known, log: log, urgent: make(chan struct{}, 1)}
 }
 
 // Info returns what is known of the run. What is zero is not known.
@@ -105,9 +124,16 @@ func (w *runWatch) Ask(ctx context.Context) (pipeline.RunInfo, error) {
 	w.mu.Lock()
 	w.asked = time.Now()
 	w.mu.Unlock()
+	if w.ask == nil {
+		return pipeline.RunInfo{}, errors.New("there is no one to ask about the run")
+	}
 	limited, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	info, err := w.ask(limited)
+	if over := w.judge(info, err); over != nil {
+		w.over(fmt.Errorf("%w: %w", ErrRunOver, over))
+		return pipeline.RunInfo{}, over
+	}
 	if err != nil {
 		return info, err
 	}
@@ -116,4 +142,47 @@ func (w *runWatch) Ask(ctx context.Context) (pipeline.RunInfo, error) {
 	w.mu.Unlock()
 	w.tell()
 	return info, nil
+}
+
+// judge returns why the run is over, or nil. A queue that has lost everything has no runs either,
+// and gets them back.
+func (w *runWatch) judge(info pipeline.RunInfo, err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case err == nil && w.foreign(info.UID):
+		return fmt.Errorf("run %s was deleted, and another one is published under its name", info.Run)
+	case err == nil, errors.Is(err, pipeline.ErrNoStreams):
+		w.absent = time.Time{}
+	case !errors.Is(err, pipeline.ErrNoRun):
+	case w.absent.IsZero():
+		w.absent = time.Now()
+	case time.Since(w.absent) > goneAfter*w.lease:
+		return fmt.Errorf("run %s is not on the queue any more: it was cancelled or deleted", w.info.Run)
+	}
+	return nil
+}
+
+// foreign reports whether a uid is that of another run than the one that is worked for.
+func (w *runWatch) foreign(uid string) bool { return w.uid != "" && uid != "" && uid != w.uid }
+
+// Hear takes in what the operator's programs say.
+func (w *runWatch) Hear(news pipeline.RunNews) {
+	switch {
+	case w.foreign(news.UID):
+	case news.What == pipeline.NewsCancelled, news.What == pipeline.NewsDeleted:
+		w.over(fmt.Errorf("%w: run %s was %s", ErrRunOver, w.Info().Run, news.What))
+	case news.What == pipeline.NewsComplete:
+		w.mu.Lock()
+		w.complete = time.Now()
+		w.mu.Unlock()
+	}
+	w.AskNow()
+}
+
+// ToldComplete reports whether the run was said to be complete a moment ago.
+func (w *runWatch) ToldComplete() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.complete.IsZero() && time.Since(w.complete) < completeSoon
 }

@@ -83,11 +83,25 @@ func (w *worker) batch(ctx context.Context, delivery pipeline.Delivery[pipeline.
 	case delivery.Err != nil:
 		w.collector.Unreadable(ctx, delivery)
 		return false
+	case w.lane.run.foreign(delivery.Body.UID):
+		w.foreign(ctx, delivery)
+		return false
 	case !w.lane.judges(delivery):
 		w.passOn(ctx, delivery)
 		return false
 	}
 	return w.collector.Collect(ctx, delivery, w.lane.Generate(ctx, delivery, ticket))
+}
+
+// foreign takes a message of another run with the same name off the queue if that one was deleted,
+// and hands it back if it is this consumer whose run was.
+func (w *worker) foreign(ctx context.Context, delivery pipeline.Delivery[pipeline.Work]) {
+	info, err := w.lane.run.Ask(ctx)
+	if err != nil || w.lane.run.foreign(info.UID) {
+		w.collector.HandBack(ctx, delivery, 0)
+		return
+	}
+	w.collector.remove(ctx, delivery, "it is of another load of the run")
 }
 
 const (

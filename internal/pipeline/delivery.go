@@ -32,6 +32,9 @@ type Receipt interface {
 
 // Errors that adapters return and engines decide by.
 var (
+	// ErrNoStreams is an ErrNoRun of a server that has none of the streams, as after it has lost its
+	// disk.
+	ErrNoStreams   = errors.New("the streams are not there")
 	ErrNoRun       = errors.New("no such run")
 	ErrNoBatch     = errors.New("no such batch")
 	ErrOutstanding = errors.New("the batch is outstanding already")

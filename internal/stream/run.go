@@ -3,6 +3,7 @@ package stream
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -87,6 +88,8 @@ func (c *Conn) RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error
 		info, err = c.durableInfo(ctx, WorkStream, run)
 	}
 	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return pipeline.RunInfo{}, fmt.Errorf("run %s is not on the stream: %w: %w", run, pipeline.ErrNoRun, pipeline.ErrNoStreams)
 	case isAbsent(err):
 		return pipeline.RunInfo{}, fmt.Errorf("run %s is not on the stream: %w", run, pipeline.ErrNoRun)
 	case err != nil:

@@ -62,19 +62,32 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer conn.Close()
+	for name := c.Name; ; {
+		run, err := c.runFor(ctx, log, conn, servers, deadline, name)
+		name = run // with --stay the next run of this name is waited for
+		if ctx.Err() != nil || !c.Stay || !errors.Is(err, consumer.ErrRunOver) {
+			return ended(log, err)
+		}
+		log.Info("staying for another run of this name", zap.String("run", name), zap.NamedError("because", err))
+	}
+}
+
+// runFor works for the run of this name, once it is there, and returns which it was.
+func (c *Command) runFor(ctx context.Context, log *zap.Logger, conn *stream.Conn, servers servers, deadline time.Time, name string) (string, error) {
 	idleExit := c.idleExit(c.startsServers())
-	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: c.Name, Stay: c.Stay, Simulated: servers.simulated, Deadline: deadline, IdleExit: idleExit, Log: log})
+	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: name, Stay: c.Stay, Simulated: servers.simulated, Deadline: deadline, IdleExit: idleExit, Log: log})
 	if ctx.Err() != nil {
-		return nil
+		return name, nil
 	}
 	if err != nil {
-		return ended(log, err)
+		return name, err
 	}
-	return c.work(ctx, consumer.Config{
+	return run.Run, c.work(ctx, consumer.Config{
 		Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
 		FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, HealthChecks: supervise.HealthChecks{AllowCPU: c.AllowCPU}, Known: run,
 		Deadline: deadline, IdleExit: idleExit, Stay: c.Stay,
 		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return conn.RunInfo(ctx, run.Run) },
+		News: func(listen func(pipeline.RunNews)) (func(), error) { return conn.HearNews(run.Run, listen) },
 	}, conn, servers, run)
 }
 

@@ -21,7 +21,7 @@ type endingFlags struct {
 
 // ended says why there is nothing to do, which is no failure. Other errors it returns.
 func ended(log *zap.Logger, err error) error {
-	if errors.Is(err, consumer.ErrNothingToDo) {
+	if errors.Is(err, consumer.ErrNothingToDo) || errors.Is(err, consumer.ErrRunOver) {
 		log.Info("ending", zap.NamedError("because", err))
 		return nil
 	}
