@@ -20,7 +20,7 @@ const recentForRate = 5 * time.Minute
 // digests of the model are pinned, as soon as that changes.
 //
 // While the store or the stream is away it waits and says so, since a run lasts longer than most
-// outages.
+// outages. If one refuses for good it ends, unless that has worked before: see outage.Trust.
 func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch func(pipeline.Progress)) (pipeline.Progress, error) {
 	published := make(chan error, 1)
 	publishing, stop := context.WithCancel(ctx)
@@ -49,7 +49,7 @@ func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch fun
 		switch {
 		case ctx.Err() != nil:
 			return progress, ctx.Err()
-		case err != nil && !pipeline.IsOutage(err):
+		case p.looks.Ends(err):
 			return progress, err
 		}
 		looking.Observe(err)
@@ -105,10 +105,11 @@ func (p *Publisher) Persist(ctx context.Context, run pipeline.Run) error {
 	wait := outage.NewBackoff(p.cfg.Poll, 30*p.cfg.Poll)
 	loop := outage.Loop{
 		Log: p.log, Away: "cannot publish; nothing is lost, trying again until it works", Back: "publishing goes on",
-		Fields: []zap.Field{zap.String("run", run.Name)}, Wait: wait,
+		Fields: []zap.Field{zap.String("run", run.Name)}, Wait: wait, Stops: p.sends.Ends,
 	}
 	return loop.Do(ctx, func(ctx context.Context) error {
 		return p.publish(ctx, run, func() {
+			p.sends.Ends(nil)
 			wait.Reset()
 			loop.Observe(nil)
 		})

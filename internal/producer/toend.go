@@ -64,7 +64,7 @@ func (p *Publisher) followUntilSettled(ctx context.Context, run pipeline.Run, re
 		switch {
 		case err == nil && left == 0:
 			return final, nil
-		case err != nil && (ctx.Err() != nil || pipeline.ClassOf(err) != pipeline.Retryable):
+		case err != nil && (ctx.Err() != nil || pipeline.ClassOf(err) != pipeline.Retryable && p.looks.Ends(err)):
 			return final, err
 		case err != nil:
 			auditing.Observe(err)
@@ -83,7 +83,7 @@ func (p *Publisher) PublishAll(ctx context.Context, run pipeline.Run) error {
 		return err
 	}
 	var progress pipeline.Progress
-	loop := outage.Loop{Log: p.log, Away: "cannot read how far the run is; trying again until it works", Back: "the store can be read again"}
+	loop := outage.Loop{Log: p.log, Away: "cannot read how far the run is; trying again until it works", Back: "the store can be read again", Stops: p.looks.Ends}
 	err := loop.Do(ctx, func(ctx context.Context) (err error) {
 		progress, err = p.store.Progress(ctx, run.Name, time.Now())
 		return err
@@ -106,7 +106,7 @@ func (p *Publisher) tellIfComplete(ctx context.Context, known pipeline.Run, prog
 	}
 	telling, cancel := context.WithTimeout(ctx, tellWithin)
 	defer cancel()
-	loop := outage.Loop{Log: p.log, Away: "cannot tell the consumers that the run is complete; trying again until it works", Back: "the consumers are told"}
+	loop := outage.Loop{Log: p.log, Away: "cannot tell the consumers that the run is complete; trying again until it works", Back: "the consumers are told", Stops: p.looks.Ends}
 	err := loop.Do(telling, func(ctx context.Context) error {
 		run, err := p.again(ctx, known)
 		if err == nil {

@@ -100,16 +100,20 @@ func TestARunIsFollowedUntilNothingIsLost(t *testing.T) {
 	}
 }
 
-func TestARunIsNotFollowedWhenAPersonHasToAct(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, q := loaded(t, spec(), numbered(20)...), newQueue()
-		r := newReconciler(func() (int, error) { return 0, pipeline.Fail(pipeline.Fatal, "credentials refused") })
-		_, err := toEnd(t, Config{}, store, q, r)
-		if err == nil || err.Error() != "credentials refused" || len(q.completed) > 0 {
-			t.Errorf("%v; the consumers were told of %q", err, q.completed)
-		}
-		<-r.ended
-	})
+func TestARunThatIsGoneIsNotFollowedAndARefusalAtTheEndIsAnOutage(t *testing.T) {
+	refused := func() (int, error) { return 0, pipeline.Fail(pipeline.Fatal, "credentials refused") }
+	gone := func() (int, error) { return 0, pipeline.Fail(pipeline.Fatal, "%w", &pipeline.GoneError{Run: "r"}) }
+	for want, answers := range map[string][]func() (int, error){"": {refused, refused, nothingLost}, "run r was deleted": {refused, gone}} {
+		synctest.Test(t, func(t *testing.T) {
+			store, q := loaded(t, spec(), numbered(20)...), newQueue()
+			r := newReconciler(answers...)
+			_, err := toEnd(t, Config{}, store, q, r)
+			if want == "" && (err != nil || len(q.completed) != 1) || want != "" && (err == nil || err.Error() != want || len(q.completed) > 0) {
+				t.Errorf("%v; the consumers were told of %q", err, q.completed)
+			}
+			<-r.ended
+		})
+	}
 }
 
 func TestFollowingToTheEndEndsWithItsContext(t *testing.T) {
