@@ -32,7 +32,7 @@ type Batch struct {
 	Done     []int      `json:"done,omitempty"`     // indexes in the batch of the stored generations, ascending
 	Failed   []int      `json:"failed,omitempty"`   // indexes that failed in this round, ascending
 	Opinions int        `json:"opinions,omitempty"` // rounds that it got because verdicts on it were doubted; a redrive makes it 0
-	Refused  int        `json:"refused,omitempty"`  // the last round in which a result of it was refused
+	Refused  int        `json:"refused,omitempty"`  // the last round in which an answer of it was refused
 	QueuedAt time.Time  `json:"queued_at,omitzero"`
 	DoneAt   time.Time  `json:"done_at,omitzero"`
 	Error    string     `json:"error,omitempty"` // the last failure's text

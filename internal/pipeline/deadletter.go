@@ -14,8 +14,9 @@ type DeadLetter struct {
 	Run        string              `json:"run"`
 	UID        string              `json:"uid"` // of the run
 	Batch      int                 `json:"batch"`
-	Round      int                 `json:"round"` // in which they failed
-	Class      Class               `json:"class"` // of the first failure
+	Round      int                 `json:"round"`           // in which they failed
+	Token      Token               `json:"token,omitempty"` // as in the work message
+	Class      Class               `json:"class"`           // of the first failure
 	Message    string              `json:"message"`
 	Failures   []GenerationFailure `json:"failures"`
 	Deliveries int                 `json:"deliveries"` // of the work message at that time

@@ -12,6 +12,7 @@ type Presence struct {
 	Host          string      `json:"host"`
 	Version       string      `json:"version"`             // of the program
 	ServerVersion string      `json:"server_version"`      // of the model servers
+	Tokens        bool        `json:"tokens,omitempty"`    // it brings tokens back; earlier versions do not
 	Simulated     bool        `json:"simulated,omitempty"` // its servers only pretend to have a model
 	Model         string      `json:"model"`
 	Digest        string      `json:"digest"` // of the model

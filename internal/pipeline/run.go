@@ -35,6 +35,9 @@ type Run struct {
 	// Pins are the digests of the model's weights by engine, of which every answer has to be; PinAny
 	// allows any. What is not there is pinned by the first result.
 	Pins map[EngineName]string `json:"pins,omitempty"`
+	// Key makes the tokens of its batches. It is new with each load, and empty for a run that was
+	// loaded before there were any.
+	Key Key `json:"-"`
 }
 
 // A Spec defines what a run generates. It never changes once loaded: another model or prompt is

@@ -30,6 +30,7 @@ type Work struct {
 	UID         string       `json:"uid"` // of the run
 	Batch       int          `json:"batch"`
 	Round       int          `json:"round"`
+	Token       Token        `json:"token,omitempty"` // which results and the dead letter bring back
 	Model       string       `json:"model"`
 	Shared      []Message    `json:"messages,omitempty"` // the beginning of every generation's conversation
 	Options     Options      `json:"options"`
@@ -120,7 +121,8 @@ type Results struct {
 	UID      string     `json:"uid"` // of the run, as in the work message
 	Batch    int        `json:"batch"`
 	Round    int        `json:"round"`
-	Consumer string     `json:"consumer"` // ULID of the consumer that generated the answers
+	Token    Token      `json:"token,omitempty"` // as in the work message
+	Consumer string     `json:"consumer"`        // ULID of the consumer that generated the answers
 	GPU      string     `json:"gpu"`
 	Engine   EngineName `json:"engine,omitempty"`
 	Digest   string     `json:"digest,omitempty"` // of the model that generated them; a server without digests: the name that it reports

@@ -22,6 +22,7 @@ type runDoc struct {
 
 	LongestPrompt int                            `bson:"longest_prompt,omitempty"`
 	Pins          map[pipeline.EngineName]string `bson:"pins,omitempty"`
+	Key           pipeline.Key                   `bson:"key,omitempty"`
 }
 
 func (d runDoc) run() pipeline.Run { return pipeline.Run(d) }
@@ -123,6 +124,7 @@ type consumerDoc struct {
 	Host          string               `bson:"host"`
 	Version       string               `bson:"version"`
 	ServerVersion string               `bson:"ollama"`
+	Tokens        bool                 `bson:"tokens,omitempty"`
 	Simulated     bool                 `bson:"simulated,omitempty"`
 	Model         string               `bson:"model"`
 	Digest        string               `bson:"digest"`
