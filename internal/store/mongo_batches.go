@@ -90,8 +90,13 @@ func (m *mongoStore) Drop(ctx context.Context, seen pipeline.Batch) (bool, error
 }
 
 func (m *mongoStore) Refuse(ctx context.Context, run string, index, round int) (bool, error) {
-	seen := pipeline.Batch{Run: run, Index: index, State: pipeline.Queued, Round: round}
-	return m.swap(ctx, seen, "mark that its results were refused", op("refused", round))
+	id := pipeline.BatchID(run, index)
+	states := op("$in", bson.A{pipeline.Planned, pipeline.Queued})
+	result, err := m.batches.UpdateOne(ctx, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: states}, {Key: "round", Value: round}}, op("$set", op("refused", round)))
+	if err != nil {
+		return false, m.fail(ctx, err, "batch "+id+": mark that its results were refused")
+	}
+	return result.MatchedCount == 1, nil
 }
 
 // swap sets fields of a batch that is still in the state and round in which it was seen, and

@@ -106,7 +106,7 @@ func (s *sqliteStore) open(ctx context.Context) error {
 // Marks of a file that is Gleaner's: "Glnr" as the application id, and the version of the tables.
 const (
 	sqliteApplication = 0x476c6e72
-	sqliteVersion     = 2
+	sqliteVersion     = 3
 )
 
 // prepareFile creates the tables unless they exist, and upgrades those of an earlier version. It
@@ -171,7 +171,9 @@ func checkFile(ctx context.Context, db queryer) (change string, err error) {
 	case application == sqliteApplication && version == sqliteVersion:
 		return "", nil
 	case application == sqliteApplication && version == 1:
-		return upgrade, nil
+		return upgrade1 + upgrade2, nil
+	case application == sqliteApplication && version == 2:
+		return upgrade2, nil
 	case application == sqliteApplication:
 		return "", fmt.Errorf("its tables have version %d, this program knows version %d: use the program that made it", version, sqliteVersion)
 	case application != 0 || tables != 0:

@@ -116,8 +116,14 @@ func (s *sqliteStore) Drop(ctx context.Context, seen pipeline.Batch) (bool, erro
 }
 
 func (s *sqliteStore) Refuse(ctx context.Context, run string, index, round int) (bool, error) {
-	seen := pipeline.Batch{Run: run, Index: index, State: pipeline.Queued, Round: round}
-	return s.swap(ctx, seen, "mark that its results were refused", func(b *batchRow) { b.Refused = round })
+	did := false
+	err := s.changeBatches(ctx, run, []int{index}, "mark that its results were refused", func(b *batchRow) bool {
+		if did = (b.State == pipeline.Planned || b.State == pipeline.Queued) && b.Round == round; did {
+			b.Refused = round
+		}
+		return did
+	})
+	return did && err == nil, err
 }
 
 // changeBatches reads batches of a run, calls change for each, and writes back those for which it

@@ -11,7 +11,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-const runColumns = "name, uid, spec, state, items, generations, batches, created_at, longest_prompt, pins"
+const runColumns = "name, uid, spec, state, items, generations, batches, created_at, longest_prompt, pins, key"
 
 func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error) {
 	run.State = pipeline.RunLoading
@@ -24,8 +24,8 @@ func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored p
 		return pipeline.Run{}, false, err
 	}
 	err = s.write(ctx, "create run "+run.Name, func(ctx context.Context, tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING",
-			run.Name, run.UID, string(spec), string(run.State), run.Items, run.Generations, run.Batches, millis(run.CreatedAt), run.LongestPrompt, string(pins))
+		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING",
+			run.Name, run.UID, string(spec), string(run.State), run.Items, run.Generations, run.Batches, millis(run.CreatedAt), run.LongestPrompt, string(pins), append([]byte{}, run.Key...)) // nil would be NULL
 		if err != nil {
 			return err
 		}
@@ -45,12 +45,15 @@ func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored p
 
 func scanRun(row interface{ Scan(...any) error }) (pipeline.Run, error) {
 	var run pipeline.Run
-	var spec, pins []byte
+	var spec, pins, key []byte
 	var created int64
-	if err := row.Scan(&run.Name, &run.UID, &spec, &run.State, &run.Items, &run.Generations, &run.Batches, &created, &run.LongestPrompt, &pins); err != nil {
+	if err := row.Scan(&run.Name, &run.UID, &spec, &run.State, &run.Items, &run.Generations, &run.Batches, &created, &run.LongestPrompt, &pins, &key); err != nil {
 		return pipeline.Run{}, err
 	}
 	run.CreatedAt = fromMillis(created)
+	if len(key) > 0 {
+		run.Key = key
+	}
 	if len(pins) > 0 {
 		if err := json.Unmarshal(pins, &run.Pins); err != nil {
 			return pipeline.Run{}, err

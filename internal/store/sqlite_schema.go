@@ -8,7 +8,7 @@ import "gleaner/internal/pipeline"
 // sets with one bit for each generation of the batch; stored is the number of bits set in done.
 const schema = `
 PRAGMA application_id = 0x476c6e72;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 CREATE TABLE runs (
 	id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
 	name        TEXT NOT NULL UNIQUE,
@@ -20,7 +20,8 @@ CREATE TABLE runs (
 	batches     INTEGER NOT NULL,
 	created_at  INTEGER NOT NULL,
 	longest_prompt INTEGER NOT NULL DEFAULT 0,
-	pins        TEXT NOT NULL DEFAULT '' -- JSON
+	pins        TEXT NOT NULL DEFAULT '', -- JSON
+	key         BLOB NOT NULL DEFAULT x'' -- the secret of the run's tokens
 );
 CREATE TABLE items (
 	id    INTEGER PRIMARY KEY, -- run << 40 | item << 10
@@ -70,9 +71,10 @@ CREATE TABLE consumers (
 ) WITHOUT ROWID;
 `
 
-// upgrade brings the tables of version 1 to version 2. Columns are added at the end of a table, as
+// These bring the tables of one version to the next. Columns are added at the end of a table, as
 // schema has them.
-const upgrade = `
+const (
+	upgrade1 = `
 PRAGMA user_version = 2;
 ALTER TABLE runs ADD COLUMN longest_prompt INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN pins TEXT NOT NULL DEFAULT '';
@@ -81,6 +83,11 @@ ALTER TABLE batches ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE results ADD COLUMN engine TEXT NOT NULL DEFAULT '';
 ALTER TABLE results ADD COLUMN digest TEXT NOT NULL DEFAULT '';
 `
+	upgrade2 = `
+PRAGMA user_version = 3;
+ALTER TABLE runs ADD COLUMN key BLOB NOT NULL DEFAULT x'';
+`
+)
 
 // runShift leaves 30 bits for an item, 10 for a sample, and 23 for all runs that were ever created
 // in the file.

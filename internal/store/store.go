@@ -91,8 +91,8 @@ type BatchStore interface {
 	// Drop gives up a batch that is dead or queued, if it is still in the state and round in which
 	// it was seen. It reports whether it did.
 	Drop(ctx context.Context, seen pipeline.Batch) (bool, error)
-	// Refuse marks a queued batch of this round: a result of it was refused, so it needs another
-	// round. It reports whether it did.
+	// Refuse marks a batch of this round that is queued, or planned and perhaps published already:
+	// an answer of it was refused, so it may need another round. It reports whether it did.
 	Refuse(ctx context.Context, run string, index, round int) (bool, error)
 }
 

@@ -99,11 +99,14 @@ func refuse(t *testing.T, s *suite) {
 		f.ok(err)
 		return did
 	}
-	same(t, []bool{try(0, 2), try(1, 1), try(2, 1), try(0, 1), try(0, 1)}, []bool{false, false, false, true, true})
+	same(t, []bool{try(0, 2), try(1, 1), try(2, 1), try(0, 1), try(0, 1)}, []bool{false, true, false, true, true})
 	f.hasBatch(0, func(b *pipeline.Batch) { b.State, b.QueuedAt, b.Refused = pipeline.Queued, start(), 1 })
+	f.hasBatch(1, func(b *pipeline.Batch) { b.Refused = 1 })
+	f.queue(1) // the mark of a batch that was published and not marked as queued yet stays
+	f.hasBatch(1, func(b *pipeline.Batch) { b.State, b.QueuedAt, b.Refused = pipeline.Queued, start(), 1 })
 	f.fail(0, 1, 0, 1)
 	same(t, try(0, 1), false)
-	same(t, f.progress().Refused, 1)
+	same(t, f.progress().Refused, 2)
 }
 
 func drop(t *testing.T, s *suite) {

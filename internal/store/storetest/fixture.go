@@ -33,7 +33,7 @@ func (s *suite) newRun(items, samples int) pipeline.Run {
 	temperature := 0.7
 	return pipeline.Run{
 		Name: s.name(), UID: "01J00000000000000000000000", State: pipeline.RunLoading,
-		Items: items, Generations: items * samples, CreatedAt: start(), LongestPrompt: 4321,
+		Items: items, Generations: items * samples, CreatedAt: start(), LongestPrompt: 4321, Key: pipeline.Key("\x00 a secret \xff"),
 		Spec: pipeline.Spec{
 			Model: "llama3.2:3b", System: "Be $brief.", Prompt: "Solve: {{.question}} <&>", Samples: samples, Batch: 4, Seed: 7,
 			Options: pipeline.Options{Temperature: &temperature, NumPredict: 512, Stop: []string{"\n\n", "</s>"}},

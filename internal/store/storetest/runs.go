@@ -28,6 +28,23 @@ func createdOnce(t *testing.T, s *suite) {
 	same(t, got, f.run)
 }
 
+// What earlier versions loaded has no key, and the one that a load made first stays.
+func keyOfARun(t *testing.T, s *suite) {
+	f := s.prepare(t, 1, 1, 1)
+	f.ok(f.create())
+	again := f.run
+	again.Key = pipeline.NewKey()
+	stored, created, err := f.store.CreateRun(f.ctx, again)
+	f.ok(err)
+	same(t, []any{stored.Key, created}, []any{f.run.Key, false})
+	none := s.prepare(t, 1, 1, 1)
+	none.run.Key = nil
+	f.ok(none.create())
+	stored, err = f.store.Run(f.ctx, none.run.Name)
+	f.ok(err)
+	same(t, stored, none.run)
+}
+
 func unknownRun(t *testing.T, s *suite) {
 	ctx, name := t.Context(), s.name()
 	isNoRun := func(err error) {
@@ -232,7 +249,8 @@ func itemsComeBack(t *testing.T, s *suite) {
 func consumers(t *testing.T, s *suite) {
 	ctx, run := t.Context(), s.name()
 	one := pipeline.Presence{
-		ID: run + "-01", Run: run, Host: "kaggle", Version: "v1", ServerVersion: "0.17.4", Model: "m", Digest: "d",
+		Tokens: true,
+		ID:     run + "-01", Run: run, Host: "kaggle", Version: "v1", ServerVersion: "0.17.4", Model: "m", Digest: "d",
 		GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 8, Busy: 7, Generations: 6, OutputTokens: 5, TokensPerSecond: 4.5,
 			Engine: pipeline.Ollama, Digest: "d", Context: 2048, Proven: 3, Resting: 2, RestSeconds: 1.5, RestingBecause: "500"}},
 		Started: start(), Seen: start(), Deadline: start().Add(time.Hour),

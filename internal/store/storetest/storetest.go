@@ -18,6 +18,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		run  func(*testing.T, *suite)
 	}{
 		{"a run is stored once and comes back as it was", createdOnce},
+		{"the first key of a run stays, and an earlier run has none", keyOfARun},
 		{"a run that is not there is ErrNoRun", unknownRun},
 		{"a run is created by one of many at once", createdAtOnce},
 		{"a run loaded with another spec keeps its first", secondSpec},
@@ -32,7 +33,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"only planned batches become queued", markQueued},
 		{"requeue needs the state and the round", requeue},
 		{"drop needs a dead or queued batch and its round", drop},
-		{"refusing marks a queued batch of the round", refuse},
+		{"refusing marks a planned or queued batch of the round", refuse},
 		{"a pin changes from the value that was seen", pin},
 		{"failures settle a batch", failures},
 		{"a failure of another round changes nothing", otherRound},
