@@ -88,7 +88,7 @@ func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipe
 	work := delivery.Body
 	if len(o.results) > 0 {
 		err := c.publisher.PublishResults(ctx, pipeline.Results{
-			Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Consumer: c.lane.id.Consumer, GPU: c.lane.id.GPU,
+			Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Token: work.Token, Consumer: c.lane.id.Consumer, GPU: c.lane.id.GPU,
 			Engine: o.model.Engine, Digest: digestOf(o.model), Results: o.results,
 		})
 		if err != nil {

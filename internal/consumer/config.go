@@ -97,7 +97,7 @@ func (c Config) complete() (Config, error) {
 		c.Log = zap.NewNop()
 	}
 	c.PinCommand = cmp.Or(c.PinCommand, pipeline.DefaultPinCommand)
-	c.Identity.Started = time.Now().UTC()
+	c.Identity.Started, c.Identity.Tokens = time.Now().UTC(), true
 	return c, nil
 }
 

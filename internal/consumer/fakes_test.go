@@ -194,7 +194,7 @@ func (w *world) add(batch, deliveries int, prompts ...string) {
 
 // addWork does that, with a change of the work.
 func (w *world) addWork(batch, deliveries int, change func(*pipeline.Work), prompts ...string) {
-	work := pipeline.Work{Run: "r", UID: "u", Batch: batch, Round: 2, Model: "tiny", Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}}, Options: pipeline.Options{NumPredict: 100}}
+	work := pipeline.Work{Run: "r", UID: "u", Batch: batch, Round: 2, Token: pipeline.Token("token"), Model: "tiny", Shared: []pipeline.Message{{Role: pipeline.RoleSystem, Content: "sys"}}, Options: pipeline.Options{NumPredict: 100}}
 	for i, prompt := range prompts {
 		work.Generations = append(work.Generations, pipeline.Generation{Index: i, Item: 10*batch + i, Sample: 1, Seed: 1000 + i, Messages: pipeline.User(prompt)})
 	}

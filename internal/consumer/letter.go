@@ -32,7 +32,7 @@ func (c *collector) deadLetter(delivery pipeline.Delivery[pipeline.Work], o *out
 		judged = judged[max(len(judged)-pipeline.MaxJudged, 0):]
 	}
 	return pipeline.DeadLetter{
-		Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round,
+		Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Token: work.Token,
 		Class: failures[0].Class, Message: failures[0].Message, Failures: failures, Deliveries: delivery.Deliveries,
 		Consumer: c.lane.id.Consumer, GPU: c.lane.id.GPU, Judged: judged,
 		Model: work.Model, Options: work.Options, Shared: work.Shared,

@@ -27,7 +27,7 @@ func TestADeadLetterHoldsAllThatIsNeededToTryAgain(t *testing.T) {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
 		want := pipeline.DeadLetter{
-			Run: "r", UID: "u", Batch: 7, Round: 2, Class: pipeline.Truncated, Message: "it is truncated",
+			Run: "r", UID: "u", Batch: 7, Round: 2, Token: pipeline.Token("token"), Class: pipeline.Truncated, Message: "it is truncated",
 			Failures: []pipeline.GenerationFailure{
 				{Generation: pipeline.Generation{Index: 0, Item: 70, Sample: 1, Seed: 1000, Messages: pipeline.User("cut")}, Class: pipeline.Truncated, Message: "it is truncated", Attempts: 2,
 					Judge: pipeline.LaneID{Consumer: "c1", GPU: "T4"}, Outcome: 1, Seconds: 2},

@@ -69,7 +69,7 @@ func TestResultsArePublishedBeforeTheBatchIsAcknowledged(t *testing.T) {
 		want := []event{
 			{what: "take", batch: 7},
 			{what: "publish", batch: 7, at: 2 * time.Second, sent: pipeline.Results{
-				Run: "r", UID: "u", Batch: 7, Round: 2, Consumer: "c1", GPU: "T4", Results: []pipeline.Result{result(0), result(1)},
+				Run: "r", UID: "u", Batch: 7, Round: 2, Token: pipeline.Token("token"), Consumer: "c1", GPU: "T4", Results: []pipeline.Result{result(0), result(1)},
 			}},
 			{what: "ack", batch: 7, at: 2 * time.Second},
 		}
@@ -259,7 +259,7 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 		cfg.Lease = 30 * time.Second
 		r := w.start(cfg, LaneConfig{Name: "T4", Backend: &fakeModel{}, Slots: 2})
 		synctest.Wait()
-		want := pipeline.Presence{ID: "c1", Run: "r", Host: "h", Started: w.begin.UTC(), Seen: w.begin.UTC(), GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 2, Busy: 1}}}
+		want := pipeline.Presence{ID: "c1", Run: "r", Host: "h", Tokens: true, Started: w.begin.UTC(), Seen: w.begin.UTC(), GPUs: []pipeline.GPUStatus{{Name: "T4", State: "serving", Slots: 2, Busy: 1}}}
 		if diff := cmp.Diff(want, w.lastPresence(), cmpopts.IgnoreFields(pipeline.GPUStatus{}, "Busy")); diff != "" {
 			t.Errorf("at the beginning (-want +got):\n%s", diff)
 		}

@@ -40,6 +40,10 @@ type Run struct {
 	Key Key `json:"-"`
 }
 
+// TooOld reports whether a consumer works on the run and does not bring back the tokens of its
+// batches, so that its answers are refused.
+func (r Run) TooOld(c Presence) bool { return len(r.Key) > 0 && c.Run == r.Name && !c.Tokens }
+
 // A Spec defines what a run generates. It never changes once loaded: another model or prompt is
 // another run.
 type Spec struct {

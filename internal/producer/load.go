@@ -44,6 +44,7 @@ func (e *SpecConflict) Error() string {
 func Load(ctx context.Context, store LoadStore, checked Preflight, uid string, progress func(items int)) (run pipeline.Run, wrote bool, err error) {
 	want := checked.Run
 	want.UID, want.State, want.CreatedAt = uid, pipeline.RunLoading, time.Now().UTC().Truncate(time.Millisecond)
+	want.Key = pipeline.NewKey() // of a new run only, like the uid
 	run, _, err = store.CreateRun(ctx, want)
 	if err != nil {
 		return run, false, err
@@ -170,10 +171,10 @@ func (w *writer) flushBatches(ctx context.Context) error {
 }
 
 // workOf returns the message of a batch with these generations, whose conversations begin with the
-// shared messages.
+// shared messages, and with its token: every round of a batch is made here.
 func workOf(run pipeline.Run, shared []pipeline.Message, b pipeline.Batch, generations []pipeline.Generation) pipeline.Work {
 	return pipeline.Work{
-		Run: run.Name, UID: run.UID, Batch: b.Index, Round: b.Round,
+		Run: run.Name, UID: run.UID, Batch: b.Index, Round: b.Round, Token: run.Key.Token(run.UID, b.Index, b.Round),
 		Model: run.Spec.Model, Shared: shared, Options: run.Spec.Options, Generations: generations,
 	}
 }

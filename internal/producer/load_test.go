@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ func (s *fakeStore) content() content { return content{*s.run, s.items, s.batche
 func differences(a, b *fakeStore) string {
 	x, y := a.content(), b.content()
 	x.Run.CreatedAt, y.Run.CreatedAt = time.Time{}, time.Time{}
+	x.Run.Key, y.Run.Key = nil, nil // new with each load
 	if reflect.DeepEqual(x, y) { // the diff takes a while
 		return ""
 	}
@@ -44,6 +46,9 @@ func TestALoadStoresItemsAndBatchesAndSealsTheRunLast(t *testing.T) {
 	}
 	if diff := cmp.Diff(*store.run, run); diff != "" {
 		t.Errorf("the run is returned as it is stored (-stored +returned):\n%s", diff)
+	}
+	if len(run.Key) != 32 || !slices.Equal(run.Key, store.run.Key) {
+		t.Errorf("its key has %d bytes, or is another than the stored one", len(run.Key))
 	}
 	if run.State != pipeline.RunOpen || run.UID != "uid" || run.Items != 2500 || run.Generations != 5000 || run.Batches != len(store.batches) || run.CreatedAt.IsZero() {
 		t.Errorf("%+v", run)
@@ -191,6 +196,9 @@ func TestALoadGoesOnWhereverItWasInterrupted(t *testing.T) {
 			}
 			if n > 1 && run.UID != "uid" {
 				t.Errorf("after call %d the run has uid %s", n, run.UID)
+			}
+			if !slices.Equal(run.Key, store.run.Key) {
+				t.Errorf("after call %d the run has another key than the stored one", n)
 			}
 			store.run.UID = "uid"
 			if diff := differences(whole, store); diff != "" {

@@ -32,7 +32,7 @@ func delivered(t *testing.T, store *fakeStore, works []pipeline.Work) {
 	for _, work := range works {
 		b := store.batches[work.Batch]
 		want := pipeline.Work{
-			Run: "r", UID: store.run.UID, Batch: b.Index, Round: b.Round, Model: store.run.Spec.Model, Shared: store.shared(t), Options: store.run.Spec.Options,
+			Run: "r", UID: store.run.UID, Batch: b.Index, Round: b.Round, Token: store.run.Key.Token(store.run.UID, b.Index, b.Round), Model: store.run.Spec.Model, Shared: store.shared(t), Options: store.run.Spec.Options,
 			Generations: store.rendered(t, b),
 		}
 		if diff := cmp.Diff(want, work); diff != "" {

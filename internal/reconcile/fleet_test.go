@@ -56,7 +56,7 @@ func (g *gpu) report() {
 		state = pipeline.GPUHeld
 	}
 	g.reported = pipeline.Presence{
-		ID: g.id.Consumer, Run: testRun, Seen: time.Unix(int64(g.reports), 0),
+		ID: g.id.Consumer, Run: testRun, Tokens: true, Seen: time.Unix(int64(g.reports), 0),
 		GPUs: []pipeline.GPUStatus{{Name: g.id.GPU, State: state, Engine: pipeline.Ollama, Context: g.context, Proven: g.proven}},
 	}
 }
@@ -93,6 +93,9 @@ func (w *world) verdict(g *gpu, n int, failNow bool) (f pipeline.GenerationFailu
 // takeOn delivers a message to a GPU.
 func (w *world) takeOn(g *gpu, index int, failNow map[int]bool) *holding {
 	h := &holding{message: w.work[index], gpu: g}
+	if g != nil || !w.tooOld {
+		h.token = h.body.Token
+	}
 	if g != nil {
 		h.began = g.outcomes
 	}
@@ -117,7 +120,7 @@ func (w *world) takeOn(g *gpu, index int, failNow map[int]bool) *holding {
 // that stay.
 func (h *holding) letter(now time.Time) pipeline.DeadLetter {
 	d := pipeline.DeadLetter{
-		Run: testRun, UID: h.body.UID, Batch: h.body.Batch, Round: h.body.Round, Message: "boom",
+		Run: testRun, UID: h.body.UID, Batch: h.body.Batch, Round: h.body.Round, Token: h.token, Message: "boom",
 		Options: h.body.Options, Failures: h.failures, FailedAt: now, Consumer: "earlier", GPU: "gpu 0",
 	}
 	if h.gpu != nil {
@@ -151,9 +154,7 @@ func (w *world) checkCover(work pipeline.Work) {
 func (w *world) refuse(i int) {
 	r := w.results[i].body
 	w.results = slices.Delete(w.results, i, i+1)
-	if b := &w.batches[r.Batch]; b.State == pipeline.Queued && b.Round == r.Round {
-		b.Refused = r.Round
-	}
+	w.markRefused(r.Batch, r.Round)
 }
 
 // ---- What an engine sees of them.
@@ -162,6 +163,9 @@ func (v view) Consumers(context.Context) (present []pipeline.Presence, _ error) 
 	err := v.pass(func() {
 		for _, g := range v.gpus {
 			present = append(present, g.reported)
+		}
+		if v.tooOld {
+			present = append(present, pipeline.Presence{ID: "too old", Run: testRun})
 		}
 	})
 	return present, err

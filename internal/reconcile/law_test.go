@@ -19,9 +19,10 @@ func (m *machine) check(rt *rapid.T) {
 	if m.needless != "" {
 		rt.Fatal("another round for nothing of ", m.needless)
 	}
-	if m.uncovers != "" || m.unasked != "" {
-		rt.Fatal(m.uncovers, m.unasked)
+	if m.uncovers != "" || m.unasked != "" || m.impatient != "" {
+		rt.Fatal(m.uncovers, m.unasked, m.impatient)
 	}
+	m.checkForged(rt)
 	for n, text := range m.texts {
 		if before, ok := m.seen[n]; ok && before != text {
 			rt.Fatalf("the text of generation %d changed from %q to %q", n, before, text)
@@ -46,7 +47,7 @@ func (m *machine) explained(b pipeline.Batch) bool {
 	for _, i := range append(d.Failed(), b.Done...) {
 		all[i] = true
 	}
-	return found && d.Round == b.Round && len(all) == b.Count
+	return found && d.Round == b.Round && len(all) == b.Count && m.admits(d.Token, d.Batch, d.Round)
 }
 
 // lost reports whether a batch breaks the law of conservation.
@@ -161,7 +162,7 @@ func (m *machine) everybody() {
 // recover ends the faults. After it every generation is stored, dropped, or under a dead letter of
 // its batch's round.
 func (m *machine) recover(rt *rapid.T) {
-	m.tokens, m.holdings, m.reconciler = nil, nil, [2]*RunReconciler{}
+	m.tokens, m.holdings, m.reconciler, m.tooOld = nil, nil, [2]*RunReconciler{}, false
 	m.settle(rt)
 	for _, b := range m.batches {
 		_, found := m.dead[b.Index]

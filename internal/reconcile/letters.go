@@ -59,6 +59,9 @@ const (
 	Stale    Disposition = "stale"     // all its generations are stored
 	Dropped  Disposition = "dropped"   // its batch was dropped, and the letter is left over
 	Orphaned Disposition = "orphaned"  // its run is gone, or was deleted and loaded again
+	// Refused is a letter from a consumer that its batch was not handed to, or that is too old to
+	// bring the token back. It explains nothing, so its batch gets another round.
+	Refused Disposition = "refused"
 	// Unreadable is a letter of which only run, batch and sequence are known. It explains
 	// nothing, so its batch gets another round. Its message says what is wrong with it.
 	Unreadable Disposition = "unreadable"
@@ -195,7 +198,11 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 			letter.Owner, letter.Now, letter.Disposition = run, b, Unreadable
 		case ok && there && run.UID == d.UID:
 			letter.Owner, letter.Now, letter.Disposition = run, b, dispositionOf(d.DeadLetter, b)
+			if !admitted(run, d.DeadLetter) && letter.Disposition != Stale && letter.Disposition != Dropped {
+				letter.Disposition = Refused
+			}
 		}
+		letter.Token = nil // it is not for people
 		letters = append(letters, letter)
 	}
 	return letters, nil

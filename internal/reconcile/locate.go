@@ -68,19 +68,25 @@ func (e *Engine) queued(ctx context.Context, run pipeline.Run, count int) (map[i
 // A letterSummary is what a dead letter says about its batch, in few bytes: an audit holds one for
 // every letter of the run.
 type letterSummary struct {
-	round  int32 // 0 if it belongs to an earlier load of the run
+	round  int32 // 0 if it belongs to an earlier load of the run, or lacks its token
 	failed set
 }
 
 func summarize(run pipeline.Run, d pipeline.DeadLetter) letterSummary {
 	var s letterSummary
-	if d.UID == run.UID {
+	if admitted(run, d) {
 		s.round = int32(d.Round)
 	}
 	for _, f := range d.Failures {
 		s.failed.add(f.Index)
 	}
 	return s
+}
+
+// admitted reports whether a letter is of this load of the run, and from a consumer that its batch
+// was handed to.
+func admitted(run pipeline.Run, d pipeline.DeadLetter) bool {
+	return d.UID == run.UID && run.Key.Admits(d.Token, d.UID, d.Batch, d.Round)
 }
 
 // explains reports whether the letter accounts for everything that the batch lacks. A letter of

@@ -239,10 +239,11 @@ func (r *RunReconciler) page(ctx context.Context, run openRun, state pipeline.Ba
 				return err
 			}
 		}
+		r.refusals.old = nil
 		for i, b := range batches {
-			if again, err := r.refusals.again(ctx, run, b); err != nil {
+			if again, waits, err := r.refusals.again(ctx, run, b); err != nil {
 				return err
-			} else if again {
+			} else if again || waits {
 				continue
 			}
 			if !due[i] && !queued[b.Index] { // the list has found batches that are not due, too: this postpones them
@@ -309,7 +310,7 @@ func (r *RunReconciler) act(ctx context.Context, seen pipeline.Batch, where loca
 		return err
 	}
 	switch {
-	case b.State != seen.State || b.Round != seen.Round:
+	case b.State != seen.State || b.Round != seen.Round || b.Refused != seen.Refused:
 		return nil
 	case where == inDead:
 		return r.explain(ctx, b, letter, report)

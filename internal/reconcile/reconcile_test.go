@@ -25,7 +25,7 @@ func TestAReconcilerActsAfterTwiceThreeLeases(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var after time.Duration
-		m.requeued = func(pipeline.Batch) { after = time.Since(started); cancel() }
+		m.requeued = func(pipeline.Batch, pipeline.Batch) { after = time.Since(started); cancel() }
 		if err := l.Reconciler(testRun).Run(ctx); err != nil {
 			t.Error(err)
 		}

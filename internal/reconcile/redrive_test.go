@@ -127,7 +127,7 @@ func sleepless(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 func TestAnInterruptedRedriveFinishesTheLetterThatItHolds(t *testing.T) {
 	m := failed(3)
 	ctx, interrupt := context.WithCancel(t.Context())
-	m.requeued = func(pipeline.Batch) { interrupt() }
+	m.requeued = func(_, _ pipeline.Batch) { interrupt() }
 	report, err := m.engine(nil).Redrive(ctx, Filter{}, RedriveOptions{})
 	if !errors.Is(err, context.Canceled) || report.Redriven != 1 || len(m.work) != 1 || len(m.dead) != 2 {
 		t.Errorf("%v, %+v: %s", err, report, m)

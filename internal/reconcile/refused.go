@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 
 	"gleaner/internal/pipeline"
@@ -25,6 +26,7 @@ type refusals struct {
 	*rounds
 	known map[int]refusal // by batch
 	pass  int
+	old   *bool // whether a consumer is present that is too old; nil: this look has not asked
 }
 
 func newRefusals(r *rounds) *refusals { return &refusals{rounds: r, known: map[int]refusal{}} }
@@ -43,8 +45,9 @@ func (r *refusals) all(ctx context.Context, run openRun) (again int, err error) 
 	if err != nil {
 		return 0, err
 	}
+	r.old = nil
 	for _, b := range batches {
-		did, err := r.again(ctx, run, b)
+		did, _, err := r.again(ctx, run, b)
 		if err != nil {
 			return again, err
 		}
@@ -58,10 +61,10 @@ func (r *refusals) all(ctx context.Context, run openRun) (again int, err error) 
 // again gives a batch another round if an answer of it was refused in this one: its message was
 // acknowledged, so nothing else would. A batch that is still on its way may be delivered again, or
 // its other answers arrive. If answers are refused round after round, the rounds are further and
-// further apart.
-func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) (bool, error) {
+// further apart, and wait while a consumer is present whose answers are always refused.
+func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) (did, waits bool, err error) {
 	if seen.State != pipeline.Queued {
-		return false, nil
+		return false, false, nil
 	}
 	n, known := r.known[seen.Index]
 	if known {
@@ -69,7 +72,7 @@ func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) 
 		r.known[seen.Index] = n
 	}
 	if seen.Refused != seen.Round {
-		return false, nil
+		return false, false, nil
 	}
 	if n.round != seen.Round {
 		times := 0
@@ -79,23 +82,43 @@ func (r *refusals) again(ctx context.Context, run openRun, seen pipeline.Batch) 
 		n = refusal{round: seen.Round, times: times, due: r.now().Add(time.Duration(times) * r.cfg.Lease), pass: r.pass}
 		r.known[seen.Index] = n
 	}
+	// The second refusal is in the second round at the earliest, and the round outlives this process.
+	if seen.Round > 1 {
+		if waits, err = r.tooOld(ctx, run.Run); err != nil || waits {
+			return false, waits, err
+		}
+	}
 	if r.now().Before(n.due) || r.crowded() {
-		return false, nil
+		return false, false, nil
 	}
-	// Batches move in this direction only, so a batch that is in neither has no further answers.
-	if found, err := r.streams.InWork(ctx, run.Name, seen.Index); err != nil || found {
-		return false, err
-	}
-	if found, err := r.streams.InResults(ctx, run.Name, seen.Index); err != nil || found {
-		return false, err
+	if where, _, err := r.locate(ctx, run.Run, seen, nil); err != nil || where != nowhere {
+		return false, false, err
 	}
 	b, err := r.readBatch(ctx, run.Name, seen.Index)
 	if err != nil || b.State != seen.State || b.Round != seen.Round {
-		return false, err
+		return false, false, err
 	}
 	work, err := workFor(ctx, run.build, b)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	return r.start(ctx, b, b.Opinions, newRound{work: work})
+	did, err = r.start(ctx, b, b.Opinions, newRound{work: work})
+	return did, false, err
+}
+
+// tooOld reports whether a consumer of the run is present that does not bring tokens back. It asks
+// once in each look.
+func (r *refusals) tooOld(ctx context.Context, run pipeline.Run) (bool, error) {
+	if len(run.Key) == 0 {
+		return false, nil
+	}
+	if r.old == nil {
+		consumers, err := r.streams.Consumers(ctx)
+		if err != nil {
+			return false, err
+		}
+		old := slices.ContainsFunc(consumers, run.TooOld)
+		r.old = &old
+	}
+	return *r.old, nil
 }

@@ -55,6 +55,8 @@ type machine struct {
 	needless   string            // what got another round although it was somewhere
 	unasked    string            // a second opinion that should not have been given
 	canaries   bool              // whether GPUs without work show that they are sound
+	present    presence          // of consumers that are too old
+	impatient  string            // what got another round although one of them was present
 }
 
 // A token is a publisher with a batch that it has read.
@@ -72,9 +74,13 @@ func newMachine(rt *rapid.T, calm bool) *machine {
 		}
 	}
 	m.makeFleet(rt)
+	if rapid.IntRange(0, 2).Draw(rt, "no key") > 0 {
+		m.run.Key = pipeline.Key("a secret")
+	}
 	m.listFrom = rapid.IntRange(1, 2).Draw(rt, "list from")
 	m.drops = rapid.IntRange(0, 4).Draw(rt, "drops") == 0
-	m.requeued = func(b pipeline.Batch) {
+	m.requeued = func(b, seen pipeline.Batch) {
+		m.checkPatience(b, seen)
 		if m.calm && b.State == pipeline.Queued && !m.lost(b) { // only a reconciler takes a queued one
 			m.needless = fmt.Sprintf("batch %d: %s", b.Index, m)
 		}
@@ -106,12 +112,20 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"gpu":             m.gpuStep,
 		"refuse":          m.refuseStep,
 		"loss":            m.lossStep,
+		"forge":           m.forgeStep,
+		"forge again":     m.forgeStep,
+		"too old":         m.tooOldStep,
 		"audit":           m.auditStep,
 		"queue":           m.roomStep,
 	}
 	if m.calm {
 		delete(actions, "loss")
 		delete(actions, "refuse")
+	}
+	if m.calm || m.run.Key == nil {
+		delete(actions, "forge")
+		delete(actions, "forge again")
+		delete(actions, "too old")
 	}
 	return actions
 }

@@ -25,8 +25,10 @@ type world struct {
 	batches []pipeline.Batch
 	texts   map[int]string // stored, by number of the generation
 	fails   map[int]bool   // generations that fail whenever they are tried, by number
-	natures map[int]nature // of other generations; those that are not here can be answered anywhere
-	gpus    []*gpu         // none: failures are reported as earlier versions did
+
+	failedTruly map[failure]bool // what workers reported
+	natures     map[int]nature   // of other generations; those that are not here can be answered anywhere
+	gpus        []*gpu           // none: failures are reported as earlier versions did
 
 	work    map[int]message[pipeline.Work] // by batch
 	results []message[pipeline.Results]
@@ -43,9 +45,10 @@ type world struct {
 	awaiting  int
 	handedOut uint64 // as the queue says
 	held      int
-	listFrom  int // batches to search for before the queue is listed
+	listFrom  int  // batches to search for before the queue is listed
+	tooOld    bool // a consumer is present that brings no tokens back
 
-	requeued func(pipeline.Batch)                 // called before a batch gets another round
+	requeued func(b, seen pipeline.Batch)         // called before a batch gets another round, as it is and as it was seen
 	opinion  func(b pipeline.Batch, opinions int) // called before the same
 
 	now      time.Time
@@ -61,7 +64,7 @@ type message[T any] struct {
 // newWorld returns a world with batches of these sizes, all planned.
 func newWorld(sizes ...int) *world {
 	w := &world{
-		texts: map[int]string{}, fails: map[int]bool{}, work: map[int]message[pipeline.Work]{},
+		texts: map[int]string{}, fails: map[int]bool{}, failedTruly: map[failure]bool{}, work: map[int]message[pipeline.Work]{},
 		dead: map[int]pipeline.StoredDeadLetter{}, natures: map[int]nature{}, room: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	first := 0
@@ -147,6 +150,7 @@ type holding struct {
 	message[pipeline.Work]
 	gpu      *gpu // nil: of an earlier version
 	began    int  // outcomes that the GPU had
+	token    pipeline.Token
 	failures []pipeline.GenerationFailure
 	answers  []pipeline.Result // not published yet
 	toldDead bool              // the dead letter is published
@@ -162,7 +166,7 @@ func (w *world) step(h *holding) bool {
 	case len(h.answers) > 0:
 		w.seq++
 		w.results = append(w.results, message[pipeline.Results]{w.seq, pipeline.Results{
-			Run: testRun, UID: testUID, Batch: h.body.Batch, Round: h.body.Round, Results: h.answers[:1],
+			Run: testRun, UID: testUID, Batch: h.body.Batch, Round: h.body.Round, Token: h.token, Results: h.answers[:1],
 		}})
 		h.answers = h.answers[1:]
 		if h.gpu != nil {
@@ -170,7 +174,9 @@ func (w *world) step(h *holding) bool {
 			h.gpu.proven = max(h.gpu.proven, h.began)
 		}
 	case len(h.failures)+len(h.body.Final) > 0 && !h.toldDead:
-		w.deadLetter(h.letter(w.now))
+		letter := h.letter(w.now)
+		w.noteFailed(letter)
+		w.deadLetter(letter)
 		h.toldDead = true
 	default:
 		if w.work[h.body.Batch].seq == h.seq { // an ack is for a message, not for a subject
@@ -183,15 +189,22 @@ func (w *world) step(h *holding) bool {
 }
 
 func (w *world) sink(i int, ack bool) {
-	w.store(w.results[i].body)
+	if r := w.results[i].body; w.admits(r.Token, r.Batch, r.Round) {
+		w.store(r)
+	} else {
+		w.markRefused(r.Batch, r.Round)
+	}
 	if ack {
 		w.results = slices.Delete(w.results, i, i+1)
 	}
 }
 
 func (w *world) applyMirror(i int, ack bool) {
-	d := w.mirror[i].body
-	w.fail(d.Batch, d.Round, d.Failed())
+	if d := w.mirror[i].body; len(d.Failures) == 0 || w.admits(d.Token, d.Batch, d.Round) {
+		w.fail(d.Batch, d.Round, d.Failed())
+	} else {
+		w.markRefused(d.Batch, d.Round)
+	}
 	if ack {
 		w.mirror = slices.Delete(w.mirror, i, i+1)
 	}
@@ -277,7 +290,7 @@ func (v view) Requeue(_ context.Context, seen pipeline.Batch, opinions int, at t
 		did = b != nil && b.State == seen.State && b.Round == seen.Round && b.State != pipeline.Done
 		if did {
 			if v.requeued != nil {
-				v.requeued(*b)
+				v.requeued(*b, seen)
 			}
 			if v.opinion != nil {
 				v.opinion(*b, opinions)
@@ -400,7 +413,7 @@ type maker struct{ run pipeline.Run }
 func (m maker) Build(_ context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
 	var works []pipeline.Work
 	for _, b := range batches {
-		w := pipeline.Work{Run: m.run.Name, UID: m.run.UID, Batch: b.Index, Round: b.Round, Model: "m", Options: m.run.Spec.Options}
+		w := pipeline.Work{Run: m.run.Name, UID: m.run.UID, Batch: b.Index, Round: b.Round, Token: m.run.Key.Token(m.run.UID, b.Index, b.Round), Model: "m", Options: m.run.Spec.Options}
 		for _, i := range b.Missing() {
 			item, sample := b.Generation(i, m.run.Spec.Samples)
 			w.Generations = append(w.Generations, pipeline.Generation{Index: i, Item: item, Sample: sample, Messages: pipeline.User("p")})
