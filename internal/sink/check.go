@@ -20,7 +20,7 @@ const maxSpans = 50_000
 // lying.
 type checker struct {
 	store Store
-	spans map[spanKey]pipeline.Batch // the constant parts of batches seen before
+	spans map[spanKey]pipeline.Batch // what is known of batches seen before: where they are, and their last round
 }
 
 // A spanKey names a batch of one load of a run.
@@ -34,6 +34,8 @@ type claim struct {
 	err         error // why the message could not be read
 	run, uid    string
 	batch       int
+	round       int
+	token       pipeline.Token
 	generations []generation
 }
 
@@ -54,9 +56,10 @@ func newChecker(store Store) *checker {
 
 // A checked is what came of checking deliveries.
 type checked struct {
-	good []delivery
-	bad  []rejection
-	runs map[string]pipeline.Run // those that they name and that exist, as they are now
+	good   []delivery
+	bad    []rejection
+	forged []rejection             // without their token
+	runs   map[string]pipeline.Run // those that they name and that exist, as they are now
 }
 
 // split divides deliveries into those that can be stored and those that cannot. An error comes from
@@ -64,7 +67,7 @@ type checked struct {
 func (c *checker) split(ctx context.Context, deliveries []delivery) (checked, error) {
 	claims := make([]claim, len(deliveries))
 	for i, d := range deliveries {
-		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch}
+		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch, round: d.Body.Round, token: d.Body.Token}
 		for _, r := range d.Body.Results {
 			claims[i].generations = append(claims[i].generations, generation{r.Index, r.Item, r.Sample})
 		}
@@ -75,18 +78,27 @@ func (c *checker) split(ctx context.Context, deliveries []delivery) (checked, er
 	}
 	found := checked{runs: runs}
 	for i, d := range deliveries {
-		if reasons[i] != "" {
-			found.bad = append(found.bad, rejection{d, reasons[i]})
-		} else {
+		switch {
+		case reasons[i].forged:
+			found.forged = append(found.forged, rejection{d, reasons[i].why})
+		case reasons[i].why != "":
+			found.bad = append(found.bad, rejection{d, reasons[i].why})
+		default:
 			found.good = append(found.good, d)
 		}
 	}
 	return found, nil
 }
 
-// refusals returns why each claim cannot be true, or "" if it can, and the runs that they name. An
+// A refusal is why a claim is not believed.
+type refusal struct {
+	why    string // "": it is
+	forged bool   // it fits, and comes without its token
+}
+
+// refusals returns why the claims are not believed, one for each, and the runs that they name. An
 // error comes from the store.
-func (c *checker) refusals(ctx context.Context, claims []claim) ([]string, map[string]pipeline.Run, error) {
+func (c *checker) refusals(ctx context.Context, claims []claim) ([]refusal, map[string]pipeline.Run, error) {
 	runs, err := c.runs(ctx, claims)
 	if err != nil {
 		return nil, nil, err
@@ -94,9 +106,13 @@ func (c *checker) refusals(ctx context.Context, claims []claim) ([]string, map[s
 	if err := c.learn(ctx, runs, claims); err != nil {
 		return nil, nil, err
 	}
-	reasons := make([]string, len(claims))
+	reasons := make([]refusal, len(claims))
 	for i, x := range claims {
-		reasons[i] = c.refusal(runs, x)
+		run := runs[x.run]
+		reasons[i].why = c.refusal(runs, x)
+		if reasons[i].why == "" && !run.Key.Admits(x.token, x.uid, x.batch, x.round) {
+			reasons[i] = refusal{withoutToken(x), true}
+		}
 	}
 	return reasons, runs, nil
 }
@@ -122,7 +138,7 @@ func (c *checker) runs(ctx context.Context, claims []claim) (map[string]pipeline
 	return runs, nil
 }
 
-// learn looks up the batches that are not among the spans yet.
+// learn looks up the batches that are not among the spans yet, or are in a later round now.
 func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claims []claim) error {
 	if len(c.spans) > maxSpans { // before the unknown batches are collected
 		clear(c.spans)
@@ -130,7 +146,7 @@ func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claim
 	unknown := map[string]map[int]bool{}
 	for _, x := range claims {
 		run, ok := runs[x.run]
-		if _, known := c.spans[spanKey{run.UID, x.batch}]; !ok || x.err != nil || known {
+		if span, known := c.spans[spanKey{run.UID, x.batch}]; !ok || x.err != nil || known && x.round <= span.Round {
 			continue
 		}
 		if unknown[run.Name] == nil {
@@ -144,13 +160,13 @@ func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claim
 			return err
 		}
 		for _, b := range batches {
-			c.spans[spanKey{runs[name].UID, b.Index}] = pipeline.Batch{First: b.First, Count: b.Count}
+			c.spans[spanKey{runs[name].UID, b.Index}] = pipeline.Batch{First: b.First, Count: b.Count, Round: b.Round}
 		}
 	}
 	return nil
 }
 
-// refusal returns why a claim cannot be true, or "" if it can.
+// refusal returns why a claim cannot be true, or "" if it can, whatever its token.
 func (c *checker) refusal(runs map[string]pipeline.Run, x claim) string {
 	if x.err != nil {
 		return x.err.Error()
@@ -175,17 +191,19 @@ func (c *checker) refusal(runs map[string]pipeline.Run, x claim) string {
 			return fmt.Sprintf("generation %s does not belong to batch %s", pipeline.GenerationID(run.Name, g.item, g.sample), pipeline.BatchID(run.Name, x.batch))
 		}
 	}
+	if x.round > span.Round {
+		return fmt.Sprintf("batch %s is in round %d, and it is of round %d", pipeline.BatchID(run.Name, x.batch), span.Round, x.round)
+	}
 	return ""
 }
 
 // rejections removes messages that cannot be stored from the stream, counts them, and logs them at
 // a limited rate.
 type rejections struct {
-	log    *zap.Logger
-	says   string
-	count  func()
-	quiet  time.Time // nothing is logged before
-	silent int       // rejections since the last line
+	log   *zap.Logger
+	says  string
+	count func()
+	quiet quietLog
 }
 
 const rejectionLogEvery = 10 * time.Second
@@ -196,11 +214,9 @@ func (r *rejections) reject(ctx context.Context, bad []rejection) {
 			r.log.Debug("rejecting a message", zap.Error(err))
 		}
 		r.count()
-		r.silent++
-		if now := time.Now(); now.After(r.quiet) {
+		if count, consumers, now := r.quiet.note(b.delivery.Body.Consumer); now {
 			r.log.Warn(r.says, zap.String("subject", b.delivery.Subject),
-				zap.String("consumer", b.delivery.Body.Consumer), zap.String("reason", b.reason), zap.Int("refused", r.silent))
-			r.quiet, r.silent = now.Add(rejectionLogEvery), 0
+				zap.Strings("consumers", consumers), zap.String("reason", b.reason), zap.Int("refused", count))
 		}
 	}
 }

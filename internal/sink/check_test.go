@@ -130,7 +130,7 @@ func TestARunThatIsLoadedAgainIsNotTakenForTheOldOne(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		w.set(func() {
 			w.runs["r"] = pipeline.Run{Name: "r", UID: "v", State: pipeline.RunOpen, Spec: pipeline.Spec{Samples: 1}}
-			w.batches[pipeline.BatchID("r", 3)] = pipeline.Batch{Run: "r", Index: 3, First: 6, Count: 2}
+			w.batches[pipeline.BatchID("r", 3)] = pipeline.Batch{Run: "r", Index: 3, First: 6, Count: 2, Round: 1}
 		})
 		late := message(3, 1)
 		w.send(1, late)

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -15,7 +16,7 @@ import (
 const PresenceEvery = 15 * time.Second
 
 // watchConsumers writes to the store which consumers are there and when, so that this is known
-// after they are gone.
+// after they are gone, and names those whose answers are refused because they are too old.
 func (s *Sink) watchConsumers(ctx context.Context) {
 	for {
 		consumers, err := s.source.Consumers(ctx)
@@ -24,7 +25,7 @@ func (s *Sink) watchConsumers(ctx context.Context) {
 			consumers, more = pipeline.Shown(consumers)
 			s.cfg.Metrics.saw(consumers, more)
 			if len(consumers) > 0 {
-				err = s.store.PutConsumers(ctx, consumers)
+				err = errors.Join(s.store.PutConsumers(ctx, consumers), s.tooOld.name(ctx, consumers))
 			}
 		}
 		if err != nil && ctx.Err() == nil {

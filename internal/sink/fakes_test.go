@@ -228,7 +228,7 @@ func (w *world) Pin(ctx context.Context, name string, engine pipeline.EngineName
 func (w *world) Refuse(ctx context.Context, run string, index, round int) (marked bool, err error) {
 	err = w.call(ctx, "Refuse", func() error {
 		b := w.batches[pipeline.BatchID(run, index)]
-		if marked = b.State == pipeline.Queued && b.Round == round; marked {
+		if marked = (b.State == pipeline.Queued || b.State == pipeline.Planned) && b.Round == round; marked {
 			b.Refused = round
 			w.batches[b.ID()] = b
 			w.events = append(w.events, event{what: "refuse", at: time.Since(w.begin), msg: -1})

@@ -15,6 +15,7 @@ type Metrics struct {
 	duplicate     prometheus.Counter     // how much GPU time was spent twice?
 	rejected      prometheus.Counter     // does a consumer send what is of no use?
 	otherDigest   prometheus.Counter     // does one have another model under the run's name?
+	noToken       prometheus.Counter     // does one answer what it was not handed, or is it too old to show that it was?
 	outputTokens  prometheus.Counter     // how fast do all GPUs together generate?
 	flushSeconds  prometheus.Histogram   // is the store the bottleneck?
 	storeFailures prometheus.Counter     // is the store away?
@@ -40,6 +41,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		duplicate:    counter("gleaner_results_duplicate_total", "Results of generations that had one already."),
 		rejected:     counter("gleaner_results_rejected_total", "Messages refused because nothing in the store fits them."),
 		otherDigest:  counter("gleaner_results_other_digest_total", "Messages refused because their answers are of another digest than the run is pinned to."),
+		noToken:      counter("gleaner_results_without_token_total", "Messages refused because they come without the token of their batch."),
 		outputTokens: counter("gleaner_output_tokens_total", "Tokens of all results that were written, duplicates included."),
 		flushSeconds: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "gleaner_flush_seconds", Help: "Time to check, write and acknowledge one flush.",
@@ -50,7 +52,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "gleaner_dead_letters_total", Help: "Dead letters that the store was told of, by class; one that comes twice counts twice.",
 		}, []string{"class"}),
 		deadIgnored: with.NewCounterVec(prometheus.CounterOpts{
-			Name: "gleaner_dead_letters_ignored_total", Help: "Dead letters of no consequence: stale ones are of a round that is over, foreign ones fit nothing in the store.",
+			Name: "gleaner_dead_letters_ignored_total", Help: "Dead letters of no consequence: stale ones are of a round that is over, foreign ones fit nothing in the store, refused ones come without their token.",
 		}, []string{"reason"}),
 		consumers: with.NewGauge(prometheus.GaugeOpts{Name: "gleaner_consumers", Help: "Consumers present."}),
 		gpuSlots:  gpu("gleaner_gpu_slots", "Slots of a GPU."),

@@ -31,8 +31,7 @@ type mirror struct {
 	s     *Sink
 	check *checker
 
-	quiet  time.Time // nothing is logged before
-	silent int       // dead letters ignored since the last line
+	quiet quietLog
 }
 
 // mirrorDeadLetters runs until ctx ends.
@@ -93,7 +92,7 @@ func (m *mirror) apply(ctx context.Context, letters []letter) {
 // An ignored is a dead letter that does not concern the store.
 type ignored struct {
 	letter letter
-	kind   string // foreign or stale
+	kind   string // foreign, stale, or refused because it comes without its token
 	reason string
 }
 
@@ -102,7 +101,7 @@ type ignored struct {
 func (m *mirror) split(ctx context.Context, letters []letter) (good []letter, idle []ignored, err error) {
 	claims := make([]claim, len(letters))
 	for i, d := range letters {
-		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch}
+		claims[i] = claim{err: d.Err, run: d.Body.Run, uid: d.Body.UID, batch: d.Body.Batch, round: d.Body.Round, token: d.Body.Token}
 		for _, f := range d.Body.Failures {
 			claims[i].generations = append(claims[i].generations, generation{f.Index, f.Item, f.Sample})
 		}
@@ -112,12 +111,20 @@ func (m *mirror) split(ctx context.Context, letters []letter) (good []letter, id
 		return nil, nil, err
 	}
 	var own []letter
+	var refused []round
 	for i, d := range letters {
-		if reasons[i] != "" {
-			idle = append(idle, ignored{d, "foreign", reasons[i]})
-		} else {
+		switch {
+		case reasons[i].forged:
+			idle = append(idle, ignored{d, "refused", reasons[i].why})
+			refused = append(refused, round{d.Body.Run, d.Body.Batch, d.Body.Round})
+		case reasons[i].why != "":
+			idle = append(idle, ignored{d, "foreign", reasons[i].why})
+		default:
 			own = append(own, d)
 		}
+	}
+	if err := markRefused(ctx, m.s.store, refused); err != nil {
+		return nil, nil, err
 	}
 	batches, err := m.batches(ctx, own)
 	if err != nil {
@@ -171,11 +178,9 @@ func stale(b pipeline.Batch, d pipeline.DeadLetter) string {
 func (m *mirror) ignore(idle []ignored) {
 	for _, x := range idle {
 		m.s.cfg.Metrics.deadIgnored.WithLabelValues(x.kind).Inc()
-		m.silent++
-		if now := time.Now(); now.After(m.quiet) {
+		if count, consumers, now := m.quiet.note(x.letter.Body.Consumer); now {
 			m.s.log.Warn("dead letters ignored; they stay on their stream", zap.String("subject", x.letter.Subject), zap.Uint64("sequence", x.letter.Body.Sequence),
-				zap.String("consumer", x.letter.Body.Consumer), zap.String("kind", x.kind), zap.String("reason", x.reason), zap.Int("ignored", m.silent))
-			m.quiet, m.silent = now.Add(rejectionLogEvery), 0
+				zap.Strings("consumers", consumers), zap.String("kind", x.kind), zap.String("reason", x.reason), zap.Int("ignored", count))
 		}
 	}
 }

@@ -135,7 +135,7 @@ func TestDeadLettersWithoutASayAreIgnoredAndTheRestIsMirrored(t *testing.T) {
 		{"an older round", func(w *world, _ *pipeline.DeadLetter) {
 			w.batches["r/0000000"] = pipeline.Batch{Run: "r", Count: 4, State: pipeline.Queued, Round: 2}
 		}, "stale", "its batch is in another round"},
-		{"a round that was never", func(_ *world, d *pipeline.DeadLetter) { d.Round = 9 }, "stale", "its batch is in another round"},
+		{"a round that was never", func(_ *world, d *pipeline.DeadLetter) { d.Round = 9 }, "foreign", "batch r/0000000 is in round 1, and it is of round 9"},
 		{"a batch that is done", func(w *world, _ *pipeline.DeadLetter) {
 			w.batches["r/0000000"] = pipeline.Batch{Run: "r", Count: 4, State: pipeline.Done, Round: 1, Done: []int{0, 1, 2, 3}}
 		}, "stale", "its batch is done"},

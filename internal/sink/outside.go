@@ -24,7 +24,7 @@ type Store interface {
 	// Pin sets the digest of an engine's model from one value to another, and returns the one that
 	// is set then.
 	Pin(ctx context.Context, run string, engine pipeline.EngineName, from, to string) (pinned string, err error)
-	// Refuse marks a queued batch of this round, which then gets another one.
+	// Refuse marks a planned or queued batch of this round, which then gets another one.
 	Refuse(ctx context.Context, run string, index, round int) (bool, error)
 	Fail(ctx context.Context, run string, index, round int, failed []int, message string) (bool, error)
 	PutConsumers(ctx context.Context, consumers []pipeline.Presence) error

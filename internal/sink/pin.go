@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -29,15 +28,10 @@ type pinned struct {
 	good   []delivery
 	other  []rejection // of another digest; their batches are marked
 	stored []delivery  // of another digest, and answered already, so that nothing needs to be done
-	early  []delivery  // of another digest, of batches that are not marked as queued yet
 	gone   []rejection // fits nothing in the store any more
 }
 
 const (
-	// earlyDelay is how long a message waits until the publisher has written down that it published
-	// the batch.
-	earlyDelay = time.Second
-
 	maxPinnedRuns = 1000 // that a pinner remembers
 	maxEngines    = 8    // of one run, so that a consumer that lies cannot make it grow
 )
@@ -115,18 +109,15 @@ func (p *pinner) mark(ctx context.Context, other []rejection, held *pinned) erro
 	for _, x := range other {
 		r := x.delivery.Body
 		batch := batches[r.ID()]
-		switch {
-		case !slices.ContainsFunc(r.Results, func(g pipeline.Result) bool { return !slices.Contains(batch.Done, g.Index) }):
+		if !slices.ContainsFunc(r.Results, func(g pipeline.Result) bool { return !slices.Contains(batch.Done, g.Index) }) {
 			held.stored = append(held.stored, x.delivery)
-		case batch.State == pipeline.Planned && batch.Round == r.Round:
-			held.early = append(held.early, x.delivery)
-		default:
-			// Unless it is queued in this round another one is on its way, or it is at its end.
-			if _, err := p.store.Refuse(ctx, r.Run, r.Batch, r.Round); err != nil {
-				return err
-			}
-			held.other = append(held.other, x)
+			continue
 		}
+		// Unless it is planned or queued in this round another one is on its way, or it is at its end.
+		if _, err := p.store.Refuse(ctx, r.Run, r.Batch, r.Round); err != nil {
+			return err
+		}
+		held.other = append(held.other, x)
 	}
 	return nil
 }

@@ -194,27 +194,20 @@ func TestWhatNeedsNoOtherRoundIsNotMarked(t *testing.T) {
 }
 
 // The publisher writes down that a batch is queued after it published it. An answer may come
-// between the two, and a batch that is not queued yet cannot be marked.
-func TestAnAnswerThatComesBeforeItsBatchIsMarkedAsQueuedWaits(t *testing.T) {
+// between the two, and the mark stays.
+func TestAnAnswerThatComesBeforeItsBatchIsMarkedAsQueuedIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.pinned(map[pipeline.EngineName]string{pipeline.Ollama: digestA})
-		state := func(state pipeline.BatchState) {
-			w.set(func() {
-				b := w.batches["r/0000000"]
-				b.State = state
-				w.batches["r/0000000"] = b
-			})
-		}
-		state(pipeline.Planned)
-		m := of(digestB, message(0, 0, 1, 2, 3))
+		w.set(func() {
+			b := w.batches["r/0000000"]
+			b.State = pipeline.Planned
+			w.batches["r/0000000"] = b
+		})
 		r := w.start(Config{})
-		w.send(0, m)
-		time.Sleep(5 * time.Second)
-		state(pipeline.Queued)
-		w.send(0, m) // it comes again
+		w.send(0, of(digestB, message(0, 0, 1, 2, 3)))
 		r.end(t, 5*time.Second)
-		if got := w.of(0); !slices.Equal(got, []string{"hand-back", "reject"}) || w.batches["r/0000000"].Refused != 1 {
+		if got := w.of(0); !slices.Equal(got, []string{"reject"}) || w.batches["r/0000000"].Refused != 1 {
 			t.Errorf("%v; the batch is %+v", got, w.batches["r/0000000"])
 		}
 	})

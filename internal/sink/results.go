@@ -61,7 +61,8 @@ func (s *Sink) flush(ctx context.Context, deliveries []delivery) {
 }
 
 // admit returns the deliveries that are to be stored. The others it settles: those that fit nothing
-// in the store, and those of another digest than their run is pinned to.
+// in the store, those that come without their token, and those of another digest than their run is
+// pinned to.
 func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
 	var found checked
 	ok := s.persist(ctx, "checking results", func() (err error) {
@@ -72,6 +73,14 @@ func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
 		return nil
 	}
 	s.rejected.reject(ctx, found.bad)
+	forged := make([]round, len(found.forged))
+	for i, x := range found.forged {
+		forged[i] = round{x.delivery.Body.Run, x.delivery.Body.Batch, x.delivery.Body.Round}
+	}
+	if !s.persist(ctx, "writing results to the store", func() error { return markRefused(ctx, s.store, forged) }) {
+		return nil
+	}
+	s.forged.reject(ctx, found.forged)
 	var held pinned
 	ok = s.persist(ctx, "writing results to the store", func() (err error) {
 		held, err = s.pins.split(ctx, found)
@@ -81,11 +90,6 @@ func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
 		return nil
 	}
 	acknowledge(ctx, s.log, held.stored)
-	for _, d := range held.early {
-		if err := d.HandBack(ctx, earlyDelay); err != nil {
-			s.log.Debug("handing results back", zap.Error(err))
-		}
-	}
 	s.rejected.reject(ctx, held.gone)
 	s.refused.reject(ctx, held.other)
 	return held.good

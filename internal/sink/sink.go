@@ -45,6 +45,8 @@ type Sink struct {
 	pins     *pinner
 	rejected *rejections // what fits nothing in the store
 	refused  *rejections // what is of another digest than its run
+	forged   *rejections // what comes without its token
+	tooOld   *tooOld
 	log      *zap.Logger
 
 	mu      sync.Mutex
@@ -83,6 +85,11 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 		check: newChecker(store), pins: newPinner(store, cfg.PinCommand, cfg.Log),
 		rejected: &rejections{log: cfg.Log, count: cfg.Metrics.rejected.Inc, says: "results refused; their batch stays outstanding"},
 		refused:  &rejections{log: cfg.Log, count: cfg.Metrics.otherDigest.Inc, says: "results of another digest refused; their batch is generated again"},
+		forged: &rejections{
+			log: cfg.Log, count: cfg.Metrics.noToken.Inc,
+			says: "results without the token of their batch refused: their consumers are too old, or answer what they were not handed; the batch is generated again",
+		},
+		tooOld: &tooOld{store: store, log: cfg.Log},
 	}, nil
 }
 

@@ -276,7 +276,7 @@ func TestTheSinkCounts(t *testing.T) {
 		}
 		delete(got, "gleaner_store_failures_total")
 		want := map[string]float64{
-			"gleaner_results_stored_total": 4, "gleaner_results_duplicate_total": 1, "gleaner_results_rejected_total": 1, "gleaner_results_other_digest_total": 0,
+			"gleaner_results_stored_total": 4, "gleaner_results_duplicate_total": 1, "gleaner_results_rejected_total": 1, "gleaner_results_other_digest_total": 0, "gleaner_results_without_token_total": 0,
 			"gleaner_output_tokens_total": 50, "gleaner_flush_seconds": 1,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
