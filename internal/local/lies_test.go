@@ -136,9 +136,10 @@ func (l *liar) packed(data []byte) (nats.Header, []byte) {
 	return nats.Header{"Content-Encoding": {"zstd"}}, l.zstd.EncodeAll(data, nil)
 }
 
-// answer is a message that could be true, for the generations of a batch with these indexes.
+// answer is a message that could be true, for the generations of a batch with these indexes. The
+// liar was handed every batch once, so it has their tokens.
 func (l *liar) answer(batch int, indexes ...int) pipeline.Results {
-	r := pipeline.Results{Run: l.run.Name, UID: l.run.UID, Batch: batch, Round: 1, Consumer: "01LIAR", GPU: "none"}
+	r := pipeline.Results{Run: l.run.Name, UID: l.run.UID, Batch: batch, Round: 1, Token: l.run.Key.Token(l.run.UID, batch, 1), Consumer: "01LIAR", GPU: "none"}
 	for _, i := range indexes {
 		r.Results = append(r.Results, pipeline.Result{Index: i, Item: batch*l.run.Spec.Batch + i, Text: "a lie", Finish: "stop", CreatedAt: time.Now().UTC()})
 	}
@@ -146,7 +147,7 @@ func (l *liar) answer(batch int, indexes ...int) pipeline.Results {
 }
 
 func (l *liar) letter(batch int, indexes ...int) pipeline.DeadLetter {
-	d := pipeline.DeadLetter{Run: l.run.Name, UID: l.run.UID, Batch: batch, Round: 1, Class: pipeline.Poison, Message: "a lie", Consumer: "01LIAR", FailedAt: time.Now().UTC()}
+	d := pipeline.DeadLetter{Run: l.run.Name, UID: l.run.UID, Batch: batch, Round: 1, Token: l.run.Key.Token(l.run.UID, batch, 1), Class: pipeline.Poison, Message: "a lie", Consumer: "01LIAR", FailedAt: time.Now().UTC()}
 	for _, i := range indexes {
 		d.Failures = append(d.Failures, pipeline.GenerationFailure{
 			Generation: pipeline.Generation{Index: i, Item: batch*l.run.Spec.Batch + i, Messages: pipeline.User("a lie")}, Class: pipeline.Poison, Message: "a lie",
@@ -174,7 +175,6 @@ func (l *liar) strange() {
 		},
 		func(r *pipeline.Results) { r.Results[0].Text = "\x1b[2J" },
 		func(r *pipeline.Results) { r.Results[0].Text = strings.Repeat("ä", pipeline.MaxTextBytes/2) },
-		func(r *pipeline.Results) { r.Round = math.MaxInt64 },
 	} {
 		r := l.answer(last-i/4, i%4)
 		change(&r)
@@ -218,6 +218,10 @@ func (l *liar) results() (refused int) {
 		func(r *pipeline.Results) { r.Results[0].Index = math.MaxInt64 },
 		func(r *pipeline.Results) { r.Results = append(r.Results, r.Results[0]) },
 		func(r *pipeline.Results) { r.Round = -1 },
+		func(r *pipeline.Results) { r.Round = math.MaxInt64 },
+		func(r *pipeline.Results) { r.Round, r.Token = 2, l.run.Key.Token(r.UID, r.Batch, 2) },
+		func(r *pipeline.Results) { r.Token = nil },
+		func(r *pipeline.Results) { r.Token[0]++ },
 		func(r *pipeline.Results) { r.Results[0].Text = strings.Repeat("x", pipeline.MaxTextBytes+1) },
 		func(r *pipeline.Results) { r.Results[0].Text = " \n" },
 		func(r *pipeline.Results) { r.Results[0].Finish = "length" },
@@ -304,6 +308,7 @@ func (l *liar) letters() (ignored int) {
 	for _, change := range []func(d *pipeline.DeadLetter){
 		func(d *pipeline.DeadLetter) { d.Round = 99 },
 		func(d *pipeline.DeadLetter) { d.Round = -1 },
+		func(d *pipeline.DeadLetter) { d.Token = nil },
 		func(d *pipeline.DeadLetter) { d.UID = "older" },
 		func(d *pipeline.DeadLetter) { d.Failures[0].Index = 4; d.Failures[0].Item = d.Batch*4 + 4 },
 		func(d *pipeline.DeadLetter) { d.Failures[0].Index = math.MaxInt64 },

@@ -70,7 +70,7 @@ func (p *parts) load(items, batch int) {
 	p.runs++
 	name := fmt.Sprintf("parts-%d", p.runs)
 	_, _, err := p.store.CreateRun(p.t.Context(), pipeline.Run{
-		Name: name, UID: "01" + name, State: pipeline.RunLoading, Items: items, Generations: items, CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
+		Name: name, UID: "01" + name, Key: pipeline.NewKey(), State: pipeline.RunLoading, Items: items, Generations: items, CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 		Spec: pipeline.Spec{Model: "simulated/sim", Simulated: true, Field: "q", Samples: 1, Batch: batch, Seed: 7, Options: pipeline.Options{NumPredict: 64}},
 	})
 	p.must(err)
