@@ -30,10 +30,12 @@ import (
 )
 
 // The last commits whose programs know less than these: the first reads and writes version 1 of the
-// work message only, the second no message with verdicts and version 1 of the tables in SQLite.
+// work message only, the second no message with verdicts and version 1 of the tables in SQLite, the third
+// no tokens.
 const (
 	beforeMessages = "fb14661777373b3b6a0d42465f56da23afa9889f"
 	beforeVerdicts = "c5958423408e7d187dc35c7a327c6aebc4f7933c"
+	beforeTokens   = "90639dac850c6d32341fe9bcc135d7bfba64d239"
 )
 
 // What an earlier version began is finished by this one, and what this one writes does no harm to
@@ -51,6 +53,11 @@ func TestAnEarlierVersionAndThisOneWorkOnTheSameRuns(t *testing.T) {
 			finish: finishAnEarlierRun,
 			"a load that the earlier one began goes on with the same cuts": goOnWithAnEarlierLoad,
 			"a batch with verdicts is left to a consumer that knows them":  leaveVerdictsToThePresent,
+		},
+		beforeTokens: {
+			finish: finishAnEarlierRun,
+			"a load that the earlier one began goes on with the same cuts": goOnWithAnEarlierLoad,
+			"an earlier consumer is named, and what it sends is refused":   refuseTheEarlier,
 		},
 	} {
 		t.Run(commit[:7], func(t *testing.T) {
@@ -601,6 +608,56 @@ func leaveVerdictsToThePresent(v *versions) {
 	}
 	consumer := v.present.start("consumer", "--run", v.run, "--ollama", ollama.url, "--stay")
 	v.publish(v.present, 0)
+	v.checkAnswers(prompts, 1, true)
+	consumer.Stops()
+	sink.Stops()
+}
+
+// ---- A token that an earlier consumer does not bring back.
+
+// An earlier consumer is named, none of what it sends is stored, a batch gets one more round for it
+// and then waits until it is gone, and this version's consumer answers everything.
+func refuseTheEarlier(v *versions) {
+	prompts := make([]string, 12)
+	for i := range prompts {
+		prompts[i] = fmt.Sprintf("A %s question, number %04d?", []string{"long", "good"}[min(i, 1)], i)
+	}
+	v.present.run("producer", v.load(v.writePrompts(prompts), "--batch", "1", "--num-predict", "400")...)
+	v.store = v.open(v.present.uri)
+	ollama := v.record(ollamasim.Config{Instant: true})
+	sink := v.present.start("sink", "serve", "--flush-every", "50ms")
+	began := time.Now()
+	earlier := v.earlier.start("consumer", "--run", v.run, "--ollama", ollama.url, "--stay")
+	publisher := v.present.start("producer", "publish", "--run", v.run, "--follow", "--lease", "2s")
+	all := func(met func(pipeline.Batch) bool) bool {
+		batches, err := v.store.Batches(v.t.Context(), v.run, pipeline.Queued, 0, len(prompts))
+		v.must(err)
+		return len(batches) == len(prompts) && !slices.ContainsFunc(batches, func(b pipeline.Batch) bool { return !met(b) })
+	}
+	const named = "too old to bring back the tokens"
+	eventually(v.t, func() bool { return strings.Contains(sink.Said(), named) && strings.Contains(publisher.Said(), named) }, func() string {
+		return "the earlier consumer is not named:\n" + sink.Said() + publisher.Said()
+	})
+	if took := time.Since(began); took > 20*time.Second { // 15 s, and the starts
+		v.t.Errorf("it is named after %s", took)
+	}
+	eventually(v.t, func() bool { return all(func(b pipeline.Batch) bool { return b.Round == 2 && b.Refused == 2 }) }, func() string {
+		return "not every batch was refused twice:\n" + sink.Said() + publisher.Said()
+	})
+	var shown struct {
+		Stored int
+		TooOld []string `json:"too_old"`
+	}
+	v.must(json.Unmarshal(v.present.run("producer", "status", "--run", v.run, "--json"), &shown))
+	if shown.Stored != 0 || len(shown.TooOld) != 1 {
+		v.t.Errorf("status says %+v", shown)
+	}
+	if !all(func(b pipeline.Batch) bool { return b.Round == 2 }) {
+		v.t.Errorf("batches do not wait while the earlier consumer is present")
+	}
+	earlier.Stops()
+	consumer := v.present.start("consumer", "--run", v.run, "--ollama", ollama.url, "--stay")
+	publisher.Ends(0)
 	v.checkAnswers(prompts, 1, true)
 	consumer.Stops()
 	sink.Stops()

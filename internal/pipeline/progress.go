@@ -9,7 +9,7 @@ type Progress struct {
 	Stored       int                // generations with a stored result
 	Failed       int                // generations under a dead letter of the current round, in batches that are dead
 	Dropped      int                // generations without a result in batches that were dropped
-	Refused      int                // batches of which an answer was refused, because it was of another digest
+	Refused      int                // batches of which an answer was refused, because it was of another digest or came without its token
 	PromptTokens int                // of all stored results
 	OutputTokens int
 	FirstDone    time.Time // when the first batch was done; zero if none

@@ -29,7 +29,7 @@ func differences(a, b *fakeStore) string {
 	x, y := a.content(), b.content()
 	x.Run.CreatedAt, y.Run.CreatedAt = time.Time{}, time.Time{}
 	x.Run.Key, y.Run.Key = nil, nil // new with each load
-	if reflect.DeepEqual(x, y) { // the diff takes a while
+	if reflect.DeepEqual(x, y) {    // the diff takes a while
 		return ""
 	}
 	return "(-first +second):\n" + cmp.Diff(x, y)

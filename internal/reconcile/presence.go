@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 const (
@@ -35,6 +38,7 @@ type attendance struct {
 	meetAt time.Time               // when to ask again
 	proven map[pipeline.LaneID]int // the most that each GPU has shown, see pipeline.GPUStatus
 	told   told
+	tooOld map[string]bool // consumers that were named because their answers are refused
 }
 
 func newAttendance(e *Engine) *attendance {
@@ -56,6 +60,7 @@ func (r *attendance) meet(ctx context.Context, run pipeline.Run, now bool) error
 	}
 	r.fleet = fleetOf(run, consumers)
 	r.fleet.only = r.cfg.Consumer
+	r.nameTooOld(run, consumers)
 	for id, l := range r.fleet.lanes {
 		r.proven[id] = max(r.proven[id], l.Proven)
 	}
@@ -76,4 +81,20 @@ func (r *attendance) tell(ctx context.Context, run pipeline.Run, awaiting int) e
 	}
 	r.told = told{lanes, awaiting, now}
 	return nil
+}
+
+// nameTooOld says which consumers of the run bring no tokens back, each once while it is present.
+func (r *attendance) nameTooOld(run pipeline.Run, consumers []pipeline.Presence) {
+	named := map[string]bool{}
+	for _, c := range consumers {
+		if !run.TooOld(c) {
+			continue
+		}
+		if named[c.ID] = true; !r.tooOld[c.ID] {
+			shown := func(s string) string { return text.Shorten(text.OneLine(text.Printable(s)), 64) }
+			r.log.Warn("a consumer is too old to bring back the tokens of its batches: what it sends is refused, and batches that were refused before wait until it is gone; update it",
+				zap.String("run", run.Name), zap.String("consumer", shown(c.ID)), zap.String("host", shown(c.Host)), zap.String("version", shown(c.Version)))
+		}
+	}
+	r.tooOld = named
 }

@@ -20,14 +20,14 @@ type Reason struct {
 const mostLetters = 1000
 
 // reasons adds up the first dead letters of a load of a run, the most frequent reason first.
-func reasons(letters iter.Seq2[pipeline.StoredDeadLetter, error], uid string) ([]Reason, error) {
+func reasons(letters iter.Seq2[pipeline.StoredDeadLetter, error], run pipeline.Run) ([]Reason, error) {
 	byClass := map[pipeline.Class]*Reason{}
 	read := 0
 	for letter, err := range letters {
 		if err != nil && pipeline.ClassOf(err) != pipeline.BadItem { // else it concerns this letter alone
 			return nil, err
 		}
-		if err != nil || letter.UID != uid {
+		if err != nil || letter.UID != run.UID || !run.Key.Admits(letter.Token, letter.UID, letter.Batch, letter.Round) {
 			continue
 		}
 		for _, f := range letter.Failures {

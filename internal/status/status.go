@@ -39,7 +39,7 @@ type Snapshot struct {
 	Stored      int                            `json:"stored"`
 	Failed      int                            `json:"failed"`
 	Dropped     int                            `json:"dropped"`
-	Refused     int                            `json:"refused_batches,omitempty"` // of which an answer was refused: it was of another digest
+	Refused     int                            `json:"refused_batches,omitempty"` // of which an answer was refused: it was of another digest, or came without its token
 	Batches     map[pipeline.BatchState]int    `json:"batches"`
 
 	PromptTokens    int           `json:"prompt_tokens"`
@@ -62,6 +62,7 @@ type Snapshot struct {
 	Resting      *Resting             `json:"resting,omitempty"`       // nil: nothing rests
 	Reasons      []Reason             `json:"reasons,omitempty"`       // why generations failed
 	Overdue      []pipeline.HeldBatch `json:"overdue,omitempty"`       // in progress for longer than their answers may take
+	TooOld       []string             `json:"too_old,omitempty"`       // consumers whose answers are refused, because they bring no tokens back
 }
 
 const (
@@ -115,6 +116,11 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 		s.Consumers = append(s.Consumers, seen...)
 	}
 	s.Consumers, s.MoreConsumers = pipeline.Shown(s.Consumers)
+	for _, c := range s.Consumers {
+		if run.TooOld(c) {
+			s.TooOld = append(s.TooOld, c.ID)
+		}
+	}
 	s.Resting = restingOf(s.Consumers)
 	if s.Stream != nil {
 		s.Overdue = pipeline.Overdue(s.Run, s.Consumers)
@@ -141,7 +147,7 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams, run pipeline.Run) {
 		return
 	}
 	if s.Failed > 0 {
-		if s.Reasons, err = reasons(streams.DeadLetters(ctx, s.Run), run.UID); err != nil {
+		if s.Reasons, err = reasons(streams.DeadLetters(ctx, s.Run), run); err != nil {
 			s.StreamError = err.Error()
 			return
 		}

@@ -72,7 +72,10 @@ func Snapshot(s status.Snapshot) string {
 		g.row("second opinion", "%s another GPU", Plural(s.AwaitOpinion, "failed one waits for", "failed ones wait for"))
 	}
 	if s.Refused > 0 {
-		g.row("refused", "answers of %s, because they were of another digest; each batch gets another round", Plural(s.Refused, "batch", "batches"))
+		g.row("refused", "answers of %s, because they were of another digest or came without their token; each batch gets another round", Plural(s.Refused, "batch", "batches"))
+	}
+	if len(s.TooOld) > 0 {
+		g.row("too old", "%s; what they send is refused, and batches that were refused before wait until they are gone: update them", tooOld(s.TooOld))
 	}
 	g.row("batches", "%s", batches(s))
 	if s.Resting != nil {
@@ -113,6 +116,17 @@ func Overdue(run string, h pipeline.HeldBatch) string {
 }
 
 const mostReason = 120 // characters of one reason
+
+const mostTooOld = 5 // consumers that are named
+
+// tooOld names consumers.
+func tooOld(consumers []string) string {
+	named := text.Printable(text.OneLine(strings.Join(consumers[:min(len(consumers), mostTooOld)], ", ")))
+	if more := len(consumers) - mostTooOld; more > 0 {
+		named += fmt.Sprintf(" and %s more", Count(more))
+	}
+	return "consumers " + named
+}
 
 // resting says how many batches rest, how long and why.
 func resting(r status.Resting) string {
