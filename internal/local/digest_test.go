@@ -29,7 +29,7 @@ func TestTwoSinksAtOnceAgreeOnOneDigest(t *testing.T) {
 		for i, digest := range []string{oneDigest, otherDigest} {
 			group.Go(func() error {
 				for b := i; b < items/batch; b += 2 {
-					m := pipeline.Results{Run: p.run.Name, UID: p.run.UID, Batch: b, Round: 1, Consumer: "01" + digest[:8], GPU: "T4", Engine: pipeline.Ollama, Digest: digest}
+					m := pipeline.Results{Run: p.run.Name, UID: p.run.UID, Batch: b, Round: 1, Token: p.run.Key.Token(p.run.UID, b, 1), Consumer: "01" + digest[:8], GPU: "T4", Engine: pipeline.Ollama, Digest: digest}
 					for index := range batch {
 						m.Results = append(m.Results, pipeline.Result{Index: index, Item: b*batch + index, Text: digest, Finish: pipeline.FinishStop, CreatedAt: time.Now().UTC()})
 					}

@@ -22,6 +22,11 @@ type Presence struct {
 	Deadline      time.Time   `json:"deadline,omitzero"` // when it will end by itself
 }
 
+// Left reports whether the consumer has ended: its last report stays for a while.
+func (p Presence) Left() bool {
+	return len(p.GPUs) > 0 && !slices.ContainsFunc(p.GPUs, func(g GPUStatus) bool { return g.State != GPUStopped })
+}
+
 // A LaneID names one GPU of one consumer.
 type LaneID struct {
 	Consumer string `json:"consumer"` // its id

@@ -42,7 +42,9 @@ type Run struct {
 
 // TooOld reports whether a consumer works on the run and does not bring back the tokens of its
 // batches, so that its answers are refused.
-func (r Run) TooOld(c Presence) bool { return len(r.Key) > 0 && c.Run == r.Name && !c.Tokens }
+func (r Run) TooOld(c Presence) bool {
+	return len(r.Key) > 0 && c.Run == r.Name && !c.Tokens && !c.Left()
+}
 
 // A Spec defines what a run generates. It never changes once loaded: another model or prompt is
 // another run.

@@ -59,3 +59,29 @@ func TestAKeyIsNotShown(t *testing.T) {
 		t.Errorf("the run's JSON speaks of a key: %s", data)
 	}
 }
+
+func TestAConsumerIsTooOldForARunWithAKeyWhileItIsThere(t *testing.T) {
+	keyed, earlier := Run{Name: "r", Key: NewKey()}, Run{Name: "r"}
+	gpus := func(states ...GPUState) (all []GPUStatus) {
+		for _, s := range states {
+			all = append(all, GPUStatus{State: s})
+		}
+		return all
+	}
+	for _, c := range []struct {
+		run      Run
+		consumer Presence
+		want     bool
+	}{
+		{keyed, Presence{Run: "r"}, true},
+		{keyed, Presence{Run: "r", GPUs: gpus(GPUStopped, GPUServing)}, true},
+		{keyed, Presence{Run: "r", GPUs: gpus(GPUStopped, GPUStopped)}, false},
+		{keyed, Presence{Run: "r", Tokens: true}, false},
+		{keyed, Presence{Run: "other"}, false},
+		{earlier, Presence{Run: "r"}, false},
+	} {
+		if got := c.run.TooOld(c.consumer); got != c.want {
+			t.Errorf("%+v is too old: %v", c.consumer, got)
+		}
+	}
+}
