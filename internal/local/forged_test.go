@@ -53,3 +53,46 @@ func TestAForgerWithAConsumersCredentialsChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+// What no permissions prevent: a consumer acknowledges batches that another one holds, by guessing
+// the numbers in the subject of the ack. If the holder dies as well, they are nowhere, and get
+// another round.
+func TestBatchesThatAnotherConsumerAcknowledgedAreRepaired(t *testing.T) {
+	const items = 20
+	onEachStore(t, func(p *parts) {
+		operator, holder := p.as("producer"), p.as("consumer")
+		p.load(items, 1)
+		p.publish(operator)
+		source := holder.Work(p.run.Name)
+		for range items / 2 { // the other half waits
+			if _, err := source.Next(p.t.Context()); err != nil {
+				p.t.Fatal(err)
+			}
+		}
+		holder.Close() // and dies
+		forger := newLiar(p)
+		for sequence := 1; sequence <= items; sequence++ {
+			p.must(forger.nc.Publish(fmt.Sprintf("$JS.ACK.GLEANER_WORK.%s.1.%d.%d.1.0", p.run.Name, sequence, sequence), nil))
+		}
+		p.must(forger.nc.Flush())
+		var depth pipeline.StreamDepth
+		eventually(p.t, func() bool {
+			var err error
+			depth, err = operator.Depth(p.t.Context(), p.run.Name)
+			p.must(err)
+			return depth.Held == 0
+		}, func() string { return fmt.Sprintf("the forged acks change nothing: %+v", depth) })
+		if depth.Waiting+depth.Held > items/2 {
+			p.t.Fatalf("the forged acks took nothing off the queue: %+v", depth)
+		}
+		p.startSink()
+		stop := p.startConsumer(p.as("consumer"))
+		engine := p.engine(p.store, operator)
+		stopReconciler := p.start(func(ctx context.Context) error { return engine.Reconcile(ctx, p.run.Name) })
+		p.waitFor("done", func(progress pipeline.Progress) bool { return progress.Stored == items })
+		stop()
+		stopReconciler()
+		p.checkTexts(nil)
+		p.checkStreams(operator)
+	})
+}

@@ -110,3 +110,37 @@ func TestLooksCostLittle(t *testing.T) {
 		t.Errorf("%d looks at 100 batches in 120 leases", looks)
 	}
 }
+
+// A consumer may acknowledge a batch that another one holds: NATS does not check who it is. If the
+// holder then dies, the batch is nowhere. However long it was on the queue before, and so however
+// rarely it is looked for, it has its next round within 17 leases.
+func TestABatchThatAnotherAcknowledgedIsRepairedWithin17Leases(t *testing.T) {
+	longest := 0
+	for held := range 80 { // leases
+		w := newWorld(1)
+		works, _ := maker{w.run}.Build(t.Context(), w.batches)
+		if err := w.publish(works[0]); err != nil {
+			t.Fatal(err)
+		}
+		w.batches[0].State, w.batches[0].QueuedAt = pipeline.Queued, w.now
+		r := w.engine(nil).Reconciler(testRun)
+		pass := func() {
+			if _, err := r.Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.now = w.now.Add(testLease)
+		}
+		for range held {
+			pass()
+		}
+		clear(w.work)
+		leases := 0
+		for ; w.batches[0].Round == 1 && leases < 100; leases++ {
+			pass()
+		}
+		longest = max(longest, leases)
+	}
+	if longest > 17 || longest < 15 {
+		t.Errorf("the next round begins after up to %d leases, want 15 to 17", longest)
+	}
+}
