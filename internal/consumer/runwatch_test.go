@@ -50,7 +50,7 @@ func TestAConsumerEndsWithItsRunAndSaysWhy(t *testing.T) {
 		"another load is published":  {pipeline.RunNews{UID: "another", What: pipeline.NewsPublished}, another, nil, 2 * time.Second, "run r was deleted, and another one is published under its name"},
 		"the news were missed":       {pipeline.RunNews{What: pipeline.NewsMissed}, another, nil, 2 * time.Second, "another one is published"},
 		"nothing was said of a load": {pipeline.RunNews{}, another, nil, 16 * time.Second, "another one is published"},
-		"nothing was said of an end": {pipeline.RunNews{}, there, gone, goneAfter*pipeline.DefaultLease + 30*time.Second, "it was cancelled or deleted"},
+		"nothing was said of an end": {pipeline.RunNews{}, there, gone, goneAfter*pipeline.DefaultLease + AskEvery, "it was cancelled or deleted"},
 		"complete":                   {pipeline.RunNews{UID: "u", What: pipeline.NewsComplete}, pipeline.RunInfo{Run: "r", UID: "u", Complete: true}, nil, 2 * time.Second, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
