@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // pauseLength is how long a pause lasts if the run is not resumed: the server wants a time.
@@ -19,9 +22,33 @@ func (c *Conn) PauseRun(ctx context.Context, run string) error {
 	return c.pause(ctx, run, "pause", time.Now().Add(pauseLength))
 }
 
-// ResumeRun starts the delivery again. Resuming a run that is not paused changes nothing.
+// resumeIn is how far ahead a pause ends that is lifted: far enough for a slow connection.
+const resumeIn = time.Second
+
+// ResumeRun starts the delivery again, within a moment. Resuming a run that is not paused changes
+// nothing.
+//
+// A pause that is taken away is noticed by a pull that waits at its next heartbeat only, one that
+// ends is noticed at once. So this one ends soon, by the clock of the server.
 func (c *Conn) ResumeRun(ctx context.Context, run string) error {
-	return c.pause(ctx, run, "resume", time.Time{})
+	var info *jetstream.ConsumerInfo
+	err := pipeline.ValidateRunName(run)
+	if err == nil {
+		info, err = c.durableInfo(ctx, WorkStream, run)
+	}
+	if isAbsent(err) {
+		return fmt.Errorf("resume run %s: it is not on the stream: %w", run, pipeline.ErrNoRun)
+	}
+	if err != nil {
+		return fmt.Errorf("resume run %s: %w", run, err)
+	}
+	if !info.Paused {
+		return nil
+	}
+	if err := c.pause(ctx, run, "resume", info.TimeStamp.Add(resumeIn)); err != nil {
+		return err
+	}
+	return outage.Sleep(ctx, resumeIn)
 }
 
 func (c *Conn) pause(ctx context.Context, run, what string, until time.Time) error {

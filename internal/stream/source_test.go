@@ -118,9 +118,16 @@ func TestPausedRunDeliversNothingUntilItIsResumed(t *testing.T) {
 	if d, err := source.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v, %v", d.Subject, err)
 	}
-	_, err = js.ResumeConsumer(t.Context(), WorkStream, "r")
-	must(t, err)
-	next(t, c.Work("r")) // a pull that is there already notices at its next heartbeat
+	got, began := make(chan error), time.Now()
+	go func() {
+		_, err := source.Next(t.Context()) // the place of the call that ended is still there
+		got <- err
+	}()
+	must(t, c.ResumeRun(t.Context(), "r"))
+	must(t, <-got)
+	if took := time.Since(began); took > PullHeartbeat/2 {
+		t.Errorf("a pull that waited got its message after %s: at its next heartbeat?", took)
+	}
 }
 
 func TestNextEndsAtOnceAndItsPlaceGoesToTheNextCaller(t *testing.T) {

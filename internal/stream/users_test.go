@@ -93,7 +93,7 @@ func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
 		natsdtest.User("producer", "pw", []string{
 			"$JS.API.STREAM.INFO." + WorkStream, "$JS.API.STREAM.INFO." + ResultsStream, "$JS.API.STREAM.INFO." + DeadStream,
 			"$JS.API.DIRECT.GET." + DeadStream, "$JS.API.STREAM.MSG.GET." + DeadStream, "$JS.API.STREAM.MSG.DELETE." + DeadStream,
-			"$JS.API.CONSUMER.PAUSE." + WorkStream + ".*", "$JS.API.CONSUMER.DELETE." + WorkStream + ".*", "$JS.API.STREAM.PURGE." + WorkStream,
+			"$JS.API.CONSUMER.INFO." + WorkStream + ".*", "$JS.API.CONSUMER.PAUSE." + WorkStream + ".*", "$JS.API.CONSUMER.DELETE." + WorkStream + ".*", "$JS.API.STREAM.PURGE." + WorkStream,
 		}, inbox("producer")),
 		natsdtest.User("sink", "pw", []string{
 			"$JS.API.CONSUMER.INFO." + DeadStream + "." + mirrorDurable, "$JS.API.CONSUMER.MSG.NEXT." + DeadStream + "." + mirrorDurable,
