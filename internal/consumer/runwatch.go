@@ -109,14 +109,37 @@ func (w *runWatch) Run(ctx context.Context) {
 		if _, err := w.Ask(ctx); err != nil && ctx.Err() == nil {
 			w.log.Debug("asking what the queue says of the run", zap.Error(err))
 		}
-		timer := time.NewTimer(w.every(w.Info()))
+		w.rest(ctx)
+	}
+}
+
+// rest waits until it is time for the next question. A consumer without work asks by itself: then
+// that is later, so that there is one question and not two.
+func (w *runWatch) rest(ctx context.Context) {
+	every := w.every(w.Info())
+	timer := time.NewTimer(every)
+	defer timer.Stop()
+	for asked := w.lastAsked(); ; {
 		select {
 		case <-timer.C:
+			last := w.lastAsked()
+			if last.Equal(asked) {
+				return
+			}
+			asked = last
+			timer.Reset(time.Until(last.Add(every + every/5)))
 		case <-w.urgent:
+			return
 		case <-ctx.Done():
+			return
 		}
-		timer.Stop()
 	}
+}
+
+func (w *runWatch) lastAsked() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asked
 }
 
 // Ask asks the queue, and returns what it says.

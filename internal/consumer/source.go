@@ -11,7 +11,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A WorkQueue hands out work to the workers of one GPU. Next blocks until there is some or ctx ends.
+// A WorkQueue hands out work to the workers of one GPU. Next blocks until there is some or ctx
+// ends.
 type WorkQueue interface {
 	Next(ctx context.Context) (pipeline.Delivery[pipeline.Work], error)
 }

@@ -18,8 +18,8 @@ const (
 // message to the pull that waits the longest. So a lane that has passed a message on asks for work
 // with one worker at a time, which is as fast as long as it gets work that it may do. And it does
 // not ask at all while a message is due that it must not have, so that others find it. What it
-// asked for before stays on the queue for a while: a message that comes of that is handed back, with
-// a rest, and the next pull is another GPU's.
+// asked for before stays on the queue for a while: a message that comes of that is handed back,
+// with a rest, and the next pull is another GPU's.
 type yield struct {
 	turn chan struct{} // holds a value while a worker asks
 

@@ -25,7 +25,7 @@ type fullModel struct {
 
 	mu      sync.Mutex
 	started int
-	full    []chan struct{} // closed when so many waves have had each slot busy
+	full    []chan struct{} // closed when that many waves have had each slot busy
 }
 
 func newFullModel(slots, waves int) *fullModel {
@@ -55,7 +55,7 @@ func (m *fullModel) Generate(ctx context.Context, r pipeline.Request) (pipeline.
 	return pipeline.Completion{Text: "42", Finish: pipeline.FinishStop, PromptTokens: 1, OutputTokens: 1, Duration: time.Millisecond}, nil
 }
 
-// await waits until all slots were busy for so many waves.
+// await waits until all slots were busy in this many waves.
 func (m *fullModel) await(t *testing.T, waves int) {
 	t.Helper()
 	select {
@@ -77,7 +77,7 @@ type crowd struct {
 
 const fleetLease = 10 * time.Second
 
-// newCrowd starts so many consumers with so many GPUs each.
+// newCrowd starts consumers with this many GPUs each.
 func newCrowd(t *testing.T, model consumer.Generator, consumers, gpus, slots int) *crowd {
 	t.Helper()
 	f := &crowd{t: t, nats: natsdtest.Start(t, natsd.Config{}), run: pipeline.Run{Name: "many", UID: "01J0000000000000000000MANY", State: pipeline.RunOpen, Spec: pipeline.Spec{Model: "m"}}}
@@ -109,7 +109,7 @@ func (f *crowd) connect() *stream.Conn {
 	return conn
 }
 
-// publish puts so many batches of one generation on the queue.
+// publish puts batches of one generation on the queue.
 func (f *crowd) publish(batches int) {
 	f.t.Helper()
 	var group errgroup.Group

@@ -42,19 +42,24 @@ type Store interface {
 
 // Streams hold the batches, results and dead letters that are under way, and know who is there.
 type Streams interface {
+	RunQueue
 	BatchQueue
 	LetterBox
 	Reports
 }
 
-// A BatchQueue holds the batches and results of runs.
-type BatchQueue interface {
+// A RunQueue holds runs.
+type RunQueue interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// KeepRun makes what is missing of a run's queue, as EnsureRun does, and returns what the queue
 	// says of the run. It is cheap as long as nothing seems to be missing.
 	KeepRun(ctx context.Context, run pipeline.Run) (pipeline.RunInfo, error)
 	// RunInfo returns what the queue says of a run, or pipeline.ErrNoRun.
 	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
+}
+
+// A BatchQueue holds the batches and results of runs.
+type BatchQueue interface {
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
 	// if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error

@@ -19,8 +19,8 @@ type tidier struct {
 }
 
 // tidy acts on what two passes found, since a batch may be done a moment before its worker
-// acknowledges it. It lists the queue if the caller wants it to, as where there is more on the queue
-// than the store has queued.
+// acknowledges it. It lists the queue if the caller wants it to, as where there is more on the
+// queue than the store has queued.
 func (r *tidier) tidy(ctx context.Context, run pipeline.Run, list bool) error {
 	if !list && len(r.settled) == 0 {
 		return nil

@@ -115,7 +115,7 @@ func (d *durable) look(ctx context.Context) (*jetstream.ConsumerConfig, error) {
 	return &info.Config, nil
 }
 
-// learn takes in the durable's info, whoever has asked for it.
+// learn takes in the durable's info, which another part of this process may have asked for.
 func (d *durable) learn(info *jetstream.ConsumerInfo) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

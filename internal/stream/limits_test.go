@@ -155,7 +155,8 @@ func TestAtTheBoundOfBatchesInFlightFurtherOnesWait(t *testing.T) {
 	next(t, source)
 }
 
-// A server says nothing of a pull for which it has no room. The GPU says so, and works when there is.
+// A server says nothing of a pull for which it has no room. The GPU says so, and works when there
+// is.
 func TestAtTheBoundOfWaitingPullsAGPUSaysSoAndAsksAgain(t *testing.T) {
 	t.Parallel()
 	const most = 3
@@ -216,7 +217,8 @@ func TestAtTheBoundOfPullsOfAGPUFurtherWorkersWaitForOneToEnd(t *testing.T) {
 	}
 }
 
-// Without work a GPU has one pull, as soon as those have ended that its workers asked for one by one.
+// Without work a GPU has one pull, as soon as those have ended that its workers asked for one by
+// one.
 func TestWithoutWorkAGPUHasOnePullForAllItsWorkers(t *testing.T) {
 	t.Parallel()
 	const workers = 18
@@ -277,7 +279,7 @@ func TestPlacesNeverExceedTheWorkersThatWait(t *testing.T) {
 	}
 }
 
-// A message that comes again and again for nobody rests, so that it does not use up its deliveries.
+// A message for which no worker waits, again and again, rests: it must not use up its deliveries.
 func TestAMessageThatNobodyHereWantsIsNotUsedUp(t *testing.T) {
 	t.Parallel()
 	c := ready(t, Config{})

@@ -52,7 +52,7 @@ func (c *Conn) Consumers(ctx context.Context) ([]pipeline.Presence, error) {
 const readAgain = 15 * time.Minute
 
 // A roster knows the reports of all consumers. It reads them once, and again when the connection
-// was lost, and hears of each that comes meanwhile. It knows at most
+// was lost, and gets each that comes meanwhile. It knows at most
 // pipeline.PresenceKeys consumers: who may report one can report any number, and the server passes
 // on also what the bucket has no room for. A user that may not listen reads them each time.
 type roster struct {
@@ -115,7 +115,7 @@ func (r *roster) stale() bool {
 	return r.deaf || r.readAt.IsZero() || time.Since(r.readAt) > readAgain || r.reconnects != r.c.nc.Stats().Reconnects
 }
 
-// listen hears of reports from now on.
+// listen has the reports that come from now on taken in.
 func (r *roster) listen() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

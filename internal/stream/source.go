@@ -32,12 +32,12 @@ const (
 // A pull is never cancelled, because the server may have answered it already: the message would
 // wait for its lease to end. These are the rules:
 //
-//  1. There are at most pipeline.PullsEach pulls, and together they have at most as many places as workers
-//     wait. Without work there is one: what expired with no message is renewed when no other pull
-//     is left, for all who wait by then.
+//  1. There are at most pipeline.PullsEach pulls, and together they have at most as many places as
+//     workers wait. Without work there is one: what expired with no message is renewed when no
+//     other pull is left, for all who wait by then.
 //  2. A message goes to the worker that has waited the longest.
 //  3. A worker may stop waiting, and its place stays on the server. The next one that waits uses
-//     it. A message that comes for nobody is handed back.
+//     it. A message for which no worker waits is handed back.
 //  4. A pull is given up on when two heartbeats are missed or the connection is lost. What has
 //     come on it by then counts.
 //  5. Closing the connection ends all pulls: the server forgets them, and no message can come.
@@ -159,7 +159,7 @@ func (s *Source) give(got pulled) {
 	s.waiting = s.waiting[1:]
 }
 
-// unwantedRest is how long a message rests that came for nobody. The first time it goes to the next
+// unwantedRest is how long a message rests for which no worker waited. At first it goes to the next
 // pull at once. After that the next pull may be one of the same GPU: while that has no worker that
 // asks, the message would use up its deliveries in a moment.
 func unwantedRest(deliveries int) time.Duration {

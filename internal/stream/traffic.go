@@ -169,8 +169,8 @@ func (m *TrafficMeter) Heard(c pipeline.Presence) (pipeline.Traffic, error) {
 	return received(len(presenceSubject(c.ID)), replyBytes, 0, len(data)), nil
 }
 
-// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: an idle GPU makes
-// one after the other.
+// IdlePull is what a pull for work costs that gets nothing, and how long it lasts: an idle GPU
+// makes one after the other.
 func (m *TrafficMeter) IdlePull(run string) (pipeline.Traffic, time.Duration) {
 	return m.workPull(run).Plus(waiting(PullExpiry)), PullExpiry
 }

@@ -1,6 +1,6 @@
 // Bench measures what Gleaner promises: that GPUs are kept busy, how many answers a second it can
-// move, what loading and exporting take, and what programs without work send. It prints tables for people and writes the same
-// figures as JSON.
+// move, what loading and exporting take, and what programs without work send. It prints tables for
+// people and writes the same figures as JSON.
 package main
 
 import "gleaner/internal/cli"
