@@ -50,6 +50,9 @@ type Config struct {
 	Info func(ctx context.Context) (pipeline.RunInfo, error)
 	// News has listen called with the news of the run until stop is called. Nil: there are none.
 	News func(listen func(pipeline.RunNews)) (stop func(), err error)
+	// Gone gets a value when the queue has found that the run is not there: then Info is asked at
+	// once. Nil: it is asked when it is time.
+	Gone <-chan struct{}
 	// Stay goes on after the run is complete.
 	Stay bool
 	// PinCommand is the command by which a person pins a run, without the run and the digest;

@@ -52,7 +52,7 @@ func New(cfg Config, queue func() WorkQueue, publisher OutcomePublisher, gpus []
 		cfg: cfg, publisher: publisher, log: cfg.Log, cutoff: cutoff,
 		run: newRunWatch(cfg.Info, cfg.Known, cfg.Log), news: make(chan struct{}, 1),
 	}
-	c.run.every, c.run.tell, c.run.lease, c.run.over = c.askAgain, c.judge, cfg.Lease, func(error) {}
+	c.run.every, c.run.tell, c.run.gone, c.run.lease, c.run.over = c.askAgain, c.judge, cfg.Gone, cfg.Lease, func(error) {}
 	fetch := supervise.NewModelFetch()
 	for i, gpu := range gpus {
 		if err := gpu.validate(i); err != nil {

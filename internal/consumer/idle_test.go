@@ -148,3 +148,27 @@ func TestAConsumerDoesNotEndAsIdleWhileWorkMayCome(t *testing.T) {
 		})
 	}
 }
+
+// The server tells of a deletion at once, and a question every two minutes would not.
+func TestARunThatIsGoneIsAskedAboutAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, gone := newWorld(t), make(chan struct{}, 1)
+		var asked atomic.Int64
+		cfg := config()
+		cfg.Stay, cfg.Gone = true, gone
+		cfg.Info = func(context.Context) (pipeline.RunInfo, error) { asked.Add(1); return pipeline.RunInfo{}, nil }
+		r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 1})
+		time.Sleep(3*AskEvery + time.Second)
+		if n := asked.Load(); n != 4 {
+			t.Errorf("asked %d times in six minutes", n)
+		}
+		gone <- struct{}{}
+		synctest.Wait()
+		if n := asked.Load(); n != 5 {
+			t.Errorf("asked %d times, want once more at once", n)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
+}

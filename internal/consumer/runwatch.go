@@ -46,7 +46,8 @@ type runWatch struct {
 	every  func(pipeline.RunInfo) time.Duration                // until the next question; nil: AskEvery
 	tell   func()                                              // called after each answer
 	log    *zap.Logger
-	urgent chan struct{} // holds a value while a question is wanted at once
+	gone   <-chan struct{} // see Config; nil: never
+	urgent chan struct{}   // holds a value while a question is wanted at once
 
 	mu       sync.Mutex
 	info     pipeline.RunInfo
@@ -129,6 +130,8 @@ func (w *runWatch) rest(ctx context.Context) {
 			asked = last
 			timer.Reset(time.Until(last.Add(every + every/5)))
 		case <-w.urgent:
+			return
+		case <-w.gone:
 			return
 		case <-ctx.Done():
 			return

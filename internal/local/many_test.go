@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
 	"gleaner/internal/stream"
 )
 
@@ -205,4 +207,41 @@ func TestFiveThousandIdleWorkersAreAllBusyWhenWorkComes(t *testing.T) {
 	published := time.Since(began)
 	f.until("work for all workers", func(info pipeline.RunInfo) bool { return info.Held == workers })
 	t.Logf("%d workers have work %s after the first batch was published; publishing took %s", workers, time.Since(began), published)
+}
+
+// At the window nothing more is published until a part of it is free.
+func TestAtTheWindowThePublisherWaitsForTheConsumer(t *testing.T) {
+	const window, batches = 20, 120
+	p := newParts(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
+	p.load(batches, 1)
+	conn := p.as("producer")
+	publisher, err := producer.NewPublisher(producer.Config{Window: window, Poll: 20 * time.Millisecond}, p.store, conn)
+	must(t, err)
+	published := make(chan error, 1)
+	p.start(func(ctx context.Context) error { published <- publisher.Publish(ctx, p.run.Name); return nil })
+	depth := func(want func(n int) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; {
+			d, err := conn.Depth(t.Context(), p.run.Name)
+			if n := d.Waiting + d.Held; err == nil && n > window {
+				t.Fatalf("%d batches are outstanding", n)
+			} else if err == nil && want(n) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("depth %+v, %v", d, err)
+			}
+			<-time.After(5 * time.Millisecond)
+		}
+	}
+	depth(func(n int) bool { return n == window })
+	select {
+	case err := <-published:
+		t.Fatalf("it published %d batches and ended with %v", publisher.Published(), err)
+	case <-time.After(200 * time.Millisecond):
+	}
+	p.startSink()
+	p.startConsumer(p.as("consumer"))
+	must(t, <-published)
+	depth(func(n int) bool { return n == 0 })
 }

@@ -166,3 +166,14 @@ func TestSizesAreThoseOfTheFirstVersionOfTheMessage(t *testing.T) {
 		t.Errorf("a generation has %d bytes, %v; it had %d", one, err, len(had))
 	}
 }
+
+func TestARunOfTooManyBatchesIsRefused(t *testing.T) {
+	c := newCutter("r", 2, 1, 0, func(pipeline.Batch) error { return nil })
+	c.batch.Index = pipeline.MaxBatches - 1
+	if err := c.add(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.add(1); err == nil || !strings.Contains(err.Error(), "10000000 batches") {
+		t.Errorf("a batch beyond the bound: %v", err)
+	}
+}

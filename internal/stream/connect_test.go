@@ -265,3 +265,11 @@ func TestClosingTwiceDoesNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A dead connection is found after the pings that may be without an answer, and one more.
+func TestADeadConnectionIsFoundAfterFifteenSeconds(t *testing.T) {
+	c := connect(t, Config{URL: serve(t).URL()})
+	if found := time.Duration(c.nc.Opts.MaxPingsOut+1) * c.nc.Opts.PingInterval; found != 15*time.Second {
+		t.Errorf("it is found after %s", found)
+	}
+}

@@ -31,12 +31,14 @@ type durable struct {
 	found   *jetstream.ConsumerConfig // nil: to be looked up
 	foundAt time.Time
 
+	gone chan struct{} // holds a value when it was found to be missing
+
 	missing outage.Reporter // that it is waited for
 	failing outage.Loop
 }
 
 func newDurable(c *client, stream, name string, create func(ctx context.Context) error) *durable {
-	return &durable{c: c, stream: stream, name: name, create: create, lookup: make(chan struct{}, 1), failing: outage.Loop{
+	return &durable{c: c, stream: stream, name: name, create: create, lookup: make(chan struct{}, 1), gone: make(chan struct{}, 1), failing: outage.Loop{
 		Log: c.log, Fields: []zap.Field{zap.String("run", name)},
 		Away: "cannot take batches, trying again until it works", Back: "batches can be taken again",
 	}}
@@ -146,6 +148,10 @@ func (d *durable) awaitRetry(ctx context.Context, err error, backoff *outage.Bac
 		return nil
 	case isAbsent(err):
 		d.forget()
+		select {
+		case d.gone <- struct{}{}:
+		default: // it is known
+		}
 		if d.missing.Begins(err) {
 			d.c.log.Info("waiting for the run", zap.String("run", d.name))
 		}

@@ -101,6 +101,7 @@ func (r *roster) present(ctx context.Context) ([]pipeline.Presence, error) {
 	for id, p := range r.reports {
 		if time.Now().After(p.until) {
 			delete(r.reports, id)
+			r.readAt = time.Time{} // perhaps the bucket is gone, and takes no reports
 			continue
 		}
 		present = append(present, p.Presence)

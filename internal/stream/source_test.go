@@ -97,6 +97,11 @@ func TestNextComesBackWhenARunIsDeletedAndLoadedAgain(t *testing.T) {
 	go func() { got <- next(t, source).Body.Batch }()
 	pullsAre(t, c, WorkStream, "r", 1)
 	must(t, c.RemoveRun(t.Context(), "r"))
+	select {
+	case <-c.Gone("r"):
+	case <-time.After(time.Minute):
+		t.Fatal("it is not told that the run is gone")
+	}
 	eventually(t, func() bool { return logs.FilterMessage("waiting for the run").Len() > 0 }, func() string { return "it does not notice" })
 	must(t, c.EnsureRun(t.Context(), testRun("r")))
 	must(t, c.Publish(t.Context(), testWork("r", 1)))

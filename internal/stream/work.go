@@ -105,6 +105,14 @@ func (c *Conn) RemoveWork(ctx context.Context, run string, batch int, sequence u
 
 // Work returns the batches of a run, which need not exist yet, for the workers of one GPU.
 func (c *Conn) Work(run string) *Source {
+	return &Source{durable: c.workDurable(run), expiry: c.pullExpiry, heartbeat: c.heartbeat}
+}
+
+// Gone returns a channel that gets a value when those who wait for work find that the run is not on
+// the stream. The server says so at once.
+func (c *Conn) Gone(run string) <-chan struct{} { return c.workDurable(run).gone }
+
+func (c *Conn) workDurable(run string) *durable {
 	shared, _ := c.works.LoadOrStore(run, newDurable(c.client, WorkStream, run, nil))
-	return &Source{durable: shared.(*durable), expiry: c.pullExpiry, heartbeat: c.heartbeat}
+	return shared.(*durable)
 }

@@ -88,6 +88,7 @@ func (c *Command) runFor(ctx context.Context, log *zap.Logger, conn *stream.Conn
 		Deadline: deadline, IdleExit: idleExit, Stay: c.Stay,
 		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return conn.RunInfo(ctx, run.Run) },
 		News: func(listen func(pipeline.RunNews)) (func(), error) { return conn.HearNews(run.Run, listen) },
+		Gone: conn.Gone(run.Run),
 	}, conn, servers, run)
 }
 
