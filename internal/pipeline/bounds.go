@@ -96,12 +96,12 @@ func Bounds() []Bound {
 			metAt: func(limit int, f FleetShape) int { return (limit - otherProcesses) * f.GPUsEach },
 		},
 		{
-			Name: "batches of a run", SetIn: "the ids of batches, which have seven digits", Default: MaxBatches,
+			Name: "batches of a run", SetIn: "load, by the rows, --samples and --batch; their ids have seven digits", Default: MaxBatches,
 			AtIt:  "load refuses the dataset; and GPUs for whose workers the run has no batch are idle",
 			metAt: func(limit int, f FleetShape) int { return cmp.Or(f.Batches, limit) / Workers(f.Slots) },
 		},
 		{
-			Name: "presence keys", SetIn: "bytes of the bucket " + "gleaner_consumers, 1/64 of --max-bytes, at most 8 MiB", Default: PresenceKeys,
+			Name: "presence keys", SetIn: "bytes of the bucket gleaner_consumers, 1/64 of --max-bytes, at most 8 MiB", Default: PresenceKeys,
 			AtIt: "a further consumer is not shown and not counted among those that serve the run; it works",
 			metAt: func(limit int, f FleetShape) int {
 				return min(limit, PresenceBytes/(reportBytes*(1+f.GPUsEach))) * f.GPUsEach

@@ -122,7 +122,6 @@ func (d *durable) learn(info *jetstream.ConsumerInfo) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.found, d.foundAt = &info.Config, time.Now()
-	d.failing.Observe(nil)
 	if d.missing.Ends() {
 		d.c.log.Info("the run is there", zap.String("run", d.name))
 	}

@@ -340,3 +340,31 @@ func TestAtTheBoundOfPresenceAConsumerIsNotShown(t *testing.T) {
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	next(t, c.Work("r"))
 }
+
+// A consumer may be newer than the producer whose durable it pulls from.
+func TestADurableThatTakesSmallPullsIsServedWithThose(t *testing.T) {
+	t.Parallel()
+	const workers, batches = 18, 60
+	server := serve(t)
+	c := connect(t, Config{URL: server.URL()})
+	must(t, c.Ensure(t.Context()))
+	earlierDurable(t, admin(t, server.URL()), 512)
+	publishBatches(t, c, batches)
+	source, done := c.Work("r"), make(chan error)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	for range workers {
+		go func() {
+			for {
+				d, err := source.Next(ctx)
+				if err != nil {
+					return
+				}
+				done <- d.Ack(ctx)
+			}
+		}()
+	}
+	for range batches {
+		must(t, <-done)
+	}
+}

@@ -277,6 +277,7 @@ func (s *Source) receive(ctx context.Context, p *pull, sub *nats.Subscription, l
 		}
 		switch status := msg.Header.Get("Status"); {
 		case isHeartbeat(msg):
+			s.durable.failing.Observe(nil)
 		case status == "408": // it has expired
 			s.expired(p)
 			return nil
