@@ -6,7 +6,6 @@ import (
 	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A message is a message as the server delivered it.
@@ -18,16 +17,7 @@ type message struct {
 	sequence   uint64 // on its stream
 }
 
-// jetstreamMessage returns a message that a pull of nats.go got.
-func jetstreamMessage(msg jetstream.Msg) message {
-	m := message{subject: msg.Subject(), header: msg.Headers(), data: msg.Data()}
-	if meta, err := msg.Metadata(); err == nil {
-		m.deliveries, m.sequence = int(meta.NumDelivered), meta.Sequence.Stream
-	}
-	return m
-}
-
-// natsMessage returns a message that a pull of our own got.
+// natsMessage returns a message that a pull got.
 func natsMessage(msg *nats.Msg) message {
 	m := message{subject: msg.Subject, header: msg.Header, data: msg.Data}
 	if meta, err := msg.Metadata(); err == nil {
