@@ -63,8 +63,9 @@ type pulled struct {
 }
 
 // A pull is one request for messages, waiting on the server or about to be sent.
-type pull struct {
-	places int // messages that may still come; guarded by the source's mu
+type pull struct { // guarded by the source's mu
+	places int // messages that may still come
+	sent   bool
 }
 
 // Next waits for the next batch, and until the run exists. It returns ctx.Err() at once when ctx
@@ -123,13 +124,20 @@ func (s *Source) fill() {
 	}
 }
 
-// fit gives a pull that is about to be sent as many places as workers have none, and at most this
-// many. It returns how many.
+// fit gives a pull that is about to be sent as many places as workers have none in those that were
+// sent, and at most this many: so of several that are about to be sent the first one takes all. It
+// returns how many.
 func (s *Source) fit(p *pull, most int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	free := len(s.waiting)
+	for _, other := range s.pulls {
+		if other.sent && other != p {
+			free -= other.places
+		}
+	}
 	s.open -= p.places
-	p.places = max(0, min(len(s.waiting)-s.open, most))
+	p.places, p.sent = max(0, min(free, most)), true
 	s.open += p.places
 	return p.places
 }
@@ -183,6 +191,9 @@ func (s *Source) run(p *pull) {
 		if err == nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, jetstream.ErrNoMessages) {
 			break
 		}
+		s.mu.Lock()
+		p.sent = false
+		s.mu.Unlock()
 		if fatal = d.awaitRetry(d.c.lifetime, err, backoff); d.c.lifetime.Err() != nil {
 			fatal = errClosed()
 		}
