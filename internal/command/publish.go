@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
@@ -37,12 +39,12 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c.StoreFlags)
+	store, err := awaitStore(ctx, c.StoreFlags, log)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	run, err := store.Run(ctx, c.Name)
+	run, err := c.read(ctx, log, store)
 	if err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.Ensure(ctx); err != nil {
+	if err := outlast(ctx, log, "make the streams", conn.Ensure); err != nil {
 		return err
 	}
 	registry := metrics.NewRegistry()
@@ -70,8 +72,11 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 		if err := publisher.PublishAll(ctx, run); err != nil {
 			return err
 		}
-		_, err := c.summary(ctx, t, store, nil, publisher.Published())
-		return err
+		snapshot, err := c.snapshot(ctx, log, store, nil)
+		if err != nil {
+			return err
+		}
+		return c.summary(t, snapshot, publisher.Published())
 	}
 	engine, err := newReconciler(store, conn, c.Lease, log)
 	if err != nil {
@@ -86,8 +91,11 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	snapshot, err := c.summary(ctx, t, store, conn, publisher.Published())
+	snapshot, err := c.snapshot(ctx, log, store, conn)
 	if err != nil {
+		return err
+	}
+	if err := c.summary(t, snapshot, publisher.Published()); err != nil {
 		return err
 	}
 	if err := producer.Unanswered(run.Name, final, view.Reasons(snapshot.Reasons)); err != nil {
@@ -96,20 +104,34 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	return nil
 }
 
-// summary prints what was published and how far the run is. Without streams it is what the store
-// alone knows.
-func (c *Publish) summary(ctx context.Context, t *cli.Terminal, store store.Store, streams status.Streams, published int) (status.Snapshot, error) {
-	snapshot, err := status.Take(ctx, store, streams, c.Name, time.Now())
-	if err != nil {
-		return snapshot, err
-	}
+// read reads the run, as soon as the store lets it.
+func (c *Publish) read(ctx context.Context, log *zap.Logger, store store.Store) (run pipeline.Run, err error) {
+	err = outlast(ctx, log, "read the run", func(ctx context.Context) (err error) {
+		run, err = store.Run(ctx, c.Name)
+		return err
+	})
+	return run, err
+}
+
+// snapshot says how far the run is, as soon as the servers let it. Without streams it is what the
+// store alone knows.
+func (c *Publish) snapshot(ctx context.Context, log *zap.Logger, store store.Store, streams status.Streams) (snapshot status.Snapshot, err error) {
+	err = outlast(ctx, log, "read how the run ended", func(ctx context.Context) (err error) {
+		snapshot, err = status.Take(ctx, store, streams, c.Name, time.Now())
+		return err
+	})
+	return snapshot, err
+}
+
+// summary prints what was published and how far the run is.
+func (c *Publish) summary(t *cli.Terminal, snapshot status.Snapshot, published int) error {
 	if c.JSON {
-		return snapshot, cli.PrintJSON(t.Out, struct {
+		return cli.PrintJSON(t.Out, struct {
 			Published int `json:"published"`
 			status.Snapshot
 		}{published, snapshot})
 	}
-	_, err = fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", c.Name,
+	_, err := fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", c.Name,
 		view.Plural(published, "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))
-	return snapshot, err
+	return err
 }

@@ -35,7 +35,7 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c.StoreFlags)
+	store, err := awaitStore(ctx, c.StoreFlags, log)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.Ensure(ctx); err != nil {
+	if err := outlast(ctx, log, "make the streams", conn.Ensure); err != nil {
 		return err
 	}
 	registry := metrics.NewRegistry()

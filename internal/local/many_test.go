@@ -218,7 +218,7 @@ func TestAtTheWindowThePublisherWaitsForTheConsumer(t *testing.T) {
 	publisher, err := producer.NewPublisher(producer.Config{Window: window, Poll: 20 * time.Millisecond}, p.store, conn)
 	must(t, err)
 	published := make(chan error, 1)
-	p.start(func(ctx context.Context) error { published <- publisher.Publish(ctx, p.run.Name); return nil })
+	p.start(func(ctx context.Context) error { published <- publisher.Publish(ctx, p.run); return nil })
 	depth := func(want func(n int) bool) {
 		t.Helper()
 		for deadline := time.Now().Add(time.Minute); ; {

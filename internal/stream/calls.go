@@ -78,7 +78,7 @@ func (c *client) api(ctx context.Context, f func(context.Context) error) error {
 			return nil
 		case !isUnanswered(err) && !isNoResponders(err):
 			return err
-		case tries >= apiTries && (!isNotSent(err) || time.Since(began) >= apiAway):
+		case tries >= apiTries && (!isNotSent(err) || time.Since(began) >= apiAway), !c.patient && time.Since(began) > impatience:
 			return pipeline.Fail(pipeline.Retryable, "%w: %s", err, c.unansweredAdvice())
 		}
 		if err := backoff.Sleep(ctx); err != nil {
@@ -86,6 +86,10 @@ func (c *client) api(ctx context.Context, f func(context.Context) error) error {
 		}
 	}
 }
+
+// impatience is after how long a call of a program that a person waits for is not repeated. With
+// the last try that makes ten seconds.
+const impatience = 4 * time.Second
 
 // unansweredAdvice says what a person can do about a server that does not answer.
 func (c *client) unansweredAdvice() string {

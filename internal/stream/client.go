@@ -26,6 +26,7 @@ type client struct {
 	pending  pendingCalls
 	deaf     func(err error) bool // takes in a refused subscription that no call waits for
 	absences atomic.Int64         // how often a stream or a durable was found to be missing
+	patient  bool                 // see Config
 	answered atomic.Bool          // JetStream has answered before
 	hearings hearings
 

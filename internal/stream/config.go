@@ -17,7 +17,9 @@ type Config struct {
 	User      string
 	InProcess nats.InProcessConnProvider // a server in this process, instead of URL
 	Timeout   time.Duration              // for the first connection; default 10 s
-	// Patient waits for a connection for as long as all of the account's are in use.
+	// Patient waits for the first connection without end, and says after ten seconds what to check.
+	// It is for programs that run for long. Others wait for Timeout, and for an answer of JetStream
+	// ten seconds.
 	Patient bool
 	// Lease is how long a batch is held without a sign of life. Default what the run has; a new run
 	// gets pipeline.DefaultLease.
@@ -30,4 +32,6 @@ type Config struct {
 	// Enlarge gives more room to streams that exist and are smaller than MaxBytes asks for.
 	Enlarge bool
 	Log     *zap.Logger // default none
+
+	sayAfter time.Duration // default patientSilence; a test shortens it
 }

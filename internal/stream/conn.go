@@ -27,8 +27,9 @@ type Conn struct {
 	pullExpiry time.Duration // of a pull for work; a test shortens it
 }
 
-// Connect connects to NATS. The first connection must come within Config.Timeout; after that it
-// is renewed for ever. Refused credentials are a Fatal failure. The caller ends it with Close.
+// Connect connects to NATS. The first connection must come within Config.Timeout, unless
+// Config.Patient is set; after that it is renewed for ever. Refused credentials are a Fatal
+// failure. The caller ends it with Close.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Log == nil {
 		cfg.Log = zap.NewNop()

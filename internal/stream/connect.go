@@ -42,7 +42,9 @@ func dial(ctx context.Context, cfg Config) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &client{log: cfg.Log, codec: codec, handlersDone: make(chan struct{}), heartbeat: PullHeartbeat, deaf: func(error) bool { return false }}
+	c := &client{
+		log: cfg.Log, patient: cfg.Patient || cfg.InProcess != nil, codec: codec, handlersDone: make(chan struct{}), heartbeat: PullHeartbeat, deaf: func(error) bool { return false },
+	}
 	c.lifetime, c.end = context.WithCancel(context.Background())
 	if err := (&connector{cfg: cfg, client: c}).connect(ctx); err != nil {
 		c.end()
@@ -67,6 +69,12 @@ func (k *connector) connect(ctx context.Context) error {
 
 	backoff := outage.NewBackoff(50*time.Millisecond, time.Second)
 	var reason error
+	waiting := outage.Loop{
+		Log: k.client.log, Fields: []zap.Field{zap.String("server", redact(address))},
+		Away: "there is no connection to NATS yet; trying again until there is one", Back: "there is a connection to NATS now",
+	}
+	sayAfter := cmp.Or(k.cfg.sayAfter, patientSilence)
+	sayAt := time.Now().Add(sayAfter)
 	limit := outage.Loop{
 		Log: k.client.log, Fields: []zap.Field{zap.String("server", redact(address))},
 		Away: "all connections of the NATS account are in use; waiting for one to be free. End a program that is not needed (one that vanished is counted for some minutes), or use a larger plan",
@@ -76,6 +84,7 @@ func (k *connector) connect(ctx context.Context) error {
 		switch {
 		case err == nil:
 			dialer.connected()
+			waiting.Observe(nil)
 			return k.use(nc)
 		case isAuth(err):
 			return pipeline.Fail(pipeline.Fatal, "connect to NATS at %s: %w: %s", redact(address), err, k.creds.advice(time.Now()))
@@ -86,11 +95,18 @@ func (k *connector) connect(ctx context.Context) error {
 			}
 			continue
 		}
-		if reason == nil || timed.Err() == nil { // a try that our own time cut short explains nothing
+		if reason == nil || timed.Err() == nil || k.cfg.Patient { // one that our own time cut short explains nothing
 			reason = dialer.reason(err)
 		}
-		if backoff.Sleep(timed) != nil {
-			return connectError(address, timeout, reason)
+		switch {
+		case !k.cfg.Patient:
+			if backoff.Sleep(timed) != nil {
+				return connectError(address, timeout, reason)
+			}
+		case backoff.Sleep(ctx) != nil:
+			return ctx.Err()
+		case time.Now().After(sayAt):
+			waiting.Observe(connectError(address, sayAfter, reason))
 		}
 	}
 }
@@ -104,6 +120,9 @@ func (k *connector) use(nc *nats.Conn) (err error) {
 	}
 	return err
 }
+
+// patientSilence is how long a patient program tries before it says so: a server may be starting.
+const patientSilence = 10 * time.Second
 
 // connectionLimitPause is the time between two tries for a connection of an account that has none
 // left.

@@ -182,6 +182,29 @@ func TestAPatientProgramWaitsForAConnectionOfTheAccountAndSaysSoOnce(t *testing.
 	}
 }
 
+func TestAPatientProgramThatStartsBeforeTheServerSaysWhatToCheckAndGoesOn(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	url, port := "nats://"+l.Addr().String(), l.Addr().(*net.TCPAddr).Port
+	must(t, l.Close())
+	log, logs := observed()
+	got := make(chan error, 1)
+	go func() {
+		c, err := Connect(context.Background(), Config{URL: url, Patient: true, Timeout: 100 * time.Millisecond, Log: log, sayAfter: 200 * time.Millisecond})
+		if err == nil {
+			c.Close()
+		}
+		got <- err
+	}()
+	eventually(t, func() bool { return logs.Len() > 0 }, func() string { return "nothing is said" })
+	natsdtest.Start(t, natsd.Config{Port: port})
+	must(t, <-got)
+	if n := logs.FilterMessageSnippet("there is no connection to NATS yet").Len(); n != 1 || logs.Len() != 2 || !strings.Contains(fmt.Sprint(logs.All()[0].ContextMap()), "check the address (NATS_URL) and that a NATS server runs there") {
+		t.Errorf("it said %v", logs.All())
+	}
+}
+
 // Credentials that expire end no program: new ones in the same file are taken at the next try.
 func TestCredentialsThatExpireAreToldOnceAndNewOnesInTheFileAreTaken(t *testing.T) {
 	t.Parallel()

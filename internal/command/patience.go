@@ -1,0 +1,27 @@
+package command
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/outage"
+	"gleaner/internal/store"
+)
+
+// outlast repeats what a program that runs for long does at its start or its end until the server
+// that it needs is there. Doing says what that is. A refusal for good ends it.
+func outlast(ctx context.Context, log *zap.Logger, doing string, do func(ctx context.Context) error) error {
+	loop := outage.Loop{Log: log, Away: "cannot " + doing + "; trying again until it works", Back: "could " + doing + " now"}
+	return loop.Do(ctx, do)
+}
+
+// awaitStore opens the store that the flags name, as soon as it is there.
+func awaitStore(ctx context.Context, flags cli.StoreFlags, log *zap.Logger) (opened store.Store, err error) {
+	err = outlast(ctx, log, "open the store", func(ctx context.Context) (err error) {
+		opened, err = store.Open(ctx, flags.Store)
+		return err
+	})
+	return opened, err
+}
