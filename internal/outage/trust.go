@@ -7,9 +7,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// A Trust is that a server has worked for this process. One that then refuses for good may have been
-// changed for a moment, by a person or by a restart, so its refusal is an outage like any other. The
-// zero value trusts nothing. It may be used by many goroutines.
+// A Trust is that a server has worked for this process. One that then refuses for good may have
+// been changed for a moment, by a person or by a restart, so its refusal is an outage like any
+// other. The zero value trusts nothing. It may be used by many goroutines.
 type Trust struct{ worked atomic.Bool }
 
 // Ends reports whether an outcome ends the caller's work: a refusal by a server that has never

@@ -66,8 +66,8 @@ type Publisher struct {
 	began time.Time
 	count atomic.Int64 // batches published by this publisher
 	full  outage.Reporter
-	looks outage.Trust // in the store, which is looked at
-	sends outage.Trust // in the queue, to which batches are sent
+	looks outage.Trust // in the store
+	sends outage.Trust // in the queue
 
 	mu       sync.Mutex
 	unmarked map[string][]int // by a run's uid: batches on the queue that the store still has as planned

@@ -101,6 +101,14 @@ func (m *machine) reconcilerDoes(i int, do func(*RunReconciler)) *actor {
 	return a
 }
 
+func (m *machine) clearStep(rt *rapid.T) {
+	i := rapid.IntRange(0, 1).Draw(rt, "reconciler")
+	if m.passing[i] != nil {
+		rt.Skip("under way")
+	}
+	m.reconcilerDoes(i, func(r *RunReconciler) { _ = r.Clear(context.Background()) })
+}
+
 // use lets a reconciler go on with another engine.
 func (r *RunReconciler) use(e *Engine) {
 	r.Engine, r.rounds.Engine, r.opinions.present.Engine, r.tidier.Engine = e, e, e, e

@@ -73,6 +73,9 @@ type BatchQueue interface {
 	// RemoveWork takes the message of a batch off the queue by its sequence, and so never a later
 	// one. A message that is gone is no error.
 	RemoveWork(ctx context.Context, run string, batch int, sequence uint64) error
+	// OnReconnect has f called each time that there is a connection again, until stop is called. F
+	// returns at once.
+	OnReconnect(f func()) (stop func())
 }
 
 // A LetterBox holds dead letters.

@@ -190,9 +190,14 @@ func (v view) FindWork(_ context.Context, _ string, index int) (w pipeline.Store
 	return w, found, err
 }
 
+func (v view) OnReconnect(func()) (stop func()) { return func() {} }
+
 func (v view) RemoveWork(_ context.Context, _ string, index int, sequence uint64) error {
 	return v.pass(func() {
 		if v.work[index].seq == sequence {
+			if s := v.batches[index].State; s != pipeline.Done && s != pipeline.Dropped {
+				v.unqueued = fmt.Sprintf("batch %d, which is %s, was taken off the queue", index, s)
+			}
 			delete(v.work, index)
 		}
 	})

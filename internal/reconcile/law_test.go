@@ -19,8 +19,8 @@ func (m *machine) check(rt *rapid.T) {
 	if m.needless != "" {
 		rt.Fatal("another round for nothing of ", m.needless)
 	}
-	if m.uncovers != "" || m.unasked != "" || m.impatient != "" {
-		rt.Fatal(m.uncovers, m.unasked, m.impatient)
+	if m.uncovers != "" || m.unasked != "" || m.impatient != "" || m.unqueued != "" {
+		rt.Fatal(m.uncovers, m.unasked, m.impatient, m.unqueued)
 	}
 	m.checkForged(rt)
 	for n, text := range m.texts {

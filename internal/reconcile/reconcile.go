@@ -85,9 +85,25 @@ func (r *RunReconciler) Run(ctx context.Context) error {
 		Log: r.log, Away: "looking for lost batches; trying again until it works", Back: "looking for lost batches works again",
 		Fields: []zap.Field{zap.String("run", r.run)},
 	}
+	connected := make(chan struct{}, 1)
+	stop := r.streams.OnReconnect(func() {
+		select {
+		case connected <- struct{}{}:
+		default: // it looks anyway
+		}
+	})
+	defer stop()
+	restored := true // as far as this process knows
 	for passAt := r.now(); ; {
 		began := r.now()
-		_, err := r.Opine(ctx)
+		var err error
+		if restored {
+			err = r.Clear(ctx)
+			restored = err != nil
+		}
+		if err == nil {
+			_, err = r.Opine(ctx)
+		}
 		if !r.now().Before(passAt) {
 			passAt = r.now().Add(r.cfg.Lease)
 			report, failure := r.Pass(ctx)
@@ -105,10 +121,31 @@ func (r *RunReconciler) Run(ctx context.Context) error {
 		passing.Observe(err)
 		// A look at very many dead batches takes the store's time from others.
 		rest := max(r.lookEvery(), 20*r.now().Sub(began))
-		if outage.Sleep(ctx, min(rest, passAt.Sub(r.now()))) != nil {
+		timer := time.NewTimer(max(0, min(rest, passAt.Sub(r.now()))))
+		select {
+		case <-timer.C:
+		case <-connected:
+			restored = true
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
 			return nil
 		}
 	}
+}
+
+// Clear takes batches off the queue that are at their end, by their sequence. A broker that was
+// restored, or went back to an earlier state of its disk, hands them out before all others: so this
+// is done at once when it is there again.
+func (r *RunReconciler) Clear(ctx context.Context) error {
+	r.busy.Lock()
+	defer r.busy.Unlock()
+	run, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	return r.tidier.clear(ctx, run.Run, true)
 }
 
 // lookEvery is the time between two looks at the verdicts.

@@ -107,6 +107,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"actor goes on":   m.actorStep,
 		"actor dies":      m.actorDies,
 		"look":            m.lookStep,
+		"clear":           m.clearStep,
 		"look all":        m.lookAll,
 		"actor fails":     m.actorFails,
 		"gpu":             m.gpuStep,

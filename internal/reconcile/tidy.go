@@ -25,6 +25,12 @@ func (r *tidier) tidy(ctx context.Context, run pipeline.Run, list bool) error {
 	if !list && len(r.settled) == 0 {
 		return nil
 	}
+	return r.clear(ctx, run, false)
+}
+
+// clear lists the queue and takes off it what is at its end. Unless it is restored, this is what
+// was found so before, too.
+func (r *tidier) clear(ctx context.Context, run pipeline.Run, restored bool) error {
 	queued, err := r.streams.Queued(ctx, run.Name)
 	if err != nil {
 		return err
@@ -40,7 +46,7 @@ func (r *tidier) tidy(ctx context.Context, run pipeline.Run, list bool) error {
 		for _, b := range batches {
 			switch {
 			case b.State != pipeline.Done && b.State != pipeline.Dropped:
-			case !before[b.Index]:
+			case !before[b.Index] && !restored:
 				r.settled[b.Index] = true
 			default:
 				if err := r.unqueue(ctx, run, b.Index); err != nil {

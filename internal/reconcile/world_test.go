@@ -29,6 +29,7 @@ type world struct {
 	failedTruly map[failure]bool // what workers reported
 	natures     map[int]nature   // of other generations; those that are not here can be answered anywhere
 	gpus        []*gpu           // none: failures are reported as earlier versions did
+	unqueued    string           // what was taken off the queue although it was not at its end
 
 	work    map[int]message[pipeline.Work] // by batch
 	results []message[pipeline.Results]

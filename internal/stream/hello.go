@@ -35,6 +35,14 @@ func (c *Conn) TellConsumers(ctx context.Context, run pipeline.Run, what pipelin
 	return wrapped("tell the consumers of run "+run.Name+" that it is "+string(what), err)
 }
 
+// OnReconnect calls f each time that there is a connection again, until stop is called. F must
+// return at once.
+func (c *Conn) OnReconnect(f func()) (stop func()) {
+	h := &hearing{listen: func(pipeline.RunNews) { f() }}
+	c.hearings.add(h)
+	return func() { c.hearings.end(h) }
+}
+
 // HearNews calls listen with the news of a run, and with pipeline.NewsMissed after each time
 // without a connection, until stop is called. Listen must return at once. Where the NATS user may
 // not hear any, as with permissions of an earlier version, it is never called with news.
