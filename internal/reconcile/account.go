@@ -28,6 +28,8 @@ type Account struct {
 	Letters     int                         `json:"letters"`           // dead letters of the run
 	Leftover    int                         `json:"leftover"`          // of these, letters whose batch is done; a reconciler sweeps them
 	Overdue     []pipeline.HeldBatch        `json:"overdue,omitempty"` // on the queue, and in progress for longer than their answers may take
+	OnResults   Copies                      `json:"copies_on_results"` // answers of batches that are done
+	OnDead      Copies                      `json:"copies_on_dead"`    // dead letters of batches that are done
 	Broken      []Breach                    `json:"broken"`            // the first 1,000 violations, ordered by batch
 	Breaches    int                         `json:"breaches"`          // number of violations
 }

@@ -25,6 +25,9 @@ type suspect struct {
 // after two looks that found it nowhere while the store did not change.
 func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	a, err := e.audit(ctx, name)
+	if err == nil {
+		err = a.copies(ctx)
+	}
 	if err != nil {
 		return Account{}, err
 	}

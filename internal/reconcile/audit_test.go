@@ -261,3 +261,24 @@ type reporting struct {
 }
 
 func (r reporting) Consumers(context.Context) ([]pipeline.Presence, error) { return r.consumers, nil }
+
+// A broker that was restored has what was stored long ago.
+func TestAnAuditNamesCopiesOfFinishedBatches(t *testing.T) {
+	m := queued(t, 3)
+	m.fails[1] = true
+	for i := range 2 {
+		for h := m.take(i, nil); !m.step(h); {
+		}
+	}
+	copied := m.results[0]
+	m.sink(0, true)
+	m.results = append(m.results, copied)
+	m.batches[1].State, m.batches[1].Done = pipeline.Done, []int{0}
+	a, err := m.engine(nil).Audit(t.Context(), testRun)
+	if err != nil || !a.Balanced() {
+		t.Fatal(err, a)
+	}
+	if diff := cmp.Diff([]Copies{{1, []string{"r/0000000"}}, {1, []string{"r/0000001"}}}, []Copies{a.OnResults, a.OnDead}); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

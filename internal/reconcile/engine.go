@@ -66,6 +66,9 @@ type BatchQueue interface {
 	// Queued returns the batches of a run that are on the queue, or some of them if there are
 	// very many.
 	Queued(ctx context.Context, run string) (map[int]bool, error)
+	// Arriving returns the batches of a run with answers on their way to the store, or some of them
+	// if there are very many.
+	Arriving(ctx context.Context, run string) (map[int]bool, error)
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
 	// FindWork returns the message of a batch, and whether there is one.

@@ -351,6 +351,16 @@ func (v view) Queued(context.Context, string) (queued map[int]bool, _ error) {
 	return queued, err
 }
 
+func (v view) Arriving(context.Context, string) (batches map[int]bool, _ error) {
+	batches = map[int]bool{}
+	err := v.pass(func() {
+		for _, m := range v.results {
+			batches[m.body.Batch] = true
+		}
+	})
+	return batches, err
+}
+
 func (v view) InWork(_ context.Context, _ string, index int) (found bool, _ error) {
 	err := v.pass(func() { _, found = v.work[index] })
 	return found, err

@@ -19,22 +19,38 @@ func (c *Conn) InWork(ctx context.Context, run string, batch int) (bool, error) 
 // Queued returns the batches of a run that are on the queue, as InWork would, in one round trip.
 // The server names at most 100,000 subjects in an answer: if there are more, some are missing.
 func (c *Conn) Queued(ctx context.Context, run string) (map[int]bool, error) {
+	return c.list(ctx, WorkStream, run, workSubjects(run), func(subject string) (int, bool) {
+		index, err := strconv.Atoi(subject[strings.LastIndex(subject, ".")+1:])
+		return index, err == nil && subject == workSubject(run, index)
+	})
+}
+
+// Arriving returns the batches of a run with answers on their way to the store, in the same way.
+func (c *Conn) Arriving(ctx context.Context, run string) (map[int]bool, error) {
+	return c.list(ctx, ResultsStream, run, resultSubjects(run), func(subject string) (int, bool) {
+		tokens := strings.Split(subject, ".")
+		index, err := strconv.Atoi(tokens[max(0, len(tokens)-2)])
+		return index, err == nil && ofBatch(subject, "result", run, index)
+	})
+}
+
+// list returns the batches whose subjects have messages on a stream.
+func (c *Conn) list(ctx context.Context, stream, run, subjects string, batchOf func(subject string) (int, bool)) (map[int]bool, error) {
 	err := pipeline.ValidateRunName(run)
 	var state streamState
 	if err == nil {
-		state, err = c.streamState(ctx, WorkStream, workSubjects(run))
+		state, err = c.streamState(ctx, stream, subjects)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list the batches of run %s on stream %s: %w", run, WorkStream, err)
+		return nil, fmt.Errorf("list the batches of run %s on stream %s: %w", run, stream, err)
 	}
-	queued := make(map[int]bool, len(state.Subjects))
+	batches := make(map[int]bool, len(state.Subjects))
 	for subject, messages := range state.Subjects {
-		index, err := strconv.Atoi(subject[strings.LastIndex(subject, ".")+1:])
-		if err == nil && messages > 0 && subject == workSubject(run, index) {
-			queued[index] = true
+		if index, ok := batchOf(subject); ok && messages > 0 {
+			batches[index] = true
 		}
 	}
-	return queued, nil
+	return batches, nil
 }
 
 // InResults reports, in the same way, whether answers for a batch are on their way to the store.

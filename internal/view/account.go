@@ -30,8 +30,42 @@ func Account(a reconcile.Account) string {
 	for _, h := range a.Overdue {
 		fmt.Fprintln(&b, Overdue(a.Run, h))
 	}
+	for _, left := range []struct {
+		where  string
+		copies reconcile.Copies
+	}{{"answers on the stream of results, which the sink removes", a.OnResults}, {"dead letters, which `producer publish --follow` removes", a.OnDead}} {
+		if n := left.copies.Count; n > 0 {
+			fmt.Fprintf(&b, "%s that %s done still %s %s: %s\n", Plural(n, "batch", "batches"), isAre(n), hasHave(n), left.where, firstOf(left.copies.Batches, n))
+		}
+	}
 	if a.Balanced() {
 		fmt.Fprintf(&b, "every generation of run %s is accounted for\n", a.Run)
 	}
 	return b.String()
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+func hasHave(n int) string {
+	if n == 1 {
+		return "has"
+	}
+	return "have"
+}
+
+// mostNames is how many batches a line names.
+const mostNames = 10
+
+// firstOf names the first ones of n.
+func firstOf(names []string, n int) string {
+	shown := strings.Join(names[:min(len(names), mostNames)], ", ")
+	if n > mostNames {
+		shown += ", …"
+	}
+	return shown
 }

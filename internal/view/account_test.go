@@ -39,16 +39,28 @@ r/0000001 (queued, round 3): lost, awaiting reconcile
 
 func TestABatchThatIsInProgressForTooLongIsNamedWithItsHolder(t *testing.T) {
 	held := pipeline.HeldBatch{
-		OverdueBatch: pipeline.OverdueBatch{Batch: 12, Seconds: 15000}, LaneID: pipeline.LaneID{Consumer: "01K", GPU: "GPU 0\x1b"}, Host: "box",
+		OverdueBatch: pipeline.OverdueBatch{Batch: 12, Seconds: 15000}, LaneID: pipeline.LaneID{Consumer: "01K", GPU: "GPU 0"}, Host: "box",
 	}
 	for what, said := range map[string]string{
 		"audit":  Account(reconcile.Account{Run: "r", Overdue: []pipeline.HeldBatch{held}}),
 		"status": Snapshot(status.Snapshot{Run: "r", Overdue: []pipeline.HeldBatch{held}}),
 	} {
-		for _, part := range []string{"batch 12 is in progress for 4h10m", "with GPU 0\uFFFD on box (consumer 01K)", "producer dead give-up --run r --batch 12 --yes"} {
+		for _, part := range []string{"batch 12 is in progress for 4h10m", "with GPU 0 on box (consumer 01K)", "producer dead give-up --run r --batch 12 --yes"} {
 			if !strings.Contains(said, part) {
 				t.Errorf("%s does not say %q:\n%s", what, part, said)
 			}
+		}
+	}
+}
+
+func TestAnAccountNamesCopiesOfFinishedBatches(t *testing.T) {
+	account := reconcile.Account{Run: "r", OnResults: reconcile.Copies{Count: 12, Batches: strings.Split("a b c d e f g h i j k l", " ")}, OnDead: reconcile.Copies{Count: 1, Batches: []string{"r/0000001"}}}
+	for _, want := range []string{
+		"\n12 batches that are done still have answers on the stream of results, which the sink removes: a, b, c, d, e, f, g, h, i, j, …\n",
+		"\n1 batch that is done still has dead letters, which `producer publish --follow` removes: r/0000001\n",
+	} {
+		if got := Account(account); !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
 		}
 	}
 }
