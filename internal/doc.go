@@ -25,6 +25,8 @@
 //   - ollama: one answer from a model. ollama/ollamatest is the suite that the real server and
 //     the simulated one pass; ollama/serve runs a server on each GPU.
 //   - gpu: which GPUs this machine has.
+//   - holdings: what a consumer of this machine holds of the queue, for the next one if it is
+//     killed.
 //   - telemetry: the log, and health over HTTP; telemetry/metrics adds Prometheus for programs
 //     that may link it.
 //

@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline text prompt dataset stream store ollama ollama/serve telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile status plan"
+	forPrograms = "pipeline text prompt dataset stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -63,6 +63,7 @@ func rules() map[string]rule {
 		"internal/ollama":            {ours: "pipeline text thinking", theirs: "ollama"}, // what a server writes is shortened
 		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"},     // the processes, beside the client to what they serve
 		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama"},
+		"internal/holdings":          {theirs: "flock"}, // a folder of this machine
 		"internal/telemetry":         {ours: "pipeline text", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
@@ -80,7 +81,7 @@ func rules() map[string]rule {
 
 		"internal/view":            {ours: "pipeline cli status plan reconcile producer", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
-		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu stream telemetry", theirs: programLibraries},
+		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu holdings stream telemetry", theirs: programLibraries},
 
 		"internal/cli":         {ours: "pipeline telemetry text", theirs: "kong zap term"},
 		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind the programs' backs

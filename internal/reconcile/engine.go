@@ -44,6 +44,7 @@ type Store interface {
 type Streams interface {
 	RunQueue
 	BatchQueue
+	BatchLists
 	LetterBox
 	Reports
 }
@@ -63,12 +64,6 @@ type BatchQueue interface {
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
 	// if there is no room.
 	Publish(ctx context.Context, work pipeline.Work) error
-	// Queued returns the batches of a run that are on the queue, or some of them if there are
-	// very many.
-	Queued(ctx context.Context, run string) (map[int]bool, error)
-	// Arriving returns the batches of a run with answers on their way to the store, or some of them
-	// if there are very many.
-	Arriving(ctx context.Context, run string) (map[int]bool, error)
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
 	// FindWork returns the message of a batch, and whether there is one.
@@ -76,6 +71,16 @@ type BatchQueue interface {
 	// RemoveWork takes the message of a batch off the queue by its sequence, and so never a later
 	// one. A message that is gone is no error.
 	RemoveWork(ctx context.Context, run string, batch int, sequence uint64) error
+}
+
+// BatchLists list many batches at once, and tell when they may have changed without a cause.
+type BatchLists interface {
+	// Queued returns the batches of a run that are on the queue, or some of them if there are
+	// very many.
+	Queued(ctx context.Context, run string) (map[int]bool, error)
+	// Arriving returns the batches of a run with answers on their way to the store, or some of them
+	// if there are very many.
+	Arriving(ctx context.Context, run string) (map[int]bool, error)
 	// OnReconnect has f called each time that there is a connection again, until stop is called. F
 	// returns at once.
 	OnReconnect(f func()) (stop func())

@@ -13,6 +13,16 @@ import (
 
 const ackWithin = 5 * time.Second // of one try; a publish waits as long for its confirmation
 
+// Holdings notes which deliveries this process holds, for the next one on this machine if this one
+// is killed. Its methods are called at each delivery and renewal, and must be quick.
+type Holdings interface {
+	// Renewed is called when a delivery has come, and when a renewal of its lease is confirmed that
+	// was sent at this time. Reply is where the server takes acks of the delivery.
+	Renewed(reply string, at time.Time)
+	// Released is called before a delivery is handed back or rejected, and after it was acknowledged.
+	Released(reply string)
+}
+
 // A receipt is a message that this process holds, with the clock of its lease. The clock runs
 // from a moment that is known to be before the server's own, but for the way from the server to
 // here after a delivery; a tenth of the lease is kept back for that.
@@ -35,6 +45,7 @@ type receipt struct {
 	// unconfirmed sends acks, rejections and extensions without waiting for the server's answer.
 	// They are sent in order, and one that gets lost costs a second delivery.
 	unconfirmed bool
+	holdings    Holdings // nil: none
 
 	mu        sync.Mutex
 	renewedAt time.Time // when the lease began, or was last renewed for certain
@@ -42,6 +53,20 @@ type receipt struct {
 
 func newReceipt(c *client, reply string, lease time.Duration) *receipt {
 	return &receipt{c: c, reply: reply, lease: lease, renewedAt: time.Now()}
+}
+
+// note has the holdings know of the delivery, unless they are nil.
+func (r *receipt) note(holdings Holdings) *receipt {
+	if r.holdings = holdings; holdings != nil {
+		holdings.Renewed(r.reply, r.renewedAt)
+	}
+	return r
+}
+
+func (r *receipt) released() {
+	if r.holdings != nil {
+		r.holdings.Released(r.reply)
+	}
 }
 
 // remaining returns how long the lease is certainly still ours.
@@ -73,6 +98,9 @@ func (r *receipt) Extend(ctx context.Context) error {
 	defer r.mu.Unlock()
 	if asked.After(r.renewedAt) {
 		r.renewedAt = asked
+		if r.holdings != nil {
+			r.holdings.Renewed(r.reply, asked)
+		}
 	}
 	return nil
 }
@@ -91,6 +119,7 @@ func (r *receipt) Ack(ctx context.Context) error {
 		err := r.ask(ctx, ackWithin, "+ACK")
 		switch {
 		case err == nil:
+			r.released()
 			return nil
 		case isNoResponders(err): // the durable is gone
 			unanswered++
@@ -139,6 +168,7 @@ func (r *receipt) settle(ctx context.Context, body string) error {
 	if left <= 0 {
 		return pipeline.ErrLeaseLost
 	}
+	r.released() // it may have another holder as soon as this is sent
 	return r.untilSent(ctx, left, func(ctx context.Context) error { return r.ask(ctx, min(ackWithin, r.remaining()), body) })
 }
 

@@ -44,6 +44,7 @@ const (
 type Source struct {
 	durable           *durable
 	expiry, heartbeat time.Duration
+	holdings          Holdings // nil: none
 
 	mu      sync.Mutex
 	waiting []*waiter // the longest first
@@ -106,8 +107,14 @@ func (s *Source) leave(w *waiter) {
 	}
 }
 
+// Note has the source say which batches it holds. It is called before the first batch is taken.
+func (s *Source) Note(holdings Holdings) *Source {
+	s.holdings = holdings
+	return s
+}
+
 func (s *Source) deliver(got pulled) pipeline.Delivery[pipeline.Work] {
-	return deliver(s.durable.c.codec, natsMessage(got.msg), got.receipt, format[pipeline.Work]{
+	return deliver(s.durable.c.codec, natsMessage(got.msg), got.receipt.note(s.holdings), format[pipeline.Work]{
 		kind: "work", decode: pipeline.DecodeWork, batch: func(w pipeline.Work) (string, int) { return w.Run, w.Batch },
 	})
 }

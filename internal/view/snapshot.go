@@ -112,7 +112,7 @@ func Reasons(reasons []status.Reason) string {
 // Overdue says which batch is in progress for too long, who has it, and what to do.
 func Overdue(run string, h pipeline.HeldBatch) string {
 	return fmt.Sprintf("batch %d is in progress for %s, longer than its answers may take, with %s on %s (consumer %s): end that consumer, or give the batch up (producer dead give-up --run %s --batch %d --yes)",
-		h.Batch, Duration(time.Duration(h.Seconds)*time.Second), text.Printable(h.GPU), text.Printable(h.Host), h.Consumer, run, h.Batch)
+		h.Batch, Duration(time.Duration(h.Seconds)*time.Second), text.OneLine(h.GPU), text.OneLine(h.Host), h.Consumer, run, h.Batch)
 }
 
 const mostReason = 120 // characters of one reason
@@ -121,7 +121,7 @@ const mostTooOld = 5 // consumers that are named
 
 // tooOld names consumers.
 func tooOld(consumers []string) string {
-	named := text.Printable(text.OneLine(strings.Join(consumers[:min(len(consumers), mostTooOld)], ", ")))
+	named := text.OneLine(strings.Join(consumers[:min(len(consumers), mostTooOld)], ", "))
 	if more := len(consumers) - mostTooOld; more > 0 {
 		named += fmt.Sprintf(" and %s more", Count(more))
 	}

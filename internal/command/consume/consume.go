@@ -103,6 +103,7 @@ func (c *Command) check() error {
 // work runs the engine and says how far it is.
 func (c *Command) work(ctx context.Context, config consumer.Config, conn *stream.Conn, servers servers, run pipeline.RunInfo) error {
 	log := config.Log
+	c.handBackLeft(ctx, conn, run, log)
 	lanes, identity, err := c.lanes(ctx, servers, run.Model)
 	if err != nil {
 		return err
@@ -110,7 +111,9 @@ func (c *Command) work(ctx context.Context, config consumer.Config, conn *stream
 	identity.ID, identity.Run, identity.Version, identity.Model = ulid.Make().String(), run.Run, cli.Version(), run.Model
 	identity.Host, _ = os.Hostname() // a consumer without a name is still a consumer
 	config.Identity = identity
-	engine, err := consumer.New(config, func() consumer.WorkQueue { return conn.Work(run.Run) }, conn, lanes)
+	work, release := c.note(conn, run, identity.ID, log)
+	defer release()
+	engine, err := consumer.New(config, work, conn, lanes)
 	if err != nil {
 		return err
 	}
