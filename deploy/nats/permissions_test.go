@@ -2,11 +2,15 @@ package nats_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
@@ -38,7 +42,7 @@ func serve(t *testing.T) (address func(role string) string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := natsdtest.Start(t, natsd.Config{Port: -1, Adjust: func(o *server.Options) { o.Users = file.Users }})
+	s := natsdtest.Start(t, natsd.Config{Port: -1, Adjust: func(o *server.Options) { o.Users, o.Accounts = file.Users, file.Accounts }})
 	return func(role string) string { return strings.Replace(s.URL(), "nats://", "nats://"+role+":secret@", 1) }
 }
 
@@ -171,5 +175,52 @@ func TestNoRoleDoesAnotherOnesJob(t *testing.T) {
 		if pipeline.ClassOf(err) != pipeline.Fatal || err == nil {
 			t.Errorf("%s: %v, want a refusal", what, err)
 		}
+	}
+}
+
+// What the file says of its own limits, SECURITY.md says in the same words.
+func TestTheFileAndSecurityPageSayTheSameOfWhatNoPermissionPrevents(t *testing.T) {
+	conf, err := os.ReadFile("permissions.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	_, said, found := strings.Cut(strings.ReplaceAll(string(conf), "#", ""), "What permissions cannot prevent")
+	said, _, ends := strings.Cut(said, "The limits below")
+	if !found || !ends || len(said) < 500 || !strings.Contains(words(string(page)), words(said)) {
+		t.Errorf("SECURITY.md does not say: %s", words(said))
+	}
+}
+
+// A server's configuration has limits for an account only.
+func TestTheAccountHasLimits(t *testing.T) {
+	address := serve(t)
+	r := newRaw(t, address("consumer"), "consumer")
+	if r.nc.MaxPayload() != 1<<20 {
+		t.Errorf("a message may have %d bytes", r.nc.MaxPayload())
+	}
+	for i := range 10_001 {
+		if _, err := r.nc.SubscribeSync(fmt.Sprint("_INBOX_consumer.", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case err := <-r.refused:
+		if !errors.Is(err, nats.ErrMaxSubscriptionsExceeded) && !strings.Contains(err.Error(), "maximum subscriptions exceeded") {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("a connection may have any number of subscriptions")
+	}
+	file, err := server.ProcessConfigFile("permissions.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(file.Accounts) != 1 || file.Accounts[0].MaxActiveConnections() != 1000 {
+		t.Errorf("%d accounts; of the first, any number of connections", len(file.Accounts))
 	}
 }

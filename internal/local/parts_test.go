@@ -55,7 +55,7 @@ func newParts(t *testing.T, uri string) *parts {
 	}
 	permissions, err := server.ProcessConfigFile("../../deploy/nats/permissions.conf")
 	p.must(err)
-	p.nats = natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.Users = permissions.Users }})
+	p.nats = natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.Users, o.Accounts = permissions.Users, permissions.Accounts }})
 	p.store, err = store.Open(t.Context(), uri)
 	p.must(err)
 	t.Cleanup(func() { p.must(p.store.Close()) })
