@@ -64,6 +64,12 @@ func (f GenerationFailure) Doubtful() bool {
 // ID returns the id of the batch.
 func (d DeadLetter) ID() string { return BatchID(d.Run, d.Batch) }
 
+// IsOf reports whether the letter is about a batch of this load of the run, and from a consumer that
+// the batch was handed to.
+func (d DeadLetter) IsOf(run Run) bool {
+	return d.UID == run.UID && run.Key.Admits(d.Token, d.UID, d.Batch, d.Round)
+}
+
 // Failed returns the indexes of the generations in their batch, ascending.
 func (d DeadLetter) Failed() []int {
 	indexes := make([]int, len(d.Failures))

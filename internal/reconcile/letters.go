@@ -198,7 +198,7 @@ func (e *Engine) judge(ctx context.Context, page []pipeline.StoredDeadLetter) ([
 			letter.Owner, letter.Now, letter.Disposition = run, b, Unreadable
 		case ok && there && run.UID == d.UID:
 			letter.Owner, letter.Now, letter.Disposition = run, b, dispositionOf(d.DeadLetter, b)
-			if !admitted(run, d.DeadLetter) && letter.Disposition != Stale && letter.Disposition != Dropped {
+			if !d.IsOf(run) && letter.Disposition != Stale && letter.Disposition != Dropped {
 				letter.Disposition = Refused
 			}
 		}

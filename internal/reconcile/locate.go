@@ -74,19 +74,13 @@ type letterSummary struct {
 
 func summarize(run pipeline.Run, d pipeline.DeadLetter) letterSummary {
 	var s letterSummary
-	if admitted(run, d) {
+	if d.IsOf(run) {
 		s.round = int32(d.Round)
 	}
 	for _, f := range d.Failures {
 		s.failed.add(f.Index)
 	}
 	return s
-}
-
-// admitted reports whether a letter is of this load of the run, and from a consumer that its batch
-// was handed to.
-func admitted(run pipeline.Run, d pipeline.DeadLetter) bool {
-	return d.UID == run.UID && run.Key.Admits(d.Token, d.UID, d.Batch, d.Round)
 }
 
 // explains reports whether the letter accounts for everything that the batch lacks. A letter of

@@ -63,8 +63,8 @@ func (f *failures) index(ctx context.Context) error {
 			continue // says nothing that could be exported
 		case err != nil:
 			return err
-		case letter.UID != f.run.UID:
-			continue // of an earlier run of this name
+		case !letter.IsOf(f.run):
+			continue // of an earlier run of this name, or without its token
 		}
 		for _, failure := range letter.Failures {
 			f.where = append(f.where, failedAt{f.number(failure.Item, failure.Sample), letter.Batch})
@@ -86,7 +86,7 @@ func (f *failures) of(ctx context.Context, item, sample int) (*pipeline.Generati
 		switch {
 		case err != nil && pipeline.ClassOf(err) != pipeline.BadItem:
 			return nil, fmt.Errorf("why generation %s failed: %w", pipeline.GenerationID(f.run.Name, item, sample), err)
-		case err != nil || !there || letter.UID != f.run.UID: // it was replaced or removed meanwhile
+		case err != nil || !there || !letter.IsOf(f.run): // it was replaced or removed meanwhile
 			letter.Failures = nil
 		}
 		f.batch, f.last = batch, letter.Failures

@@ -80,6 +80,26 @@ func TestWhatIsMissingComesWithWhyAndEachLetterIsReadOnce(t *testing.T) {
 	}
 }
 
+// What was forged is not exported as the reason why there is no answer.
+func TestALetterWithoutItsTokenIsNoReason(t *testing.T) {
+	run := pipeline.Run{Name: "r", UID: "u", Key: pipeline.NewKey(), Spec: pipeline.Spec{Samples: 1}}
+	forged, good := letterOf(0, "u", 0), letterOf(1, "u", 1)
+	forged.Round, good.Round = 1, 1
+	good.Token = run.Key.Token("u", 1, 1)
+	var why []string
+	for answer, err := range WithFailures(t.Context(), run, answers(nil, false, false), &drawer{letters: []pipeline.StoredDeadLetter{forged, good}}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Failure != nil {
+			why = append(why, answer.Failure.Message)
+		}
+	}
+	if !slices.Equal(why, []string{"item 1 is too long"}) {
+		t.Errorf("the reasons are %q", why)
+	}
+}
+
 func TestALetterThatIsRemovedMeanwhileExplainsNothing(t *testing.T) {
 	d := &drawer{letters: []pipeline.StoredDeadLetter{letterOf(0, "u", 0, 1)}}
 	run := pipeline.Run{Name: "r", UID: "u", Spec: pipeline.Spec{Samples: 1}}

@@ -27,7 +27,7 @@ func reasons(letters iter.Seq2[pipeline.StoredDeadLetter, error], run pipeline.R
 		if err != nil && pipeline.ClassOf(err) != pipeline.BadItem { // else it concerns this letter alone
 			return nil, err
 		}
-		if err != nil || letter.UID != run.UID || !run.Key.Admits(letter.Token, letter.UID, letter.Batch, letter.Round) {
+		if err != nil || !letter.IsOf(run) {
 			continue
 		}
 		for _, f := range letter.Failures {
