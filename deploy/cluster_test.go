@@ -145,14 +145,14 @@ func lag(t *testing.T, nodes []*server.Server, run string) int {
 				} `json:"stream_detail"`
 			} `json:"account_details"`
 		}
-		ask(t, node, "/jsz?acc=$G&consumers=true&config=true", &said)
+		ask(t, node, "/jsz?acc=GLEANER&consumers=true&config=true", &said)
 		for _, account := range said.Accounts {
 			for _, s := range account.Streams {
 				if s.Config.Replicas != 3 {
 					t.Errorf("stream %s has %d copies", s.Name, s.Config.Replicas)
 				}
 				for _, c := range s.Consumers {
-					if account.Name == "$G" && s.Name == stream.WorkStream && c.Name == run && c.Cluster.Leader == info.Name {
+					if account.Name == "GLEANER" && s.Name == stream.WorkStream && c.Name == run && c.Cluster.Leader == info.Name {
 						return c.Pending + c.Held
 					}
 				}

@@ -184,7 +184,7 @@ func TestTheManifestsSpeakOfTheSameRun(t *testing.T) {
 	}
 	want := map[string]string{
 		"natsServerMonitoringEndpoint": fmt.Sprintf("%s.%s.svc.cluster.local:8222", service.Name, namespace.Name),
-		"account":                      "$G", "stream": stream.WorkStream, "consumer": argument(t, all, "Deployment consumer", "consumer", "--run"),
+		"account":                      "GLEANER", "stream": stream.WorkStream, "consumer": argument(t, all, "Deployment consumer", "consumer", "--run"),
 		"lagThreshold": "40", "activationLagThreshold": "0",
 	}
 	if diff := cmp.Diff(want, trigger.Metadata); diff != "" || trigger.Type != "nats-jetstream" {

@@ -30,8 +30,8 @@ import (
 )
 
 // The last commits whose programs know less than these: the first reads and writes version 1 of the
-// work message only, the second no message with verdicts and version 1 of the tables in SQLite, the third
-// no tokens.
+// work message only, the second no message with verdicts and version 1 of the tables in SQLite, the
+// third no tokens.
 const (
 	beforeMessages = "fb14661777373b3b6a0d42465f56da23afa9889f"
 	beforeVerdicts = "c5958423408e7d187dc35c7a327c6aebc4f7933c"

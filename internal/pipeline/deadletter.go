@@ -64,8 +64,8 @@ func (f GenerationFailure) Doubtful() bool {
 // ID returns the id of the batch.
 func (d DeadLetter) ID() string { return BatchID(d.Run, d.Batch) }
 
-// IsOf reports whether the letter is about a batch of this load of the run, and from a consumer that
-// the batch was handed to.
+// IsOf reports whether the letter is about a batch of this load of the run, and from a consumer
+// that the batch was handed to.
 func (d DeadLetter) IsOf(run Run) bool {
 	return d.UID == run.UID && run.Key.Admits(d.Token, d.UID, d.Batch, d.Round)
 }

@@ -32,8 +32,8 @@ func NewKey() Key {
 	return key
 }
 
-// Token returns the token of a batch in a round of the run with this uid. A run without a key, which
-// was loaded before there were any, has no tokens: nil.
+// Token returns the token of a batch in a round of the run with this uid. A run without a key,
+// which was loaded before there were any, has no tokens: nil.
 func (k Key) Token(uid string, batch, round int) Token {
 	if len(k) == 0 {
 		return nil

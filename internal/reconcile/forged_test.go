@@ -36,8 +36,9 @@ type presence struct {
 
 type refusedAt struct{ round, step int }
 
-// forgeStep lets a consumer that was not handed a batch answer it, or write its dead letter: without
-// a token, with one that it was given for another round or batch, or with one that it made up.
+// forgeStep lets a consumer that was not handed a batch answer it, or write its dead letter:
+// without a token, with one that it was given for another round or batch, or with one that it made
+// up.
 func (m *machine) forgeStep(rt *rapid.T) {
 	_, b := pick(rt, m.batches, "batch")
 	round := max(1, b.Round+rapid.IntRange(-1, 1).Draw(rt, "from round"))

@@ -113,7 +113,7 @@ func TestLooksCostLittle(t *testing.T) {
 
 // A consumer may acknowledge a batch that another one holds: NATS does not check who it is. If the
 // holder then dies, the batch is nowhere. However long it was on the queue before, and so however
-// rarely it is looked for, it has its next round within 17 leases.
+// rare the looks are, it has its next round within 17 leases.
 func TestABatchThatAnotherAcknowledgedIsRepairedWithin17Leases(t *testing.T) {
 	longest := 0
 	for held := range 80 { // leases

@@ -21,8 +21,8 @@ type round struct {
 
 // markRefused marks the batches of answers that are refused because they come without their token,
 // so that the batches are generated again: what a consumer sends that is too old to bring tokens
-// back would else be missed only after many leases. It reads the batches first, so that a forger can
-// cause one mark for each round of a batch. An error comes from the store, and the call may be
+// back would else be missed only after many leases. It reads the batches first, so that a forger
+// can cause one mark for each round of a batch. An error comes from the store, and the call may be
 // repeated.
 func markRefused(ctx context.Context, store Store, rounds []round) error {
 	for len(rounds) > 0 {
@@ -98,7 +98,7 @@ type tooOld struct {
 	named map[string]bool // by id
 }
 
-// What is present is up to the consumers, so only this much of it is looked at.
+// What is present is up to the consumers, so there are bounds.
 const (
 	mostTooOld = 1000 // consumers that are named
 	mostRuns   = 100  // runs that they may name

@@ -25,8 +25,8 @@ func (w *world) keyed() pipeline.Key {
 	return key
 }
 
-// Only who was handed a batch can answer it. What is refused is named by the consumer that it names,
-// and its batch is marked, unless that is in another round or at its end.
+// Only who was handed a batch can answer it. What is refused is named by the consumer that it
+// names, and its batch is marked, unless that is in another round or at its end.
 func TestAnAnswerWithoutTheTokenOfItsBatchIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name   string
