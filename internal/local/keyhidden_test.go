@@ -1,10 +1,12 @@
 package local_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,13 +49,18 @@ func TestTheKeyOfARunIsShownNowhere(t *testing.T) {
 	for _, line := range []string{
 		"producer status --run words --json", "producer status --run words", "producer status --json", "producer audit --run words --json",
 		"producer dead list --run words --json", "producer dead show --run words --json", "producer dead show --run words",
-		"sink export --run words --out - --with-failed",
 	} {
 		args := strings.Fields(line)
 		say(args[0], args[1:]...)
 	}
 	out := filepath.Join(t.TempDir(), "answers.jsonl")
-	say("sink", "export", "--run", "words", "--out", out)
+	export := p.start("sink", "export", "--run", "words", "--out", out, "--with-failed")
+	export.Ends(3)
+	exported, err := os.ReadFile(out)
+	if err != nil || !bytes.Contains(exported, []byte(`"failed"`)) {
+		t.Fatalf("the export has no failed generation: %v\n%s", err, exported)
+	}
+	people.Write(exported)
 	nc, err := nats.Connect(url)
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +92,7 @@ func TestTheKeyOfARunIsShownNowhere(t *testing.T) {
 	}
 	consumer.Stops()
 	sink.Stops()
-	_, _ = fmt.Fprint(&people, sink.Said(), consumer.Said(), publish.Said())
+	_, _ = fmt.Fprint(&people, export.Said(), sink.Said(), consumer.Said(), publish.Said())
 	forms := func(secret []byte) []string {
 		return []string{string(secret), hex.EncodeToString(secret), base64.RawStdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret), fmt.Sprint(secret)}
 	}
