@@ -23,6 +23,9 @@ type answers struct {
 // anyDigest is as long as the digest of a model, which stands in each message and each result.
 var anyDigest = strings.Repeat("0", 64)
 
+// anyKey makes tokens as large as those of a run that is loaded.
+var anyKey = pipeline.Key(anyULID)
+
 // textKept is how many bytes of prompts are kept.
 const textKept = 256 << 10
 
@@ -36,7 +39,7 @@ func newAnswers(cfg Config) *answers {
 
 // to returns the answers to a batch.
 func (a *answers) to(w pipeline.Work) pipeline.Results {
-	m := pipeline.Results{Run: w.Run, UID: w.UID, Batch: w.Batch, Round: w.Round, Consumer: anyULID, GPU: "127.0.0.1:11434",
+	m := pipeline.Results{Run: w.Run, UID: w.UID, Batch: w.Batch, Round: w.Round, Token: w.Token, Consumer: anyULID, GPU: "127.0.0.1:11434",
 		Engine: pipeline.Ollama, Digest: anyDigest}
 	if len(a.given) > 0 {
 		m.GPU = a.given[0].GPU

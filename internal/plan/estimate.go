@@ -195,7 +195,7 @@ func (p *Planner) watching(seconds float64) pipeline.Traffic {
 func (p *Planner) consumers() []pipeline.Presence {
 	f := p.cfg.Fleet
 	c := pipeline.Presence{
-		ID: anyULID, Run: p.cfg.Run.Name, Host: "0123456789ab", Version: "v0.0.0-20260101000000-0123456789ab", ServerVersion: "0.12.0", Model: p.cfg.Run.Spec.Model,
+		ID: anyULID, Run: p.cfg.Run.Name, Host: "0123456789ab", Tokens: true, Version: "v0.0.0-20260101000000-0123456789ab", ServerVersion: "0.12.0", Model: p.cfg.Run.Spec.Model,
 		Digest: "0123456789012345678901234567890123456789012345678901234567890123", Started: time.Unix(1700000000, 1).UTC(), Seen: time.Unix(1700000000, 1).UTC(),
 	}
 	for range f.GPUs {

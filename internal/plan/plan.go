@@ -217,6 +217,7 @@ func slotRate(answers []pipeline.StoredResult) float64 {
 // Weigh adds a batch of the run in its published form. Its errors are those of the meters.
 func (p *Planner) Weigh(w pipeline.Work) error {
 	w.UID = p.cfg.Run.UID
+	w.Token = anyKey.Token(w.UID, w.Batch, w.Round)
 	traffic, size, stored, err := p.traffic.Work(w)
 	if err != nil {
 		return err

@@ -72,7 +72,7 @@ func Snapshot(s status.Snapshot) string {
 		g.row("second opinion", "%s another GPU", Plural(s.AwaitOpinion, "failed one waits for", "failed ones wait for"))
 	}
 	if s.Refused > 0 {
-		g.row("refused", "answers of %s, because they were of another digest or came without their token; each batch gets another round", Plural(s.Refused, "batch", "batches"))
+		g.row("refused", "answers of %s, because they were of another digest or came without their token; each gets another round if it needs one", Plural(s.Refused, "batch", "batches"))
 	}
 	if len(s.TooOld) > 0 {
 		g.row("too old", "%s; what they send is refused, and batches that were refused before wait until they are gone: update them", tooOld(s.TooOld))

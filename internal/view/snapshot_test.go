@@ -111,7 +111,7 @@ func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
 	got := Snapshot(s)
 	for _, row := range []string{
 		"gsm8k (open, simulated)\n", strings.Repeat("a", 64) + " on ollama\n", "any digest on other\n",
-		"answers of 2 batches, because they were of another digest or came without their token; each batch gets another round\n",
+		"answers of 2 batches, because they were of another digest or came without their token; each gets another round if it needs one\n",
 	} {
 		if !strings.Contains(got, row) {
 			t.Errorf("there is no %q in\n%s", row, got)
