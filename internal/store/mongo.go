@@ -30,6 +30,8 @@ type mongoStore struct {
 	batches   mongoCollection
 	results   mongoCollection
 	consumers mongoCollection
+	identity  mongoCollection
+	shown     string // the URI without credentials and options
 }
 
 func openMongo(ctx context.Context, uri string) (Store, error) {
@@ -65,6 +67,7 @@ func openMongo(ctx context.Context, uri string) (Store, error) {
 	return &mongoStore{
 		clients: clients, runs: clients.collection("runs"), items: clients.collection("items"), batches: clients.collection("batches"),
 		results: clients.collection("results"), consumers: clients.collection("consumers"),
+		identity: clients.collection("store"), shown: target.shown,
 	}, nil
 }
 

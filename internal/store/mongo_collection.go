@@ -43,9 +43,11 @@ func (c mongoCollection) bulkWrite(ctx context.Context, models []mongo.WriteMode
 	})
 }
 
-func (c mongoCollection) UpdateOne(ctx context.Context, filter, update any) (*mongo.UpdateResult, error) {
+func (c mongoCollection) UpdateOne(
+	ctx context.Context, filter, update any, opts ...options.Lister[options.UpdateOneOptions],
+) (*mongo.UpdateResult, error) {
 	return ask(ctx, c.clients, 0, func(ctx context.Context, db *mongo.Database) (*mongo.UpdateResult, error) {
-		return db.Collection(c.name).UpdateOne(ctx, filter, update)
+		return db.Collection(c.name).UpdateOne(ctx, filter, update, opts...)
 	})
 }
 

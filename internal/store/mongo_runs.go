@@ -17,6 +17,9 @@ func (m *mongoStore) CreateRun(ctx context.Context, run pipeline.Run) (pipeline.
 	if err != nil {
 		return pipeline.Run{}, false, m.fail(ctx, err, what+": make the index of batches")
 	}
+	if _, err := m.MakeIdentity(ctx); err != nil {
+		return pipeline.Run{}, false, err
+	}
 	run.State = pipeline.RunLoading
 	for range 10 { // more than once only if a run of this name is deleted at this moment
 		_, err = m.runs.InsertOne(ctx, runDoc(run))

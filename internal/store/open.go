@@ -17,7 +17,24 @@ const openTimeout = 10 * time.Second
 // path, "gleaner" if there is none) or sqlite:PATH (a file on a local disk, created if it does
 // not exist). It returns once the store has answered, or after ten seconds with an error that says
 // what to check. No error holds the URI's password.
-func Open(ctx context.Context, uri string) (Store, error) {
+func Open(ctx context.Context, uri string) (Store, error) { return open(ctx, uri, true) }
+
+// OpenExisting does the same and creates nothing: where there is no store yet it returns
+// pipeline.ErrNoStore. MongoDB makes a database at its first write, so one that holds nothing is
+// found with IsEmpty.
+func OpenExisting(ctx context.Context, uri string) (Store, error) { return open(ctx, uri, false) }
+
+// IsEmpty reports whether nothing was ever written to a store.
+func IsEmpty(ctx context.Context, s Store) (bool, error) {
+	who, err := s.Identity(ctx)
+	if err != nil || who.ID != "" {
+		return false, err
+	}
+	runs, err := s.Runs(ctx) // earlier versions gave it no id
+	return len(runs) == 0, err
+}
+
+func open(ctx context.Context, uri string, create bool) (Store, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
 	defer cancel()
 	scheme, rest, found := strings.Cut(uri, ":")
@@ -25,7 +42,7 @@ func Open(ctx context.Context, uri string) (Store, error) {
 	case found && (scheme == "mongodb" || scheme == "mongodb+srv"):
 		return openMongo(limited, uri)
 	case found && scheme == "sqlite":
-		return openSQLite(limited, rest)
+		return openSQLite(limited, rest, create)
 	}
 	return nil, pipeline.Fail(pipeline.Fatal, "the store's URI %s: use mongodb://HOST/DATABASE, mongodb+srv://USER:PASSWORD@HOST/DATABASE or sqlite:PATH", quoteScheme(scheme, found))
 }
@@ -37,6 +54,8 @@ func quoteScheme(scheme string, found bool) string {
 		return fmt.Sprintf("%q is not known", scheme+":…")
 	case scheme == "" && !found:
 		return "is not given"
+	case strings.ContainsAny(scheme[:1], "/.~"): // a path holds no secret
+		return fmt.Sprintf("has no scheme, write sqlite:%s", scheme)
 	}
 	return "has no scheme"
 }
@@ -59,6 +78,11 @@ func failure(ctx context.Context, class pipeline.Class, what string, err error, 
 // noRun returns the error of a method that needs a run which does not exist. It is permanent.
 func noRun(what string) error {
 	return pipeline.Fail(pipeline.Fatal, "%s: %w", what, pipeline.ErrNoRun)
+}
+
+// noStore returns the error of opening a store that is not there.
+func noStore(what, why string) error {
+	return pipeline.Fail(pipeline.Fatal, "%s: %w: %s. Check the address, `producer load` makes a store", what, pipeline.ErrNoStore, why)
 }
 
 // beingDeleted returns the error of a method that would write to a run which is being deleted.

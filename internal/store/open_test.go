@@ -1,10 +1,16 @@
 package store_test
 
 import (
+	"errors"
 	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
@@ -15,6 +21,11 @@ func TestAURIThatIsNotUnderstoodIsExplained(t *testing.T) {
 	for uri, want := range map[string]string{
 		"":                                         "sqlite:PATH",
 		"store.db":                                 "sqlite:PATH",
+		"~/store.db":                               "write sqlite:~/store.db",
+		"./store.db":                               "write sqlite:./store.db",
+		"sqlite://store.db":                        "write sqlite:store.db",
+		"sqlite://~/store.db":                      "write sqlite:~/store.db",
+		"sqlite:~anna/store.db":                    "write the path out",
 		"postgres://u:hunter22@host/db":            `"postgres:…" is not known`,
 		"mongodb:host":                             "two slashes",
 		"mongodb://":                               "the host is missing",
@@ -78,5 +89,78 @@ func TestCredentialsThatAreRefusedAreFatal(t *testing.T) {
 	t.Log(err)
 	if err == nil || pipeline.ClassOf(err) != pipeline.Fatal || !strings.Contains(err.Error(), "check the user") || strings.Contains(err.Error(), "hunter22") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestManyProcessesGiveAStoreOneID(t *testing.T) {
+	for name, uri := range map[string]string{"mongodb": storetest.MongoURI(t), "sqlite": "sqlite:" + filepath.Join(t.TempDir(), "g.db")} {
+		var group errgroup.Group
+		ids := make([]string, 8)
+		for i := range ids {
+			s := open(t, uri)
+			group.Go(func() error {
+				who, err := s.MakeIdentity(t.Context())
+				ids[i] = who.ID
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		slices.Sort(ids)
+		if ids = slices.Compact(ids); len(ids) != 1 || ids[0] == "" {
+			t.Errorf("%s: got the ids %q", name, ids)
+		}
+	}
+}
+
+func TestTheHomeFolderIsUnderstood(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	open(t, "sqlite:~/new/g.db")
+	if _, err := os.Stat(filepath.Join(home, "new", "g.db")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAStoreIsForItsUserAlone(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "new")
+	s := open(t, "sqlite:"+filepath.Join(folder, "g.db"))
+	if _, err := s.MakeIdentity(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil || len(files) != 3 { // with its log and the log's index
+		t.Errorf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		if info, err := file.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", file.Name(), info.Mode(), err)
+		}
+	}
+	if info, err := os.Stat(folder); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder: %v, %v", info.Mode(), err)
+	}
+}
+
+func TestAReaderMakesNoStore(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "new", "g.db")
+	for range 2 {
+		s, err := store.OpenExisting(t.Context(), "sqlite:"+path)
+		if !errors.Is(err, pipeline.ErrNoStore) || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v, %v", s, err)
+		}
+		if files, err := os.ReadDir(folder); err != nil || len(files) > 0 {
+			t.Errorf("%v, %v", files, err)
+		}
+	}
+	open(t, "sqlite:"+path)
+	s, err := store.OpenExisting(t.Context(), "sqlite:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

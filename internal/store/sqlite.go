@@ -29,14 +29,18 @@ type sqliteStore struct {
 // sqliteReaders is how many reads may go on at once. No method needs two connections at a time.
 const sqliteReaders = 4
 
-func openSQLite(ctx context.Context, path string) (Store, error) {
+func openSQLite(ctx context.Context, path string, create bool) (Store, error) {
 	what := "open the store sqlite:" + path
 	path, problem := sqlitePath(path)
 	if problem != "" {
 		return nil, pipeline.Fail(pipeline.Fatal, "%s: %s", what, problem)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, pipeline.Fail(pipeline.Fatal, "%s: make its folder: %w", what, err)
+	if create {
+		if err := createFile(path); err != nil {
+			return nil, pipeline.Fail(pipeline.Fatal, "%s: %w", what, err)
+		}
+	} else if info, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil, noStore(what, "there is no such file")
 	}
 	s := &sqliteStore{path: path}
 	if err := s.open(ctx); err != nil {
@@ -47,13 +51,29 @@ func openSQLite(ctx context.Context, path string) (Store, error) {
 	return s, nil
 }
 
+// createFile makes an empty file, and its folder, for this user alone. What is there stays as it is,
+// and what is wrong with the file SQLite explains better.
+func createFile(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make its folder: %w", err)
+	}
+	if file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600); err == nil {
+		return file.Close()
+	}
+	return nil
+}
+
 // sqlitePath returns the absolute path of the file, or what is wrong with it.
 func sqlitePath(path string) (string, string) {
 	if rest, ok := strings.CutPrefix(path, "//"); ok {
 		if !strings.HasPrefix(rest, "/") {
-			return "", "write sqlite:PATH, with no // before the path"
+			return "", "write sqlite:" + rest + ", with no // before the path"
 		}
 		path = rest
+	}
+	path, problem := home(path)
+	if problem != "" {
+		return "", problem
 	}
 	if path == "" || strings.HasPrefix(path, ":memory:") {
 		return "", "the path is missing: use sqlite:PATH, a file on a local disk"

@@ -24,6 +24,9 @@ func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored p
 		return pipeline.Run{}, false, err
 	}
 	err = s.write(ctx, "create run "+run.Name, func(ctx context.Context, tx *sql.Tx) error {
+		if err := makeIdentity(ctx, tx); err != nil {
+			return err
+		}
 		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING",
 			run.Name, run.UID, string(spec), string(run.State), run.Items, run.Generations, run.Batches, millis(run.CreatedAt), run.LongestPrompt, string(pins), append([]byte{}, run.Key...)) // nil would be NULL
 		if err != nil {

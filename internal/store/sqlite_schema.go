@@ -69,6 +69,15 @@ CREATE TABLE consumers (
 	seen INTEGER NOT NULL,
 	body TEXT NOT NULL -- JSON
 ) WITHOUT ROWID;
+` + storeTable
+
+// storeTable holds at most one row: who the store is.
+const storeTable = `
+CREATE TABLE store (
+	key        INTEGER PRIMARY KEY CHECK (key = 1),
+	id         TEXT NOT NULL,
+	created_at INTEGER NOT NULL
+);
 `
 
 // These bring the tables of one version to the next. Columns are added at the end of a table, as
@@ -86,7 +95,7 @@ ALTER TABLE results ADD COLUMN digest TEXT NOT NULL DEFAULT '';
 	upgrade2 = `
 PRAGMA user_version = 3;
 ALTER TABLE runs ADD COLUMN key BLOB NOT NULL DEFAULT x'';
-`
+` + storeTable
 )
 
 // runShift leaves 30 bits for an item, 10 for a sample, and 23 for all runs that were ever created

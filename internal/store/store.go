@@ -26,6 +26,7 @@ type Store interface {
 	ResultStore
 	AnswerReader
 	PresenceStore
+	IdentityStore
 	Connection
 }
 
@@ -135,6 +136,16 @@ type PresenceStore interface {
 	// Consumers returns the consumers of a run (of all runs if it is empty) that were seen at
 	// that time or later, ordered by id.
 	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
+}
+
+// An IdentityStore knows who it is, so that the streams can say whose they are.
+type IdentityStore interface {
+	// Identity returns the store's id, which is empty before the first write, and its printable
+	// name, which never holds credentials.
+	Identity(ctx context.Context) (pipeline.StoreIdentity, error)
+	// MakeIdentity gives the store a random id unless it has one, and returns the one that it has
+	// then. Of several processes one wins. CreateRun does the same: it is the first write of all.
+	MakeIdentity(ctx context.Context) (pipeline.StoreIdentity, error)
 }
 
 // A Connection is the connection to the server or file behind a store. Whichever code opened the

@@ -1,0 +1,15 @@
+package pipeline
+
+import "errors"
+
+// A StoreIdentity says which store something belongs to.
+type StoreIdentity struct {
+	ID   string `json:"id"`   // random, made at the store's first write; empty before that
+	Name string `json:"name"` // where it is, for people: host and database, never credentials
+}
+
+// ErrNoStore is the error of a reader whose store is not there.
+var ErrNoStore = errors.New("there is no store")
+
+// ErrOtherStore is the error of a program whose streams belong to another store.
+var ErrOtherStore = errors.New("the streams belong to another store")
