@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline text prompt dataset stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile status plan"
+	forPrograms = "pipeline text prompt dataset stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile ownership status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -69,8 +69,9 @@ func rules() map[string]rule {
 
 		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
 		"internal/consumer":  {ours: "pipeline outage text autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
-		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
+		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus", testOurs: "ownership"},
 		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " rate prometheus"},
+		"internal/ownership": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/status":    {ours: "pipeline", theirs: engineLibraries + " prometheus"},
 		"internal/plan":      {ours: "pipeline"},
 
@@ -79,7 +80,7 @@ func rules() map[string]rule {
 		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/gpu":       {},
 
-		"internal/view":            {ours: "pipeline cli status plan reconcile producer", theirs: "humanize"},
+		"internal/view":            {ours: "pipeline cli status plan reconcile ownership producer", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu holdings stream telemetry", theirs: programLibraries},
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
@@ -32,7 +34,7 @@ func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipel
 	if err != nil {
 		return err
 	}
-	conn, err := connect(ctx, c.NATSFlags)
+	conn, err := connectTo(ctx, store, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return err
 	}

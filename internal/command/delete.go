@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
@@ -34,7 +36,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	conn, err := connect(ctx, c.NATSFlags)
+	conn, err := connectTo(ctx, store, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return fmt.Errorf("a run is removed from the streams too: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"gleaner/internal/dataset"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/store"
 	"gleaner/internal/view"
 )
 
@@ -65,7 +66,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer.Preflight, progress *view.Progress) error {
-	store, err := openStore(ctx, c.StoreFlags)
+	store, err := store.Open(ctx, c.Store) // this command makes one
 	if err != nil {
 		return err
 	}

@@ -6,20 +6,36 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/ownership"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
 )
 
-// openStore opens the store that the flags name.
+// openStore opens the store that the flags name. It makes none, and one to which nothing was ever
+// written counts as none.
 func openStore(ctx context.Context, flags cli.StoreFlags) (store.Store, error) {
-	return store.Open(ctx, flags.Store)
+	opened, err := store.OpenExisting(ctx, flags.Store)
+	if err != nil {
+		return nil, err
+	}
+	empty, err := store.IsEmpty(ctx, opened)
+	if err == nil && empty {
+		who, _ := opened.Identity(ctx) // as a moment ago
+		err = fmt.Errorf("%w at %s: nothing was ever written to it. Check the address, `producer load` makes a store", pipeline.ErrNoStore, who.Name)
+	}
+	if err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return opened, nil
 }
 
 // streamConfig says how an operator's command reaches the streams that the flags name. Lease 0 is
@@ -31,6 +47,22 @@ func streamConfig(flags cli.NATSFlags, lease time.Duration, log *zap.Logger) str
 // connect connects to the streams that the flags name. What the connection logs is not shown.
 func connect(ctx context.Context, flags cli.NATSFlags) (*stream.Conn, error) {
 	return stream.Connect(ctx, streamConfig(flags, 0, zap.NewNop()))
+}
+
+// connectTo connects to the streams that the flags name, and compares whose they are: what is
+// written to them, or taken from them, is of this store.
+func connectTo(ctx context.Context, store store.Store, flags cli.NATSFlags, log *zap.Logger) (*stream.Conn, error) {
+	conn, err := stream.Connect(ctx, streamConfig(flags, 0, log))
+	if err != nil {
+		return nil, err
+	}
+	guard := ownership.New(ownership.Operator, store, conn, log)
+	conn.GuardWith(guard.Confirm)
+	if err := guard.Confirm(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // An opened is what a command has opened: the store, the streams, and the engine over both.
@@ -46,7 +78,7 @@ func openBoth(ctx context.Context, flags cli.StoreFlags, nats cli.NATSFlags, log
 	if o.store, err = openStore(ctx, flags); err != nil {
 		return o, err
 	}
-	if o.conn, err = stream.Connect(ctx, streamConfig(nats, 0, log)); err != nil {
+	if o.conn, err = connectTo(ctx, o.store, nats, log); err != nil {
 		return opened{}, errors.Join(err, o.store.Close())
 	}
 	if o.reconciler, err = newReconciler(o.store, o.conn, 0, log); err != nil {

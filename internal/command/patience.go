@@ -17,10 +17,10 @@ func outlast(ctx context.Context, log *zap.Logger, doing string, do func(ctx con
 	return loop.Do(ctx, do)
 }
 
-// awaitStore opens the store that the flags name, as soon as it is there.
+// awaitStore opens the store that the flags name, as soon as its server is there. It makes none.
 func awaitStore(ctx context.Context, flags cli.StoreFlags, log *zap.Logger) (opened store.Store, err error) {
 	err = outlast(ctx, log, "open the store", func(ctx context.Context) (err error) {
-		opened, err = store.Open(ctx, flags.Store)
+		opened, err = store.OpenExisting(ctx, flags.Store)
 		return err
 	})
 	return opened, err

@@ -2,7 +2,10 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
@@ -33,8 +36,11 @@ func (c *Pin) Run(ctx context.Context, t *cli.Terminal) error {
 	asking, cancel := context.WithTimeout(ctx, askNATS)
 	defer cancel()
 	var streams producer.PinStreams
-	conn, away := connect(asking, c.NATSFlags)
-	if away == nil {
+	conn, away := connectTo(asking, store, c.NATSFlags, zap.NewNop())
+	switch {
+	case errors.Is(away, pipeline.ErrOtherStore):
+		return away
+	case away == nil:
 		defer conn.Close()
 		streams = conn
 	}

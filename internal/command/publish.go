@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/status"
@@ -29,6 +31,8 @@ type Publish struct {
 	Follow          bool          `help:"Stay until every generation is stored or dead. Exits 3 if some have no answer."`
 	Lease           time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for this long."`
 	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
+	TakeOver        bool          `help:"Take the streams from another store that is given up: say which runs are on them, and with --yes remove those of the other store. Refused while one of them is in use."`
+	Yes             bool          `help:"With --take-over: do it."`
 	JSON            bool          `name:"json" help:"Print the summary as JSON."`
 }
 
@@ -45,6 +49,9 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer store.Close()
 	run, err := c.read(ctx, log, store)
+	if err == nil {
+		err = producer.Publishable(run) // only a run that is open makes streams
+	}
 	if err != nil {
 		return err
 	}
@@ -55,9 +62,45 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer conn.Close()
+	guard := ownership.New(ownership.Publisher, store, conn, log)
+	conn.GuardWith(guard.Confirm)
+	if c.TakeOver {
+		if done, err := c.takeOver(ctx, t, guard); !done || err != nil {
+			return err
+		}
+	}
 	if err := outlast(ctx, log, "make the streams", conn.Ensure); err != nil {
 		return err
 	}
+	ctx, unwatch := guard.Watch(ctx)
+	defer unwatch()
+	if err := c.publish(ctx, t, progress, parts{store: store, conn: conn, run: run, log: log}); err != nil {
+		return cmp.Or(ownership.Refusal(ctx), err)
+	}
+	return nil
+}
+
+// takeOver takes the streams from another store, or says what that would remove. It reports whether
+// they can be used now.
+func (c *Publish) takeOver(ctx context.Context, t *cli.Terminal, guard *ownership.Guard) (done bool, err error) {
+	report, err := guard.TakeOver(ctx, c.Yes)
+	if err == nil && report.From == "" {
+		return true, nil
+	}
+	fmt.Fprint(t.Err, view.TakeOver(report))
+	return report.Done, err
+}
+
+// The parts of a publish.
+type parts struct {
+	store store.Store
+	conn  *stream.Conn
+	run   pipeline.Run
+	log   *zap.Logger
+}
+
+func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.Progress, p parts) error {
+	store, conn, run, log := p.store, p.conn, p.run, p.log
 	registry := metrics.NewRegistry()
 	stop, err := serveHTTP(c.HTTP, registry, conn.Healthy, log)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/ownership"
 	"gleaner/internal/sink"
 	"gleaner/internal/stream"
 	"gleaner/internal/telemetry/metrics"
@@ -20,7 +21,7 @@ type Serve struct {
 	cli.StreamFlags `embed:""`
 	cli.HTTPFlags   `embed:""`
 	cli.LogFlags    `embed:""`
-	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB, where this program makes them. Default: what the NATS account allows, at most 4GiB."`
+	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Without effect: producer publish makes the streams."`
 	FlushEvery      time.Duration `default:"1s" help:"How long results wait for others to be written with."`
 	Lease           time.Duration `default:"30s" help:"Results go to another sink when this one gave no sign of life for this long."`
 	Report          time.Duration `default:"1m" help:"Say this often how many answers were stored, if there were any; 0 for never."`
@@ -35,21 +36,22 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	store, err := awaitStore(ctx, c.StoreFlags, log)
+	store, err := awaitStore(ctx, c.StoreFlags, log) // a database that is still empty will do
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Timeout: cli.ConnectWithin, Patient: true, Replicas: c.Replicas, MaxBytes: int64(c.MaxBytes), Log: log})
+	conn, err := stream.Connect(ctx, stream.Config{URL: c.NATSURL, Creds: c.NATSCreds, Name: "sink", SinkLease: c.Lease, Timeout: cli.ConnectWithin, Patient: true, Log: log})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := outlast(ctx, log, "make the streams", conn.Ensure); err != nil {
-		return err
-	}
+	guard := ownership.New(ownership.Sink, store, conn, log)
+	conn.GuardWith(guard.Confirm)
+	ctx, unwatch := guard.Watch(ctx)
+	defer unwatch()
 	registry := metrics.NewRegistry()
-	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, ExtendEvery: c.Lease / 3, Metrics: sink.NewMetrics(registry), Log: log}, conn, store)
+	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, ExtendEvery: c.Lease / 3, Compare: guard.Compare, Metrics: sink.NewMetrics(registry), Log: log}, conn, store)
 	if err != nil {
 		return err
 	}
@@ -68,6 +70,9 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 		}
 	})()
 	if err := engine.Run(ctx); err != nil {
+		return err
+	}
+	if err := ownership.Refusal(ctx); err != nil {
 		return err
 	}
 	log.Info("stopped", zap.Int("stored", engine.Written().New))

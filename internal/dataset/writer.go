@@ -57,7 +57,7 @@ func (w *Writer) open() (err error) {
 	info, err := os.Stat(w.target)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return w.openTemporary(0o666)
+		return w.openTemporary(0o600) // the answers are the user's own
 	case err != nil:
 		return w.failure(err)
 	case info.IsDir():

@@ -22,6 +22,7 @@ import (
 	"gleaner/internal/dataset"
 	"gleaner/internal/natsd"
 	"gleaner/internal/outage"
+	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/prompt"
@@ -72,7 +73,7 @@ const lease = 10 * time.Second
 // error.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
 	started := time.Now()
-	if err := os.MkdirAll(cfg.Data, 0o755); err != nil {
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return Summary{}, fmt.Errorf("the data folder: %w", err)
 	}
 	checked, err := producer.RunPreflight(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, cfg.Dataset, cfg.Checked)
@@ -172,6 +173,12 @@ func (m *machine) start(ctx context.Context, dataset producer.Preflight) error {
 		InProcess: m.nats, Name: "local", User: "local", Lease: lease, SinkLease: lease, MaxBytes: bytes, Enlarge: m.cfg.MaxBytes > 0, Log: m.cfg.Log,
 	})
 	if err != nil {
+		return err
+	}
+	// No other program reaches this server: what another store left in the folder is of no use.
+	guard := ownership.New(ownership.Publisher, m.store, m.conn, m.cfg.Log)
+	m.conn.GuardWith(guard.Confirm)
+	if err := guard.Seize(ctx); err != nil {
 		return err
 	}
 	return m.conn.Ensure(ctx)

@@ -11,7 +11,7 @@ import (
 // lockFolder keeps a folder for one server, until the lock is released or the process ends, however
 // it ends. JetStream itself does not notice when two servers write the same files.
 func lockFolder(dir string) (*flock.Flock, error) {
-	lock := flock.New(filepath.Join(dir, "server.lock"), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
+	lock := flock.New(filepath.Join(dir, "server.lock"), flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	switch {
 	case err != nil:

@@ -52,7 +52,7 @@ func Start(cfg Config) (*Server, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("start the NATS server: no folder is given")
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("start the NATS server: create its folder: %w", err)
 	}
 	folder, err := lockFolder(cfg.Dir)

@@ -8,6 +8,12 @@ type StoreIdentity struct {
 	Name string `json:"name"` // where it is, for people: host and database, never credentials
 }
 
+// A StreamOwner says whose a stream is.
+type StreamOwner struct {
+	Stream        string
+	StoreIdentity // empty where the stream does not say it, as earlier versions left it
+}
+
 // ErrNoStore is the error of a reader whose store is not there.
 var ErrNoStore = errors.New("there is no store")
 

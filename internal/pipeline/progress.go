@@ -50,7 +50,10 @@ type RunInfo struct {
 	Waiting   int    // batches that no worker holds
 	Held      int    // batches delivered and not acked
 	HandedOut uint64 // sequence of the last message that was delivered for the first time
-	Paused    bool
+	// Quiet is how long ago the queue last handed out a batch, by its own clock; 0: never, or not
+	// known.
+	Quiet  time.Duration
+	Paused bool
 	// Complete is true if CompleteRun has declared every generation stored, dead or dropped for
 	// good, and nothing is on the queue.
 	Complete bool

@@ -92,6 +92,14 @@ func (p *Publisher) again(ctx context.Context, known pipeline.Run) (pipeline.Run
 	return run, known.StillThere(run, err)
 }
 
+// Publishable returns why a run cannot be published, or nil.
+func Publishable(run pipeline.Run) error {
+	if run.State != pipeline.RunOpen {
+		return notOpen(run)
+	}
+	return nil
+}
+
 // notOpen says why a run that is not open cannot be published.
 func notOpen(run pipeline.Run) error {
 	if run.State == pipeline.RunLoading {

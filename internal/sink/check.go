@@ -47,7 +47,14 @@ type delivery = pipeline.Delivery[pipeline.Results]
 // A rejection is a delivery that can never be stored.
 type rejection struct {
 	delivery delivery
-	reason   string
+	refusal
+}
+
+// A refusal says why a message cannot be stored.
+type refusal struct {
+	reason  string // empty: it can
+	unknown bool   // the store does not know its run, or its load of it: another store may
+	forged  bool   // it fits, and comes without its token
 }
 
 func newChecker(store Store) *checker {
@@ -80,20 +87,14 @@ func (c *checker) split(ctx context.Context, deliveries []delivery) (checked, er
 	for i, d := range deliveries {
 		switch {
 		case reasons[i].forged:
-			found.forged = append(found.forged, rejection{d, reasons[i].why})
-		case reasons[i].why != "":
-			found.bad = append(found.bad, rejection{d, reasons[i].why})
+			found.forged = append(found.forged, rejection{d, reasons[i]})
+		case reasons[i].reason != "":
+			found.bad = append(found.bad, rejection{d, reasons[i]})
 		default:
 			found.good = append(found.good, d)
 		}
 	}
 	return found, nil
-}
-
-// A refusal is why a claim is not believed.
-type refusal struct {
-	why    string // "": it is
-	forged bool   // it fits, and comes without its token
 }
 
 // refusals returns why the claims are not believed, one for each, and the runs that they name. An
@@ -106,15 +107,15 @@ func (c *checker) refusals(ctx context.Context, claims []claim) ([]refusal, map[
 	if err := c.learn(ctx, runs, claims); err != nil {
 		return nil, nil, err
 	}
-	reasons := make([]refusal, len(claims))
+	refusals := make([]refusal, len(claims))
 	for i, x := range claims {
 		run := runs[x.run]
-		reasons[i].why = c.refusal(runs, x)
-		if reasons[i].why == "" && !run.Key.Admits(x.token, x.uid, x.batch, x.round) {
-			reasons[i] = refusal{withoutToken(x), true}
+		refusals[i] = c.refusal(runs, x)
+		if refusals[i].reason == "" && !run.Key.Admits(x.token, x.uid, x.batch, x.round) {
+			refusals[i] = refusal{reason: withoutToken(x), forged: true}
 		}
 	}
-	return reasons, runs, nil
+	return refusals, runs, nil
 }
 
 // runs looks up every run that a claim names. It asks the store each time, since a run can be
@@ -166,18 +167,23 @@ func (c *checker) learn(ctx context.Context, runs map[string]pipeline.Run, claim
 	return nil
 }
 
-// refusal returns why a claim cannot be true, or "" if it can, whatever its token.
-func (c *checker) refusal(runs map[string]pipeline.Run, x claim) string {
+// refusal returns why a claim cannot be true, whatever its token.
+func (c *checker) refusal(runs map[string]pipeline.Run, x claim) refusal {
 	if x.err != nil {
-		return x.err.Error()
+		return refusal{reason: x.err.Error()}
 	}
 	run, ok := runs[x.run]
 	if !ok {
-		return fmt.Sprintf("there is no run %s", x.run)
+		return refusal{reason: fmt.Sprintf("there is no run %s", x.run), unknown: true}
 	}
 	if run.UID != x.uid {
-		return fmt.Sprintf("it belongs to an earlier run %s that was deleted", run.Name)
+		return refusal{reason: fmt.Sprintf("it belongs to an earlier run %s that was deleted", run.Name), unknown: true}
 	}
+	return refusal{reason: c.misfit(run, x)}
+}
+
+// misfit returns why a claim does not fit its run, or "" if it does.
+func (c *checker) misfit(run pipeline.Run, x claim) string {
 	if run.State == pipeline.RunDeleting {
 		return fmt.Sprintf("run %s is being deleted", run.Name)
 	}

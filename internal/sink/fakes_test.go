@@ -27,6 +27,7 @@ type world struct {
 	streamFault func() error            // of each read of the stream; may be nil
 	deadFault   func() error            // the same of dead letters
 	storeFault  func(call string) error // of each call of the store; may be nil
+	keeps       bool                    // what is handed back never comes again
 
 	mu        sync.Mutex
 	runs      map[string]pipeline.Run
@@ -43,7 +44,7 @@ type world struct {
 // An event is something that happened to a message.
 type event struct {
 	at     time.Duration
-	what   string // write, extend, ack, hand-back, reject
+	what   string // write, extend, ack, hand-back, reject, compare
 	msg    int
 	reason string // of a reject
 }
@@ -254,8 +255,14 @@ func message(batch int, indexes ...int) pipeline.Results {
 
 // send puts a message on the stream.
 func (w *world) send(number int, m pipeline.Results) {
+	w.deliver(number, m, 1)
+}
+
+// deliver delivers a message for the nth time.
+func (w *world) deliver(number int, m pipeline.Results, nth int) {
 	w.queue <- pipeline.Delivery[pipeline.Results]{
-		Body: m, Subject: fmt.Sprintf("gleaner.result.%s.%d", m.Run, m.Batch), Deliveries: 1, Receipt: &receipt{w, number, m},
+		Body: m, Subject: fmt.Sprintf("gleaner.result.%s.%d", m.Run, m.Batch), Deliveries: nth,
+		Receipt: &receipt{w, number, m, func() { w.deliver(number, m, nth+1) }},
 	}
 }
 
@@ -290,6 +297,7 @@ type receipt struct {
 	w       *world
 	number  int
 	message pipeline.Results
+	again   func() // delivers it again
 }
 
 func (r *receipt) note(what, reason string) {
@@ -313,8 +321,11 @@ func (r *receipt) Ack(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (r *receipt) HandBack(ctx context.Context, _ time.Duration) error {
+func (r *receipt) HandBack(ctx context.Context, delay time.Duration) error {
 	r.w.set(func() { r.note("hand-back", "") })
+	if r.again != nil && !r.w.keeps {
+		time.AfterFunc(delay, r.again)
+	}
 	return ctx.Err()
 }
 

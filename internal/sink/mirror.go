@@ -84,16 +84,43 @@ func (m *mirror) apply(ctx context.Context, letters []letter) {
 	for _, d := range good {
 		s.cfg.Metrics.deadLetters.WithLabelValues(classLabel(d.Body.Class)).Inc()
 	}
+	idle = m.postpone(ctx, idle)
 	m.ignore(idle)
-	acknowledge(ctx, s.log, letters)
-	s.log.Debug("dead letters mirrored", zap.Int("told", len(good)), zap.Int("ignored", len(idle)))
+	for _, x := range idle {
+		good = append(good, x.letter)
+	}
+	acknowledge(ctx, s.log, good)
+	s.log.Debug("dead letters mirrored", zap.Int("told", len(good)-len(idle)), zap.Int("ignored", len(idle)))
 }
 
 // An ignored is a dead letter that does not concern the store.
 type ignored struct {
 	letter letter
 	kind   string // foreign, stale, or refused because it comes without its token
-	reason string
+	refusal
+}
+
+// postpone hands back the letters that another store may know, as Sink.dismiss does with results,
+// and returns the others.
+func (m *mirror) postpone(ctx context.Context, idle []ignored) []ignored {
+	compared, owned := false, true
+	return slices.DeleteFunc(idle, func(x ignored) bool {
+		if !x.unknown {
+			return false
+		}
+		if x.letter.Deliveries >= 2 {
+			if !compared {
+				compared, owned = true, m.s.owned(ctx)
+			}
+			if owned {
+				return false
+			}
+		}
+		if err := x.letter.HandBack(ctx, m.s.lease()); err != nil {
+			m.s.log.Debug("handing a dead letter back", zap.Error(err))
+		}
+		return true
+	})
 }
 
 // split divides dead letters into those that concern the store and those that do not. An error
@@ -106,7 +133,7 @@ func (m *mirror) split(ctx context.Context, letters []letter) (good []letter, id
 			claims[i].generations = append(claims[i].generations, generation{f.Index, f.Item, f.Sample})
 		}
 	}
-	reasons, _, err := m.check.refusals(ctx, claims)
+	refusals, _, err := m.check.refusals(ctx, claims)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -114,11 +141,11 @@ func (m *mirror) split(ctx context.Context, letters []letter) (good []letter, id
 	var refused []round
 	for i, d := range letters {
 		switch {
-		case reasons[i].forged:
-			idle = append(idle, ignored{d, "refused", reasons[i].why})
+		case refusals[i].forged:
+			idle = append(idle, ignored{d, "refused", refusals[i]})
 			refused = append(refused, round{d.Body.Run, d.Body.Batch, d.Body.Round})
-		case reasons[i].why != "":
-			idle = append(idle, ignored{d, "foreign", reasons[i].why})
+		case refusals[i].reason != "":
+			idle = append(idle, ignored{d, "foreign", refusals[i]})
 		default:
 			own = append(own, d)
 		}
@@ -132,7 +159,7 @@ func (m *mirror) split(ctx context.Context, letters []letter) (good []letter, id
 	}
 	for _, d := range own {
 		if reason := stale(batches[d.Body.ID()], d.Body.DeadLetter); reason != "" {
-			idle = append(idle, ignored{d, "stale", reason})
+			idle = append(idle, ignored{d, "stale", refusal{reason: reason}})
 		} else {
 			good = append(good, d)
 		}

@@ -54,10 +54,10 @@ func (p *pinner) split(ctx context.Context, found checked) (pinned, error) {
 		pin, err := p.pin(ctx, &run, d.Body)
 		switch {
 		case errors.Is(err, pipeline.ErrNoRun):
-			held.gone = append(held.gone, rejection{d, fmt.Sprintf("there is no run %s any more", run.Name)})
+			held.gone = append(held.gone, rejection{d, refusal{reason: fmt.Sprintf("there is no run %s any more", run.Name), unknown: true}})
 			continue
 		case errors.Is(err, errEngines):
-			held.gone = append(held.gone, rejection{d, err.Error()})
+			held.gone = append(held.gone, rejection{d, refusal{reason: err.Error()}})
 			continue
 		case err != nil:
 			return pinned{}, err
@@ -67,7 +67,7 @@ func (p *pinner) split(ctx context.Context, found checked) (pinned, error) {
 			held.good = append(held.good, d)
 			continue
 		}
-		other = append(other, rejection{d, p.otherDigest(run, pin, d.Body)})
+		other = append(other, rejection{d, refusal{reason: p.otherDigest(run, pin, d.Body)}})
 	}
 	return held, p.mark(ctx, other, &held)
 }

@@ -198,6 +198,7 @@ func TestWhatNeedsNoOtherRoundIsNotMarked(t *testing.T) {
 func TestAnAnswerThatComesBeforeItsBatchIsMarkedAsQueuedIsRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.keeps = true
 		w.pinned(map[pipeline.EngineName]string{pipeline.Ollama: digestA})
 		w.set(func() {
 			b := w.batches["r/0000000"]
@@ -248,8 +249,8 @@ func TestAnswersOfARunThatIsDeletedMeanwhileHoldNothingUp(t *testing.T) {
 		}
 		w.send(0, of(digestA, message(0, 0)))
 		r := w.start(Config{})
-		r.end(t, 5*time.Second)
-		if got := w.of(0); !slices.Equal(got, []string{"reject"}) {
+		r.end(t, time.Minute)
+		if got := w.of(0); !slices.Equal(got, []string{"hand-back", "reject"}) {
 			t.Errorf("%v", got)
 		}
 	})

@@ -72,7 +72,7 @@ func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
 	if !ok {
 		return nil
 	}
-	s.rejected.reject(ctx, found.bad)
+	s.dismiss(ctx, s.rejected, found.bad)
 	forged := make([]round, len(found.forged))
 	for i, x := range found.forged {
 		forged[i] = round{x.delivery.Body.Run, x.delivery.Body.Batch, x.delivery.Body.Round}
@@ -80,7 +80,7 @@ func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
 	if !s.persist(ctx, "writing results to the store", func() error { return markRefused(ctx, s.store, forged) }) {
 		return nil
 	}
-	s.forged.reject(ctx, found.forged)
+	s.dismiss(ctx, s.forged, found.forged)
 	var held pinned
 	ok = s.persist(ctx, "writing results to the store", func() (err error) {
 		held, err = s.pins.split(ctx, found)
@@ -90,10 +90,48 @@ func (s *Sink) admit(ctx context.Context, deliveries []delivery) []delivery {
 		return nil
 	}
 	acknowledge(ctx, s.log, held.stored)
-	s.rejected.reject(ctx, held.gone)
-	s.refused.reject(ctx, held.other)
+	s.dismiss(ctx, s.rejected, held.gone)
+	s.dismiss(ctx, s.refused, held.other)
 	return held.good
 }
+
+// dismiss removes messages from the stream that can never be stored. First it makes sure that the
+// stream is still this store's: another one may know the run. What is of no known run is handed
+// back the first time that it comes, so that the comparison begins after it came again.
+func (s *Sink) dismiss(ctx context.Context, as *rejections, bad []rejection) {
+	var early, late []rejection
+	for _, x := range bad {
+		if x.unknown && x.delivery.Deliveries < 2 {
+			early = append(early, x)
+		} else {
+			late = append(late, x)
+		}
+	}
+	if len(late) > 0 && !s.owned(ctx) {
+		early, late = bad, nil
+	}
+	for _, x := range early {
+		if err := x.delivery.HandBack(ctx, s.lease()); err != nil {
+			s.log.Debug("handing results back", zap.Error(err))
+		}
+	}
+	as.reject(ctx, late)
+}
+
+// owned reports whether the streams are certainly this store's.
+func (s *Sink) owned(ctx context.Context) bool {
+	if s.cfg.Compare == nil {
+		return true
+	}
+	err := s.cfg.Compare(ctx)
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("nothing is removed from the streams, because it is not certain whose they are", zap.Error(err))
+	}
+	return err == nil
+}
+
+// lease is how long results and dead letters stay with a sink.
+func (s *Sink) lease() time.Duration { return 3 * s.cfg.ExtendEvery }
 
 func (s *Sink) count(w pipeline.Written) {
 	s.mu.Lock()

@@ -30,9 +30,12 @@ type Config struct {
 	FlushMessages int           // messages of one write; default 128, about 1,000 results, at most 128 MiB
 	FlushEvery    time.Duration // how long results wait to be written with others; default DefaultFlushEvery
 	ExtendEvery   time.Duration // how often the leases of held results are renewed while the store is away; default 10 s
-	PinCommand    string        // by which a person pins a run; default pipeline.DefaultPinCommand
-	Metrics       *Metrics      // nil: none
-	Log           *zap.Logger
+	// Compare asks whether the streams are this store's, before a message is removed that is not
+	// stored. Nil: they can be no other's.
+	Compare    func(ctx context.Context) error
+	PinCommand string   // by which a person pins a run; default pipeline.DefaultPinCommand
+	Metrics    *Metrics // nil: none
+	Log        *zap.Logger
 }
 
 // A Sink moves results from the stream to the store, and writes to the store which generations are

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"os"
-	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -16,9 +15,6 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// newID returns an id that no other store has.
-func newID() string { return rand.Text() }
-
 // identityDoc is the key of the only document in MongoDB's collection "store".
 const identityDoc = "identity"
 
@@ -27,6 +23,16 @@ type storeDoc struct {
 	Key       string    `bson:"_id"`
 	ID        string    `bson:"id"`
 	CreatedAt time.Time `bson:"created_at"`
+}
+
+// IsEmpty reports whether nothing was ever written to a store.
+func IsEmpty(ctx context.Context, s Store) (bool, error) {
+	who, err := s.Identity(ctx)
+	if err != nil || who.ID != "" {
+		return false, err
+	}
+	runs, err := s.Runs(ctx) // earlier versions gave it no id
+	return len(runs) == 0, err
 }
 
 func (m *mongoStore) Identity(ctx context.Context) (pipeline.StoreIdentity, error) {
@@ -45,7 +51,7 @@ func (m *mongoStore) MakeIdentity(ctx context.Context) (pipeline.StoreIdentity, 
 	if err != nil || who.ID != "" {
 		return who, err
 	}
-	first := bson.D{{Key: "id", Value: newID()}, {Key: "created_at", Value: time.Now().UTC()}}
+	first := bson.D{{Key: "id", Value: rand.Text()}, {Key: "created_at", Value: time.Now().UTC()}}
 	_, err = m.identity.UpdateOne(ctx, byID(identityDoc), op("$setOnInsert", first), options.UpdateOne().SetUpsert(true))
 	if err != nil && !mongo.IsDuplicateKeyError(err) { // another process was faster
 		return who, m.fail(ctx, err, "give the store its id")
@@ -72,12 +78,6 @@ func (s *sqliteStore) MakeIdentity(ctx context.Context) (who pipeline.StoreIdent
 	return who, err
 }
 
-// makeIdentity gives the store an id unless it has one.
-func makeIdentity(ctx context.Context, tx *sql.Tx) error {
-	_, err := tx.ExecContext(ctx, "INSERT INTO store (key, id, created_at) VALUES (1, ?, ?) ON CONFLICT (key) DO NOTHING", newID(), millis(time.Now()))
-	return err
-}
-
 func (s *sqliteStore) who(ctx context.Context, db queryer) (pipeline.StoreIdentity, error) {
 	who := pipeline.StoreIdentity{Name: "sqlite:" + s.path}
 	if host, err := os.Hostname(); err == nil && host != "" { // a machine without a name will do
@@ -88,21 +88,4 @@ func (s *sqliteStore) who(ctx context.Context, db queryer) (pipeline.StoreIdenti
 		err = nil
 	}
 	return who, err
-}
-
-// home replaces a ~ at the beginning of a path by the user's home folder, as a shell does where it
-// sees one. It returns what is wrong with the path, if it cannot.
-func home(path string) (string, string) {
-	rest, found := strings.CutPrefix(path, "~")
-	switch {
-	case !found:
-		return path, ""
-	case rest != "" && !strings.HasPrefix(rest, "/"):
-		return "", "the home folder of another user is not looked up: write the path out, as in sqlite:/home/NAME/gleaner.db"
-	}
-	folder, err := os.UserHomeDir()
-	if err != nil {
-		return "", "there is no home folder that ~ could stand for: write the path out, as in sqlite:/home/NAME/gleaner.db"
-	}
-	return folder + rest, ""
 }

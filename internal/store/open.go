@@ -24,16 +24,6 @@ func Open(ctx context.Context, uri string) (Store, error) { return open(ctx, uri
 // found with IsEmpty.
 func OpenExisting(ctx context.Context, uri string) (Store, error) { return open(ctx, uri, false) }
 
-// IsEmpty reports whether nothing was ever written to a store.
-func IsEmpty(ctx context.Context, s Store) (bool, error) {
-	who, err := s.Identity(ctx)
-	if err != nil || who.ID != "" {
-		return false, err
-	}
-	runs, err := s.Runs(ctx) // earlier versions gave it no id
-	return len(runs) == 0, err
-}
-
 func open(ctx context.Context, uri string, create bool) (Store, error) {
 	limited, cancel := context.WithTimeoutCause(ctx, openTimeout, errNoAnswer)
 	defer cancel()

@@ -51,8 +51,8 @@ func openSQLite(ctx context.Context, path string, create bool) (Store, error) {
 	return s, nil
 }
 
-// createFile makes an empty file, and its folder, for this user alone. What is there stays as it is,
-// and what is wrong with the file SQLite explains better.
+// createFile makes an empty file, and its folder, for this user alone. What is there stays as it
+// is, and what is wrong with the file SQLite explains better.
 func createFile(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make its folder: %w", err)
@@ -86,6 +86,23 @@ func sqlitePath(path string) (string, string) {
 		return "", "this is a folder: name a file in it, such as " + filepath.Join(path, "gleaner.db")
 	}
 	return abs, ""
+}
+
+// home replaces a ~ at the beginning of a path by the user's home folder, as a shell does where it
+// sees one. It returns what is wrong with the path, if it cannot.
+func home(path string) (string, string) {
+	rest, found := strings.CutPrefix(path, "~")
+	switch {
+	case !found:
+		return path, ""
+	case rest != "" && !strings.HasPrefix(rest, "/"):
+		return "", "the home folder of another user is not looked up: write the path out, as in sqlite:/home/NAME/gleaner.db"
+	}
+	folder, err := os.UserHomeDir()
+	if err != nil {
+		return "", "there is no home folder that ~ could stand for: write the path out, as in sqlite:/home/NAME/gleaner.db"
+	}
+	return folder + rest, ""
 }
 
 // dsn returns the driver's name for the file with the settings of one connection. SQLite keeps them

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,12 @@ func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored p
 		return pipeline.Run{}, false, err
 	}
 	return stored, created, nil
+}
+
+// makeIdentity gives the store an id unless it has one.
+func makeIdentity(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO store (key, id, created_at) VALUES (1, ?, ?) ON CONFLICT (key) DO NOTHING", rand.Text(), millis(time.Now()))
+	return err
 }
 
 func scanRun(row interface{ Scan(...any) error }) (pipeline.Run, error) {

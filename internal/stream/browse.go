@@ -187,6 +187,9 @@ func (c *Conn) DeadLetter(ctx context.Context, run string, batch int) (pipeline.
 // DeleteDeadLetter removes the record with this sequence, and no newer one of its batch. One that
 // is already gone is no error.
 func (c *Conn) DeleteDeadLetter(ctx context.Context, sequence uint64) error {
+	if err := c.owner.allows(ctx); err != nil {
+		return fmt.Errorf("delete the dead letter with sequence %d: %w", sequence, err)
+	}
 	err := c.request(ctx, "$JS.API.STREAM.MSG.DELETE."+DeadStream, map[string]any{"seq": sequence, "no_erase": true}, nil)
 	if err == nil || isAbsent(err) {
 		return nil

@@ -29,6 +29,7 @@ type client struct {
 	patient  bool                 // see Config
 	answered atomic.Bool          // JetStream has answered before
 	hearings hearings
+	owner    owner
 
 	heartbeat time.Duration // of a pull that waits for long; a test shortens it
 

@@ -43,8 +43,8 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	return &Conn{
 		client: client, provisioner: provisioner, publisher: publisher, usage: &usageCache{c: client}, roster: newRoster(client),
 		results: resultsPublisher(publisher), deadLetters: deadLetterPublisher(publisher),
-		sink:       newDurable(client, ResultsStream, sinkDurable, provisioner.ensure),
-		mirror:     newDurable(client, DeadStream, mirrorDurable, provisioner.ensure),
+		sink:       newDurable(client, ResultsStream, sinkDurable, provisioner.setSinkLease),
+		mirror:     newDurable(client, DeadStream, mirrorDurable, provisioner.setSinkLease),
 		pullExpiry: PullExpiry,
 	}, nil
 }

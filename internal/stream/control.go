@@ -54,6 +54,9 @@ func (c *Conn) ResumeRun(ctx context.Context, run string) error {
 func (c *Conn) pause(ctx context.Context, run, what string, until time.Time) error {
 	err := pipeline.ValidateRunName(run)
 	if err == nil {
+		err = c.owner.allows(ctx)
+	}
+	if err == nil {
 		err = c.api(ctx, func(ctx context.Context) error {
 			_, err := c.js.PauseConsumer(ctx, WorkStream, run, until)
 			return err
@@ -76,6 +79,9 @@ func (c *Conn) CancelRun(ctx context.Context, run string) (removed int, err erro
 	if err := pipeline.ValidateRunName(run); err != nil {
 		return 0, err
 	}
+	if err := c.owner.allows(ctx); err != nil {
+		return 0, fmt.Errorf("take run %s off the queue: %w", run, err)
+	}
 	// The durable first, so that nothing more is handed out.
 	err = c.api(ctx, func(ctx context.Context) error { return c.js.DeleteConsumer(ctx, WorkStream, run) })
 	if err != nil && !isAbsent(err) {
@@ -89,6 +95,9 @@ func (c *Conn) CancelRun(ctx context.Context, run string) (removed int, err erro
 func (c *Conn) purge(ctx context.Context, stream, subjects string) (removed int, err error) {
 	var purged struct {
 		Purged int `json:"purged"`
+	}
+	if err := c.owner.allows(ctx); err != nil {
+		return 0, fmt.Errorf("remove %s from stream %s: %w", subjects, stream, err)
 	}
 	err = c.request(ctx, "$JS.API.STREAM.PURGE."+stream, map[string]any{"filter": subjects}, &purged)
 	if err != nil && !isAbsent(err) {

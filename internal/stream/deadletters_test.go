@@ -297,8 +297,10 @@ func TestMirrorGetsEachDeadLetterOnceAndTheStreamKeepsIt(t *testing.T) {
 	}
 	js := admin(t, server.URL())
 	must(t, js.DeleteConsumer(t.Context(), DeadStream, mirrorDurable))
+	must(t, c.Ensure(t.Context()))
 	take(t, c, n) // the durable is created again, and starts over
 	must(t, js.DeleteStream(t.Context(), DeadStream))
+	must(t, c.Ensure(t.Context()))
 	eventually(t, func() bool {
 		_, err := c.DeadLettersToMirror(t.Context(), 1, 10*time.Millisecond)
 		return err == nil

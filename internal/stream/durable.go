@@ -24,8 +24,8 @@ const DurableRefresh = 30 * time.Minute
 type durable struct {
 	c            *client
 	stream, name string
-	create       func(ctx context.Context) error // for the store's side, which may create it again
-	lookup       chan struct{}                   // held by the one of many workers that looks it up
+	prepare      func(ctx context.Context, d *durable) error // of the store's side, once it is found
+	lookup       chan struct{}                               // held by the one of many workers that looks it up
 
 	mu      sync.Mutex
 	found   *jetstream.ConsumerConfig // nil: to be looked up
@@ -37,8 +37,8 @@ type durable struct {
 	failing outage.Loop
 }
 
-func newDurable(c *client, stream, name string, create func(ctx context.Context) error) *durable {
-	return &durable{c: c, stream: stream, name: name, create: create, lookup: make(chan struct{}, 1), gone: make(chan struct{}, 1), failing: outage.Loop{
+func newDurable(c *client, stream, name string, prepare func(ctx context.Context, d *durable) error) *durable {
+	return &durable{c: c, stream: stream, name: name, prepare: prepare, lookup: make(chan struct{}, 1), gone: make(chan struct{}, 1), failing: outage.Loop{
 		Log: c.log, Fields: []zap.Field{zap.String("run", name)},
 		Away: "cannot take batches, trying again until it works", Back: "batches can be taken again",
 	}}
@@ -67,17 +67,16 @@ func (d *durable) find(ctx context.Context) (*jetstream.ConsumerConfig, error) {
 	}
 }
 
-// findOrCreate returns the lease of a durable of the store's side. If it has been deleted, it is
-// created again.
-func (d *durable) findOrCreate(ctx context.Context) (lease time.Duration, err error) {
+// findPrepared returns the lease of a durable of the store's side, as this process wants it.
+func (d *durable) findPrepared(ctx context.Context) (lease time.Duration, err error) {
 	found := d.known()
 	if found == nil {
-		found, err = d.look(ctx)
-	}
-	if isAbsent(err) {
-		if err = d.create(ctx); err == nil {
+		if err = d.prepare(ctx, d); err == nil {
 			found, err = d.look(ctx)
 		}
+	}
+	if isAbsent(err) {
+		return 0, pipeline.Fail(pipeline.Retryable, "%w: `producer publish --run NAME` makes it", err)
 	}
 	if err != nil {
 		return 0, err

@@ -61,6 +61,9 @@ func newProvisioner(c *client, cfg Config) *provisioner {
 
 // ensure creates what is missing, and checks the rest.
 func (p *provisioner) ensure(ctx context.Context) error {
+	if err := p.c.owner.allows(ctx); err != nil {
+		return err
+	}
 	for tries := 1; ; tries++ {
 		err := p.ensureOnce(ctx)
 		// Another process may have taken storage between our look and our request.
@@ -116,6 +119,16 @@ func (p *provisioner) keepRun(ctx context.Context, run pipeline.Run) (pipeline.R
 		return pipeline.RunInfo{}, p.explainDurable(ctx, err)
 	}
 	return runInfo(info), nil
+}
+
+// setSinkLease changes the lease of a durable of the store's side that exists, if this process
+// wants another one.
+func (p *provisioner) setSinkLease(ctx context.Context, d *durable) error {
+	if p.sinkLease == 0 {
+		return nil
+	}
+	_, err := p.durables.ensure(ctx, d.stream, durableConfig(d.name, p.sinkLease), 0)
+	return err
 }
 
 // ensureRun does that, and the same for the durable of a run, whose metadata get more.
@@ -181,7 +194,7 @@ func (p *provisioner) look(ctx context.Context, wanted []jetstream.StreamConfig)
 		case err != nil:
 			return nil, 0, fmt.Errorf("look at stream %s: %w", s.Name, err)
 		}
-		if err := compatible(is, s); err != nil {
+		if err := errors.Join(compatible(is, s), p.c.owner.checkOwner(is)); err != nil {
 			return nil, 0, err
 		}
 		present[s.Name] = is
@@ -225,6 +238,9 @@ func (p *provisioner) streamConfig(ctx context.Context, name string) (jetstream.
 
 // createStream creates a stream, or checks the one that another process has created meanwhile.
 func (p *provisioner) createStream(ctx context.Context, s jetstream.StreamConfig, account account) error {
+	if store := p.c.owner.store.Load(); store != nil && slices.Contains(ownedStreams(), s.Name) {
+		s.Metadata = withOwner(nil, *store)
+	}
 	err := p.c.api(ctx, func(ctx context.Context) error {
 		_, err := p.c.js.CreateStream(ctx, s)
 		return err
@@ -234,7 +250,7 @@ func (p *provisioner) createStream(ctx context.Context, s jetstream.StreamConfig
 		if err != nil {
 			return fmt.Errorf("look at stream %s: %w", s.Name, err)
 		}
-		return compatible(is, s)
+		return errors.Join(compatible(is, s), p.c.owner.checkOwner(is))
 	}
 	if err != nil {
 		return explainRefusal(fmt.Errorf("create stream %s with %s: %w", s.Name, sizeText(s.MaxBytes), err), s.MaxBytes, account)

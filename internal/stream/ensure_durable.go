@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,7 +56,7 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 
 // ensure creates a durable, or updates the lease, the metadata and the limits of one that exists.
 // Everything else about it stays, such as a pause. Its lease stays, too, if want has none; a new
-// durable gets newLease then. It returns what the durable says.
+// durable gets newLease then, and with newLease 0 none is created. It returns what the durable says.
 func (d *durables) ensure(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) (*jetstream.ConsumerInfo, error) {
 	if err := d.begin(ctx); err != nil {
 		return nil, err
@@ -65,7 +64,7 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 	defer d.end()
 	what := fmt.Sprintf("create durable %s on stream %s", want.Durable, stream)
 	info, err := d.c.durableInfo(ctx, stream, want.Durable)
-	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+	if errors.Is(err, jetstream.ErrConsumerNotFound) && newLease > 0 {
 		created := want
 		created.AckWait = cmp.Or(want.AckWait, newLease)
 		created.PauseUntil = d.pausedUntil(want.Durable)
@@ -179,9 +178,6 @@ func (d *durables) report(ctx context.Context, run pipeline.Run, news map[string
 		return err
 	})
 }
-
-// serverKey reports whether the server itself set a key of the metadata.
-func serverKey(key, _ string) bool { return strings.HasPrefix(key, "_nats.") }
 
 // pausedUntil returns until when a durable was paused that the server has lost since, or nil. The
 // new one has to be paused again, or a run that a person stopped would go on.

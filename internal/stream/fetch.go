@@ -34,7 +34,7 @@ const answerWithin = 5 * time.Second
 // fetch makes one pull and returns its messages and their lease. If ctx ends first the pull is
 // abandoned.
 func (d *durable) fetch(ctx context.Context, n int, wait time.Duration) ([]*nats.Msg, time.Duration, error) {
-	lease, err := d.findOrCreate(ctx)
+	lease, err := d.findPrepared(ctx)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -42,8 +42,8 @@ type receipt struct {
 	c     *client
 	reply string // where the server takes acks of this delivery
 	lease time.Duration
-	// unconfirmed sends acks, rejections and extensions without waiting for the server's answer.
-	// They are sent in order, and one that gets lost costs a second delivery.
+	// unconfirmed sends acks, rejections, hand-backs and extensions without waiting for the
+	// server's answer. They are sent in order, and one that gets lost costs a second delivery.
 	unconfirmed bool
 	holdings    Holdings // nil: none
 
@@ -137,32 +137,28 @@ func (r *receipt) Ack(ctx context.Context) error {
 
 // HandBack gives the message to the next worker that asks, after a delay.
 func (r *receipt) HandBack(ctx context.Context, delay time.Duration) error {
-	if err := r.settle(ctx, string(handBackBody(delay))); err != nil {
-		return fmt.Errorf("hand back: %w", err)
-	}
-	return nil
+	return wrapped("hand back", r.decide(ctx, string(handBackBody(delay))))
 }
 
 // Reject removes a message that can never be used. The server reports the reason, at most 256 bytes
 // of it.
 func (r *receipt) Reject(ctx context.Context, reason string) error {
-	reason = text.Shorten(text.OneLine(reason), 256)
-	if r.unconfirmed { // thousands of messages to reject leave no time for a round trip each
-		if r.remaining() <= 0 {
-			return fmt.Errorf("reject: %w", pipeline.ErrLeaseLost)
-		}
-		if err := r.c.nc.Publish(r.reply, []byte("+TERM "+reason)); err != nil {
-			return fmt.Errorf("reject: %w", err)
-		}
-		return nil
-	}
-	if err := r.settle(ctx, "+TERM "+reason); err != nil {
-		return fmt.Errorf("reject: %w", err)
-	}
-	return nil
+	return wrapped("reject", r.decide(ctx, "+TERM "+text.Shorten(text.OneLine(reason), 256)))
 }
 
-// settle sends what only the holder may send.
+// decide sends what only the holder may send. Thousands of messages at a time leave no time for a
+// round trip each.
+func (r *receipt) decide(ctx context.Context, body string) error {
+	if !r.unconfirmed {
+		return r.settle(ctx, body)
+	}
+	if r.remaining() <= 0 {
+		return pipeline.ErrLeaseLost
+	}
+	return r.c.nc.Publish(r.reply, []byte(body))
+}
+
+// settle does that and waits for the server's answer.
 func (r *receipt) settle(ctx context.Context, body string) error {
 	left := r.remaining()
 	if left <= 0 {

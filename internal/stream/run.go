@@ -45,6 +45,9 @@ func (c *Conn) CompleteRun(ctx context.Context, run pipeline.Run) error {
 // get a second opinion. EnsureRun keeps it, and it changes nothing else. Without a durable, or with
 // that of another load of the run, there is nothing to report on.
 func (c *Conn) ReportRun(ctx context.Context, run pipeline.Run, lanes, awaitOpinion int) error {
+	if err := c.owner.allows(ctx); err != nil {
+		return fmt.Errorf("report on run %s: %w", run.Name, err)
+	}
 	err := c.provisioner.durables.report(ctx, run, map[string]string{
 		metaLanes: strconv.Itoa(lanes), metaAwaitOpinion: strconv.Itoa(awaitOpinion),
 	})

@@ -60,6 +60,9 @@ func runInfo(info *jetstream.ConsumerInfo) pipeline.RunInfo {
 		Run: info.Name, UID: meta[metaUID], Model: meta[metaModel], Simulated: meta[metaSimulated] != "",
 		Waiting: int(info.NumPending), Held: info.NumAckPending, HandedOut: info.Delivered.Stream, Paused: info.Paused, Lease: info.Config.AckWait,
 	}
+	if last := info.Delivered.Last; last != nil && !info.TimeStamp.IsZero() {
+		r.Quiet = max(info.TimeStamp.Sub(*last), time.Nanosecond)
+	}
 	// What is missing or cannot be read is not known.
 	_ = json.Unmarshal([]byte(meta[metaPins]), &r.Pins)
 	r.Generations, _ = strconv.Atoi(meta[metaGenerations])

@@ -13,6 +13,7 @@ import (
 	"gleaner/internal/pipeline"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 func TestBatchComesBackAsItWasPublished(t *testing.T) {
@@ -421,7 +422,16 @@ func TestSinkFindsItsDurableAgainWhenTheStreamsAreGone(t *testing.T) {
 	c := ready(t, Config{URL: server.URL()})
 	_, err := c.Results(t.Context(), 1, 0)
 	must(t, err)
-	must(t, admin(t, server.URL()).DeleteStream(t.Context(), ResultsStream))
+	js := admin(t, server.URL())
+	must(t, js.DeleteStream(t.Context(), ResultsStream))
+	eventually(t, func() bool {
+		_, err := c.Results(t.Context(), 1, 10*time.Millisecond)
+		return err != nil && pipeline.ClassOf(err) == pipeline.Retryable
+	}, func() string { return "the sink does not say that it waits" })
+	if _, err := js.Stream(t.Context(), ResultsStream); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("the sink has made the stream: %v", err)
+	}
+	must(t, c.EnsureRun(t.Context(), testRun("r"))) // as the publisher does
 	eventually(t, func() bool {
 		_, err := c.Results(t.Context(), 1, 10*time.Millisecond)
 		return err == nil

@@ -35,6 +35,9 @@ type taker[T any] struct {
 // the messages are too large, or took too long to read, to take more. What is pulled and not taken
 // is handed back. It returns an error only if there are no messages.
 func (t taker[T]) take(ctx context.Context, max int) ([]pipeline.Delivery[T], error) {
+	if err := t.durable.c.owner.allows(ctx); err != nil {
+		return nil, err
+	}
 	var all []pipeline.Delivery[T]
 	for bytes, enough := 0, false; len(all) < max && !enough; {
 		n, wait := t.next(len(all))

@@ -26,6 +26,9 @@ func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 		return pipeline.Fail(pipeline.BadItem, "publish batch %s: %w", w.ID(), err)
 	}
 	msg, err := c.codec.packWork(w, c.publisher.messageLimit())
+	if err == nil {
+		err = c.owner.allows(ctx)
+	}
 	if err != nil {
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
@@ -93,6 +96,9 @@ func (c *Conn) FindWork(ctx context.Context, run string, batch int) (pipeline.St
 // holds it, and no later message of the batch. One that is already gone is no error.
 func (c *Conn) RemoveWork(ctx context.Context, run string, batch int, sequence uint64) error {
 	err := pipeline.ValidateRunName(run)
+	if err == nil {
+		err = c.owner.allows(ctx)
+	}
 	if err == nil {
 		// A purge removes what comes before a sequence.
 		err = c.request(ctx, "$JS.API.STREAM.PURGE."+WorkStream, map[string]any{"filter": workSubject(run, batch), "seq": sequence + 1}, nil)
