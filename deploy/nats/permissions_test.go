@@ -77,8 +77,17 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
-	must("sink ensures", sink.Ensure(ctx))
+	store := pipeline.StoreIdentity{ID: "01STORE", Name: "mongodb://host/gleaner"}
 	must("producer ensures", producer.Ensure(ctx))
+	producer.Own(store)
+	must("producer writes whose the streams are", producer.WriteOwner(ctx, false))
+	owners, err := sink.Owners(ctx, false)
+	must("sink asks whose the streams are", err)
+	if len(owners) != 3 || owners[2].StoreIdentity != store {
+		t.Errorf("the owners are %+v", owners)
+	}
+	_, err = sink.Runs(ctx)
+	must("sink lists the runs of streams that do not say it", err)
 	must("producer ensures a run", producer.EnsureRun(ctx, run))
 	for batch := range 2 {
 		must("producer publishes", producer.Publish(ctx, work(batch)))
@@ -168,6 +177,7 @@ func TestNoRoleDoesAnotherOnesJob(t *testing.T) {
 		"consumer removes a run":     consumer.RemoveRun(ctx, run.Name),
 		"consumer deletes a letter":  consumer.DeleteDeadLetter(ctx, 1),
 		"sink publishes work":        sink.Publish(ctx, work(1)),
+		"sink makes a durable":       sink.EnsureRun(ctx, pipeline.Run{Name: "other"}),
 		"sink publishes results":     sink.PublishResults(ctx, results(1)),
 		"sink removes a run":         sink.RemoveRun(ctx, run.Name),
 		"producer publishes results": producer.PublishResults(ctx, results(1)),
