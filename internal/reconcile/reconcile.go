@@ -66,6 +66,7 @@ type RunReconciler struct {
 	refusals *refusals
 	opinions *opinions
 	tidier   *tidier
+	alarm    *alarm
 }
 
 // Reconciler returns a reconciler for a run.
@@ -74,6 +75,7 @@ func (e *Engine) Reconciler(run string) *RunReconciler {
 	r.refusals = newRefusals(r.rounds)
 	r.opinions = newOpinions(r.rounds)
 	r.tidier = &tidier{Engine: e}
+	r.alarm = newAlarm()
 	return r
 }
 
@@ -327,7 +329,7 @@ func (r *RunReconciler) watch(ctx context.Context, run openRun, b pipeline.Batch
 		n.due = now.Add(r.wait())
 	default: // absent twice, three leases apart
 		delete(r.notes, b.Index) // it is new to the reconciler after this, whatever comes of it
-		return r.act(ctx, b, where, letter, report)
+		return r.act(ctx, run.Run, b, where, letter, report)
 	}
 	r.notes[b.Index] = n
 	return nil
@@ -341,7 +343,7 @@ func (r *RunReconciler) patience(state pipeline.BatchState) time.Duration {
 }
 
 // act explains or repairs a batch that is nowhere, or only under a dead letter that explains it.
-func (r *RunReconciler) act(ctx context.Context, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
+func (r *RunReconciler) act(ctx context.Context, run pipeline.Run, seen pipeline.Batch, where location, letter pipeline.StoredDeadLetter, report *PassReport) error {
 	b, err := r.readBatch(ctx, seen.Run, seen.Index) // its last results may have been stored meanwhile
 	if err != nil {
 		return err
@@ -352,7 +354,7 @@ func (r *RunReconciler) act(ctx context.Context, seen pipeline.Batch, where loca
 	case where == inDead:
 		return r.explain(ctx, b, letter, report)
 	}
-	return r.repair(ctx, b, report)
+	return r.repair(ctx, run, b, report)
 }
 
 // explain does what the sink's mirror would have done with a dead letter that it never received.
@@ -366,7 +368,7 @@ func (r *RunReconciler) explain(ctx context.Context, b pipeline.Batch, letter pi
 }
 
 // repair starts another round of a batch with the generations that are not stored.
-func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *PassReport) error {
+func (r *RunReconciler) repair(ctx context.Context, run pipeline.Run, b pipeline.Batch, report *PassReport) error {
 	work, err := workFor(ctx, r.build, b)
 	if err != nil {
 		return err
@@ -377,6 +379,7 @@ func (r *RunReconciler) repair(ctx context.Context, b pipeline.Batch, report *Pa
 		return err
 	}
 	report.Repaired++
+	r.alarm.repaired(r.log, r.now(), run, b)
 	err = r.streams.Publish(ctx, work)
 	switch {
 	case errors.Is(err, pipeline.ErrOutstanding):
