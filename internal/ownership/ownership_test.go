@@ -100,10 +100,10 @@ func (w *world) set(change func()) {
 func (w *world) guard(program Program) *Guard { return New(program, w, w, zap.NewNop()) }
 
 var (
-	nobody = pipeline.StoreIdentity{}
-	mine   = pipeline.StoreIdentity{ID: "1", Name: "mongodb://a/gleaner"}
-	others = pipeline.StoreIdentity{ID: "2", Name: "mongodb://b/gleaner"}
-	fresh0 = pipeline.StoreIdentity{Name: "mongodb://a/gleaner"} // nothing was written yet
+	unowned = pipeline.StoreIdentity{}
+	mine    = pipeline.StoreIdentity{ID: "1", Name: "mongodb://a/gleaner"}
+	others  = pipeline.StoreIdentity{ID: "2", Name: "mongodb://b/gleaner"}
+	fresh0  = pipeline.StoreIdentity{Name: "mongodb://a/gleaner"} // nothing was written yet
 )
 
 func run(name, uid string) pipeline.RunInfo { return pipeline.RunInfo{Run: name, UID: uid} }
@@ -118,11 +118,11 @@ func TestAStoreMayUseItsOwnStreamsAndNoOthers(t *testing.T) {
 		"another's":                        {mine, others, nil, [3]string{"refused", "refused", "refused"}},
 		"another's, and a run of its own":  {mine, others, []pipeline.RunInfo{run("r", "u")}, [3]string{"refused", "refused", "refused"}},
 		"another's, and nothing written":   {fresh0, others, nil, [3]string{"refused", "refused", "refused"}},
-		"nobody's, without runs":           {mine, nobody, nil, [3]string{"goes", "writes", "waits"}},
-		"nobody's, with its run":           {mine, nobody, []pipeline.RunInfo{run("x", "y"), run("r", "u")}, [3]string{"goes", "writes", "goes"}},
-		"nobody's, with its run, earlier":  {fresh0, nobody, []pipeline.RunInfo{run("r", "u")}, [3]string{"goes", "writes", "goes"}},
-		"nobody's, with another's run":     {mine, nobody, []pipeline.RunInfo{run("x", "y")}, [3]string{"refused", "refused", "refused"}},
-		"nobody's, another's run so named": {mine, nobody, []pipeline.RunInfo{run("r", "other")}, [3]string{"refused", "refused", "refused"}},
+		"no one's, without runs":           {mine, unowned, nil, [3]string{"goes", "writes", "waits"}},
+		"no one's, with its run":           {mine, unowned, []pipeline.RunInfo{run("x", "y"), run("r", "u")}, [3]string{"goes", "writes", "goes"}},
+		"no one's, with its run, earlier":  {fresh0, unowned, []pipeline.RunInfo{run("r", "u")}, [3]string{"goes", "writes", "goes"}},
+		"no one's, with another's run":     {mine, unowned, []pipeline.RunInfo{run("x", "y")}, [3]string{"refused", "refused", "refused"}},
+		"no one's, another's run so named": {mine, unowned, []pipeline.RunInfo{run("r", "other")}, [3]string{"refused", "refused", "refused"}},
 	} {
 		for program, want := range c.want {
 			t.Run(fmt.Sprint(name, program), func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestAComparisonCountsForTwoMinutesAndOneConnection(t *testing.T) {
 
 func TestASinkWaitsForStreamsAndRefusesThoseOfAnotherWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(mine, nobody)
+		w := newWorld(mine, unowned)
 		w.owners = nil // an empty disk
 		g := w.guard(Sink)
 		ctx, stop := g.Watch(t.Context())
