@@ -48,8 +48,6 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	defer conn.Close()
 	guard := ownership.New(ownership.Sink, store, conn, log)
 	conn.GuardWith(guard.Confirm)
-	ctx, unwatch := guard.Watch(ctx)
-	defer unwatch()
 	registry := metrics.NewRegistry()
 	engine, err := sink.New(sink.Config{FlushEvery: c.FlushEvery, ExtendEvery: c.Lease / 3, Compare: guard.Compare, Metrics: sink.NewMetrics(registry), Log: log}, conn, store)
 	if err != nil {
@@ -62,6 +60,11 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer stop()
 	log.Info("writing results to the store; stop with Ctrl-C")
+	if err := guard.Begin(ctx); err != nil {
+		return err
+	}
+	ctx, unwatch := guard.Watch(ctx)
+	defer unwatch()
 	said := 0
 	defer cli.Every(ctx, c.Report, func() {
 		if stored := engine.Written().New; stored > said {

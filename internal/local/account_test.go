@@ -111,10 +111,10 @@ func eachLimit(t *testing.T, p *programs) {
 		run    []string // where it publishes run s, run r is published already
 		says   []string
 	}{
-		"storage too small": {natsdtest.Limits{MaxStore: 8 * MiB, MaxBytesRequired: true}, sink, []string{"allows 8.0 MiB of storage", "at least 16 MiB"}},
-		"more than the account has": {natsdtest.Limits{MaxStore: 100 * MiB, MaxBytesRequired: true}, append(sink, "--max-bytes", "1GiB"),
+		"storage too small": {natsdtest.Limits{MaxStore: 8 * MiB, MaxBytesRequired: true}, publish, []string{"allows 8.0 MiB of storage", "at least 16 MiB"}},
+		"more than the account has": {natsdtest.Limits{MaxStore: 100 * MiB, MaxBytesRequired: true}, []string{"producer", "publish", "--run", "r", "--max-bytes", "1GiB"},
 			[]string{"to hold 1.0 GiB together (--max-bytes)", "allows 100 MiB", "larger account"}},
-		"too many streams":    {natsdtest.Limits{MaxStreams: 2}, sink, []string{"10027", "allows 2 streams", "needs 4"}},
+		"too many streams":    {natsdtest.Limits{MaxStreams: 2}, publish, []string{"10027", "allows 2 streams", "needs 4"}},
 		"too many consumers":  {natsdtest.Limits{MaxConsumers: 1}, []string{"producer", "publish", "--run", "s"}, []string{"10026", "1 JetStream consumers", "delete finished runs"}},
 		"message too large":   {natsdtest.Limits{MaxPayload: 16 << 10}, publish, []string{"maximum payload exceeded", "accepts 16,384 in one", "max_payload"}},
 		"expired credentials": {natsdtest.Limits{UserExpires: time.Now().Add(-time.Hour)}, consumer, []string{"the credentials expired on 20", "NATS_CREDS"}},
@@ -181,6 +181,7 @@ func noConnectionLeft(t *testing.T, p *programs) {
 	}
 	defer first.Close()
 	secrets := p.use(server, team.Creds(natsdtest.Limits{}))
+	p.run("producer", "load", "--run", "r", "--input", accountDataset(t), "--field", "question", "--simulate", "--model", "sim")
 	sink := p.start("sink", "serve")
 	sink.WaitFor("all connections of the NATS account are in use; waiting for one to be free")
 	dead := p.start("producer", "dead", "list")

@@ -114,6 +114,16 @@ func (g *Guard) Compare(ctx context.Context) error {
 	})
 }
 
+// Begin confirms for the first time. It returns only what a person has to mend, such as a missing
+// permission: an outage is for the work itself to wait for and to report.
+func (g *Guard) Begin(ctx context.Context) error {
+	err := g.Confirm(ctx)
+	if err == nil || ctx.Err() != nil || pipeline.IsOutage(err) {
+		return nil
+	}
+	return err
+}
+
 // Watch returns a context that ends once the streams turn out to be another store's, with that as
 // its cause. The caller calls stop, which waits for the goroutine.
 func (g *Guard) Watch(parent context.Context) (ctx context.Context, stop func()) {

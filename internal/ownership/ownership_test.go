@@ -236,6 +236,13 @@ func TestAnOutageRefusesNothingForGood(t *testing.T) {
 	if err := errors.Join(g.Confirm(t.Context()), g.Compare(t.Context())); !errors.Is(err, away) || errors.Is(err, pipeline.ErrOtherStore) {
 		t.Errorf("got %v", err)
 	}
+	if err := g.Begin(t.Context()); err != nil {
+		t.Errorf("the beginning in an outage: %v", err)
+	}
+	w.err = pipeline.Fail(pipeline.Fatal, "no permission")
+	if err := g.Begin(t.Context()); err == nil {
+		t.Error("a program without permission goes on")
+	}
 	w.err = nil
 	if err := g.Confirm(t.Context()); err != nil {
 		t.Error(err)
