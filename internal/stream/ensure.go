@@ -189,10 +189,8 @@ func (p *provisioner) look(ctx context.Context, wanted []jetstream.StreamConfig)
 		switch {
 		case isAbsent(err):
 			continue
-		case isNoResponders(err):
-			return nil, 0, pipeline.Fail(p.c.withoutJetStream(), "look at stream %s: %w. If the NATS server has no JetStream, start it with -js", s.Name, err)
 		case err != nil:
-			return nil, 0, fmt.Errorf("look at stream %s: %w", s.Name, err)
+			return nil, 0, err
 		}
 		if err := errors.Join(compatible(is, s), p.c.owner.checkOwner(is)); err != nil {
 			return nil, 0, err
@@ -226,6 +224,7 @@ func (p *provisioner) explain(ctx context.Context, err error, ours int64) error 
 
 func (p *provisioner) streamConfig(ctx context.Context, name string) (jetstream.StreamConfig, error) {
 	var is jetstream.StreamConfig
+	what := "look at stream " + name
 	err := p.c.api(ctx, func(ctx context.Context) error {
 		s, err := p.c.js.Stream(ctx, name)
 		if err == nil {
@@ -233,7 +232,10 @@ func (p *provisioner) streamConfig(ctx context.Context, name string) (jetstream.
 		}
 		return err
 	})
-	return is, err
+	if isNoResponders(err) {
+		return is, pipeline.Fail(p.c.withoutJetStream(), "%s: %w. If the NATS server has no JetStream, start it with -js", what, err)
+	}
+	return is, wrapped(what, err)
 }
 
 // createStream creates a stream, or checks the one that another process has created meanwhile.
@@ -248,7 +250,7 @@ func (p *provisioner) createStream(ctx context.Context, s jetstream.StreamConfig
 	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		is, err := p.streamConfig(ctx, s.Name)
 		if err != nil {
-			return fmt.Errorf("look at stream %s: %w", s.Name, err)
+			return err
 		}
 		return errors.Join(compatible(is, s), p.c.owner.checkOwner(is))
 	}

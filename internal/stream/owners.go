@@ -38,7 +38,7 @@ func (c *Conn) Owners(ctx context.Context, briefly bool) ([]pipeline.StreamOwner
 		case isAbsent(err):
 			continue
 		case err != nil:
-			return nil, fmt.Errorf("ask whose stream %s is: %w", name, err)
+			return nil, fmt.Errorf("ask whose the streams are: %w", err)
 		}
 		owners = append(owners, pipeline.StreamOwner{Stream: name, StoreIdentity: ownerOf(is)})
 	}
