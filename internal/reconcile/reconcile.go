@@ -101,7 +101,7 @@ func (r *RunReconciler) Run(ctx context.Context) error {
 		var err error
 		if restored {
 			err = r.Clear(ctx)
-			restored = err != nil
+			restored = pipeline.IsOutage(err)
 		}
 		if err == nil {
 			_, err = r.Opine(ctx)

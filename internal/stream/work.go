@@ -94,16 +94,23 @@ func (c *Conn) FindWork(ctx context.Context, run string, batch int) (pipeline.St
 
 // RemoveWork takes the message of a batch with this sequence off the queue, also while a worker
 // holds it, and no later message of the batch. One that is already gone is no error.
+//
+// It does not purge the subject: soon after a server was killed and started again, a purge makes
+// the durable forget messages that others held, which then no one gets any more (NATS 2.15).
 func (c *Conn) RemoveWork(ctx context.Context, run string, batch int, sequence uint64) error {
 	err := pipeline.ValidateRunName(run)
 	if err == nil {
 		err = c.owner.allows(ctx)
 	}
 	if err == nil {
-		// A purge removes what comes before a sequence.
-		err = c.request(ctx, "$JS.API.STREAM.PURGE."+WorkStream, map[string]any{"filter": workSubject(run, batch), "seq": sequence + 1}, nil)
+		err = c.request(ctx, "$JS.API.STREAM.MSG.DELETE."+WorkStream, map[string]any{"seq": sequence, "no_erase": true}, nil)
 	}
-	if isAbsent(err) {
+	if err == nil || isAbsent(err) {
+		return nil
+	}
+	// The server has one code for everything that it cannot delete.
+	there, found, failed := c.FindWork(ctx, run, batch)
+	if (failed == nil || found) && there.Sequence != sequence {
 		return nil
 	}
 	return wrapped("take batch "+pipeline.BatchID(run, batch)+" off the queue", err)
