@@ -55,6 +55,8 @@ type Config struct {
 	Gone <-chan struct{}
 	// Stay goes on after the run is complete.
 	Stay bool
+	// Lag returns how long answers take at present until they are stored. Nil: that is not known.
+	Lag func() time.Duration
 	// PinCommand is the command by which a person pins a run, without the run and the digest;
 	// default "producer pin".
 	PinCommand string

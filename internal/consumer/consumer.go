@@ -29,6 +29,7 @@ type Consumer struct {
 	sources    []*source // of the lane with the same index, as below
 	collectors []*collector
 	run        *runWatch
+	overload   *overload
 	news       chan struct{} // holds a value while others should learn at once how the GPUs are
 	log        *zap.Logger
 	cutoff     time.Time // see Config.cutoff
@@ -72,8 +73,29 @@ func New(cfg Config, queue func() WorkQueue, publisher OutcomePublisher, gpus []
 			publisher: publisher, lane: l, rest: cfg.Rest, grace: publishing, log: l.log,
 		})
 	}
+	total, inUse := c.slots()
+	c.overload = newOverload(total, inUse, cfg.Lag, cfg.Log)
+	for _, l := range c.lanes {
+		l.overload = c.overload
+		l.resize()
+	}
 	c.judge()
 	return c, nil
+}
+
+// slots returns how many slots there are, and how many of them are in use.
+func (c *Consumer) slots() (total int, inUse func() int) {
+	for _, l := range c.lanes {
+		total += l.workers - spareBatches
+	}
+	return total, func() int {
+		busy := 0
+		for _, l := range c.lanes {
+			n, _ := l.slots.InUse()
+			busy += n
+		}
+		return busy
+	}
 }
 
 // supervise gives a lane a supervisor, which stands for its server.
@@ -118,6 +140,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer stop()
 	helpers.Go(c.report)
 	helpers.Go(c.run.Run)
+	helpers.Go(func(ctx context.Context) {
+		c.overload.Run(ctx, func() {
+			for _, l := range c.lanes {
+				l.resize()
+			}
+		})
+	})
 	helpers.Go(func(context.Context) { c.endWithoutWork(end) })
 	c.runSupervisors(servers, end)
 	var workers sync.WaitGroup

@@ -36,7 +36,8 @@ type lane struct {
 	batches    *limiter // of workers that have, or ask for, a batch
 	breaker    *breaker
 	times      *batchTimes
-	slots      *limiter // of generations
+	slots      *limiter  // of generations
+	overload   *overload // of this process; nil: there is none
 	meter      *autotune.SpeedMeter
 	requests   *requester
 	model      *modelGuard
@@ -201,6 +202,9 @@ func timeUntil(t time.Time) time.Duration {
 // setLimits sets both limiters for the slots in force. The caller holds mu, or is the only one.
 func (l *lane) setLimits() {
 	slots := min(l.wantedSlots, l.serverSlots)
+	if l.overload != nil {
+		slots = l.overload.Of(slots)
+	}
 	l.slots.SetLimit(slots)
 	if l.oneBatchEach && !l.times.Known() || l.record.Streak() >= fewVerdicts {
 		l.batches.SetLimit(slots)

@@ -214,6 +214,11 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	host, _ := os.Hostname() // a machine without a name will do
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, PinCommand: m.pinCommand(), Log: m.cfg.Log}, m.conn, m.store)
+	if err != nil {
+		return err
+	}
+	way := &wayToStore{OutcomePublisher: m.conn, wrote: writer.Lag}
 	workers, err := consumer.New(consumer.Config{
 		Identity: pipeline.Presence{ID: id, Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
 		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
@@ -224,12 +229,9 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		},
 		Info:       func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
 		PinCommand: m.pinCommand(),
+		Lag:        way.lag,
 		Stay:       true, // until the run is at its end, which this process sees by itself
-	}, func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, m.conn, m.cfg.GPUs)
-	if err != nil {
-		return err
-	}
-	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, PinCommand: m.pinCommand(), Log: m.cfg.Log}, m.conn, m.store)
+	}, func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, way, m.cfg.GPUs)
 	if err != nil {
 		return err
 	}
@@ -249,6 +251,8 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		if m.cfg.Watch != nil {
 			snapshot := status.Of(m.run, p, time.Now())
 			snapshot.Consumers = []pipeline.Presence{workers.Snapshot()}
+			written := writer.Written()
+			snapshot.Unstored = max(0, generated(snapshot.Consumers[0])-written.New-written.Duplicate)
 			m.cfg.Watch(snapshot)
 		}
 	})

@@ -54,7 +54,7 @@ func (s *Sink) flush(ctx context.Context, deliveries []delivery) {
 	if !ok {
 		return
 	}
-	s.count(written)
+	s.count(written, results)
 	acknowledge(ctx, s.log, good)
 	s.cfg.Metrics.flushed(written, time.Since(started), results)
 	s.log.Debug("results stored", zap.Int("new", written.New), zap.Int("duplicate", written.Duplicate), zap.Duration("took", time.Since(started)))
@@ -133,9 +133,15 @@ func (s *Sink) owned(ctx context.Context) bool {
 // lease is how long results and dead letters stay with a sink.
 func (s *Sink) lease() time.Duration { return 3 * s.cfg.ExtendEvery }
 
-func (s *Sink) count(w pipeline.Written) {
+func (s *Sink) count(w pipeline.Written, results []pipeline.Results) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.wroteAt, s.lag = time.Now(), 0
+	for _, m := range results {
+		if len(m.Results) > 0 { // the last one is made just before the message
+			s.lag = max(s.lag, s.wroteAt.Sub(m.Results[len(m.Results)-1].CreatedAt))
+		}
+	}
 	s.written.New += w.New
 	s.written.Duplicate += w.Duplicate
 }

@@ -54,6 +54,8 @@ type Sink struct {
 
 	mu      sync.Mutex
 	written pipeline.Written
+	lag     time.Duration // of the oldest message of the last write
+	wroteAt time.Time
 }
 
 // New returns a sink between this source and this store. An error names what is missing or the
@@ -101,6 +103,14 @@ func (s *Sink) Written() pipeline.Written {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.written
+}
+
+// Lag returns when this sink wrote results last, and how old the oldest message of them was then:
+// how long it took to the store, by the clocks of two programs. Zero: never.
+func (s *Sink) Lag() (wrote time.Time, lag time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wroteAt, s.lag
 }
 
 // Run moves results and dead letters until ctx ends, and then returns nil. What it holds then and

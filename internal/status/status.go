@@ -51,7 +51,8 @@ type Snapshot struct {
 	FirstDone       time.Time     `json:"first_done,omitzero"`
 	LastDone        time.Time     `json:"last_done,omitzero"`
 
-	Stream      *pipeline.StreamDepth `json:"stream,omitempty"` // nil: the stream could not be asked
+	Unstored    int                   `json:"unstored,omitempty"` // answers that are generated and not stored, where that is known
+	Stream      *pipeline.StreamDepth `json:"stream,omitempty"`   // nil: the stream could not be asked
 	StreamError string                `json:"stream_error,omitempty"`
 	Consumers   []pipeline.Presence   `json:"consumers"`
 	// MoreConsumers is how many are present besides those.

@@ -38,7 +38,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	publisher := &publisher{c: client}
+	publisher := newPublisher(client)
 	provisioner := newProvisioner(client, cfg)
 	return &Conn{
 		client: client, provisioner: provisioner, publisher: publisher, usage: &usageCache{c: client}, roster: newRoster(client),

@@ -21,10 +21,20 @@ const (
 	headroom      = 4 << 10 // for headers and subject, where a server takes less
 )
 
+// maxUnconfirmed is how many messages of one connection wait for their confirmation. With a
+// thousand workers behind a server that is slow, each would wait for longer than a try lasts, send
+// its message again, and make the server slower still.
+const maxUnconfirmed = 128
+
 // A publisher sends messages to the streams and waits for their confirmation.
 type publisher struct {
-	c      *client
-	absent outage.Reporter // that no stream takes messages
+	c           *client
+	unconfirmed chan struct{}   // holds a value for each
+	absent      outage.Reporter // that no stream takes messages
+}
+
+func newPublisher(c *client) *publisher {
+	return &publisher{c: c, unconfirmed: make(chan struct{}, maxUnconfirmed)}
 }
 
 // messageLimit returns how many bytes one message of results, or a dead letter, may have.
@@ -40,10 +50,7 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 		Back: "NATS takes messages again", Fields: []zap.Field{zap.String("subject", msg.Subject)}, Reporter: &p.absent,
 	}
 	for tries := 1; ; tries++ {
-		err := p.c.call(ctx, msg.Subject, ackWithin, func(ctx context.Context) error {
-			_, err := p.c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
-			return err
-		})
+		err := p.once(ctx, msg)
 		again, err := p.outcomeOf(msg, err)
 		if !again {
 			if err == nil {
@@ -66,6 +73,20 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 			return err
 		}
 	}
+}
+
+// once sends a message, when not too many others wait for their confirmation.
+func (p *publisher) once(ctx context.Context, msg *nats.Msg) error {
+	select {
+	case p.unconfirmed <- struct{}{}:
+		defer func() { <-p.unconfirmed }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return p.c.call(ctx, msg.Subject, ackWithin, func(ctx context.Context) error {
+		_, err := p.c.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+		return err
+	})
 }
 
 // outcomeOf translates the outcome of a try: whether to try again, else what to return.

@@ -20,6 +20,9 @@ func Line(s status.Snapshot) string {
 	if s.Failed > 0 {
 		line += fmt.Sprintf("  %s failed", Count(s.Failed))
 	}
+	if s.Unstored > 0 {
+		line += fmt.Sprintf("  %s not stored yet", Count(s.Unstored))
+	}
 	if s.TokensPerSecond > 0 {
 		line += fmt.Sprintf("  %s tok/s", Rate(s.TokensPerSecond))
 	}
