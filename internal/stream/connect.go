@@ -77,7 +77,7 @@ func (k *connector) connect(ctx context.Context) error {
 	sayAt := time.Now().Add(sayAfter)
 	limit := outage.Loop{
 		Log: k.client.log, Fields: []zap.Field{zap.String("server", redact(address))},
-		Away: "all connections of the NATS account are in use; waiting for one to be free. End a program that is not needed (one that vanished is counted for some minutes), or use a larger plan",
+		Away: "all connections of the NATS account are in use, or those of the server (max_connections); waiting for one to be free. End a program that is not needed (one that vanished is counted for some minutes), or use a larger plan",
 	}
 	for {
 		nc, err := nats.Connect(address, opts...)
@@ -136,7 +136,7 @@ func connectError(address string, timeout time.Duration, err error) error {
 	case isConnectionLimit(err):
 		hint = "end another program of this account, or use a larger plan; one that vanished is counted for some minutes"
 	case errors.Is(err, errSilent):
-		hint = "check that it is a NATS server (NATS_URL), and that the scheme is right: nats://, tls:// or wss://"
+		hint = "check that it is a NATS server (NATS_URL), and that the scheme is right: nats://, tls:// or wss://; a web server, an HTTP proxy or a network's sign-in page takes connections, too"
 	case isTimeout(err):
 		hint = "check the address (NATS_URL) and that its port is not blocked here; where 4222 is closed, wss://…:443 may be open"
 	}

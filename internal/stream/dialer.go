@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,5 +56,52 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.last = err
-	return conn, err
+	if err != nil {
+		return nil, err
+	}
+	return &refusedConn{Conn: conn}, nil
+}
+
+// A refusedConn says why a server closed it. A server that has no connection left says so and
+// closes at once. Where that is faster than the client's greeting, the client only sees that its
+// greeting fails, and does not read what was said.
+type refusedConn struct {
+	net.Conn
+
+	mu    sync.Mutex
+	first string // what the server said in one piece with its greeting, which the client may not have looked at
+	read  bool
+}
+
+// Read keeps the first piece.
+func (c *refusedConn) Read(data []byte) (int, error) {
+	n, err := c.Conn.Read(data)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.read {
+		c.read, c.first = true, string(data[:n])
+	}
+	return n, err
+}
+
+// Write returns the server's reason, if there is one, in place of a failure.
+func (c *refusedConn) Write(data []byte) (int, error) {
+	n, err := c.Conn.Write(data)
+	if err == nil || c.SetReadDeadline(time.Now().Add(100*time.Millisecond)) != nil {
+		return n, err
+	}
+	said := make([]byte, 4<<10)
+	length, _ := io.ReadAtLeast(c.Conn, said, len(said)) // what there is; its end is an error
+	c.mu.Lock()
+	text := strings.ToLower(c.first + string(said[:length]))
+	c.mu.Unlock()
+	for words, reason := range map[string]error{
+		nats.MAX_CONNECTIONS_ERR:         nats.ErrMaxConnectionsExceeded,
+		nats.MAX_ACCOUNT_CONNECTIONS_ERR: nats.ErrMaxAccountConnectionsExceeded,
+	} {
+		if strings.Contains(text, words) {
+			return n, fmt.Errorf("%w: %w", reason, err)
+		}
+	}
+	return n, err
 }

@@ -52,7 +52,8 @@ func isAuth(err error) bool {
 
 // isConnectionLimit reports whether the account, or the server, has no connection left.
 func isConnectionLimit(err error) bool {
-	return errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) || errors.Is(err, nats.ErrMaxConnectionsExceeded)
+	return errors.Is(err, nats.ErrMaxAccountConnectionsExceeded) || errors.Is(err, nats.ErrMaxConnectionsExceeded) ||
+		err != nil && strings.Contains(err.Error(), nats.MAX_CONNECTIONS_ERR) // as the client says it of a first connection
 }
 
 func isTimeout(err error) bool {
