@@ -137,10 +137,10 @@ func newHostileWorld(t *testing.T) *hostileWorld {
 	must(t, err)
 	defer conn.Close()
 	for i := range 3 {
-		must(t, conn.PublishResults(ctx, pipeline.Results{Run: "r", UID: run.UID, Batch: i, Round: 1, Consumer: hostile, GPU: hostile, Engine: pipeline.Ollama, Digest: hostile,
+		must(t, conn.PublishResults(ctx, pipeline.Results{Run: "r", UID: run.UID, Batch: i, Round: 1, Token: run.Key.Token(run.UID, i, 1), Consumer: hostile, GPU: hostile, Engine: pipeline.Ollama, Digest: hostile,
 			Results: []pipeline.Result{{Item: i, Text: hostile, Finish: "stop", CreatedAt: time.Now().UTC()}}}))
 	}
-	must(t, conn.PublishDeadLetter(ctx, pipeline.DeadLetter{Run: "r", UID: run.UID, Batch: 3, Round: 1, Class: pipeline.Degenerate, Message: hostile, Consumer: hostile, GPU: hostile, Model: hostile, FailedAt: time.Now().UTC(),
+	must(t, conn.PublishDeadLetter(ctx, pipeline.DeadLetter{Run: "r", UID: run.UID, Batch: 3, Round: 1, Token: run.Key.Token(run.UID, 3, 1), Class: pipeline.Degenerate, Message: hostile, Consumer: hostile, GPU: hostile, Model: hostile, FailedAt: time.Now().UTC(),
 		Failures: []pipeline.GenerationFailure{{Generation: pipeline.Generation{Item: 3, Messages: pipeline.User(hostile)}, Class: pipeline.Degenerate, Message: hostile, Text: hostile, Digest: hostile, Judge: pipeline.LaneID{Consumer: hostile, GPU: hostile}}}}))
 	must(t, conn.PutPresence(ctx, pipeline.Presence{ID: "01HOSTILE", Run: "r", Host: hostile, Version: hostile, ServerVersion: hostile, Model: hostile, Digest: hostile, Seen: time.Now(),
 		GPUs: []pipeline.GPUStatus{{Name: hostile, State: pipeline.GPUHeld, Detail: hostile + strings.Repeat("long ", 20)}}}))

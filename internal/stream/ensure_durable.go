@@ -56,7 +56,8 @@ func durableConfig(name string, lease time.Duration) jetstream.ConsumerConfig {
 
 // ensure creates a durable, or updates the lease, the metadata and the limits of one that exists.
 // Everything else about it stays, such as a pause. Its lease stays, too, if want has none; a new
-// durable gets newLease then, and with newLease 0 none is created. It returns what the durable says.
+// durable gets newLease then, and with newLease 0 none is created. It returns what the durable
+// says.
 func (d *durables) ensure(ctx context.Context, stream string, want jetstream.ConsumerConfig, newLease time.Duration) (*jetstream.ConsumerInfo, error) {
 	if err := d.begin(ctx); err != nil {
 		return nil, err
