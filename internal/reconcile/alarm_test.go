@@ -6,8 +6,6 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
-
-	"gleaner/internal/pipeline"
 )
 
 // losing returns a reconciler of a world with this many batches, and what it logs as errors.
@@ -80,17 +78,5 @@ func TestManyRepairsWithinTenMinutesAreSaidOnce(t *testing.T) {
 				t.Errorf("got %q", got)
 			}
 		})
-	}
-}
-
-// Another load of the run begins with nothing.
-func TestAnAlarmForgetsARunThatIsLoadedAgain(t *testing.T) {
-	lose, said, w := losing(t, 1000)
-	lose(7, 2)
-	w.run.UID = "another"
-	w.batches[7] = pipeline.Batch{Run: testRun, Index: 7, First: 7, Count: 1, State: pipeline.Planned, Round: 1}
-	lose(7, 2)
-	if got := said(); len(got) > 0 {
-		t.Errorf("got %q", got)
 	}
 }

@@ -246,7 +246,7 @@ func TestRevokedCredentialsAreToldOnce(t *testing.T) {
 // have one bring the work.
 func TestTooFewSubscriptionsAreSaid(t *testing.T) {
 	t.Parallel()
-	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxSubscriptions: 4})
+	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxSubscriptions: 2}) // one for all answers, one for a pull
 	log, logs := observed()
 	c := ready(t, Config{URL: server.URL(), Creds: creds, Log: log})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -265,10 +265,10 @@ func TestTooFewSubscriptionsAreSaid(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, func() bool { return logs.FilterMessageSnippet("a consumer for each GPU").Len() == 1 }, func() string { return fmt.Sprint(logs.All()) })
 	for i := range 20 {
 		must(t, c.Publish(t.Context(), testWork("r", i)))
 	}
+	eventually(t, func() bool { return logs.FilterMessageSnippet("a consumer for each GPU").Len() == 1 }, func() string { return fmt.Sprint(logs.All()) })
 	for range 20 {
 		<-got
 	}

@@ -34,6 +34,9 @@ func (c *Conn) ResumeRun(ctx context.Context, run string) error {
 	var info *jetstream.ConsumerInfo
 	err := pipeline.ValidateRunName(run)
 	if err == nil {
+		err = c.owner.allows(ctx)
+	}
+	if err == nil {
 		info, err = c.durableInfo(ctx, WorkStream, run)
 	}
 	if isAbsent(err) {

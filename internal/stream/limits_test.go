@@ -123,7 +123,7 @@ func TestADurableGetsTheLimitOfAnAccountThatHasOne(t *testing.T) {
 			})
 			must(t, nc.Flush())
 			c := connect(t, Config{URL: server.URL()})
-			_, err := c.provisioner.durables.ensure(t.Context(), WorkStream, runDurable(testRun("r"), time.Minute, nil), 0)
+			_, err := c.provisioner.durables.ensure(t.Context(), WorkStream, runDurable(testRun("r"), time.Minute, nil), time.Minute)
 			must(t, err)
 			if first, second := <-asked, <-asked; first != -1 || second != limit {
 				t.Errorf("asked for %d, then for %d", first, second)
