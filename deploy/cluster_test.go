@@ -84,8 +84,8 @@ func TestTheClusterOfTheManifestsGoesOnWithoutOneServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	sink, producer := as(t, "sink", nodes), as(t, "producer", nodes)
-	check(sink.Ensure(ctx))
+	producer := as(t, "producer", nodes)
+	check(producer.Ensure(ctx))
 	run := pipeline.Run{Name: get[*scaledObject](t, manifests(t), "ScaledObject consumer").Spec.Triggers[0].Metadata["consumer"], UID: "uid", Spec: pipeline.Spec{Model: "mistral"}}
 	check(producer.EnsureRun(ctx, run))
 	publish := func(from, to int) {
