@@ -86,7 +86,8 @@ func TestTheScriptGivesEachUserWhatThePermissionsSay(t *testing.T) {
 }
 
 // On an account with the limits of the free plan, users with no more than these permissions make
-// the streams and use them; the sink's waits for them. The consumer's job with its permissions is shown in deploy/nats.
+// the streams and use them; the sink's waits for them. The consumer's job with its permissions is
+// shown in deploy/nats.
 func TestAFreeAccountIsEnough(t *testing.T) {
 	permitted := permitted(t)
 	for _, user := range []string{"producer", "sink"} {
