@@ -43,7 +43,7 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	store, err := awaitStore(ctx, c.StoreFlags, log)
+	store, err := awaitStore(ctx, c.StoreFlags, false, log)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	store, err := awaitStore(ctx, c.StoreFlags, log) // a database that is still empty will do
+	store, err := awaitStore(ctx, c.StoreFlags, true, log)
 	if err != nil {
 		return err
 	}

@@ -59,8 +59,12 @@ func (o *overload) Of(slots int) int {
 	return max(min(slots, 1), slots*o.allowed/o.total)
 }
 
-// Run measures and decides until ctx ends, and calls changed when another number may be used.
+// Run measures and decides until ctx ends, and calls changed when another number may be used. Where
+// there are few slots the pieces of their answers take no core: then there is nothing to measure.
 func (o *overload) Run(ctx context.Context, changed func()) {
+	if o.total <= firstSlots {
+		return
+	}
 	for ctx.Err() == nil {
 		late := lateness(ctx)
 		if ctx.Err() == nil && o.decide(time.Now(), late, o.lag()) {
@@ -89,7 +93,6 @@ func (o *overload) decide(now time.Time, late, lag time.Duration) bool {
 	defer o.mu.Unlock()
 	before := o.allowed
 	switch {
-	case o.total <= firstSlots: // of so few GPUs the pieces take no core
 	case late >= tooLate || lag >= lagTooLong:
 		if o.cut.IsZero() || now.Sub(o.cut) >= settleTime {
 			o.safe = max(1, o.allowed*3/4)

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,9 +48,12 @@ func TestSlotsAreTakenAwayWhileTheCoresAreUsedUpAndComeBack(t *testing.T) {
 }
 
 func TestAFewSlotsAreNeverTakenAway(t *testing.T) {
-	o := newOverload(16, func() int { return 16 }, nil, zap.NewNop())
-	o.decide(time.Now(), time.Second, time.Minute)
-	if got := o.Of(8); got != 8 {
-		t.Errorf("a lane has %d slots", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		lag := func() time.Duration { t.Error("something is measured"); return time.Hour }
+		o := newOverload(16, func() int { return 16 }, lag, zap.NewNop())
+		o.Run(t.Context(), func() { t.Error("slots are taken away") })
+		if got := o.Of(8); got != 8 {
+			t.Errorf("a lane has %d slots", got)
+		}
+	})
 }

@@ -59,8 +59,8 @@ func TestReadersMakeNothing(t *testing.T) {
 		out := filepath.Join(t.TempDir(), "out.jsonl")
 		p.env = append(p.env, "NATS_URL="+url)
 		for _, line := range []string{
-			"status", "status --run r", "audit --run r", "plan --run r", "pause --run r", "resume --run r", "cancel --run r", "pin --run r any", "delete --run r --yes",
-			"dead list", "dead show", "dead redrive", "dead drop --yes", "dead give-up --run r --yes", "publish --run r", "publish --run r --follow", "publish --run r --take-over --yes",
+			"status", "status --run r", "audit --run r", "plan --run r", "pause --run r", "resume --run r", "cancel --run r --yes", "pin --run r any", "delete --run r --yes",
+			"dead list", "dead show", "dead redrive", "dead drop --run r --yes", "dead give-up --run r --yes", "publish --run r", "publish --run r --follow", "publish --run r --take-over --yes",
 		} {
 			if said := p.says(1, "producer", strings.Fields(line)...); !strings.Contains(said, "there is no store") {
 				t.Errorf("producer %s: %s", line, said)
@@ -82,7 +82,7 @@ func TestReadersMakeNothing(t *testing.T) {
 
 		// With a store but without streams, nothing but publish makes these.
 		p.run("producer", "load", "--run", "r", "--input", rows(t), "--field", "question", "--model", "m")
-		for _, line := range []string{"status", "status --run r", "audit --run r", "plan --run r", "pin --run r any", "dead list", "dead show", "dead redrive", "dead drop --yes"} {
+		for _, line := range []string{"status", "status --run r", "audit --run r", "plan --run r", "pin --run r any", "dead list", "dead show", "dead redrive", "dead drop --run r --yes"} {
 			p.start("producer", strings.Fields(line)...).Wait()
 		}
 		for _, line := range []string{"show --run r", "export --run r --with-failed --out " + out} {
@@ -169,7 +169,7 @@ func TestASinkOfAnotherStoreRefusesAndTouchesNothing(t *testing.T) {
 	publish := anna.start("producer", "publish", "--run", "words", "--follow", "--lease", "1s")
 	eventually(t, func() bool { return len(streamsOf(t, server.URL())) == 4 }, func() string { return "no streams" })
 	stray()
-	for _, line := range []string{"publish --run words", "pause --run words", "cancel --run words", "delete --run words --yes", "dead drop --yes", "dead give-up --run words --yes"} {
+	for _, line := range []string{"publish --run words", "pause --run words", "cancel --run words --yes", "delete --run words --yes", "dead drop --run words --yes", "dead give-up --run words --yes"} {
 		if said := ben.says(1, "producer", strings.Fields(line)...); !strings.Contains(said, "another store") {
 			t.Errorf("producer %s: %s", line, said)
 		}

@@ -53,6 +53,7 @@ type RunReconciler struct {
 	*Engine
 	run     string
 	notes   map[int]note // by batch: the dead ones and the queued ones, which are as many as the publisher's window
+	untaken bool         // a result waits longer than any takes
 	pass    int
 	inStore int                // batches that were queued in the last look at them
 	sweepAt time.Time          // when to read all dead letters next
@@ -220,6 +221,12 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 		}
 	}
 	r.refusals.passed()
+	if r.untaken || report.Explained > 0 { // what takes results and letters off the streams may be gone, and nothing else tells
+		r.untaken = false
+		if err := r.streams.EnsureRun(ctx, run.Run); err != nil {
+			return report, err
+		}
+	}
 	sweep := !r.now().Before(r.sweepAt)
 	if err := r.tidier.tidy(ctx, run.Run, info.Waiting+info.Held > r.inStore || sweep || r.pass == 1); err != nil {
 		return report, err
@@ -318,6 +325,7 @@ func (r *RunReconciler) watch(ctx context.Context, run openRun, b pipeline.Batch
 	if err != nil {
 		return err
 	}
+	r.untaken = r.untaken || where == inResults
 	now, n := r.now(), r.notes[b.Index]
 	settled := where == inWork || where == inResults || where == inDead && b.State == pipeline.Dead
 	switch {
