@@ -63,6 +63,12 @@ func (r *receipt) note(holdings Holdings) *receipt {
 	return r
 }
 
+// write has the server write down when the delivery was made: until its first renewal the state on
+// the server's disk has the time at which the message was published in its place (deliverMsg and
+// progressUpdate in consumer.go of NATS 2.15). Then a server that starts again gives away at once
+// what has been on the queue for longer than a lease. If this gets lost, that is what it costs.
+func (r *receipt) write() { _ = r.c.nc.Publish(r.reply, []byte("+WPI")) }
+
 func (r *receipt) released() {
 	if r.holdings != nil {
 		r.holdings.Released(r.reply)

@@ -318,6 +318,7 @@ var errUnheard = errors.New("no answer")
 // arrive takes in a message, and returns how many more may come on its pull.
 func (s *Source) arrive(p *pull, msg *nats.Msg, lease time.Duration) (left int) {
 	got := pulled{msg: msg, receipt: newReceipt(s.durable.c, msg.Reply, lease)}
+	got.receipt.write()
 	s.durable.failing.Observe(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()

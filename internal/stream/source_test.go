@@ -227,6 +227,28 @@ func TestExtendKeepsABatchBeyondItsLease(t *testing.T) {
 	}
 }
 
+// A server that starts again counts a delivery from the time at which its message was published,
+// unless it was told in between that somebody works on it.
+func TestABatchThatWaitedForLongIsHeldAcrossARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	const lease = 4 * time.Second
+	server := serve(t)
+	c := ready(t, Config{URL: server.URL(), Lease: lease})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	<-time.After(lease + 500*time.Millisecond)
+	source := c.Work("r")
+	before := time.Now()
+	d := next(t, source)
+	must(t, c.nc.Flush())
+	server.Restart()
+	again := next(t, source) // whole seconds are on the disk, so it may come one and a half earlier
+	if held := time.Since(before); held < lease-3*time.Second/2 {
+		t.Errorf("the batch went to another worker after %s", held)
+	}
+	must(t, again.Ack(t.Context()))
+	must(t, d.Ack(t.Context()))
+}
+
 func TestWhoLostTheLeaseMayAckButNotHandBack(t *testing.T) {
 	t.Parallel()
 	c := ready(t, Config{Lease: time.Second})
