@@ -127,7 +127,9 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 	}
 	final, err := publisher.FollowToEnd(ctx, run, engine, func(p pipeline.Progress) {
 		if progress.Due() {
-			progress.Show(view.Line(status.Of(run, p, time.Now())))
+			snapshot := status.Of(run, p, time.Now())
+			snapshot.Unstored = min(engine.Unstored(run.Name)*max(1, run.Spec.Batch), run.Generations-p.Stored)
+			progress.Show(view.Line(snapshot))
 		}
 	})
 	progress.Clear()

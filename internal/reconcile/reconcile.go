@@ -60,7 +60,8 @@ type RunReconciler struct {
 	build   pipeline.BuildFunc // of the load of the run with this uid
 	uid     string
 
-	mends atomic.Int64 // what it has put right: rounds that it started, and batches that it set dead
+	unstored atomic.Pointer[[2]int] // batches that were neither on the queue nor stored in the last two passes
+	mends    atomic.Int64           // what it has put right: rounds that it started, and batches that it set dead
 
 	busy     sync.Mutex // held by each pass and each look
 	rounds   *rounds
@@ -77,6 +78,7 @@ func (e *Engine) Reconciler(run string) *RunReconciler {
 	r.opinions = newOpinions(r.rounds)
 	r.tidier = &tidier{Engine: e}
 	r.alarm = newAlarm()
+	r.unstored.Store(&[2]int{})
 	return r
 }
 
@@ -215,6 +217,8 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 			return report, err
 		}
 	}
+	before := r.unstored.Load()
+	r.unstored.Store(&[2]int{max(0, r.inStore-info.Waiting-info.Held), before[0]})
 	for index, n := range r.notes {
 		if n.pass != r.pass {
 			delete(r.notes, index)

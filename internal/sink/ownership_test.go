@@ -20,8 +20,8 @@ import (
 // real sink. Between any two of their calls to the streams another program may do something: a
 // publisher makes streams, the server loses its disk, a person takes the streams over, a program
 // of an earlier version makes streams that do not say whose they are. Whatever happens, no sink
-// removes a result that the other store knows and its own does not; unless both had a run on streams
-// that said nothing, which are the first one's that writes its id.
+// removes a result that the other store knows and its own does not. Two stores do not share streams
+// of an earlier version, which are the first one's that writes its id.
 func TestNoSinkRemovesWhatAnotherStoreKnows(t *testing.T) {
 	rapid.Check(t, accountLife)
 }
