@@ -72,17 +72,16 @@ func (m *fullModel) await(t *testing.T, waves int) {
 // A crowd is consumers that share a queue and a model.
 type crowd struct {
 	t        *testing.T
+	lease    time.Duration
 	nats     *natsdtest.Server
 	operator *stream.Conn
 	run      pipeline.Run
 }
 
-const fleetLease = 10 * time.Second
-
 // newCrowd starts consumers with this many GPUs each.
-func newCrowd(t *testing.T, model consumer.Generator, consumers, gpus, slots int) *crowd {
+func newCrowd(t *testing.T, lease time.Duration, model consumer.Generator, consumers, gpus, slots int) *crowd {
 	t.Helper()
-	f := &crowd{t: t, nats: natsdtest.Start(t, natsd.Config{}), run: pipeline.Run{Name: "many", UID: "01J0000000000000000000MANY", State: pipeline.RunOpen, Spec: pipeline.Spec{Model: "m"}}}
+	f := &crowd{t: t, lease: lease, nats: natsdtest.Start(t, natsd.Config{}), run: pipeline.Run{Name: "many", UID: "01J0000000000000000000MANY", State: pipeline.RunOpen, Spec: pipeline.Spec{Model: "m"}}}
 	f.operator = f.connect()
 	must(t, f.operator.EnsureRun(t.Context(), f.run))
 	ctx, stop := context.WithCancel(context.Background())
@@ -94,7 +93,7 @@ func newCrowd(t *testing.T, model consumer.Generator, consumers, gpus, slots int
 			lanes = append(lanes, consumer.LaneConfig{Name: fmt.Sprintf("GPU %d", g), Slots: slots, Backend: model})
 		}
 		engine, err := consumer.New(consumer.Config{
-			Identity: pipeline.Presence{ID: fmt.Sprintf("01CONSUMER%d", i), Run: f.run.Name, Model: "m"}, Lease: fleetLease, Grace: time.Millisecond,
+			Identity: pipeline.Presence{ID: fmt.Sprintf("01CONSUMER%d", i), Run: f.run.Name, Model: "m"}, Lease: lease, Grace: time.Millisecond,
 		}, func() consumer.WorkQueue { return conn.Work(f.run.Name) }, conn, lanes)
 		must(t, err)
 		running.Go(func() { _ = engine.Run(ctx) })
@@ -105,7 +104,7 @@ func newCrowd(t *testing.T, model consumer.Generator, consumers, gpus, slots int
 
 func (f *crowd) connect() *stream.Conn {
 	f.t.Helper()
-	conn, err := stream.Connect(f.t.Context(), stream.Config{URL: f.nats.URL(), Lease: fleetLease})
+	conn, err := stream.Connect(f.t.Context(), stream.Config{URL: f.nats.URL(), Lease: f.lease})
 	must(f.t, err)
 	f.t.Cleanup(conn.Close)
 	return conn
@@ -171,8 +170,8 @@ func must(t testing.TB, err error) {
 // A server's default let a run have 1,000 batches in flight. NATS restarts in the middle.
 func TestFifteenHundredSlotsOfOneConsumerAreAllBusy(t *testing.T) {
 	const slots, batches = 1500, 6000
-	model := newFullModel(slots, 3) // the fourth needs every batch, of which a restart may let one rest
-	f := newCrowd(t, model, 1, 1, slots)
+	model := newFullModel(slots, 3)                      // the fourth needs every batch, of which a restart may let one rest
+	f := newCrowd(t, 10*time.Second, model, 1, 1, slots) // one lease, if the restart loses a batch on its way
 	f.publish(batches)
 	model.await(t, 1)
 	f.nats.Restart()
@@ -184,7 +183,7 @@ func TestFifteenHundredSlotsOfOneConsumerAreAllBusy(t *testing.T) {
 func TestFiveThousandIdleWorkersAreAllBusyWhenWorkComes(t *testing.T) {
 	const consumers, gpus, slots = 14, 20, 16
 	const workers = consumers * gpus * (slots + pipeline.SpareWorkers)
-	f := newCrowd(t, newFullModel(consumers*gpus*slots+1, 1), consumers, gpus, slots)
+	f := newCrowd(t, pipeline.DefaultLease, newFullModel(consumers*gpus*slots+1, 1), consumers, gpus, slots)
 	waiting := func(restarts int) {
 		t.Helper()
 		for deadline := time.Now().Add(2 * time.Minute); ; {
