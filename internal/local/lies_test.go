@@ -57,8 +57,10 @@ func TestALyingConsumerChangesNothingAndStopsNoOne(t *testing.T) {
 			}
 		}
 		p.checkTexts(liar.mine)
-		_, err = p.engine(p.store, operator).Drop(p.t.Context(), reconcile.Filter{}, reconcile.DropOptions{})
-		p.must(err)
+		for _, orphaned := range []bool{false, true} {
+			_, err = p.engine(p.store, operator).Drop(p.t.Context(), reconcile.Filter{Orphaned: orphaned}, reconcile.DropOptions{})
+			p.must(err)
+		}
 		p.checkStreams(operator)
 		if _, err := operator.Consumers(p.t.Context()); err != nil {
 			p.t.Error(err)
