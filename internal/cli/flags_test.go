@@ -1,15 +1,11 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
@@ -111,27 +107,5 @@ func TestASizeIsBytesWithOrWithoutAUnit(t *testing.T) {
 		if err := new(Size).UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), "512MiB") {
 			t.Errorf("%q: %v", text, err)
 		}
-	}
-}
-
-func TestATemplateFileIsReadWithinLimits(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		return // it has neither
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := (SpecFlags{PromptFile: "/dev/zero"}).Spec(ctx); err == nil || !strings.Contains(err.Error(), "is it a template?") {
-		t.Errorf("an endless file: %v", err)
-	}
-	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := exec.Command("mkfifo", pipe).Run(); err != nil {
-		t.Fatal(err)
-	}
-	time.AfterFunc(10*time.Millisecond, cancel)
-	if _, err := (SpecFlags{PromptFile: pipe}).Spec(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("a pipe to which nothing is written: %v", err)
-	}
-	// The goroutine that waits for it ends, too, once the pipe is opened.
-	if file, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil {
-		_ = file.Close()
 	}
 }
