@@ -121,7 +121,7 @@ type SpecFlags struct {
 	System      string   `placeholder:"TEXT" help:"System prompt."`
 	Model       string   `help:"Model, as Ollama names it."`
 	Samples     int      `default:"1" help:"Answers wanted for each row."`
-	Batch       int      `default:"8" help:"Generations in a batch, at most."`
+	Batch       *int     `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
 	Limit       int      `placeholder:"N" help:"Take the first N rows only."`
 	Temperature *float64 `placeholder:"T" help:"Sampling temperature. Default: the model's own."`
 	TopP        *float64 `placeholder:"P" help:"Nucleus sampling. Default: the model's own."`
@@ -183,9 +183,13 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 	if f.Simulate {
 		model = pipeline.SimulatedModel(model)
 	}
+	batch := pipeline.DefaultBatch
+	if f.Batch != nil {
+		batch = *f.Batch
+	}
 	return pipeline.Spec{
 		Model: model, Simulated: f.Simulate, System: f.System, Field: f.Field, Prompt: prompt,
-		Samples: f.Samples, Batch: f.Batch, Seed: f.Seed,
+		Samples: f.Samples, Batch: batch, Seed: f.Seed,
 		Options: pipeline.Options{Temperature: f.Temperature, TopP: f.TopP, TopK: f.TopK, NumPredict: f.NumPredict, Stop: f.Stop, Raw: f.Raw},
 	}, nil
 }

@@ -57,7 +57,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	defer servers.Close()
 	spec.Model, spec.Simulated = servers.Model, servers.Simulated
 	summary, err := local.Run(ctx, local.Config{
-		Run: c.Name, Spec: spec, Dataset: data, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
+		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
 		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {

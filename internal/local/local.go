@@ -37,6 +37,7 @@ import (
 type Config struct {
 	Run         string           // "": derived from the dataset's name and the spec
 	Spec        pipeline.Spec    // without the dataset's digest
+	FreeBatch   bool             // a new run has small batches, whatever the spec says
 	Dataset     producer.Dataset // where the rows come from
 	Data        string           // folder for the store and the queue
 	Out         string           // "": the run's name in the folder Data
@@ -97,6 +98,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := m.start(ctx, checked); err != nil {
 		return Summary{}, err
 	}
+	if err := m.setBatch(ctx, &checked.Run); err != nil {
+		return Summary{}, err
+	}
 	run, _, err := producer.Load(ctx, m.store, checked, ulid.Make().String(), func(items int) {
 		if cfg.Loaded != nil {
 			cfg.Loaded(items, checked.Run.Items)
@@ -119,6 +123,28 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	summary.Took = time.Since(started)
 	summary.Seconds = summary.Took.Seconds()
 	return summary, nil
+}
+
+// batchesOfOne is how many generations a run may have whose batches have one each. Here a message
+// costs next to nothing, and a batch of several keeps its first answer from the store until the
+// last one has come. Beyond that batches would fill the store.
+const batchesOfOne = 100_000
+
+// setBatch chooses the size of the batches where that is free. A run that is there keeps its own.
+func (m *machine) setBatch(ctx context.Context, run *pipeline.Run) error {
+	if !m.cfg.FreeBatch {
+		return nil
+	}
+	is, err := m.store.Run(ctx, run.Name)
+	switch {
+	case err == nil:
+		run.Spec.Batch = is.Spec.Batch
+	case errors.Is(err, pipeline.ErrNoRun):
+		run.Spec.Batch = min(pipeline.DefaultBatch, 1+run.Generations/batchesOfOne)
+	default:
+		return err
+	}
+	return nil
 }
 
 // realSoFar returns an error if a run that is not simulated holds simulated answers. Earlier

@@ -136,7 +136,7 @@ func newDurableBackoff() *outage.Backoff {
 func (d *durable) awaitRetry(ctx context.Context, err error, backoff *outage.Backoff) error {
 	var failure *pipeline.Failure
 	switch {
-	case d.c.lifetime.Err() != nil:
+	case d.c.lifetime.Err() != nil, errors.Is(err, nats.ErrConnectionClosed):
 		return errClosed()
 	case ctx.Err() != nil:
 		return ctx.Err()
