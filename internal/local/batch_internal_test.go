@@ -9,7 +9,7 @@ import (
 	"gleaner/internal/store"
 )
 
-// Nobody has to wait for the other answers of a batch where a message costs nothing, and a run that
+// No answer waits for the others of a batch where a message costs nothing, and a run that
 // an earlier version began goes on as it was cut.
 func TestANewRunHasSmallBatchesAndOneThatIsThereKeepsItsOwn(t *testing.T) {
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
