@@ -147,6 +147,7 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 	for _, err := range producer.DeadLetters(ctx, run.Name) {
 		must("producer lists dead letters", err)
 	}
+	must("producer writes the letter of a row that is too large", producer.PublishDeadLetter(ctx, found.DeadLetter))
 	must("producer deletes a dead letter", producer.DeleteDeadLetter(ctx, found.Sequence))
 	message, ok, err := producer.FindWork(ctx, run.Name, 0)
 	must("producer reads a message", err)

@@ -91,6 +91,10 @@ func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipe
 			Run: work.Run, UID: work.UID, Batch: work.Batch, Round: work.Round, Token: work.Token, Consumer: c.lane.id.Consumer, GPU: c.lane.id.GPU,
 			Engine: o.model.Engine, Digest: digestOf(o.model), Results: o.results,
 		})
+		if tooLarge := new(pipeline.SizeError); errors.As(err, &tooLarge) && len(tooLarge.Indexes) > 0 { // all others are published
+			o.dropTooLarge(work, c.lane.id, tooLarge)
+			err = nil
+		}
 		if err != nil {
 			return graver(o.open, c.unpublished(ctx, "publishing results", work, err))
 		}

@@ -1,6 +1,9 @@
 package consumer
 
 import (
+	"fmt"
+	"slices"
+
 	"gleaner/internal/pipeline"
 )
 
@@ -23,6 +26,25 @@ type outcome struct {
 // answer adds the answer to a generation.
 func (o *outcome) answer(result pipeline.Result, begun int) {
 	o.results, o.begun = append(o.results, result), append(o.begun, begun)
+}
+
+// dropTooLarge turns answers that no message has room for into verdicts.
+func (o *outcome) dropTooLarge(work pipeline.Work, judge pipeline.LaneID, tooLarge *pipeline.SizeError) {
+	results, begun := o.results, o.begun
+	o.results, o.begun = nil, nil
+	for i, x := range results {
+		if !slices.Contains(tooLarge.Indexes, x.Index) {
+			o.answer(x, begun[i])
+			continue
+		}
+		at := slices.IndexFunc(work.Generations, func(g pipeline.Generation) bool { return g.Index == x.Index })
+		o.failures = append(o.failures, pipeline.GenerationFailure{
+			Generation: work.Generations[at], Class: pipeline.TooLarge, Attempts: 1,
+			Message: fmt.Sprintf("the answer of %d bytes is too large for the NATS server, which takes about %d bytes in one message after compression. "+
+				"Raise max_payload in the server's configuration, or limit the answers (--num-predict)", len(x.Text), tooLarge.Limit),
+			Judge: judge, Engine: o.model.Engine, Digest: digestOf(o.model), PromptTokens: max(x.PromptTokens, 0), Seconds: float64(x.DurationMS) / 1000,
+		})
+	}
 }
 
 // setAside drops what came of the batch, because it must not be kept.

@@ -116,7 +116,6 @@ func eachLimit(t *testing.T, p *programs) {
 			[]string{"to hold 1.0 GiB together (--max-bytes)", "allows 100 MiB", "larger account"}},
 		"too many streams":    {natsdtest.Limits{MaxStreams: 2}, publish, []string{"10027", "allows 2 streams", "needs 4"}},
 		"too many consumers":  {natsdtest.Limits{MaxConsumers: 1}, []string{"producer", "publish", "--run", "s"}, []string{"10026", "1 JetStream consumers", "delete finished runs"}},
-		"message too large":   {natsdtest.Limits{MaxPayload: 16 << 10}, publish, []string{"maximum payload exceeded", "accepts 16,384 in one", "max_payload"}},
 		"expired credentials": {natsdtest.Limits{UserExpires: time.Now().Add(-time.Hour)}, consumer, []string{"the credentials expired on 20", "NATS_CREDS"}},
 		"no permission to publish": {natsdtest.Limits{UserName: "u", PublishAllowed: []string{"nothing"}, SubscribeAllowed: []string{"_INBOX_u.>"}}, publish,
 			[]string{"$JS.API.STREAM.INFO", "give this NATS user the permission"}},

@@ -13,6 +13,7 @@ const (
 	Unanswered    Class = "unanswered"
 	Poison        Class = "poison"
 	Undeliverable Class = "undeliverable"
+	TooLarge      Class = "too-large"
 	Fatal         Class = "fatal"
 )
 
@@ -49,6 +50,7 @@ const (
 	DoubtContext               // a GPU with a larger context may do better, if the generation exceeded this one's
 	DoubtUnproven              // the GPU may be broken, until it has shown after the verdict that it works
 	DoubtAlways                // any other GPU may do better
+	DoubtRoom                  // the next round's message may have room for the generation, if others took it
 )
 
 // A ClassRule is what a class of failure means.
@@ -83,6 +85,8 @@ func Classes() []ClassRule {
 			"it crashes the model's runner: update the servers", true},
 		{Undeliverable, "delivered too often without an outcome", "delivered too often", true, RetryNever, HandBackNot, DoubtNone,
 			"look into the consumers' logs", false},
+		{TooLarge, "its row, or its answer, is larger than a message that the NATS server accepts", "too large for NATS", true, RetryNever, HandBackNot, DoubtRoom,
+			"raise max_payload of the NATS server, or shorten the rows or their answers", true},
 		{Fatal, "nothing can be generated on this GPU until a person mends it", "to be mended", false, RetryNever, HandBackHold, DoubtNone,
 			"mend what the consumer's log names", false},
 	}

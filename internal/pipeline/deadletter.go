@@ -44,6 +44,7 @@ type GenerationFailure struct {
 	PromptTokens int        `json:"prompt_tokens,omitempty"`
 	Exceeds      bool       `json:"exceeds,omitempty"` // the generation did not fit into that context
 	Endless      bool       `json:"endless,omitempty"` // the answer did not end, so more room is of no use
+	Crowded      bool       `json:"crowded,omitempty"` // others of its batch took the room in the message, so it waits for the next round
 	Needs        int        `json:"needs,omitempty"`   // tokens of context that it needs at least
 	Outcome      int        `json:"outcome,omitempty"` // its number among the outcomes of that GPU, see GPUStatus.Proven
 	Seconds      float64    `json:"seconds,omitempty"` // from the first attempt to the verdict
@@ -54,6 +55,8 @@ type GenerationFailure struct {
 // classes it also matters whether the judge has proven since that it works.
 func (f GenerationFailure) Doubtful() bool {
 	switch doubt := f.Class.Rule().Doubt; {
+	case doubt == DoubtRoom:
+		return f.Crowded
 	case f.Exceeds:
 		return doubt == DoubtContext || doubt == DoubtUnproven
 	default:

@@ -216,9 +216,10 @@ func (s *fakeStore) called(name string) int {
 
 // A fakeQueue holds each batch at most once.
 type fakeQueue struct {
-	limit int                     // messages it has room for; 0: any number
-	fault func(call string) error // of each call, before it does anything; may be nil
-	lost  func(call string) error // the answer to a call that has worked; may be nil
+	limit   int                     // messages it has room for; 0: any number
+	largest int                     // bytes of one message; 0: any number
+	fault   func(call string) error // of each call, before it does anything; may be nil
+	lost    func(call string) error // the answer to a call that has worked; may be nil
 
 	mu        sync.Mutex
 	ensured   bool
@@ -228,11 +229,14 @@ type fakeQueue struct {
 	published map[int]int // how often, by batch
 	refused   map[error]int
 	present   []pipeline.Presence
-	told      []string // to the consumers of a run: its uid, and what
-	completed []string // runs that were reported as complete
+	told      []string                    // to the consumers of a run: its uid, and what
+	letters   map[int]pipeline.DeadLetter // by batch
+	completed []string                    // runs that were reported as complete
 }
 
-func newQueue() *fakeQueue { return &fakeQueue{published: map[int]int{}, refused: map[error]int{}} }
+func newQueue() *fakeQueue {
+	return &fakeQueue{published: map[int]int{}, refused: map[error]int{}, letters: map[int]pipeline.DeadLetter{}}
+}
 
 func (q *fakeQueue) call(ctx context.Context, name string, do func() error) error {
 	q.mu.Lock()
@@ -277,6 +281,9 @@ func (q *fakeQueue) Publish(ctx context.Context, work pipeline.Work) error {
 		if err == nil {
 			work, err = pipeline.DecodeWork(data) // as the worker gets it
 		}
+		if q.largest > 0 && len(data) > q.largest {
+			return pipeline.Fail(pipeline.BadItem, "%w", &pipeline.SizeError{Bytes: len(data), Limit: q.largest})
+		}
 		if err == nil && len(work.Generations) > 1 && len(data) > pipeline.MaxBatchBytes {
 			err = fmt.Errorf("batch %d has %d bytes", work.Batch, len(data))
 		}
@@ -288,6 +295,17 @@ func (q *fakeQueue) Publish(ctx context.Context, work pipeline.Work) error {
 		q.published[work.Batch]++
 		return nil
 	})
+}
+
+func (q *fakeQueue) Fit(work pipeline.Work) (pipeline.Work, error) {
+	return pipeline.Fit(work, q.largest, func(work pipeline.Work) (int, error) {
+		data, err := pipeline.Encode(work)
+		return len(data), err
+	})
+}
+
+func (q *fakeQueue) PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error {
+	return q.call(ctx, "PublishDeadLetter", func() error { q.letters[letter.Batch] = letter; return letter.Validate() })
 }
 
 func (q *fakeQueue) Depth(ctx context.Context, _ string) (depth pipeline.StreamDepth, err error) {

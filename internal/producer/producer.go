@@ -36,8 +36,11 @@ type Store interface {
 type Queue interface {
 	EnsureRun(ctx context.Context, run pipeline.Run) error
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
-	// if there is no room.
+	// if there is no room. A message that is larger than the server takes is a pipeline.SizeError,
+	// and Fit returns what of it can be sent, see pipeline.Fit.
 	Publish(ctx context.Context, work pipeline.Work) error
+	Fit(work pipeline.Work) (pipeline.Work, error)
+	PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error
 	Depth(ctx context.Context, run string) (pipeline.StreamDepth, error)
 	// Consumers returns the consumers that are present, of all runs.
 	Consumers(ctx context.Context) ([]pipeline.Presence, error)
@@ -69,9 +72,12 @@ type Publisher struct {
 	looks outage.Trust // in the store
 	sends outage.Trust // in the queue
 
+	saidLarge atomic.Bool // that rows are too large for the server
+
 	mu       sync.Mutex
-	unmarked map[string][]int // by a run's uid: batches on the queue that the store still has as planned
-	said     map[string]bool  // by a run's uid: its consumers were told that it is published
+	unmarked map[string][]int                 // by a run's uid: batches on the queue that the store still has as planned
+	large    map[string]map[int]pipeline.Work // by a run's uid and batch: too large for the server, and not on the queue yet although it may be marked
+	said     map[string]bool                  // by a run's uid: its consumers were told that it is published
 }
 
 // NewPublisher returns a publisher from this store to this queue. An error names what is missing or
@@ -96,7 +102,7 @@ func NewPublisher(cfg Config, store Store, queue Queue) (*Publisher, error) {
 	}
 	return &Publisher{
 		cfg: cfg, store: store, queue: queue, log: cfg.Log, began: time.Now(),
-		full: outage.Reporter{Quiet: tellFullEvery}, unmarked: map[string][]int{}, said: map[string]bool{},
+		full: outage.Reporter{Quiet: tellFullEvery}, unmarked: map[string][]int{}, large: map[string]map[int]pipeline.Work{}, said: map[string]bool{},
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,9 @@ func (p *Publisher) publish(ctx context.Context, known pipeline.Run, working fun
 		return err
 	}
 	if err := p.mark(ctx, run, nil); err != nil { // of an earlier call
+		return err
+	}
+	if err := p.sendWorks(ctx, run, p.largeOf(run)); err != nil { // of an earlier call, too
 		return err
 	}
 	for from := 0; ; {
@@ -177,7 +181,8 @@ func (p *Publisher) publishBatches(ctx context.Context, builder *WorkBuilder, ba
 
 // sendWorks publishes the messages, several at a time, and marks their batches as queued. Before it
 // waits for room it marks what is on the queue: the dead letter of a batch that the store has as
-// planned cannot be dropped, and dropping may be what makes room.
+// planned cannot be dropped, and dropping may be what makes room. What is too large for the server
+// is divided, see divide.
 func (p *Publisher) sendWorks(ctx context.Context, run pipeline.Run, works []pipeline.Work) error {
 	room := &outage.Loop{
 		Log:  p.log,
@@ -185,14 +190,17 @@ func (p *Publisher) sendWorks(ctx context.Context, run pipeline.Run, works []pip
 		Fields: []zap.Field{zap.String("run", run.Name)}, Reporter: &p.full,
 	}
 	n, rest := len(works), p.cfg.Poll
-	for {
-		left, err := p.sendUntilFull(ctx, run, works[:n], room)
-		works = append(left, works[n:]...)
-		switch {
-		case err != nil:
+	for len(works) > 0 {
+		left, large, err := p.sendUntilFull(ctx, run, works[:n], room)
+		if err != nil {
 			return err
-		case len(works) == 0:
-			return nil
+		}
+		parts, err := p.divide(ctx, run, large)
+		if err != nil {
+			return err
+		}
+		works = slices.Concat(left, parts, works[n:])
+		switch {
 		case len(left) == 0:
 			n, rest = len(works), p.cfg.Poll
 			continue
@@ -203,14 +211,15 @@ func (p *Publisher) sendWorks(ctx context.Context, run pipeline.Run, works []pip
 		}
 		rest = min(2*rest, 5*p.cfg.Poll)
 	}
+	return nil
 }
 
-// sendUntilFull publishes messages until there is no room, marks their batches and returns the
-// messages that are left.
-func (p *Publisher) sendUntilFull(ctx context.Context, run pipeline.Run, works []pipeline.Work, room *outage.Loop) (left []pipeline.Work, err error) {
+// sendUntilFull publishes messages until there is no room, and marks their batches. It returns the
+// messages that are left, and those that are too large for the server.
+func (p *Publisher) sendUntilFull(ctx context.Context, run pipeline.Run, works []pipeline.Work, room *outage.Loop) (left, tooLarge []pipeline.Work, err error) {
 	group, publishing := errgroup.WithContext(ctx)
 	group.SetLimit(publishAtOnce)
-	sent, before := make([]bool, len(works)), p.count.Load()
+	sent, large, before := make([]bool, len(works)), make([]bool, len(works)), p.count.Load()
 	var full atomic.Bool
 	for i, work := range works {
 		if full.Load() {
@@ -218,6 +227,9 @@ func (p *Publisher) sendUntilFull(ctx context.Context, run pipeline.Run, works [
 		}
 		group.Go(func() (err error) {
 			sent[i], err = p.sendOne(publishing, work, room)
+			if large[i] = errors.As(err, new(*pipeline.SizeError)); large[i] {
+				return nil
+			}
 			if err == nil && !sent[i] {
 				full.Store(true)
 			}
@@ -231,9 +243,12 @@ func (p *Publisher) sendUntilFull(ctx context.Context, run pipeline.Run, works [
 	}
 	var indexes []int
 	for i, work := range works {
-		if sent[i] {
+		switch {
+		case sent[i]:
 			indexes = append(indexes, work.Batch)
-		} else {
+		case large[i]:
+			tooLarge = append(tooLarge, work)
+		default:
 			left = append(left, work)
 		}
 	}
@@ -244,7 +259,8 @@ func (p *Publisher) sendUntilFull(ctx context.Context, run pipeline.Run, works [
 	}
 	marking, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return left, errors.Join(failure, p.mark(marking, run, indexes))
+	p.forgetLarge(run, indexes)
+	return left, tooLarge, errors.Join(failure, p.mark(marking, run, indexes))
 }
 
 // tellPublished wakes the consumers that wait for a run, once in this process.

@@ -141,6 +141,9 @@ func (m *machine) mayPass(rt *rapid.T) {
 	if m.calm && slices.ContainsFunc(m.actors, func(a *actor) bool { return a != m.passing[0] && a != m.passing[1] }) {
 		rt.Skip("an operator is at work")
 	}
+	if m.calm && slices.ContainsFunc(m.tokens, func(t *token) bool { return t.marked }) {
+		rt.Skip("a producer is at work")
+	}
 }
 
 // reconcileAll makes a whole pass without disturbance, three leases after the last step.

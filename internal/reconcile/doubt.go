@@ -12,7 +12,8 @@ type verdict struct {
 	index   int
 	doubt   pipeline.Doubt
 	exceeds bool
-	context int // of the judge
+	crowded bool // it waits for room in a message, and no GPU has judged it
+	context int  // of the judge
 	needs   int
 	judge   pipeline.LaneID
 	outcome int // 0: not known, as in letters of earlier versions
@@ -29,13 +30,15 @@ type verdicts struct {
 	pass     int                           // the last look that saw the batch dead
 }
 
+func isCrowded(v verdict) bool { return v.crowded }
+
 // doubtful returns the verdicts of a letter that another GPU may change, as far as the letter alone
 // can tell. Verdicts of earlier versions, which do not say when they were given, cannot be proven,
 // and are not doubted.
 func doubtful(letter pipeline.DeadLetter) (verdicts []verdict) {
 	for _, f := range letter.Failures {
 		v := verdict{
-			index: f.Index, doubt: f.Class.Rule().Doubt, exceeds: f.Exceeds, context: f.Context, needs: f.Needs,
+			index: f.Index, doubt: f.Class.Rule().Doubt, exceeds: f.Exceeds, crowded: f.Crowded, context: f.Context, needs: f.Needs,
 			judge: judgeOf(letter, f), outcome: f.Outcome,
 		}
 		if !f.Doubtful() || !v.exceeds && v.doubt == pipeline.DoubtUnproven && v.outcome == 0 {
@@ -57,7 +60,7 @@ func judgeOf(letter pipeline.DeadLetter, f pipeline.GenerationFailure) pipeline.
 // judgedBy returns the GPUs that judged a batch.
 func judgedBy(letter pipeline.DeadLetter) []pipeline.LaneID {
 	judged := slices.Clone(letter.Judged)
-	if last := (pipeline.LaneID{Consumer: letter.Consumer, GPU: letter.GPU}); !slices.Contains(judged, last) {
+	if last := (pipeline.LaneID{Consumer: letter.Consumer, GPU: letter.GPU}); last.Consumer != pipeline.Sender && !slices.Contains(judged, last) {
 		judged = append(judged, last)
 	}
 	return judged
@@ -117,7 +120,7 @@ func (f fleet) better(v verdict, judged []pipeline.LaneID) chance {
 		return best
 	}
 	for id, l := range f.lanes {
-		if slices.Contains(judged, id) || l.Engine == "" {
+		if slices.Contains(judged, id) || id == v.judge || l.Engine == "" { // the judge may be one of a round before
 			continue
 		}
 		if pin := f.pins[l.Engine]; pin != "" && pin != pipeline.PinAny && l.Digest != "" && l.Digest != pin {
@@ -158,6 +161,9 @@ const (
 
 // weigh decides about a verdict that this process knows for some time.
 func (f fleet) weigh(v verdict, n *verdicts, proven map[pipeline.LaneID]int, patient bool) worth {
+	if v.crowded {
+		return wanted
+	}
 	unproven := !v.exceeds && v.doubt == pipeline.DoubtUnproven
 	if unproven && proven[v.judge] >= v.outcome {
 		return final

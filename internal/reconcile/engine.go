@@ -63,7 +63,10 @@ type RunQueue interface {
 type BatchQueue interface {
 	// Publish returns pipeline.ErrOutstanding if the batch is queued already and pipeline.ErrFull
 	// if there is no room.
+	// A message that is larger than the server takes is a pipeline.SizeError, and Fit returns what
+	// of it can be sent, see pipeline.Fit.
 	Publish(ctx context.Context, work pipeline.Work) error
+	Fit(work pipeline.Work) (pipeline.Work, error)
 	InWork(ctx context.Context, run string, batch int) (bool, error)
 	InResults(ctx context.Context, run string, batch int) (bool, error)
 	// FindWork returns the message of a batch, and whether there is one.
@@ -91,6 +94,8 @@ type LetterBox interface {
 	DeadLetter(ctx context.Context, run string, batch int) (pipeline.StoredDeadLetter, bool, error)
 	// DeadLetters yields the dead letters of a run, or of all runs if run is empty, oldest first.
 	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
+	// PublishDeadLetter replaces the letter of the batch.
+	PublishDeadLetter(ctx context.Context, letter pipeline.DeadLetter) error
 	// DeleteDeadLetter removes a letter by its sequence, and so never a newer one. A letter that
 	// is gone is no error.
 	DeleteDeadLetter(ctx context.Context, sequence uint64) error

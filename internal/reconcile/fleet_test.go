@@ -150,6 +150,20 @@ func (w *world) checkCover(work pipeline.Work) {
 	}
 }
 
+// noteUnsent notes a letter of a producer about a row that has room in a message, and one about a
+// batch that is not queued, which would never make it dead.
+func (w *world) noteUnsent(d pipeline.DeadLetter) {
+	w.noteFailed(d)
+	for _, f := range d.Failures {
+		if f.Crowded {
+			w.uncovers = fmt.Sprintf("the producer's letter says that generation %d of batch %d waits for room", f.Index, d.Batch)
+		}
+	}
+	if b := w.batches[d.Batch]; b.State == pipeline.Planned {
+		w.uncovers = fmt.Sprintf("a letter of batch %d goes out, which is still planned", d.Batch)
+	}
+}
+
 // refuse is what a sink does with an answer of another digest.
 func (w *world) refuse(i int) {
 	r := w.results[i].body

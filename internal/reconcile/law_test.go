@@ -136,8 +136,9 @@ func (m *machine) settle(rt *rapid.T) {
 func (m *machine) everybody() {
 	for i := range m.batches {
 		if b := m.batches[i]; b.State == pipeline.Planned {
-			works, _ := maker{m.run}.Build(context.Background(), []pipeline.Batch{b})
-			_ = m.publish(works[0])
+			for t := (&token{batch: b}); !t.published; {
+				m.publishStep(t)
+			}
 			m.mark(i)
 		}
 	}
@@ -183,6 +184,7 @@ func (m *machine) recover(rt *rapid.T) {
 func (m *machine) redriveAll(rt *rapid.T) {
 	clear(m.fails)
 	clear(m.natures)
+	m.largest = 1 << 20
 	for _, g := range m.gpus {
 		g.broken, g.serving = false, true
 	}

@@ -80,15 +80,16 @@ func (r *opinions) read(ctx context.Context, run openRun, b pipeline.Batch) (boo
 		return false, nil
 	}
 	n := &verdicts{round: b.Round, first: r.now(), pass: r.looks}
-	if b.Opinions < pipeline.MaxOpinions {
-		// If none explains it, the search for lost batches finds that.
-		letter, found, err := r.explanation(ctx, run.Run, b)
-		if err != nil {
-			return false, err
-		}
-		if found {
-			n.sequence, n.judged, n.doubtful = letter.Sequence, judgedBy(letter.DeadLetter), doubtful(letter.DeadLetter)
-		}
+	// If none explains it, the search for lost batches finds that.
+	letter, found, err := r.explanation(ctx, run.Run, b)
+	if err != nil {
+		return false, err
+	}
+	if found {
+		n.sequence, n.judged, n.doubtful = letter.Sequence, judgedBy(letter.DeadLetter), doubtful(letter.DeadLetter)
+	}
+	if b.Opinions >= pipeline.MaxOpinions || slices.ContainsFunc(n.doubtful, isCrowded) {
+		n.doubtful = slices.DeleteFunc(n.doubtful, func(v verdict) bool { return !v.crowded }) // others come after them
 	}
 	r.known[b.Index] = n
 	return len(n.doubtful) > 0, nil
@@ -166,8 +167,15 @@ func (r *opinions) second(ctx context.Context, run openRun, seen pipeline.Batch,
 		return false, err
 	}
 	work = withVerdicts(work, letter.DeadLetter, doubted)
-	given, err := r.start(ctx, b, b.Opinions+1, newRound{work: work, letter: letter.Sequence})
-	if given {
+	opinions := b.Opinions + 1
+	if doubted[0].crowded { // any GPU may take what none has seen, and it is no second opinion
+		opinions, work.Judged = b.Opinions, nil
+	}
+	given, err := r.start(ctx, b, opinions, newRound{work: work, letter: letter.Sequence})
+	if given && opinions == b.Opinions {
+		r.log.Info("rows that had no room in the message of their batch go out in another round", zap.String("batch", b.ID()), zap.Int("round", work.Round),
+			zap.Int("generations", len(work.Generations)))
+	} else if given {
 		r.log.Info("another GPU shall judge what one could not generate", zap.String("batch", b.ID()), zap.Int("round", work.Round),
 			zap.Int("generations", len(work.Generations)), zap.String("class", string(letter.Class)), zap.String("consumer", letter.Consumer),
 			zap.String("gpu", letter.GPU), zap.Int("needs_context", work.Needs))

@@ -20,13 +20,19 @@ func (m *machine) makeFleet(rt *rapid.T) {
 	for n := range m.run.Generations {
 		m.natures[n] = rapid.SampledFrom([]nature{easy, easy, easy, large, endless, hanging}).Draw(rt, "nature")
 	}
+	if len(m.gpus) > 0 && rapid.Bool().Draw(rt, "small messages") {
+		m.largest = rapid.IntRange(1, 4).Draw(rt, "largest")
+		for n := range m.run.Generations {
+			m.sizes[n] = rapid.IntRange(1, 5).Draw(rt, "size")
+		}
+	}
 	m.canaries = rapid.Bool().Draw(rt, "canaries")
 }
 
 // anyGPU returns the GPU that takes a message: also one that should pass it on, and a consumer of
 // an earlier version, unless the message is one that it cannot read.
 func (m *machine) anyGPU(rt *rapid.T, index int) *gpu {
-	old := len(m.work[index].body.Judged) == 0
+	old := len(m.work[index].body.Judged)+len(m.work[index].body.Final) == 0
 	least := 0
 	if old {
 		least = -1
@@ -103,6 +109,15 @@ func (m *machine) checkOpinion(b pipeline.Batch, opinions int) {
 // than the engine's.
 func (m *machine) checkFinal(rt *rapid.T, b pipeline.Batch) {
 	d := m.dead[b.Index]
+	for _, f := range d.Failures {
+		switch {
+		case slices.Contains(b.Done, f.Index):
+		case f.Crowded:
+			rt.Fatalf("generation %d of batch %d waits for room for ever: %s", f.Index, b.Index, m)
+		case f.Class == pipeline.TooLarge && m.sizes[b.First+f.Index] <= m.largest && !m.shrunk:
+			rt.Fatalf("generation %d of batch %d has room in a message: %s", f.Index, b.Index, m)
+		}
+	}
 	if b.Opinions >= 2 || len(d.Judged) == 0 {
 		return
 	}

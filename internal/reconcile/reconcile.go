@@ -392,7 +392,7 @@ func (r *RunReconciler) repair(ctx context.Context, run pipeline.Run, b pipeline
 	}
 	report.Repaired++
 	r.alarm.repaired(r.log, r.now(), run, b)
-	err = r.streams.Publish(ctx, work)
+	work, err = r.put(ctx, work)
 	switch {
 	case errors.Is(err, pipeline.ErrOutstanding):
 		report.Refused++

@@ -213,7 +213,7 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 		r.report.Skipped++
 		return nil
 	}
-	err = r.publish(ctx, finish, work)
+	err = r.publish(ctx, finish, &work)
 	if errors.Is(err, pipeline.ErrOutstanding) { // its worker may be between its dead letter and its ack
 		r.report.Refused++
 		return nil
@@ -251,10 +251,14 @@ func (r *redrive) buildFor(ctx context.Context, run pipeline.Run) (pipeline.Buil
 	return build, err
 }
 
-// publish waits while the queue has no room, except after an interruption.
-func (r *redrive) publish(ctx, finish context.Context, work pipeline.Work) error {
+// publish waits while the queue has no room, except after an interruption. It leaves in work what
+// was put on the queue.
+func (r *redrive) publish(ctx, finish context.Context, work *pipeline.Work) error {
 	return r.full.Do(ctx, func(ctx context.Context) error {
-		return r.persist(ctx, func() error { return r.streams.Publish(finish, work) })
+		return r.persist(ctx, func() (err error) {
+			*work, err = r.put(finish, *work)
+			return err
+		})
 	})
 }
 

@@ -133,8 +133,11 @@ func (r *rounds) sendAll(ctx context.Context, run openRun) error {
 // send puts the message of a new round on the queue, once. A refusal is tried again for one lease:
 // the ack of the worker follows its dead letter, or its results.
 func (r *rounds) send(ctx context.Context, round newRound) error {
-	work := round.work
-	err := r.streams.Publish(ctx, work)
+	work, err := r.put(ctx, round.work)
+	if _, waits := r.pending[work.Batch]; waits { // what is too large for the server is said once
+		round.work = work
+		r.pending[work.Batch] = round
+	}
 	if errors.Is(err, pipeline.ErrOutstanding) {
 		err = r.outstanding(ctx, work)
 	}
@@ -165,6 +168,31 @@ func (r *rounds) send(ctx context.Context, round newRound) error {
 	return r.streams.DeleteDeadLetter(ctx, round.letter)
 }
 
+// put puts the message of a batch on the queue that the ledger has as queued in its round, and
+// returns what of it is there. Rows that are too large for any message of the server get a dead
+// letter first, since the worker's replaces it and brings its verdicts back. Where nothing else is
+// left, that letter explains the batch, and there is no message.
+func (e *Engine) put(ctx context.Context, work pipeline.Work) (pipeline.Work, error) {
+	err := e.streams.Publish(ctx, work)
+	if tooLarge := new(pipeline.SizeError); !errors.As(err, &tooLarge) {
+		return work, err
+	}
+	fits, err := e.streams.Fit(work)
+	if err != nil {
+		return work, err
+	}
+	if letter, found := fits.Unsent(work, e.now()); found {
+		e.log.Warn("rows are too large for the NATS server", zap.String("batch", work.ID()), zap.Int("generations", len(letter.Failures)), zap.String("reason", letter.Message))
+		if err := e.streams.PublishDeadLetter(ctx, letter); err != nil {
+			return work, err
+		}
+	}
+	if len(fits.Generations) == 0 {
+		return fits, nil
+	}
+	return fits, e.streams.Publish(ctx, fits)
+}
+
 // outstanding returns nil if the message that is on the queue already is this one: the answer to an
 // earlier try was lost.
 func (e *Engine) outstanding(ctx context.Context, work pipeline.Work) error {
@@ -183,6 +211,11 @@ func (e *Engine) outstanding(ctx context.Context, work pipeline.Work) error {
 // on all others stay.
 func withVerdicts(work pipeline.Work, letter pipeline.DeadLetter, doubted []verdict) pipeline.Work {
 	work.Judged = judgedBy(letter)
+	for _, v := range doubted {
+		if !v.crowded && !slices.Contains(work.Judged, v.judge) {
+			work.Judged = append(work.Judged, v.judge)
+		}
+	}
 	work.Judged = work.Judged[max(0, len(work.Judged)-pipeline.MaxJudged):]
 	if n := letter.Options.NumPredict; n >= 1 && n <= pipeline.MaxNumPredict {
 		work.Options = letter.Options
@@ -200,6 +233,9 @@ func withVerdicts(work pipeline.Work, letter pipeline.DeadLetter, doubted []verd
 		i := slices.IndexFunc(doubted, func(v verdict) bool { return v.index == g.Index })
 		if i < 0 {
 			f.Judge, f.Generation = judgeOf(letter, f), g
+			if f.Class == pipeline.TooLarge { // its prompt is what no message has room for
+				f.Messages = nil
+			}
 			work.Final = append(work.Final, f)
 			continue
 		}

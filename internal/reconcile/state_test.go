@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -56,6 +57,7 @@ type machine struct {
 	unasked    string            // a second opinion that should not have been given
 	canaries   bool              // whether GPUs without work show that they are sound
 	present    presence          // of consumers that are too old
+	shrunk     bool              // the server's limit of a message changed
 	impatient  string            // what got another round although one of them was present
 }
 
@@ -63,6 +65,9 @@ type machine struct {
 type token struct {
 	batch     pipeline.Batch
 	published bool
+	large     *pipeline.Work // the message is too large for the server
+	marked    bool
+	told      bool // of the rows that have no room in any
 }
 
 func newMachine(rt *rapid.T, calm bool) *machine {
@@ -155,11 +160,41 @@ func (m *machine) producerStep(rt *rapid.T) {
 	case rapid.IntRange(0, 9).Draw(rt, "dies") == 0:
 		m.tokens = slices.Delete(m.tokens, i, i+1)
 	case !t.published:
-		works, _ := maker{m.run}.Build(context.Background(), []pipeline.Batch{t.batch})
-		t.published = len(works[0].Generations) == 0 || m.publish(works[0]) != pipeline.ErrFull
+		m.publishStep(t)
 	default:
 		m.mark(t.batch.Index)
 		m.tokens = slices.Delete(m.tokens, i, i+1)
+	}
+}
+
+// publishStep makes the next step to the message of a batch that is planned. If it is too large for
+// the server the batch is marked first, then rows without room in any message get a letter, and then
+// the rest goes out.
+func (m *machine) publishStep(t *token) {
+	if t.large == nil {
+		works, _ := maker{m.run}.Build(context.Background(), []pipeline.Batch{t.batch})
+		err := m.publish(works[0])
+		if errors.As(err, new(*pipeline.SizeError)) {
+			t.large = &works[0]
+			return
+		}
+		t.published = err != pipeline.ErrFull
+		return
+	}
+	fits, _ := m.fit(*t.large)
+	letter, found := fits.Unsent(*t.large, m.now)
+	switch {
+	case !t.marked:
+		m.mark(t.batch.Index)
+		t.marked = true
+	case found && !t.told:
+		m.noteUnsent(letter)
+		m.deadLetter(letter)
+		t.told = true
+	case len(fits.Generations) == 0:
+		t.published = true
+	default:
+		t.published = m.publish(fits) != pipeline.ErrFull
 	}
 }
 
@@ -216,6 +251,11 @@ func (m *machine) clockStep(rt *rapid.T) {
 
 func (m *machine) roomStep(rt *rapid.T) {
 	m.room = rapid.SampledFrom([]int{0, 1, 1 << 20, 1 << 20}).Draw(rt, "room")
+	if len(m.sizes) > 0 && rapid.IntRange(0, 3).Draw(rt, "reload") == 0 { // the server's configuration
+		largest := rapid.IntRange(1, 5).Draw(rt, "largest")
+		m.shrunk = m.shrunk || largest != m.largest
+		m.largest = largest
+	}
 }
 
 // lossStep makes one of the losses that a broker is capable of.

@@ -36,8 +36,10 @@ type world struct {
 	dead    map[int]pipeline.StoredDeadLetter    // by batch
 	mirror  []message[pipeline.StoredDeadLetter] // not acknowledged by the mirror yet
 	seq     uint64
-	deadSeq uint64 // begins again when the stream is lost
-	room    int    // messages that the queue takes
+	deadSeq uint64      // begins again when the stream is lost
+	room    int         // messages that the queue takes
+	sizes   map[int]int // of the generations' prompts, by number
+	largest int         // prompts of one message together
 	ensured bool
 
 	acked     []message[pipeline.Work] // what was on the queue before
@@ -66,7 +68,7 @@ type message[T any] struct {
 func newWorld(sizes ...int) *world {
 	w := &world{
 		texts: map[int]string{}, fails: map[int]bool{}, failedTruly: map[failure]bool{}, work: map[int]message[pipeline.Work]{},
-		dead: map[int]pipeline.StoredDeadLetter{}, natures: map[int]nature{}, room: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+		dead: map[int]pipeline.StoredDeadLetter{}, natures: map[int]nature{}, sizes: map[int]int{}, room: 1 << 20, largest: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	first := 0
 	for i, n := range sizes {
@@ -119,6 +121,9 @@ func (w *world) fail(index, round int, failed []int) bool {
 // ---- The streams.
 
 func (w *world) publish(work pipeline.Work) error {
+	if size := w.size(work); size > w.largest {
+		return &pipeline.SizeError{Bytes: size, Limit: w.largest}
+	}
 	if _, there := w.work[work.Batch]; there {
 		return pipeline.ErrOutstanding
 	}
@@ -129,6 +134,18 @@ func (w *world) publish(work pipeline.Work) error {
 	w.work[work.Batch] = message[pipeline.Work]{w.seq, work}
 	w.checkCover(work)
 	return nil
+}
+
+// size returns the size of a message. Its verdicts take nothing.
+func (w *world) size(work pipeline.Work) (n int) {
+	for _, g := range work.Generations {
+		n += w.sizes[w.batches[work.Batch].First+g.Index]
+	}
+	return n
+}
+
+func (w *world) fit(work pipeline.Work) (pipeline.Work, error) {
+	return pipeline.Fit(work, w.largest, func(work pipeline.Work) (int, error) { return w.size(work), nil })
 }
 
 func (w *world) deadLetter(d pipeline.DeadLetter) {
@@ -338,6 +355,15 @@ func (v view) Publish(ctx context.Context, work pipeline.Work) (err error) {
 		return failure
 	}
 	return err
+}
+
+func (v view) Fit(work pipeline.Work) (pipeline.Work, error) { return v.fit(work) }
+
+func (v view) PublishDeadLetter(_ context.Context, d pipeline.DeadLetter) error {
+	return v.pass(func() {
+		v.noteUnsent(d)
+		v.deadLetter(d)
+	})
 }
 
 // Queued is cut off after one batch, so that the others are searched for.

@@ -16,8 +16,9 @@ import (
 // confirmed it. An older dead letter of the same batch is replaced. While the server does not
 // answer, or the stream is full, it tries again until ctx ends, as PublishResults does. Messages
 // are cut to 4 KiB, the texts of answers that were cut off to pipeline.MaxPartialBytes together,
-// and both further if the dead letter is too large for one message; prompts never are. A dead
-// letter that is not valid is a BadItem failure.
+// and both further if the dead letter is too large for one message. If that is not enough the
+// prompts are left out: the store has them, and a batch whose letter is refused would come back
+// without end. A dead letter that is not valid is a BadItem failure.
 func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) error {
 	msg, err := c.codec.packDeadLetter(d, c.publisher.messageLimit())
 	if err == nil {
@@ -29,16 +30,23 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, d pipeline.DeadLetter) err
 	return nil
 }
 
-// A brevity is how much of what a letter says is kept, besides the prompts.
+// A brevity is how much of what a letter says is kept.
 type brevity struct {
-	message int // bytes of one failure's message, at most
-	partial int // bytes of all that there was of answers that were cut off, at most
+	message   int  // bytes of one failure's message, at most
+	partial   int  // bytes of all that there was of answers that were cut off, at most
+	noPrompts bool // no prompts are kept
 }
+
+// leastTooLarge is how many bytes are kept of what is said about a row that is too large.
+const leastTooLarge = 512
 
 // brevities are tried in turn, until a message is small enough as it is sent.
 func brevities() []brevity {
 	const texts = pipeline.MaxPartialBytes
-	return []brevity{{4 << 10, texts}, {4 << 10, texts / 4}, {4 << 10, 0}, {1 << 10, 0}, {256, 0}, {64, 0}, {0, 0}}
+	return []brevity{
+		{4 << 10, texts, false}, {4 << 10, texts / 4, false}, {4 << 10, 0, false}, {1 << 10, 0, false}, {256, 0, false}, {64, 0, false}, {0, 0, false},
+		{4 << 10, texts / 4, true}, {1 << 10, 0, true}, {256, 0, true}, {0, 0, true},
+	}
 }
 
 // packDeadLetter returns a message of at most this many bytes, or of the least size that the dead
@@ -48,6 +56,9 @@ func (c *codec) packDeadLetter(d pipeline.DeadLetter, most int) (*nats.Msg, erro
 	for _, b := range brevities() {
 		cut := d
 		cut.Message, cut.Failures = text.Shorten(d.Message, b.message), b.of(d.Failures)
+		if b.noPrompts {
+			cut.Shared = nil
+		}
 		if err := cut.Validate(); err != nil {
 			return nil, pipeline.Fail(pipeline.BadItem, "%w", err)
 		}
@@ -71,7 +82,14 @@ func (b brevity) of(failures []pipeline.GenerationFailure) []pipeline.Generation
 		texts, bytes = texts+min(len(f.Text), 1), bytes+len(f.Text)
 	}
 	for i := range failures {
-		failures[i].Message = text.Shorten(failures[i].Message, b.message)
+		most := b.message
+		if failures[i].Class == pipeline.TooLarge { // its words are few and alike, and the only reason
+			most = max(most, leastTooLarge)
+		}
+		failures[i].Message = text.Shorten(failures[i].Message, most)
+		if b.noPrompts {
+			failures[i].Messages = nil
+		}
 		if bytes > b.partial {
 			failures[i].Text = text.Ends(failures[i].Text, b.partial/texts)
 		}

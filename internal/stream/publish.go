@@ -8,7 +8,6 @@ import (
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
-	"github.com/dustin/go-humanize"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
@@ -38,7 +37,24 @@ func newPublisher(c *client) *publisher {
 }
 
 // messageLimit returns how many bytes one message of results, or a dead letter, may have.
-func (p *publisher) messageLimit() int { return min(maxChunkBytes, int(p.c.nc.MaxPayload())-headroom) }
+func (p *publisher) messageLimit() int {
+	most := int(p.c.nc.MaxPayload())
+	return min(maxChunkBytes, max(most-headroom, most/2))
+}
+
+// wireBytes returns what a server counts of a message: its content and its headers.
+func wireBytes(msg *nats.Msg) int {
+	bytes := len(msg.Data)
+	if len(msg.Header) > 0 {
+		bytes += len("NATS/1.0\r\n\r\n")
+	}
+	for key, values := range msg.Header {
+		for _, value := range values {
+			bytes += len(key) + len(": ") + len(value) + len("\r\n")
+		}
+	}
+	return bytes
+}
 
 // publish sends a message until the server has confirmed or refused it, or ctx ends, or this many
 // tries in a row found that no stream takes it; 0 means without limit.
@@ -95,8 +111,7 @@ func (p *publisher) outcomeOf(msg *nats.Msg, err error) (again bool, _ error) {
 	case err == nil:
 		return false, nil
 	case errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
-		return false, pipeline.Fail(pipeline.BadItem, "%w: the message has %s bytes and the NATS server accepts %s in one: raise its max_payload, or load the run with smaller batches (--batch)",
-			err, humanize.Comma(int64(msg.Size())), humanize.Comma(p.c.nc.MaxPayload()))
+		return false, pipeline.Fail(pipeline.BadItem, "%w: %w", err, &pipeline.SizeError{Bytes: wireBytes(msg), Limit: int(p.c.nc.MaxPayload())})
 	}
 	if refusal := noRoom(err); refusal != nil {
 		return false, refusal

@@ -13,13 +13,14 @@ import (
 // PublishResults sends answers to the store's side, in as many messages as their size needs, and
 // returns nil once the server has confirmed all of them. While the server does not answer, or the
 // stream is full, it tries again until ctx ends: nothing is dropped, and the caller keeps its
-// lease meanwhile. Results that are not valid, or of which one alone is too large, are a BadItem
-// failure.
+// lease meanwhile. Results that are not valid are a BadItem failure. Those of which one alone is too
+// large for a message are not sent; once all others are, it returns a pipeline.SizeError that names
+// them.
 func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	if err := r.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish results of batch %s: %w", r.ID(), err)
 	}
-	messages, err := c.codec.chunks(r, c.publisher.messageLimit())
+	messages, tooLarge, err := c.codec.chunks(r, c.publisher.messageLimit())
 	if err != nil {
 		return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
 	}
@@ -29,34 +30,43 @@ func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 			return fmt.Errorf("publish results of batch %s: %w", r.ID(), err)
 		}
 	}
+	if tooLarge != nil {
+		return fmt.Errorf("publish results of batch %s: %w", r.ID(), tooLarge)
+	}
 	return nil
 }
 
 // chunks packs the results into messages of at most this many bytes, and halves what does not fit
-// into one.
-func (c *codec) chunks(r pipeline.Results, most int) ([]*nats.Msg, error) {
+// into one. Of those that do not fit alone it returns which they are, and nil if there are none.
+func (c *codec) chunks(r pipeline.Results, most int) (messages []*nats.Msg, tooLarge *pipeline.SizeError, err error) {
 	data, err := pipeline.Encode(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(data) <= maxDecoded {
-		if msg := c.pack("", data); len(msg.Data) <= most {
-			return []*nats.Msg{msg}, nil
-		}
+	msg := c.pack("", data)
+	if len(data) <= maxDecoded && len(msg.Data) <= most {
+		return []*nats.Msg{msg}, nil, nil
 	}
 	if len(r.Results) == 1 {
-		return nil, pipeline.Fail(pipeline.BadItem, "the answer for generation %d takes more than %s, which is what the NATS server accepts in one message",
-			r.Results[0].Index, sizeText(int64(most)))
+		return nil, &pipeline.SizeError{Bytes: len(msg.Data), Limit: most, Indexes: []int{r.Results[0].Index}}, nil
 	}
 	half := len(r.Results) / 2
 	first, second := r, r
 	first.Results, second.Results = r.Results[:half], r.Results[half:]
-	a, err := c.chunks(first, most)
-	if err != nil {
-		return nil, err
+	for _, part := range []pipeline.Results{first, second} {
+		more, larger, err := c.chunks(part, most)
+		if err != nil {
+			return nil, nil, err
+		}
+		messages = append(messages, more...)
+		switch {
+		case tooLarge == nil:
+			tooLarge = larger
+		case larger != nil:
+			tooLarge.Bytes, tooLarge.Indexes = max(tooLarge.Bytes, larger.Bytes), append(tooLarge.Indexes, larger.Indexes...)
+		}
 	}
-	b, err := c.chunks(second, most)
-	return append(a, b...), err
+	return messages, tooLarge, nil
 }
 
 // Results takes up to max messages for the store's side, and returns those that are there when

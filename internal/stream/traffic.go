@@ -132,7 +132,7 @@ func (m *TrafficMeter) workPull(run string) pipeline.Traffic {
 // Results is what the answers of a batch cost on their way to the store, and how many bytes of
 // their stream they take meanwhile. It excludes the sink's pulls: see SinkPull.
 func (m *TrafficMeter) Results(r pipeline.Results) (t pipeline.Traffic, stored int, err error) {
-	chunks, err := m.codec.chunks(r, maxChunkBytes)
+	chunks, _, err := m.codec.chunks(r, maxChunkBytes) // one answer always has room in that
 	if err != nil {
 		return t, 0, fmt.Errorf("encode results of batch %s: %w", r.ID(), err)
 	}

@@ -19,8 +19,8 @@ const absentTries = 10
 // server does not answer it tries again until ctx ends. If it answers that there is no stream,
 // for a few seconds, that is a Retryable failure: EnsureRun creates it. It returns
 // pipeline.ErrOutstanding if the batch is on the queue already, also if that was one of its own
-// tries, and pipeline.ErrFull if the stream takes no more. A batch that is too large is a BadItem
-// failure, and so is one that is not valid.
+// tries, and pipeline.ErrFull if the stream takes no more. A batch that is too large for the server
+// is a pipeline.SizeError, see Fit, and one that is not valid a BadItem failure.
 func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 	if err := w.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish batch %s: %w", w.ID(), err)
@@ -39,6 +39,19 @@ func (c *Conn) Publish(ctx context.Context, w pipeline.Work) error {
 		return fmt.Errorf("publish batch %s: %w", w.ID(), err)
 	}
 	return nil
+}
+
+// Fit returns what has room in one message of a batch that Publish has found to be too large: see
+// pipeline.Fit.
+func (c *Conn) Fit(w pipeline.Work) (pipeline.Work, error) {
+	limit := int(c.nc.MaxPayload())
+	return pipeline.Fit(w, limit, func(w pipeline.Work) (int, error) {
+		msg, err := c.codec.packWork(w, c.publisher.messageLimit())
+		if err != nil {
+			return 0, err
+		}
+		return wireBytes(msg), nil
+	})
 }
 
 // packWork returns a message of at most this many bytes, or of the least size that the batch can
