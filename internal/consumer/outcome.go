@@ -40,8 +40,8 @@ func (o *outcome) dropTooLarge(work pipeline.Work, judge pipeline.LaneID, tooLar
 		at := slices.IndexFunc(work.Generations, func(g pipeline.Generation) bool { return g.Index == x.Index })
 		o.failures = append(o.failures, pipeline.GenerationFailure{
 			Generation: work.Generations[at], Class: pipeline.TooLarge, Attempts: 1,
-			Message: fmt.Sprintf("the answer of %d bytes is too large for the NATS server, which takes about %d bytes in one message after compression. "+
-				"Raise max_payload in the server's configuration, or limit the answers (--num-predict)", len(x.Text), tooLarge.Limit),
+			Message: fmt.Sprintf("the answer of %s bytes is too large for the NATS server, which takes about %s bytes in one message, after compression. "+
+				"Raise max_payload in the server's configuration, or limit the answers (--num-predict)", pipeline.Grouped(len(x.Text)), pipeline.Grouped(tooLarge.Limit)),
 			Judge: judge, Engine: o.model.Engine, Digest: digestOf(o.model), PromptTokens: max(x.PromptTokens, 0), Seconds: float64(x.DurationMS) / 1000,
 		})
 	}

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -109,6 +110,37 @@ func TestNoDeadLetterGoesAheadOfItsResults(t *testing.T) {
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// Answers that no message has room for would be generated again without end.
+func TestAnAnswerThatIsTooLargeForNATSIsInTheDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, m := newWorld(t), &fakeModel{}
+		w.publish = func(_ context.Context, r pipeline.Results) error {
+			return fmt.Errorf("publish: %w", &pipeline.SizeError{Bytes: 70_000, Limit: 60_000, Indexes: []int{1}})
+		}
+		w.add(1, 1, "good", "long", "good")
+		r := w.start(config(), LaneConfig{Name: "T4", Backend: m, Slots: 1})
+		time.Sleep(time.Minute)
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(map[int]pipeline.Class{1: pipeline.TooLarge}, w.failed(1)); diff != "" {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+		f := w.only("dead")[0].dead.Failures[0]
+		for _, part := range []string{"too large for the NATS server, which takes about 60,000 bytes in one message", "Raise max_payload in the server's configuration, or limit the answers (--num-predict)"} {
+			if !strings.Contains(f.Message, part) {
+				t.Errorf("%q does not say %q", f.Message, part)
+			}
+		}
+		if f.Doubtful() || f.Judge.GPU != "T4" || f.Prompt() != "long" {
+			t.Errorf("%+v", f)
+		}
+		if n := len(m.asked()); n != 3 {
+			t.Errorf("%d generations", n)
 		}
 	})
 }

@@ -15,11 +15,11 @@ type SizeError struct {
 
 // Error says which limit it is, and what changes it.
 func (e *SizeError) Error() string {
-	return fmt.Sprintf("the message has %s bytes and the NATS server accepts %s in one (max_payload): raise its max_payload", grouped(e.Bytes), grouped(e.Limit))
+	return fmt.Sprintf("the message has %s bytes and the NATS server accepts %s in one (max_payload): raise its max_payload", Grouped(e.Bytes), Grouped(e.Limit))
 }
 
-// grouped writes a number with a comma after each three digits.
-func grouped(n int) string {
+// Grouped writes a number with a comma after each three digits.
+func Grouped(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
@@ -72,12 +72,12 @@ func Fit(w Work, limit int, size func(Work) (int, error)) (Work, error) {
 
 func tooLarge(g Generation, bytes, limit int) GenerationFailure {
 	return unsent(g, fmt.Sprintf("the row is too large for the NATS server: alone it makes a message of %s bytes, and the server accepts %s in one (max_payload). "+
-		"Raise max_payload in the server's configuration, or shorten the row", grouped(bytes), grouped(limit)))
+		"Raise max_payload in the server's configuration, or shorten the row", Grouped(bytes), Grouped(limit)))
 }
 
 func crowded(g Generation, limit int) GenerationFailure {
 	f := unsent(g, fmt.Sprintf("the batch is too large for one message of the NATS server, which accepts %s bytes (max_payload), so this row waits for the batch's next round. "+
-		"Raise max_payload in the server's configuration, or load the run with smaller batches (--batch)", grouped(limit)))
+		"Raise max_payload in the server's configuration, or load the run with smaller batches (--batch)", Grouped(limit)))
 	f.Crowded = true
 	return f
 }

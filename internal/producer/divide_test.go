@@ -16,7 +16,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// rowsOfSizes returns a store with a run of rows of these sizes, in batches of so many.
+// rowsOfSizes returns a store with a run of rows of these sizes, in batches of this many.
 func rowsOfSizes(t testing.TB, batch int, sizes ...int) *fakeStore {
 	t.Helper()
 	lines := make([]string, len(sizes))

@@ -22,7 +22,7 @@ func Letter(letter reconcile.Letter) string {
 		row("problem", "%s", letter.Message)
 	} else {
 		row("failed", "%s ago, at %s, when delivered %s", age(letter), letter.FailedAt.Format(time.RFC3339), times(letter.Deliveries))
-		row("consumer", "%s on %s", letter.Consumer, letter.GPU)
+		row("consumer", "%s", laneName(letter.Consumer, letter.GPU))
 		row("model", "%s, %s", letter.Model, strings.Join(letter.Options.Flags(), ", "))
 	}
 	for _, m := range letter.Shared {
@@ -47,7 +47,7 @@ func judge(f pipeline.GenerationFailure) string {
 	if f.Judge == (pipeline.LaneID{}) {
 		return ""
 	}
-	line := fmt.Sprintf("by %s on %s", f.Judge.Consumer, f.Judge.GPU)
+	line := "by " + laneName(f.Judge.Consumer, f.Judge.GPU)
 	for _, part := range []struct {
 		n    int
 		what string
@@ -63,6 +63,15 @@ func judge(f pipeline.GenerationFailure) string {
 		line += ", model " + pipeline.ShortDigest(f.Digest)
 	}
 	return "    " + text.OneLine(line) + "\n"
+}
+
+// laneName names who gave a verdict. The producer, which has no GPU, gives those on rows that are
+// too large to be sent.
+func laneName(consumer, gpu string) string {
+	if gpu == "" {
+		return consumer
+	}
+	return consumer + " on " + gpu
 }
 
 // Of an answer that was cut off, the end is shown: what comes before is as any answer.
