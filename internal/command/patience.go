@@ -7,6 +7,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 )
 
@@ -17,8 +18,9 @@ func outlast(ctx context.Context, log *zap.Logger, doing string, do func(ctx con
 	return loop.Do(ctx, do)
 }
 
-// awaitStore opens the store that the flags name, as soon as its server is there. It makes none. A
-// sink writes only what it takes, so its store may be empty.
+// awaitStore opens the store that the flags name, as soon as its server is there, for a program that
+// writes to it. It makes none. A sink writes only what it takes, so its store may be empty.
+// That the user may only read is said now, and not at the first write, which may be hours later.
 func awaitStore(ctx context.Context, flags cli.StoreFlags, mayBeEmpty bool, log *zap.Logger) (opened store.Store, err error) {
 	err = outlast(ctx, log, "open the store", func(ctx context.Context) (err error) {
 		if mayBeEmpty {
@@ -28,5 +30,12 @@ func awaitStore(ctx context.Context, flags cli.StoreFlags, mayBeEmpty bool, log 
 		}
 		return err
 	})
-	return opened, err
+	if err != nil {
+		return nil, err
+	}
+	if err := opened.MayWrite(ctx); pipeline.ClassOf(err) == pipeline.Fatal { // what may pass is waited for where it matters
+		_ = opened.Close() // nothing was written
+		return nil, err
+	}
+	return opened, nil
 }

@@ -42,7 +42,7 @@ func openMongo(ctx context.Context, uri string) (Store, error) {
 	}
 	opts := options.Client().ApplyURI(uri)
 	if err := opts.Validate(); err != nil {
-		class, advice := diagnoseMongoURI(uri)
+		class, advice := diagnoseMongoURI(uri, err)
 		return nil, failure(ctx, class, what, target.hide(err), advice)
 	}
 	opts.SetAppName("gleaner").SetWriteConcern(writeconcern.Majority()).SetBSONOptions(&options.BSONOptions{UseJSONStructTags: true})
@@ -61,7 +61,7 @@ func openMongo(ctx context.Context, uri string) (Store, error) {
 	}
 	if err := clients.ping(ctx); err != nil {
 		_ = clients.close(context.WithoutCancel(ctx)) // it was never connected
-		class, advice := diagnoseMongoOpen(err)
+		class, advice, err := diagnoseMongoOpen(err, opts.TLSConfig != nil)
 		return nil, failure(ctx, class, what, target.hide(err), advice)
 	}
 	return &mongoStore{
@@ -73,6 +73,15 @@ func openMongo(ctx context.Context, uri string) (Store, error) {
 
 func (m *mongoStore) Ping(ctx context.Context) error {
 	return m.fail(ctx, m.clients.ping(ctx), "ping database "+m.clients.database)
+}
+
+// probeDoc is the key of a document that is never there.
+const probeDoc = "probe"
+
+// MayWrite changes a document that is not there, which needs the right to write and writes nothing.
+func (m *mongoStore) MayWrite(ctx context.Context) error {
+	_, err := m.identity.UpdateOne(ctx, byID(probeDoc), op("$set", op("probed", true)))
+	return m.fail(ctx, err, "see whether the store can be written")
 }
 
 func (m *mongoStore) Close() error {

@@ -19,6 +19,7 @@ const (
 	mongoUnauthorized  = 13
 	mongoAuthFailed    = 18
 	adviceCredentials  = "check the user, the password and, if the users are kept in another database, authSource=admin; the user needs readWrite on this database"
+	adviceReadOnly     = "this user may only read: give it the role readWrite on this database (Atlas: Database Access, Edit, Read and write to any database)"
 	adviceQuota        = "the database is full: delete runs that are exported (producer delete --run NAME) or use a bigger cluster; what is stored can still be read and exported"
 	adviceUnreachable  = "check the address, that the server is running, that this machine may reach it, and with Atlas that this machine's IP is on the project's access list"
 	adviceAway         = "the MongoDB server is away at present, or does not answer; is it running?"
@@ -43,6 +44,8 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 			switch {
 			case code == mongoOverQuota || code == mongoOutOfDisk || code == mongoAtlasError && aboutQuota(err):
 				return pipeline.Retryable, adviceQuota
+			case code == mongoUnauthorized && !strings.Contains(err.Error(), "requires authentication"):
+				return pipeline.Fatal, adviceReadOnly
 			case code == mongoUnauthorized || code == mongoAuthFailed || code == mongoAtlasError:
 				return pipeline.Fatal, adviceCredentials
 			case incompatible(code):
@@ -66,25 +69,6 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 func overQuota(err error) bool {
 	_, advice := diagnoseMongo(err)
 	return advice == adviceQuota
-}
-
-// diagnoseMongoOpen does the same for the first contact, where a wrong address is the likeliest
-// reason.
-func diagnoseMongoOpen(err error) (pipeline.Class, string) {
-	class, advice := diagnoseMongo(err)
-	if class == pipeline.Retryable && advice != adviceQuota {
-		advice = adviceUnreachable
-	}
-	return class, advice
-}
-
-// diagnoseMongoURI tells a URI that the driver does not take from a mongodb+srv:// name that does
-// not resolve.
-func diagnoseMongoURI(uri string) (pipeline.Class, string) {
-	if strings.HasPrefix(uri, "mongodb+srv://") {
-		return pipeline.Retryable, "check the host's name, this machine's DNS and the URI's options"
-	}
-	return pipeline.Fatal, "use mongodb://HOST[:PORT][,HOST…]/DATABASE?OPTIONS; user and password percent-encoded"
 }
 
 // aboutQuota recognizes errors of Atlas by their texts, since its proxy gives the same code for

@@ -70,7 +70,7 @@ func TestAServerThatIsNotThereSaysWhatToCheck(t *testing.T) {
 		t.Fatal("opened")
 	}
 	t.Log(err)
-	for _, want := range []string{"mongodb://" + address + "/gleaner", "check the address", "access list"} {
+	for _, want := range []string{"mongodb://" + address + "/gleaner", "check the address", "may be paused"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want %q in it", err, want)
 		}

@@ -225,6 +225,10 @@ func (s *sqliteStore) Ping(ctx context.Context) error {
 	return s.fail(ctx, err, "read the file "+s.path)
 }
 
+func (s *sqliteStore) MayWrite(ctx context.Context) error {
+	return s.write(ctx, "see whether the store can be written", func(context.Context, *sql.Tx) error { return nil })
+}
+
 func (s *sqliteStore) Close() error {
 	var errs []error
 	for _, db := range []*sql.DB{s.readers, s.writer} { // the writer last: its close writes the log back into the file

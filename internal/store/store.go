@@ -153,6 +153,8 @@ type IdentityStore interface {
 type Connection interface {
 	// Ping returns nil if the store can be used now.
 	Ping(ctx context.Context) error
+	// MayWrite returns why this user may not write, and nil if it may. It writes nothing.
+	MayWrite(ctx context.Context) error
 	// Close releases the connection. The store must not be used afterwards.
 	Close() error
 }

@@ -38,3 +38,12 @@ func identity(t *testing.T, s *suite) {
 	}
 	f.ok(group.Wait())
 }
+
+func mayWrite(t *testing.T, s *suite) {
+	if err := s.store.MayWrite(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if empty, err := store.IsEmpty(t.Context(), s.store); err != nil || !empty {
+		t.Errorf("it is empty: %v, %v", empty, err)
+	}
+}

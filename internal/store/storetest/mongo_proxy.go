@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,8 +13,8 @@ import (
 )
 
 // A MongoProxy forwards connections to a MongoDB server. A test can make it unreachable, or over
-// its quota like a free Atlas cluster: then reads and deletions work, and every other write is
-// refused with the error that Atlas returns.
+// its quota like a free Atlas cluster, or for a user that may only read: then every write is refused
+// with the error that Atlas returns. Over the quota deletions work.
 type MongoProxy struct {
 	URI string // of the proxy, for the store
 
@@ -23,6 +24,7 @@ type MongoProxy struct {
 
 	mu         sync.Mutex
 	full, away bool
+	readOnly   bool
 	refused    int                   // writes
 	open       map[net.Conn]struct{} // both sides of all connections
 }
@@ -52,6 +54,13 @@ func (p *MongoProxy) SetFull(full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.full = full
+}
+
+// SetReadOnly makes the proxy refuse writes as a server does to a user that may only read.
+func (p *MongoProxy) SetReadOnly() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readOnly = true
 }
 
 // SetAway closes all connections and refuses new ones, or accepts them again.
@@ -119,9 +128,9 @@ func (p *MongoProxy) forwardRequests(client, server net.Conn, replies *sync.Mute
 		if err != nil {
 			return
 		}
-		if p.refuses(message) {
+		if refused := p.refuses(message); refused != nil {
 			replies.Lock()
-			_, err = client.Write(refusal(message))
+			_, err = client.Write(refusal(message, refused))
 			replies.Unlock()
 		} else {
 			_, err = server.Write(message)
@@ -147,18 +156,26 @@ func (p *MongoProxy) forwardReplies(client, server net.Conn, replies *sync.Mutex
 	}
 }
 
-func (p *MongoProxy) refuses(message []byte) bool {
+// refuses returns the error for a message that is refused, or nil.
+func (p *MongoProxy) refuses(message []byte) bson.D {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.full {
-		return false
-	}
-	switch command(message) {
-	case "insert", "update", "findAndModify":
+	name := command(message)
+	switch {
+	case p.readOnly && slices.Contains([]string{"insert", "update", "findAndModify", "delete"}, name):
 		p.refused++
-		return true
+		return bson.D{
+			{Key: "ok", Value: 0}, {Key: "code", Value: 13}, {Key: "codeName", Value: "Unauthorized"},
+			{Key: "errmsg", Value: "not authorized on gleaner to execute command { " + name + ": \"store\" }"},
+		}
+	case p.full && slices.Contains([]string{"insert", "update", "findAndModify"}, name):
+		p.refused++
+		return bson.D{
+			{Key: "ok", Value: 0}, {Key: "code", Value: 8000}, {Key: "codeName", Value: "AtlasError"},
+			{Key: "errmsg", Value: "you are over your space quota, using 514 MB of 512 MB"},
+		}
 	}
-	return false
+	return nil
 }
 
 const (
@@ -194,12 +211,9 @@ func command(message []byte) string {
 	return element.Key()
 }
 
-// refusal returns the reply of Atlas to a write.
-func refusal(of []byte) []byte {
-	doc, _ := bson.Marshal(bson.D{ // of constants it cannot fail
-		{Key: "ok", Value: 0}, {Key: "code", Value: 8000}, {Key: "codeName", Value: "AtlasError"},
-		{Key: "errmsg", Value: "you are over your space quota, using 514 MB of 512 MB"},
-	})
+// refusal returns the reply to a message with an error.
+func refusal(of []byte, failure bson.D) []byte {
+	doc, _ := bson.Marshal(failure) // of constants it cannot fail
 	message := make([]byte, headerBytes+4+1, headerBytes+4+1+len(doc))
 	binary.LittleEndian.PutUint32(message[0:], uint32(cap(message)))
 	copy(message[8:12], of[4:8])
