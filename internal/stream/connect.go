@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"gleaner/internal/outage"
@@ -129,18 +128,7 @@ const patientSilence = 10 * time.Second
 func connectionLimitPause() time.Duration { return time.Second + rand.N(time.Second) }
 
 func connectError(address string, timeout time.Duration, err error) error {
-	hint := "check the address (NATS_URL)"
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		hint = "check the address (NATS_URL) and that a NATS server runs there"
-	case isConnectionLimit(err):
-		hint = "end another program of this account, or use a larger plan; one that vanished is counted for some minutes"
-	case errors.Is(err, errSilent):
-		hint = "check that it is a NATS server (NATS_URL), and that the scheme is right: nats://, tls:// or wss://; a web server, an HTTP proxy or a network's sign-in page takes connections, too"
-	case isTimeout(err):
-		hint = "check the address (NATS_URL) and that its port is not blocked here; where 4222 is closed, wss://…:443 may be open"
-	}
-	return pipeline.Fail(pipeline.Retryable, "connect to NATS at %s, tried for %s: %w: %s", redact(address), timeout, err, hint)
+	return pipeline.Fail(pipeline.Retryable, "connect to NATS at %s, tried for %s: %w: %s", redact(address), timeout, err, connectAdvice(err))
 }
 
 func (k *connector) options() (address string, opts []nats.Option, err error) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,23 +31,51 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 	must(t, err)
 	t.Cleanup(func() { silent.Close() })
 
+	web := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>Sign in</html>")) }))
+	t.Cleanup(page.Close)
+	secure := func(adjust func(*server.Options)) string {
+		nats := natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) {
+			o.TLSConfig, o.TLS, o.TLSTimeout = web.TLS.Clone(), true, 2
+			if adjust != nil {
+				adjust(o)
+			}
+		}})
+		return strings.SplitN(nats.URL(), "://", 2)[1]
+	}
+	withTLS, first := secure(nil), secure(func(o *server.Options) { o.TLSHandshakeFirst = true })
+	proxy := says(t, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n<html>")
+	closed := says(t, "")
+
 	for name, c := range map[string]struct {
 		cfg   Config
 		class pipeline.Class
 		parts []string
 	}{
-		"no address":      {Config{}, pipeline.Fatal, []string{"NATS_URL", "nats://host:4222"}},
-		"not an address":  {Config{URL: "nats://u:secret@ho st:4222"}, pipeline.Fatal, []string{"nats://host:4222"}},
-		"wrong scheme":    {Config{URL: "https://u:secret@host"}, pipeline.Fatal, []string{"begins with https://"}},
-		"no server":       {Config{URL: "nats://u:secret@127.0.0.1:1"}, pipeline.Retryable, []string{"nats://127.0.0.1:1", "connection refused", "NATS_URL"}},
-		"no answer":       {Config{URL: silent.Addr().String()}, pipeline.Retryable, []string{silent.Addr().String(), "does not answer as NATS", "the scheme"}},
-		"no such host":    {Config{URL: "nats://no-such-host.invalid:4222"}, pipeline.Retryable, []string{"no-such-host.invalid"}},
-		"wrong password":  {Config{URL: "nats://alice:not-secret@" + address}, pipeline.Fatal, []string{"NATS_CREDS", address}},
-		"no credentials":  {Config{URL: withUsers.URL()}, pipeline.Fatal, []string{"NATS_CREDS"}},
-		"no such file":    {Config{URL: "x", Creds: "missing.creds"}, pipeline.Fatal, []string{"missing.creds", ".creds file, or its content"}},
-		"only the seed":   {Config{URL: "x", Creds: "SUsecretAAAAAAAAA"}, pipeline.Fatal, []string{"no user JWT"}},
-		"user with a dot": {Config{URL: "x", User: "a.b"}, pipeline.Fatal, []string{`"a.b"`}},
-		"no server twice": {Config{URL: "127.0.0.1:1,127.0.0.1:2"}, pipeline.Retryable, []string{"127.0.0.1:1", "127.0.0.1:2"}},
+		"TLS against plain":      {Config{URL: "tls://" + address}, pipeline.Retryable, []string{"speaks without TLS: use nats://"}},
+		"plain against TLS":      {Config{URL: "nats://" + withTLS}, pipeline.Retryable, []string{"certificate is not trusted", "SSL_CERT_FILE=PATH"}}, // it goes over to TLS by itself
+		"an unknown certificate": {Config{URL: "wss://" + web.Listener.Addr().String()}, pipeline.Retryable, []string{"certificate is not trusted", "no proxy on the way"}},
+		"TLS first":              {Config{URL: "nats://" + first}, pipeline.Retryable, []string{"handshake_first"}},
+		"a web server":           {Config{URL: "nats://" + page.Listener.Addr().String()}, pipeline.Retryable, []string{"does not answer as NATS", "a network's sign-in page"}},
+		"a sign-in page, ws":     {Config{URL: "ws://" + page.Listener.Addr().String()}, pipeline.Retryable, []string{"check that it is a NATS server", "a network's sign-in page"}},
+		"a sign-in page, wss":    {Config{URL: "wss://" + page.Listener.Addr().String()}, pipeline.Retryable, []string{"speaks without TLS", "a network's sign-in page"}},
+		"WebSocket against NATS": {Config{URL: "ws://" + address}, pipeline.Retryable, []string{"the scheme is right"}},
+		"an HTTP proxy":          {Config{URL: "nats://" + proxy}, pipeline.Retryable, []string{"INFO not received", "an HTTP proxy"}},
+		"an HTTP proxy, TLS":     {Config{URL: "tls://" + proxy}, pipeline.Retryable, []string{"INFO not received", "an HTTP proxy"}},
+		"closed at once":         {Config{URL: "nats://" + closed}, pipeline.Retryable, []string{"takes the connection and ends it"}},
+		"no address":             {Config{}, pipeline.Fatal, []string{"NATS_URL", "nats://host:4222"}},
+		"not an address":         {Config{URL: "nats://u:secret@ho st:4222"}, pipeline.Fatal, []string{"nats://host:4222"}},
+		"wrong scheme":           {Config{URL: "https://u:secret@host"}, pipeline.Fatal, []string{"begins with https://"}},
+		"no server":              {Config{URL: "nats://u:secret@127.0.0.1:1"}, pipeline.Retryable, []string{"nats://127.0.0.1:1", "connection refused", "NATS_URL"}},
+		"no answer":              {Config{URL: silent.Addr().String()}, pipeline.Retryable, []string{silent.Addr().String(), "does not answer as NATS", "the scheme"}},
+		"no such host":           {Config{URL: "nats://no-such-host.invalid:4222"}, pipeline.Retryable, []string{"no-such-host.invalid"}},
+		"wrong password":         {Config{URL: "nats://alice:not-secret@" + address}, pipeline.Fatal, []string{"NATS_CREDS", address}},
+		"no credentials":         {Config{URL: withUsers.URL()}, pipeline.Fatal, []string{"NATS_CREDS"}},
+		"no such file":           {Config{URL: "x", Creds: "missing.creds"}, pipeline.Fatal, []string{"missing.creds", ".creds file, or its content"}},
+		"only the seed":          {Config{URL: "x", Creds: "SUsecretAAAAAAAAA"}, pipeline.Fatal, []string{"no user JWT"}},
+		"user with a dot":        {Config{URL: "x", User: "a.b"}, pipeline.Fatal, []string{`"a.b"`}},
+		"no server twice":        {Config{URL: "127.0.0.1:1,127.0.0.1:2"}, pipeline.Retryable, []string{"127.0.0.1:1", "127.0.0.1:2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -57,6 +87,26 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 			}
 		})
 	}
+}
+
+// says returns the address of a server that says this to each client, and ends the connection.
+func says(t *testing.T, what string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	var serving sync.WaitGroup
+	t.Cleanup(func() { listener.Close(); serving.Wait() })
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte(what))
+			_ = conn.Close()
+		}
+	})
+	return listener.Addr().String()
 }
 
 func TestConnectEndsWithItsContext(t *testing.T) {
