@@ -18,8 +18,8 @@ func outlast(ctx context.Context, log *zap.Logger, doing string, do func(ctx con
 	return loop.Do(ctx, do)
 }
 
-// awaitStore opens the store that the flags name, as soon as its server is there, for a program that
-// writes to it. It makes none. A sink writes only what it takes, so its store may be empty.
+// awaitStore opens the store that the flags name, as soon as its server is there, for a program
+// that writes to it. It makes none. A sink writes only what it takes, so its store may be empty.
 // That the user may only read is said now, and not at the first write, which may be hours later.
 func awaitStore(ctx context.Context, flags cli.StoreFlags, mayBeEmpty bool, log *zap.Logger) (opened store.Store, err error) {
 	err = outlast(ctx, log, "open the store", func(ctx context.Context) (err error) {

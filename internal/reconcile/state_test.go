@@ -168,8 +168,8 @@ func (m *machine) producerStep(rt *rapid.T) {
 }
 
 // publishStep makes the next step to the message of a batch that is planned. If it is too large for
-// the server the batch is marked first, then rows without room in any message get a letter, and then
-// the rest goes out.
+// the server the batch is marked first, then rows without room in any message get a letter, and
+// then the rest goes out.
 func (m *machine) publishStep(t *token) {
 	if t.large == nil {
 		works, _ := maker{m.run}.Build(context.Background(), []pipeline.Batch{t.batch})

@@ -96,14 +96,19 @@ func duplicates(err error) (map[int]bool, error) {
 		return nil, nil
 	}
 	var bulk mongo.BulkWriteException
-	if !errors.As(err, &bulk) || bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 {
+	if !errors.As(err, &bulk) {
+		return nil, err
+	}
+	others := slices.DeleteFunc(slices.Clone(bulk.WriteErrors), func(e mongo.BulkWriteError) bool { return e.Code == mongoDuplicateKey })
+	if bulk.WriteConcernError != nil || len(bulk.WriteErrors) == 0 || len(others) > 0 {
+		if whole, ok := err.(mongo.BulkWriteException); ok { // nothing is wrapped around it
+			whole.WriteErrors = others // what was stored before is no part of the reason, and comes with each further try
+			err = whole
+		}
 		return nil, err
 	}
 	positions := make(map[int]bool, len(bulk.WriteErrors))
 	for _, e := range bulk.WriteErrors {
-		if e.Code != mongoDuplicateKey {
-			return nil, err
-		}
 		positions[e.Index] = true
 	}
 	return positions, nil

@@ -42,8 +42,8 @@ func (e unreachedError) Error() string { return "no server answers: " + e.server
 func (e unreachedError) Unwrap() error { return e.driver }
 
 // diagnoseMongoOpen returns the class of an error of the first contact, what a person can do about
-// it, and the error itself in one line. A wrong address is the likeliest reason here. Secure is whether
-// the URI asks for TLS.
+// it, and the error itself in one line. A wrong address is the likeliest reason here. Secure is
+// whether the URI asks for TLS.
 func diagnoseMongoOpen(err error, secure bool) (pipeline.Class, string, error) {
 	class, advice := diagnoseMongo(err)
 	if class != pipeline.Retryable || advice == adviceQuota {

@@ -13,9 +13,9 @@ import (
 // PublishResults sends answers to the store's side, in as many messages as their size needs, and
 // returns nil once the server has confirmed all of them. While the server does not answer, or the
 // stream is full, it tries again until ctx ends: nothing is dropped, and the caller keeps its
-// lease meanwhile. Results that are not valid are a BadItem failure. Those of which one alone is too
-// large for a message are not sent; once all others are, it returns a pipeline.SizeError that names
-// them.
+// lease meanwhile. Results that are not valid are a BadItem failure. Those of which one alone is
+// too large for a message are not sent; once all others are, it returns a pipeline.SizeError that
+// names them.
 func (c *Conn) PublishResults(ctx context.Context, r pipeline.Results) error {
 	if err := r.Validate(); err != nil {
 		return pipeline.Fail(pipeline.BadItem, "publish results of batch %s: %w", r.ID(), err)

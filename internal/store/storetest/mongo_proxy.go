@@ -13,8 +13,8 @@ import (
 )
 
 // A MongoProxy forwards connections to a MongoDB server. A test can make it unreachable, or over
-// its quota like a free Atlas cluster, or for a user that may only read: then every write is refused
-// with the error that Atlas returns. Over the quota deletions work.
+// its quota like a free Atlas cluster, or for a user that may only read: then every write is
+// refused with the error that Atlas returns. Over the quota deletions work.
 type MongoProxy struct {
 	URI string // of the proxy, for the store
 
