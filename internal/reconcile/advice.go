@@ -36,6 +36,9 @@ func (l Letter) Advice() string {
 
 // secondOpinion says whether the letter may get another round by itself.
 func (l Letter) secondOpinion() string {
+	if l.waitsForRoom() {
+		return "nothing while producer publish --follow runs, which gives it another round by itself; else "
+	}
 	if l.Now.Opinions >= pipeline.MaxOpinions || len(doubtful(l.DeadLetter)) == 0 {
 		return ""
 	}
@@ -49,6 +52,8 @@ func (l Letter) cure(redrive, drop string) string {
 		rule = pipeline.Undeliverable.Rule()
 	}
 	switch {
+	case l.waitsForRoom():
+		return redrive
 	case l.needs() > 0:
 		return fmt.Sprintf("give the servers a context of %d tokens or more and then %s, or give it up: %s", l.needs(), redrive, drop)
 	case rule.Hopeless:
@@ -62,6 +67,9 @@ func (l Letter) cure(redrive, drop string) string {
 	}
 	return fmt.Sprintf("%s, then %s", rule.Help, redrive)
 }
+
+// waitsForRoom reports whether generations of the letter only had no room in a message.
+func (l Letter) waitsForRoom() bool { return slices.ContainsFunc(doubtful(l.DeadLetter), isCrowded) }
 
 // endless reports whether all generations of the letter have answers that did not end.
 func (l Letter) endless() bool {

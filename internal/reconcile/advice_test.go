@@ -37,6 +37,7 @@ func TestEachDispositionAndClassHasAnAdvice(t *testing.T) {
 		pipeline.Degenerate:    "try another seed, or a temperature: " + redrive + " --seed 2",
 		pipeline.BadItem:       "it fails again as it is: give the servers a larger context and then " + redrive + ", or give it up: " + drop,
 		pipeline.Poison:        "it crashes the model's runner: update the servers and then " + redrive + ", or give it up: " + drop,
+		pipeline.TooLarge:      "raise max_payload of the NATS server, or shorten the rows or their answers and then " + redrive + ", or give it up: " + drop,
 		pipeline.Undeliverable: logs,
 		pipeline.Retryable:     logs,
 		pipeline.Fatal:         logs,
@@ -74,6 +75,10 @@ func TestTheAdviceNamesTheContextAndTheSecondOpinion(t *testing.T) {
 		return Letter{Disposition: Waiting, StoredDeadLetter: pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{
 			Run: "r", Batch: 7, Class: f.Class, Options: pipeline.Options{NumPredict: 20}, Failures: []pipeline.GenerationFailure{f},
 		}}}
+	}
+	crowded := letter(pipeline.GenerationFailure{Class: pipeline.TooLarge, Crowded: true})
+	if want := "nothing while producer publish --follow runs, which gives it another round by itself; else " + redrive; crowded.Advice() != want {
+		t.Errorf("it advises %q", crowded.Advice())
 	}
 	large := letter(pipeline.GenerationFailure{Class: pipeline.BadItem, Exceeds: true, Context: 512, Needs: 700})
 	judged := large
