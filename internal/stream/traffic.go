@@ -107,7 +107,8 @@ func pulling(stream, durable, request string) pipeline.Traffic {
 	return t
 }
 
-// Work is what a batch costs on its way to a worker: it is published, delivered and acknowledged.
+// Work is what a batch costs on its way to a worker: it is published, delivered, begun and
+// acknowledged.
 // Size is the message as it travels, which must not be larger than the server accepts; stored is
 // the room that it takes on its stream. Both are bytes.
 func (m *TrafficMeter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored int, err error) {
@@ -120,6 +121,7 @@ func (m *TrafficMeter) Work(w pipeline.Work) (t pipeline.Traffic, size, stored i
 	t = published(msg, subject, WorkStream).
 		Plus(m.workPull(w.Run)).
 		Plus(delivered(msg, subject, WorkStream, w.Run)).
+		Plus(sent(len(ackSubject(WorkStream, w.Run)), 0, 0, len("+WPI"))). // see receipt.write
 		Plus(asked(ackSubject(WorkStream, w.Run), len("+ACK"), 0))
 	size = headerBytes(msg) + len(msg.Data)
 	return t, size, size + len(subject) + storedExtra, nil
