@@ -151,15 +151,17 @@ func (w *world) checkCover(work pipeline.Work) {
 }
 
 // noteUnsent notes a letter of a producer about a row that has room in a message, and one about a
-// batch that is not queued, which would never make it dead.
+// batch that is not queued, which would never make it dead. A letter that covers all that is missing
+// goes out alone: the server takes less than when the rows got their verdicts.
 func (w *world) noteUnsent(d pipeline.DeadLetter) {
 	w.noteFailed(d)
+	b := w.batches[d.Batch]
 	for _, f := range d.Failures {
-		if f.Crowded {
+		if f.Crowded && len(d.Failures)+len(b.Done) < b.Count {
 			w.uncovers = fmt.Sprintf("the producer's letter says that generation %d of batch %d waits for room", f.Index, d.Batch)
 		}
 	}
-	if b := w.batches[d.Batch]; b.State == pipeline.Planned {
+	if b.State == pipeline.Planned {
 		w.uncovers = fmt.Sprintf("a letter of batch %d goes out, which is still planned", d.Batch)
 	}
 }

@@ -100,6 +100,7 @@ func (m *machine) checkOpinion(b pipeline.Batch, opinions int) {
 		m.unasked = fmt.Sprintf("batch %d goes from %d opinions to %d: %s", b.Index, b.Opinions, opinions, m)
 	case b.State != pipeline.Dead || !m.explained(b):
 		m.unasked = fmt.Sprintf("a second opinion on batch %d, which is not under a dead letter: %s", b.Index, m)
+	case m.work[b.Index].body.Round == b.Round: // its worker died after its letter, and another one's may have replaced that just now
 	case !slices.ContainsFunc(m.dead[b.Index].Failures, pipeline.GenerationFailure.Doubtful):
 		m.unasked = fmt.Sprintf("a second opinion on batch %d, whose verdicts are certain: %s", b.Index, m)
 	}
@@ -127,7 +128,8 @@ func (m *machine) checkFinal(rt *rapid.T, b pipeline.Batch) {
 		}
 		for _, g := range m.gpus {
 			switch {
-			case !g.serving || slices.Contains(d.Judged, g.id):
+			case !g.serving || slices.Contains(d.Judged, g.id) || g.id == judgeOf(d.DeadLetter, f): // that one, if its rows went out in several rounds
+			case !f.Exceeds && f.Class.Rule().Doubt == pipeline.DoubtUnproven && f.Outcome == 0: // of an earlier version, in a later letter
 			case f.Exceeds && (g.context <= f.Context || g.context < f.Needs):
 			case !f.Exceeds && f.Class != pipeline.Unanswered && m.provenBy(f):
 			default:
