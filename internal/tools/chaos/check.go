@@ -41,10 +41,10 @@ func (f *findings) add(format string, args ...any) {
 
 // check proves that every generation is stored once or in a dead letter and that nothing else is
 // left, and that it did not take longer or more than it may.
-func (b *testbed) check(ctx context.Context, rows []row, o *outcome, f *findings) {
+func (b *testbed) check(ctx context.Context, o *outcome, f *findings) {
 	b.checkAudit(ctx, f)
-	letters := b.checkStreams(ctx, f)
-	o.Stored, o.Dead = b.checkGenerations(ctx, rows, letters, f, o.brokenServers())
+	letters := b.checkStreams(ctx, o, f)
+	b.checkGenerations(ctx, letters, o, f)
 	for batch := range b.batches(ctx, f) {
 		_, lettered := letters[batch.Index]
 		switch {
@@ -56,8 +56,9 @@ func (b *testbed) check(ctx context.Context, rows []row, o *outcome, f *findings
 			f.add("batch %s is dead and has no dead letter", batch.ID())
 		}
 	}
-	b.checkExport(ctx, o.Stored, f)
-	o.Executed, o.Spoilt = b.seen.counted()
+	b.checkExport(ctx, o, f)
+	b.checkOther(ctx, f)
+	o.Executed, o.Spoilt = b.seen.counted(b.rows)
 	if o.Late > lateAtMost {
 		f.add("publish --follow had not ended %.0f s after everything was back, %.0f s are allowed", o.Late, lateAtMost)
 	}
@@ -88,7 +89,7 @@ func (b *testbed) checkAudit(ctx context.Context, f *findings) {
 // checkStreams returns the dead letters by batch. All other streams have to be empty, or to
 // become empty soon: a worker whose lease ran out may just have finished a batch that another
 // worker has done.
-func (b *testbed) checkStreams(ctx context.Context, f *findings) map[int]pipeline.StoredDeadLetter {
+func (b *testbed) checkStreams(ctx context.Context, o *outcome, f *findings) map[int]pipeline.StoredDeadLetter {
 	emptying, stop := context.WithTimeout(ctx, emptyWithin)
 	b.quiesce(emptying)
 	stop()
@@ -101,18 +102,27 @@ func (b *testbed) checkStreams(ctx context.Context, f *findings) map[int]pipelin
 		}
 	}
 	letters := map[int]pipeline.StoredDeadLetter{}
-	conn, err := stream.Connect(ctx, stream.Config{URL: "nats://" + b.natsAddr, Name: "chaos"})
+	conn, err := b.connect(ctx)
 	if err != nil {
 		f.add("%v", err)
 		return nil
 	}
 	defer conn.Close()
+	known, err := b.store.Run(ctx, run)
+	if err != nil {
+		f.add("reading the run: %v", err)
+		return nil
+	}
 	for letter, err := range conn.DeadLetters(ctx, run) {
 		if err != nil {
 			f.add("reading the dead letters: %v", err)
 			break
 		}
+		if letter.UID != known.UID {
+			continue // of the run that was deleted: a consumer had begun it before
+		}
 		if _, twice := letters[letter.Batch]; twice {
+			o.Doubled++
 			f.add("batch %s has two dead letters", letter.ID())
 		}
 		letters[letter.Batch] = letter
@@ -146,7 +156,8 @@ func (b *testbed) batches(ctx context.Context, f *findings) iter.Seq[pipeline.Ba
 
 // checkGenerations compares what became of each item with what had to become of it.
 // After a broken server the class of a row that never works may be one of that server's.
-func (b *testbed) checkGenerations(ctx context.Context, rows []row, letters map[int]pipeline.StoredDeadLetter, f *findings, broken bool) (stored, dead int) {
+func (b *testbed) checkGenerations(ctx context.Context, letters map[int]pipeline.StoredDeadLetter, o *outcome, f *findings) {
+	broken := o.brokenServers()
 	failed := map[int]pipeline.GenerationFailure{} // by item
 	for _, letter := range letters {
 		for _, f := range letter.Failures {
@@ -157,17 +168,29 @@ func (b *testbed) checkGenerations(ctx context.Context, rows []row, letters map[
 	for answer, err := range b.store.Answers(ctx, run) {
 		if err != nil {
 			f.add("reading the answers: %v", err)
-			return stored, dead
+			return
 		}
-		if answer.Item != next {
+		switch {
+		case answer.Item >= len(b.rows):
+			f.add("item %d was not loaded", answer.Item)
+			continue
+		case answer.Item < next:
+			o.Doubled++
+			f.add("item %d comes twice", answer.Item)
+		case answer.Item > next:
+			o.Lost += answer.Item - next
 			f.add("item %d comes where item %d should", answer.Item, next)
 		}
 		next = answer.Item + 1
 		failure, isDead := failed[answer.Item]
-		want := rows[answer.Item].class
+		want := b.rows[answer.Item].class
 		switch {
 		case answer.Result != nil:
-			stored++
+			o.Stored++
+			if r := answer.Result; isForged(r.Text, r.Consumer) {
+				o.Forged++
+				f.add("the result of item %d is forged", answer.Item)
+			}
 			if want != "" {
 				f.add("item %d is stored, it should be dead of class %s", answer.Item, want)
 			}
@@ -175,25 +198,43 @@ func (b *testbed) checkGenerations(ctx context.Context, rows []row, letters map[
 				f.add("the result of item %d is not complete: %+v", answer.Item, answer.Result)
 			}
 		case isDead:
-			dead++
+			o.Dead++
+			if isForged(failure.Message) {
+				o.Forged++
+				f.add("the dead letter of item %d is forged", answer.Item)
+			}
 			wrongly := broken && want != "" && (failure.Class == pipeline.Degenerate || failure.Class == pipeline.Truncated)
 			if failure.Class != want && !wrongly {
 				f.add("item %d is dead of class %s (%s), it should be %s", answer.Item, failure.Class, failure.Message, or(string(want), "stored"))
 			}
 		default:
+			o.Lost++
 			f.add("item %d is neither stored nor in a dead letter", answer.Item)
 		}
 	}
-	if next != len(rows) {
-		f.add("the run has %d items, %d were loaded", next, len(rows))
+	if next != len(b.rows) {
+		o.Lost += max(0, len(b.rows)-next)
+		f.add("the run has %d items, %d were loaded", next, len(b.rows))
 	}
-	return stored, dead
 }
 
-func (b *testbed) checkExport(ctx context.Context, stored int, f *findings) {
+func (b *testbed) checkExport(ctx context.Context, o *outcome, f *findings) {
 	code, out, err := b.runOnce(ctx, "operator", 0, "sink", "export", "--run", run, "--out", "-")
-	if lines := bytes.Count(out, []byte("\n")); err != nil || code != 0 && code != 3 || lines != stored {
-		f.add("the export ended with %d (%v) and has %d lines, want %d", code, err, lines, stored)
+	if lines := bytes.Count(out, []byte("\n")); err != nil || code != 0 && code != 3 || lines != o.Stored {
+		f.add("the export ended with %d (%v) and has %d lines, want %d", code, err, lines, o.Stored)
+	}
+	seen := map[int]bool{}
+	for rows := json.NewDecoder(bytes.NewReader(out)); rows.More(); {
+		var row struct{ ID int }
+		if err := rows.Decode(&row); err != nil {
+			f.add("reading the export: %v", err)
+			return
+		}
+		if seen[row.ID] {
+			o.Doubled++
+			f.add("row %d is in the export twice", row.ID)
+		}
+		seen[row.ID] = true
 	}
 }
 

@@ -71,7 +71,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	for _, seed := range seeds {
 		o, known := done[seed]
 		if !known {
-			on := setup{filepath.Join(dir, "seed-"+strconv.FormatInt(seed, 10)), bin, uri, db}
+			on := setup{filepath.Join(dir, "seed-"+strconv.FormatInt(seed, 10)), root, bin, uri, db}
 			if o, err = c.runOne(ctx, t, seed, on); err != nil {
 				kept = kept || ctx.Err() == nil
 				return err
@@ -97,7 +97,11 @@ func (c *command) runOne(ctx context.Context, t *cli.Terminal, seed int64, on se
 		}
 	}
 	fmt.Fprintf(t.Err, "seed %d\n", seed)
-	o, err := runSeed(ctx, plan{seed, c.Generations, c.Every, c.Until, c.Within}, on, logf)
+	s := plan{
+		seed: seed, generations: c.Generations, special: specials(), faults: schedule(seed, c.Every, maxFaults, on.database != nil), moments: moments(seed),
+		until: c.Until, within: c.Within,
+	}
+	o, err := runSeed(ctx, s, on, logf)
 	if err != nil {
 		return outcome{Seed: seed, Folder: on.dir}, fmt.Errorf("seed %d, its logs are in %s: %w", seed, on.dir, err)
 	}
@@ -144,7 +148,8 @@ func build(ctx context.Context, dir string) (root, bin string, err error) {
 		return "", "", fmt.Errorf("finding Gleaner's source; chaos is run in a checkout of it: %w", err)
 	}
 	root, bin = strings.TrimSpace(string(out)), filepath.Join(dir, "bin")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./producer", "./consumer", "./sink", "./deploy/gleaner")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./producer", "./consumer", "./sink", "./deploy/gleaner",
+		"github.com/nats-io/nats-server/v2") // with the users of deploy/nats
 	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", "", fmt.Errorf("building the programs: %w\n%s", err, said)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,9 @@ type database struct {
 	dir    string
 	port   int
 	lock   *flock.Flock // held: the port is ours
+
+	mu   sync.Mutex // it is being killed or started
+	held int        // faults that keep it down for now
 }
 
 // firstDatabasePort is where the search for a free port begins. The data of each port stay on the
@@ -103,6 +107,23 @@ func (d *database) start(ctx context.Context) error {
 		_, err = d.run(ctx)
 	}
 	return err
+}
+
+// down kills the server and keeps it down until up was called as often as down: faults may overlap.
+func (d *database) down(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held++
+	d.signal(ctx, syscall.SIGKILL)
+}
+
+func (d *database) up(ctx context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held--; d.held > 0 {
+		return nil
+	}
+	return d.start(ctx)
 }
 
 func (d *database) stop() error {

@@ -38,6 +38,7 @@ func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, w *wa
 	defer end()
 	defer context.AfterFunc(w.enough, end)()
 	var injecting sync.WaitGroup
+	injecting.Go(func() { t.fail("forging", b.forger.run(more)) })
 	defer func() {
 		injecting.Wait()
 		for _, o := range b.ollamas {
@@ -49,16 +50,14 @@ func (b *testbed) injectAll(ctx context.Context, faults []fault, t *tally, w *wa
 		if outage.Sleep(more, time.Until(began.Add(f.at))) != nil {
 			return
 		}
-		t.mu.Lock()
-		t.Faults[f.kind]++
-		t.mu.Unlock()
+		if !b.claims.begin(f.touches()) {
+			continue
+		}
+		t.count(f.kind)
 		logf("%5.1fs %s: %s for %s", time.Since(began).Seconds(), f.kind, f.target, f.lasts.Round(10*time.Millisecond))
 		injecting.Go(func() {
-			if err := b.inject(ctx, f, t, w.count); err != nil {
-				t.mu.Lock()
-				defer t.mu.Unlock()
-				t.failed = append(t.failed, fmt.Sprintf("%s: %s: %v", f.kind, f.target, err))
-			}
+			defer b.claims.end(f.touches())
+			t.fail(f.kind+": "+kind(f.target), b.inject(ctx, f, t, w.count))
 		})
 	}
 }
@@ -91,6 +90,11 @@ func (b *testbed) inject(ctx context.Context, f fault, t *tally, stored func() i
 	case what == "redrive" || verb == "redrive":
 		_, _, err := b.runOnce(ctx, "operator", f.lasts, "producer", "dead", "redrive", "--run", run, "--json")
 		return ignoreAbsent(ctx, err)
+	case what == "programs" || what == "everything":
+		return b.killAll(ctx, f, t, stored)
+	case what == otherSink:
+		b.beside.Go(func() { t.fail(f.kind, b.startOtherSink(ctx)) }) // it may wait for streams that are lost
+		return nil
 	case what == "database":
 		return b.injectIntoDatabase(ctx, f, t, verb, stored)
 	}
@@ -104,6 +108,8 @@ func (b *testbed) injectIntoProcess(ctx context.Context, f fault, t *tally, verb
 	}
 	began := time.Now()
 	switch verb {
+	case "rollback":
+		return b.rollBackNATS(ctx, f)
 	case "stop":
 		victim.signal(syscall.SIGSTOP)
 		_ = outage.Sleep(ctx, f.lasts)
@@ -140,11 +146,47 @@ func (b *testbed) injectIntoDatabase(ctx context.Context, f fault, t *tally, ver
 		b.database.signal(context.WithoutCancel(ctx), syscall.SIGCONT)
 		return nil
 	}
-	b.database.signal(context.WithoutCancel(ctx), syscall.SIGKILL)
+	b.database.down(context.WithoutCancel(ctx))
 	_ = outage.Sleep(ctx, f.lasts)
 	before := stored()
-	if err := b.database.start(context.WithoutCancel(ctx)); err != nil {
+	if err := b.database.up(context.WithoutCancel(ctx)); err != nil {
 		return err
+	}
+	t.await(ctx, f.kind, began, func() bool { return stored() > before })
+	return nil
+}
+
+// killAll kills all programs at once, with their servers where that is asked for, and starts them
+// again at once.
+func (b *testbed) killAll(ctx context.Context, f fault, t *tally, stored func() int) error {
+	began := time.Now()
+	var victims []*process
+	for _, name := range f.touches() {
+		if x := b.programs[name]; x != nil {
+			victims = append(victims, x)
+		}
+	}
+	servers := f.target == everything
+	if servers {
+		victims = append(victims, b.nats)
+	}
+	var dying sync.WaitGroup
+	for _, x := range victims {
+		dying.Go(func() { x.down(syscall.SIGKILL, diesWithin) })
+	}
+	if servers && b.database != nil {
+		b.database.down(context.WithoutCancel(ctx))
+	}
+	dying.Wait()
+	_ = outage.Sleep(ctx, f.lasts)
+	before := stored()
+	for _, x := range victims {
+		x.up()
+	}
+	if servers && b.database != nil {
+		if err := b.database.up(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
 	}
 	t.await(ctx, f.kind, began, func() bool { return stored() > before })
 	return nil
@@ -161,6 +203,8 @@ func (b *testbed) injectIntoConnection(ctx context.Context, f fault, verb string
 	switch verb {
 	case "cut":
 		proxy.Cut()
+	case "freeze":
+		proxy.Freeze()
 	case "stall":
 		proxy.Stall()
 		_ = outage.Sleep(ctx, f.lasts)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,10 +17,33 @@ import (
 	"go.uber.org/goleak"
 
 	"gleaner/internal/outage"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// shortly returns a little of everything that `task chaos` does, within seconds.
+func shortly(seed int64) plan {
+	const s = time.Second
+	quick := slices.DeleteFunc(specials(), func(s special) bool { return s.word == "hanging" }) // each of its tries takes long
+	return plan{
+		seed: seed, generations: 400, special: quick, until: 0.9, within: 4 * time.Minute,
+		faults: []fault{
+			{at: s, kind: "kill sink", target: "sink-2", lasts: s / 2},
+			{at: s, kind: "freeze nats connection", target: "consumer-1"},
+			{at: 2 * s, kind: "freeze store connection", target: "sink-1"},
+			{at: 2 * s, kind: "start othersink", target: otherSink},
+			{at: 3 * s, kind: "restart nats", target: natsTarget},
+			{at: 4 * s, kind: "kill programs", target: allPrograms},
+		},
+		moments: []moment{
+			{phase: waiting, target: natsTarget, share: -1, lasts: 300 * time.Millisecond},
+			{phase: reloads, share: 0.05},
+			{phase: working, target: databaseTarget, share: 0.2, lasts: 300 * time.Millisecond},
+		},
+	}
+}
 
 // A short version of what `task chaos` does with any seed. Its database is one that others use,
 // too, so it is cut off and not killed.
@@ -27,14 +51,14 @@ func TestNothingIsLostOrDoubledInChaos(t *testing.T) {
 	const seed = 7
 	uri := storetest.MongoURI(t)
 	dir := t.TempDir()
-	_, bin, err := build(t.Context(), dir)
+	root, bin, err := build(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var said strings.Builder
 	logf := func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
-	s := plan{seed: seed, generations: 600, every: 600 * time.Millisecond, until: 0.9, within: 4 * time.Minute}
-	o, err := runSeed(t.Context(), s, setup{dir, bin, uri, nil}, logf)
+	s := shortly(seed)
+	o, err := runSeed(t.Context(), s, setup{dir, root, bin, uri, nil}, logf)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
@@ -44,8 +68,8 @@ func TestNothingIsLostOrDoubledInChaos(t *testing.T) {
 	if o.Stored == 0 || o.Dead == 0 || o.Stored+o.Dead != s.generations {
 		t.Errorf("%d stored and %d dead, want %d together", o.Stored, o.Dead, s.generations)
 	}
-	if total(o.Faults) < 5 {
-		t.Errorf("only %d faults: %v", total(o.Faults), o.Faults)
+	if o.Forgeries == 0 || o.Faults[kind(reloads)] != 1 || total(o.Faults) < 5 {
+		t.Errorf("only %d forgeries and %d faults: %v", o.Forgeries, total(o.Faults), o.Faults)
 	}
 	if t.Failed() {
 		t.Log(said.String())
@@ -85,6 +109,114 @@ func TestAScheduleFollowsFromItsSeedAlone(t *testing.T) {
 		if !kinds[m.kind] {
 			t.Errorf("no seed has a fault %q", m.kind)
 		}
+	}
+}
+
+func TestAServerIsAwayInEachPhaseWithSomeSeed(t *testing.T) {
+	type away struct {
+		phase  phase
+		target string
+		lasts  time.Duration
+	}
+	seen, reloaded := map[away]bool{}, 0
+	for seed := range int64(200) {
+		all := moments(seed)
+		if diff := cmp.Diff(all, moments(seed), cmp.AllowUnexported(moment{})); diff != "" {
+			t.Fatalf("seed %d has other moments each time: %s", seed, diff)
+		}
+		last := all[0].share
+		for _, m := range all {
+			if m.share < last {
+				t.Errorf("seed %d goes back to %s", seed, m.phase)
+			}
+			if last = m.share; m.isReload() {
+				reloaded++
+				continue
+			}
+			seen[away{m.phase, m.target, m.lasts}] = true
+		}
+	}
+	for _, p := range outagePhases() {
+		for _, lasts := range append(outageLengths(), longOutage) {
+			for _, target := range []string{natsTarget, databaseTarget} {
+				if !seen[away{p, target, lasts}] {
+					t.Errorf("%s is away for %s with no seed: %s", target, lasts, p)
+				}
+			}
+		}
+	}
+	if reloaded == 0 {
+		t.Error("no seed deletes its run")
+	}
+}
+
+func TestNoForgedTokenIsThatOfItsBatch(t *testing.T) {
+	g := newForger(1, "", nil)
+	known := pipeline.Run{Name: run, UID: "uid", Key: pipeline.NewKey()}
+	for range 1000 {
+		batch, round := g.r.IntN(10), 1+g.r.IntN(forgedRounds)
+		if known.Key.Admits(g.token(known, batch, round), known.UID, batch, round) {
+			t.Fatal("a forged token is a good one")
+		}
+	}
+	of := pipeline.Batch{Run: run, Index: 2, First: 5, Count: 3}
+	known.Spec.Samples = 1
+	if err := forgedResults(known, of, 1, nil).Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := forgedLetter(known, of, 1, nil).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsClaimedHasNoFault(t *testing.T) {
+	c := claims{busy: map[string]int{}}
+	everywhere := fault{target: everything}.touches()
+	if !c.begin(everywhere) {
+		t.Fatal("nothing was claimed")
+	}
+	claimed := make(chan error)
+	go func() { claimed <- c.claim(t.Context(), natsTarget) }()
+	for c.begin([]string{natsTarget}) { // until it is claimed
+		c.end([]string{natsTarget})
+	}
+	select {
+	case <-claimed:
+		t.Fatal("it was claimed during a fault")
+	default:
+	}
+	c.end(everywhere)
+	if err := <-claimed; err != nil {
+		t.Fatal(err)
+	}
+	if c.begin(everywhere) || !c.begin([]string{"sink-1"}) {
+		t.Error("a fault goes where it may not, or not where it may")
+	}
+	c.release()
+	if !c.begin(everywhere) {
+		t.Error("nothing is claimed any more")
+	}
+}
+
+func TestARunThatIsDeletedIsForgotten(t *testing.T) {
+	w := newWatcher(nil, 10, true)
+	defer w.reach()
+	enough := func() bool { return w.enough.Err() != nil }
+	w.saw(10, w.loads())
+	if enough() || w.count() != 10 {
+		t.Errorf("%d are stored: enough before the run was loaded again", w.count())
+	}
+	before := w.loads()
+	w.forget()
+	w.saw(10, w.loads())
+	w.begin()
+	w.saw(10, before)
+	if enough() || w.count() != 0 {
+		t.Errorf("%d are stored of the run that is gone", w.count())
+	}
+	w.saw(10, w.loads())
+	if !enough() {
+		t.Error("not enough")
 	}
 }
 
@@ -145,6 +277,11 @@ func TestAProcessIsKeptRunningAndReportedForEndingByItself(t *testing.T) {
 	})
 	first := running(loop)
 	loop.down(syscall.SIGKILL, time.Minute)
+	loop.down(syscall.SIGKILL, time.Minute) // another fault, at the same time
+	loop.up()
+	if loop.startedAs() != 0 {
+		t.Error("it was started while a fault kept it down")
+	}
 	loop.up()
 	if again := running(loop); again != first+1 {
 		t.Errorf("it was started %d times, want twice", again)

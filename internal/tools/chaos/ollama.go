@@ -142,13 +142,15 @@ func (o *ollama) requests() int {
 // A requestLog notes what all servers were asked for and what they completed.
 type requestLog struct {
 	mu       sync.Mutex
-	executed int             // answers to rows that the servers completed
-	spoilt   int             // of them, those that were not as they should be
+	executed map[string]int  // answers that the servers completed, by row
+	spoilt   map[string]int  // of them, those that were not as they should be
 	hopeless time.Time       // when the latest of the rows that never work had its first try
 	tried    map[string]bool // those of them that had one
 }
 
-func newRequestLog() *requestLog { return &requestLog{tried: map[string]bool{}} }
+func newRequestLog() *requestLog {
+	return &requestLog{executed: map[string]int{}, spoilt: map[string]int{}, tried: map[string]bool{}}
+}
 
 // begin notes a request for an answer.
 func (l *requestLog) begin(prompt string) {
@@ -170,18 +172,22 @@ func (l *requestLog) end(x ollamasim.Exchange) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.executed++
+	l.executed[x.Prompt]++
 	if x.Fault != "" {
-		l.spoilt++
+		l.spoilt[x.Prompt]++
 	}
 }
 
-// counted returns how many answers the servers completed so far, and how many of them were not as
-// they should be.
-func (l *requestLog) counted() (executed, spoilt int) {
+// counted returns how many answers to these rows the servers completed so far, and how many of them
+// were not as they should be. Rows of a run that was deleted are not among them.
+func (l *requestLog) counted(rows []row) (executed, spoilt int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.executed, l.spoilt
+	for _, r := range rows {
+		executed += l.executed[r.question]
+		spoilt += l.spoilt[r.question]
+	}
+	return executed, spoilt
 }
 
 // lastHopeless returns when the latest of the rows that never work had its first try.

@@ -96,10 +96,14 @@ func choices(ownDatabase bool) []choice {
 		{"restart producer", 1, producer, 0, s},
 		{"restart nats", 1, broker, 0, s},
 		{"empty nats", 1, broker, 0, s},
+		{"rollback nats", 2, broker, s, 5 * s},
+		{"outage nats", 2, broker, 2 * s, 8 * s},
 		{"cut nats connection", 3, programs, 0, 0},
+		{"freeze nats connection", 3, programs, 0, 0},
 		{"stall nats connection", 3, programs, s, 4 * s},
 		{"delay nats connection", 2, programs, s, 4 * s},
 		{"cut store connection", 2, storing, 0, 0},
+		{"freeze store connection", 3, storing, 0, 0},
 		{"stall store connection", 2, storing, s, 4 * s},
 		{"delay store connection", 1, storing, s, 4 * s},
 		{"ollama hangs", 2, servers, 0, 0},
@@ -118,11 +122,32 @@ func choices(ownDatabase bool) []choice {
 		{"pause run", 1, []string{"run"}, s, 2 * s},
 		{"redrive", 2, []string{"operator"}, 0, 0},
 		{"kill redrive", 1, []string{"operator"}, 0, s / 4},
+		{"start othersink", 2, []string{otherSink}, 0, 0},
+		{"kill programs", 1, []string{allPrograms}, 0, 2 * s},
+		{"kill everything", 1, []string{everything}, 0, 2 * s},
 	}
 	if ownDatabase {
-		all = append(all, choice{"kill database", 3, []string{"database"}, 0, 2 * s}, choice{"stop database", 2, []string{"database"}, s, 3 * s})
+		all = append(all, choice{"kill database", 3, []string{"database"}, 0, 2 * s}, choice{"stop database", 2, []string{"database"}, s, 3 * s}, choice{"outage database", 1, []string{"database"}, 2 * s, 8 * s})
 	}
 	return all
+}
+
+// Targets that are many.
+const (
+	allPrograms = "programs"
+	everything  = "everything" // and their servers
+)
+
+// touches returns what a fault breaks.
+func (f fault) touches() []string {
+	programs := slices.Concat(numbered("consumer", consumers), numbered("sink", sinks), []string{"producer"})
+	switch f.target {
+	case allPrograms:
+		return programs
+	case everything:
+		return append(programs, natsTarget, databaseTarget)
+	}
+	return []string{f.target}
 }
 
 // The faults with which some seeds begin.

@@ -20,7 +20,8 @@ type process struct {
 	mu           sync.Mutex
 	cmd          *exec.Cmd
 	started      time.Time
-	stopped      bool // it is not started again for now
+	held         int  // faults that keep it down for now
+	provoked     bool // an exit with code 1 is what a fault wants
 	ending       bool
 	starts       int
 	violations   []string // what it did that no program may do
@@ -80,12 +81,12 @@ func (p *process) supervise() {
 func (p *process) start() (*exec.Cmd, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.starts > 0 && !p.stopped && !p.ending { // as a service manager does, not at once
+	if p.starts > 0 && p.held == 0 && !p.ending { // as a service manager does, not at once
 		p.mu.Unlock()
 		time.Sleep(startAgain)
 		p.mu.Lock()
 	}
-	for p.stopped && !p.ending {
+	for p.held > 0 && !p.ending {
 		p.changed.Wait()
 	}
 	if p.ending {
@@ -117,7 +118,7 @@ func (p *process) ended(cmd *exec.Cmd) bool {
 	switch {
 	case p.done != nil && p.done(code):
 		return true
-	case p.stopped || p.ending || status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case p.held > 0 || p.ending || p.provoked && code == 1 || status.Signaled() && status.Signal() == syscall.SIGKILL:
 	case code == 1 && lived < soonAfterStart:
 		p.failedStarts++
 	default:
@@ -141,10 +142,11 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// down ends the program with a signal, waits for that, and keeps it down until up.
+// down ends the program with a signal, waits for that, and keeps it down until up was called as
+// often as down: faults may overlap.
 func (p *process) down(s syscall.Signal, grace time.Duration) {
 	p.mu.Lock()
-	p.stopped = true
+	p.held++
 	p.mu.Unlock()
 	p.signal(s)
 	killer := time.AfterFunc(grace, func() { p.violate("did not end within %s of %s", grace, s); p.signal(syscall.SIGKILL) })
@@ -159,8 +161,25 @@ func (p *process) down(s syscall.Signal, grace time.Duration) {
 func (p *process) up() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = false
+	p.held--
 	p.changed.Broadcast()
+}
+
+// provoke says whether the program may end by itself with code 1 from now on.
+func (p *process) provoke(may bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.provoked = may
+}
+
+// startedAs returns the number of the start that runs now; 0 if none does.
+func (p *process) startedAs() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.starts
 }
 
 // end ends the program for good and returns its exit code.

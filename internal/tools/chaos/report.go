@@ -26,8 +26,8 @@ func (c *command) printOutcome(t *cli.Terminal, o outcome, known bool) error {
 	if known {
 		when = " (from " + c.Out + ")"
 	}
-	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead, %.3f completed for each stored (%s by broken servers), ended %.0f s after all was back, %s\n", o.Seed, word, o.Seconds, when,
-		view.Plural(total(o.Faults), "fault", "faults"), view.Count(o.Stored), view.Count(o.Dead), o.share(), view.Count(o.Spoilt), o.Late, spread(o.Recovery))
+	fmt.Fprintf(t.Out, "seed %d: %s in %.0f s%s: %s, %s stored, %s dead; %s; executed/needed %.3f (%s by broken servers), ended %.0f s after all was back, %s\n", o.Seed, word, o.Seconds, when,
+		view.Plural(total(o.Faults), "fault", "faults"), view.Count(o.Stored), view.Count(o.Dead), o.losses, o.share(), view.Count(o.Spoilt), o.Late, spread(o.Recovery))
 	for _, problem := range o.Problems {
 		fmt.Fprintf(t.Out, "  %s\n", problem)
 	}
@@ -42,12 +42,14 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 	faults := map[kind]int{}
 	var recoveries []recovery
 	var failed []int64
+	var sum losses
 	stored, executed, longest, latest := 0, 0, 0.0, 0.0
 	for _, o := range all {
 		for k, n := range o.Faults {
 			faults[k] += n
 		}
 		recoveries = append(recoveries, o.Recovery...)
+		sum.add(o.losses)
 		stored += o.Stored
 		executed += o.Executed
 		latest = max(latest, o.Late)
@@ -67,8 +69,9 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 			}
 			fmt.Fprintf(t.Out, "%6d  %-24s%s\n", faults[k], k, after)
 		}
+		fmt.Fprintf(t.Out, "%s\n", sum)
 		fmt.Fprintf(t.Out, "ended %.0f s after all was back at most; %.0f s are allowed\n", latest, lateAtMost)
-		fmt.Fprintf(t.Out, "answers completed by the models: %s for %s stored, %.3f for each; %.2f are allowed\n", view.Count(executed), view.Count(stored), share, executedOfAll)
+		fmt.Fprintf(t.Out, "executed/needed: %s answers completed by the models for %s stored, %.3f for each; %.2f are allowed\n", view.Count(executed), view.Count(stored), share, executedOfAll)
 	}
 	var errs []error
 	if len(failed) > 0 {
@@ -78,6 +81,27 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 		errs = append(errs, fmt.Errorf("not as promised: the models completed %.3f answers for each that is stored, %.2f are allowed", share, executedOfAll))
 	}
 	return errors.Join(errs...)
+}
+
+// losses are what there must not be.
+type losses struct {
+	Lost      int `json:"lost"`      // generations that are neither stored nor dead, or were stored and are gone
+	Doubled   int `json:"doubled"`   // that are there twice: in the store, in the export or in dead letters
+	Changed   int `json:"changed"`   // results that became another one after they were stored
+	Forged    int `json:"forged"`    // generations that have what the forger sent
+	Forgeries int `json:"forgeries"` // messages that it sent
+}
+
+func (l *losses) add(more losses) {
+	l.Lost += more.Lost
+	l.Doubled += more.Doubled
+	l.Changed += more.Changed
+	l.Forged += more.Forged
+	l.Forgeries += more.Forgeries
+}
+
+func (l losses) String() string {
+	return fmt.Sprintf("%d lost, %d doubled, %d changed, %d of %s forged accepted", l.Lost, l.Doubled, l.Changed, l.Forged, view.Count(l.Forgeries))
 }
 
 func total(faults map[kind]int) (n int) {

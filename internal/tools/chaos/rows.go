@@ -59,14 +59,14 @@ func specialOf(prompt string) (special, bool) {
 }
 
 // makeRows makes the items of a seed: sums, and a few that are special.
-func makeRows(seed int64, n int) []row {
+func makeRows(seed int64, n int, special []special) []row {
 	r := rand.New(rand.NewPCG(uint64(seed), 1))
 	rows := make([]row, n)
 	for i := range rows {
 		rows[i].question = fmt.Sprintf(rowPrefix+"%d and %d?", i, r.IntN(1000))
 	}
 	taken := map[int]bool{}
-	for _, s := range specials() {
+	for _, s := range special {
 		for range 1 + r.IntN(s.most) {
 			i := r.IntN(n)
 			if taken[i] {
@@ -78,6 +78,16 @@ func makeRows(seed int64, n int) []row {
 		}
 	}
 	return rows
+}
+
+// answerable returns how many of the rows have to be stored.
+func answerable(rows []row) (n int) {
+	for _, r := range rows {
+		if r.class == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func writeRows(path string, rows []row) error {

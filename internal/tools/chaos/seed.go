@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -14,17 +15,18 @@ import (
 
 // An outcome is what came of one seed: a line of the results' file.
 type outcome struct {
-	Seed         int64    `json:"seed"`
-	OK           bool     `json:"ok"`
-	Problems     []string `json:"problems,omitempty"`
-	Seconds      float64  `json:"seconds"`
-	Generations  int      `json:"generations"`
-	Stored       int      `json:"stored"`
-	Dead         int      `json:"dead"`
-	Executed     int      `json:"executed"`      // answers that the servers completed, for those stored
-	Spoilt       int      `json:"spoilt"`        // of them, those of broken servers
-	Late         float64  `json:"late"`          // seconds between what it had to wait for and the end of publish --follow
-	FailedStarts int      `json:"failed_starts"` // programs that ended with 1 soon after a start, because a server was away
+	Seed        int64    `json:"seed"`
+	OK          bool     `json:"ok"`
+	Problems    []string `json:"problems,omitempty"`
+	Seconds     float64  `json:"seconds"`
+	Generations int      `json:"generations"`
+	Stored      int      `json:"stored"`
+	Dead        int      `json:"dead"`
+	losses
+	Executed     int     `json:"executed"`      // answers that the servers completed, for those that are needed: the stored ones
+	Spoilt       int     `json:"spoilt"`        // of them, those of broken servers
+	Late         float64 `json:"late"`          // seconds between what it had to wait for and the end of publish --follow
+	FailedStarts int     `json:"failed_starts"` // programs that ended with 1 soon after a start, because a server was away
 	*tally
 	Folder string `json:"folder,omitempty"` // with the logs, if something was wrong
 }
@@ -46,8 +48,10 @@ const (
 type plan struct {
 	seed        int64
 	generations int
-	every       time.Duration // between two faults, on average
-	until       float64       // the share that is stored when there are no further ones
+	special     []special // among the rows
+	faults      []fault
+	moments     []moment
+	until       float64 // the share that is stored when there are no further ones
 	within      time.Duration
 }
 
@@ -58,7 +62,7 @@ const maxFaults = 1000
 func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (o outcome, err error) {
 	o = outcome{Seed: s.seed, Generations: s.generations, tally: &tally{Faults: map[kind]int{}}}
 	began := time.Now()
-	b, err := newTestbed(ctx, on)
+	b, err := newTestbed(ctx, s.seed, on)
 	if err != nil {
 		return o, err
 	}
@@ -70,19 +74,23 @@ func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (
 	within, cancel := context.WithTimeout(ctx, s.within)
 	defer cancel()
 	f := &findings{}
-	rows := makeRows(s.seed, s.generations)
-	if err := b.load(within, s.seed, rows); err != nil {
+	b.special = s.special
+	b.rows = makeRows(s.seed, s.generations, s.special)
+	if err := b.load(within, s.seed); err != nil {
+		return o, err
+	}
+	if err := b.loadOther(within); err != nil {
 		return o, err
 	}
 	for _, f := range beginning(s.seed) {
 		b.change(f)
 	}
-	if err := b.startPrograms(); err != nil {
+	b.forger = newForger(s.seed, b.natsURL(consumerRole, b.natsAddr), b.store)
+	w := newWatcher(b.store, int(s.until*float64(s.generations)), slices.ContainsFunc(s.moments, moment.isReload))
+	defer w.reach()
+	if err := b.runWithFaults(within, s, &o, w, logf); err != nil {
 		return o, err
 	}
-	w := newWatcher(b.store, int(s.until*float64(s.generations)))
-	defer w.reach()
-	b.runWithFaults(within, s, &o, w, logf)
 	b.finish(within, f, logf)
 	if ctx.Err() != nil {
 		return o, ctx.Err()
@@ -94,11 +102,12 @@ func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (
 		f.add("the run was not complete within %s", s.within)
 	}
 	o.Seconds = time.Since(began).Seconds()
-	b.check(checking, rows, &o, f)
+	b.check(checking, &o, f)
 	if err := w.compare(checking); err != nil {
 		f.add("comparing results: %v", err)
 	}
-	f.problems = append(f.problems, w.changed...)
+	o.Lost, o.Changed, o.Forgeries = o.Lost+len(w.gone), len(w.changed), b.forger.sent
+	f.problems = append(f.problems, slices.Concat(w.gone, w.changed)...)
 	b.endPrograms(f)
 	o.FailedStarts = b.checkViolations(f)
 	if err := b.close(); err != nil {
@@ -114,12 +123,12 @@ func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (
 }
 
 // load loads the run; with every other seed it is killed in the middle first.
-func (b *testbed) load(ctx context.Context, seed int64, rows []row) error {
+func (b *testbed) load(ctx context.Context, seed int64) error {
 	file := filepath.Join(b.dir, "rows.jsonl")
-	if err := writeRows(file, rows); err != nil {
+	if err := writeRows(file, b.rows); err != nil {
 		return err
 	}
-	args := []string{"load", "--run", run, "--input", file, "--field", "question", "--simulate", "--model", model}
+	args := loadArgs(run, file)
 	if r := rand.New(rand.NewPCG(uint64(seed), 2)); r.IntN(2) == 0 {
 		if _, _, err := b.runOnce(ctx, "operator", time.Duration(1+r.IntN(int(loadKilledWithin.Milliseconds())))*time.Millisecond, "producer", args...); err != nil {
 			return err
@@ -132,14 +141,24 @@ func (b *testbed) load(ctx context.Context, seed int64, rows []row) error {
 	return err
 }
 
-// runWithFaults injects the faults of a seed until they are over or the run is complete, and waits
-// for the producer. All faults are mended when it returns.
-func (b *testbed) runWithFaults(ctx context.Context, s plan, o *outcome, w *watcher, logf func(string, ...any)) {
+// loadArgs returns the arguments of the producer that load a file of rows.
+func loadArgs(name, file string) []string {
+	return []string{"load", "--run", name, "--input", file, "--field", "question", "--simulate", "--model", model}
+}
+
+// runWithFaults starts the programs, injects the faults of a seed until they are over or the run is
+// complete, and waits for the producer. All faults are mended when it returns.
+func (b *testbed) runWithFaults(ctx context.Context, s plan, o *outcome, w *watcher, logf func(string, ...any)) error {
 	running, end := context.WithCancel(ctx)
 	defer end()
 	var watching sync.WaitGroup
 	watching.Go(func() { w.watch(running) })
 	defer watching.Wait()
+	defer b.beside.Wait()
+	defer end()
+	if err := b.begin(running, s.moments, o.tally, logf); err != nil {
+		return err
+	}
 	over := b.programs["producer"].over
 	var ended time.Time
 	go func() {
@@ -150,7 +169,8 @@ func (b *testbed) runWithFaults(ctx context.Context, s plan, o *outcome, w *watc
 		}
 	}()
 	began := time.Now()
-	b.injectAll(running, schedule(s.seed, s.every, maxFaults, b.database != nil), o.tally, w, logf)
+	watching.Go(func() { b.atMoments(running, s.moments, o.tally, w, logf) })
+	b.injectAll(running, s.faults, o.tally, w, logf)
 	logf("%5.1fs the faults are over, %d stored", time.Since(began).Seconds(), w.count())
 	for ended.IsZero() && ctx.Err() == nil && b.late(o.tally) < hopelessFactor*lateAtMost {
 		select {
@@ -162,7 +182,7 @@ func (b *testbed) runWithFaults(ctx context.Context, s plan, o *outcome, w *watc
 	}
 	o.Late = max(0, b.late(o.tally))
 	logf("%5.1fs publish --follow has ended: %v", time.Since(began).Seconds(), !ended.IsZero())
-	end()
+	return nil
 }
 
 // late returns the seconds since the last thing was back that the run had to wait for. A row that

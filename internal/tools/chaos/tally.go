@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,6 +25,24 @@ func (t *tally) restored() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.back = time.Now()
+}
+
+// count counts one more fault.
+func (t *tally) count(k kind) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.Faults[k]++
+}
+
+// fail notes a fault that could not be injected or mended, or that the programs did not take as
+// they should.
+func (t *tally) fail(k kind, err error) {
+	if err == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = append(t.failed, fmt.Sprintf("%s: %v", k, err))
 }
 
 // awaitEvery is how exactly a recovery is measured.

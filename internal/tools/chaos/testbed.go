@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 
 	"gleaner/internal/faultproxy"
 	"gleaner/internal/store"
+	"gleaner/internal/stream"
 )
 
 // What every seed runs.
@@ -38,31 +40,41 @@ const (
 // own.
 type testbed struct {
 	setup
-	store    store.Store
-	natsAddr string
-	nats     *process
-	admin    *nats.Conn // without a proxy
-	js       jetstream.JetStream
-	seen     *requestLog
-	ollamas  []*ollama // consumer 1's GPUs, consumer 2's, …
-	programs map[string]*process
-	toNATS   map[string]*faultproxy.Proxy // by program
-	toStore  map[string]*faultproxy.Proxy
-	logs     []*os.File
+	store     store.Store
+	natsAddr  string
+	nats      *process
+	admin     *nats.Conn // without a proxy
+	js        jetstream.JetStream
+	seen      *requestLog
+	ollamas   []*ollama // consumer 1's GPUs, consumer 2's, …
+	programs  map[string]*process
+	claims    claims
+	beside    sync.WaitGroup // what goes on beside the programs
+	forger    *forger
+	special   []special // that rows of it may be
+	rows      []row     // of the run
+	otherHeld []any     // what the other store holds
+	seed      int64
+	keyed     bool                         // the NATS server has users
+	toNATS    map[string]*faultproxy.Proxy // by program
+	toStore   map[string]*faultproxy.Proxy
+	logsMu    sync.Mutex
+	logs      []*os.File
 }
 
 // A setup is what a testbed finds ready.
 type setup struct {
 	dir      string    // of this seed
+	root     string    // of the module
 	bin      string    // the folder of the programs
 	storeURI string    // without a proxy
 	database *database // nil: the store is not ours to be killed
 }
 
 // newTestbed starts everything but the programs.
-func newTestbed(ctx context.Context, s setup) (b *testbed, err error) {
+func newTestbed(ctx context.Context, seed int64, s setup) (b *testbed, err error) {
 	b = &testbed{
-		setup: s, seen: newRequestLog(), programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
+		setup: s, seed: seed, keyed: keyed(seed), seen: newRequestLog(), claims: claims{busy: map[string]int{}}, programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
 	}
 	defer func() {
 		if err != nil {
@@ -70,6 +82,9 @@ func newTestbed(ctx context.Context, s setup) (b *testbed, err error) {
 		}
 	}()
 	if b.natsAddr, err = freeAddr(); err != nil {
+		return b, err
+	}
+	if err = b.makeProxies(); err != nil {
 		return b, err
 	}
 	if err = b.startNATS(); err != nil {
@@ -106,11 +121,12 @@ func (b *testbed) startNATS() error {
 	if err != nil {
 		return err
 	}
-	b.nats = newProcess(processConfig{
-		name: "nats", log: log, env: os.Environ(),
-		args: []string{filepath.Join(b.bin, "gleaner"), "nats", "--addr", b.natsAddr, "--data", b.natsDir(), "--no-sync-always"},
-	})
-	b.admin, err = nats.Connect("nats://"+b.natsAddr, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	args, err := b.natsCommand()
+	if err != nil {
+		return err
+	}
+	b.nats = newProcess(processConfig{name: natsTarget, log: log, env: os.Environ(), args: args})
+	b.admin, err = nats.Connect(b.natsURL(chaosRole, b.natsAddr), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err == nil {
 		b.js, err = jetstream.New(b.admin)
 	}
@@ -120,53 +136,82 @@ func (b *testbed) startNATS() error {
 func (b *testbed) log(name string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(b.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err == nil {
+		b.logsMu.Lock()
+		defer b.logsMu.Unlock()
 		b.logs = append(b.logs, f)
 	}
 	return f, err
 }
 
-// env returns the environment of a program, with the addresses of its proxies.
-func (b *testbed) env(name string, storing bool) (env []string, err error) {
-	if b.toNATS[name] == nil {
-		if b.toNATS[name], err = faultproxy.Start(b.natsAddr); err != nil {
-			return nil, err
-		}
+// logEnd returns where the log of a program will go on.
+func (b *testbed) logEnd(name string) (int64, error) {
+	info, err := os.Stat(filepath.Join(b.dir, name+".log"))
+	if err != nil {
+		return 0, err
 	}
-	env = append(os.Environ(), "NATS_URL=nats://"+b.toNATS[name].Addr(), "MONGODB_URI=", "GLEANER_LOG_LEVEL=debug")
-	if !storing {
-		return env, nil
-	}
+	return info.Size(), nil
+}
+
+// logSince returns what a program has said since then.
+func (b *testbed) logSince(name string, from int64) (string, error) {
+	log, err := os.ReadFile(filepath.Join(b.dir, name+".log"))
+	return string(log[min(from, int64(len(log))):]), err
+}
+
+// makeProxies starts the proxies of all programs. A file needs none.
+func (b *testbed) makeProxies() (err error) {
 	u, err := url.Parse(b.storeURI)
-	if err != nil || u.Host == "" { // sqlite: a file needs no network
-		return append(env, "MONGODB_URI="+b.storeURI), nil
-	}
-	if b.toStore[name] == nil {
+	file := err != nil || u.Host == ""
+	for _, name := range append(fault{target: allPrograms}.touches(), "operator", otherSink) {
+		if b.toNATS[name], err = faultproxy.Start(b.natsAddr); err != nil {
+			return err
+		}
+		if file || name == otherSink || roleOf(name) == consumerRole {
+			continue
+		}
 		if b.toStore[name], err = faultproxy.Start(u.Host); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	return nil
+}
+
+// env returns the environment of a program, with the addresses of its proxies.
+func (b *testbed) env(name string) []string {
+	r := roleOf(name)
+	env := append(os.Environ(), "NATS_URL="+b.natsURL(r, b.toNATS[name].Addr()), "GLEANER_LOG_LEVEL=debug")
+	switch {
+	case name == otherSink:
+		return append(env, "MONGODB_URI="+b.otherStore())
+	case r == consumerRole:
+		return append(env, "MONGODB_URI=")
+	case b.toStore[name] == nil:
+		return append(env, "MONGODB_URI="+b.storeURI)
+	}
+	u, _ := url.Parse(b.storeURI) // it has a proxy, so it was parsed
 	u.Host = b.toStore[name].Addr()
-	return append(env, "MONGODB_URI="+u.String()), nil
+	return append(env, "MONGODB_URI="+u.String())
+}
+
+// connect connects to the streams as one who may do everything.
+func (b *testbed) connect(ctx context.Context) (*stream.Conn, error) {
+	return stream.Connect(ctx, stream.Config{URL: b.natsURL(chaosRole, b.natsAddr), Name: "chaos"})
 }
 
 // start starts a program, the first of args, that is kept running until done.
-func (b *testbed) start(name string, storing bool, done func(int) bool, args ...string) error {
+func (b *testbed) start(name string, done func(int) bool, args ...string) error {
 	log, err := b.log(name)
-	if err != nil {
-		return err
-	}
-	env, err := b.env(name, storing)
 	if err == nil {
 		args[0] = filepath.Join(b.bin, args[0])
-		b.programs[name] = newProcess(processConfig{name: name, log: log, env: env, done: done, args: args})
+		b.programs[name] = newProcess(processConfig{name: name, log: log, env: b.env(name), done: done, args: args})
 	}
 	return err
 }
 
-// startPrograms starts the programs of a run that is loaded.
-func (b *testbed) startPrograms() error {
+// startWorkers starts the programs that wait for a run.
+func (b *testbed) startWorkers() error {
 	for i := range sinks {
-		if err := b.start(fmt.Sprintf("sink-%d", i+1), true, nil, "sink", "serve", "--lease", sinkHold.String(), "--flush-every", flushEvery); err != nil {
+		if err := b.start(fmt.Sprintf("sink-%d", i+1), nil, "sink", "serve", "--lease", sinkHold.String(), "--flush-every", flushEvery); err != nil {
 			return err
 		}
 	}
@@ -175,14 +220,19 @@ func (b *testbed) startPrograms() error {
 		for _, o := range b.ollamas[i*gpusEach : (i+1)*gpusEach] {
 			urls = append(urls, "http://"+o.addr)
 		}
-		err := b.start(fmt.Sprintf("consumer-%d", i+1), false, nil, "consumer", "--run", run, "--ollama", strings.Join(urls, ","),
+		err := b.start(fmt.Sprintf("consumer-%d", i+1), nil, "consumer", "--run", run, "--ollama", strings.Join(urls, ","),
 			"--slots", fmt.Sprint(slots), "--stay", "--first-token", firstToken.String(), "--stall", stall.String(), "--answer-limit", answerLimit.String(),
 			"--rest", rest.String(), "--grace", grace)
 		if err != nil {
 			return err
 		}
 	}
-	return b.start("producer", true, complete, "producer", "publish", "--run", run, "--follow", "--lease", lease.String(), "--window", window)
+	return nil
+}
+
+// startProducer publishes the run, which is loaded, and follows it.
+func (b *testbed) startProducer() error {
+	return b.start("producer", complete, "producer", "publish", "--run", run, "--follow", "--lease", lease.String(), "--window", window)
 }
 
 // complete reports whether an exit code of the producer means that every generation is stored or
@@ -196,17 +246,13 @@ func (b *testbed) runOnce(ctx context.Context, name string, kill time.Duration, 
 	if err != nil {
 		return 0, nil, err
 	}
-	env, err := b.env(name, true)
-	if err != nil {
-		return 0, nil, err
-	}
 	if kill > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, kill) // and then it is killed, as with kill -9
 		defer cancel()
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(b.bin, program), args...)
-	cmd.Env, cmd.Stderr = env, log
+	cmd.Env, cmd.Stderr = b.env(name), log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.Output()
 	var exit *exec.ExitError

@@ -26,11 +26,17 @@ type watcher struct {
 	mu      sync.Mutex
 	stored  int
 	first   map[string][32]byte // what was seen of each generation at first
-	changed []string            // generations whose result changed or went away
+	gone    []string            // generations whose result went away
+	changed []string            // and those whose result is another one
+	load    int                 // of the run: each load of its name is another one
+	absent  bool                // the run is being deleted and loaded again
+	later   bool                // it still will be
 }
 
-func newWatcher(s store.Store, until int) *watcher {
-	w := &watcher{store: s, until: until}
+// newWatcher watches a run until that many results are stored. If the run will be deleted and loaded
+// again, those of its last load count.
+func newWatcher(s store.Store, until int, later bool) *watcher {
+	w := &watcher{store: s, until: until, later: later}
 	w.enough, w.reach = context.WithCancel(context.Background())
 	return w
 }
@@ -44,19 +50,49 @@ const (
 func (w *watcher) watch(ctx context.Context) {
 	compared := time.Now()
 	for outage.Sleep(ctx, readEvery) == nil {
+		load := w.loads()
 		if progress, err := w.store.Progress(ctx, run, time.Now()); err == nil {
-			w.mu.Lock()
-			w.stored = progress.Stored
-			w.mu.Unlock()
-			if progress.Stored >= w.until {
-				w.reach()
-			}
+			w.saw(progress.Stored, load)
 		}
 		if time.Since(compared) > compareEvery {
 			_ = w.compare(ctx) // at the end it has to work
 			compared = time.Now()
 		}
 	}
+}
+
+// saw notes how many results of this load are stored.
+func (w *watcher) saw(stored, load int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.absent || load != w.load {
+		return
+	}
+	if w.stored = stored; stored >= w.until && !w.later {
+		w.reach()
+	}
+}
+
+// forget forgets the run, which is being deleted, until begin.
+func (w *watcher) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.load++
+	w.absent, w.stored, w.first = true, 0, nil
+}
+
+// begin watches the run that has the name now.
+func (w *watcher) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.load++
+	w.absent, w.later = false, false
+}
+
+func (w *watcher) loads() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.load
 }
 
 func (w *watcher) count() int {
@@ -67,7 +103,7 @@ func (w *watcher) count() int {
 
 // compare reads all results and compares them with what was seen before.
 func (w *watcher) compare(ctx context.Context) error {
-	seen := map[string][32]byte{}
+	seen, load := map[string][32]byte{}, w.loads()
 	for answer, err := range w.store.Answers(ctx, run) {
 		if err != nil {
 			return err
@@ -82,9 +118,12 @@ func (w *watcher) compare(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.absent || load != w.load {
+		return nil
+	}
 	for id, was := range w.first {
 		if is, ok := seen[id]; !ok {
-			w.changed = append(w.changed, id+" was stored and is gone")
+			w.gone = append(w.gone, id+" was stored and is gone")
 		} else if is != was {
 			w.changed = append(w.changed, id+" was stored and is another now")
 		}
