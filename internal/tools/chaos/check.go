@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"os"
 	"path/filepath"
@@ -22,22 +21,10 @@ import (
 
 // Bounds of the checks.
 const (
-	mostProblems = 50               // that are reported
-	emptyWithin  = 20 * time.Second // WORK and RESULTS, after the end of the run
-	emptyEvery   = 200 * time.Millisecond
-	batchPage    = 1000
+	emptyWithin = 20 * time.Second // WORK and RESULTS, after the end of the run
+	emptyEvery  = 200 * time.Millisecond
+	batchPage   = 1000
 )
-
-// findings is what was wrong at the end; empty if everything was as promised.
-type findings struct {
-	problems []string
-}
-
-func (f *findings) add(format string, args ...any) {
-	if len(f.problems) < mostProblems {
-		f.problems = append(f.problems, fmt.Sprintf(format, args...))
-	}
-}
 
 // check proves that every generation is stored once or in a dead letter and that nothing else is
 // left, and that it did not take longer or more than it may.
@@ -65,16 +52,6 @@ func (b *testbed) check(ctx context.Context, o *outcome, f *findings) {
 	if o.share() > executedEach {
 		f.add("the servers completed %.2f answers for each that is stored, %.2f are allowed", o.share(), executedEach)
 	}
-}
-
-// share returns how many answers were completed for each that is stored.
-func (o *outcome) share() float64 { return float64(o.Executed) / float64(max(o.Stored, 1)) }
-
-// brokenServers reports whether a server may have judged rows wrongly.
-func (t *tally) brokenServers() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.Faults[brokenFirst]+t.Faults["break ollama"] > 0
 }
 
 func (b *testbed) checkAudit(ctx context.Context, f *findings) {

@@ -125,11 +125,3 @@ func forgedLetter(known pipeline.Run, of pipeline.Batch, round int, token pipeli
 
 // isForged reports whether an answer, or a failure in a letter that counts, is the forger's.
 func isForged(texts ...string) bool { return strings.Contains(strings.Join(texts, " "), forgedMark) }
-
-// ignoreEnd drops the error of what was ended on purpose.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
-	}
-	return err
-}

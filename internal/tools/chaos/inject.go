@@ -121,7 +121,7 @@ func (b *testbed) injectIntoProcess(ctx context.Context, f fault, t *tally, verb
 		victim.down(syscall.SIGKILL, diesWithin)
 	}
 	if verb == "empty" {
-		if err := os.RemoveAll(b.natsDir()); err != nil {
+		if err := os.RemoveAll(b.server.dir); err != nil {
 			return err
 		}
 	}
@@ -356,5 +356,3 @@ func ignoreAbsent(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-func isNoRun(err error) bool { return errors.Is(err, pipeline.ErrNoRun) }

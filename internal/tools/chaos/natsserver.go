@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,48 +23,7 @@ const (
 // password is of all roles: the server is on the loopback, for one seed.
 const password = "chaos"
 
-// keyed reports whether the NATS server of a seed gives each program a user of its own, with the
-// permissions that Gleaner ships. With the other seeds it is Gleaner's own server, without users.
-func keyed(seed int64) bool { return seed%2 != 0 }
-
-// natsCommand returns the command line of the seed's NATS server.
-func (b *testbed) natsCommand() ([]string, error) {
-	if !b.keyed {
-		return []string{filepath.Join(b.bin, "gleaner"), "nats", "--addr", b.natsAddr, "--data", b.natsDir(), "--no-sync-always"}, nil
-	}
-	file, err := b.writeKeys()
-	return []string{filepath.Join(b.bin, "nats-server"), "--config", file}, err
-}
-
-// writeKeys writes the server's configuration: the users of deploy/nats and one for this program.
-func (b *testbed) writeKeys() (file string, err error) {
-	shipped, err := os.ReadFile(filepath.Join(b.root, "deploy", "nats", "permissions.conf"))
-	if err != nil {
-		return "", fmt.Errorf("the users of the NATS server: %w", err)
-	}
-	const users = "users: ["
-	text := string(shipped)
-	if !strings.Contains(text, users) {
-		return "", fmt.Errorf("the users of the NATS server: permissions.conf has no %q", users)
-	}
-	text = strings.Replace(text, users, fmt.Sprintf("%s { user: %s, password: %s }", users, chaosRole, password), 1)
-	for _, r := range []role{producerRole, consumerRole, sinkRole} {
-		text = strings.ReplaceAll(text, "$GLEANER_"+strings.ToUpper(string(r))+"_PASSWORD", password)
-	}
-	text = fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n%s", b.natsAddr, b.natsDir(), text)
-	file = filepath.Join(b.dir, "nats.conf")
-	return file, os.WriteFile(file, []byte(text), 0o600)
-}
-
-// natsURL returns the address of the NATS server, or of a proxy before it, for a role.
-func (b *testbed) natsURL(r role, addr string) string {
-	if !b.keyed {
-		return "nats://" + addr
-	}
-	return fmt.Sprintf("nats://%s:%s@%s", r, password, addr)
-}
-
-// roleOf returns the role of a program, by its name in this testbed.
+// roleOf returns the role of a program, by its name in the testbed.
 func roleOf(name string) role {
 	switch {
 	case strings.HasPrefix(name, "consumer"):
@@ -72,4 +32,69 @@ func roleOf(name string) role {
 		return sinkRole
 	}
 	return producerRole
+}
+
+// keyed reports whether the NATS server of a seed gives each program a user of its own, with the
+// permissions that Gleaner ships. With the other seeds it is Gleaner's own server, without users.
+func keyed(seed int64) bool { return seed%2 != 0 }
+
+// A natsServer says how the NATS server of a seed is run and reached.
+type natsServer struct {
+	addr   string // host and port
+	dir    string // of the streams
+	config string // file with the users; empty: it has none
+}
+
+// newNATSServer prepares the server of a seed, and with users its configuration.
+func newNATSServer(dir, root string, withUsers bool) (s natsServer, err error) {
+	s = natsServer{dir: filepath.Join(dir, "nats")}
+	if s.addr, err = freeAddr(); err != nil || !withUsers {
+		return s, err
+	}
+	s.config = filepath.Join(dir, "nats.conf")
+	return s, s.writeUsers(filepath.Join(root, "deploy", "nats", "permissions.conf"))
+}
+
+// writeUsers writes the server's configuration: the users that are shipped, and one for this
+// program.
+func (s natsServer) writeUsers(shipped string) error {
+	data, err := os.ReadFile(shipped)
+	if err != nil {
+		return fmt.Errorf("the users of the NATS server: %w", err)
+	}
+	const users = "users: ["
+	text := string(data)
+	if !strings.Contains(text, users) {
+		return fmt.Errorf("the users of the NATS server: %s has no %q", shipped, users)
+	}
+	text = strings.Replace(text, users, fmt.Sprintf("%s { user: %s, password: %s }", users, chaosRole, password), 1)
+	for _, r := range []role{producerRole, consumerRole, sinkRole} {
+		text = strings.ReplaceAll(text, "$GLEANER_"+strings.ToUpper(string(r))+"_PASSWORD", password)
+	}
+	text = fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n%s", s.addr, s.dir, text)
+	return os.WriteFile(s.config, []byte(text), 0o600)
+}
+
+// command returns the server's command line.
+func (s natsServer) command(bin string) []string {
+	if s.config == "" {
+		return []string{filepath.Join(bin, "gleaner"), "nats", "--addr", s.addr, "--data", s.dir, "--no-sync-always"}
+	}
+	return []string{filepath.Join(bin, "nats-server"), "--config", s.config}
+}
+
+// url returns the address of the server, or of a proxy before it, for a role.
+func (s natsServer) url(r role, addr string) string {
+	if s.config == "" {
+		return "nats://" + addr
+	}
+	return fmt.Sprintf("nats://%s:%s@%s", r, password, addr)
+}
+
+func freeAddr() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
 }

@@ -17,13 +17,10 @@ import (
 
 // Another store, whose sink is pointed at the NATS server of this one by mistake.
 const (
-	otherSink     = "othersink"
 	otherRun      = "other"
 	otherRows     = 3
 	refusesWithin = 2 * time.Minute // with the NATS server away, and streams that were lost
 )
-
-func (b *testbed) otherStore() string { return "sqlite:" + filepath.Join(b.dir, "other.db") }
 
 // loadOther makes the other store: it has a run, so it is one that somebody uses.
 func (b *testbed) loadOther(ctx context.Context) error {

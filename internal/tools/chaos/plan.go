@@ -11,6 +11,25 @@ import (
 	"time"
 )
 
+// What every seed runs.
+const (
+	run   = "chaos"
+	model = "simulated/sim:latest"
+	slots = 3  // of each GPU
+	speed = 40 // times that of a T4: 2,000 generations take about ten seconds
+
+	window     = "300"   // batches on the queue: fewer than the run has, so that publishing goes on during the faults
+	flushEvery = "200ms" // of the sinks: small writes, so that faults fall between them
+	grace      = "10s"   // of the consumers
+)
+
+// Targets of faults that are no program of the run.
+const (
+	natsTarget     = "nats"
+	databaseTarget = "database"
+	otherSink      = "othersink" // of another store
+)
+
 // A kind of fault, as it is counted and printed: its target and what happens to it.
 type kind string
 

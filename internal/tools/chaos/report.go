@@ -83,27 +83,6 @@ func (c *command) printSummary(t *cli.Terminal, all []outcome) error {
 	return errors.Join(errs...)
 }
 
-// losses are what there must not be.
-type losses struct {
-	Lost      int `json:"lost"`      // generations that are neither stored nor dead, or were stored and are gone
-	Doubled   int `json:"doubled"`   // that are there twice: in the store, in the export or in dead letters
-	Changed   int `json:"changed"`   // results that became another one after they were stored
-	Forged    int `json:"forged"`    // generations that have what the forger sent
-	Forgeries int `json:"forgeries"` // messages that it sent
-}
-
-func (l *losses) add(more losses) {
-	l.Lost += more.Lost
-	l.Doubled += more.Doubled
-	l.Changed += more.Changed
-	l.Forged += more.Forged
-	l.Forgeries += more.Forgeries
-}
-
-func (l losses) String() string {
-	return fmt.Sprintf("%d lost, %d doubled, %d changed, %d of %s forged accepted", l.Lost, l.Doubled, l.Changed, l.Forged, view.Count(l.Forgeries))
-}
-
 func total(faults map[kind]int) (n int) {
 	for _, k := range faults {
 		n += k

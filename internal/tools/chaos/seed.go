@@ -13,32 +13,6 @@ import (
 	"time"
 )
 
-// An outcome is what came of one seed: a line of the results' file.
-type outcome struct {
-	Seed        int64    `json:"seed"`
-	OK          bool     `json:"ok"`
-	Problems    []string `json:"problems,omitempty"`
-	Seconds     float64  `json:"seconds"`
-	Generations int      `json:"generations"`
-	Stored      int      `json:"stored"`
-	Dead        int      `json:"dead"`
-	losses
-	Executed     int     `json:"executed"`      // answers that the servers completed, for those that are needed: the stored ones
-	Spoilt       int     `json:"spoilt"`        // of them, those of broken servers
-	Late         float64 `json:"late"`          // seconds between what it had to wait for and the end of publish --follow
-	FailedStarts int     `json:"failed_starts"` // programs that ended with 1 soon after a start, because a server was away
-	*tally
-	Folder string `json:"folder,omitempty"` // with the logs, if something was wrong
-}
-
-// What every seed has to keep, and all seeds together.
-const (
-	lateAtMost     = 60.0 // seconds
-	executedEach   = 1.5  // for each that is stored
-	executedOfAll  = 1.05
-	hopelessFactor = 2 // times lateAtMost: then it is waited for no longer
-)
-
 const (
 	loadKilledWithin = 400 * time.Millisecond // of its start, which is before its end on any machine
 	checkWithin      = time.Minute
@@ -85,7 +59,7 @@ func runSeed(ctx context.Context, s plan, on setup, logf func(string, ...any)) (
 	for _, f := range beginning(s.seed) {
 		b.change(f)
 	}
-	b.forger = newForger(s.seed, b.natsURL(consumerRole, b.natsAddr), b.store)
+	b.forger = newForger(s.seed, b.server.url(consumerRole, b.server.addr), b.store)
 	w := newWatcher(b.store, int(s.until*float64(s.generations)), slices.ContainsFunc(s.moments, moment.isReload))
 	defer w.reach()
 	if err := b.runWithFaults(within, s, &o, w, logf); err != nil {
@@ -139,11 +113,6 @@ func (b *testbed) load(ctx context.Context, seed int64) error {
 		err = fmt.Errorf("producer load ended with %d, see operator.log in %s", code, b.dir)
 	}
 	return err
-}
-
-// loadArgs returns the arguments of the producer that load a file of rows.
-func loadArgs(name, file string) []string {
-	return []string{"load", "--run", name, "--input", file, "--field", "question", "--simulate", "--model", model}
 }
 
 // runWithFaults starts the programs, injects the faults of a seed until they are over or the run is

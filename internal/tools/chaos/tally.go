@@ -67,3 +67,11 @@ func (t *tally) await(ctx context.Context, k kind, since time.Time, condition fu
 	defer t.mu.Unlock()
 	t.Recovery = append(t.Recovery, recovery{k, time.Since(since).Seconds()})
 }
+
+// ignoreEnd drops the error of what was ended on purpose.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,20 +19,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gleaner/internal/faultproxy"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
-)
-
-// What every seed runs.
-const (
-	run   = "chaos"
-	model = "simulated/sim:latest"
-	slots = 3  // of each GPU
-	speed = 40 // times that of a T4: 2,000 generations take about ten seconds
-
-	window     = "300"   // batches on the queue: fewer than the run has, so that publishing goes on during the faults
-	flushEvery = "200ms" // of the sinks: small writes, so that faults fall between them
-	grace      = "10s"   // of the consumers
 )
 
 // A testbed is all processes of one seed. Each program reaches its servers through proxies of its
@@ -41,7 +29,7 @@ const (
 type testbed struct {
 	setup
 	store     store.Store
-	natsAddr  string
+	server    natsServer
 	nats      *process
 	admin     *nats.Conn // without a proxy
 	js        jetstream.JetStream
@@ -55,7 +43,6 @@ type testbed struct {
 	rows      []row     // of the run
 	otherHeld []any     // what the other store holds
 	seed      int64
-	keyed     bool                         // the NATS server has users
 	toNATS    map[string]*faultproxy.Proxy // by program
 	toStore   map[string]*faultproxy.Proxy
 	logsMu    sync.Mutex
@@ -74,14 +61,15 @@ type setup struct {
 // newTestbed starts everything but the programs.
 func newTestbed(ctx context.Context, seed int64, s setup) (b *testbed, err error) {
 	b = &testbed{
-		setup: s, seed: seed, keyed: keyed(seed), seen: newRequestLog(), claims: claims{busy: map[string]int{}}, programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
+		setup: s, seed: seed, seen: newRequestLog(), claims: claims{busy: map[string]int{}},
+		programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
 		}
 	}()
-	if b.natsAddr, err = freeAddr(); err != nil {
+	if b.server, err = newNATSServer(s.dir, s.root, keyed(seed)); err != nil {
 		return b, err
 	}
 	if err = b.makeProxies(); err != nil {
@@ -106,27 +94,13 @@ func newTestbed(ctx context.Context, seed int64, s setup) (b *testbed, err error
 	return b, nil
 }
 
-func freeAddr() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
-
-func (b *testbed) natsDir() string { return filepath.Join(b.dir, "nats") }
-
 func (b *testbed) startNATS() error {
 	log, err := b.log("nats")
 	if err != nil {
 		return err
 	}
-	args, err := b.natsCommand()
-	if err != nil {
-		return err
-	}
-	b.nats = newProcess(processConfig{name: natsTarget, log: log, env: os.Environ(), args: args})
-	b.admin, err = nats.Connect(b.natsURL(chaosRole, b.natsAddr), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	b.nats = newProcess(processConfig{name: natsTarget, log: log, env: os.Environ(), args: b.server.command(b.bin)})
+	b.admin, err = nats.Connect(b.server.url(chaosRole, b.server.addr), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err == nil {
 		b.js, err = jetstream.New(b.admin)
 	}
@@ -142,6 +116,8 @@ func (b *testbed) log(name string) (*os.File, error) {
 	}
 	return f, err
 }
+
+func (b *testbed) otherStore() string { return "sqlite:" + filepath.Join(b.dir, "other.db") }
 
 // logEnd returns where the log of a program will go on.
 func (b *testbed) logEnd(name string) (int64, error) {
@@ -163,7 +139,7 @@ func (b *testbed) makeProxies() (err error) {
 	u, err := url.Parse(b.storeURI)
 	file := err != nil || u.Host == ""
 	for _, name := range append(fault{target: allPrograms}.touches(), "operator", otherSink) {
-		if b.toNATS[name], err = faultproxy.Start(b.natsAddr); err != nil {
+		if b.toNATS[name], err = faultproxy.Start(b.server.addr); err != nil {
 			return err
 		}
 		if file || name == otherSink || roleOf(name) == consumerRole {
@@ -179,7 +155,7 @@ func (b *testbed) makeProxies() (err error) {
 // env returns the environment of a program, with the addresses of its proxies.
 func (b *testbed) env(name string) []string {
 	r := roleOf(name)
-	env := append(os.Environ(), "NATS_URL="+b.natsURL(r, b.toNATS[name].Addr()), "GLEANER_LOG_LEVEL=debug")
+	env := append(os.Environ(), "NATS_URL="+b.server.url(r, b.toNATS[name].Addr()), "GLEANER_LOG_LEVEL=debug")
 	switch {
 	case name == otherSink:
 		return append(env, "MONGODB_URI="+b.otherStore())
@@ -195,7 +171,7 @@ func (b *testbed) env(name string) []string {
 
 // connect connects to the streams as one who may do everything.
 func (b *testbed) connect(ctx context.Context) (*stream.Conn, error) {
-	return stream.Connect(ctx, stream.Config{URL: b.natsURL(chaosRole, b.natsAddr), Name: "chaos"})
+	return stream.Connect(ctx, stream.Config{URL: b.server.url(chaosRole, b.server.addr), Name: "chaos"})
 }
 
 // start starts a program, the first of args, that is kept running until done.
@@ -263,6 +239,11 @@ func (b *testbed) runOnce(ctx context.Context, name string, kill time.Duration, 
 	return cmd.ProcessState.ExitCode(), out, err
 }
 
+// loadArgs returns the arguments of the producer that load a file of rows.
+func loadArgs(name, file string) []string {
+	return []string{"load", "--run", name, "--input", file, "--field", "question", "--simulate", "--model", model}
+}
+
 // requests returns how many requests the GPUs of a consumer have got.
 func (b *testbed) requests(target string) (n int) {
 	var i int
@@ -306,3 +287,5 @@ func (b *testbed) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+func isNoRun(err error) bool { return errors.Is(err, pipeline.ErrNoRun) }

@@ -33,8 +33,8 @@ type watcher struct {
 	later   bool                // it still will be
 }
 
-// newWatcher watches a run until that many results are stored. If the run will be deleted and loaded
-// again, those of its last load count.
+// newWatcher watches a run until that many results are stored. If the run will be deleted and
+// loaded again, those of its last load count.
 func newWatcher(s store.Store, until int, later bool) *watcher {
 	w := &watcher{store: s, until: until, later: later}
 	w.enough, w.reach = context.WithCancel(context.Background())
