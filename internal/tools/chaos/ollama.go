@@ -3,11 +3,14 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"time"
 
 	"gleaner/internal/ollamasim"
+	"gleaner/internal/text"
 )
 
 // The contexts of the servers, in tokens.
@@ -34,6 +37,7 @@ const (
 // An ollama is a simulated server that can be restarted on its address. What is wrong with it
 // stays wrong over a restart.
 type ollama struct {
+	name string // such as ollama-2
 	addr string // host and port
 	seen *requestLog
 
@@ -45,8 +49,8 @@ type ollama struct {
 	stats   ollamasim.Stats // of the servers before this one
 }
 
-func startOllama(l *requestLog) (*ollama, error) {
-	o := &ollama{addr: "127.0.0.1:0", seen: l, context: contextLength, digest: ownDigest}
+func startOllama(name string, l *requestLog) (*ollama, error) {
+	o := &ollama{name: name, addr: "127.0.0.1:0", seen: l, context: contextLength, digest: ownDigest}
 	return o, o.start()
 }
 
@@ -55,7 +59,7 @@ func (o *ollama) start() error {
 	defer o.mu.Unlock()
 	sim := ollamasim.New(ollamasim.Config{
 		Slots: slots, Models: []string{model}, Context: o.context, Digest: o.digest, Speed: speed, ChunkEvery: chunkEvery,
-		Load: loadTakes, ReloadOnShift: true, Watch: o.seen.end,
+		Load: loadTakes, ReloadOnShift: true, Watch: func(x ollamasim.Exchange) { o.seen.end(o.name, x) },
 		Lengths: func(prompt string, seed int) int {
 			if strings.Contains(prompt, "neverending") {
 				return neverendingReply
@@ -141,6 +145,8 @@ func (o *ollama) requests() int {
 
 // A requestLog notes what all servers were asked for and what they completed.
 type requestLog struct {
+	out io.Writer // gets a line for each answer that was completed
+
 	mu       sync.Mutex
 	executed map[string]int  // answers that the servers completed, by row
 	spoilt   map[string]int  // of them, those that were not as they should be
@@ -148,8 +154,8 @@ type requestLog struct {
 	tried    map[string]bool // those of them that had one
 }
 
-func newRequestLog() *requestLog {
-	return &requestLog{executed: map[string]int{}, spoilt: map[string]int{}, tried: map[string]bool{}}
+func newRequestLog(out io.Writer) *requestLog {
+	return &requestLog{out: out, executed: map[string]int{}, spoilt: map[string]int{}, tried: map[string]bool{}}
 }
 
 // begin notes a request for an answer.
@@ -166,13 +172,14 @@ func (l *requestLog) begin(prompt string) {
 
 // end notes what became of a request. Answers to rows that never work do not count, those of a
 // broken server do.
-func (l *requestLog) end(x ollamasim.Exchange) {
+func (l *requestLog) end(server string, x ollamasim.Exchange) {
 	if s, ok := specialOf(x.Prompt); !x.Done || !strings.HasPrefix(x.Prompt, rowPrefix) || ok && s.class != "" {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.executed[x.Prompt]++
+	fmt.Fprintf(l.out, "%s %s %s %s\n", time.Now().Format("15:04:05.000"), server, x.Fault, text.Shorten(x.Prompt, 60))
 	if x.Fault != "" {
 		l.spoilt[x.Prompt]++
 	}

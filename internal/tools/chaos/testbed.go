@@ -61,7 +61,7 @@ type setup struct {
 // newTestbed starts everything but the programs.
 func newTestbed(ctx context.Context, seed int64, s setup) (b *testbed, err error) {
 	b = &testbed{
-		setup: s, seed: seed, seen: newRequestLog(), claims: claims{busy: map[string]int{}},
+		setup: s, seed: seed, claims: claims{busy: map[string]int{}},
 		programs: map[string]*process{}, toNATS: map[string]*faultproxy.Proxy{}, toStore: map[string]*faultproxy.Proxy{},
 	}
 	defer func() {
@@ -84,8 +84,13 @@ func newTestbed(ctx context.Context, seed int64, s setup) (b *testbed, err error
 	if err := b.store.DeleteRun(ctx, run, nil); err != nil && !isNoRun(err) {
 		return b, err
 	}
-	for range consumers * gpusEach {
-		o, err := startOllama(b.seen)
+	executed, err := b.log("executed")
+	if err != nil {
+		return b, err
+	}
+	b.seen = newRequestLog(executed)
+	for _, name := range numbered("ollama", consumers*gpusEach) {
+		o, err := startOllama(name, b.seen)
 		if err != nil {
 			return b, err
 		}
