@@ -233,7 +233,7 @@ func TestSeedsAreReadAsARange(t *testing.T) {
 func TestOutcomesAreReadBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "chaos.jsonl")
 	want := map[int64]outcome{
-		1: {Seed: 1, OK: true, Stored: 5, tally: &tally{Faults: map[kind]int{"kill sink": 2}, Recovery: []recovery{{"kill sink", 1.5}}}},
+		1: {Seed: 1, OK: true, Stored: 5, losses: losses{Lost: 1, Forged: 2}, tally: &tally{Faults: map[kind]int{"kill sink": 2}, Recovery: []recovery{{"kill sink", 1.5}}}},
 		2: {Seed: 2, Problems: []string{"lost"}, tally: &tally{Faults: map[kind]int{}}},
 	}
 	for _, seed := range []int64{1, 2} {
@@ -247,7 +247,7 @@ func TestOutcomesAreReadBack(t *testing.T) {
 	}
 	for seed, w := range want {
 		g := got[seed]
-		if g.OK != w.OK || g.Stored != w.Stored || !cmp.Equal(g.Faults, w.Faults) || !cmp.Equal(g.Recovery, w.Recovery) || !cmp.Equal(g.Problems, w.Problems) {
+		if g.OK != w.OK || g.Stored != w.Stored || g.losses != w.losses || !cmp.Equal(g.Faults, w.Faults) || !cmp.Equal(g.Recovery, w.Recovery) || !cmp.Equal(g.Problems, w.Problems) {
 			t.Errorf("seed %d came back as %+v", seed, g)
 		}
 	}
