@@ -33,6 +33,10 @@ func (b *testbed) check(ctx context.Context, o *outcome, f *findings) {
 	letters := b.checkStreams(ctx, o, f)
 	b.checkGenerations(ctx, letters, o, f)
 	for batch := range b.batches(ctx, f) {
+		if isForged(batch.Error) {
+			o.Forged++
+			f.add("batch %s failed by a forged letter", batch.ID())
+		}
 		_, lettered := letters[batch.Index]
 		switch {
 		case batch.State != pipeline.Done && batch.State != pipeline.Dead:
