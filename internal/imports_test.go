@@ -56,7 +56,7 @@ func rules() map[string]rule {
 		// zstd, which the stream needs for its messages, and for the simulated Ollama, which has
 		// the real one's types.
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
-		"internal/store":             {ours: "pipeline", theirs: "mongo-driver sqlite", testOurs: "faultproxy"}, // connections that are neither alive nor dead
+		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite", testOurs: "faultproxy"}, // connections that are neither alive nor dead
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
@@ -72,7 +72,7 @@ func rules() map[string]rule {
 		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus", testOurs: "ownership"},
 		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " rate prometheus"},
 		"internal/ownership": {ours: "pipeline outage", theirs: engineLibraries},
-		"internal/status":    {ours: "pipeline", theirs: engineLibraries + " prometheus"},
+		"internal/status":    {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
 		"internal/plan":      {ours: "pipeline"},
 
 		// Parts of engines that stand alone.

@@ -22,6 +22,7 @@ type Audit struct {
 
 // Run prints the account. A run that is not balanced is an error.
 func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	both, err := openBoth(ctx, c.StoreFlags, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return err

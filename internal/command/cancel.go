@@ -18,6 +18,7 @@ type Cancel struct {
 
 // Run asks for confirmation and ends a run; its answers stay.
 func (c *Cancel) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	agreed := func(run pipeline.Run) error {
 		return confirm(t, c.Yes, run, fmt.Sprintf("This ends run %s with %s for good; its answers stay.", run.Name, view.Plural(run.Items, "row", "rows")))
 	}

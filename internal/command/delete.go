@@ -24,6 +24,7 @@ type Delete struct {
 
 // Run asks for confirmation and removes the run.
 func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	if err := pipeline.ValidateRunName(c.Name); err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type Export struct {
 
 // Run writes the dataset. Generations without an answer make it end with cli.DeadLetters.
 func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err

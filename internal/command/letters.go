@@ -89,6 +89,7 @@ type readFlags struct {
 
 // print prints the chosen dead letters as JSON, or calls show with each.
 func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconcile.Letter) error) error {
+	ctx = brief(ctx)
 	if f.JSON {
 		show = func(letter reconcile.Letter) error { return cli.PrintJSON(t.Out, letter) }
 	}

@@ -72,9 +72,10 @@ type opened struct {
 	reconciler *reconcile.Engine
 }
 
-// openBoth opens the store and the streams that the flags name. The caller has to close what it
-// returns.
+// openBoth opens the store and the streams that the flags name, within the patience of a person.
+// The caller has to close what it returns.
 func openBoth(ctx context.Context, flags cli.StoreFlags, nats cli.NATSFlags, log *zap.Logger) (o opened, err error) {
+	ctx = brief(ctx)
 	if o.store, err = openStore(ctx, flags); err != nil {
 		return o, err
 	}

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -10,6 +11,13 @@ import (
 	"gleaner/internal/pipeline"
 	"gleaner/internal/store"
 )
+
+// commandPatience is how long a command that a person waits for waits for servers that do not
+// answer, for all of them together.
+const commandPatience = 10 * time.Second
+
+// brief returns the context of such a command. It may last for longer where the servers answer.
+func brief(ctx context.Context) context.Context { return outage.WithPatience(ctx, commandPatience) }
 
 // outlast repeats what a program that runs for long does at its start or its end until the server
 // that it needs is there. Doing says what that is. A refusal for good ends it.

@@ -15,6 +15,7 @@ type Pause struct {
 
 // Run stops handing out the batches of a run.
 func (c *Pause) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	return c.do(ctx, t, nil, func(control *producer.Control, run pipeline.Run) (string, error) {
 		return "is paused: workers finish what they hold and get nothing new", control.Pause(ctx, run)
 	})

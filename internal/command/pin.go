@@ -24,6 +24,7 @@ type Pin struct {
 
 // Run changes the pin, and says from what to what and what becomes of the answers that are stored.
 func (c *Pin) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	digest, err := pipeline.ParsePin(c.Digest)
 	if err != nil {
 		return cli.Usage("%v", err)

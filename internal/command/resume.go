@@ -15,6 +15,7 @@ type Resume struct {
 
 // Run hands the batches of a run out again.
 func (c *Resume) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	return c.do(ctx, t, nil, func(control *producer.Control, run pipeline.Run) (string, error) {
 		return "goes on", control.Resume(ctx, run)
 	})

@@ -22,6 +22,7 @@ type Show struct {
 
 // Run prints some answers.
 func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	if c.Limit < 1 {
 		return cli.Usage("limit %d is not positive", c.Limit)
 	}

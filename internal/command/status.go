@@ -24,6 +24,7 @@ const askNATS = 3 * time.Second
 
 // Run prints the state of one run or of all.
 func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ type Proxy struct {
 	listener net.Listener
 	target   string // host and port
 	carried  atomic.Int64
+	stallAt  atomic.Int64 // how many bytes carried begin a stall; 0: none
 
 	mu     sync.Mutex
 	delay  time.Duration
@@ -82,6 +83,10 @@ func (p *Proxy) Stall() {
 		p.passes = make(chan struct{})
 	}
 }
+
+// StallAfter begins a stall by itself when this many bytes have been carried. What exceeds them does
+// not pass.
+func (p *Proxy) StallAfter(bytes int64) { p.stallAt.Store(p.carried.Load() + bytes) }
 
 // Resume ends a stall. What was sent in the meantime arrives.
 func (p *Proxy) Resume() {
@@ -201,7 +206,10 @@ func (p *Proxy) carry(from, to net.Conn, frozen <-chan struct{}) {
 		if err != nil {
 			break
 		}
-		p.carried.Add(int64(n))
+		if carried, most := p.carried.Add(int64(n)), p.stallAt.Load(); most > 0 && carried > most {
+			p.stallAt.Store(0)
+			p.Stall()
+		}
 		segments <- segment{append([]byte(nil), buffer[:n]...), time.Now().Add(p.delayNow())}
 	}
 	close(segments)

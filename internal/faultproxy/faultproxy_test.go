@@ -51,6 +51,27 @@ func TestACutEndsWhatIsThereAndNothingElse(t *testing.T) {
 	echo(t, dial(t, p), "after")
 }
 
+func TestAStallBeginsByItselfAfterSomeBytes(t *testing.T) {
+	p := start(t)
+	conn := dial(t, p)
+	p.StallAfter(12) // there and back
+	echo(t, conn, "before")
+	if _, err := conn.Write([]byte("after")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes pass", n)
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	p.Resume()
+	read(t, conn, make([]byte, len("after")))
+}
+
 func TestAFrozenConnectionIsNeitherAliveNorDead(t *testing.T) {
 	p := start(t)
 	old := dial(t, p)

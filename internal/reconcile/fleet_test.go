@@ -151,7 +151,7 @@ func (w *world) checkCover(work pipeline.Work) {
 }
 
 // noteUnsent notes a letter of a producer about a row that has room in a message, and one about a
-// batch that is not queued, which would never make it dead. A letter that covers all that is missing
+// batch that is not queued, which would never make it dead. A letter about all that is missing
 // goes out alone: the server takes less than when the rows got their verdicts.
 func (w *world) noteUnsent(d pipeline.DeadLetter) {
 	w.noteFailed(d)

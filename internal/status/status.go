@@ -8,6 +8,7 @@ import (
 	"iter"
 	"time"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -66,6 +67,9 @@ type Snapshot struct {
 	TooOld       []string             `json:"too_old,omitempty"`       // consumers whose answers are refused, because they bring no tokens back
 }
 
+// streamsPatience is how long the streams may be silent where a person waits.
+const streamsPatience = 3 * time.Second
+
 const (
 	window   = 5 * time.Minute  // the period for rates
 	presence = 10 * time.Minute // how long ago the store saw a consumer that is shown without the streams
@@ -95,7 +99,8 @@ func All(ctx context.Context, store RunsStore, now time.Time) ([]Snapshot, error
 }
 
 // Take returns the Snapshot of a run. If streams is nil or the streams are away, it says what the
-// store alone knows. Its errors are those of the store, such as pipeline.ErrNoRun.
+// store alone knows. Its errors are those of the store, such as pipeline.ErrNoRun. Where ctx has a
+// patience, the streams get a few seconds of it, so that some is left for the store.
 func Take(ctx context.Context, store Store, streams Streams, name string, now time.Time) (Snapshot, error) {
 	run, err := store.Run(ctx, name)
 	if err != nil {
@@ -107,7 +112,11 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	}
 	s := Of(run, progress, now)
 	if streams != nil {
-		s.ask(ctx, streams, run)
+		asking := ctx
+		if !outage.IsPatient(ctx) {
+			asking = outage.WithPatience(ctx, streamsPatience)
+		}
+		s.ask(asking, streams, run)
 	}
 	if s.Stream == nil {
 		seen, err := store.Consumers(ctx, name, now.Add(-presence))

@@ -131,7 +131,7 @@ func aggregateRun[T any](ctx context.Context, c mongoCollection, pipeline bson.A
 
 // page reads one reply of the server: at most count documents in order, and fewer if they are big.
 func page[D, T any](ctx context.Context, c mongoCollection, filter bson.D, count int, convert func(D) (T, error)) ([]T, error) {
-	rows, bytes := c.meter.next(count)
+	rows, bytes := c.meter.next(count, replySize(ctx))
 	got, err := ask(ctx, c.clients, bytes, func(ctx context.Context, db *mongo.Database) ([]T, error) {
 		// A negative limit asks for a single reply, with no cursor left open on the server.
 		cursor, err := db.Collection(c.name).Find(ctx, filter, options.Find().SetSort(op("_id", 1)).SetLimit(-int64(rows)))

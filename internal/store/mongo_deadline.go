@@ -1,12 +1,16 @@
 package store
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
+
+	"gleaner/internal/outage"
 )
 
 // How long a command may take, by its kind. A command that runs out is Retryable, and the store
-// goes on with a new client (see mongoClients).
+// goes on with a new client (see mongoClients). Where a person waits, all that are not answered
+// have the patience of the context together (see outage.WithPatience).
 //
 //	kind                                          deadline
 //	one document, ids, a conditional update       commandDeadline
@@ -36,14 +40,24 @@ func (c *mongoClients) deadline(bytes int) time.Duration {
 // command, and enough for the distance to the server not to matter.
 const replyBytes = 4 << 20
 
+// replySize returns the size of a page. Where a person waits a page has to come within their
+// patience, on a slow line, too.
+func replySize(ctx context.Context) int {
+	if outage.IsPatient(ctx) {
+		return replyBytes
+	}
+	return replyBytes / 2
+}
+
 // A rowMeter estimates the size of a collection's documents from those that were read last, so that
 // a page's deadline is known before its bytes are. The zero value is ready.
 type rowMeter struct{ average atomic.Int64 }
 
-// next returns how many rows to ask for, at most most, and their estimated bytes.
-func (r *rowMeter) next(most int) (rows, bytes int) {
+// next returns how many rows to ask for, at most most and about this many bytes, and their
+// estimated bytes.
+func (r *rowMeter) next(most, size int) (rows, bytes int) {
 	average := max(1<<10, int(r.average.Load()))
-	rows = max(1, min(most, replyBytes/average))
+	rows = max(1, min(most, size/average))
 	return rows, rows * average
 }
 

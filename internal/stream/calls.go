@@ -14,14 +14,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// call makes one call within a time. It ends early, with the cause, when the server refuses a
-// subject with this prefix or the connection is lost.
+// call makes one call within a time, and within the patience of ctx. It ends early, with the cause,
+// when the server refuses a subject with this prefix or the connection is lost.
 func (c *client) call(ctx context.Context, prefix string, within time.Duration, f func(context.Context) error) error {
 	watched, done := c.pending.watch(ctx, prefix)
 	defer done()
-	timed, cancel := context.WithTimeout(watched, within)
+	began := time.Now()
+	timed, cancel := context.WithTimeout(watched, outage.Allowed(ctx, within))
 	defer cancel()
 	err := f(timed)
+	if c.silent.Store(isUnanswered(err)); c.silent.Load() {
+		outage.Waited(ctx, time.Since(began))
+	}
 	if isAbsent(err) || isNoResponders(err) {
 		c.absences.Add(1)
 	}
@@ -78,18 +82,16 @@ func (c *client) api(ctx context.Context, f func(context.Context) error) error {
 			return nil
 		case !isUnanswered(err) && !isNoResponders(err):
 			return err
-		case tries >= apiTries && (!isNotSent(err) || time.Since(began) >= apiAway), !c.patient && time.Since(began) > impatience:
+		case tries >= apiTries && (!isNotSent(err) || time.Since(began) >= apiAway), outage.IsOver(ctx):
 			return pipeline.Fail(pipeline.Retryable, "%w: %s", err, c.unansweredAdvice())
 		}
-		if err := backoff.Sleep(ctx); err != nil {
+		pause := backoff.Next()
+		outage.Waited(ctx, pause)
+		if err := outage.Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
 }
-
-// impatience is after how long a call of a program that a person waits for is not repeated. With
-// the last try that makes ten seconds.
-const impatience = 4 * time.Second
 
 // unansweredAdvice says what a person can do about a server that does not answer.
 func (c *client) unansweredAdvice() string {

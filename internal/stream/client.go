@@ -26,7 +26,7 @@ type client struct {
 	pending  pendingCalls
 	deaf     func(err error) bool // takes in a refused subscription that no call waits for
 	absences atomic.Int64         // how often a stream or a durable was found to be missing
-	patient  bool                 // see Config
+	silent   atomic.Bool          // the last call got no answer
 	answered atomic.Bool          // JetStream has answered before
 	hearings hearings
 	owner    owner
@@ -86,7 +86,11 @@ func (c *client) close() {
 	c.mu.Unlock()
 	if first {
 		if c.nc.IsConnected() {
-			_ = c.nc.FlushTimeout(2 * time.Second) // what it does not send, the leases make good
+			within := 2 * time.Second
+			if c.silent.Load() { // its answer will probably not come, either
+				within = 200 * time.Millisecond
+			}
+			_ = c.nc.FlushTimeout(within) // what it does not send, the leases make good
 		}
 		c.nc.Close()
 		c.end()

@@ -18,8 +18,8 @@ type Config struct {
 	InProcess nats.InProcessConnProvider // a server in this process, instead of URL
 	Timeout   time.Duration              // for the first connection; default 10 s
 	// Patient waits for the first connection without end, and says after ten seconds what to check.
-	// It is for programs that run for long. Others wait for Timeout, and for an answer of JetStream
-	// ten seconds.
+	// It is for programs that run for long. Others wait for Timeout, and for less if the context has
+	// less patience.
 	Patient bool
 	// Lease is how long a batch is held without a sign of life. Default what the run has; a new run
 	// gets pipeline.DefaultLease.

@@ -42,7 +42,7 @@ func dial(ctx context.Context, cfg Config) (*client, error) {
 		return nil, err
 	}
 	c := &client{
-		log: cfg.Log, patient: cfg.Patient || cfg.InProcess != nil, codec: codec, handlersDone: make(chan struct{}), heartbeat: PullHeartbeat, deaf: func(error) bool { return false },
+		log: cfg.Log, codec: codec, handlersDone: make(chan struct{}), heartbeat: PullHeartbeat, deaf: func(error) bool { return false },
 	}
 	c.lifetime, c.end = context.WithCancel(context.Background())
 	if err := (&connector{cfg: cfg, client: c}).connect(ctx); err != nil {
@@ -57,7 +57,8 @@ func (k *connector) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	timeout := cmp.Or(k.cfg.Timeout, 10*time.Second)
+	timeout := outage.Allowed(ctx, cmp.Or(k.cfg.Timeout, 10*time.Second))
+	began := time.Now()
 	timed, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	dialer := &dialer{until: timed, lifetime: k.client.lifetime}
@@ -100,6 +101,7 @@ func (k *connector) connect(ctx context.Context) error {
 		switch {
 		case !k.cfg.Patient:
 			if backoff.Sleep(timed) != nil {
+				outage.Waited(ctx, time.Since(began))
 				return connectError(address, timeout, reason)
 			}
 		case backoff.Sleep(ctx) != nil:
