@@ -29,6 +29,7 @@ func (DeadGiveUp) Help() string {
 
 // Run gives up batches that are still queued.
 func (c *DeadGiveUp) Run(ctx context.Context, t *cli.Terminal) error {
+	ctx = brief(ctx)
 	both, err := openBoth(ctx, c.StoreFlags, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return err

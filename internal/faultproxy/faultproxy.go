@@ -84,8 +84,8 @@ func (p *Proxy) Stall() {
 	}
 }
 
-// StallAfter begins a stall by itself when this many bytes have been carried. What exceeds them does
-// not pass.
+// StallAfter begins a stall by itself when this many bytes have been carried. What exceeds them
+// does not pass.
 func (p *Proxy) StallAfter(bytes int64) { p.stallAt.Store(p.carried.Load() + bytes) }
 
 // Resume ends a stall. What was sent in the meantime arrives.

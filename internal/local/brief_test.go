@@ -60,7 +60,7 @@ func TestCommandsForPeopleWaitTenSecondsInAll(t *testing.T) {
 }
 
 // address returns host and port of a server's address.
-func address(t *testing.T, url string) string {
+func address(t testing.TB, url string) string {
 	t.Helper()
 	_, rest, _ := strings.Cut(url, "://")
 	host, _, _ := strings.Cut(rest, "/")

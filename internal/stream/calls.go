@@ -63,17 +63,14 @@ func (c *client) withoutJetStream() pipeline.Class {
 	return pipeline.Fatal
 }
 
-const (
-	apiTries = 4                // of a call that is sent and not answered
-	apiAway  = 10 * time.Second // that a call waits for a connection
-)
+// apiTries is how often a call is sent that gets no answer.
+const apiTries = 4
 
-// api makes a call to JetStream's API and repeats it, for a while, if the answer does not come or
-// there is no connection at the moment: a server may start again at any time. No answer in the end
-// is a Retryable failure.
+// api makes a call to JetStream's API and repeats it, for a while, if the answer does not come. No
+// answer in the end is a Retryable failure. While there is no connection, which is reported where
+// it is lost, the call waits, unless ctx has a patience: a server may start again at any time.
 func (c *client) api(ctx context.Context, f func(context.Context) error) error {
 	backoff := outage.NewBackoff(100*time.Millisecond, time.Second)
-	began := time.Now()
 	for tries := 1; ; tries++ {
 		err := c.call(ctx, "$JS.API.", 5*time.Second, f)
 		switch {
@@ -82,7 +79,12 @@ func (c *client) api(ctx context.Context, f func(context.Context) error) error {
 			return nil
 		case !isUnanswered(err) && !isNoResponders(err):
 			return err
-		case tries >= apiTries && (!isNotSent(err) || time.Since(began) >= apiAway), outage.IsOver(ctx):
+		case isNotSent(err) && outage.IsPatient(ctx):
+			if err := c.connected(ctx); err != nil {
+				return err
+			}
+			tries = 0
+		case tries >= apiTries && !isNotSent(err), outage.IsOver(ctx):
 			return pipeline.Fail(pipeline.Retryable, "%w: %s", err, c.unansweredAdvice())
 		}
 		pause := backoff.Next()

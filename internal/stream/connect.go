@@ -169,10 +169,10 @@ func (k *connector) options() (address string, opts []nats.Option, err error) {
 	return address, append(opts, nats.CustomInboxPrefix(inboxPrefix(user))), nil
 }
 
-// reconnectDelay is short after the first failure, because servers restart, and up to 5 s later,
+// reconnectDelay is short after the first failure, because servers restart, and about 2 s later,
 // with jitter so that many processes do not reconnect at once.
 func reconnectDelay(failures int) time.Duration {
-	delay := min(100*time.Millisecond<<min(failures, 10), 5*time.Second)
+	delay := min(100*time.Millisecond<<min(failures, 10), 2*time.Second)
 	return delay/2 + rand.N(delay)
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
 	"github.com/google/go-cmp/cmp"
@@ -179,23 +180,24 @@ func TestAnOutageIsRetryableAlsoWithoutJetStream(t *testing.T) {
 	var without atomic.Bool
 	server := natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.JetStream = !without.Load() }})
 	c := ready(t, Config{URL: server.URL()})
-	outage := func(what string) {
+	isOutage := func(what string) {
 		t.Helper()
-		_, err := c.Depth(t.Context(), "r")
+		ctx := outage.WithPatience(t.Context(), 2*time.Second) // without a patience they wait
+		_, err := c.Depth(ctx, "r")
 		var failure *pipeline.Failure
 		if !errors.As(err, &failure) || failure.Class != pipeline.Retryable {
 			t.Errorf("%s: %v", what, err)
 		}
-		if err := c.Ensure(t.Context()); !errors.As(err, &failure) || failure.Class != pipeline.Retryable {
+		if err := c.Ensure(ctx); !errors.As(err, &failure) || failure.Class != pipeline.Retryable {
 			t.Errorf("%s: Ensure: %v", what, err)
 		}
 	}
 	server.Shutdown()
-	outage("no server")
+	isOutage("no server")
 	without.Store(true)
 	server.Restart()
 	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "not healthy again" })
-	outage("no JetStream any more")
+	isOutage("no JetStream any more")
 	without.Store(false)
 	server.Restart()
 	eventually(t, func() bool { _, err := c.Depth(t.Context(), "r"); return err == nil }, func() string { return "it does not come back" })

@@ -31,6 +31,21 @@ type taker[T any] struct {
 	read func(msg *nats.Msg, r *receipt) (d pipeline.Delivery[T], bytes int)
 }
 
+// fetch makes one pull, and makes it again while the server restarts, which the connection reports.
+func (t taker[T]) fetch(ctx context.Context, n int, wait time.Duration) (msgs []*nats.Msg, lease time.Duration, err error) {
+	backoff := newDurableBackoff()
+	for range absentTries {
+		msgs, lease, err = t.durable.fetch(ctx, n, wait)
+		if err == nil || isTimeout(err) || !isUnanswered(err) && !isNoResponders(err) {
+			break
+		}
+		if err := backoff.Sleep(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	return msgs, lease, err
+}
+
 // take pulls until max messages are there, until a pull brings fewer than it asked for, or until
 // the messages are too large, or took too long to read, to take more. What is pulled and not taken
 // is handed back. It returns an error only if there are no messages.
@@ -41,7 +56,7 @@ func (t taker[T]) take(ctx context.Context, max int) ([]pipeline.Delivery[T], er
 	var all []pipeline.Delivery[T]
 	for bytes, enough := 0, false; len(all) < max && !enough; {
 		n, wait := t.next(len(all))
-		msgs, lease, err := t.durable.fetch(ctx, n, wait)
+		msgs, lease, err := t.fetch(ctx, n, wait)
 		pulled := time.Now()
 		if err != nil && len(all) == 0 {
 			return nil, err
