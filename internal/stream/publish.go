@@ -25,6 +25,10 @@ const (
 // its message again, and make the server slower still.
 const maxUnconfirmed = 128
 
+// absentUnsaid is how often in a row no stream takes a message before that is said: some 0.5 s, in
+// which a server that stops has closed its connections.
+const absentUnsaid = 5
+
 // A publisher sends messages to the streams and waits for their confirmation.
 type publisher struct {
 	c           *client
@@ -81,8 +85,9 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 			return pipeline.Fail(pipeline.Retryable, "%w: the stream is gone, and what was on it: `producer publish --follow` makes it again and publishes what was lost", err)
 		}
 		// A lost connection is logged where it is noticed, and a single answer that does not come
-		// is not worth a line. Nor is a stream that its publisher creates again.
-		if isNoResponders(err) && maxAbsent == 0 || tries == 2 && p.c.nc.IsConnected() {
+		// is not worth a line. Nor is a stream that its publisher creates again, nor one that its
+		// server has closed already while it stops.
+		if absent >= absentUnsaid && maxAbsent == 0 || isTimeout(err) && tries >= 2 && p.c.nc.IsConnected() {
 			noStream.Observe(err)
 		}
 		if err := backoff.Sleep(ctx); err != nil {
