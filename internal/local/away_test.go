@@ -91,9 +91,7 @@ func startAway(t *testing.T, p programs, server string, length time.Duration, ph
 
 // all goes through the phases of a run.
 func (a *away) all() {
-	input := writeRows(a.t, awayRows, func(i int) string { return goodOrBad(i, false) })
-	a.run("producer", "load", "--run", "r", "--input", input, "--field", "question", "--simulate", "--model", "sim", "--batch", "2")
-
+	a.load()
 	back := a.leaves("starting")
 	sink := a.program("sink", "serve", "--flush-every", "50ms", "--lease", "3s")
 	worker := a.worker("--run", "r")
@@ -141,13 +139,26 @@ func (a *away) all() {
 	a.account()
 }
 
-// lists starts a consumer that has to find its run, by a list that it asks for and that does not
-// come for a while.
-func (a *away) lists() *awayProgram {
+func (a *away) load() {
+	a.t.Helper()
+	input := writeRows(a.t, awayRows, func(i int) string { return goodOrBad(i, false) })
+	a.run("producer", "load", "--run", "r", "--input", input, "--field", "question", "--simulate", "--model", "sim", "--batch", "2")
+}
+
+// beforeNATS returns a network that carries connections to the NATS server.
+func (a *away) beforeNATS() *faultproxy.Proxy {
 	a.t.Helper()
 	network, err := faultproxy.Start(address(a.t, a.nats.URL()))
 	a.check(err)
 	a.t.Cleanup(network.Close)
+	return network
+}
+
+// lists starts a consumer that has to find its run, by a list that it asks for and that does not
+// come for a while.
+func (a *away) lists() *awayProgram {
+	a.t.Helper()
+	network := a.beforeNATS()
 	if a.server == "NATS" && slices.Contains(a.phases, "listing runs") {
 		network.StallAfter(1200) // it is connected then
 		time.AfterFunc(a.length, network.Resume)

@@ -55,6 +55,14 @@ func (c *client) connected(ctx context.Context) error {
 	return nil
 }
 
+// answers reports whether the server answers anything at all. A connection on which it does not is
+// ended by the PINGs, and that is said.
+func (c *client) answers(ctx context.Context) bool {
+	timed, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return c.nc.FlushWithContext(timed) == nil
+}
+
 // spawn runs f in a goroutine that close waits for. It returns false, and does not run f, once the
 // connection is closed.
 func (c *client) spawn(f func()) bool {

@@ -87,7 +87,7 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 		// A lost connection is logged where it is noticed, and a single answer that does not come
 		// is not worth a line. Nor is a stream that its publisher creates again, nor one that its
 		// server has closed already while it stops.
-		if absent >= absentUnsaid && maxAbsent == 0 || isTimeout(err) && tries >= 2 && p.c.nc.IsConnected() {
+		if absent >= absentUnsaid && maxAbsent == 0 || isTimeout(err) && tries >= 2 && p.c.answers(ctx) {
 			noStream.Observe(err)
 		}
 		if err := backoff.Sleep(ctx); err != nil {
