@@ -1,48 +1,36 @@
 package cli
 
 import (
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"gleaner/internal/text"
 )
 
 // withoutSecrets hides what may be a secret in the text of an error about a command line, which
 // repeats what it does not understand.
-func withoutSecrets(text string, args []string) string {
+func withoutSecrets(said string, args []string) string {
 	var hidden []string
+	secret := false // what follows, up to the next flag, may be a part of one that is not quoted
 	for i, arg := range args {
+		word := arg
 		name, value, found := strings.Cut(arg, "=")
 		switch {
-		case found && strings.HasPrefix(name, "-"):
-			hidden = append(hidden, secretIn(value, holdsSecret(name)))
-		default:
-			hidden = append(hidden, secretIn(arg, i > 0 && holdsSecret(args[i-1])))
+		case i > 0 && holdsSecret(args[i-1]):
+			secret = true
+		case strings.HasPrefix(arg, "-") && found:
+			word, secret = value, holdsSecret(name)
+		case strings.HasPrefix(arg, "--"):
+			secret = false
+		}
+		if secret = secret || text.MayBeSecret(word); secret {
+			hidden = append(hidden, word)
 		}
 	}
-	slices.SortFunc(hidden, func(a, b string) int { return len(b) - len(a) }) // so that no part of one is left
-	for _, secret := range hidden {
-		if secret != "" {
-			quoted := strconv.Quote(secret)
-			text = strings.ReplaceAll(text, quoted[1:len(quoted)-1], "…")
-			text = strings.ReplaceAll(text, secret, "…")
-		}
-	}
-	return text
+	return text.SecretsOf(hidden...).Hide(said)
 }
 
 // holdsSecret reports whether a flag's value may hold a secret.
 func holdsSecret(flag string) bool {
 	return slices.Contains([]string{"--nats-creds", "--nats-url", "--store", "--ollama"}, flag)
-}
-
-// secretIn returns a word of a command line if it may be, or hold, a secret: because of the flag
-// before it, or because it looks like an address with a user, a token, a key or a part of a file
-// with credentials. What is shorter than four characters is none; without it the rest of the error
-// could not be read.
-func secretIn(word string, expected bool) string {
-	if expected && len(word) > 3 || regexp.MustCompile(`@|://|eyJ|---|\bS[UAONCX][A-Z2-7]{10}`).MatchString(word) {
-		return word
-	}
-	return ""
 }

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"gleaner/internal/text"
 )
 
 // EnvKey is the environment variable of the key that a server behind a gateway wants, as Ollama
@@ -17,9 +19,9 @@ const EnvKey = "OLLAMA_API_KEY"
 
 // credentials are what a client shows to its server.
 type credentials struct {
-	header  string   // the value of Authorization; empty: none
-	kind    string   // what they are, in words
-	secrets []string // what no message may hold
+	header  string       // the value of Authorization; empty: none
+	kind    string       // what they are, in words
+	secrets text.Secrets // what no message may hold
 }
 
 // readCredentials takes user and password out of an address. Without them the key counts.
@@ -29,7 +31,7 @@ func readCredentials(u *url.URL, key string) (credentials, error) {
 	if user != nil {
 		password, _ := user.Password()
 		encoded := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
-		return credentials{header: "Basic " + encoded, kind: "the user and password of its address", secrets: secretsOf(password, url.QueryEscape(password), encoded)}, nil
+		return credentials{header: "Basic " + encoded, kind: "the user and password of its address", secrets: text.SecretsOf(password, encoded)}, nil
 	}
 	key = strings.TrimSpace(key)
 	switch {
@@ -38,26 +40,7 @@ func readCredentials(u *url.URL, key string) (credentials, error) {
 	case strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return credentials{}, errors.New("the key in " + EnvKey + " has characters that no key has, such as a line break: set it again")
 	}
-	return credentials{header: "Bearer " + key, kind: "the key in " + EnvKey, secrets: secretsOf(key)}, nil
-}
-
-// secretsOf leaves out what is too short to be looked for in a text.
-func secretsOf(words ...string) []string {
-	var secrets []string
-	for _, word := range words {
-		if len(word) > 3 {
-			secrets = append(secrets, word)
-		}
-	}
-	return secrets
-}
-
-// hide takes the secrets out of a text that a server or a library wrote.
-func (c credentials) hide(text string) string {
-	for _, secret := range c.secrets {
-		text = strings.ReplaceAll(text, secret, "…")
-	}
-	return text
+	return credentials{header: "Bearer " + key, kind: "the key in " + EnvKey, secrets: text.SecretsOf(key)}, nil
 }
 
 // proxy is http.ProxyFromEnvironment, whose errors repeat an address that may hold a password.
@@ -86,6 +69,8 @@ func parseURL(raw string) (*url.URL, error) {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, wrongAddress(raw, fmt.Sprintf("it begins with %q", u.Scheme+"://"))
+	case strings.Contains(u.Path, "@"):
+		return nil, wrongAddress(raw, "what stands before its @ is no user, as where a slash is missing")
 	case u.Hostname() == "":
 		return nil, wrongAddress(raw, "it has no host")
 	case u.RawQuery != "" || u.Fragment != "":
@@ -125,7 +110,7 @@ func wrongAddress(raw, problem string) error {
 	if strings.Contains(raw, "@") {
 		hint = "write http://USER:PASSWORD@host:port, with user and password percent-encoded"
 	}
-	return fmt.Errorf("%q is not the address of an Ollama server: %s: %s", showable(raw), problem, hint)
+	return fmt.Errorf("%q is not the address of an Ollama server: %s: %s", text.Address(raw), problem, hint)
 }
 
 // problemOf says why an address cannot be read. The reason that package url gives repeats parts of
@@ -139,34 +124,4 @@ func problemOf(raw string, err error) string {
 		return "it cannot be read"
 	}
 	return parse.Err.Error()
-}
-
-// showable returns what may be shown of an address: not what stands before an @, nor a query, nor
-// what stands in a port's place and is none.
-func showable(raw string) string {
-	scheme, rest, found := strings.Cut(strings.TrimSpace(raw), "://")
-	if !found {
-		scheme, rest = "", scheme
-	} else {
-		scheme += "://"
-	}
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		return scheme + "…@" + hostOnly(rest[at+1:])
-	}
-	return scheme + hostOnly(rest)
-}
-
-func hostOnly(rest string) string {
-	if end := strings.IndexAny(rest, "?#"); end >= 0 {
-		rest = rest[:end+1] + "…"
-	}
-	host, port, found := strings.Cut(rest, ":")
-	number, path, _ := strings.Cut(port, "/")
-	if _, err := strconv.Atoi(number); !found || err == nil || strings.HasPrefix(rest, "[") {
-		return rest
-	}
-	if path != "" {
-		path = "/…"
-	}
-	return host + ":…" + path
 }

@@ -30,7 +30,7 @@ func (c *Client) classify(what, model string, err error) *pipeline.Failure {
 
 // refused gives what came in place of an answer its class.
 func (c *Client) refused(where, model string, r *reply) *pipeline.Failure {
-	r.words = c.credentials.hide(r.words)
+	r.words = c.credentials.secrets.Hide(r.words)
 	f := c.byStatus(where, model, r)
 	if f == nil {
 		f = byType(where, r)

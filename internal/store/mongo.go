@@ -12,6 +12,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 // mongoConnections bounds the connections of one process: a free cluster has 500 for all its
@@ -130,7 +131,7 @@ func parseMongoURI(uri string) mongoTarget {
 		return mongoTarget{shown: scheme + "://…", problem: "the user or password holds a ? or /: write it percent-encoded"}
 	}
 	hosts, database, _ := strings.Cut(rest, "/")
-	t.shown = scheme + "://" + hosts + "/" + database
+	t.shown = text.Address(scheme + "://" + hosts + "/" + database)
 	name, err := url.PathUnescape(database)
 	switch {
 	case hosts == "":
@@ -147,17 +148,8 @@ func parseMongoURI(uri string) mongoTarget {
 // hide replaces an error whose text holds the password or a part of it, such as an error about its
 // encoding.
 func (t mongoTarget) hide(err error) error {
-	if t.password == "" {
-		return err
-	}
-	secrets := []string{t.password, "invalid URL escape"}
-	if decoded, unescapeErr := url.PathUnescape(t.password); unescapeErr == nil {
-		secrets = append(secrets, decoded)
-	}
-	for _, secret := range secrets {
-		if strings.Contains(err.Error(), secret) {
-			return hidden{err}
-		}
+	if t.password != "" && (text.SecretsOf(t.password).In(err.Error()) || strings.Contains(err.Error(), "invalid URL escape")) {
+		return hidden{err}
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 // checkURL returns the addresses as nats.go takes them, and the user in them if none is known.
@@ -19,7 +20,7 @@ func checkURL(list, user string) (string, string, error) {
 			s = "nats://" + s
 		}
 		u, err := url.Parse(s)
-		if err != nil || u.Host == "" {
+		if err != nil || u.Host == "" || strings.Contains(u.Path, "@") {
 			return "", "", pipeline.Fail(pipeline.Fatal, "the NATS address (NATS_URL) is not one: it looks like nats://host:4222, tls://host:4222 or wss://host:443")
 		}
 		switch u.Scheme {
@@ -39,17 +40,10 @@ func checkURL(list, user string) (string, string, error) {
 	return strings.Join(urls, ","), user, nil
 }
 
-// redact removes user and password from addresses.
+// redact returns what may be shown of addresses.
 func redact(list string) string {
 	if list == "" {
 		return "this process"
 	}
-	urls := strings.Split(list, ",")
-	for i, s := range urls {
-		if u, err := url.Parse(s); err == nil {
-			u.User = nil
-			urls[i] = u.String()
-		}
-	}
-	return strings.Join(urls, ",")
+	return text.Address(list)
 }
