@@ -126,8 +126,8 @@ func TestCommandsOnConnectionsThatAreGivenUpEndSoon(t *testing.T) {
 	}
 }
 
-// A read over a whole run may take two minutes. It ends with its context, and when the store closes,
-// although nothing answers.
+// A read over a whole run may take two minutes. It ends with its context, and when the store
+// closes, although nothing answers.
 func TestAStoreClosesWithDeadConnections(t *testing.T) {
 	t.Parallel()
 	h := newHalfOpen(t)

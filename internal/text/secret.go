@@ -51,7 +51,7 @@ func Address(raw string) string {
 // Secrets are what no text may show.
 type Secrets []string
 
-// leastSecret is the length of the shortest secret that is looked for: without shorter ones a text
+// leastSecret is the length of the shortest secret that is hidden: without anything shorter a text
 // could not be read.
 const leastSecret = 4
 
