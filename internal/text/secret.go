@@ -51,8 +51,7 @@ func Address(raw string) string {
 // Secrets are what no text may show.
 type Secrets []string
 
-// leastSecret is the length of the shortest secret that is hidden: without anything shorter a text
-// could not be read.
+// leastSecret is the length of the shortest secret: without shorter words a text could not be read.
 const leastSecret = 4
 
 // SecretsOf returns these secrets, and their forms in an address and in a quoted text.
