@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +80,7 @@ func TestNoProgramShowsThePasswordOfAnAddressThatIsWrong(t *testing.T) {
 					running <- struct{}{}
 					defer func() { <-running }()
 					cmd := exec.Command(filepath.Join(p.dir, line[0]), append(line[1:len(line):len(line)], c.args...)...)
-					cmd.Env = append(p.env, "OLLAMA_HOST=http://127.0.0.1:1", "NATS_URL=nats://127.0.0.1:1", c.env)
+					cmd.Env = append(slices.Clone(p.env), "OLLAMA_HOST=http://127.0.0.1:1", "NATS_URL=nats://127.0.0.1:1", c.env)
 					checkHides(t, processtest.Start(t, cmd), fmt.Sprintf("%s with %s: %s %s", line, name, flag, address))
 				})
 			}
