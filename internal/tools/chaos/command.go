@@ -24,7 +24,7 @@ type command struct {
 	Seeds       string        `xor:"which" placeholder:"FROM-TO" help:"Many seeds, one after the other. Those that stand in --out already are not run again."`
 	Out         string        `default:"chaos.jsonl" placeholder:"FILE" help:"With --seeds: where the outcome of each goes."`
 	Generations int           `default:"2000" help:"Generations of each run."`
-	Every       time.Duration `default:"1s" help:"Time between two faults, on average."`
+	Every       time.Duration `default:"2s" help:"Time between two faults, on average."`
 	Until       float64       `default:"0.9" help:"Share of the generations that is stored when there are no further faults."`
 	Within      time.Duration `default:"5m" help:"Time for each run to come to its end."`
 	Store       string        `placeholder:"URI" help:"Use this store, which is then not killed. Default: a MongoDB-compatible server of its own."`
@@ -91,7 +91,13 @@ func (c *command) runOne(ctx context.Context, t *cli.Terminal, seed int64, on se
 	if err := os.Mkdir(on.dir, 0o755); err != nil {
 		return outcome{}, err
 	}
+	faults, err := os.Create(filepath.Join(on.dir, "faults.log"))
+	if err != nil {
+		return outcome{}, err
+	}
+	defer faults.Close()
 	logf := func(format string, args ...any) {
+		fmt.Fprintf(faults, time.Now().Format("15:04:05.000")+" "+format+"\n", args...)
 		if !c.Quiet {
 			fmt.Fprintf(t.Err, "  "+format+"\n", args...)
 		}
