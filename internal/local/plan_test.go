@@ -122,11 +122,12 @@ func TestAPlanKnowsWhatBatchesCost(t *testing.T) {
 	if is.works != int64(e.Batches) || is.results != int64(e.Batches) {
 		t.Errorf("%d batches and %d messages of results were published, the plan has %d batches", is.works, is.results, e.Batches)
 	}
-	if want := float64(6*is.works + 4*is.results); e.PerBatch.Messages != want {
+	if want := float64(7*is.works + 4*is.results); e.PerBatch.Messages != want {
 		t.Errorf("the plan counts %.0f messages for the batches, want %.0f", e.PerBatch.Messages, want)
 	}
-	// Each is sent twice, and with it go a pull, two confirmations and two acknowledgements.
-	if want := float64(2*is.bytes) + float64(is.works)*(62+2*38+8); math.Abs(e.PerBatch.Bytes-want) > 0.1*want {
+	// Each is sent twice, and with it go a pull, two confirmations, two acknowledgements and a sign of
+	// life.
+	if want := float64(2*is.bytes) + float64(is.works)*(62+2*38+8+4); math.Abs(e.PerBatch.Bytes-want) > 0.1*want {
 		t.Errorf("the plan counts %.0f bytes for the batches, want %.0f", e.PerBatch.Bytes, want)
 	}
 }

@@ -31,14 +31,14 @@ type taker[T any] struct {
 	read func(msg *nats.Msg, r *receipt) (d pipeline.Delivery[T], bytes int)
 }
 
-// fetch makes one pull, and makes it again while the server restarts or the connection is dead,
-// which the connection reports.
+// fetch makes one pull, and makes it again while the server restarts, the connection is dead, which
+// the connection reports, or the durable is not there yet: it is made a moment after its stream.
 func (t taker[T]) fetch(ctx context.Context, n int, wait time.Duration) (msgs []*nats.Msg, lease time.Duration, err error) {
 	backoff := newDurableBackoff()
 	for range absentTries {
 		msgs, lease, err = t.durable.fetch(ctx, n, wait)
 		silent := isTimeout(err) && ctx.Err() == nil && !t.durable.c.answers(ctx)
-		if err == nil || isTimeout(err) && !silent || !isUnanswered(err) && !isNoResponders(err) {
+		if err == nil || isTimeout(err) && !silent || !isUnanswered(err) && !isNoResponders(err) && !isAbsent(err) {
 			break
 		}
 		if err := backoff.Sleep(ctx); err != nil {
