@@ -379,8 +379,8 @@ func finishAnEarlierRun(v *versions) {
 // begin lets the earlier version publish the run and answer some of it.
 func (v *versions) begin(ollama *recorder) {
 	v.t.Helper()
+	v.earlier.run("producer", "publish", "--run", v.run, "--lease", "2s") // who makes the streams says how long a consumer that died counts as present
 	sink := v.earlier.start("sink", "serve", "--flush-every", "50ms")
-	v.earlier.run("producer", "publish", "--run", v.run, "--lease", "2s")
 	consumer := v.earlier.start("consumer", "--run", v.run, "--ollama", ollama.url, "--slots", "4", "--stay")
 	eventually(v.t, func() bool {
 		progress := v.status()

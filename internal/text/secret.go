@@ -13,6 +13,12 @@ import (
 // is mistyped. What cannot be told from a password is left out.
 func Address(raw string) string {
 	scheme, rest, found := strings.Cut(strings.TrimSpace(raw), "://")
+	if each := strings.Split(raw, ","+scheme+"://"); found && len(each) > 1 {
+		for i, one := range each {
+			each[i] = Address(scheme + "://" + strings.TrimPrefix(one, scheme+"://"))
+		}
+		return strings.Join(each, ",")
+	}
 	if found {
 		scheme += "://"
 	} else {

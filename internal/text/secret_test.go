@@ -9,7 +9,8 @@ func TestAnAddressIsShownWithoutWhatIsSecret(t *testing.T) {
 	for raw, want := range map[string]string{
 		"nats://user:hush@host:4222":              "nats://host:4222",
 		"nats://hush@host:4222":                   "nats://host:4222",
-		"nats://a:hush@h1:1,nats://b:hush@h2:2":   "nats://h2:2",
+		"nats://a:hush@h1:1,nats://b:hush@h2:2":   "nats://h1:1,nats://h2:2",
+		"nats://127.0.0.1:1,nats://127.0.0.1:2":   "nats://127.0.0.1:1,nats://127.0.0.1:2",
 		"nats://u:hush@h1:1,h2:2":                 "nats://h1:1,h2:2",
 		"mongodb://u:hu/sh@a:1,b:2/db?w=majority": "mongodb://a:1,b:2/db?…",
 		"mongodb://u:hu?sh@host/db":               "mongodb://…",

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -58,7 +59,12 @@ func TestNothingIsLostOrDoubledInChaos(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said strings.Builder
-	logf := func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
+	var saying sync.Mutex
+	logf := func(format string, args ...any) {
+		saying.Lock()
+		defer saying.Unlock()
+		fmt.Fprintf(&said, format+"\n", args...)
+	}
 	s := shortly(seed)
 	o, err := runSeed(t.Context(), s, setup{dir, root, bin, uri, nil}, logf)
 	if err != nil {
