@@ -210,11 +210,7 @@ func (a *away) phase(name string, works func() bool) {
 		a.t.Logf("%s, %s away for %s: at work again after %.1f s", name, a.server, a.length, time.Since(began).Seconds())
 	}
 	for _, p := range a.running {
-		most := 1
-		if a.server == "MongoDB" { // each part of a program whose own command is cut says what that keeps it from
-			most = 3
-		}
-		if w, r := p.warnings(), p.recoveries(); w > most || r > w || r < w && !p.ended() {
+		if w, r := p.warnings(), p.recoveries(); w > 1 || r > w || r < w && !p.ended() {
 			a.t.Errorf("%s, %s away for %s: %s says so %d times, and %d times that it is over:\n%s", name, a.server, a.length, p.name, w, r, p.Said()[p.heard:])
 		}
 	}

@@ -2,6 +2,8 @@ package outage
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -28,7 +30,8 @@ type Loop struct {
 	// for the same thing share one.
 	Reporter *Reporter
 
-	own Reporter
+	own   Reporter
+	voice atomic.Pointer[Voice] // of the server whose outage this loop has said
 }
 
 // Do calls try until it succeeds, returns an error that ends the loop, or ctx ends. It returns nil,
@@ -62,11 +65,22 @@ func (l *Loop) Do(ctx context.Context, try func(ctx context.Context) error) erro
 }
 
 // Observe logs the outcome of a try: an error means that something is away, nil that it is back. It
-// is for callers that try again on their own schedule.
+// is for callers that try again on their own schedule. Where another loop has said already that the
+// server of the error is away (see Voice), this one says nothing.
 func (l *Loop) Observe(err error) {
 	reporter := l.Reporter
 	if reporter == nil {
 		reporter = &l.own
+	}
+	if m := new(marked); errors.As(err, &m) {
+		if !m.voice.speaks(l) {
+			return
+		}
+		l.voice.Store(m.voice)
+	} else if err == nil {
+		if voice := l.voice.Swap(nil); voice != nil {
+			voice.over(l)
+		}
 	}
 	switch {
 	case err != nil && reporter.Begins(err):

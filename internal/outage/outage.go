@@ -29,7 +29,7 @@ type Reporter struct {
 func (r *Reporter) Begins(err error) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	reason, now := withoutDigits(err), time.Now()
+	reason, now := reasonOf(err), time.Now()
 	at, known := r.reported[reason]
 	switch {
 	case known && (r.current > 0 || now.Sub(at) < r.Quiet):

@@ -146,21 +146,16 @@ func observe(ctx context.Context, reading *outage.Loop, err error) {
 // persist repeats try until it succeeds, and returns false if ctx ends before that. It logs once
 // why it waits, and when the outage is over.
 func (s *Sink) persist(ctx context.Context, doing string, try func() error) bool {
-	failures := 0
 	loop := outage.Loop{
-		Log: s.log, Away: doing + " fails; nothing is lost, trying again until it works",
+		Log: s.log, Away: doing + " fails; nothing is lost, trying again until it works", Back: doing + " works again",
 		Stops: func(error) bool { return false }, // results are worth waiting for, whatever the store says
 	}
 	err := loop.Do(ctx, func(ctx context.Context) error {
 		err := try()
 		if err != nil && ctx.Err() == nil {
-			failures++
 			s.cfg.Metrics.storeFailures.Inc()
 		}
 		return err
 	})
-	if err == nil && failures > 0 {
-		s.log.Info(doing+" works again", zap.Int("failures", failures))
-	}
 	return err == nil
 }

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/text"
 )
@@ -33,6 +34,7 @@ type mongoStore struct {
 	consumers mongoCollection
 	identity  mongoCollection
 	shown     string // the URI without credentials and options
+	voice     outage.Voice
 }
 
 func openMongo(ctx context.Context, uri string) (Store, error) {
@@ -105,7 +107,11 @@ func (m *mongoStore) fail(ctx context.Context, err error, what string) error {
 		return nil
 	}
 	class, advice := diagnoseMongo(err)
-	return failure(ctx, class, what, err, advice)
+	err = failure(ctx, class, what, err, advice)
+	if pipeline.IsOutage(err) {
+		return m.voice.Mark(err, advice)
+	}
+	return err
 }
 
 // A mongoTarget holds the parts of a URI that this package has to know. The driver reads the rest.
