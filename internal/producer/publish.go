@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -117,14 +118,18 @@ func notOpen(run pipeline.Run) error {
 func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	wait, enough := p.cfg.Poll, 1
 	for waiting := false; ; waiting = true {
+		window := 0
+		var asking sync.WaitGroup // at once with the other question: the server may be far away
+		asking.Go(func() { window = p.window(ctx, run) })
 		depth, err := p.queue.Depth(ctx, run)
+		asking.Wait()
 		if errors.Is(err, pipeline.ErrNoRun) { // it was there a moment ago, and can be created again
 			return 0, pipeline.Fail(pipeline.Retryable, "the stream has lost the run: %w: `producer publish --follow` puts right what was lost", err)
 		}
 		if err != nil {
 			return 0, err
 		}
-		outstanding, window := depth.Waiting+depth.Held, p.window(ctx, run)
+		outstanding := depth.Waiting + depth.Held
 		if waiting {
 			enough = max(1, window/Refill)
 		}

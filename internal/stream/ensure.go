@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -181,21 +182,27 @@ func (p *provisioner) provide(ctx context.Context, wanted []jetstream.StreamConf
 	return nil
 }
 
-// look returns the streams that exist, and the bytes that they reserve.
+// look returns the streams that exist, and the bytes that they reserve. It asks about all of them
+// at once, since the server may be far away.
 func (p *provisioner) look(ctx context.Context, wanted []jetstream.StreamConfig) (present map[string]jetstream.StreamConfig, ours int64, _ error) {
+	found, errs := make([]jetstream.StreamConfig, len(wanted)), make([]error, len(wanted))
+	var asking sync.WaitGroup
+	for i, s := range wanted {
+		asking.Go(func() { found[i], errs[i] = p.streamConfig(ctx, s.Name) })
+	}
+	asking.Wait()
 	present = map[string]jetstream.StreamConfig{}
-	for _, s := range wanted {
-		is, err := p.streamConfig(ctx, s.Name)
+	for i, is := range found {
 		switch {
-		case isAbsent(err):
+		case isAbsent(errs[i]):
 			continue
-		case err != nil:
+		case errs[i] != nil:
+			return nil, 0, errs[i]
+		}
+		if err := errors.Join(compatible(is, wanted[i]), p.c.owner.checkOwner(is)); err != nil {
 			return nil, 0, err
 		}
-		if err := errors.Join(compatible(is, s), p.c.owner.checkOwner(is)); err != nil {
-			return nil, 0, err
-		}
-		present[s.Name] = is
+		present[is.Name] = is
 		ours += max(0, is.MaxBytes)
 	}
 	return present, ours, nil
