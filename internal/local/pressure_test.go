@@ -2,6 +2,7 @@ package local_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -200,10 +201,14 @@ func (p *pressure) publish(ctx context.Context) error {
 	return err
 }
 
+// sink has a store of its own, as a program has: of several parts with one store only the first
+// says that it is away.
 func (p *pressure) sink(ctx context.Context) error {
-	engine, err := sink.New(sink.Config{FlushEvery: 100 * time.Millisecond, ExtendEvery: time.Second, Log: p.log}, p.conn, p.store)
+	own, err := store.OpenExisting(ctx, p.front.URI)
 	p.check(err)
-	return engine.Run(ctx)
+	engine, err := sink.New(sink.Config{FlushEvery: 100 * time.Millisecond, ExtendEvery: time.Second, Log: p.log}, p.conn, own)
+	p.check(err)
+	return errors.Join(engine.Run(ctx), own.Close())
 }
 
 func (p *pressure) consumer(ctx context.Context) error {
