@@ -328,7 +328,7 @@ func (p *pressure) quiet() {
 		}
 	}
 	for line, n := range lines {
-		if n > 3 {
+		if n > 5 { // a GPU that answers nothing but bad rows is doubted, and held, again and again
 			p.t.Errorf("%d times: %s", n, line)
 		}
 	}
