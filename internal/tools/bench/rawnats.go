@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gleaner/internal/natsd"
+	"gleaner/internal/outage"
 )
 
 const (
@@ -47,12 +48,18 @@ func rawNATS(ctx context.Context, dir string, always bool, long time.Duration) (
 		{fmt.Sprintf("fetch %d and ack each", rawFetch), fetchAndAck},
 	} {
 		name := fmt.Sprint("RAW", i) // the server may still be removing the files of the one before
-		stream, err := js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: name, Subjects: []string{"raw.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
-			MaxMsgsPerSubject: 1, DiscardNewPerSubject: true,
-		})
-		if err != nil {
-			return nil, err
+		var stream jetstream.Stream
+		for tries := 1; ; tries++ {
+			stream, err = js.CreateStream(ctx, jetstream.StreamConfig{
+				Name: name, Subjects: []string{"raw.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+				MaxMsgsPerSubject: 1, DiscardNewPerSubject: true,
+			})
+			if err == nil {
+				break
+			}
+			if tries == 5 || outage.Sleep(ctx, time.Second) != nil { // seen once on a busy machine: error creating store for stream
+				return nil, fmt.Errorf("create stream %s: %w", name, err)
+			}
 		}
 		perSecond, err := m.f(ctx, js, stream, long)
 		if err := errors.Join(err, js.DeleteStream(ctx, name)); err != nil {
