@@ -1,15 +1,10 @@
 package local_test
 
 import (
-	"context"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"gleaner/internal/natsd"
 )
@@ -69,23 +64,8 @@ func TestTheSizeOfTheStreamsCanBeChosen(t *testing.T) {
 // streamBytes returns how much all streams of a server may hold together.
 func streamBytes(t testing.TB, url string) (bytes int64) {
 	t.Helper()
-	nc, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	all := js.ListStreams(ctx)
-	for info := range all.Info() {
+	for _, info := range listStreams(t, url) {
 		bytes += info.Config.MaxBytes
-	}
-	if all.Err() != nil {
-		t.Fatal(all.Err())
 	}
 	return bytes
 }

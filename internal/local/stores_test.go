@@ -26,28 +26,30 @@ func (p *programs) says(code int, name string, args ...string) string {
 }
 
 // streamsOf returns the names of all streams of a server, buckets included.
-func streamsOf(t testing.TB, url string) []string {
+func streamsOf(t testing.TB, url string) (names []string) {
 	t.Helper()
-	nc, err := nats.Connect(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	var names []string
-	list := js.StreamNames(ctx)
-	for name := range list.Name() {
-		names = append(names, name)
-	}
-	if list.Err() != nil {
-		t.Fatal(list.Err())
+	for _, info := range listStreams(t, url) {
+		names = append(names, info.Config.Name)
 	}
 	return names
+}
+
+// listStreams returns all streams of a server.
+func listStreams(t testing.TB, url string) (all []*jetstream.StreamInfo) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	must(t, err)
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	list := js.ListStreams(ctx)
+	for info := range list.Info() {
+		all = append(all, info)
+	}
+	must(t, list.Err())
+	return all
 }
 
 // Of all commands only load, run and publish make anything.

@@ -172,25 +172,7 @@ func TestEveryRowEndsWhereSomeAreTooLargeWhateverFails(t *testing.T) {
 			store, q := rowsOfSizes(t, 4, sizes...), newQueue()
 			store.fault = func(call string) (before, after error) { return fault(call), fault(call) }
 			q.limit, q.fault, q.lost, q.largest = limit, fault, fault, 3500
-			var all sync.WaitGroup
-			for range publishers {
-				p := publisher(t, Config{Poll: 100 * time.Millisecond}, store, q)
-				all.Go(func() {
-					for p.Publish(t.Context(), theRun) != nil {
-						time.Sleep(time.Second)
-					}
-				})
-			}
-			over := make(chan struct{})
-			go func() { defer close(over); all.Wait() }()
-			for working := true; working; {
-				select {
-				case <-over:
-					working = false
-				case <-time.After(300 * time.Millisecond):
-				}
-				settle(store, q)
-			}
+			publishTogether(t, publishers, Config{Poll: 100 * time.Millisecond}, store, q, settle)
 			problem = unended(store, q, sizes)
 		})
 		if problem != "" {

@@ -37,25 +37,7 @@ func TestEveryGenerationGetsOnTheQueueWhateverFails(t *testing.T) {
 			store, q := loaded(t, spec(), numbered(rows)...), newQueue()
 			store.fault = func(call string) (before, after error) { return fault(call), fault(call) }
 			q.limit, q.fault, q.lost = limit, fault, fault
-			var all sync.WaitGroup
-			for range publishers {
-				p := publisher(t, Config{Window: window, Poll: 100 * time.Millisecond}, store, q)
-				all.Go(func() {
-					for p.Publish(t.Context(), theRun) != nil {
-						time.Sleep(time.Second)
-					}
-				})
-			}
-			over := make(chan struct{})
-			go func() { defer close(over); all.Wait() }()
-			for working := true; working; {
-				select {
-				case <-over:
-					working = false
-				case <-time.After(300 * time.Millisecond):
-				}
-				finish(store, q)
-			}
+			publishTogether(t, publishers, Config{Window: window, Poll: 100 * time.Millisecond}, store, q, finish)
 			problem = store.unfinished()
 		})
 		if problem != "" {
@@ -72,4 +54,28 @@ func (s *fakeStore) unfinished() string {
 		}
 	}
 	return ""
+}
+
+// publishTogether lets several publishers put a run on the queue, each again until it succeeds,
+// while work does what consumers and sink do.
+func publishTogether(t *testing.T, publishers int, cfg Config, store *fakeStore, q *fakeQueue, work func(*fakeStore, *fakeQueue)) {
+	var all sync.WaitGroup
+	for range publishers {
+		p := publisher(t, cfg, store, q)
+		all.Go(func() {
+			for p.Publish(t.Context(), theRun) != nil {
+				time.Sleep(time.Second)
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); all.Wait() }()
+	for working := true; working; {
+		select {
+		case <-over:
+			working = false
+		case <-time.After(300 * time.Millisecond):
+		}
+		work(store, q)
+	}
 }
