@@ -38,22 +38,8 @@ type collector struct {
 	grace     time.Duration // what publishing and handing back may take once the work has been cut
 	log       *zap.Logger
 
-	cut atomic.Bool // a stop has cut a batch
-}
-
-// publishing returns a context that ends when working has ended and the grace is over as well.
-func publishing(working context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(working))
-	stop := context.AfterFunc(working, func() {
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			cancel(context.Cause(working))
-		case <-ctx.Done():
-		}
-	})
-	return ctx, func() { stop(); cancel(nil) }
+	cut     atomic.Bool // a stop has cut a batch
+	unacked atomic.Bool // the last acknowledgement failed, which was logged
 }
 
 // Collect takes a delivery to its end and reports whether the batch is done:
@@ -65,7 +51,7 @@ func publishing(working context.Context, grace time.Duration) (context.Context, 
 // If ctx has ended, or ends meanwhile, what is finished is still worth publishing: there is the
 // grace for that.
 func (c *collector) Collect(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], o *outcome) (done bool) {
-	ctx, cancel := publishing(ctx, c.grace)
+	ctx, cancel := outage.WithGrace(ctx, c.grace)
 	defer cancel()
 	if len(o.results)+len(o.failures) > 0 && delivery.Deliveries <= maxDeliveries {
 		if err := c.lane.confirm(ctx, o); err != nil {
@@ -78,8 +64,14 @@ func (c *collector) Collect(ctx context.Context, delivery pipeline.Delivery[pipe
 	}
 	if err := delivery.Ack(ctx); err != nil {
 		// Everything is published; another consumer generates it again, and the sink ignores that.
-		c.log.Warn("acknowledging a batch", zap.String("batch", delivery.Body.ID()), zap.Error(err))
+		level := zap.WarnLevel
+		if c.unacked.Swap(true) { // as with all batches of a run that was deleted
+			level = zap.DebugLevel
+		}
+		c.log.Log(level, "acknowledging a batch", zap.String("batch", delivery.Body.ID()), zap.Error(err))
+		return true
 	}
+	c.unacked.Store(false)
 	return true
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
 
@@ -24,7 +25,7 @@ func (p *Publisher) divide(ctx context.Context, run pipeline.Run, works []pipeli
 	if len(works) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := finishing(ctx)
+	ctx, cancel := outage.WithGrace(ctx, finishWithin)
 	defer cancel()
 	indexes := make([]int, len(works))
 	for i, work := range works {
@@ -56,12 +57,6 @@ func (p *Publisher) divide(ctx context.Context, run pipeline.Run, works []pipeli
 
 // finishWithin is how long divide may go on after an interruption.
 const finishWithin = 10 * time.Second
-
-func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
-	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishWithin, cancel) })
-	return finish, func() { stop(); cancel() }
-}
 
 // tellTooLarge logs the first letter of this publisher; all others are like it.
 func (p *Publisher) tellTooLarge(letter pipeline.DeadLetter) {

@@ -199,7 +199,7 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	finish, cancel := finishing(ctx)
+	finish, cancel := outage.WithGrace(ctx, finishWithin)
 	defer cancel()
 	ours, next := false, claim{seen: b, at: r.instant()}
 	err = r.persist(ctx, func() (err error) {
@@ -225,16 +225,9 @@ func (r *redrive) take(ctx context.Context, letter Letter) error {
 	return r.remove(finish, letter.Sequence)
 }
 
-// finishWithin is how long the work on a letter may continue after an interruption.
+// finishWithin is how long the work on a letter that is taken may continue after an interruption:
+// otherwise its batch would have to wait for a reconciler.
 const finishWithin = 10 * time.Second
-
-// finishing returns a context for the work on a letter that is taken. An interruption does not end
-// it at once, since the batch would then have to wait for a reconciler.
-func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
-	finish, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(finishWithin, cancel) })
-	return finish, func() { stop(); cancel() }
-}
 
 // buildFor returns the BuildFunc of a run, after making sure that the run has its queue.
 func (r *redrive) buildFor(ctx context.Context, run pipeline.Run) (pipeline.BuildFunc, error) {
