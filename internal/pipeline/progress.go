@@ -50,6 +50,7 @@ type RunInfo struct {
 	Waiting   int    // batches that no worker holds
 	Held      int    // batches delivered and not acked
 	HandedOut uint64 // sequence of the last message that was delivered for the first time
+	Settled   uint64 // sequence up to which all are acknowledged: a message that is there all the same is handed out to no one
 	// Quiet is how long ago the queue last handed out a batch, by its own clock; 0: never, or not
 	// known.
 	Quiet  time.Duration

@@ -193,7 +193,7 @@ func (v view) ReportRun(_ context.Context, _ pipeline.Run, lanes, awaitOpinion i
 
 func (v view) RunInfo(context.Context, string) (info pipeline.RunInfo, _ error) {
 	err := v.pass(func() {
-		info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.work) - v.held, Held: v.held, HandedOut: v.handedOut}
+		info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.onQueue()) - v.held, Held: v.held, HandedOut: v.handedOut, Settled: v.settled()}
 	})
 	return info, err
 }
@@ -211,7 +211,7 @@ func (v view) OnReconnect(func()) (stop func()) { return func() {} }
 func (v view) RemoveWork(_ context.Context, _ string, index int, sequence uint64) error {
 	return v.pass(func() {
 		if v.work[index].seq == sequence {
-			if s := v.batches[index].State; s != pipeline.Done && s != pipeline.Dropped {
+			if s := v.batches[index].State; s != pipeline.Done && s != pipeline.Dropped && !v.stray[sequence] {
 				v.unqueued = fmt.Sprintf("batch %d, which is %s, was taken off the queue", index, s)
 			}
 			delete(v.work, index)

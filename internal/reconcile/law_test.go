@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -142,7 +141,7 @@ func (m *machine) everybody() {
 			m.mark(i)
 		}
 	}
-	for _, index := range slices.Sorted(maps.Keys(m.work)) {
+	for _, index := range m.onQueue() {
 		for h := m.takeOn(m.judge(index), index, nil); !m.step(h); {
 		}
 	}
@@ -207,6 +206,9 @@ func (w *world) String() string {
 		s += fmt.Sprintf("\n  batch %d: %s, round %d, done %v, failed %v of %d, %d opinions, refused %d", b.Index, b.State, b.Round, b.Done, b.Failed, b.Count, b.Opinions, b.Refused)
 		if m, ok := w.work[b.Index]; ok {
 			s += fmt.Sprintf("; WORK round %d", m.body.Round)
+			if w.stray[m.seq] {
+				s += ", acknowledged"
+			}
 		}
 		for _, m := range w.results {
 			if m.body.Batch == b.Index {

@@ -23,6 +23,10 @@ const (
 	patienceDead        = 40
 
 	mostLookEvery = 5 * time.Second
+
+	// mostStrays bounds what a pass looks at in that way: mostly the answers are on their way to the
+	// store, and what is due comes up again.
+	mostStrays = 10
 )
 
 // A PassReport counts what one pass of a reconciler did.
@@ -55,6 +59,7 @@ type RunReconciler struct {
 	notes   map[int]note // by batch: the dead ones and the queued ones, which are as many as the publisher's window
 	untaken bool         // a result waits longer than any takes
 	pass    int
+	strays  int                // messages that this pass has looked at, since the queue may hand them out to no one
 	inStore int                // batches that were queued in the last look at them
 	sweepAt time.Time          // when to read all dead letters next
 	build   pipeline.BuildFunc // of the load of the run with this uid
@@ -211,7 +216,7 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 		return report, err
 	}
 	r.pass++
-	r.inStore = 0
+	r.inStore, r.strays = 0, 0
 	for _, state := range []pipeline.BatchState{pipeline.Queued, pipeline.Dead} {
 		if err := r.page(ctx, run, state, &report); err != nil {
 			return report, err
@@ -242,6 +247,12 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 		r.sweepAt = r.now().Add(r.cfg.SweepEvery)
 	}
 	return report, nil
+}
+
+// Unstored returns how many batches were neither on the queue nor stored in the last two passes.
+func (r *RunReconciler) Unstored() int {
+	unstored := r.unstored.Load()
+	return min(unstored[0], unstored[1])
 }
 
 // open returns the run if batches of it may be queued.
@@ -328,6 +339,16 @@ func (r *RunReconciler) watch(ctx context.Context, run openRun, b pipeline.Batch
 	where, letter, err := r.locate(ctx, run.Run, b, queued)
 	if err != nil {
 		return err
+	}
+	if where == inWork && r.Unstored() > 0 && r.strays < mostStrays { // the queue counts fewer than there should be
+		r.strays++
+		gone, err := r.removeStray(ctx, run.Name, b.Index)
+		if err != nil {
+			return err
+		}
+		if gone {
+			where = nowhere
+		}
 	}
 	r.untaken = r.untaken || where == inResults
 	now, n := r.now(), r.notes[b.Index]

@@ -144,3 +144,47 @@ func TestABatchThatAnotherAcknowledgedIsRepairedWithin17Leases(t *testing.T) {
 		t.Errorf("the next round begins after up to %d leases, want 15 to 17", longest)
 	}
 }
+
+// A server that is killed may count an acknowledgement and find the message again on its disk. The
+// queue hands it out to no one, and it would keep every further round of the batch off the queue.
+func TestAMessageThatTheServerKeptAfterItsAcknowledgementDoesNotBlockItsBatch(t *testing.T) {
+	stray := func(t *testing.T, m *machine) {
+		t.Helper()
+		m.work[0] = m.acked[0]
+		m.stray[m.work[0].seq] = true
+	}
+	t.Run("a batch that is queued", func(t *testing.T) {
+		m := failed(1)
+		if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		clear(m.work)
+		stray(t, m)
+		r := m.engine(nil).Reconciler(testRun)
+		for range 17 { // leases
+			m.now = m.now.Add(testLease)
+			if _, err := r.Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := m.work[0]; got.body.Round != 3 || m.stray[got.seq] || m.unqueued != "" {
+			t.Errorf("on the queue is %+v; %s", got, m.unqueued)
+		}
+	})
+	t.Run("a dead batch that is redriven", func(t *testing.T) {
+		m := failed(1)
+		stray(t, m)
+		report, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{})
+		if err != nil || report.Redriven != 1 || m.work[0].body.Round != 2 {
+			t.Errorf("%+v, on the queue is %+v: %v", report, m.work[0], err)
+		}
+	})
+	t.Run("a dead batch that stays", func(t *testing.T) {
+		m := failed(1)
+		stray(t, m)
+		r := m.engine(nil).Reconciler(testRun)
+		if err := r.Clear(t.Context()); err != nil || len(m.work) != 0 || m.unqueued != "" {
+			t.Errorf("on the queue are %v; %s: %v", m.work, m.unqueued, err)
+		}
+	})
+}

@@ -225,7 +225,7 @@ func TestARedriveWaitsForRoomAndSaysSoOnce(t *testing.T) {
 
 func TestARefusedRedriveLeavesTheLetter(t *testing.T) {
 	m := failed(1)
-	m.work[0] = message[pipeline.Work]{body: pipeline.Work{Run: testRun, Batch: 0, Round: 1}}
+	m.work[0] = message[pipeline.Work]{seq: 1, body: pipeline.Work{Run: testRun, Batch: 0, Round: 1}}
 	report, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{})
 	if diff := cmp.Diff(RedriveReport{Chosen: 1, Refused: 1}, report); diff != "" || err != nil || len(m.dead) != 1 {
 		t.Error(err, len(m.dead), diff)

@@ -173,7 +173,7 @@ func (r *rounds) send(ctx context.Context, round newRound) error {
 // letter first, since the worker's replaces it and brings its verdicts back. Where nothing else is
 // left, that letter explains the batch, and there is no message.
 func (e *Engine) put(ctx context.Context, work pipeline.Work) (pipeline.Work, error) {
-	err := e.streams.Publish(ctx, work)
+	err := e.publish(ctx, work)
 	if tooLarge := new(pipeline.SizeError); !errors.As(err, &tooLarge) {
 		return work, err
 	}
@@ -190,7 +190,19 @@ func (e *Engine) put(ctx context.Context, work pipeline.Work) (pipeline.Work, er
 	if len(fits.Generations) == 0 {
 		return fits, nil
 	}
-	return fits, e.streams.Publish(ctx, fits)
+	return fits, e.publish(ctx, fits)
+}
+
+// publish puts a message on the queue, also where one of the batch is in the way that no one gets.
+func (e *Engine) publish(ctx context.Context, work pipeline.Work) error {
+	err := e.streams.Publish(ctx, work)
+	if !errors.Is(err, pipeline.ErrOutstanding) {
+		return err
+	}
+	if gone, failure := e.removeStray(ctx, work.Run, work.Batch); failure != nil || !gone {
+		return errors.Join(err, failure)
+	}
+	return e.streams.Publish(ctx, work)
 }
 
 // outstanding returns nil if the message that is on the queue already is this one: the answer to an

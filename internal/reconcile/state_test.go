@@ -209,7 +209,7 @@ func (m *machine) takeStep(rt *rapid.T) {
 	if len(m.holdings) > 2 {
 		rt.Skip("enough workers")
 	}
-	_, index := pick(rt, slices.Sorted(maps.Keys(m.work)), "message")
+	_, index := pick(rt, m.onQueue(), "message")
 	if m.calm && slices.ContainsFunc(m.holdings, func(h *holding) bool { return h.body.Batch == index }) {
 		rt.Skip("somebody has it")
 	}
@@ -287,6 +287,7 @@ func (m *machine) lossStep(rt *rapid.T) {
 		_, back := pick(rt, m.acked, "message")
 		if _, there := m.work[back.body.Batch]; !there {
 			m.work[back.body.Batch] = back
+			m.stray[back.seq] = rapid.Bool().Draw(rt, "and is not handed out again")
 		}
 	case "mirror forgets": // its position is ahead of the stream
 		m.mirror = nil

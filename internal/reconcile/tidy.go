@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
@@ -45,9 +46,17 @@ func (r *tidier) clear(ctx context.Context, run pipeline.Run, restored bool) err
 		}
 		for _, b := range batches {
 			switch {
-			case b.State != pipeline.Done && b.State != pipeline.Dropped:
+			case b.State != pipeline.Done && b.State != pipeline.Dropped && b.State != pipeline.Dead:
 			case !before[b.Index] && !restored:
 				r.settled[b.Index] = true
+			case b.State == pipeline.Dead: // its worker may be between its letter and its ack
+				gone, err := r.removeStray(ctx, run.Name, b.Index)
+				if err != nil {
+					return err
+				}
+				if gone {
+					removed++
+				}
 			default:
 				if err := r.unqueue(ctx, run, b.Index); err != nil {
 					return err
@@ -60,6 +69,28 @@ func (r *tidier) clear(ctx context.Context, run pipeline.Run, restored bool) err
 		r.log.Info("took batches off the queue that are at their end", zap.String("run", run.Name), zap.Int("batches", removed))
 	}
 	return nil
+}
+
+// removeStray takes the message of a batch off the queue if the queue hands it out to no one, and
+// reports whether it did. A server that is killed may have counted an acknowledgement, and find the
+// message again on its disk: it would be in the way of every further round of the batch.
+func (e *Engine) removeStray(ctx context.Context, run string, index int) (bool, error) {
+	work, found, err := e.streams.FindWork(ctx, run, index)
+	if err != nil && !unreadable(err) || !found {
+		return false, err
+	}
+	info, err := e.streams.RunInfo(ctx, run) // after the message: with a new stream its sequences begin again
+	if errors.Is(err, pipeline.ErrNoRun) {
+		return false, nil
+	}
+	if err != nil || work.Sequence > info.Settled {
+		return false, err
+	}
+	if err := e.streams.RemoveWork(ctx, run, index, work.Sequence); err != nil {
+		return false, err
+	}
+	e.log.Warn("took a batch off the queue that the NATS server kept although it was acknowledged", zap.String("batch", pipeline.BatchID(run, index)))
+	return true, nil
 }
 
 // unqueue removes the message of a batch from the queue, if it is one of this load of the run.

@@ -52,10 +52,7 @@ func (e *Engine) follow(run string, more int) *follower {
 
 // Unstored returns how many batches of a run that Reconcile follows are generated and wait for the
 // store: as many as did so in the last two passes, since a few always do. It asks for nothing.
-func (e *Engine) Unstored(run string) int {
-	unstored := e.follow(run, 0).unstored.Load()
-	return min(unstored[0], unstored[1])
-}
+func (e *Engine) Unstored(run string) int { return e.follow(run, 0).Unstored() }
 
 // Unsettled returns how many generations of a run that seems complete have not come to their end:
 // those that get a second opinion, and those that are not accounted for. If there are none, it

@@ -43,6 +43,7 @@ type world struct {
 	ensured bool
 
 	acked     []message[pipeline.Work] // what was on the queue before
+	stray     map[uint64]bool          // messages that are on the queue although they are acknowledged, by sequence
 	uncovers  string                   // a message that lacks a generation
 	lanes     int                      // as the follower reported them
 	awaiting  int
@@ -68,7 +69,7 @@ type message[T any] struct {
 func newWorld(sizes ...int) *world {
 	w := &world{
 		texts: map[int]string{}, fails: map[int]bool{}, failedTruly: map[failure]bool{}, work: map[int]message[pipeline.Work]{},
-		dead: map[int]pipeline.StoredDeadLetter{}, natures: map[int]nature{}, sizes: map[int]int{}, room: 1 << 20, largest: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
+		dead: map[int]pipeline.StoredDeadLetter{}, natures: map[int]nature{}, stray: map[uint64]bool{}, sizes: map[int]int{}, room: 1 << 20, largest: 1 << 20, now: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	first := 0
 	for i, n := range sizes {
@@ -119,6 +120,26 @@ func (w *world) fail(index, round int, failed []int) bool {
 }
 
 // ---- The streams.
+
+// onQueue returns the batches that the queue may hand out.
+func (w *world) onQueue() (batches []int) {
+	for index, m := range w.work {
+		if !w.stray[m.seq] {
+			batches = append(batches, index)
+		}
+	}
+	slices.Sort(batches)
+	return batches
+}
+
+// settled returns the sequence before that of the first message which the queue may hand out.
+func (w *world) settled() uint64 {
+	floor := w.seq
+	for _, index := range w.onQueue() {
+		floor = min(floor, w.work[index].seq-1)
+	}
+	return floor
+}
 
 func (w *world) publish(work pipeline.Work) error {
 	if size := w.size(work); size > w.largest {

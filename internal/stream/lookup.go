@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -53,9 +54,56 @@ func (c *Conn) list(ctx context.Context, stream, run, subjects string, batchOf f
 	return batches, nil
 }
 
-// InResults reports, in the same way, whether answers for a batch are on their way to the store.
+// InResults reports, in the same way, whether answers for a batch are on their way to the store. A
+// message that the sinks have acknowledged is not: a server that was killed may have it again.
 func (c *Conn) InResults(ctx context.Context, run string, batch int) (bool, error) {
-	return c.holds(ctx, ResultsStream, run, batch, resultsOfBatch(run, batch))
+	subjects := resultsOfBatch(run, batch)
+	found, err := c.holds(ctx, ResultsStream, run, batch, subjects)
+	if err != nil || !found {
+		return false, err
+	}
+	var last uint64
+	err = c.api(ctx, func(ctx context.Context) (err error) {
+		last, err = c.lastOf(ctx, ResultsStream, subjects)
+		return err
+	})
+	if err == nil && last > 0 { // the sequence first: what comes later has a higher one
+		var settled uint64
+		if settled, err = c.settled(ctx, ResultsStream, sinkDurable); err == nil {
+			return last > settled, nil
+		}
+	}
+	if err == nil || isAbsent(err) {
+		return true, nil
+	}
+	return false, fmt.Errorf("see whether the answers for batch %s were acknowledged: %w", pipeline.BatchID(run, batch), err)
+}
+
+// lastOf returns the sequence of the last message of a subject, which may have wildcards; 0 if
+// there is none.
+func (c *Conn) lastOf(ctx context.Context, stream, subject string) (uint64, error) {
+	request, err := json.Marshal(map[string]string{"last_by_subj": subject})
+	if err != nil {
+		return 0, err
+	}
+	msg, err := c.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, request)
+	if err != nil {
+		return 0, err
+	}
+	sequence, err := strconv.ParseUint(last(msg.Header, "Nats-Sequence"), 10, 64)
+	if err != nil {
+		return 0, endOfPage(msg)
+	}
+	return sequence, nil
+}
+
+// settled returns the sequence up to which a durable has all messages acknowledged.
+func (c *Conn) settled(ctx context.Context, stream, durable string) (uint64, error) {
+	info, err := c.durableInfo(ctx, stream, durable)
+	if err != nil {
+		return 0, err
+	}
+	return info.AckFloor.Stream, nil
 }
 
 func (c *Conn) holds(ctx context.Context, stream, run string, batch int, subjects string) (bool, error) {

@@ -58,7 +58,7 @@ func runInfo(info *jetstream.ConsumerInfo) pipeline.RunInfo {
 	meta := info.Config.Metadata
 	r := pipeline.RunInfo{
 		Run: info.Name, UID: meta[metaUID], Model: meta[metaModel], Simulated: meta[metaSimulated] != "",
-		Waiting: int(info.NumPending), Held: info.NumAckPending, HandedOut: info.Delivered.Stream, Paused: info.Paused, Lease: info.Config.AckWait,
+		Waiting: int(info.NumPending), Held: info.NumAckPending, HandedOut: info.Delivered.Stream, Settled: info.AckFloor.Stream, Paused: info.Paused, Lease: info.Config.AckWait,
 	}
 	if last := info.Delivered.Last; last != nil && !info.TimeStamp.IsZero() {
 		r.Quiet = max(info.TimeStamp.Sub(*last), time.Nanosecond)
