@@ -114,23 +114,18 @@ func (f PatienceFlags) Validate() error {
 
 // SpecFlags say what a run generates.
 type SpecFlags struct {
-	Input       string   `placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
-	Field       string   `placeholder:"COLUMN" help:"The column that is the prompt."`
-	Prompt      string   `placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
-	PromptFile  string   `placeholder:"FILE" help:"The same, from a file."`
-	System      string   `placeholder:"TEXT" help:"System prompt."`
-	Model       string   `help:"Model, as Ollama names it."`
-	Samples     int      `default:"1" help:"Answers wanted for each row."`
-	Batch       *int     `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
-	Limit       int      `placeholder:"N" help:"Take the first N rows only."`
-	Temperature *float64 `placeholder:"T" help:"Sampling temperature. Default: the model's own."`
-	TopP        *float64 `placeholder:"P" help:"Nucleus sampling. Default: the model's own."`
-	TopK        *int     `placeholder:"K" help:"Top-k sampling. Default: the model's own."`
-	NumPredict  int      `default:"1024" help:"Tokens of an answer, at most. An answer that is cut off is not stored."`
-	Seed        int      `default:"0" help:"Seed of the run; each generation has its own, made from it."`
-	Stop        []string `sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
-	Raw         bool     `help:"Leave thinking that stands in tags, such as <think>, in the answer."`
-	Simulate    bool     `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
+	pipeline.Options `embed:""`
+	Input            string `placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
+	Field            string `placeholder:"COLUMN" help:"The column that is the prompt."`
+	Prompt           string `placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
+	PromptFile       string `placeholder:"FILE" help:"The same, from a file."`
+	System           string `placeholder:"TEXT" help:"System prompt."`
+	Model            string `help:"Model, as Ollama names it."`
+	Samples          int    `default:"1" help:"Answers wanted for each row."`
+	Batch            *int   `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
+	Limit            int    `placeholder:"N" help:"Take the first N rows only."`
+	Seed             int    `default:"0" help:"Seed of the run; each generation has its own, made from it."`
+	Simulate         bool   `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
 // maxTemplateBytes is more than any template has that makes a prompt.
@@ -187,9 +182,13 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 	if f.Batch != nil {
 		batch = *f.Batch
 	}
+	options := f.Options
+	if options.NumPredict == 0 {
+		options.NumPredict = pipeline.DefaultNumPredict
+	}
 	return pipeline.Spec{
 		Model: model, Simulated: f.Simulate, System: f.System, Field: f.Field, Prompt: prompt,
 		Samples: f.Samples, Batch: batch, Seed: f.Seed,
-		Options: pipeline.Options{Temperature: f.Temperature, TopP: f.TopP, TopK: f.TopK, NumPredict: f.NumPredict, Stop: f.Stop, Raw: f.Raw},
+		Options: options,
 	}, nil
 }

@@ -5,20 +5,20 @@ import (
 	"fmt"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/view"
 )
 
 // DeadRedrive is the command dead redrive.
 type DeadRedrive struct {
-	cli.LogFlags `embed:""`
-	letterFlags  `embed:""`
-	Rate         float64  `placeholder:"N" help:"Batches a second, at most."`
-	DryRun       bool     `help:"Only count."`
-	NumPredict   int      `placeholder:"N" help:"Tokens of an answer in the new round. Default: the run's."`
-	Temperature  *float64 `placeholder:"T" help:"Temperature in the new round. Default: the run's."`
-	Seed         *int     `placeholder:"N" help:"Seed for the new round. Default: the run's."`
-	JSON         bool     `name:"json" help:"Print the summary as JSON."`
+	cli.LogFlags     `embed:""`
+	letterFlags      `embed:""`
+	pipeline.Options `embed:""`
+	Rate             float64 `placeholder:"N" help:"Batches a second, at most."`
+	DryRun           bool    `help:"Only count."`
+	Seed             *int    `placeholder:"N" help:"Seed for the new round. Default: the run's."`
+	JSON             bool    `name:"json" help:"Print the summary as JSON."`
 }
 
 // Run puts the batches of the chosen letters on the queue again.
@@ -30,7 +30,7 @@ func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	return c.open(ctx, log, func(engine *reconcile.Engine, filter reconcile.Filter) error {
 		report, err := engine.Redrive(ctx, filter, reconcile.RedriveOptions{
-			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, NumPredict: c.NumPredict, Temperature: c.Temperature, Seed: c.Seed,
+			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, Options: c.Options, Seed: c.Seed,
 			Progress: func(r reconcile.RedriveReport) {
 				if progress.Due() {
 					progress.Show(fmt.Sprintf("redriving: %s of %s", view.Count(r.Redriven), view.Plural(r.Chosen, "dead letter", "dead letters")))

@@ -115,19 +115,8 @@ func chatRequest(req pipeline.Request) *api.ChatRequest {
 }
 
 func requestOptions(req pipeline.Request) map[string]any {
-	o := map[string]any{"seed": req.Seed, "num_predict": req.Options.NumPredict}
-	if req.Options.Temperature != nil {
-		o["temperature"] = *req.Options.Temperature
-	}
-	if req.Options.TopP != nil {
-		o["top_p"] = *req.Options.TopP
-	}
-	if req.Options.TopK != nil {
-		o["top_k"] = *req.Options.TopK
-	}
-	if len(req.Options.Stop) > 0 {
-		o["stop"] = req.Options.Stop
-	}
+	o := req.Options.Wire()
+	o["seed"] = req.Seed
 	return o
 }
 

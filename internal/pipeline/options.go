@@ -2,35 +2,84 @@ package pipeline
 
 import (
 	"fmt"
+	"math"
 	"reflect"
+	"strconv"
+	"strings"
 )
 
-// Options are the generation options of a request. Nil means the model's own default.
+// Options are the generation options of a request. What is not set is the model's own default.
 //
-// A new option is a field here and a line in each method of this file; cli has its flag, and each
-// adapter of a model server sends it.
+// The fields are the one list of all options. The tag json is the name in the store, in messages
+// and on the wire to a model server; with wire:"-" no server is told. The name of the flag follows
+// from that of the field, help and placeholder describe it to people, and range is what a number
+// may be: an interval in the usual notation. What is new here needs a line in no other place.
 type Options struct {
-	Temperature *float64 `json:"temperature,omitempty"`
-	TopP        *float64 `json:"top_p,omitempty"`
-	TopK        *int     `json:"top_k,omitempty"`
-	NumPredict  int      `json:"num_predict"` // tokens of an answer, at most; always positive
-	Stop        []string `json:"stop,omitempty"`
-	Raw         bool     `json:"raw,omitempty"` // thinking in tags stays in the answer
+	Temperature      *float64 `json:"temperature,omitempty" range:"[0,5]" placeholder:"T" help:"Sampling temperature. Default: the model's own."`
+	TopP             *float64 `json:"top_p,omitempty" range:"(0,1]" placeholder:"P" help:"Nucleus sampling. Default: the model's own."`
+	TopK             *int     `json:"top_k,omitempty" range:"[1,)" placeholder:"K" help:"Top-k sampling. Default: the model's own."`
+	MinP             *float64 `json:"min_p,omitempty" range:"[0,1]" placeholder:"P" help:"Leave out tokens that are less likely than this share of the likeliest one. Default: the model's own."`
+	RepeatPenalty    *float64 `json:"repeat_penalty,omitempty" range:"(0,10]" placeholder:"R" help:"How much a repeated token is punished; 1 is not at all. Default: the model's own."`
+	PresencePenalty  *float64 `json:"presence_penalty,omitempty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished that was there already. Default: the model's own."`
+	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished for each time that it was there. Default: the model's own."`
+	NumPredict       int      `json:"num_predict" range:"[1,131072]" placeholder:"N" help:"Tokens of an answer, at most. An answer that is cut off is not stored. Default: 1024 for a run, its own for a redrive."` // always positive in a spec
+	Stop             []string `json:"stop,omitempty" sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
+	Raw              bool     `json:"raw,omitempty" wire:"-" help:"Leave thinking that stands in tags, such as <think>, in the answer."`
+}
+
+// An option is a field of Options.
+type option struct {
+	flag  string // as in flags: top-p
+	name  string // as in JSON: top_p
+	bound string // what a number may be; empty: anything
+	wire  bool   // whether a model server is told
+	value reflect.Value
+}
+
+// isSet reports whether the option has a value.
+func (x option) isSet() bool {
+	return !x.value.IsZero() && (x.value.Kind() != reflect.Slice || x.value.Len() > 0)
+}
+
+// plain returns the value, without the pointer.
+func (x option) plain() any { return reflect.Indirect(x.value).Interface() }
+
+// all returns all options in the order of the fields.
+func (o *Options) all() []option {
+	v := reflect.ValueOf(o).Elem()
+	list := make([]option, v.NumField())
+	for i := range list {
+		tag := v.Type().Field(i).Tag
+		name, _, _ := strings.Cut(tag.Get("json"), ",")
+		list[i] = option{strings.ReplaceAll(name, "_", "-"), name, tag.Get("range"), tag.Get("wire") != "-", v.Field(i)}
+	}
+	return list
 }
 
 // validate returns a *SpecError for the first option that is not valid.
 func (o Options) validate() error {
-	if o.NumPredict < 1 || o.NumPredict > MaxNumPredict {
-		return &SpecError{"num-predict", fmt.Sprintf("%d is not in 1..%d", o.NumPredict, MaxNumPredict)}
+	if o.NumPredict == 0 { // which would count as not set
+		return &SpecError{"num-predict", fmt.Sprintf("0 is not in 1..%d", MaxNumPredict)}
 	}
-	if t := o.Temperature; t != nil && !(*t >= 0 && *t <= 5) {
-		return &SpecError{"temperature", fmt.Sprintf("%g is not in 0..5", *t)}
-	}
-	if p := o.TopP; p != nil && !(*p > 0 && *p <= 1) {
-		return &SpecError{"top-p", fmt.Sprintf("%g is not in 0..1, 0 excluded", *p)}
-	}
-	if k := o.TopK; k != nil && *k < 1 {
-		return &SpecError{"top-k", fmt.Sprintf("%d is not positive", *k)}
+	return o.Check()
+}
+
+// Check returns a *SpecError for the first option that is set and not valid.
+func (o Options) Check() error {
+	for _, x := range o.all() {
+		if !x.isSet() || x.bound == "" {
+			continue
+		}
+		number := reflect.Indirect(x.value)
+		var is float64
+		if number.CanInt() {
+			is = float64(number.Int())
+		} else {
+			is = number.Float()
+		}
+		if problem := outside(is, x.bound); problem != "" {
+			return &SpecError{x.flag, problem}
+		}
 	}
 	for _, stop := range o.Stop {
 		if stop == "" {
@@ -40,45 +89,97 @@ func (o Options) validate() error {
 	return nil
 }
 
-// differences names the options, as in flags, that are not the same in both.
-func (o Options) differences(p Options) (names []string) {
-	for _, f := range []struct {
-		name string
-		a, b any
-	}{
-		{"temperature", o.Temperature, p.Temperature},
-		{"top-p", o.TopP, p.TopP},
-		{"top-k", o.TopK, p.TopK},
-		{"num-predict", o.NumPredict, p.NumPredict},
-		{"raw", o.Raw, p.Raw},
-	} {
-		if !reflect.DeepEqual(f.a, f.b) {
-			names = append(names, f.name)
+// outside says that a number is not in an interval such as (0,1], or returns nothing.
+func outside(is float64, interval string) string {
+	from, to, _ := strings.Cut(interval[1:len(interval)-1], ",")
+	low, err := strconv.ParseFloat(from, 64)
+	if err != nil { // the tags of Options are right, as a test says
+		panic(err)
+	}
+	high := math.Inf(1)
+	if to != "" {
+		if high, err = strconv.ParseFloat(to, 64); err != nil {
+			panic(err)
 		}
 	}
-	if !(len(o.Stop) == 0 && len(p.Stop) == 0) && !reflect.DeepEqual(o.Stop, p.Stop) {
-		names = append(names, "stop")
+	withoutLow := interval[0] == '('
+	switch {
+	case is > low && is <= high, is == low && !withoutLow: // and NaN is in none
+		return ""
+	case to == "":
+		return fmt.Sprintf("%s is not %s or more", shortest(is), from)
+	case withoutLow:
+		return fmt.Sprintf("%s is not in %s..%s, %s excluded", shortest(is), from, to, from)
+	}
+	return fmt.Sprintf("%s is not in %s..%s", shortest(is), from, to)
+}
+
+func shortest(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+// Wire returns the options that a model server is told, by name.
+func (o Options) Wire() map[string]any {
+	wire := map[string]any{}
+	for _, x := range o.all() {
+		if x.wire && x.isSet() {
+			wire[x.name] = x.plain()
+		}
+	}
+	return wire
+}
+
+// With returns the options with those of p that are set.
+func (o Options) With(p Options) Options {
+	ours, theirs := o.all(), p.all()
+	for i, x := range theirs {
+		if x.isSet() {
+			ours[i].value.Set(x.value)
+		}
+	}
+	return o
+}
+
+// differences names the options, as in flags, that are not the same in both.
+func (o Options) differences(p Options) (names []string) {
+	theirs := p.all()
+	for i, x := range o.all() {
+		if x.isSet() != theirs[i].isSet() || x.isSet() && !reflect.DeepEqual(x.plain(), theirs[i].plain()) {
+			names = append(names, x.flag)
+		}
 	}
 	return names
 }
 
 // Flags shows the options that are set, each with the flag that asks for it.
-func (o Options) Flags() []string {
-	flags := []string{fmt.Sprintf("num-predict %d", o.NumPredict)}
-	if o.Temperature != nil {
-		flags = append(flags, fmt.Sprintf("temperature %g", *o.Temperature))
-	}
-	if o.TopP != nil {
-		flags = append(flags, fmt.Sprintf("top-p %g", *o.TopP))
-	}
-	if o.TopK != nil {
-		flags = append(flags, fmt.Sprintf("top-k %d", *o.TopK))
-	}
-	if o.Raw {
-		flags = append(flags, "raw")
-	}
-	for _, stop := range o.Stop {
-		flags = append(flags, fmt.Sprintf("stop %q", stop))
+func (o Options) Flags() (flags []string) {
+	for _, x := range o.all() {
+		if !x.isSet() {
+			continue
+		}
+		switch v := x.plain().(type) {
+		case bool:
+			flags = append(flags, x.flag)
+		case []string:
+			for _, each := range v {
+				flags = append(flags, fmt.Sprintf("%s %q", x.flag, each))
+			}
+		default:
+			flags = append(flags, fmt.Sprintf("%s %v", x.flag, v))
+		}
 	}
 	return flags
+}
+
+// isPlain reports whether programs that know no options but those of the first versions do right
+// by these.
+func (o Options) isPlain() bool {
+	for _, x := range o.all() {
+		switch x.name {
+		case "temperature", "top_p", "top_k", "num_predict", "stop", "raw":
+		default:
+			if x.isSet() {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -164,11 +164,11 @@ func TestASpecIsTheSameAfterJSON(t *testing.T) {
 func TestOptionsAreShownWithTheirFlags(t *testing.T) {
 	temperature, topP, topK := 0.5, 0.9, 40
 	all := Options{NumPredict: 64, Temperature: &temperature, TopP: &topP, TopK: &topK, Stop: []string{"\n"}}
-	want := []string{"num-predict 64", "temperature 0.5", "top-p 0.9", "top-k 40", `stop "\n"`}
+	want := []string{"temperature 0.5", "top-p 0.9", "top-k 40", "num-predict 64", `stop "\n"`}
 	if diff := cmp.Diff(want, all.Flags()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want[:1], Options{NumPredict: 64}.Flags()); diff != "" {
+	if diff := cmp.Diff(want[3:4], Options{NumPredict: 64}.Flags()); diff != "" {
 		t.Errorf("none set (-want +got):\n%s", diff)
 	}
 }

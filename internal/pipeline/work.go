@@ -16,11 +16,15 @@ import (
 // system prompt and one prompt for each generation, in the fields "system", "generations" and
 // "prompt". This program still reads it. Programs that know only version 1 find no generations in a
 // newer message and hand it back.
-const WorkVersion = 3
+const WorkVersion = 4
 
-// plainVersion is that of a work message that carries no earlier verdicts: programs that know no
-// version above it do it right.
-const plainVersion = 2
+// Versions of work messages that older programs do right as well: each carries nothing that they
+// do not know.
+
+const (
+	plainVersion  = 2 // no earlier verdicts, and no options but the first ones
+	judgedVersion = 3 // no options but the first ones
+)
 
 // A Work is a message on the WORK stream. It holds everything that a worker needs to generate a
 // batch.
@@ -211,9 +215,13 @@ func Encode(v any) ([]byte, error) {
 
 // EncodeWork returns a work message of the present version as JSON.
 func EncodeWork(w Work) ([]byte, error) {
-	w.Version = plainVersion
-	if len(w.Judged) > 0 || len(w.Final) > 0 || w.Needs > 0 {
+	switch {
+	case !w.Options.isPlain():
 		w.Version = WorkVersion
+	case len(w.Judged) > 0 || len(w.Final) > 0 || w.Needs > 0:
+		w.Version = judgedVersion
+	default:
+		w.Version = plainVersion
 	}
 	return Encode(w)
 }

@@ -95,8 +95,8 @@ func TestMessagesOfVersionOneAreRead(t *testing.T) {
 }
 
 func TestAMessageOfALaterVersionIsRefused(t *testing.T) {
-	later := strings.Replace(string(encodedWork(t, validWork())), `"version":2`, `"version":4`, 1)
-	if _, err := DecodeWork([]byte(later)); err == nil || !strings.Contains(err.Error(), "version 4") {
+	later := strings.Replace(string(encodedWork(t, validWork())), `"version":2`, `"version":5`, 1)
+	if _, err := DecodeWork([]byte(later)); err == nil || !strings.Contains(err.Error(), "version 5") {
 		t.Errorf("got %v", err)
 	}
 }

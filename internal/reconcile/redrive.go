@@ -20,9 +20,8 @@ type RedriveOptions struct {
 	DryRun bool    // only count
 
 	// These hold for the new round only. The run's spec stays, and a later repair uses that.
-	NumPredict  int      // tokens of an answer, at most; 0: the run's
-	Temperature *float64 // nil: the run's
-	Seed        *int     // in place of the run's seed; nil: the run's
+	Options pipeline.Options // what is not set is the run's
+	Seed    *int             // in place of the run's seed; nil: the run's
 
 	Progress func(RedriveReport) // called after each letter; may be nil
 }
@@ -47,20 +46,13 @@ func (o RedriveOptions) validate() error {
 		return fmt.Errorf("limit %d is negative", o.Limit)
 	case o.Rate < 0:
 		return fmt.Errorf("rate %g is negative", o.Rate)
-	case o.NumPredict < 0 || o.NumPredict > pipeline.MaxNumPredict:
-		return fmt.Errorf("num-predict %d is not in 1..%d", o.NumPredict, pipeline.MaxNumPredict)
 	}
-	return nil
+	return o.Options.Check()
 }
 
 // apply changes a message for the new round.
 func (o RedriveOptions) apply(work *pipeline.Work) {
-	if o.NumPredict > 0 {
-		work.Options.NumPredict = o.NumPredict
-	}
-	if o.Temperature != nil {
-		work.Options.Temperature = o.Temperature
-	}
+	work.Options = work.Options.With(o.Options)
 	if o.Seed != nil {
 		work.Reseeded = true
 		for i, g := range work.Generations {

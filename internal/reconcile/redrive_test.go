@@ -181,7 +181,7 @@ func TestADryRunOfARedriveChangesNothing(t *testing.T) {
 func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	m := failed(1)
 	warm, seed := 0.7, 5
-	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{NumPredict: 4096, Temperature: &warm, Seed: &seed}); err != nil {
+	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{Options: pipeline.Options{NumPredict: 4096, Temperature: &warm}, Seed: &seed}); err != nil {
 		t.Fatal(err)
 	}
 	work := m.work[0].body
@@ -195,7 +195,7 @@ func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	if m.run.Spec.Options.NumPredict != 64 {
 		t.Error("the run's own options changed")
 	}
-	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{NumPredict: pipeline.MaxNumPredict + 1}); err == nil {
+	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{Options: pipeline.Options{NumPredict: pipeline.MaxNumPredict + 1}}); err == nil {
 		t.Error("no error for too many tokens")
 	}
 }

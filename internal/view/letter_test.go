@@ -29,7 +29,7 @@ func testLetter() reconcile.Letter {
 func TestAShownLetterHasAllThatIsKnownAndWhatToDo(t *testing.T) {
 	shown := Letter(testLetter())
 	for _, part := range []string{
-		"r/0000007", "truncated, round 2, waiting", "1h30m0s ago", "3 times", "01J on T4", "sim, num-predict 20, temperature 0.3", "Be brief.", "r/000000008.001, seed 99",
+		"r/0000007", "truncated, round 2, waiting", "1h30m0s ago", "3 times", "01J on T4", "sim, temperature 0.3, num-predict 20", "Be brief.", "r/000000008.001, seed 99",
 		"after 2 tries", "the answer was cut off", "  │ Say.", "producer dead redrive --run r --batch 7 --num-predict 80",
 	} {
 		if !strings.Contains(shown, part) {
