@@ -56,7 +56,7 @@ func rules() map[string]rule {
 		// zstd, which the stream needs for its messages, and for the simulated Ollama, which has
 		// the real one's types.
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
-		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite", testOurs: "faultproxy"}, // connections that are neither alive nor dead
+		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite compress", testOurs: "faultproxy"}, // connections that are neither alive nor dead
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -183,7 +184,12 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 		batch = *f.Batch
 	}
 	options := f.Options
-	if options.NumPredict == 0 {
+	options.Think = cmp.Or(options.Think, pipeline.ThinkAuto)
+	switch {
+	case options.NumPredict != 0:
+	case options.Think.IsAsked():
+		options.NumPredict = pipeline.ThinkingNumPredict
+	default:
 		options.NumPredict = pipeline.DefaultNumPredict
 	}
 	return pipeline.Spec{

@@ -34,22 +34,25 @@ func TestFlagsMakeASpec(t *testing.T) {
 	if err := os.WriteFile(file, []byte("Solve, step by step:\n{{.question}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	temperature, topP, topK := 0.0, 0.5, 3
+	temperature, topP, topK, minP, penalty := 0.0, 0.5, 3, 0.1, -1.0
 	for _, c := range []struct {
 		args []string
 		want pipeline.Spec
 	}{
 		{
 			[]string{"--model=tiny", "--field=question"},
-			pipeline.Spec{Model: "tiny", Field: "question", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024}},
+			pipeline.Spec{Model: "tiny", Field: "question", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024, Think: "auto"}},
 		},
 		{
 			[]string{"--model=m", "--prompt-file=" + file, "--system=Be, brief", "--samples=4", "--batch=2", "--seed=-7", "--temperature=0", "--top-p=0.5",
 				"--top-k=3", "--num-predict=9", "--stop=a,b", "--stop=\n\n", "--limit=5", "--input=x.jsonl", "--raw"},
 			pipeline.Spec{Model: "m", System: "Be, brief", Prompt: "Solve, step by step:\n{{.question}}\n", Samples: 4, Batch: 2, Seed: -7,
-				Options: pipeline.Options{Temperature: &temperature, TopP: &topP, TopK: &topK, NumPredict: 9, Stop: []string{"a,b", "\n\n"}, Raw: true}},
+				Options: pipeline.Options{Temperature: &temperature, TopP: &topP, TopK: &topK, NumPredict: 9, Stop: []string{"a,b", "\n\n"}, Think: "auto", Raw: true}},
 		},
-		{[]string{"--prompt={{.a}}, {{.b}}"}, pipeline.Spec{Prompt: "{{.a}}, {{.b}}", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024}}},
+		{[]string{"--field=q", "--think=low", "--min-p=0.1", "--presence-penalty=-1"},
+			pipeline.Spec{Field: "q", Samples: 1, Batch: 8, Options: pipeline.Options{MinP: &minP, PresencePenalty: &penalty, NumPredict: 8192, Think: "low"}}},
+		{[]string{"--field=q", "--think=off"}, pipeline.Spec{Field: "q", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024, Think: "off"}}},
+		{[]string{"--prompt={{.a}}, {{.b}}"}, pipeline.Spec{Prompt: "{{.a}}, {{.b}}", Samples: 1, Batch: 8, Options: pipeline.Options{NumPredict: 1024, Think: "auto"}}},
 	} {
 		got, err := specOf(t, c.args...)
 		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {

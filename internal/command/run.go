@@ -10,6 +10,7 @@ import (
 	"gleaner/internal/dataset"
 	"gleaner/internal/local"
 	"gleaner/internal/ollama"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/status"
 	"gleaner/internal/view"
@@ -114,7 +115,7 @@ const (
 func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
-		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: c.Model, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
+		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: c.Model, Think: c.Think, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
 		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {
@@ -129,6 +130,9 @@ func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.
 	switch {
 	case !servers.Simulated:
 		fmt.Fprintf(t.Err, "Using the Ollama server at %s with model %s and %s.\n", servers.URL, servers.Model, view.Plural(servers.Slots, "slot", "slots"))
+		if servers.Thinks && (c.Think == "" || c.Think == pipeline.ThinkAuto) {
+			fmt.Fprintln(t.Err, "The model thinks before it answers, and its thinking is stored beside the answers: --think off for answers alone.")
+		}
 	case servers.URL != "":
 		fmt.Fprintf(t.Err, "This run is simulated, because no real Ollama answers at %s: %s.\n"+
 			"Install Ollama and start it to get real ones.\n", servers.URL, madeUp)

@@ -150,7 +150,7 @@ func (l *lane) retry(work pipeline.Work, generation pipeline.Generation) *retry 
 func result(work pipeline.Work, r *retry, completion pipeline.Completion) pipeline.Result {
 	result := pipeline.Result{
 		Index: r.generation.Index, Item: r.generation.Item, Sample: r.generation.Sample,
-		Text: completion.Text, Finish: completion.Finish,
+		Text: completion.Text, Reasoning: completion.Reasoning, Finish: completion.Finish,
 		PromptTokens: completion.PromptTokens, OutputTokens: completion.OutputTokens,
 		DurationMS: int(completion.Duration.Milliseconds()), CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}

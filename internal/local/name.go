@@ -21,6 +21,9 @@ func runName(spec pipeline.Spec) string {
 	base, _, _ := strings.Cut(strings.ToLower(spec.Dataset.Name), ".")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "-")
 	spec.Dataset.Name = ""
+	if spec.Options.Think == pipeline.ThinkAuto { // earlier versions said nothing of it
+		spec.Options.Think = ""
+	}
 	encoded, err := pipeline.Encode(spec)
 	if err != nil { // a spec holds nothing that JSON cannot
 		panic(err)

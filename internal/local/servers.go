@@ -24,6 +24,8 @@ type ServersConfig struct {
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
+	Think pipeline.Think // what the run asks for
+
 	Client ollama.Config // of the clients, but for their slots and for how long they wait for a token
 
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
@@ -48,6 +50,7 @@ type Servers struct {
 	Model     string
 	Slots     int // of each GPU
 	Simulated bool
+	Thinks    bool // the real server's model thinks by itself where nothing is said
 
 	simulated []*ollamasim.Server
 }
@@ -145,5 +148,9 @@ func (s *Servers) load(ctx context.Context, client *ollama.Client, cfg ServersCo
 	if err != nil {
 		return none, err
 	}
+	if cfg.Think.IsAsked() && described.SaysThinks && !described.Thinks {
+		return none, fmt.Errorf("model %s cannot think: leave --think out, or name a model that can with --model", s.Model)
+	}
+	s.Thinks = described.SaysThinks && described.Thinks
 	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context, Model: described}, nil
 }

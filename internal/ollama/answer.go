@@ -3,6 +3,7 @@ package ollama
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,12 +37,12 @@ const (
 // An answer is what has come of one request so far.
 type answer struct {
 	text    strings.Builder
-	thought int    // bytes of thinking that the server told from the text
-	called  bool   // the model called a tool
-	tokens  int    // chunks that held something, about one for each token
-	idle    int    // chunks in a row that held nothing
-	last    string // the last chunk, without white space
-	repeats int    // how often it came in a row
+	thought strings.Builder // the thinking that the server told from the text
+	called  bool            // the model called a tool
+	tokens  int             // chunks that held something, about one for each token
+	idle    int             // chunks in a row that held nothing
+	last    string          // the last chunk, without white space
+	repeats int             // how often it came in a row
 	firstAt time.Time
 	lastAt  time.Time
 	done    bool
@@ -77,8 +78,12 @@ func (a *answer) add(next chunk) (some bool, err error) {
 		a.done = false
 		return true, a.endless("it has more than %d bytes", pipeline.MaxTextBytes)
 	}
+	if a.thought.Len()+len(m.Thinking) > pipeline.MaxReasoningBytes {
+		a.done = false
+		return true, a.endless("its thinking has more than %d bytes", pipeline.MaxReasoningBytes)
+	}
 	a.text.WriteString(m.Content)
-	a.thought += len(m.Thinking)
+	a.thought.WriteString(m.Thinking)
 	a.called = a.called || len(m.ToolCalls) > 0
 	a.idle, a.lastAt = 0, time.Now()
 	if a.tokens++; a.tokens == 1 {
@@ -121,8 +126,11 @@ func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Com
 		Text:         strings.ToValidUTF8(parts.Answer, "\uFFFD"),
 		PromptTokens: int(a.final.PromptEvalCount),
 		OutputTokens: int(a.final.EvalCount),
-		Thinking:     a.thought + parts.Bytes,
+		Thinking:     a.thought.Len() + len(parts.Thought),
 		Duration:     a.lastAt.Sub(start),
+	}
+	if !req.Options.Think.IsOff() {
+		c.Reasoning = strings.ToValidUTF8(strings.Join(slices.DeleteFunc([]string{strings.TrimSpace(a.thought.String()), parts.Thought}, isEmpty), "\n\n"), "\uFFFD")
 	}
 	c.Finish = a.finish()
 	// What a server counts is believed where it can be true: these numbers are added up for years.
@@ -134,6 +142,8 @@ func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Com
 	}
 	return c, parts
 }
+
+func isEmpty(s string) bool { return s == "" }
 
 // finish returns how the answer ended, or nothing if its stream ended before it did. A reason that
 // is none of an answer's stays as it is: the verdict refuses the answer and names the reason.
@@ -198,7 +208,7 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 
 // subject begins a sentence about an answer that was cut off, with what thinking had to do with it.
 func (a *answer) subject(parts thinking.Parts) string {
-	thought := a.thought + parts.Bytes
+	thought := a.thought.Len() + len(parts.Thought)
 	switch said := len(strings.TrimSpace(parts.Answer)); {
 	case parts.Open, thought > 0 && said == 0:
 		return "it was still thinking: the answer"

@@ -163,7 +163,7 @@ func wrongRequest(r *reply) bool {
 	if contains(r.all, "option ") && contains(r.all, "must be of") {
 		return true
 	}
-	if r.status == http.StatusBadRequest && contains(r.all, "does not support", "is required", "invalid model name", "cannot run this") {
+	if r.status == http.StatusBadRequest && contains(r.all, "does not support", "not supported for this model", "is required", "invalid model name", "cannot run this") {
 		return true
 	}
 	return contains(r.all, "invalid format", "invalid json schema", "unqualified name", "json_schema", "json schema", "parser for this template", "invalid think value", "input is not supported")

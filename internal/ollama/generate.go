@@ -109,9 +109,20 @@ func chatRequest(req pipeline.Request) *api.ChatRequest {
 		Stream:   &yes,
 		Truncate: &no, // else a prompt that is too long is cut silently
 		Shift:    &no, // else the beginning is forgotten where the context is full
-		Think:    &api.ThinkValue{Value: false},
+		Think:    thinkValue(req.Options.Think),
 		Options:  requestOptions(req),
 	}
+}
+
+// thinkValue returns what Ollama is told, which is nothing if it is left to the model.
+func thinkValue(think pipeline.Think) *api.ThinkValue {
+	switch {
+	case think == pipeline.ThinkAuto:
+		return nil
+	case think.Level() != "":
+		return &api.ThinkValue{Value: think.Level()}
+	}
+	return &api.ThinkValue{Value: !think.IsOff()}
 }
 
 func requestOptions(req pipeline.Request) map[string]any {

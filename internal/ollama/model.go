@@ -71,6 +71,7 @@ func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo,
 		return pipeline.ModelInfo{}, err
 	}
 	info.Template = templateOf(shown)
+	info.SaysThinks, info.Thinks = len(shown.Capabilities) > 0, slices.Contains(shown.Capabilities, model.CapabilityThinking)
 	if info.Context == 0 {
 		info.Context = describedContext(shown)
 	}

@@ -62,7 +62,12 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, req *request) {
 		s.unload(m.name)
 		reply(w, http.StatusOK, req.text(req, said{end: &api.Metrics{}, reason: "unload"}))
 		return
-	case req.Think != nil && req.Think != false:
+	}
+	if level, ok := req.Think.(string); ok {
+		fail(w, http.StatusBadRequest, fmt.Sprintf("think value %q is not supported for this model", level))
+		return
+	}
+	if req.Think != nil && req.Think != false && !canThink(m.name) {
 		fail(w, http.StatusBadRequest, fmt.Sprintf("%q does not support thinking", req.Model))
 		return
 	}

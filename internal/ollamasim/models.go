@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ollama/ollama/api"
+	"github.com/ollama/ollama/types/model"
 
 	"gleaner/internal/pipeline"
 )
@@ -114,11 +115,19 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 		mark
 		api.ShowResponse
 	}{mark{true}, api.ShowResponse{
-		Modelfile: "# a simulated model\nFROM " + m.name + "\n",
-		Template:  "{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }}",
-		Details:   details(),
-		ModelInfo: map[string]any{"general.architecture": "llama", "llama.context_length": 32768},
+		Modelfile:    "# a simulated model\nFROM " + m.name + "\n",
+		Template:     "{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }}",
+		Details:      details(),
+		Capabilities: capabilities(m.name),
+		ModelInfo:    map[string]any{"general.architecture": "llama", "llama.context_length": 32768},
 	}})
+}
+
+func capabilities(name string) []model.Capability {
+	if canThink(name) {
+		return []model.Capability{model.CapabilityCompletion, model.CapabilityThinking}
+	}
+	return []model.Capability{model.CapabilityCompletion}
 }
 
 // pull adds a model, with the progress lines that a real pull has. The registry has every model

@@ -55,6 +55,9 @@ func newPlan(cfg *Config, req *request, o options, fault Fault) plan {
 		p.tokens, p.made, p.reason = p.tokens[:p.limit], p.limit, "length"
 	}
 	p.stopAt(o.stop)
+	if canThink(req.Model) && req.Think != false {
+		p.thoughts = (len(p.tokens) + 1) / 2
+	}
 	if change := effects()[fault.Kind].answer; change != nil {
 		change(&p, fault)
 	}

@@ -68,6 +68,9 @@ func base(name string) string {
 	return b
 }
 
+// canThink reports whether a model thinks: those whose name says so.
+func canThink(name string) bool { return strings.HasSuffix(base(name), "-thinks") }
+
 // isZero reports whether a keep_alive is zero: "0", 0 or "0s".
 func isZero(keepAlive json.RawMessage) bool {
 	return slices.Contains([]string{"0", `"0"`, `"0s"`}, string(keepAlive))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,8 +23,9 @@ type Options struct {
 	RepeatPenalty    *float64 `json:"repeat_penalty,omitempty" range:"(0,10]" placeholder:"R" help:"How much a repeated token is punished; 1 is not at all. Default: the model's own."`
 	PresencePenalty  *float64 `json:"presence_penalty,omitempty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished that was there already. Default: the model's own."`
 	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished for each time that it was there. Default: the model's own."`
-	NumPredict       int      `json:"num_predict" range:"[1,131072]" placeholder:"N" help:"Tokens of an answer, at most. An answer that is cut off is not stored. Default: 1024 for a run, its own for a redrive."` // always positive in a spec
+	NumPredict       int      `json:"num_predict" range:"[1,131072]" placeholder:"N" help:"Tokens of an answer, at most. An answer that is cut off is not stored. Default: 1024 for a run, 8192 if thinking is asked for; for a redrive the run's own."` // always positive in a spec
 	Stop             []string `json:"stop,omitempty" sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
+	Think            Think    `json:"think,omitempty" wire:"-" oneof:"auto,off,on,low,medium,high" placeholder:"off|on|low|medium|high" help:"Whether the model thinks before it answers, and for some models how much. What it thinks is stored beside the answer. Default: as the model does by itself (auto)."`
 	Raw              bool     `json:"raw,omitempty" wire:"-" help:"Leave thinking that stands in tags, such as <think>, in the answer."`
 }
 
@@ -32,6 +34,7 @@ type option struct {
 	flag  string // as in flags: top-p
 	name  string // as in JSON: top_p
 	bound string // what a number may be; empty: anything
+	oneOf string // what a text may be, with commas; empty: anything
 	wire  bool   // whether a model server is told
 	value reflect.Value
 }
@@ -51,7 +54,7 @@ func (o *Options) all() []option {
 	for i := range list {
 		tag := v.Type().Field(i).Tag
 		name, _, _ := strings.Cut(tag.Get("json"), ",")
-		list[i] = option{strings.ReplaceAll(name, "_", "-"), name, tag.Get("range"), tag.Get("wire") != "-", v.Field(i)}
+		list[i] = option{strings.ReplaceAll(name, "_", "-"), name, tag.Get("range"), tag.Get("oneof"), tag.Get("wire") != "-", v.Field(i)}
 	}
 	return list
 }
@@ -67,7 +70,13 @@ func (o Options) validate() error {
 // Check returns a *SpecError for the first option that is set and not valid.
 func (o Options) Check() error {
 	for _, x := range o.all() {
-		if !x.isSet() || x.bound == "" {
+		if !x.isSet() {
+			continue
+		}
+		if text := x.value.String(); x.oneOf != "" && !slices.Contains(strings.Split(x.oneOf, ","), text) {
+			return &SpecError{x.flag, fmt.Sprintf("%q is none of %s", text, strings.ReplaceAll(x.oneOf, ",", ", "))}
+		}
+		if x.bound == "" {
 			continue
 		}
 		number := reflect.Indirect(x.value)
@@ -142,9 +151,13 @@ func (o Options) With(p Options) Options {
 func (o Options) differences(p Options) (names []string) {
 	theirs := p.all()
 	for i, x := range o.all() {
-		if x.isSet() != theirs[i].isSet() || x.isSet() && !reflect.DeepEqual(x.plain(), theirs[i].plain()) {
-			names = append(names, x.flag)
+		if x.isSet() == theirs[i].isSet() && (!x.isSet() || reflect.DeepEqual(x.plain(), theirs[i].plain())) {
+			continue
 		}
+		if x.name == "think" && o.Think.same(p.Think) {
+			continue
+		}
+		names = append(names, x.flag)
 	}
 	return names
 }
@@ -175,6 +188,10 @@ func (o Options) isPlain() bool {
 	for _, x := range o.all() {
 		switch x.name {
 		case "temperature", "top_p", "top_k", "num_predict", "stop", "raw":
+		case "think":
+			if !o.Think.IsOff() {
+				return false
+			}
 		default:
 			if x.isSet() {
 				return false

@@ -92,3 +92,26 @@ func TestTheFirstOptionsAreEncodedAsEver(t *testing.T) {
 		t.Errorf("%s, want %s (%v)", data, want, err)
 	}
 }
+
+func TestARunOfAnEarlierVersionIsTheSameWhereNothingIsSaidOfThinking(t *testing.T) {
+	with := func(think Think) Spec { return Spec{Options: Options{NumPredict: 1, Think: think}} }
+	for _, c := range []struct {
+		run, asked Think
+		same       bool
+	}{
+		{"", ThinkAuto, true}, {"", ThinkOff, true}, {ThinkOff, "", true}, {"", ThinkOn, false},
+		{ThinkAuto, ThinkAuto, true}, {ThinkAuto, ThinkOff, false}, {ThinkOff, ThinkAuto, false}, {ThinkLow, ThinkHigh, false},
+	} {
+		if got := with(c.asked).Differences(with(c.run)); (len(got) == 0) != c.same {
+			t.Errorf("%q asked of a run with %q: it differs in %q", c.asked, c.run, got)
+		}
+	}
+}
+
+func TestThinkingIsOneOfItsWords(t *testing.T) {
+	for think, ok := range map[Think]bool{"": true, ThinkAuto: true, ThinkHigh: true, "yes": false, "o": false} {
+		if err := (Options{NumPredict: 1, Think: think}).Check(); (err == nil) != ok {
+			t.Errorf("%q: %v", think, err)
+		}
+	}
+}

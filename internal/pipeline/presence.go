@@ -148,6 +148,8 @@ type ModelInfo struct {
 	Digest        string // of the model; empty if the server has none
 	ServerVersion string
 	Note          string // what is odd about the server, in words; empty: nothing
+	Thinks        bool   // the model can think; says nothing if SaysThinks is false
+	SaysThinks    bool   // the server says what its models can do
 	Context       int    // tokens of prompt and answer together; 0: not known
 	SizeBytes     int64  // of the model with its context, once it is loaded; 0: not known
 	OnGPUBytes    int64  // of them, those that are in the GPU's memory; says nothing if SizeBytes is 0

@@ -43,5 +43,6 @@ type Completion struct {
 	PromptTokens int
 	OutputTokens int
 	Thinking     int           // bytes of thinking that came with the text and are not in it
+	Reasoning    string        // that thinking, unless it was asked to be off
 	Duration     time.Duration // from the request to the last token, on the caller's clock
 }

@@ -144,6 +144,7 @@ type Result struct {
 	Item         int       `json:"item"`
 	Sample       int       `json:"sample"`
 	Text         string    `json:"text"`
+	Reasoning    string    `json:"reasoning,omitempty"` // what the model thought before it
 	Finish       Finish    `json:"finish"`
 	Seed         int       `json:"seed,omitempty"` // 0 if it is the one that follows from the run's
 	PromptTokens int       `json:"prompt_tokens"`
@@ -181,6 +182,10 @@ func (r Results) Validate() error {
 			return fmt.Errorf("generation %d stands there twice", x.Index)
 		case len(x.Text) > MaxTextBytes:
 			return fmt.Errorf("the text of generation %d has %d bytes, the limit is %d", x.Index, len(x.Text), MaxTextBytes)
+		case len(x.Reasoning) > MaxReasoningBytes:
+			return fmt.Errorf("the thinking of generation %d has %d bytes, the limit is %d", x.Index, len(x.Reasoning), MaxReasoningBytes)
+		case !utf8.ValidString(x.Reasoning):
+			return fmt.Errorf("the thinking of generation %d is not valid UTF-8", x.Index)
 		case !utf8.ValidString(x.Text):
 			return fmt.Errorf("the text of generation %d is not valid UTF-8", x.Index)
 		case strings.TrimSpace(x.Text) == "":

@@ -33,6 +33,7 @@ type mongoStore struct {
 	results   mongoCollection
 	consumers mongoCollection
 	identity  mongoCollection
+	packer    *packer
 	shown     string // the URI without credentials and options
 	voice     outage.Voice
 }
@@ -67,8 +68,12 @@ func openMongo(ctx context.Context, uri string) (Store, error) {
 		class, advice, err := diagnoseMongoOpen(err, opts.TLSConfig != nil)
 		return nil, failure(ctx, class, what, target.hide(err), advice)
 	}
+	packer, err := newPacker()
+	if err != nil {
+		return nil, failure(ctx, pipeline.Fatal, what, err, "")
+	}
 	return &mongoStore{
-		clients: clients, runs: clients.collection("runs"), items: clients.collection("items"), batches: clients.collection("batches"),
+		packer: packer, clients: clients, runs: clients.collection("runs"), items: clients.collection("items"), batches: clients.collection("batches"),
 		results: clients.collection("results"), consumers: clients.collection("consumers"),
 		identity: clients.collection("store"), shown: target.shown,
 	}, nil

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -87,6 +88,7 @@ type resultDoc struct {
 	Index        int       `bson:"index,omitempty"`
 	Round        int       `bson:"round"`
 	Text         string    `bson:"text"`
+	Reasoning    any       `bson:"reasoning,omitempty"` // as a packer stores it
 	Finish       string    `bson:"finish"`
 	Seed         int       `bson:"seed,omitempty"`
 	PromptTokens int       `bson:"prompt_tokens"`
@@ -99,23 +101,28 @@ type resultDoc struct {
 	CreatedAt    time.Time `bson:"created_at"`
 }
 
-func newResultDoc(m pipeline.Results, r pipeline.Result) resultDoc {
+func newResultDoc(m pipeline.Results, r pipeline.Result, reasoning any) resultDoc {
+	if reasoning == "" {
+		reasoning = nil // which is left out
+	}
 	return resultDoc{
-		ID: pipeline.GenerationID(m.Run, r.Item, r.Sample), Batch: m.Batch, Index: r.Index, Round: m.Round, Text: r.Text, Finish: string(r.Finish), Seed: r.Seed,
+		Reasoning: reasoning,
+		ID:        pipeline.GenerationID(m.Run, r.Item, r.Sample), Batch: m.Batch, Index: r.Index, Round: m.Round, Text: r.Text, Finish: string(r.Finish), Seed: r.Seed,
 		PromptTokens: r.PromptTokens, OutputTokens: r.OutputTokens, DurationMS: r.DurationMS, Consumer: m.Consumer, GPU: m.GPU,
 		Engine: string(m.Engine), Digest: m.Digest, CreatedAt: r.CreatedAt,
 	}
 }
 
-func (d resultDoc) result() (pipeline.StoredResult, error) {
+func (d resultDoc) result(p *packer) (pipeline.StoredResult, error) {
 	_, item, sample, err := pipeline.ParseGenerationID(d.ID)
+	reasoning, damage := p.unpack(d.Reasoning)
 	return pipeline.StoredResult{
 		Result: pipeline.Result{
-			Index: d.Index, Item: item, Sample: sample, Text: d.Text, Finish: pipeline.Finish(d.Finish), Seed: d.Seed,
+			Index: d.Index, Item: item, Sample: sample, Text: d.Text, Reasoning: reasoning, Finish: pipeline.Finish(d.Finish), Seed: d.Seed,
 			PromptTokens: d.PromptTokens, OutputTokens: d.OutputTokens, DurationMS: d.DurationMS, CreatedAt: d.CreatedAt,
 		},
 		Batch: d.Batch, Round: d.Round, Consumer: d.Consumer, GPU: d.GPU, Engine: pipeline.EngineName(d.Engine), Digest: d.Digest,
-	}, err
+	}, errors.Join(err, damage)
 }
 
 type consumerDoc struct {

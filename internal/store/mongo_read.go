@@ -120,7 +120,7 @@ func mostFirst(counts []pipeline.DigestCount) []pipeline.DigestCount {
 
 func (m *mongoStore) resultPage(ctx context.Context, run string, from generation, count int) ([]pipeline.StoredResult, error) {
 	_, high := pipeline.IDRange(run)
-	results, err := page(ctx, m.results, between(pipeline.GenerationID(run, from.item, from.sample), high), count, resultDoc.result)
+	results, err := page(ctx, m.results, between(pipeline.GenerationID(run, from.item, from.sample), high), count, func(d resultDoc) (pipeline.StoredResult, error) { return d.result(m.packer) })
 	return results, m.fail(ctx, err, fmt.Sprintf("read results of run %s from item %d", run, from.item))
 }
 

@@ -19,7 +19,7 @@ import (
 // missing in their batches. The messages are not acked in that case, and writing them again adds
 // the results to their batches. That is why the batches of duplicates are updated too.
 func (m *mongoStore) WriteResults(ctx context.Context, messages []pipeline.Results, at time.Time) (pipeline.Written, error) {
-	results, again := flatten(messages)
+	results, again := m.flatten(messages)
 	if len(results) == 0 {
 		return pipeline.Written{}, nil
 	}
@@ -27,7 +27,7 @@ func (m *mongoStore) WriteResults(ctx context.Context, messages []pipeline.Resul
 	docs, bytes := make([]resultDoc, len(results)), 0
 	for i, r := range results {
 		docs[i] = r.doc
-		bytes += documentBytes + len(r.doc.Text)
+		bytes += documentBytes + len(r.doc.Text) + packedSize(r.doc.Reasoning)
 	}
 	stored, err := duplicates(m.results.insertMany(ctx, docs, bytes))
 	if err != nil {
@@ -68,12 +68,12 @@ type batchResult struct {
 // flatten returns the results of all messages ordered by batch and id, each generation once, and
 // how many it left out. The order is the same for every sink, so that two sinks that write the same
 // results cannot deadlock.
-func flatten(messages []pipeline.Results) ([]batchResult, int) {
+func (m *mongoStore) flatten(messages []pipeline.Results) ([]batchResult, int) {
 	var results []batchResult
-	for _, m := range messages {
-		batch := m.ID()
-		for _, r := range m.Results {
-			results = append(results, batchResult{batch, newResultDoc(m, r)})
+	for _, message := range messages {
+		batch := message.ID()
+		for _, r := range message.Results {
+			results = append(results, batchResult{batch, newResultDoc(message, r, m.packer.pack(r.Reasoning))})
 		}
 	}
 	slices.SortStableFunc(results, func(a, b batchResult) int {

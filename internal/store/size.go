@@ -30,7 +30,7 @@ func (DocumentMeter) Batch(b pipeline.Batch) (int, error) {
 
 // Result returns the bytes of one of the results of a message, with its index entry.
 func (DocumentMeter) Result(m pipeline.Results, r pipeline.Result) (int, error) {
-	doc := newResultDoc(m, r)
+	doc := newResultDoc(m, r, r.Reasoning)
 	return size(doc, len(doc.ID))
 }
 

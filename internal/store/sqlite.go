@@ -24,6 +24,7 @@ type sqliteStore struct {
 	writer  *sql.DB // one connection: SQLite allows one writer at a time, and waiting in Go costs no retries
 	readers *sql.DB
 	stmts   statements
+	packer  *packer
 }
 
 // sqliteReaders is how many reads may go on at once. No method needs two connections at a time.
@@ -122,6 +123,9 @@ func (s *sqliteStore) dsn(more ...string) string {
 
 func (s *sqliteStore) open(ctx context.Context) error {
 	var err error
+	if s.packer, err = newPacker(); err != nil {
+		return err
+	}
 	if s.writer, err = sql.Open("sqlite", s.dsn("cache_size(-16000)")); err != nil {
 		return err
 	}
@@ -143,7 +147,7 @@ func (s *sqliteStore) open(ctx context.Context) error {
 // Marks of a file that is Gleaner's: "Glnr" as the application id, and the version of the tables.
 const (
 	sqliteApplication = 0x476c6e72
-	sqliteVersion     = 3
+	sqliteVersion     = 4
 )
 
 // prepareFile creates the tables unless they exist, and upgrades those of an earlier version. It
@@ -208,9 +212,11 @@ func checkFile(ctx context.Context, db queryer) (change string, err error) {
 	case application == sqliteApplication && version == sqliteVersion:
 		return "", nil
 	case application == sqliteApplication && version == 1:
-		return upgrade1 + upgrade2, nil
+		return upgrade1 + upgrade2 + upgrade3, nil
 	case application == sqliteApplication && version == 2:
-		return upgrade2, nil
+		return upgrade2 + upgrade3, nil
+	case application == sqliteApplication && version == 3:
+		return upgrade3, nil
 	case application == sqliteApplication:
 		return "", fmt.Errorf("its tables have version %d, this program knows version %d: use the program that made it", version, sqliteVersion)
 	case application != 0 || tables != 0:

@@ -60,11 +60,15 @@ func (s *sqliteStore) resultPage(ctx context.Context, name string, from generati
 		scan: func(rows *sql.Rows) (pipeline.StoredResult, int, error) {
 			var r pipeline.StoredResult
 			var key, created int64
+			var reasoning any
 			err := rows.Scan(&key, &r.Batch, &r.Index, &r.Round, &r.Text, &r.Finish, &r.Seed, &r.PromptTokens, &r.OutputTokens, &r.DurationMS,
-				&r.Consumer, &r.GPU, &created, &r.Engine, &r.Digest)
+				&r.Consumer, &r.GPU, &created, &r.Engine, &r.Digest, &reasoning)
+			if err == nil {
+				r.Reasoning, err = s.packer.unpack(reasoning)
+			}
 			g := keyGeneration(key)
 			r.Item, r.Sample, r.CreatedAt = g.item, g.sample, fromMillis(created)
-			return r, len(r.Text), err
+			return r, len(r.Text) + len(r.Reasoning), err
 		},
 	})
 	return results, s.fail(ctx, err, fmt.Sprintf("read results of run %s from item %d", name, from.item))

@@ -18,7 +18,7 @@ func (s *sqliteStore) WriteResults(ctx context.Context, messages []pipeline.Resu
 	if len(messages) == 0 {
 		return pipeline.Written{}, nil
 	}
-	w := resultWriter{stmts: &s.stmts, at: at, runs: map[string]int64{}}
+	w := resultWriter{stmts: &s.stmts, packer: s.packer, at: at, runs: map[string]int64{}}
 	what := fmt.Sprintf("store %d messages of results of run %s", len(messages), messages[0].Run)
 	err := s.write(ctx, what, func(ctx context.Context, tx *sql.Tx) error { return w.write(ctx, tx, messages) })
 	if err != nil {
@@ -29,6 +29,7 @@ func (s *sqliteStore) WriteResults(ctx context.Context, messages []pipeline.Resu
 
 // A resultWriter is the state of one WriteResults.
 type resultWriter struct {
+	packer  *packer
 	stmts   *statements
 	at      time.Time
 	runs    map[string]int64
@@ -111,7 +112,7 @@ func (w *resultWriter) add(b *batchRow, m pipeline.Results) {
 		b.promptTokens += r.PromptTokens
 		b.outputTokens += r.OutputTokens
 		w.values = append(w.values, resultKey(run, generation{r.Item, r.Sample}), m.Batch, r.Index, m.Round, r.Text, r.Finish, r.Seed,
-			r.PromptTokens, r.OutputTokens, r.DurationMS, m.Consumer, m.GPU, millis(r.CreatedAt), string(m.Engine), m.Digest)
+			r.PromptTokens, r.OutputTokens, r.DurationMS, m.Consumer, m.GPU, millis(r.CreatedAt), string(m.Engine), m.Digest, w.packer.pack(r.Reasoning))
 	}
 	before := b.State
 	b.State = b.Settle()

@@ -8,7 +8,7 @@ import "gleaner/internal/pipeline"
 // sets with one bit for each generation of the batch; stored is the number of bits set in done.
 const schema = `
 PRAGMA application_id = 0x476c6e72;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 CREATE TABLE runs (
 	id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
 	name        TEXT NOT NULL UNIQUE,
@@ -61,7 +61,8 @@ CREATE TABLE results (
 	gpu           TEXT NOT NULL,
 	created_at    INTEGER NOT NULL,
 	engine        TEXT NOT NULL DEFAULT '',
-	digest        TEXT NOT NULL DEFAULT ''
+	digest        TEXT NOT NULL DEFAULT '',
+	reasoning     BLOB NOT NULL DEFAULT ''  -- a text, or bytes as a packer makes them
 );
 CREATE TABLE consumers (
 	id   TEXT PRIMARY KEY,
@@ -96,6 +97,10 @@ ALTER TABLE results ADD COLUMN digest TEXT NOT NULL DEFAULT '';
 PRAGMA user_version = 3;
 ALTER TABLE runs ADD COLUMN key BLOB NOT NULL DEFAULT x'';
 ` + storeTable
+	upgrade3 = `
+PRAGMA user_version = 4;
+ALTER TABLE results ADD COLUMN reasoning BLOB NOT NULL DEFAULT '';
+`
 )
 
 // runShift leaves 30 bits for an item, 10 for a sample, and 23 for all runs that were ever created

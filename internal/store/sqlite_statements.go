@@ -18,7 +18,7 @@ type statements struct {
 }
 
 const (
-	resultColumns = 15
+	resultColumns = 16
 	itemColumns   = 2
 	batchColumns  = "id, first, generations, state, round, done, failed, prompt_tokens, output_tokens, queued_at, done_at, error, opinions, refused"
 )

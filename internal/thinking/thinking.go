@@ -4,6 +4,7 @@
 package thinking
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -68,18 +69,20 @@ func families() []family {
 
 // Parts are the parts of a text.
 type Parts struct {
-	Answer string // the text without its thinking; the whole text while Open
-	Bytes  int    // of thinking, without the tags and the white space around it
-	Found  bool   // there are tags, perhaps with nothing between them
-	Open   bool   // the thinking has no end, so there is no answer
+	Answer  string // the text without its thinking; the whole text while Open
+	Thought string // the thinking, without the tags and the white space around it
+	Found   bool   // there are tags, perhaps with nothing between them
+	Open    bool   // the thinking has no end, so there is no answer
 }
 
 // Split takes the thinking off the beginning of a text. Tags that come later belong to an answer
 // that speaks about them. A text without thinking stays as it is, byte for byte.
-func Split(text string) Parts {
-	p := Parts{Answer: text}
+func Split(text string) (p Parts) {
+	p = Parts{Answer: text}
 	table := families()
 	var by family
+	var thoughts []string
+	defer func() { p.Thought = cmp.Or(p.Thought, strings.Join(thoughts, "\n\n")) }()
 	for rest := space(text); ; {
 		f, body, ok := opened(table, rest)
 		if !ok {
@@ -87,7 +90,9 @@ func Split(text string) Parts {
 		}
 		p.Found, by = true, f
 		thought, after, closed := cutFirst(body, f.closes)
-		p.Bytes += len(strings.TrimSpace(thought))
+		if thought = strings.TrimSpace(thought); thought != "" {
+			thoughts = append(thoughts, thought)
+		}
 		if !closed {
 			p.Answer, p.Open = text, true
 			return p
@@ -101,7 +106,7 @@ func Split(text string) Parts {
 	}
 	for _, f := range table {
 		if thought, after, ok := f.closing(text); ok {
-			return Parts{Answer: f.unwrap(space(after)), Bytes: len(strings.TrimSpace(thought)), Found: true}
+			return Parts{Answer: f.unwrap(space(after)), Thought: strings.TrimSpace(thought), Found: true}
 		}
 	}
 	for _, f := range table {

@@ -24,15 +24,30 @@ const Small = "small"
 
 // TinyModels returns the names of the models that a real server for tests has.
 func TinyModels() Models {
-	return Models{Stop: "tiny", Endless: "tiny-endless", Loop: "tiny-loop"}
+	return Models{Stop: "tiny", Endless: "tiny-endless", Loop: "tiny-loop", Thinks: "tiny-thinks"}
 }
 
-func recipes() []gguftest.Config {
-	return []gguftest.Config{
-		{Name: "tiny", Ending: gguftest.Stop},
-		{Name: "tiny-endless", Ending: gguftest.Endless},
-		{Name: "tiny-loop", Ending: gguftest.Loop},
-		{Name: Small, Ending: gguftest.Endless, Embedding: 512, Layers: 8, Heads: 8, KVHeads: 4, Hidden: 1536},
+// A recipe is a model and the template of its prompts.
+type recipe struct {
+	gguftest.Config
+	template string
+}
+
+// Templates of prompts. What the second one writes behind a prompt is the beginning of thinking, so
+// a model that never closes the tag thinks until it stops.
+const (
+	plain  = "[INST] {{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} [/INST]"
+	thinks = `{{ range .Messages }}{{ if eq .Role "assistant" }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}` +
+		"{{ else }}[INST] {{ .Content }} [/INST]{{ end }}{{ end }}{{ if and $.IsThinkSet $.Think }}<think>{{ end }}"
+)
+
+func recipes() []recipe {
+	return []recipe{
+		{gguftest.Config{Name: "tiny", Ending: gguftest.Stop}, plain},
+		{gguftest.Config{Name: "tiny-endless", Ending: gguftest.Endless}, plain},
+		{gguftest.Config{Name: "tiny-loop", Ending: gguftest.Loop}, plain},
+		{gguftest.Config{Name: "tiny-thinks", Ending: gguftest.Stop}, thinks},
+		{gguftest.Config{Name: Small, Ending: gguftest.Endless, Embedding: 512, Layers: 8, Heads: 8, KVHeads: 4, Hidden: 1536}, plain},
 	}
 }
 
@@ -93,14 +108,14 @@ func await(ctx context.Context, client *api.Client, patience time.Duration) erro
 }
 
 // create does what "ollama create" does.
-func create(ctx context.Context, client *api.Client, recipe gguftest.Config) error {
+func create(ctx context.Context, client *api.Client, recipe recipe) error {
 	dir, err := os.MkdirTemp("", "gguftest")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, recipe.Name+".gguf")
-	if err := gguftest.Write(path, recipe); err != nil {
+	if err := gguftest.Write(path, recipe.Config); err != nil {
 		return err
 	}
 	file, err := os.Open(path)
@@ -123,7 +138,7 @@ func create(ctx context.Context, client *api.Client, recipe gguftest.Config) err
 	err = client.Create(ctx, &api.CreateRequest{
 		Model:    recipe.Name,
 		Files:    map[string]string{filepath.Base(path): digest},
-		Template: `[INST] {{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} [/INST]`,
+		Template: recipe.template,
 		Parameters: map[string]any{
 			"stop":           []string{"[INST]"},
 			"temperature":    1.0, // with this and the next three the chances are those of the recipe

@@ -26,6 +26,7 @@ import (
 type Models struct {
 	Stop    string // by themselves, mostly within a hundred tokens
 	Endless string // only where they are cut off
+	Thinks  string // by themselves; the model can think, and the others cannot
 	Loop    string // by the server's repeat abort
 }
 
@@ -63,6 +64,8 @@ func Run(t *testing.T, url string, models Models) {
 	t.Run("an answer ends before a stop sequence", s.stopSequence)
 	t.Run("a system prompt is part of the prompt", s.systemPrompt)
 	t.Run("options are taken", s.options)
+	t.Run("a model thinks if it is told to, and where nothing is said as it does by itself", s.thinks)
+	t.Run("a model that cannot think, and a level that it does not know, are fatal", s.cannotThink)
 	t.Run("an option out of range is fatal before anything is sent", s.badOption)
 	t.Run("a model that no registry has cannot be pulled", s.pullFails)
 }
@@ -330,6 +333,43 @@ func (s *suite) options(t *testing.T) {
 	req.Options.Temperature, req.Options.TopP, req.Options.TopK = &temperature, &topP, &topK
 	_, err := s.client.Generate(t.Context(), req)
 	wantClass(t, err, pipeline.Truncated)
+}
+
+func (s *suite) thinks(t *testing.T) {
+	for name, can := range map[string]bool{s.models.Thinks: true, s.models.Stop: false} {
+		if info, err := s.client.Describe(t.Context(), name); err != nil || !info.SaysThinks || info.Thinks != can {
+			t.Errorf("%s: %+v, want %v (%v)", name, info, can, err)
+		}
+	}
+	for _, c := range []struct {
+		think  pipeline.Think
+		should bool
+	}{{pipeline.ThinkOn, true}, {pipeline.ThinkAuto, true}, {pipeline.ThinkOff, false}, {"", false}} {
+		req := request(s.models.Thinks, 5, 500)
+		req.Options.Think = c.think
+		got, err := s.client.Generate(t.Context(), req)
+		if err != nil && !errors.Is(err, pipeline.ErrEmpty) { // it may think to its end
+			t.Fatalf("think %q: %v", c.think, err)
+		}
+		if (got.Reasoning != "") != c.should || (got.Thinking > 0) != c.should || !c.should && got.Text == "" {
+			t.Errorf("think %q: %d bytes of thinking, %q before %q", c.think, got.Thinking, got.Reasoning, got.Text)
+		}
+	}
+}
+
+func (s *suite) cannotThink(t *testing.T) {
+	for model, think := range map[string]pipeline.Think{s.models.Stop: pipeline.ThinkOn, s.models.Thinks: pipeline.ThinkLow} {
+		req := request(model, 1, 5)
+		req.Options.Think = think
+		_, err := s.client.Generate(t.Context(), req)
+		wantClass(t, err, pipeline.Fatal)
+		wantParts(t, err, "think", "mend the options of the run")
+	}
+	req := request(s.models.Stop, 5, 500) // where nothing is said it answers
+	req.Options.Think = pipeline.ThinkAuto
+	if _, err := s.client.Generate(t.Context(), req); err != nil {
+		t.Error(err)
+	}
 }
 
 func (s *suite) badOption(t *testing.T) {

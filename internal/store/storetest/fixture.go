@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,10 @@ func (f *fixture) queue(indexes ...int) *fixture {
 	return f
 }
 
+// thinking returns what is thought before an answer: nothing, little or more than stores keep as it
+// is.
+func thinking(index int) string { return strings.Repeat("hm, é\n", index%3*300) }
+
 // results returns a message with answers for some generations of a batch. Each has 10 prompt
 // tokens and as many output tokens as its text has bytes.
 func (f *fixture) results(batch int, text string, indexes ...int) pipeline.Results {
@@ -108,7 +113,8 @@ func (f *fixture) results(batch int, text string, indexes ...int) pipeline.Resul
 	for _, index := range indexes {
 		item, sample := f.cut[batch].Generation(index, f.run.Spec.Samples)
 		m.Results = append(m.Results, pipeline.Result{
-			Index: index, Item: item, Sample: sample, Text: text, Finish: "stop", Seed: index, PromptTokens: 10, OutputTokens: len(text),
+			Reasoning: thinking(index),
+			Index:     index, Item: item, Sample: sample, Text: text, Finish: "stop", Seed: index, PromptTokens: 10, OutputTokens: len(text),
 			DurationMS: 1234, CreatedAt: start().Add(time.Duration(index) * time.Second),
 		})
 	}
