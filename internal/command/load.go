@@ -40,7 +40,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Input == "" {
 		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
 	}
-	source, err := dataset.NewSource(c.Input, t.In)
+	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{c.Input}, Stdin: t.In})
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, 
 	if err != nil {
 		return plan.Estimate{}, err
 	}
-	source, err := dataset.NewSource(c.Input, t.In)
+	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{c.Input}, Stdin: t.In})
 	if err != nil {
 		return plan.Estimate{}, err
 	}

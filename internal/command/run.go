@@ -94,7 +94,7 @@ func (c *RunLocal) dataset(t *cli.Terminal) (closer interface{ Close() error }, 
 		}
 		return nothing{}, local.Problems(c.Limit), nil
 	}
-	source, err := dataset.NewSource(c.Input, t.In)
+	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{c.Input}, Stdin: t.In})
 	if err != nil {
 		return nil, producer.Dataset{}, err
 	}

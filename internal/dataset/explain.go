@@ -2,98 +2,88 @@ package dataset
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"gleaner/internal/pipeline"
 )
 
-const (
-	byteOrderMark = "\xef\xbb\xbf"
-	sniffLen      = 512 // bytes from the beginning in which other formats have their marks
-)
+// whitespace holds the characters that may surround a row.
+const whitespace = " \t\r\n"
 
-// Advice that more than one message gives.
-const (
-	howArray  = "this is a JSON array, not JSON Lines: convert it with: jq -c '.[]' FILE > rows.jsonl"
-	howPretty = "every row must be one JSON object on one line: if the file holds objects over several lines, convert it with: jq -c . FILE > rows.jsonl"
-	howCSV    = "this is not JSON: every line must be one JSON object; a table (CSV) has to be converted to JSON Lines first"
-)
+// howRows says what rows have to look like.
+func howRows() string { return "every row must be a JSON object, {…}" }
 
-// foreign recognizes formats other than JSON Lines by the first bytes of a file. It returns what
-// the file is and what to do about it, or nothing.
-func foreign(head []byte) string {
-	for _, f := range []struct {
-		at         int
-		mark, what string
-	}{
-		{0, "PAR1", "is a Parquet file, not JSON Lines: convert it first"},
-		{0, "ARROW1", "is an Arrow file, not JSON Lines: convert it first"},
-		{0, "SQLite format 3", "is a SQLite database, not JSON Lines: export its rows first"},
-		{0, "PK\x03\x04", "is a zip archive: unpack it and name the file in it"},
-		{0, "BZh", "is compressed with bzip2, which is not supported: unpack it, or use gzip or zstd"},
-		{0, "\xfd7zXZ", "is compressed with xz, which is not supported: unpack it, or use gzip or zstd"},
-		{0, "\x1f\x8b", "is compressed twice: unpack it once"},
-		{0, "\x28\xb5\x2f\xfd", "is compressed twice: unpack it once"},
-		{0, "\xff\xfe", "is in UTF-16: convert it with: iconv -f UTF-16 -t UTF-8 FILE > rows.jsonl"},
-		{0, "\xfe\xff", "is in UTF-16: convert it with: iconv -f UTF-16 -t UTF-8 FILE > rows.jsonl"},
-		{257, "ustar", "is a tar archive: unpack it and name the file in it"},
-	} {
-		if len(head) > f.at && bytes.HasPrefix(head[f.at:], []byte(f.mark)) {
-			return f.what
+func noEnd() string {
+	return "the JSON object does not end on its line: write it again, or put all of it on one line"
+}
+
+// explain returns the kind of a fault that the scanner found in a row at an index, and says in plain
+// words what it is and what to do about it.
+func explain(row []byte, f fault, at int) (BadKind, string) {
+	at = min(at, len(row))
+	switch f {
+	case invalidUTF8:
+		return NotUTF8, fmt.Sprintf("is not valid UTF-8 at column %d: name the file's encoding, as in --encoding cp1252, or convert the file to UTF-8", at+1)
+	case nulByte:
+		return HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", at+1)
+	case nameTwice:
+		return DuplicateName, fmt.Sprintf("the name %s stands twice in one object, and one of the values would be lost: rename or remove one", excerpt([]byte(unquote(row[at:min(textEnd(row, at), len(row))]))))
+	case notFinite:
+		return NotANumber, fmt.Sprintf("has %s at column %d, which JSON does not know: --nan null reads it as null", word(row[at:]), at+1)
+	case tooDeep:
+		return TooDeep, fmt.Sprintf("has more than %d lists and objects in each other: flatten it or leave it out", maxNesting)
+	}
+	return syntax(row, f, at)
+}
+
+// syntax explains what is not JSON.
+func syntax(row []byte, f fault, at int) (BadKind, string) {
+	rest := row[at:]
+	where := fmt.Sprintf("is not JSON at column %d: ", at+1)
+	switch {
+	case at == 0 && bytes.IndexByte(firstLine(row), 0) >= 0:
+		return HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", bytes.IndexByte(row, 0)+1)
+	case at == 0 && !utf8.Valid(firstLine(row)):
+		return NotUTF8, fmt.Sprintf("begins with %s, which is not valid UTF-8: name the file's encoding, as in --encoding cp1252", excerpt(firstLine(row)))
+	case at == 0:
+		return NotJSON, fmt.Sprintf("begins with %s, not with {: %s", excerpt(firstLine(row)), howRows())
+	case isPython(rest):
+		return NotJSON, where + fmt.Sprintf("%s is how Python shows a dictionary, and JSON needs double quotes, true, false and null: %s", excerpt(firstLine(rest[:min(len(rest), 12)])), fromPython())
+	case f == trailingComma:
+		return NotJSON, where + "a comma stands before the closing bracket: " + withoutCommas()
+	case f == lineInText:
+		return NotJSON, where + `the line ends within a string: write a line break in a string as \n`
+	case f == controlByte:
+		return NotJSON, where + fmt.Sprintf("a string holds the control character %q: write it as an escape, a tab as \\t", rest[:min(1, len(rest))])
+	case f == badEscape:
+		return NotJSON, where + fmt.Sprintf("%s is no escape: write a backslash in a string as \\\\", excerpt(rest[:min(2, len(rest))]))
+	case f == noName:
+		return NotJSON, where + fmt.Sprintf("a name in double quotes has to stand here, not %s", excerpt(firstLine(rest)))
+	case f == noColon:
+		return NotJSON, where + fmt.Sprintf("a colon has to stand after the name, not %s", excerpt(firstLine(rest)))
+	case f == noComma:
+		return NotJSON, where + fmt.Sprintf("a comma or a closing bracket has to stand here, not %s", excerpt(firstLine(rest)))
+	case f == wrongBracket:
+		return NotJSON, where + "a list ends with ] and an object with }"
+	}
+	return NotJSON, where + fmt.Sprintf("a value has to stand here, not %s", excerpt(firstLine(rest)))
+}
+
+// isPython reports whether what stands where JSON was expected is how Python writes it.
+func isPython(rest []byte) bool {
+	for _, mark := range []string{"'", "None", "True", "False", "nan", "inf", "array(", "datetime", "Decimal("} {
+		if bytes.HasPrefix(rest, []byte(mark)) {
+			return true
 		}
 	}
-	return ""
+	return false
 }
 
-// explain says what is wrong with a row that scan refused. First is true for the first line of a
-// dataset, and whole for a line that ends with a line feed.
-func explain(row []byte, first, whole bool) string {
-	switch {
-	case len(row) == 0:
-		return "is empty"
-	case bytes.IndexByte(row, 0) >= 0:
-		return fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", bytes.IndexByte(row, 0)+1)
-	case !utf8.Valid(row):
-		return fmt.Sprintf("is not valid UTF-8 at column %d: convert the file to UTF-8", invalidAt(row)+1)
-	case row[0] == '[' && first:
-		return howArray
-	case row[0] != '{' && json.Valid(row):
-		return fmt.Sprintf("is %s, not a JSON object: %s", kindOf(row[0]), howPretty)
-	case row[0] != '{' && first:
-		return fmt.Sprintf("begins with %s: %s", excerpt(row), howCSV)
-	case row[0] != '{':
-		return fmt.Sprintf("begins with %s, not with {: %s", excerpt(row), howPretty)
-	}
-	return syntax(row, whole)
-}
-
-// syntax says at which column a row stops being JSON.
-func syntax(row []byte, whole bool) string {
-	var raw json.RawMessage
-	err := json.Unmarshal(row, &raw)
-	var bad *json.SyntaxError
-	switch {
-	case err == nil:
-		return "is not one JSON object"
-	case !errors.As(err, &bad):
-		return "is not JSON: " + err.Error()
-	case bad.Offset >= int64(len(row)) && strings.HasPrefix(bad.Error(), "unexpected end") && !whole:
-		return "the JSON object is cut off at the end of the file: fetch or write the file again"
-	case bad.Offset >= int64(len(row)) && strings.HasPrefix(bad.Error(), "unexpected end"):
-		return "the JSON object does not end on its line: " + howPretty
-	}
-	return fmt.Sprintf("is not JSON at column %d: %s", bad.Offset, strings.TrimPrefix(bad.Error(), "json: "))
-}
-
-// tooLong says that a line exceeds the limit of a row, and what the reason may be.
-func tooLong(first bool, begin []byte) string {
-	begin = bytes.TrimLeft(begin, whitespace)
-	if first && len(begin) > 0 && begin[0] == '[' {
-		return howArray
+// tooLong says that a row exceeds the limit, and what the reason may be.
+func tooLong(row []byte) string {
+	if path := arrayIn(row); path != "" {
+		return fmt.Sprintf("is longer than %d MiB, the limit of a row: if the rows stand in its list %q, add --rows-at %s", pipeline.MaxRowBytes>>20, path, path)
 	}
 	return fmt.Sprintf("is longer than %d MiB, the limit of a row: shorten it or leave it out", pipeline.MaxRowBytes>>20)
 }
@@ -102,6 +92,8 @@ func kindOf(b byte) string {
 	switch b {
 	case '[':
 		return "an array"
+	case '{':
+		return "an object"
 	case '"':
 		return "a string"
 	case 't', 'f':
@@ -112,9 +104,27 @@ func kindOf(b byte) string {
 	return "a number"
 }
 
+// word returns the letters at the beginning of a row, with a sign.
+func word(row []byte) string {
+	n := 0
+	for n < len(row) && n < 20 && (row[n] == '-' || row[n]|0x20 >= 'a' && row[n]|0x20 <= 'z') {
+		n++
+	}
+	return string(row[:n])
+}
+
+// firstLine returns the data up to the end of their first line.
+func firstLine(data []byte) []byte {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return data[:i]
+	}
+	return data
+}
+
 // excerpt quotes the beginning of a row.
 func excerpt(row []byte) string {
 	const most = 40
+	row = bytes.TrimRight(row, "\r\n")
 	if len(row) <= most {
 		return fmt.Sprintf("%q", row)
 	}

@@ -1,231 +1,165 @@
-// Package dataset reads and writes the rows of a dataset: JSON Lines, plain or compressed, from a
-// file or a stream.
+// Package dataset reads and writes the rows of a dataset: JSON in several forms, tables and Parquet,
+// plain or compressed, from files, folders or a stream.
 //
-// A row is one JSON object on one line. It is passed on byte for byte: the order of its columns,
-// its numbers and its spelling stay as they came. Memory stays constant, however long the dataset
-// is.
+// A row is one JSON object on one line. What came as JSON is passed on byte for byte: the order of
+// its columns, its numbers and its spelling stay as they came. Memory stays constant, however long
+// the dataset is.
 package dataset
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-
-	"gleaner/internal/pipeline"
+	"sync/atomic"
 )
 
-// bufferSize is larger than nearly every row, so that rows are checked in the buffer, without a
-// copy.
-const bufferSize = 256 << 10
-
-// whitespace holds the characters that may surround a row.
-const whitespace = " \t\r\n"
-
-// A RowError says what is wrong with one row. Reading may go on with the next one.
-type RowError struct {
-	Name    string // of the dataset
-	Line    int    // from 1
-	Problem string // in plain words, with what to do about it
-}
-
-// Error names the dataset, the line and the problem.
-func (e *RowError) Error() string { return fmt.Sprintf("%s, line %d: %s", e.Name, e.Line, e.Problem) }
-
-// A Reader reads the rows of a dataset one by one. It belongs to one goroutine.
+// A Reader reads the rows of a dataset one by one, file after file. It belongs to one goroutine, but
+// for Progress.
 type Reader struct {
-	name     string
-	in       *bufio.Reader
-	unpacker *unpacker // nil if the dataset is not compressed
-	file     io.Closer // nil if the caller closes it
+	options SourceOptions
+	files   []InputFile // that are still to be opened
+	total   int64       // bytes of all files, 0 if that is not known
+	read    atomic.Int64
 
-	line  int
-	long  []byte   // a row that is longer than the buffer of in
-	names [][]byte // of the columns of the current row; kept for its memory
-	rest  bool     // the remainder of a too long line is still to be skipped
-	err   error    // the end, or what made reading impossible
+	name    string // of the open file
+	current *content
+	stream  io.Reader // what comes next in place of a file, if it is not nil
+	found   Notes
+	err     error // the end, or what made reading impossible
+	line    int   // when the last file was closed
 }
 
-// Open opens a dataset; "-" is the standard input. The first bytes of the file, not its name,
-// decide whether it is decompressed. Errors name the path and what to do.
+// Open opens a file with default options; "-" is the standard input.
 func Open(path string) (*Reader, error) {
-	if path == "-" {
-		return NewReader(os.Stdin, "standard input")
-	}
-	info, err := os.Stat(path)
+	s, err := NewSource(SourceOptions{Inputs: []string{path}})
 	if err != nil {
-		return nil, openError(path, err)
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("dataset %s is a folder: name a file in it", path)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	r, err := NewReader(file, path)
-	if err != nil {
-		file.Close()
 		return nil, err
 	}
-	r.file = file
+	r, err := s.Open()
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	return r, nil
 }
 
-func openError(path string, err error) error {
-	hint := ""
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		hint = ": check the path"
-	case errors.Is(err, fs.ErrPermission):
-		hint = ": allow this user to read it"
-	}
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		err = p.Err // the path is named already
-	}
-	return fmt.Errorf("dataset %s cannot be opened: %w%s", path, err, hint)
-}
-
-// NewReader reads a dataset from a stream, which the caller closes. Errors contain the name. It
-// reads the first bytes, and so waits for them.
+// NewReader reads rows from a stream, which the caller closes, with default options. Errors contain
+// the name. It reads the first bytes, and so waits for them.
 func NewReader(stream io.Reader, name string) (*Reader, error) {
-	packed := bufio.NewReaderSize(stream, 64<<10)
-	r := &Reader{name: name}
-	pack, err := unpack(packed)
-	switch {
-	case err != nil:
-		return nil, r.readError(err)
-	case pack == nil:
-		r.in = bufio.NewReaderSize(packed, bufferSize)
-	default:
-		r.unpacker = pack
-		r.in = bufio.NewReaderSize(pack, bufferSize)
-	}
-	head, err := r.in.Peek(sniffLen)
-	if err != nil && err != io.EOF {
-		r.Close()
-		return nil, r.readError(err)
-	}
-	if problem := foreign(head); problem != "" {
-		r.Close()
-		return nil, fmt.Errorf("dataset %s %s", name, problem)
-	}
-	if bytes.HasPrefix(head, []byte(byteOrderMark)) {
-		r.in.Discard(len(byteOrderMark))
-	}
-	return r, nil
+	r := &Reader{stream: stream, name: name}
+	return r, r.start()
 }
 
-// Line returns the number, from 1, of the line that Next returned last.
-func (r *Reader) Line() int { return r.line }
+// start opens the first file, so that what is wrong with it is said at once.
+func (r *Reader) start() error {
+	if err := r.advance(); err != nil && err != io.EOF {
+		return err
+	}
+	return nil
+}
 
-// Close releases what the reader holds, and closes the file if Open opened one.
-func (r *Reader) Close() error {
-	if r.unpacker != nil {
-		r.unpacker.close()
+// advance opens the next file. It returns io.EOF if there is none.
+func (r *Reader) advance() (err error) {
+	count := func(n int) { r.read.Add(int64(n)) }
+	switch {
+	case r.stream != nil:
+		r.current, err = openStream(r.stream, r.name, r.options, count)
+		r.stream = nil
+	case len(r.files) > 0:
+		next := r.files[0]
+		r.files = r.files[1:]
+		r.name = next.Path
+		if next.spool != nil {
+			r.current, err = next.spool.open(r.name, r.options, count)
+			break
+		}
+		r.current, err = openPath(next.Path, r.options, count)
+	default:
+		err = io.EOF
 	}
-	if r.file == nil {
-		return nil
-	}
-	return r.file.Close()
+	return err
 }
 
 // Next returns the next row, without the whitespace around it; it is valid until the next call.
 // Blank lines are skipped. The error is io.EOF at the end, a *RowError for a row that cannot be
-// used, or what made reading impossible.
+// used, after which reading goes on with the next one, or what made reading impossible.
 func (r *Reader) Next() ([]byte, error) {
-	for {
-		line, err := r.readLine()
-		if err != nil {
-			return nil, err
-		}
-		row := bytes.Trim(line, whitespace)
-		if len(row) == 0 {
+	for r.err == nil {
+		if r.current == nil {
+			r.err = r.advance()
 			continue
 		}
-		if problem := r.check(row, line); problem != "" {
-			return nil, r.bad(problem)
+		row, err := r.current.next()
+		if err == nil {
+			return row, nil
 		}
-		return row, nil
-	}
-}
-
-// check returns what is wrong with a row, or nothing.
-func (r *Reader) check(row, line []byte) string {
-	names, ok := scan(row, r.names[:0])
-	r.names = names
-	if !ok {
-		return explain(row, r.line == 1, line[len(line)-1] == '\n')
-	}
-	return duplicate(names)
-}
-
-func (r *Reader) bad(problem string) error {
-	return &RowError{Name: r.name, Line: r.line, Problem: problem}
-}
-
-// readLine returns the next line, including the line feed if it has one. It never keeps more in
-// memory than the limit of a row.
-func (r *Reader) readLine() ([]byte, error) {
-	if err := r.skipRest(); err != nil {
-		return nil, err
-	}
-	part, err := r.in.ReadSlice('\n')
-	r.line++
-	if err == nil {
-		return part, nil
-	}
-	r.long = append(r.long[:0], part...)
-	for errors.Is(err, bufio.ErrBufferFull) && len(r.long) <= pipeline.MaxRowBytes {
-		part, err = r.in.ReadSlice('\n')
-		r.long = append(r.long, part...)
-	}
-	switch {
-	case len(bytes.Trim(r.long, whitespace)) > pipeline.MaxRowBytes:
-		r.rest = errors.Is(err, bufio.ErrBufferFull)
-		return nil, r.bad(tooLong(r.line == 1, r.long))
-	case errors.Is(err, bufio.ErrBufferFull): // whitespace alone exceeds the limit
-		r.rest = true
-		return nil, r.bad(tooLong(false, nil))
-	case err == io.EOF && len(r.long) == 0:
-		r.line--
-		r.err = io.EOF
-		return nil, r.err
-	case err != nil && err != io.EOF:
-		r.line--
-		r.err = r.readError(err)
-		return nil, r.err
-	}
-	return r.long, nil
-}
-
-// skipRest skips the rest of a line that was too long. It returns the error that ended reading
-// earlier, if there is one.
-func (r *Reader) skipRest() error {
-	for r.rest && r.err == nil {
-		_, err := r.in.ReadSlice('\n')
+		var bad *RowError
 		switch {
-		case err == nil:
-			r.rest = false
 		case err == io.EOF:
-			r.err = io.EOF
-		case !errors.Is(err, bufio.ErrBufferFull):
-			r.err = r.readError(err)
+			r.err = r.finish()
+		case errors.As(err, &bad) && !isLost(err):
+			bad.Name, bad.Problem = r.name, withFile(bad.Problem, r.name)
+			return nil, bad
+		default:
+			r.err = readError(r.name, r.current.position(), err)
 		}
 	}
-	return r.err
+	return nil, r.err
 }
 
-// readError returns an error that says why no further row can be read.
-func (r *Reader) readError(err error) error {
-	var damage *damageError
-	if errors.As(err, &damage) {
-		return fmt.Errorf("dataset %s: the %s data are damaged or cut off after line %d: %w: fetch or compress the file again",
-			r.name, damage.format, r.line, damage.err)
+func isLost(err error) bool {
+	var lost *lostError
+	return errors.As(err, &lost)
+}
+
+// finish closes the file that is at its end, and keeps what is to be said of it.
+func (r *Reader) finish() error {
+	n := r.current.notes()
+	r.found.Nulled += n.nulled
+	r.found.HalfCharacters += n.halves
+	if n.hint != "" {
+		r.found.Hints = append(r.found.Hints, r.name+": "+n.hint)
 	}
-	return fmt.Errorf("dataset %s cannot be read after line %d: %w", r.name, r.line, err)
+	r.line = r.current.position()
+	err := r.current.close()
+	r.current = nil
+	return err
+}
+
+// Notes are what is to be said of rows that were read and are good.
+type Notes struct {
+	Nulled         int      // numbers that were NaN or Infinity and were read as null
+	HalfCharacters int      // rows with an escape like \ud83d alone, which some loaders refuse
+	Hints          []string // what may have been meant otherwise, one for each file
+}
+
+// Notes returns what is to be said of the files that were read to their end.
+func (r *Reader) Notes() Notes { return r.found }
+
+// Line returns the number, from 1, of the line on which the row begins that Next returned last.
+func (r *Reader) Line() int {
+	if r.current == nil {
+		return r.line
+	}
+	return r.current.position()
+}
+
+// Position returns the file, as the user gave it, and the line of the row that Next returned last.
+// In a Parquet file the line is the number of the row.
+func (r *Reader) Position() (file string, line int) { return r.name, r.Line() }
+
+// Progress returns how many bytes of the input were read, packed as they are, and how many there
+// are, 0 if that is not known. It may be called from another goroutine.
+func (r *Reader) Progress() (done, total int64) { return r.read.Load(), r.total }
+
+// Close releases what the reader holds, and closes the file that is open.
+func (r *Reader) Close() error {
+	if r.err == nil {
+		r.err = fmt.Errorf("dataset %s is closed", r.name)
+	}
+	if r.current == nil {
+		return nil
+	}
+	err := r.current.close()
+	r.line, r.current = r.current.position(), nil
+	return err
 }

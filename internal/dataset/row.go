@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"unicode/utf8"
 
 	"gleaner/internal/pipeline"
 )
@@ -15,7 +14,7 @@ func Columns(row []byte) ([]string, error) {
 	row = bytes.Trim(row, whitespace)
 	raw, ok := scan(row, nil)
 	if !ok {
-		return nil, fmt.Errorf("row: %s", explain(row, false, true))
+		return nil, fmt.Errorf("row: %s", notRow(row))
 	}
 	names := make([]string, len(raw))
 	for i, name := range raw {
@@ -36,7 +35,7 @@ func Append(row []byte, fields ...Field) ([]byte, error) {
 	row = bytes.Trim(row, whitespace)
 	names, ok := scan(row, nil)
 	if !ok {
-		return nil, fmt.Errorf("row: %s", explain(row, false, true))
+		return nil, fmt.Errorf("row: %s", notRow(row))
 	}
 	open := bytes.TrimRight(row[:len(row)-1], whitespace) // without its closing brace
 	out := append(make([]byte, 0, len(row)+512), open...)
@@ -64,17 +63,18 @@ func Append(row []byte, fields ...Field) ([]byte, error) {
 }
 
 // scan appends the names of the row's columns, in quotes as they are written there, and reports
-// whether the row is one JSON object in valid UTF-8. In valid JSON every quote outside of a string
-// begins one, so finding the names needs no parser.
+// whether the row is one JSON object in valid UTF-8.
 func scan(row []byte, names [][]byte) ([][]byte, bool) {
-	if len(row) == 0 || row[0] != '{' || !utf8.Valid(row) || !json.Valid(row) {
+	var s scanner
+	end, r := s.value(row, true)
+	if len(row) == 0 || row[0] != '{' || r != complete || end != len(row) || s.fault != noFault && s.fault != nameTwice {
 		return names, false
 	}
 	depth, isName := 0, false
 	for i := 0; i < len(row); i++ {
 		switch row[i] {
 		case '"':
-			end := stringEnd(row, i)
+			end := textEnd(row, i)
 			if isName && depth == 1 {
 				names = append(names, row[i:end])
 				isName = false
@@ -92,34 +92,22 @@ func scan(row []byte, names [][]byte) ([][]byte, bool) {
 	return names, true
 }
 
-// stringEnd returns the index after the string that begins at start.
-func stringEnd(row []byte, start int) int {
-	for i := start + 1; ; i++ {
-		i += bytes.IndexByte(row[i:], '"')
-		escapes := 0
-		for row[i-1-escapes] == '\\' {
-			escapes++
-		}
-		if escapes%2 == 0 {
-			return i + 1
-		}
+// notRow says why a row is none.
+func notRow(row []byte) string {
+	var s scanner
+	end, r := s.value(row, true)
+	switch {
+	case len(row) == 0:
+		return "is empty"
+	case r == unfinished:
+		return noEnd()
+	case r == broken || s.fault != noFault:
+		_, problem := explain(row, s.fault, s.at)
+		return withFile(problem, "FILE")
+	case row[0] != '{':
+		return fmt.Sprintf("is %s, not a JSON object", kindOf(row[0]))
 	}
-}
-
-// duplicate says which name occurs twice, or returns nothing. It changes the order of names.
-func duplicate(names [][]byte) string {
-	if slices.ContainsFunc(names, func(n []byte) bool { return bytes.IndexByte(n, '\\') >= 0 }) {
-		for i, name := range names { // two spellings may mean one name
-			names[i] = []byte(unquote(name))
-		}
-	}
-	slices.SortFunc(names, bytes.Compare)
-	for i := 1; i < len(names); i++ {
-		if bytes.Equal(names[i-1], names[i]) {
-			return fmt.Sprintf("the column %.100q stands there twice, and one of them would be lost: rename or remove one", bytes.Trim(names[i], `"`))
-		}
-	}
-	return ""
+	return fmt.Sprintf("is not JSON at column %d: something stands after the object", end+1)
 }
 
 // unquote returns the value of a JSON string.

@@ -6,43 +6,159 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
+
+// NaNNull as SourceOptions.NaN reads NaN and Infinity in JSON as null.
+const NaNNull = "null"
+
+// SourceOptions say which dataset is read, and how.
+type SourceOptions struct {
+	Inputs   []string  // files, patterns, folders, or "-" for the standard input
+	Stdin    io.Reader // what "-" reads; nil is the standard input of this process
+	Encoding string    // of texts without a mark of their own, as in cp1252; "" is UTF-8
+	RowsAt   string    // the names, with dots between them, under which the array of rows stands
+	NaN      string    // NaNNull, or "" for rows with NaN and Infinity to be bad ones
+}
+
+// An InputFile is one file of a source.
+type InputFile struct {
+	Path  string // as the user gave it or as it was found below that
+	Size  int64  // in bytes, 0 if it is not known
+	spool *spool // in place of a file that can be opened again
+}
 
 // A Source is a dataset that can be read from its beginning more than once, even if it came through
 // a pipe.
 type Source struct {
-	name string // as shown and stored
-	path string // what is opened
-	temp bool   // path is a temporary file, which Close removes
+	options SourceOptions
+	name    string
+	files   []InputFile
+	leftOut []string
+	total   int64
 }
 
-// NewSource returns the dataset at path. If path is "-", it copies stdin to a temporary file first,
-// which the caller removes with Close.
-func NewSource(path string, stdin io.Reader) (*Source, error) {
-	if path != "-" {
-		return &Source{name: filepath.Base(path), path: path}, nil
+// NewSource finds the files of a dataset: patterns and folders are expanded in the natural order of
+// names, 2 before 10. The caller closes it. Errors name what is missing and what there is instead.
+func NewSource(o SourceOptions) (*Source, error) {
+	if len(o.Inputs) == 0 {
+		return nil, errors.New("no dataset: name a file, a folder, a pattern in quotes, or - for the standard input")
 	}
-	f, err := os.CreateTemp("", "gleaner-stdin-*")
-	if err != nil {
-		return nil, fmt.Errorf("keeping standard input in a temporary file: %w", err)
+	if o.NaN != "" && o.NaN != NaNNull {
+		return nil, fmt.Errorf("--nan %s: there is only --nan %s, which reads NaN and Infinity as null", o.NaN, NaNNull)
 	}
-	_, err = io.Copy(f, stdin)
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("keeping standard input in %s: %w", f.Name(), err), os.Remove(f.Name()))
+	if err := checkEncoding(o.Encoding); err != nil {
+		return nil, err
 	}
-	return &Source{name: "stdin", path: f.Name(), temp: true}, nil
+	s := &Source{options: o}
+	var e expansion
+	for _, input := range o.Inputs {
+		if input == "-" {
+			if err := s.addStdin(&e); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err := e.add(input); err != nil {
+			return nil, err
+		}
+	}
+	s.files, s.leftOut, s.name = e.files, e.leftOut, nameOf(o.Inputs, e.files)
+	for _, f := range s.files {
+		if f.spool != nil {
+			s.total = 0
+			break
+		}
+		s.total += f.Size
+	}
+	return s, nil
 }
 
-// Name returns how the dataset is called: the file's name without its folder.
+func (s *Source) addStdin(e *expansion) error {
+	for _, f := range e.files {
+		if f.spool != nil && f.Path == stdinName {
+			return errors.New("the standard input, -, is given twice: it can be read once")
+		}
+	}
+	in := s.options.Stdin
+	if in == nil {
+		in = os.Stdin
+	}
+	e.files = append(e.files, InputFile{Path: stdinName, spool: &spool{in: in, name: stdinName}})
+	return nil
+}
+
+// Name returns how the dataset is called: the name of the file, folder or pattern without the folder
+// it lies in, or what several files have in common.
 func (s *Source) Name() string { return s.name }
 
-// Open returns a reader at the first row.
-func (s *Source) Open() (*Reader, error) { return Open(s.path) }
+// Files returns the files in the order in which they are read.
+func (s *Source) Files() []InputFile { return s.files }
 
-// Close removes the copy of standard input, if there is one.
-func (s *Source) Close() error {
-	if !s.temp {
-		return nil
+// LeftOut returns the files of folders and patterns that are not read, each with the reason.
+func (s *Source) LeftOut() []string { return s.leftOut }
+
+// Open returns a reader at the first row. It may be called again, after the reader before is closed.
+func (s *Source) Open() (*Reader, error) {
+	r := &Reader{options: s.options, files: s.files, total: s.total}
+	if err := r.start(); err != nil {
+		return nil, err
 	}
-	return os.Remove(s.path)
+	return r, nil
+}
+
+// Close removes what was kept of pipes.
+func (s *Source) Close() (err error) {
+	for _, f := range s.files {
+		if f.spool != nil {
+			err = errors.Join(err, f.spool.close())
+		}
+	}
+	return err
+}
+
+// nameOf returns a short name for inputs.
+func nameOf(inputs []string, files []InputFile) string {
+	names := make([]string, len(inputs))
+	for i, input := range inputs {
+		switch {
+		case input == "-":
+			names[i] = "stdin"
+		case filepath.Base(filepath.Clean(input)) == ".":
+			absolute, err := filepath.Abs(input)
+			if err != nil {
+				absolute = input
+			}
+			names[i] = filepath.Base(absolute)
+		default:
+			names[i] = filepath.Base(filepath.Clean(input))
+		}
+	}
+	if len(names) == 1 {
+		return names[0]
+	}
+	begin, end := common(names)
+	if len(begin) < 2 {
+		return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
+	}
+	return begin + "*" + end
+}
+
+// common returns how all names begin and end, without digits next to where they differ.
+func common(names []string) (begin, end string) {
+	begin, end = names[0], names[0]
+	for _, name := range names[1:] {
+		for !strings.HasPrefix(name, begin) {
+			begin = begin[:len(begin)-1]
+		}
+		for !strings.HasSuffix(name, end) {
+			end = end[1:]
+		}
+	}
+	begin = strings.TrimRight(begin, "0123456789")
+	end = strings.TrimLeft(end, "0123456789")
+	if len(begin)+len(end) > len(names[0]) {
+		end = ""
+	}
+	return strings.ToValidUTF8(begin, ""), strings.ToValidUTF8(end, "")
 }

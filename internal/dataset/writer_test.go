@@ -39,7 +39,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 			rt.Fatal(err)
 		}
 		defer w.Abort()
-		for range rapid.IntRange(0, 20).Draw(rt, "rows") {
+		for range rapid.IntRange(1, 20).Draw(rt, "rows") {
 			row := object(rt, rapid.SliceOfNDistinct(rapid.String(), 0, 4, rapid.ID[string]).Draw(rt, "names"))
 			want = append(want, string(row))
 			if err := w.Write(row); err != nil {

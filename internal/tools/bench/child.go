@@ -59,7 +59,7 @@ func (c *childCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
 }
 
 func (c *childCmd) load(ctx context.Context, store store.Store) (int, error) {
-	source, err := dataset.NewSource(filepath.Join(c.Dir, inputFile), nil)
+	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{filepath.Join(c.Dir, inputFile)}})
 	if err != nil {
 		return 0, err
 	}

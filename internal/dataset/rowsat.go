@@ -1,0 +1,152 @@
+package dataset
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+)
+
+// mostNames is how many names a message lists.
+const mostNames = 10
+
+// seek consumes everything up to the array that stands at the path, so that its elements are read as
+// rows. What stands before it may be of any size.
+func (j *jsonRows) seek(path string) error {
+	c, ok := j.space()
+	switch {
+	case !ok && j.w.failure() != nil:
+		return j.w.failure()
+	case !ok || c != '{':
+		return fmt.Errorf("--rows-at %s needs an object at the top of the file, and this one begins with %s: leave --rows-at out", path, excerpt(firstLine(j.w.data())))
+	}
+	j.w.at++
+	rest, where := path, "at the top of the file"
+	var seen []string
+	for {
+		name, c, err := j.member(path)
+		if err != nil {
+			return err
+		}
+		switch {
+		case name == nil:
+			return fmt.Errorf("--rows-at %s: the object %s has no list %q: it has %s", path, where, rest, list(seen))
+		case *name == rest && c == '[':
+			j.w.at++
+			j.in, j.element, j.elements, j.end = true, true, 0, true
+			return nil
+		case *name == rest:
+			return fmt.Errorf("--rows-at %s: %q is %s, not a list of rows", path, *name, kindOf(c))
+		case strings.HasPrefix(rest, *name+".") && c == '{':
+			rest, where, seen = rest[len(*name)+1:], fmt.Sprintf("%q", *name), nil
+			j.w.at++
+			continue
+		}
+		seen = append(seen, *name)
+		if _, ok := j.skipValue(); !ok {
+			return j.notJSON(path)
+		}
+	}
+}
+
+// member consumes the next name of an object with its colon, and returns it with the first byte of
+// its value; nil is the end of the object.
+func (j *jsonRows) member(path string) (name *string, value byte, err error) {
+	c, ok := j.space()
+	if ok && c == ',' {
+		j.w.at++
+		c, ok = j.space()
+	}
+	switch {
+	case !ok:
+		return nil, 0, j.notJSON(path)
+	case c == '}':
+		return nil, 0, nil
+	case c != '"':
+		return nil, 0, j.notJSON(path)
+	}
+	end, r := j.scanner.value(j.w.data(), j.w.err != nil)
+	for r == unfinished && j.w.more() {
+		end, r = j.scanner.value(j.w.data(), j.w.err != nil)
+	}
+	if r != complete {
+		return nil, 0, j.notJSON(path)
+	}
+	text := unquote(j.w.data()[:end])
+	j.w.at += end
+	if c, ok = j.space(); !ok || c != ':' {
+		return nil, 0, j.notJSON(path)
+	}
+	j.w.at++
+	if c, ok = j.space(); !ok {
+		return nil, 0, j.notJSON(path)
+	}
+	return &text, c, nil
+}
+
+// notJSON says where the file stops being JSON before the array is found.
+func (j *jsonRows) notJSON(path string) error {
+	if err := j.w.failure(); err != nil {
+		return err
+	}
+	if len(j.w.data()) == 0 {
+		return fmt.Errorf("--rows-at %s: the file ends before the list: fetch or write it again", path)
+	}
+	return fmt.Errorf("--rows-at %s: line %d is not JSON at %s: repair it", path, j.at, excerpt(firstLine(j.w.data())))
+}
+
+// list shows names, at most a few.
+func list(names []string) string {
+	if len(names) == 0 {
+		return "no names"
+	}
+	var b strings.Builder
+	for i, name := range names {
+		if i == mostNames {
+			fmt.Fprintf(&b, " and %d more", len(names)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%.60q", name)
+	}
+	return b.String()
+}
+
+// arrayIn returns the path of the first list of objects in a row, or nothing. It reads only the
+// beginning of the row, which may be cut off.
+func arrayIn(row []byte) string {
+	row = row[:min(len(row), mostKept)]
+	if len(row) == 0 || row[0] != '{' {
+		return ""
+	}
+	var path []string // of the open objects
+	last, lists := "", 0
+	for i := 0; i < len(row); i++ {
+		switch row[i] {
+		case '"':
+			end := textEnd(row, i)
+			if rest := bytes.TrimLeft(row[end:], whitespace); len(rest) > 0 && rest[0] == ':' {
+				last = unquote(row[i:end])
+			}
+			i = end - 1
+		case '{':
+			path, last = append(path, last), ""
+		case '}':
+			path = path[:max(0, len(path)-1)]
+		case '[':
+			if rest := bytes.TrimLeft(row[i+1:], whitespace); lists == 0 && last != "" && len(rest) > 0 && rest[0] == '{' {
+				return strings.Join(append(path[1:], last), ".")
+			}
+			lists++
+		case ']':
+			lists--
+		case ',':
+			last = ""
+		}
+		if len(path) > maxNesting {
+			return ""
+		}
+	}
+	return ""
+}
