@@ -25,7 +25,7 @@ not a row
 	defer r.Close()
 	for {
 		row, err := r.Next()
-		var bad *dataset.RowError
+		var bad *pipeline.RowError
 		switch {
 		case err == io.EOF:
 			return

@@ -20,54 +20,54 @@ func noEnd() string {
 
 // explain returns the kind of a fault that the scanner found in a row at an index, and says in plain
 // words what it is and what to do about it.
-func explain(row []byte, f fault, at int) (BadKind, string) {
+func explain(row []byte, f fault, at int) (pipeline.BadKind, string) {
 	at = min(at, len(row))
 	switch f {
 	case invalidUTF8:
-		return NotUTF8, fmt.Sprintf("is not valid UTF-8 at column %d: name the file's encoding, as in --encoding cp1252, or convert the file to UTF-8", at+1)
+		return pipeline.NotUTF8, fmt.Sprintf("is not valid UTF-8 at column %d: name the file's encoding, as in --encoding cp1252, or convert the file to UTF-8", at+1)
 	case nulByte:
-		return HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", at+1)
+		return pipeline.HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", at+1)
 	case nameTwice:
-		return DuplicateName, fmt.Sprintf("the name %s stands twice in one object, and one of the values would be lost: rename or remove one", excerpt([]byte(unquote(row[at:min(textEnd(row, at), len(row))]))))
+		return pipeline.DuplicateName, fmt.Sprintf("the name %s stands twice in one object, and one of the values would be lost: rename or remove one", excerpt([]byte(unquote(row[at:min(textEnd(row, at), len(row))]))))
 	case notFinite:
-		return NotANumber, fmt.Sprintf("has %s at column %d, which JSON does not know: --nan null reads it as null", word(row[at:]), at+1)
+		return pipeline.NotANumber, fmt.Sprintf("has %s at column %d, which JSON does not know: --nan null reads it as null", word(row[at:]), at+1)
 	case tooDeep:
-		return TooDeep, fmt.Sprintf("has more than %d lists and objects in each other: flatten it or leave it out", maxNesting)
+		return pipeline.TooDeep, fmt.Sprintf("has more than %d lists and objects in each other: flatten it or leave it out", maxNesting)
 	}
 	return syntax(row, f, at)
 }
 
 // syntax explains what is not JSON.
-func syntax(row []byte, f fault, at int) (BadKind, string) {
+func syntax(row []byte, f fault, at int) (pipeline.BadKind, string) {
 	rest := row[at:]
 	where := fmt.Sprintf("is not JSON at column %d: ", at+1)
 	switch {
 	case at == 0 && bytes.IndexByte(firstLine(row), 0) >= 0:
-		return HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", bytes.IndexByte(row, 0)+1)
+		return pipeline.HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", bytes.IndexByte(row, 0)+1)
 	case at == 0 && !utf8.Valid(firstLine(row)):
-		return NotUTF8, fmt.Sprintf("begins with %s, which is not valid UTF-8: name the file's encoding, as in --encoding cp1252", excerpt(firstLine(row)))
+		return pipeline.NotUTF8, fmt.Sprintf("begins with %s, which is not valid UTF-8: name the file's encoding, as in --encoding cp1252", excerpt(firstLine(row)))
 	case at == 0:
-		return NotJSON, fmt.Sprintf("begins with %s, not with {: %s", excerpt(firstLine(row)), howRows())
+		return pipeline.NotJSON, fmt.Sprintf("begins with %s, not with {: %s", excerpt(firstLine(row)), howRows())
 	case isPython(rest):
-		return NotJSON, where + fmt.Sprintf("%s is how Python shows a dictionary, and JSON needs double quotes, true, false and null: %s", excerpt(firstLine(rest[:min(len(rest), 12)])), fromPython())
+		return pipeline.NotJSON, where + fmt.Sprintf("%s is how Python shows a dictionary, and JSON needs double quotes, true, false and null: %s", excerpt(firstLine(rest[:min(len(rest), 12)])), fromPython())
 	case f == trailingComma:
-		return NotJSON, where + "a comma stands before the closing bracket: " + withoutCommas()
+		return pipeline.NotJSON, where + "a comma stands before the closing bracket: " + withoutCommas()
 	case f == lineInText:
-		return NotJSON, where + `the line ends within a string: write a line break in a string as \n`
+		return pipeline.NotJSON, where + `the line ends within a string: write a line break in a string as \n`
 	case f == controlByte:
-		return NotJSON, where + fmt.Sprintf("a string holds the control character %q: write it as an escape, a tab as \\t", rest[:min(1, len(rest))])
+		return pipeline.NotJSON, where + fmt.Sprintf("a string holds the control character %q: write it as an escape, a tab as \\t", rest[:min(1, len(rest))])
 	case f == badEscape:
-		return NotJSON, where + fmt.Sprintf("%s is no escape: write a backslash in a string as \\\\", excerpt(rest[:min(2, len(rest))]))
+		return pipeline.NotJSON, where + fmt.Sprintf("%s is no escape: write a backslash in a string as \\\\", excerpt(rest[:min(2, len(rest))]))
 	case f == noName:
-		return NotJSON, where + fmt.Sprintf("a name in double quotes has to stand here, not %s", excerpt(firstLine(rest)))
+		return pipeline.NotJSON, where + fmt.Sprintf("a name in double quotes has to stand here, not %s", excerpt(firstLine(rest)))
 	case f == noColon:
-		return NotJSON, where + fmt.Sprintf("a colon has to stand after the name, not %s", excerpt(firstLine(rest)))
+		return pipeline.NotJSON, where + fmt.Sprintf("a colon has to stand after the name, not %s", excerpt(firstLine(rest)))
 	case f == noComma:
-		return NotJSON, where + fmt.Sprintf("a comma or a closing bracket has to stand here, not %s", excerpt(firstLine(rest)))
+		return pipeline.NotJSON, where + fmt.Sprintf("a comma or a closing bracket has to stand here, not %s", excerpt(firstLine(rest)))
 	case f == wrongBracket:
-		return NotJSON, where + "a list ends with ] and an object with }"
+		return pipeline.NotJSON, where + "a list ends with ] and an object with }"
 	}
-	return NotJSON, where + fmt.Sprintf("a value has to stand here, not %s", excerpt(firstLine(rest)))
+	return pipeline.NotJSON, where + fmt.Sprintf("a value has to stand here, not %s", excerpt(firstLine(rest)))
 }
 
 // isPython reports whether what stands where JSON was expected is how Python writes it.

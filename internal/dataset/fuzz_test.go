@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"gleaner/internal/pipeline"
 )
 
 // FuzzReader compares the reader with encoding/json, line by line, where all lines are rows.
@@ -37,7 +39,7 @@ func drain(t *testing.T, content []byte) (rows []string, bad int) {
 	defer r.Close()
 	for last := 0; ; {
 		row, err := r.Next()
-		var e *RowError
+		var e *pipeline.RowError
 		switch {
 		case err == nil:
 			rows = append(rows, string(row))

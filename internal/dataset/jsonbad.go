@@ -30,29 +30,29 @@ func (j *jsonRows) cutOff() error {
 	j.scanner.at = len(j.w.data())
 	switch {
 	case j.in:
-		e := j.badAt(j.at, NotJSON, problem).keep(j.w.data(), false)
+		e := j.badAt(j.at, pipeline.NotJSON, problem).Keep(j.w.data(), false)
 		j.w.at, j.in = j.w.end, false
 		return e
 	case bytes.IndexByte(j.w.data(), '\n') < 0:
-		return j.badLine(NotJSON, problem)
+		return j.badLine(pipeline.NotJSON, problem)
 	}
-	return j.severalLines(NotJSON, problem)
+	return j.severalLines(pipeline.NotJSON, problem)
 }
 
 // severalLines returns the error for an object that goes on over the end of its line and is broken
 // there. If its first line is the brace alone, the objects of this file are written over several
 // lines, and the next one begins on a line that begins with a brace. Otherwise each line is a row,
 // and this one lacks its end.
-func (j *jsonRows) severalLines(kind BadKind, problem string) error {
+func (j *jsonRows) severalLines(kind pipeline.BadKind, problem string) error {
 	data := j.w.data()
 	first := firstLine(data)
 	if len(bytes.Trim(first, whitespace)) > 1 {
 		j.repeated += int64(j.scanner.at)
 		j.scanner.at = len(first)
-		return j.badLine(NotJSON, noEnd())
+		return j.badLine(pipeline.NotJSON, noEnd())
 	}
 	e := j.badAt(j.at, kind, fmt.Sprintf("%s (in the object that begins here, on line %d)", problem, j.at+bytes.Count(data[:j.scanner.at], []byte{'\n'})))
-	e.keep(data[:min(len(data), j.scanner.at+200)], true)
+	e.Keep(data[:min(len(data), j.scanner.at+200)], true)
 	for {
 		j.w.skipLine()
 		if !j.newline() {
@@ -93,24 +93,24 @@ func (j *jsonRows) tooLong() error {
 	lines := len(first) < len(data)
 	if !j.in && (!lines || len(bytes.Trim(first, whitespace)) > 1) {
 		if lines {
-			return j.severalLines(TooLong, problem)
+			return j.severalLines(pipeline.TooLong, problem)
 		}
-		return j.badLine(TooLong, problem)
+		return j.badLine(pipeline.TooLong, problem)
 	}
-	e := j.badAt(j.at, TooLong, problem).keep(data, true)
+	e := j.badAt(j.at, pipeline.TooLong, problem).Keep(data, true)
 	j.skipValue()
 	return e
 }
 
 // skipElement consumes the broken element of an array. If what follows cannot be told apart from
 // it, reading ends: rows would be lost unseen.
-func (j *jsonRows) skipElement(kind BadKind, problem string) error {
+func (j *jsonRows) skipElement(kind pipeline.BadKind, problem string) error {
 	e := j.badAt(j.at, kind, problem)
 	data := j.w.data()
 	e.Column = j.scanner.at + 1
-	kept := bytes.Clone(data[:min(len(data), mostKept)])
+	kept := bytes.Clone(data[:min(len(data), pipeline.MaxKeptBytes)])
 	skipped, ok := j.skipValue()
-	e.keep(kept[:min(int64(len(kept)), skipped)], skipped > int64(len(kept)))
+	e.Keep(kept[:min(int64(len(kept)), skipped)], skipped > int64(len(kept)))
 	if c, found := j.space(); !ok || skipped > pipeline.MaxRowBytes || !found || c != ',' && c != ']' {
 		return &lostError{e}
 	}
@@ -118,7 +118,7 @@ func (j *jsonRows) skipElement(kind BadKind, problem string) error {
 }
 
 // A lostError says that the rows after a broken one in an array cannot be found.
-type lostError struct{ row *RowError }
+type lostError struct{ row *pipeline.RowError }
 
 func (e *lostError) Error() string {
 	return fmt.Sprintf("line %d: %s; where the next row of the array begins cannot be said: repair this one", e.row.Line, e.row.Problem)

@@ -31,7 +31,7 @@ type jsonRows struct {
 	hint                 string // the list of objects in the first row
 }
 
-// next returns the next row, io.EOF, a *RowError, or what ends reading.
+// next returns the next row, io.EOF, a *pipeline.RowError, or what ends reading.
 func (j *jsonRows) next() ([]byte, error) {
 	for {
 		c, ok := j.space()
@@ -47,7 +47,7 @@ func (j *jsonRows) next() ([]byte, error) {
 			j.in = false
 			j.w.at++
 			if j.element && j.elements > 0 {
-				return nil, j.bad(j.at, NotJSON, "a comma stands before the closing ] of the array: "+withoutCommas())
+				return nil, j.bad(j.at, pipeline.NotJSON, "a comma stands before the closing ] of the array: "+withoutCommas())
 			}
 		case j.element:
 			j.element = false
@@ -58,7 +58,7 @@ func (j *jsonRows) next() ([]byte, error) {
 			j.element = true
 		default:
 			j.element = true // the element itself may be good
-			return nil, j.bad(j.at, NotJSON, fmt.Sprintf("a comma is missing before %s in the array: put one there", excerpt(j.w.data())))
+			return nil, j.bad(j.at, pipeline.NotJSON, fmt.Sprintf("a comma is missing before %s in the array: put one there", excerpt(j.w.data())))
 		}
 	}
 }
@@ -74,7 +74,7 @@ func (j *jsonRows) atEnd() error {
 	}
 	if j.in {
 		j.in = false
-		return j.bad(j.at, NotJSON, "the array is cut off at the end of the file, its closing ] is missing: fetch or write the file again")
+		return j.bad(j.at, pipeline.NotJSON, "the array is cut off at the end of the file, its closing ] is missing: fetch or write the file again")
 	}
 	return io.EOF
 }
@@ -111,7 +111,7 @@ func (j *jsonRows) value() ([]byte, error) {
 		switch {
 		case r == unfinished && oneLine:
 			j.scanner.at = end
-			return nil, j.badLine(NotJSON, noEnd())
+			return nil, j.badLine(pipeline.NotJSON, noEnd())
 		case r == unfinished && j.w.more():
 		case r == unfinished && j.w.failure() != nil:
 			return nil, j.w.failure()
@@ -125,7 +125,7 @@ func (j *jsonRows) value() ([]byte, error) {
 			return j.row(end)
 		default:
 			if problem := j.behind(end); problem != "" {
-				return nil, j.badLine(NotJSON, problem)
+				return nil, j.badLine(pipeline.NotJSON, problem)
 			}
 			return j.row(end)
 		}
@@ -168,7 +168,7 @@ func (j *jsonRows) behind(end int) string {
 // row consumes the value up to end and returns it as a row.
 func (j *jsonRows) row(end int) ([]byte, error) {
 	s, row := &j.scanner, j.w.data()[:end]
-	kind, problem := NotObject, ""
+	kind, problem := pipeline.NotObject, ""
 	switch {
 	case row[0] != '{':
 		problem = fmt.Sprintf("is %s, not a JSON object: %s", kindOf(row[0]), howRows())
@@ -185,7 +185,7 @@ func (j *jsonRows) row(end int) ([]byte, error) {
 	if problem != "" {
 		e := j.badAt(line, kind, problem)
 		e.Column = s.at + 1
-		return nil, e.keep(row, false)
+		return nil, e.Keep(row, false)
 	}
 	if s.lines || !s.finite {
 		nulled := 0
@@ -194,7 +194,7 @@ func (j *jsonRows) row(end int) ([]byte, error) {
 		row = j.out
 	}
 	if len(row) > pipeline.MaxRowBytes {
-		return nil, j.badAt(line, TooLong, tooLong(row)).keep(row[:mostKept], true)
+		return nil, j.badAt(line, pipeline.TooLong, tooLong(row)).Keep(row[:pipeline.MaxKeptBytes], true)
 	}
 	if s.loneHalves > 0 {
 		j.halves++
@@ -205,27 +205,27 @@ func (j *jsonRows) row(end int) ([]byte, error) {
 	return row, nil
 }
 
-func (j *jsonRows) badAt(line int, kind BadKind, problem string) *RowError {
-	return &RowError{Line: line, Kind: kind, Problem: problem}
+func (j *jsonRows) badAt(line int, kind pipeline.BadKind, problem string) *pipeline.RowError {
+	return &pipeline.RowError{Line: line, Kind: kind, Problem: problem}
 }
 
 // bad returns an error for the file where nothing of it is consumed.
-func (j *jsonRows) bad(line int, kind BadKind, problem string) error {
+func (j *jsonRows) bad(line int, kind pipeline.BadKind, problem string) error {
 	j.line = line
 	line0, _ := j.w.line()
-	return j.badAt(line, kind, problem).keep(line0[:min(len(line0), 200)], len(line0) > 200)
+	return j.badAt(line, kind, problem).Keep(line0[:min(len(line0), 200)], len(line0) > 200)
 }
 
 // badLine consumes the rest of the line, which is the bad row.
-func (j *jsonRows) badLine(kind BadKind, problem string) error {
+func (j *jsonRows) badLine(kind pipeline.BadKind, problem string) error {
 	line, whole := j.w.line()
 	line = bytes.TrimRight(line, " \t\r")
 	e := j.badAt(j.at, kind, problem)
 	if len(line) > pipeline.MaxRowBytes {
-		e.Kind, e.Problem = TooLong, tooLong(line)
+		e.Kind, e.Problem = pipeline.TooLong, tooLong(line)
 	}
 	e.Column = j.scanner.at + 1
-	e.keep(line, !whole)
+	e.Keep(line, !whole)
 	j.w.skipLine()
 	return e
 }

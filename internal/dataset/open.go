@@ -10,6 +10,8 @@ import (
 	"os"
 
 	"golang.org/x/text/transform"
+
+	"gleaner/internal/pipeline"
 )
 
 // stdinName is how the standard input is shown.
@@ -17,7 +19,7 @@ const stdinName = "standard input"
 
 // A rowReader reads the rows of one format.
 type rowReader interface {
-	// next returns a row that is valid until the next call, io.EOF, a *RowError without the name of
+	// next returns a row that is valid until the next call, io.EOF, a row error without the name of
 	// the file, or what ends reading.
 	next() ([]byte, error)
 	// position returns the line of the row that next returned last, or how many lines were read.
@@ -168,7 +170,7 @@ func (c *content) rows(w *window, head []byte, name string, o SourceOptions, leg
 		return nil // each row says what it is
 	case !ok:
 		kind, problem := explain(first, badToken, 0)
-		if kind != NotJSON {
+		if kind != pipeline.NotJSON {
 			return fmt.Errorf("dataset %s %s", name, problem)
 		}
 		return fmt.Errorf("dataset %s begins with %s: that is neither JSON nor a table with a header (a table of one column is read if its name ends in .csv)", name, excerpt(firstLine(first)))

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+
+	"gleaner/internal/pipeline"
 )
 
 // A Reader reads the rows of a dataset one by one, file after file. It belongs to one goroutine, but
@@ -80,7 +82,7 @@ func (r *Reader) advance() (err error) {
 }
 
 // Next returns the next row, without the whitespace around it; it is valid until the next call.
-// Blank lines are skipped. The error is io.EOF at the end, a *RowError for a row that cannot be
+// Blank lines are skipped. The error is io.EOF at the end, a *pipeline.RowError for a row that cannot
 // used, after which reading goes on with the next one, or what made reading impossible.
 func (r *Reader) Next() ([]byte, error) {
 	for r.err == nil {
@@ -92,7 +94,7 @@ func (r *Reader) Next() ([]byte, error) {
 		if err == nil {
 			return row, nil
 		}
-		var bad *RowError
+		var bad *pipeline.RowError
 		switch {
 		case err == io.EOF:
 			r.err = r.finish()

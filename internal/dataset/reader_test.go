@@ -107,50 +107,50 @@ func TestRowsArriveAsTheyStand(t *testing.T) {
 func TestBadRowsAreExplained(t *testing.T) {
 	for _, c := range []struct {
 		name, content string
-		kind          BadKind
+		kind          pipeline.BadKind
 		want          string
 	}{
-		{"cut off", "{\"a\":1}\n{\"a\":", NotJSON, "line 2: the JSON object is cut off at the end of the file: fetch or write the file again"},
-		{"not ended on its line", "{\"a\":\n{\"a\":1}\n", NotJSON, "line 1: the JSON object does not end on its line: "},
-		{"comma in an object", "\n{\"a\":1}\n{\"a\":1,}\n", NotJSON, "line 3: is not JSON at column 7: a comma stands before the closing bracket: remove it, all of them with: python3 -c '"},
-		{"comma after an object", "{\"a\":1},\n{\"a\":2}\n", NotJSON, "line 1: a comma stands after the object: remove it, all of them with: python3 -c '"},
-		{"comma at the end of an array", "[{\"a\":\n1},\n]", NotJSON, "line 3: a comma stands before the closing ] of the array: remove it"},
-		{"something after an object", `{"a":1} x`, NotJSON, `line 1: is not JSON at column 9: "x" stands after the object`},
-		{"single quotes", `{'a':1}`, NotJSON, "line 1: is not JSON at column 2: \"'a':1}\" is how Python shows a dictionary, and JSON needs double quotes, true, false and null: write such rows with json.dumps, or convert them with: python3 -c '"},
-		{"None", `{"a": None}`, NotJSON, `line 1: is not JSON at column 7: "None}" is how Python shows`},
-		{"no quotes", `{a: 1}`, NotJSON, `line 1: is not JSON at column 2: a name in double quotes has to stand here, not "a: 1}"`},
-		{"no colon", `{"a" 1}`, NotJSON, `line 1: is not JSON at column 6: a colon has to stand after the name, not "1}"`},
-		{"no comma", `{"a":1 "b":2}`, NotJSON, `line 1: is not JSON at column 8: a comma or a closing bracket has to stand here, not "\"b\":2}"`},
-		{"wrong bracket", `{"a":[1}}`, NotJSON, "line 1: is not JSON at column 8: a list ends with ] and an object with }"},
-		{"line end in a string", "{\"a\":\"x\ny\"}\n", NotJSON, `line 1: is not JSON at column 8: the line ends within a string: write a line break in a string as \n`},
-		{"tab in a string", "{\"a\":\"x\ty\"}\n", NotJSON, `line 1: is not JSON at column 8: a string holds the control character "\t": write it as an escape, a tab as \t`},
-		{"unknown escape", `{"a":"\sum"}`, NotJSON, `line 1: is not JSON at column 7: "\\s" is no escape: write a backslash in a string as \\`},
-		{"array as a row", "{}\n[1,2]\n", NotObject, "line 2: is an array, not a JSON object"},
-		{"string", `"a"`, NotObject, `line 1: is a string, not a JSON object`},
-		{"number", `12`, NotObject, `line 1: is a number, not a JSON object`},
-		{"null", `null`, NotObject, `line 1: is null, not a JSON object`},
-		{"true", `true`, NotObject, `line 1: is true or false, not a JSON object`},
-		{"null in an array", `[null, {}]`, NotObject, `line 1: is null, not a JSON object`},
-		{"text first", "hello\n{}\n", NotJSON, `line 1: begins with "hello", not with {: every row must`},
-		{"text later", "{}\nhello\n", NotJSON, `line 2: begins with "hello", not with {: every row must`},
-		{"table later", "{}\n1,2\n", NotJSON, `line 2: begins with "1,2", not with {: every row must`},
-		{"invalid UTF-8", "{\"a\":\"\xff\"}\n", NotUTF8, "line 1: is not valid UTF-8 at column 7: name the file's encoding, as in --encoding cp1252, or convert the file to UTF-8"},
-		{"NUL bytes", "{\"a\":1}\n\x00\x00\x00\n", HasNUL, "line 2: has a NUL byte at column 1: the file is damaged"},
-		{"NUL in a string", "{\"id\":1,\"q\":\"a\x00b\"}\n", HasNUL, "line 1: has a NUL byte at column 15: the file is damaged"},
-		{"NaN", `{"a":1,"b":NaN}`, NotANumber, "line 1: has NaN at column 12, which JSON does not know: --nan null reads it as null"},
-		{"Infinity", `{"a":-Infinity}`, NotANumber, "line 1: has -Infinity at column 6, which JSON does not know: --nan null reads it as null"},
-		{"column twice", `{"a":1,"b":2,"a":3}`, DuplicateName, `line 1: the name "a" stands twice in one object, and one of the values would be lost: rename or remove one`},
-		{"column twice, spelled differently", `{"a<":1,"\u0061\u003c":3}`, DuplicateName, `line 1: the name "a<" stands twice`},
-		{"name twice deeper down", `{"a":[{"b":1,"b":2}]}`, DuplicateName, `line 1: the name "b" stands twice`},
-		{"too deep", `{"a":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`, TooDeep, "line 1: has more than 512 lists and objects in each other: flatten it or leave it out"},
-		{"too long", "{}\n{\"a\":\"" + strings.Repeat("x", pipeline.MaxRowBytes), TooLong, "line 2: is longer than 4 MiB, the limit of a row: shorten it or leave it out"},
-		{"one byte too long", "{}\n{\"a\":\"" + strings.Repeat("x", pipeline.MaxRowBytes-7) + "\"}\n", TooLong, "line 2: is longer than 4 MiB"},
-		{"all in one object", `{"n":1,"data":{"train":[{"a":"` + strings.Repeat("x", 3*pipeline.MaxRowBytes) + `"}]}}`, TooLong, `line 1: is longer than 4 MiB, the limit of a row: if the rows stand in its list "data.train", add --rows-at data.train`},
-		{"array cut off", `[{"a":1}`, NotJSON, "line 1: the array is cut off at the end of the file, its closing ] is missing"},
-		{"comma missing in an array", "[{\"a\":1}\n{\"a\":2}]", NotJSON, `line 2: a comma is missing before "{\"a\":2}]" in the array: put one there`},
+		{"cut off", "{\"a\":1}\n{\"a\":", pipeline.NotJSON, "line 2: the JSON object is cut off at the end of the file: fetch or write the file again"},
+		{"not ended on its line", "{\"a\":\n{\"a\":1}\n", pipeline.NotJSON, "line 1: the JSON object does not end on its line: "},
+		{"comma in an object", "\n{\"a\":1}\n{\"a\":1,}\n", pipeline.NotJSON, "line 3: is not JSON at column 7: a comma stands before the closing bracket: remove it, all of them with: python3 -c '"},
+		{"comma after an object", "{\"a\":1},\n{\"a\":2}\n", pipeline.NotJSON, "line 1: a comma stands after the object: remove it, all of them with: python3 -c '"},
+		{"comma at the end of an array", "[{\"a\":\n1},\n]", pipeline.NotJSON, "line 3: a comma stands before the closing ] of the array: remove it"},
+		{"something after an object", `{"a":1} x`, pipeline.NotJSON, `line 1: is not JSON at column 9: "x" stands after the object`},
+		{"single quotes", `{'a':1}`, pipeline.NotJSON, "line 1: is not JSON at column 2: \"'a':1}\" is how Python shows a dictionary, and JSON needs double quotes, true, false and null: write such rows with json.dumps, or convert them with: python3 -c '"},
+		{"None", `{"a": None}`, pipeline.NotJSON, `line 1: is not JSON at column 7: "None}" is how Python shows`},
+		{"no quotes", `{a: 1}`, pipeline.NotJSON, `line 1: is not JSON at column 2: a name in double quotes has to stand here, not "a: 1}"`},
+		{"no colon", `{"a" 1}`, pipeline.NotJSON, `line 1: is not JSON at column 6: a colon has to stand after the name, not "1}"`},
+		{"no comma", `{"a":1 "b":2}`, pipeline.NotJSON, `line 1: is not JSON at column 8: a comma or a closing bracket has to stand here, not "\"b\":2}"`},
+		{"wrong bracket", `{"a":[1}}`, pipeline.NotJSON, "line 1: is not JSON at column 8: a list ends with ] and an object with }"},
+		{"line end in a string", "{\"a\":\"x\ny\"}\n", pipeline.NotJSON, `line 1: is not JSON at column 8: the line ends within a string: write a line break in a string as \n`},
+		{"tab in a string", "{\"a\":\"x\ty\"}\n", pipeline.NotJSON, `line 1: is not JSON at column 8: a string holds the control character "\t": write it as an escape, a tab as \t`},
+		{"unknown escape", `{"a":"\sum"}`, pipeline.NotJSON, `line 1: is not JSON at column 7: "\\s" is no escape: write a backslash in a string as \\`},
+		{"array as a row", "{}\n[1,2]\n", pipeline.NotObject, "line 2: is an array, not a JSON object"},
+		{"string", `"a"`, pipeline.NotObject, `line 1: is a string, not a JSON object`},
+		{"number", `12`, pipeline.NotObject, `line 1: is a number, not a JSON object`},
+		{"null", `null`, pipeline.NotObject, `line 1: is null, not a JSON object`},
+		{"true", `true`, pipeline.NotObject, `line 1: is true or false, not a JSON object`},
+		{"null in an array", `[null, {}]`, pipeline.NotObject, `line 1: is null, not a JSON object`},
+		{"text first", "hello\n{}\n", pipeline.NotJSON, `line 1: begins with "hello", not with {: every row must`},
+		{"text later", "{}\nhello\n", pipeline.NotJSON, `line 2: begins with "hello", not with {: every row must`},
+		{"table later", "{}\n1,2\n", pipeline.NotJSON, `line 2: begins with "1,2", not with {: every row must`},
+		{"invalid UTF-8", "{\"a\":\"\xff\"}\n", pipeline.NotUTF8, "line 1: is not valid UTF-8 at column 7: name the file's encoding, as in --encoding cp1252, or convert the file to UTF-8"},
+		{"NUL bytes", "{\"a\":1}\n\x00\x00\x00\n", pipeline.HasNUL, "line 2: has a NUL byte at column 1: the file is damaged"},
+		{"NUL in a string", "{\"id\":1,\"q\":\"a\x00b\"}\n", pipeline.HasNUL, "line 1: has a NUL byte at column 15: the file is damaged"},
+		{"NaN", `{"a":1,"b":NaN}`, pipeline.NotANumber, "line 1: has NaN at column 12, which JSON does not know: --nan null reads it as null"},
+		{"Infinity", `{"a":-Infinity}`, pipeline.NotANumber, "line 1: has -Infinity at column 6, which JSON does not know: --nan null reads it as null"},
+		{"column twice", `{"a":1,"b":2,"a":3}`, pipeline.DuplicateName, `line 1: the name "a" stands twice in one object, and one of the values would be lost: rename or remove one`},
+		{"column twice, spelled differently", `{"a<":1,"\u0061\u003c":3}`, pipeline.DuplicateName, `line 1: the name "a<" stands twice`},
+		{"name twice deeper down", `{"a":[{"b":1,"b":2}]}`, pipeline.DuplicateName, `line 1: the name "b" stands twice`},
+		{"too deep", `{"a":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + `}`, pipeline.TooDeep, "line 1: has more than 512 lists and objects in each other: flatten it or leave it out"},
+		{"too long", "{}\n{\"a\":\"" + strings.Repeat("x", pipeline.MaxRowBytes), pipeline.TooLong, "line 2: is longer than 4 MiB, the limit of a row: shorten it or leave it out"},
+		{"one byte too long", "{}\n{\"a\":\"" + strings.Repeat("x", pipeline.MaxRowBytes-7) + "\"}\n", pipeline.TooLong, "line 2: is longer than 4 MiB"},
+		{"all in one object", `{"n":1,"data":{"train":[{"a":"` + strings.Repeat("x", 3*pipeline.MaxRowBytes) + `"}]}}`, pipeline.TooLong, `line 1: is longer than 4 MiB, the limit of a row: if the rows stand in its list "data.train", add --rows-at data.train`},
+		{"array cut off", `[{"a":1}`, pipeline.NotJSON, "line 1: the array is cut off at the end of the file, its closing ] is missing"},
+		{"comma missing in an array", "[{\"a\":1}\n{\"a\":2}]", pipeline.NotJSON, `line 2: a comma is missing before "{\"a\":2}]" in the array: put one there`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var bad *RowError
+			var bad *pipeline.RowError
 			_, err := readString(t, c.content)
 			if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), "rows.jsonl, "+c.want) || bad.Kind != c.kind {
 				t.Errorf("error %v\n want a row error (%s): rows.jsonl, %s", err, c.kind, c.want)
@@ -168,7 +168,7 @@ func TestReadingGoesOnAfterABadRow(t *testing.T) {
 	var got []string
 	for {
 		row, err := r.Next()
-		var bad *RowError
+		var bad *pipeline.RowError
 		if err == io.EOF {
 			break
 		} else if errors.As(err, &bad) {
@@ -197,7 +197,7 @@ func lastLine(content string) (int, error) {
 	}
 	defer r.Close()
 	for {
-		var bad *RowError
+		var bad *pipeline.RowError
 		if _, err := r.Next(); err != nil && !errors.As(err, &bad) {
 			return r.Line(), err
 		}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+
+	"gleaner/internal/pipeline"
 )
 
 // mostNames is how many names a message lists.
@@ -116,7 +118,7 @@ func list(names []string) string {
 // arrayIn returns the path of the first list of objects in a row, or nothing. It reads only the
 // beginning of the row, which may be cut off.
 func arrayIn(row []byte) string {
-	row = row[:min(len(row), mostKept)]
+	row = row[:min(len(row), pipeline.MaxKeptBytes)]
 	if len(row) == 0 || row[0] != '{' {
 		return ""
 	}

@@ -29,7 +29,7 @@ type tableRows struct {
 	cells  int
 	lines  int    // that end in it, without its own end
 	fault  string // what is wrong with it
-	kind   BadKind
+	kind   pipeline.BadKind
 	column int
 }
 
@@ -37,7 +37,7 @@ func newTable(w *window, form tableForm) *tableRows {
 	return &tableRows{w: w, delimiter: form.delimiter, ends: ones * uint64(form.delimiter), loneCR: form.loneCR, at: 1}
 }
 
-// next returns the next row, io.EOF, a *RowError, or what ends reading.
+// next returns the next row, io.EOF, a *pipeline.RowError, or what ends reading.
 func (t *tableRows) next() ([]byte, error) {
 	for {
 		data, last := t.w.data(), t.w.err != nil
@@ -61,8 +61,8 @@ func (t *tableRows) next() ([]byte, error) {
 			continue // a blank line
 		}
 		if t.check(raw); t.fault != "" {
-			e := &RowError{Line: t.line, Column: t.column, Kind: t.kind, Problem: t.fault}
-			return nil, e.keep(raw, false)
+			e := &pipeline.RowError{Line: t.line, Column: t.column, Kind: t.kind, Problem: t.fault}
+			return nil, e.Keep(raw, false)
 		}
 		t.rows++
 		return t.out, nil
@@ -78,13 +78,13 @@ func (t *tableRows) check(raw []byte) {
 		t.column = at + 1
 		t.kind, t.fault = explain(raw, invalidUTF8, at)
 	case t.legacy && bytes.Contains(raw, []byte("\ufffd")):
-		t.kind, t.column = NotUTF8, bytes.Index(raw, []byte("\ufffd"))+1
+		t.kind, t.column = pipeline.NotUTF8, bytes.Index(raw, []byte("\ufffd"))+1
 		t.fault = "has a byte that its encoding does not know: give the right --encoding"
 	case t.cells != len(t.heads):
-		t.kind = Ragged
+		t.kind = pipeline.Ragged
 		t.fault = fmt.Sprintf("has %s, and the header has %d: put a cell that holds a %q, a quote or a line break into double quotes", cellCount(t.cells), len(t.heads), t.delimiter)
 	case len(t.out) > pipeline.MaxRowBytes:
-		t.kind, t.fault = TooLong, tooLong(nil)
+		t.kind, t.fault = pipeline.TooLong, tooLong(nil)
 	}
 }
 
@@ -100,11 +100,11 @@ func cellCount(n int) string {
 func (t *tableRows) unclosed() error {
 	t.line = t.at
 	line, whole := t.w.line()
-	e := &RowError{Line: t.line, Kind: NotJSON, Problem: "a quote of this row is not closed in the rest of the file: close it, or double it if it is part of the text"}
+	e := &pipeline.RowError{Line: t.line, Kind: pipeline.NotJSON, Problem: "a quote of this row is not closed in the rest of the file: close it, or double it if it is part of the text"}
 	if t.w.full() {
-		e.Kind, e.Problem = TooLong, tooLong(nil)+", or close its quotes"
+		e.Kind, e.Problem = pipeline.TooLong, tooLong(nil)+", or close its quotes"
 	}
-	e.keep(line, !whole)
+	e.Keep(line, !whole)
 	t.w.skipLine()
 	if len(t.w.data()) > 0 {
 		t.w.at++
@@ -159,7 +159,7 @@ func (t *tableRows) cell(data []byte, i int, last bool) (end int, ok bool) {
 			return end, ok
 		}
 	}
-	t.note(NotJSON, end, fmt.Sprintf("has %s after the closing quote of a cell: double the quotes that are part of the text", excerpt(firstLine(data[end:]))))
+	t.note(pipeline.NotJSON, end, fmt.Sprintf("has %s after the closing quote of a cell: double the quotes that are part of the text", excerpt(firstLine(data[end:]))))
 	return t.bare(data, end, last)
 }
 
@@ -176,7 +176,7 @@ func (t *tableRows) stops(data []byte, i int, last bool) (stop, ok bool) {
 }
 
 // note keeps the first fault of a record.
-func (t *tableRows) note(kind BadKind, at int, problem string) {
+func (t *tableRows) note(kind pipeline.BadKind, at int, problem string) {
 	if t.fault == "" {
 		t.kind, t.column, t.fault = kind, at+1, problem
 	}
@@ -268,7 +268,7 @@ func (t *tableRows) quoted(data []byte, i int, last bool) (end int, ok bool) {
 // escape appends the byte at i as JSON writes it.
 func (t *tableRows) escape(data []byte, i int) {
 	if data[i] == 0 {
-		t.note(HasNUL, i, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", i+1))
+		t.note(pipeline.HasNUL, i, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", i+1))
 	}
 	t.out = appendCharacter(t.out, rune(data[i]))
 }

@@ -77,7 +77,9 @@ func SimulatedModel(name string) string {
 // A DatasetID identifies the source of a run's items.
 type DatasetID struct {
 	Name   string `json:"name"`
-	Digest string `json:"digest"` // SHA-256 of the rows that were taken, in order
+	Digest string `json:"digest"` // SHA-256 of the rows that were taken, in order, each in one spelling
+	// Skipped is how many rows were left out because they could not be used.
+	Skipped int `json:"skipped,omitempty"`
 }
 
 var runName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)

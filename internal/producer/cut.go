@@ -36,9 +36,8 @@ func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do f
 		return do(workOf(run, shared, b, generations))
 	})
 	seq := 0
-	var digest string
-	err = checked.Dataset.each(ctx, run.Spec, func(_ []byte, messages []pipeline.Message) error {
-		bytes, err := generationBytes(messages[len(messages)-1].Content)
+	pass := pass{data: checked.Dataset, spec: run.Spec, bad: func(*pipeline.RowError) error { return nil }, row: func(_ []byte, messages []pipeline.Message) error {
+		bytes, err := generationBytes(messages[len(shared):])
 		if err != nil {
 			return err
 		}
@@ -50,7 +49,8 @@ func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do f
 		}
 		seq++
 		return nil
-	}, &digest)
+	}}
+	err = pass.run(ctx)
 	if err == nil {
 		err = c.flush()
 	}

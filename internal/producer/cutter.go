@@ -28,17 +28,26 @@ func emptyBytes(run pipeline.Run) (int, error) {
 	return len(encoded), err
 }
 
-// generationBytes returns the encoded bytes of a generation with this prompt and the longest
-// possible numbers.
-func generationBytes(prompt string) (int, error) {
+// generationBytes returns about the encoded bytes of a generation with these messages, of which
+// there is at least one, and the longest possible numbers. One message counts as earlier versions
+// counted a prompt, so that a load that one of them began goes on with the same batches.
+func generationBytes(messages []pipeline.Message) (int, error) {
+	more := 0
+	for _, m := range messages[:len(messages)-1] {
+		encoded, err := pipeline.Encode(m)
+		if err != nil {
+			return 0, err
+		}
+		more += len(encoded) + len(",")
+	}
 	encoded, err := pipeline.Encode(struct {
 		Index  int    `json:"index"`
 		Item   int    `json:"item"`
 		Sample int    `json:"sample"`
 		Seed   int    `json:"seed"`
 		Prompt string `json:"prompt"`
-	}{pipeline.MaxBatch, pipeline.MaxItems, pipeline.MaxSamples, maxSeed, prompt})
-	return len(encoded) + len(","), err
+	}{pipeline.MaxBatch, pipeline.MaxItems, pipeline.MaxSamples, maxSeed, messages[len(messages)-1].Content})
+	return len(encoded) + len(",") + more, err
 }
 
 // cutSize is how many generations the next batch gets. It is a share of those that remain, so that

@@ -160,7 +160,7 @@ func TestSizesAreThoseOfTheFirstVersionOfTheMessage(t *testing.T) {
 	if err != nil || empty != len(none) {
 		t.Errorf("a batch without generations has %d bytes, %v; it had %d", empty, err, len(none))
 	}
-	one, err := generationBytes("a < b?")
+	one, err := generationBytes(pipeline.User("a < b?"))
 	const had = `{"index":256,"item":1000000000,"sample":1000,"seed":2147483647,"prompt":"a < b?"},`
 	if err != nil || one != len(had) {
 		t.Errorf("a generation has %d bytes, %v; it had %d", one, err, len(had))

@@ -348,11 +348,12 @@ func (q *fakeQueue) deepest() int {
 
 // rowsOf makes a dataset of lines.
 func rowsOf(name string, lines ...string) Dataset {
-	return Dataset{Name: name, Open: func() (Rows, error) { return &fakeRows{lines: lines}, nil }}
+	return Dataset{Name: name, Open: func() (Rows, error) { return &fakeRows{name: name, lines: lines}, nil }}
 }
 
 // A fakeRows gives the same memory again for each row, as a reader may.
 type fakeRows struct {
+	name   string
 	lines  []string
 	line   int
 	buffer []byte
@@ -368,7 +369,8 @@ func (r *fakeRows) Next() ([]byte, error) {
 	return r.buffer, nil
 }
 
-func (r *fakeRows) Line() int { return 2 * r.line } // as if every second line were empty
+func (r *fakeRows) Position() (string, int) { return r.name, 2 * r.line } // as if every second line were empty
+
 func (r *fakeRows) Close() error {
 	for i := range r.buffer {
 		r.buffer[i] = 'x'

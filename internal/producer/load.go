@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt"
 )
 
 // What is written to the store at once, at most.
@@ -52,6 +53,9 @@ func Load(ctx context.Context, store LoadStore, checked Preflight, uid string, p
 	if run.State == pipeline.RunDeleting {
 		return run, false, fmt.Errorf("run %s is being deleted: finish that first with `producer delete --run %s`", run.Name, run.Name)
 	}
+	if run.Spec.Dataset.Digest == checked.EarlierDigest {
+		want.Spec.Dataset.Digest = run.Spec.Dataset.Digest
+	}
 	if differences := want.Spec.Differences(run.Spec); len(differences) > 0 {
 		return run, false, &SpecConflict{run.Name, differences}
 	}
@@ -78,6 +82,7 @@ type writer struct {
 	skipBatches int
 	progress    func(items int)
 
+	shared  int // messages with which every request begins
 	cutter  *cutter
 	seq     int // rows seen
 	items   []pipeline.Item
@@ -92,6 +97,11 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 	if err != nil {
 		return err
 	}
+	renderer, err := prompt.New(spec)
+	if err != nil {
+		return err
+	}
+	w.shared = len(renderer.Shared())
 	w.cutter = newCutter(w.run.Name, w.run.Generations, spec.Batch, empty, func(b pipeline.Batch) error {
 		if b.Index < w.skipBatches {
 			return nil
@@ -102,11 +112,19 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 		}
 		return w.flushBatches(ctx)
 	})
-	var digest string
-	if err := data.each(ctx, spec, func(row []byte, messages []pipeline.Message) error { return w.add(ctx, row, messages) }, &digest); err != nil {
+	pass := pass{data: data, spec: spec,
+		row: func(row []byte, messages []pipeline.Message) error { return w.add(ctx, row, messages) },
+		bad: func(e *pipeline.RowError) error {
+			if data.Bad == nil {
+				return nil
+			}
+			return data.Bad(e)
+		},
+	}
+	if err := pass.run(ctx); err != nil {
 		return err
 	}
-	if digest != spec.Dataset.Digest {
+	if digest, earlier := pass.digests(); digest != spec.Dataset.Digest && earlier != spec.Dataset.Digest {
 		return fmt.Errorf("dataset %s changed while it was being loaded; run %s is not usable: remove it with `producer delete --run %s` and load again",
 			data.Name, w.run.Name, w.run.Name)
 	}
@@ -135,7 +153,7 @@ func (w *writer) add(ctx context.Context, row []byte, messages []pipeline.Messag
 			}
 		}
 	}
-	size, err := generationBytes(messages[len(messages)-1].Content)
+	size, err := generationBytes(messages[w.shared:])
 	if err != nil {
 		return err
 	}

@@ -6,17 +6,19 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/prompt"
 )
 
-// Rows are the rows of a dataset, in order. Next returns io.EOF at the end; what it returns is
-// valid until the next call.
+// Rows are the rows of a dataset, in order. Next returns io.EOF at the end, or a *pipeline.RowError
+// for a row that cannot be used, after which the next one may be read; what it returns is valid
+// until the next call.
 type Rows interface {
 	Next() ([]byte, error)
-	Line() int // of the row that Next returned last, for error messages
+	Position() (file string, line int) // of the row that Next returned last
 	Close() error
 }
 
@@ -24,8 +26,17 @@ type Rows interface {
 type Dataset struct {
 	Name string
 	Open func() (Rows, error)
-	// Limit is how many rows are read, at most; 0: all.
+	// Limit is how many rows are taken, at most; 0: all.
 	Limit int
+	// Canonical appends a row in the one spelling that all forms of it have, over which the digest
+	// of the dataset goes; nil: the row as it came, as earlier versions had it.
+	Canonical func(dst, row []byte) []byte
+	// SkipBad leaves rows out that cannot be used; else they are refused, all at once.
+	SkipBad bool
+	// Bad, which may be nil, gets each row that is left out while the run is loaded.
+	Bad func(*pipeline.RowError) error
+	// SamePrompt allows that all rows make the same prompt.
+	SamePrompt bool
 }
 
 // A Preflight is what one pass over a dataset found, before anything is written.
@@ -34,11 +45,31 @@ type Preflight struct {
 	Dataset  Dataset
 	Messages []pipeline.Message // the first request, rendered
 	RowBytes int                // of all rows
+	Bad      pipeline.BadRows   // that are left out
+	// EarlierDigest is the digest of the dataset as earlier versions computed it.
+	EarlierDigest string
 }
 
-// RunPreflight reads a whole dataset and renders every prompt, so that a bad row is found before
-// anything is written. Progress, which may be nil, gets the number of rows read so far. Errors
-// name the line.
+// A BadRowsError refuses a dataset because of rows that cannot be used.
+type BadRowsError struct {
+	Dataset string
+	Bad     *pipeline.BadRows
+	Rows    int // of the dataset, with the bad ones
+}
+
+// Error names all kinds with their counts, and the first rows of each.
+func (e *BadRowsError) Error() string {
+	const advice = "mend the file, or leave such rows out with --skip-bad, which lists them in a file"
+	if kinds := e.Bad.Kinds(); e.Bad.Total() == 1 {
+		return fmt.Sprintf("%v (of %s rows it is the only bad one: %s)", &kinds[0].First[0], pipeline.Grouped(e.Rows), advice)
+	}
+	return fmt.Sprintf("%s: %s of %s rows cannot be used, and nothing was written: %s:\n%s",
+		e.Dataset, pipeline.Grouped(e.Bad.Total()), pipeline.Grouped(e.Rows), advice, e.Bad)
+}
+
+// RunPreflight reads a whole dataset and renders every prompt, so that bad rows are found before
+// anything is written. Progress, which may be nil, gets the number of rows read so far. Rows that
+// cannot be used are a *BadRowsError, unless the dataset says that they are left out.
 func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dataset, progress func(rows int)) (Preflight, error) {
 	if err := pipeline.ValidateRunName(name); err != nil {
 		return Preflight{}, err
@@ -48,64 +79,177 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	}
 	spec.Dataset.Name = data.Name
 	found := Preflight{Run: pipeline.Run{Name: name, Spec: spec}, Dataset: data}
-	err := data.each(ctx, spec, func(row []byte, messages []pipeline.Message) error {
-		if found.Run.Items == 0 {
-			found.Messages = messages
-		}
-		found.Run.Items++
-		found.Run.LongestPrompt = max(found.Run.LongestPrompt, pipeline.ContentBytes(messages))
-		found.RowBytes += len(row)
-		if progress != nil {
-			progress(found.Run.Items)
-		}
-		return nil
-	}, &found.Run.Spec.Dataset.Digest)
-	if err != nil {
+	var alike sameness
+	pass := pass{data: data, spec: spec,
+		row: func(row []byte, messages []pipeline.Message) error {
+			if found.Run.Items == 0 {
+				found.Messages = messages
+			}
+			found.Run.Items++
+			found.Run.LongestPrompt = max(found.Run.LongestPrompt, pipeline.ContentBytes(messages))
+			found.RowBytes += len(row)
+			if progress != nil {
+				progress(found.Run.Items)
+			}
+			if data.SamePrompt || spec.Prompt == "" {
+				return nil
+			}
+			return alike.add(row, messages)
+		},
+		bad: func(e *pipeline.RowError) error { found.Bad.Add(e); return nil },
+	}
+	if err := pass.run(ctx); err != nil {
 		return Preflight{}, err
+	}
+	if found.Bad.Total() > 0 && !data.SkipBad {
+		return Preflight{}, &BadRowsError{data.Name, &found.Bad, found.Run.Items + found.Bad.Total()}
+	}
+	if found.Run.Items == 0 && found.Bad.Total() > 0 {
+		return Preflight{}, fmt.Errorf("dataset %s has no row that can be used:\n%s", data.Name, &found.Bad)
 	}
 	if found.Run.Items == 0 {
 		return Preflight{}, fmt.Errorf("dataset %s has no rows", data.Name)
 	}
+	if err := alike.end(); err != nil {
+		return Preflight{}, err
+	}
+	found.Run.Spec.Dataset.Digest, found.EarlierDigest = pass.digests()
+	found.Run.Spec.Dataset.Skipped = found.Bad.Total()
 	found.Run.Generations = found.Run.Items * spec.Samples
 	return found, nil
 }
 
-// each calls do for every row with its rendered messages, and sets digest at the end.
-func (d Dataset) each(ctx context.Context, spec pipeline.Spec, do func(row []byte, messages []pipeline.Message) error, digest *string) (err error) {
-	renderer, err := prompt.New(spec)
+// A pass reads a dataset once, from its beginning.
+type pass struct {
+	data Dataset
+	spec pipeline.Spec
+	row  func(row []byte, messages []pipeline.Message) error // called for each row with its rendered messages
+	bad  func(*pipeline.RowError) error                      // called for each that cannot be used
+
+	sum, earlier hash.Hash
+	spelled      []byte // a row as the digest takes it; kept for its memory
+}
+
+// run reads until the end, the limit, or the first error of row or bad.
+func (p *pass) run(ctx context.Context) (err error) {
+	renderer, err := prompt.New(p.spec)
 	if err != nil {
 		return err
 	}
-	rows, err := d.Open()
+	rows, err := p.data.Open()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	sum := sha256.New()
-	for taken := 0; d.Limit == 0 || taken < d.Limit; taken++ {
+	p.sum, p.earlier = sha256.New(), sha256.New()
+	for taken := 0; p.data.Limit == 0 || taken < p.data.Limit; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		row, err := rows.Next()
 		if errors.Is(err, io.EOF) {
-			break
+			return nil
+		}
+		var messages []pipeline.Message
+		if err == nil {
+			messages, err = p.render(renderer, rows, row)
+		}
+		if bad := new(pipeline.RowError); errors.As(err, &bad) {
+			if err := p.bad(bad); err != nil {
+				return err
+			}
+			continue
 		}
 		if err != nil {
 			return err
 		}
 		if taken >= pipeline.MaxItems {
-			return fmt.Errorf("dataset %s has more than %d rows: take fewer with a limit", d.Name, int(pipeline.MaxItems))
+			return fmt.Errorf("dataset %s has more than %d rows: take fewer with a limit", p.data.Name, int(pipeline.MaxItems))
 		}
-		messages, err := renderer.Render(row)
-		if err != nil {
-			return fmt.Errorf("%s, line %d: %w", d.Name, rows.Line(), err)
-		}
-		sum.Write(row)
-		sum.Write([]byte("\n"))
-		if err := do(row, messages); err != nil {
+		taken++
+		p.digest(row)
+		if err := p.row(row, messages); err != nil {
 			return err
 		}
 	}
-	*digest = hex.EncodeToString(sum.Sum(nil))
 	return nil
+}
+
+// render returns the messages for a row, or a *pipeline.RowError that says where it is and what is
+// wrong with it.
+func (p *pass) render(renderer *prompt.Renderer, rows Rows, row []byte) ([]pipeline.Message, error) {
+	messages, err := renderer.Render(row)
+	if err == nil {
+		return messages, nil
+	}
+	file, line := rows.Position()
+	bad := &pipeline.RowError{Name: file, Line: line, Kind: pipeline.NotRendered, Problem: err.Error()}
+	var problem *prompt.RowProblem
+	if errors.As(err, &problem) {
+		bad.Kind = problem.Kind
+	}
+	return nil, bad.Keep(row, false)
+}
+
+func (p *pass) digest(row []byte) {
+	spelled := row
+	if p.data.Canonical != nil {
+		p.earlier.Write(row)
+		p.earlier.Write([]byte("\n"))
+		p.spelled = p.data.Canonical(p.spelled[:0], row)
+		spelled = p.spelled
+	}
+	p.sum.Write(spelled)
+	p.sum.Write([]byte("\n"))
+}
+
+// digests returns the digest of the rows that were taken, and that of earlier versions.
+func (p *pass) digests() (digest, earlier string) {
+	digest = hex.EncodeToString(p.sum.Sum(nil))
+	if p.data.Canonical == nil {
+		return digest, digest
+	}
+	return digest, hex.EncodeToString(p.earlier.Sum(nil))
+}
+
+// differentRows is how many different rows may make the same prompt before a dataset is refused.
+const differentRows = 1000
+
+// sameness sees whether different rows all make the same prompt, as with a template that names no
+// column of theirs, or one that all of them have in common.
+type sameness struct {
+	first     [sha256.Size]byte // of the first prompt
+	rows      map[[sha256.Size]byte]bool
+	different bool
+}
+
+func (s *sameness) add(row []byte, messages []pipeline.Message) error {
+	if s.different {
+		return nil
+	}
+	prompt := sha256.New()
+	for _, m := range messages {
+		fmt.Fprintf(prompt, "%s %d %s", m.Role, len(m.Content), m.Content)
+	}
+	sum := [sha256.Size]byte(prompt.Sum(nil))
+	if s.rows == nil {
+		s.first, s.rows = sum, map[[sha256.Size]byte]bool{}
+	}
+	if s.different = sum != s.first; s.different {
+		s.rows = nil
+		return nil
+	}
+	s.rows[sha256.Sum256(row)] = true
+	if len(s.rows) < differentRows {
+		return nil
+	}
+	return s.end()
+}
+
+// end returns an error if all rows have made the same prompt.
+func (s *sameness) end() error {
+	if s.different || len(s.rows) < 2 {
+		return nil
+	}
+	return &pipeline.SpecError{Field: "prompt", Problem: fmt.Sprintf("%s different rows all make the same prompt, so they would get the same answer: name a column that differs, or allow it with --same-prompt", pipeline.Grouped(len(s.rows)))}
 }

@@ -22,6 +22,19 @@ type Renderer struct {
 	budget   budget
 }
 
+// A RowProblem is what is wrong with a row of which no request can be made.
+type RowProblem struct {
+	Kind    pipeline.BadKind
+	Problem string // in words, with what to do about it
+}
+
+// Error returns the problem.
+func (e *RowProblem) Error() string { return e.Problem }
+
+func problem(kind pipeline.BadKind, format string, args ...any) error {
+	return &RowProblem{kind, fmt.Sprintf(format, args...)}
+}
+
 // New returns a renderer for the requests of a spec. An error is a *pipeline.SpecError.
 func New(spec pipeline.Spec) (*Renderer, error) {
 	r := &Renderer{field: spec.Field}
@@ -65,9 +78,9 @@ func (r *Renderer) Render(row []byte) ([]pipeline.Message, error) {
 	case err != nil:
 		return nil, err
 	case strings.TrimSpace(prompt) == "":
-		return nil, fmt.Errorf("the prompt is empty")
+		return nil, problem(pipeline.EmptyText, "the prompt is empty")
 	case len(prompt) > pipeline.MaxPromptBytes:
-		return nil, fmt.Errorf("the prompt has %d bytes, the limit is %d", len(prompt), pipeline.MaxPromptBytes)
+		return nil, problem(pipeline.TooLong, "the prompt has %d bytes, the limit is %d", len(prompt), pipeline.MaxPromptBytes)
 	}
 	return slices.Concat(r.shared, pipeline.User(prompt)), nil
 }

@@ -56,8 +56,8 @@ func (r *rows) Next() ([]byte, error) {
 	return row(r.next - 1), nil
 }
 
-func (r *rows) Line() int    { return r.next }
-func (r *rows) Close() error { return nil }
+func (r *rows) Position() (string, int) { return "made-up rows", r.next }
+func (r *rows) Close() error            { return nil }
 
 // rowsDataset returns a dataset with this number of rows that takes no file.
 func rowsDataset(count int) producer.Dataset {
