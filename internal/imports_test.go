@@ -63,7 +63,8 @@ func rules() map[string]rule {
 		"internal/ollama":            {ours: "pipeline text thinking", theirs: "ollama"}, // what a server writes is shortened
 		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"},     // the processes, beside the client to what they serve
 		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama"},
-		"internal/holdings":          {theirs: "flock"}, // a folder of this machine
+		"internal/hub":               {ours: "outage", theirs: "flock yaml errgroup"}, // the cache is a folder of this machine
+		"internal/holdings":          {theirs: "flock"},                               // a folder of this machine
 		"internal/telemetry":         {ours: "pipeline text", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
@@ -136,6 +137,7 @@ func libraries() map[string]string {
 		"sqlite":       "modernc.org/sqlite",
 		"term":         "golang.org/x/term",
 		"ulid":         "github.com/oklog/ulid/v2",
+		"yaml":         "go.yaml.in/yaml/v4",
 		"zap":          "go.uber.org/zap",
 	}
 }
