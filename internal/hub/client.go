@@ -135,8 +135,9 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 	for range maxRedirects + 1 {
 		response, err := c.sendTo(watch, r, u, &watched{timer: timer, idle: idle})
 		if err != nil {
+			err = networkError(watch, err)
 			stop()
-			return nil, c.explainNetwork(ctx, r.shown, networkError(watch, err))
+			return nil, c.explainNetwork(ctx, r.shown, err)
 		}
 		next, err := c.redirect(r, u, response)
 		if err != nil {

@@ -22,7 +22,7 @@ import (
 
 const (
 	copyBytes     = 256 << 10 // of one read
-	progressBytes = 4 << 20   // between two calls of Config.Progress
+	progressBytes = 1 << 20   // between two calls of Config.Progress
 	headBytes     = 4 << 10   // by which a web page is known
 )
 

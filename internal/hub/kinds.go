@@ -74,7 +74,7 @@ func (c chooser) noRows(folder string) string {
 func noRowsIn(files []string) string {
 	var suffixes []string
 	for _, f := range files {
-		if s := strings.ToLower(path.Ext(f)); s != "" && !slices.Contains(suffixes, s) {
+		if s := strings.ToLower(path.Ext(f)); s != "" && hiddenParts(f) == 0 && !isAboutTheDataset(path.Base(f)) && !slices.Contains(suffixes, s) {
 			suffixes = append(suffixes, s)
 		}
 	}
