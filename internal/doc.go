@@ -27,8 +27,8 @@
 //   - gpu: which GPUs this machine has.
 //   - holdings: what a consumer of this machine holds of the queue, for the next one if it is
 //     killed.
-//   - hub: datasets and files from elsewhere into a cache of this machine, and a finished dataset to
-//     Hugging Face's hub. hub/hubtest is a hub in the test's process, with faults to choose.
+//   - hub: datasets and files from elsewhere into a cache of this machine, and a finished dataset
+//     to Hugging Face's hub. hub/hubtest is a hub in the test's process, with faults to choose.
 //   - telemetry: the log, and health over HTTP; telemetry/metrics adds Prometheus for programs
 //     that may link it.
 //

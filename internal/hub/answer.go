@@ -84,7 +84,7 @@ func (c *client) explainNetwork(ctx context.Context, shown string, err error) er
 // check returns nil for an answer with data, else what the server said. It reads a little of the
 // body then.
 func (c *client) check(response *http.Response, shown string) error {
-	if response.StatusCode == http.StatusOK || response.StatusCode == http.StatusPartialContent || response.StatusCode == http.StatusCreated {
+	if response.StatusCode/100 == 2 {
 		return nil
 	}
 	r := refusal{status: response.StatusCode, code: response.Header.Get("X-Error-Code"), shown: shown}

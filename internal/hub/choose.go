@@ -221,8 +221,8 @@ func (c chooser) glob(patterns []string, folder string) (files []entry, err erro
 }
 
 // bySplitNames finds the splits of a dataset without a card from the names of its files, as the
-// datasets library does: data/NAME-00000-of-00001.*, else folders, else files that are called train,
-// validation or test or the like, else all files are one split.
+// datasets library does: data/NAME-00000-of-00001.*, else folders, else files that are called
+// train, validation or test or the like, else all files are one split.
 func (c chooser) bySplitNames(folder string) []splitPattern {
 	sharded := regexp.MustCompile(`^data/([\pL\pN_]+(?:\.[\pL\pN_]+)*)-[0-9]{5}-of-[0-9]{5}[^/]*\.[^/]*$`)
 	const numbers = "-[0-9][0-9][0-9][0-9][0-9]-of-[0-9][0-9][0-9][0-9][0-9]*.*"

@@ -267,9 +267,9 @@ func (c *client) try(ctx context.Context, one func() (progress bool, err error))
 		}
 		switch {
 		case again.after > longestAfter:
-			return fmt.Errorf("%w; it asks to come back in %s", err, again.after.Round(time.Second))
+			return fmt.Errorf("%w; it asks to come back in %s", again.error, again.after.Round(time.Second))
 		case tries >= defaultTries:
-			return fmt.Errorf("%w; tried %d times: try again later, what is there by now is kept", err, tries)
+			return fmt.Errorf("%w; tried %d times: try again later, what is there by now is kept", again.error, tries)
 		}
 		if slept := outage.Sleep(ctx, max(again.after, wait.Next())); slept != nil {
 			return slept

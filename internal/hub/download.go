@@ -124,13 +124,16 @@ func (c *client) runOnce(ctx context.Context, d download) (sent bool, err error)
 		return false, err
 	}
 	total := response.ContentLength
-	if response.StatusCode == http.StatusPartialContent {
+	switch response.StatusCode {
+	case http.StatusOK, http.StatusNonAuthoritativeInfo:
+		offset = 0
+	case http.StatusPartialContent:
 		if total, err = continued(response, offset, state); err != nil {
 			d.discard()
 			return false, temporary{error: fmt.Errorf("%s: %w", d.shown, err)}
 		}
-	} else {
-		offset = 0
+	default:
+		return false, refusal{status: response.StatusCode, shown: d.shown}
 	}
 	if err := c.checkSize(d, total, offset); err != nil {
 		return false, err

@@ -22,7 +22,7 @@ func Page() func(http.ResponseWriter, *http.Request, http.Handler) {
 	return Answer(http.StatusOK, "<!DOCTYPE html>\n<html><head><title>Please log in</title></head></html>", "Content-Type: text/html; charset=utf-8")
 }
 
-// Cut is a fault that ends the connection after so many bytes of the body.
+// Cut is a fault that ends the connection after a number of bytes of the body.
 func Cut(after int) func(http.ResponseWriter, *http.Request, http.Handler) {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(&cutting{ResponseWriter: w, left: after}, r)
