@@ -11,15 +11,17 @@ import (
 	"gleaner/internal/hub/hubtest"
 )
 
-// The files of each dataset hold their own path.
-func TestSplitsAreFoundAsTheDatasetsLibraryFindsThem(t *testing.T) {
-	for _, c := range []struct {
-		name, card string
-		files      string
-		source     hub.Source
-		want       string // files, or what the error says after "! "
-		leftOut    string
-	}{
+// A splitCase is a dataset of which each file holds its own path.
+type splitCase struct {
+	name, card string
+	files      string
+	source     hub.Source
+	want       string // files, or what the error says after "! "
+	leftOut    string
+}
+
+func splitCases() []splitCase {
+	return []splitCase{
 		{name: "one file is one split", files: "rows.csv README.md", want: "rows.csv"},
 		{name: "files are called like splits", files: "train.csv test.csv", source: hub.Source{Split: "test"}, want: "test.csv"},
 		{name: "words for validation", files: "a-dev.jsonl a-train.jsonl", source: hub.Source{Split: "validation"}, want: "a-dev.jsonl"},
@@ -51,18 +53,26 @@ func TestSplitsAreFoundAsTheDatasetsLibraryFindsThem(t *testing.T) {
 		{name: "the name of the only subset", card: "dataset_info:\n  config_name: plain_text\n  features: []\n", files: "a.csv", source: hub.Source{Subset: "plain_text"}, want: "a.csv"},
 		{name: "no subsets", files: "a.csv", source: hub.Source{Subset: "main"}, want: "! leave out --subset"},
 		{name: "a folder for a subset", files: "main/a.csv", source: hub.Source{Subset: "main"}, want: "! give hf://datasets/me/rows/main"},
-	} {
+	}
+}
+
+func (c splitCase) repo() hubtest.Repo {
+	files := map[string]string{}
+	for _, f := range strings.Fields(strings.ReplaceAll(c.files, "my train 2", "my_train_2")) {
+		f = strings.ReplaceAll(f, "my_train_2", "my train 2")
+		files[f] = f
+	}
+	if c.card != "" {
+		files["README.md"] = "---\r\n" + c.card + "\n---\r\n# Rows"
+	}
+	return hubtest.Repo{Files: files}
+}
+
+func TestSplitsAreFoundAsTheDatasetsLibraryFindsThem(t *testing.T) {
+	for _, c := range splitCases() {
 		t.Run(c.name, func(t *testing.T) {
 			s := hubtest.Start(t)
-			files := map[string]string{}
-			for _, f := range strings.Fields(strings.ReplaceAll(c.files, "my train 2", "my_train_2")) {
-				f = strings.ReplaceAll(f, "my_train_2", "my train 2")
-				files[f] = f
-			}
-			if c.card != "" {
-				files["README.md"] = "---\r\n" + c.card + "\n---\r\n# Rows"
-			}
-			s.Add("me/rows", hubtest.Repo{Files: files})
+			s.Add("me/rows", c.repo())
 			c.source.Input = "hf://datasets/me/rows"
 			if say, isError := strings.CutPrefix(c.want, "! "); isError {
 				failing(t, configOf(t, s), c.source, say)
