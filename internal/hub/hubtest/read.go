@@ -140,11 +140,14 @@ func (s *Server) search(w http.ResponseWriter, r *http.Request) {
 	answer(w, all)
 }
 
-// tree lists all files, in pages.
-func (s *Server) tree(w http.ResponseWriter, r *http.Request, c *commit, below string) {
-	paths := slices.DeleteFunc(slices.Sorted(maps.Keys(c.files)), func(p string) bool {
-		return below != "" && p != below && !strings.HasPrefix(p, below+"/")
-	})
+// tree lists what a folder has, and with recursive what is below, in pages: files and folders.
+func (s *Server) tree(w http.ResponseWriter, r *http.Request, c *commit, folder string) {
+	recursive := strings.EqualFold(r.URL.Query().Get("recursive"), "true")
+	paths := childrenOf(c, folder, recursive)
+	if _, isFile := c.files[folder]; folder != "" && !isFile && len(paths) == 0 {
+		refuse(w, http.StatusNotFound, "EntryNotFound", folder+" does not exist on this revision")
+		return
+	}
 	from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
 	from = min(max(from, 0), len(paths))
 	to := min(from+s.PageSize, len(paths))
@@ -156,18 +159,39 @@ func (s *Server) tree(w http.ResponseWriter, r *http.Request, c *commit, below s
 		w.Header().Set("Link", fmt.Sprintf(`<%s%s>; rel="next"`, s.URL, next.String()))
 	}
 	entries := []any{}
-	if from == 0 && below == "" {
-		entries = append(entries, map[string]any{"type": "directory", "oid": gitHash(nil), "size": 0, "path": "a folder"})
-	}
 	for _, path := range paths[from:to] {
-		f := c.files[path]
+		f, isFile := c.files[path]
 		e := map[string]any{"type": "file", "oid": f.oid, "size": f.size, "path": path}
+		if !isFile {
+			e = map[string]any{"type": "directory", "oid": gitHash([]byte(path)), "size": 0, "path": path}
+		}
 		if f.lfs != "" {
 			e["lfs"] = map[string]any{"oid": f.lfs, "size": f.size, "pointerSize": len(pointer(f.lfs, f.size))}
 		}
 		entries = append(entries, e)
 	}
 	answer(w, entries)
+}
+
+// childrenOf returns the paths of the files and folders in a folder, or of all that are below.
+func childrenOf(c *commit, folder string, recursive bool) []string {
+	found := map[string]bool{}
+	for path := range c.files {
+		inside := path
+		if folder != "" {
+			var ok bool
+			if inside, ok = strings.CutPrefix(path, folder+"/"); !ok {
+				continue
+			}
+		}
+		parts := strings.Split(inside, "/")
+		for n := range parts {
+			if recursive || n == 0 {
+				found[strings.TrimPrefix(folder+"/"+strings.Join(parts[:n+1], "/"), "/")] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // pages answers what is asked of a dataset's pages and files.

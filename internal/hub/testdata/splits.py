@@ -1,7 +1,7 @@
 """Says as JSON which splits the real datasets library finds in each dataset of a hub.
 
 Usage: splits.py REPO...
-The answer has for each repository a list of [subset, split, files], or the text of the error.
+The answer has for each repository a list of subset, split and files, or the text of the error.
 """
 
 import json
@@ -17,7 +17,7 @@ def splits(repo):
     for name in datasets.get_dataset_config_names(repo):
         builder = datasets.load_dataset_builder(repo, name)
         for split, files in builder.config.data_files.items():
-            found.append([name, str(split), [str(f).split("@", 1)[1].split("/", 1)[1] for f in files]])
+            found.append({"Subset": name, "Split": str(split), "Files": [str(f).split("@", 1)[1].split("/", 1)[1] for f in files]})
     return found
 
 
