@@ -42,10 +42,16 @@ type refusal struct {
 	code   string // of the hub, as in GatedRepo; may be empty
 	said   string // by the server, shortened; may be empty
 	shown  string // what was asked for
+
+	elsewhere bool // it comes from a host that the hub sent us to
 }
 
 func (r refusal) Error() string {
-	answer := fmt.Sprintf("%s: its server answers %d %s", r.shown, r.status, http.StatusText(r.status))
+	who := "its server"
+	if r.elsewhere {
+		who = "the host to which its server redirects"
+	}
+	answer := fmt.Sprintf("%s: %s answers %d %s", r.shown, who, r.status, http.StatusText(r.status))
 	if r.said != "" {
 		answer += ": " + r.said
 	}

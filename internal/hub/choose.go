@@ -11,6 +11,19 @@ import (
 	"gleaner/internal/text"
 )
 
+// unclear is an error that wraps ErrChoose.
+func unclear(format string, args ...any) error {
+	return choiceError(fmt.Sprintf(format, args...))
+}
+
+// A choiceError says which subsets or splits there are.
+type choiceError string
+
+func (e choiceError) Error() string { return string(e) }
+
+// Is makes errors.Is find ErrChoose, whose text would add nothing.
+func (e choiceError) Is(target error) bool { return target == ErrChoose }
+
 // A choice is which files of a dataset are wanted.
 type choice struct {
 	subset, split string
@@ -106,23 +119,23 @@ func (c chooser) subset(name string) (subset, error) {
 	}
 	switch {
 	case name != "":
-		return subset{}, fmt.Errorf("%w: %s has no subset %q%s", ErrChoose, c.target.name(), text.Shorten(name, 100), nearest(name, all, "it has "))
+		return subset{}, unclear("%s has no subset %q%s", c.target.name(), text.Shorten(name, 100), nearest(name, all, "it has "))
 	case len(subsets) == 1:
 		return subsets[0], nil
 	case len(defaults) == 1:
 		return defaults[0], nil
 	}
-	return subset{}, fmt.Errorf("%w: %s has the subsets %s: choose one, as in --subset %s", ErrChoose, c.target.name(), names(all), text.Printable(all[0]))
+	return subset{}, unclear("%s has the subsets %s: choose one, as in --subset %s", c.target.name(), names(all), text.Printable(all[0]))
 }
 
 // wrongSubset is the error for a subset of a dataset that has none.
 func (c chooser) wrongSubset(name string) error {
 	for _, e := range c.listing.Entries {
 		if strings.HasPrefix(e.Path, name+"/") {
-			return fmt.Errorf("%w: %s has no subsets, but a folder of that name: give %s/%s and leave out --subset", ErrChoose, c.target.name(), c.target.name(), text.Printable(name))
+			return unclear("%s has no subsets, but a folder of that name: give %s/%s and leave out --subset", c.target.name(), c.target.name(), text.Printable(name))
 		}
 	}
-	return fmt.Errorf("%w: %s has no subsets: leave out --subset", ErrChoose, c.target.name())
+	return unclear("%s has no subsets: leave out --subset", c.target.name())
 }
 
 // converted returns the subsets and splits of the branch with the hub's own Parquet files, whose
@@ -169,11 +182,11 @@ func (c chooser) split(s subset, name string) (choice, error) {
 	switch {
 	case chosen.split != "":
 	case strings.Contains(name, "["):
-		return choice{}, fmt.Errorf("%w: %s: --input-split is the name of a split (%s), and --limit reads a part of it", ErrChoose, what, names(all))
+		return choice{}, unclear("%s: --input-split is the name of a split (%s), and --limit reads a part of it", what, names(all))
 	case name != "":
-		return choice{}, fmt.Errorf("%w: %s has no split %q%s", ErrChoose, what, text.Shorten(name, 100), nearest(name, all, "it has "))
+		return choice{}, unclear("%s has no split %q%s", what, text.Shorten(name, 100), nearest(name, all, "it has "))
 	default:
-		return choice{}, fmt.Errorf("%w: %s has the splits %s: choose one, as in --input-split %s", ErrChoose, what, names(all), text.Printable(all[0]))
+		return choice{}, unclear("%s has the splits %s: choose one, as in --input-split %s", what, names(all), text.Printable(all[0]))
 	}
 	matched, err := c.glob(chosen.patterns, s.folder)
 	if err != nil {

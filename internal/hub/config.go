@@ -13,7 +13,7 @@ var (
 
 	// ErrChoose is in the error where a subset or a split has to be named, or is named wrongly. The
 	// error's text lists those that there are.
-	ErrChoose = errors.New("name the rows that are wanted")
+	ErrChoose = errors.New("a subset or a split has to be named")
 
 	// ErrNotOurs is in the error where a push would replace what no earlier push wrote.
 	ErrNotOurs = errors.New("not written by an earlier push")

@@ -121,7 +121,7 @@ func (c *client) runOnce(ctx context.Context, d download) (sent bool, err error)
 		return false, temporary{error: fmt.Errorf("%s: its server has no more than there is already", d.shown)}
 	}
 	if err := c.check(response, d.shown); err != nil {
-		return false, err
+		return false, d.redirected(response, err)
 	}
 	total := response.ContentLength
 	switch response.StatusCode {
@@ -143,6 +143,17 @@ func (c *client) runOnce(ctx context.Context, d download) (sent bool, err error)
 	}
 	state = partState{response.Header.Get("ETag"), response.Header.Get("Last-Modified"), total, nameOf(response.Header)}
 	return true, c.write(ctx, d, response, offset, state)
+}
+
+// redirected makes the refusal of a host that we were redirected to temporary: the address that it
+// was given may have expired, and the next try gets another one.
+func (d download) redirected(response *http.Response, err error) error {
+	r, ok := err.(refusal)
+	if !ok || sameOrigin(response.Request.URL, d.url) {
+		return err
+	}
+	r.elsewhere = true
+	return temporary{error: r}
 }
 
 // conditions returns the header of a request for what is not there yet.

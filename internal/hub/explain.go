@@ -15,7 +15,7 @@ import (
 // the hub for the names that there are.
 func (c *client) explain(ctx context.Context, t target, err error) error {
 	r, ok := errors.AsType[refusal](err)
-	if !ok {
+	if !ok || r.elsewhere {
 		return err
 	}
 	page := strings.TrimSuffix(c.endpoint.String(), "/") + "/datasets/" + t.repo
@@ -37,11 +37,15 @@ func (c *client) explain(ctx context.Context, t target, err error) error {
 		return fmt.Errorf("%s: the hub denies access (403)%s: give the token of HF_TOKEN the right to read %s, or to write where you push, at %s", t.name(), spoken(r.said), t.repo, tokens)
 	case r.status == http.StatusUnauthorized || r.status == http.StatusNotFound:
 		owner, _, _ := strings.Cut(t.repo, "/")
+		others := c.datasetsOf(ctx, owner)
+		if slices.Contains(others, t.repo) { // it is there: something else is not
+			return err
+		}
 		access := "set HF_TOKEN to a token from " + tokens + " if it is private or gated"
 		if c.cfg.Token != "" {
 			access = "the account of HF_TOKEN may see no private dataset of that name"
 		}
-		return fmt.Errorf("the hub knows no dataset %s (%d)%s; %s", t.name(), r.status, nearest(t.repo, c.datasetsOf(ctx, owner), owner+" has "), access)
+		return fmt.Errorf("the hub knows no dataset %s (%d)%s; %s", t.name(), r.status, nearest(t.repo, others, owner+" has "), access)
 	case r.status == http.StatusTooManyRequests && c.cfg.Token == "":
 		return fmt.Errorf("%w; with HF_TOKEN set to a token from %s the hub allows more", err, tokens)
 	}
@@ -55,14 +59,17 @@ func spoken(said string) string {
 	return ": " + said
 }
 
+// mostCompared bounds the names that are compared for the nearest one.
+const mostCompared = 20_000
+
 // nearest ends a sentence about a wrong name with the right ones: the one that was meant, if it is
 // near, else some.
 func nearest(name string, all []string, begin string) string {
 	if len(all) == 0 {
 		return ""
 	}
-	best, least := "", len(name)/3+1
-	for _, a := range all {
+	best, least := "", max(1, len(name)/4)
+	for _, a := range all[:min(len(all), mostCompared)] {
 		if d := distance(strings.ToLower(name), strings.ToLower(a), least); d <= least && (best == "" || d < least) {
 			best, least = a, d
 		}

@@ -200,3 +200,14 @@ func TestAFileWhosePathLeadsElsewhereStaysInTheCache(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestAnAddressOfTheStorageThatHasExpiredIsAskedForAgain(t *testing.T) {
+	s := hubtest.Start(t)
+	data := addBig(s)
+	s.Disturb(hubtest.Disturbance{Path: "/objects/", Times: 1, Handle: hubtest.Answer(http.StatusForbidden, "<Error><Code>ExpiredToken</Code></Error>")})
+	if got := mustFetch(t, configOf(t, s), hub.Source{Input: "hf://datasets/me/big"}); texts(t, got.Files)[0] != data {
+		t.Error("another file came")
+	}
+	s.Disturb(hubtest.Disturbance{Path: "/objects/", Handle: hubtest.Answer(http.StatusForbidden, "")})
+	failing(t, configOf(t, s), hub.Source{Input: "hf://datasets/me/big"}, "the host to which its server redirects answers 403", "tried 6 times")
+}

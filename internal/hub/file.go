@@ -69,7 +69,9 @@ func (c *client) fetchFile(ctx context.Context, t target) (Fetched, error) {
 	if err := os.MkdirAll(filepath.Dir(now.path(folder)), 0o700); err != nil {
 		return Fetched{}, diskError(err, folder)
 	}
-	if err := d.finish(now.path(folder)); err != nil {
+	if hasSize(now.path(folder), now.Size) { // by its digest the same file
+		d.discard()
+	} else if err := d.finish(now.path(folder)); err != nil {
 		return Fetched{}, err
 	}
 	return now.fetched(t, folder), writeJSON(current, now)

@@ -21,8 +21,9 @@ func hasMagic(s string) bool { return strings.ContainsAny(s, "*?[") }
 type glob struct {
 	pattern string
 	match   *regexp.Regexp
-	hidden  int // how many of its parts name something hidden
-	special int // and how many of its folders begin with __
+	literal string // the longest text that each match has, by which most others are told at once
+	hidden  int    // how many of its parts name something hidden
+	special int    // and how many of its folders begin with __
 }
 
 func newGlob(pattern string) (glob, error) {
@@ -52,7 +53,20 @@ func newGlob(pattern string) (glob, error) {
 	if err != nil {
 		return glob{}, fmt.Errorf("the pattern %q: %w", text.Printable(pattern), err)
 	}
-	return glob{pattern, match, hiddenParts(pattern), specialFolders(pattern)}, nil
+	return glob{pattern, match, longestLiteral(pattern), hiddenParts(pattern), specialFolders(pattern)}, nil
+}
+
+// longestLiteral returns the longest part of a glob without magic. A set hides what follows it.
+func longestLiteral(pattern string) (longest string) {
+	if set := strings.IndexByte(pattern, '['); set >= 0 {
+		pattern = pattern[:set]
+	}
+	for _, s := range strings.FieldsFunc(pattern, func(r rune) bool { return strings.ContainsRune("*?/", r) }) {
+		if len(s) > len(longest) {
+			longest = s
+		}
+	}
+	return longest
 }
 
 // partExpression returns the regular expression of what stands between two slashes.
@@ -114,7 +128,7 @@ func setExpression(part string) (string, int) {
 // matches reports whether the glob chooses a file: one that is hidden, or in a folder that is, or
 // in one like __pycache__, only where the glob names that.
 func (g glob) matches(file string) bool {
-	return g.match.MatchString(file) && hiddenParts(file) == g.hidden && specialFolders(file) == g.special &&
+	return strings.Contains(file, g.literal) && g.match.MatchString(file) && hiddenParts(file) == g.hidden && specialFolders(file) == g.special &&
 		(!isAboutTheDataset(path.Base(file)) || path.Base(file) == path.Base(g.pattern))
 }
 

@@ -231,7 +231,7 @@ func compare(files []local, there listing, last manifest) (change, error) {
 	}
 	if len(others) > 0 {
 		slices.SortFunc(others, natural)
-		return change{}, fmt.Errorf("it has %s, %w, or changed since: delete or rename them", names(others), ErrNotOurs)
+		return change{}, fmt.Errorf("it has %s, %w or changed since then: delete or rename this", names(others), ErrNotOurs)
 	}
 	slices.SortFunc(next.add, func(a, b local) int { return cmp.Compare(a.path, b.path) })
 	slices.Sort(next.remove)
