@@ -127,6 +127,7 @@ type info struct {
 // commitOf asks which commit a revision of a dataset is.
 func (c *client) commitOf(ctx context.Context, t target) (info, error) {
 	u := c.apiURL(append(append([]string{"api", "datasets"}, strings.Split(t.repo, "/")...), "revision", t.ref())...)
+	u.RawQuery = "expand=sha&expand=private&expand=disabled" // and not the names of all files
 	var got info
 	if _, err := c.get(ctx, u, t.name(), &got); err != nil {
 		return info{}, err

@@ -113,7 +113,11 @@ func (c *client) cardOf(ctx context.Context, t target, l listing) (card, error) 
 	if t.path != "" || strings.HasPrefix(t.ref(), convertRefs) {
 		return head, nil
 	}
-	for name, read := range map[string]func([]byte) (card, error){"README.md": readCard, ".huggingface.yaml": readConfigs} {
+	for _, file := range []struct {
+		name string
+		read func([]byte) (card, error)
+	}{{"README.md", readCard}, {".huggingface.yaml", readConfigs}} {
+		name := file.name
 		e, ok := l.find(name)
 		if !ok {
 			continue
@@ -129,7 +133,7 @@ func (c *client) cardOf(ctx context.Context, t target, l listing) (card, error) 
 		if err != nil {
 			return card{}, fmt.Errorf("%s: %w", t.name(), err)
 		}
-		says, err := read(data)
+		says, err := file.read(data)
 		if err != nil {
 			return card{}, fmt.Errorf("%s: its %s says which files are rows, and cannot be understood: %w; give the address of one of its files", t.name(), name, err)
 		}

@@ -85,7 +85,7 @@ func (c *client) run(ctx context.Context, d download) (state partState, sent boo
 		if err != nil || !sent {
 			return progress, err
 		}
-		if err := d.verify(); err != nil {
+		if err := d.verify(ctx); err != nil {
 			d.discard()
 			furthest = 0
 			if repeated {
@@ -296,7 +296,7 @@ func (d download) open(offset int64, state partState) (*os.File, error) {
 }
 
 // verify checks that the file is the one that the hub has listed, and no pointer to one.
-func (d download) verify() error {
+func (d download) verify(ctx context.Context) error {
 	if err := d.checkPointer(); err != nil || d.want == nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (d download) verify() error {
 	} else {
 		sum = gitHash(d.want.Size)
 	}
-	got, err := hashFile(d.partFile, sum)
+	got, err := hashFile(ctx, d.partFile, sum)
 	if err != nil {
 		return diskError(err, filepath.Dir(d.partFile))
 	}
@@ -323,16 +323,30 @@ func gitHash(size int64) hash.Hash {
 	return sum
 }
 
-func hashFile(path string, sum hash.Hash) (string, error) {
+func hashFile(ctx context.Context, path string, sum hash.Hash) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer file.Close()
-	if _, err := io.Copy(sum, file); err != nil {
+	if _, err := io.Copy(sum, until{ctx, file}); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// until is a reader that ends with a context: a large file is read for minutes.
+type until struct {
+	ctx    context.Context
+	reader io.Reader
+}
+
+// Read implements io.Reader.
+func (u until) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.reader.Read(p)
 }
 
 // checkPointer refuses a pointer of Git LFS, which stands for a file that lies elsewhere.

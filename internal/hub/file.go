@@ -57,7 +57,7 @@ func (c *client) fetchFile(ctx context.Context, t target) (Fetched, error) {
 	case !sent:
 		return last.fetched(t, folder), nil
 	}
-	digest, err := hashFile(d.partFile, sha256.New())
+	digest, err := hashFile(ctx, d.partFile, sha256.New())
 	if err != nil {
 		return Fetched{}, diskError(err, folder)
 	}

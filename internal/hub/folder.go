@@ -25,7 +25,7 @@ type local struct {
 
 // readFolder lists and hashes the files of a folder. What is hidden is left out; a link is an
 // error, since what it leads to may be anything.
-func readFolder(folder string) (files []local, err error) {
+func readFolder(ctx context.Context, folder string) (files []local, err error) {
 	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
 		relative, relErr := filepath.Rel(folder, path)
 		switch {
@@ -46,7 +46,7 @@ func readFolder(folder string) (files []local, err error) {
 			return fmt.Errorf("it has more than %d files", maxFiles)
 		}
 		f := local{path: filepath.ToSlash(relative), file: path}
-		if err := f.hash(); err != nil {
+		if err := f.hash(ctx); err != nil {
 			return err
 		}
 		files = append(files, f)
@@ -59,7 +59,7 @@ func readFolder(folder string) (files []local, err error) {
 }
 
 // hash reads the file once for its size and both hashes.
-func (f *local) hash() error {
+func (f *local) hash(ctx context.Context) error {
 	file, err := os.Open(f.file)
 	if err != nil {
 		return err
@@ -71,7 +71,7 @@ func (f *local) hash() error {
 	}
 	f.size = info.Size()
 	large, git := sha256.New(), gitHash(f.size)
-	n, err := io.Copy(io.MultiWriter(large, git), file)
+	n, err := io.Copy(io.MultiWriter(large, git), until{ctx, file})
 	switch {
 	case err != nil:
 		return err

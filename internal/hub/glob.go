@@ -56,14 +56,23 @@ func newGlob(pattern string) (glob, error) {
 	return glob{pattern, match, longestLiteral(pattern), hiddenParts(pattern), specialFolders(pattern)}, nil
 }
 
-// longestLiteral returns the longest part of a glob without magic. A set hides what follows it.
+// longestLiteral returns the longest part of a glob without magic.
 func longestLiteral(pattern string) (longest string) {
-	if set := strings.IndexByte(pattern, '['); set >= 0 {
-		pattern = pattern[:set]
-	}
-	for _, s := range strings.FieldsFunc(pattern, func(r rune) bool { return strings.ContainsRune("*?/", r) }) {
-		if len(s) > len(longest) {
-			longest = s
+	for part := range strings.SplitSeq(pattern, "/") {
+		literal := ""
+		for len(part) > 0 {
+			n := 1
+			if part[0] == '[' {
+				if _, set := setExpression(part); set > 0 {
+					n = set
+				}
+			}
+			if n > 1 || strings.IndexByte("*?", part[0]) >= 0 {
+				literal = ""
+			} else if literal += part[:1]; len(literal) > len(longest) {
+				longest = literal
+			}
+			part = part[n:]
 		}
 	}
 	return longest

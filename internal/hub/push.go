@@ -33,7 +33,7 @@ func Upload(ctx context.Context, cfg Config, push Push) (url string, commit stri
 	if err := c.mayPush(t); err != nil {
 		return "", "", err
 	}
-	files, err := readFolder(push.Folder)
+	files, err := readFolder(ctx, push.Folder)
 	if err != nil {
 		return "", "", fmt.Errorf("pushing %s to %s: %w", push.Folder, t.name(), err)
 	}
