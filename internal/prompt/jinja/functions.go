@@ -1,0 +1,176 @@
+package jinja
+
+import "maps"
+
+// newTables returns what templates can call.
+func newTables() *tables {
+	t := &tables{
+		filters: textFilters(), tests: isTests(),
+		textMethods: textMethods(), listMethods: listMethods(), dictMethods: dictMethods(),
+		functions: map[string]*function{
+			"range": {"range", rangeOf}, "dict": {"dict", dictFrom}, "namespace": {"namespace", namespaceFrom},
+			"cycler": {"cycler", newCycler}, "joiner": {"joiner", newJoiner},
+		},
+	}
+	maps.Copy(t.filters, numberFilters())
+	maps.Copy(t.filters, listFilters())
+	return t
+}
+
+// refusedNames are the filters and functions of Jinja that a prompt cannot have, and why.
+func refusedNames() map[string]string {
+	return map[string]string{
+		"random":   "a prompt has to be the same each time; choose by a column, as in choices[row.n % 4]",
+		"lipsum":   "a prompt has to be the same each time; write the text itself",
+		"urlize":   "a prompt shows no links; write the text itself",
+		"pprint":   "write |tojson(indent=2)",
+		"_":        "write the text itself",
+		"gettext":  "write the text itself",
+		"ngettext": "write the text itself",
+		"self":     "no other template can replace a block; write a macro",
+		"super":    "no other template can replace a block; write a macro",
+	}
+}
+
+func rangeOf(c *call) (value, error) {
+	if len(c.args) < 1 || len(c.args) > 3 || len(c.named) > 0 {
+		return nil, problem("range takes one to three integers // write range(10), range(1, 10) or range(0, 10, 2)")
+	}
+	bounds := [3]int64{0, 0, 1}
+	for i, arg := range c.args {
+		n, ok := integer(arg)
+		if !ok {
+			if err := defined(arg); err != nil {
+				return nil, err
+			}
+			return nil, problem("range takes integers, and this is %s // write x|int", kindOf(arg))
+		}
+		bounds[i] = n
+	}
+	if len(c.args) == 1 {
+		bounds[0], bounds[1] = 0, bounds[0]
+	}
+	start, stop, step := bounds[0], bounds[1], bounds[2]
+	if step == 0 {
+		return nil, problem("the step of range cannot be 0 // leave it out")
+	}
+	var items []value
+	for i := start; step > 0 && i < stop || step < 0 && i > stop; {
+		if err := c.turn(1); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+		next := i + step
+		if (next > i) != (step > 0) {
+			break // beyond the integers
+		}
+		i = next
+	}
+	return newList(items), nil
+}
+
+func dictFrom(c *call) (value, error) {
+	d := &dict{}
+	if len(c.args) > 1 {
+		return nil, problem("dict takes one object at most, and names // write dict(a=1, b=2)")
+	}
+	if len(c.args) == 1 {
+		if err := extend(c, d, c.args[0]); err != nil {
+			return nil, err
+		}
+	}
+	for _, arg := range c.named {
+		if err := d.set(arg.name, arg.value); err != nil {
+			return nil, err
+		}
+	}
+	return d, c.turn(len(d.keys))
+}
+
+// extend adds to an object what another has, or a list of pairs.
+func extend(c *call, d *dict, from value) error {
+	if o, ok := from.(*dict); ok {
+		if err := c.turn(len(o.keys)); err != nil {
+			return err
+		}
+		for i, key := range o.keys {
+			if err := d.set(key, o.values[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	items, err := elements(c.budget, from)
+	if err != nil {
+		return err
+	}
+	for _, v := range items {
+		pair, ok := v.(*list)
+		if !ok || len(pair.items) != 2 {
+			return problem("an object is made of pairs, and this is %s // write dict(a=1, b=2)", kindOf(v))
+		}
+		if err := d.set(pair.items[0], pair.items[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func namespaceFrom(c *call) (value, error) {
+	d, err := dictFrom(c)
+	if err != nil {
+		return nil, err
+	}
+	d.(*dict).namespace = true
+	return d, nil
+}
+
+// A cycler goes through its elements again and again.
+type cycler struct {
+	items []value
+	at    int
+}
+
+func newCycler(c *call) (value, error) {
+	if len(c.args) == 0 {
+		return nil, problem("cycler takes what it goes through // write cycler('a', 'b')")
+	}
+	return &cycler{items: c.args}, nil
+}
+
+func (o *cycler) attribute(name string) (value, bool) {
+	switch name {
+	case "current":
+		return o.items[o.at], true
+	case "next":
+		return &function{"next", func(*call) (value, error) {
+			v := o.items[o.at]
+			o.at = (o.at + 1) % len(o.items)
+			return v, nil
+		}}, true
+	case "reset":
+		return &function{"reset", func(*call) (value, error) { o.at = 0; return nil, nil }}, true
+	}
+	return nil, false
+}
+
+// newJoiner returns a function that returns nothing the first time, and a separator after that.
+func newJoiner(c *call) (value, error) {
+	var separator value = ", "
+	switch {
+	case len(c.args) == 1 && len(c.named) == 0:
+		separator = c.args[0]
+	case len(c.args) == 0 && len(c.named) == 1 && c.named[0].name == "sep":
+		separator = c.named[0].value
+	case len(c.args)+len(c.named) > 0:
+		return nil, problem("joiner takes a separator // write joiner(', ')")
+	}
+	used := false
+	return &function{"joiner", func(*call) (value, error) {
+		if !used {
+			used = true
+			return "", nil
+		}
+		return separator, nil
+	}}, nil
+}

@@ -1,0 +1,122 @@
+package jinja
+
+import "slices"
+
+// listMethods are the methods of lists.
+func listMethods() map[string]handler {
+	return map[string]handler{
+		"append": {"x", func(c *call) (value, error) {
+			return nil, changeList(c, func(l *list) { l.items = append(l.items, c.bound[0]) })
+		}},
+		"insert": {"i x", func(c *call) (value, error) {
+			i, err := c.number(0, 0)
+			if err != nil {
+				return nil, err
+			}
+			return nil, changeList(c, func(l *list) {
+				if i < 0 {
+					i += len(l.items)
+				}
+				l.items = slices.Insert(l.items, min(max(i, 0), len(l.items)), c.bound[1])
+			})
+		}},
+		"extend": {"items", func(c *call) (value, error) {
+			items, err := elements(c.budget, c.bound[0])
+			if err != nil {
+				return nil, err
+			}
+			items = slices.Clone(items)
+			return nil, changeList(c, func(l *list) { l.items = append(l.items, items...) })
+		}},
+		"pop":     {"i=", popItem},
+		"reverse": {"", func(c *call) (value, error) { return nil, changeList(c, func(l *list) { slices.Reverse(l.items) }) }},
+		"copy":    {"", filterList},
+		"count":   {"x", countItem},
+		"index":   {"x", indexItem},
+	}
+}
+
+// changeList changes a list, which takes a turn for each of its elements.
+func changeList(c *call, change func(*list)) error {
+	l := c.in.(*list)
+	if l.frozen {
+		return problem("a list that is given by --var cannot be changed // change a copy, as in {%% set mine = x|list %%}")
+	}
+	change(l)
+	return c.turn(1 + len(l.items)/64)
+}
+
+func popItem(c *call) (value, error) {
+	l := c.in.(*list)
+	i, err := c.number(0, -1)
+	if err != nil {
+		return nil, err
+	}
+	if i < 0 {
+		i += len(l.items)
+	}
+	if i < 0 || i >= len(l.items) {
+		return nil, problem("a list of %d elements has nothing to pop there", len(l.items))
+	}
+	v := l.items[i]
+	return v, changeList(c, func(l *list) { l.items = slices.Delete(l.items, i, i+1) })
+}
+
+func countItem(c *call) (value, error) {
+	n := int64(0)
+	for _, v := range c.in.(*list).items {
+		if err := c.turn(1); err != nil {
+			return nil, err
+		}
+		yes, err := equal(c.budget, v, c.bound[0])
+		if err != nil {
+			return nil, err
+		}
+		if yes {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func indexItem(c *call) (value, error) {
+	for i, v := range c.in.(*list).items {
+		if err := c.turn(1); err != nil {
+			return nil, err
+		}
+		if yes, err := equal(c.budget, v, c.bound[0]); yes || err != nil {
+			return int64(i), err
+		}
+	}
+	return nil, problem("the list does not have it // look by {%% if x in list %%} first")
+}
+
+// dictMethods are the methods of objects.
+func dictMethods() map[string]handler {
+	return map[string]handler{
+		"items": {"", filterItems},
+		"keys":  {"", filterList},
+		"values": {"", func(c *call) (value, error) {
+			d := c.in.(*dict)
+			return newList(slices.Clone(d.values)), c.turn(len(d.values))
+		}},
+		"get": {"key default=", func(c *call) (value, error) {
+			v, ok := c.in.(*dict).get(c.bound[0])
+			if !ok && c.given[1] {
+				return c.bound[1], nil
+			}
+			return v, nil
+		}},
+		"copy": {"", func(c *call) (value, error) {
+			d := &dict{}
+			return d, extend(c, d, c.in)
+		}},
+		"update": {"other", func(c *call) (value, error) {
+			d := c.in.(*dict)
+			if d.frozen {
+				return nil, problem("an object that is given by --var cannot be changed // change a copy, as in {%% set mine = x.copy() %%}")
+			}
+			return nil, extend(c, d, c.bound[0])
+		}},
+	}
+}

@@ -1,0 +1,262 @@
+package jinja
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A row is one JSON object. Of its columns only those are decoded that are used.
+type row struct {
+	columns []column
+	dotted  bool // a name has a dot, so that it may beat a path
+	whole   value
+}
+
+type column struct {
+	name    string
+	raw     []byte
+	value   value
+	decoded bool
+}
+
+// parseRow finds the columns of a row.
+func parseRow(data []byte) (*row, error) {
+	if !json.Valid(data) {
+		var v any
+		return nil, problem("the row is not JSON: %v", json.Unmarshal(data, &v))
+	}
+	d := decoder{data: data}
+	d.space()
+	if d.data[d.at] != '{' {
+		return nil, problem("the row is not a JSON object")
+	}
+	r := &row{columns: make([]column, 0, 8)}
+	err := d.object(func(name string) error {
+		start := d.at
+		d.skip()
+		r.dotted = r.dotted || strings.Contains(name, ".")
+		c := column{name: name, raw: data[start:d.at]}
+		for i := range r.columns {
+			if len(r.columns) <= 64 && r.columns[i].name == name { // the last one counts, as in Python
+				r.columns[i] = c
+				return nil
+			}
+		}
+		r.columns = append(r.columns, c)
+		return nil
+	})
+	return r, err
+}
+
+// column returns the value of a column.
+func (r *row) column(name string) (value, bool, error) {
+	for i := len(r.columns) - 1; i >= 0; i-- {
+		c := &r.columns[i]
+		if c.name != name {
+			continue
+		}
+		if !c.decoded {
+			d := decoder{data: c.raw}
+			v, err := d.value()
+			if err != nil {
+				return nil, true, err
+			}
+			c.value, c.decoded = v, true
+		}
+		return c.value, true, nil
+	}
+	return nil, false, nil
+}
+
+// object returns the whole row as an object.
+func (r *row) object() (value, error) {
+	if r.whole == nil {
+		d := &dict{}
+		for _, c := range r.columns {
+			v, _, err := r.column(c.name)
+			if err != nil {
+				return nil, err
+			}
+			_ = d.set(c.name, v) // a text can be a key
+		}
+		r.whole = d
+	}
+	return r.whole, nil
+}
+
+func (r *row) names() []string {
+	all := make([]string, len(r.columns))
+	for i, c := range r.columns {
+		all[i] = c.name
+	}
+	return all
+}
+
+// A decoder reads JSON that is known to be valid.
+type decoder struct {
+	data   []byte
+	at     int
+	depth  int
+	frozen bool // what it returns is shared
+}
+
+func (d *decoder) space() {
+	for d.at < len(d.data) && d.data[d.at] <= ' ' {
+		d.at++
+	}
+}
+
+// object reads an object and calls each before every value.
+func (d *decoder) object(each func(name string) error) error {
+	d.at++ // {
+	for d.space(); d.data[d.at] != '}'; d.space() {
+		if d.data[d.at] == ',' {
+			d.at++
+			d.space()
+		}
+		name := d.text()
+		d.space()
+		d.at++ // :
+		d.space()
+		if err := each(name); err != nil {
+			return err
+		}
+	}
+	d.at++
+	return nil
+}
+
+// skip passes over a value.
+func (d *decoder) skip() {
+	depth := 0
+	for d.at < len(d.data) {
+		switch d.data[d.at] {
+		case '"':
+			d.raw()
+			if depth == 0 {
+				return
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth == 0 {
+				return // the end of what a number stands in
+			}
+			if depth--; depth == 0 {
+				d.at++
+				return
+			}
+		case ',':
+			if depth == 0 {
+				return
+			}
+		}
+		d.at++
+	}
+}
+
+// raw passes over a text and returns what is between its quotes, and whether it has escapes.
+func (d *decoder) raw() (text []byte, escapes bool) {
+	start := d.at + 1
+	for d.at = start; d.data[d.at] != '"'; d.at++ {
+		if d.data[d.at] == '\\' {
+			escapes = true
+			d.at++
+		}
+	}
+	d.at++
+	return d.data[start : d.at-1], escapes
+}
+
+func (d *decoder) text() string {
+	start := d.at
+	text, escapes := d.raw()
+	if escapes || !utf8.Valid(text) {
+		var s string
+		if json.Unmarshal(d.data[start:d.at], &s) == nil {
+			return s
+		}
+	}
+	return string(text)
+}
+
+// value reads a value.
+func (d *decoder) value() (value, error) {
+	if d.depth++; d.depth > maxDepth {
+		return nil, problem("the row has values more than %d levels deep", maxDepth)
+	}
+	defer func() { d.depth-- }()
+	d.space()
+	switch d.data[d.at] {
+	case '"':
+		return d.text(), nil
+	case '{':
+		o := &dict{}
+		err := d.object(func(name string) error {
+			v, err := d.value()
+			_ = o.set(name, v) // a text can be a key
+			return err
+		})
+		o.frozen = d.frozen
+		return o, err
+	case '[':
+		return d.list()
+	case 't':
+		d.at += len("true")
+		return true, nil
+	case 'f':
+		d.at += len("false")
+		return false, nil
+	case 'n':
+		d.at += len("null")
+		return nil, nil
+	}
+	start := d.at
+	for d.at < len(d.data) && strings.IndexByte("+-.0123456789eE", d.data[d.at]) >= 0 {
+		d.at++
+	}
+	return number(string(d.data[start:d.at])), nil
+}
+
+func (d *decoder) list() (value, error) {
+	l := &list{frozen: d.frozen}
+	d.at++ // [
+	for d.space(); d.data[d.at] != ']'; d.space() {
+		if d.data[d.at] == ',' {
+			d.at++
+		}
+		v, err := d.value()
+		if err != nil {
+			return nil, err
+		}
+		l.items = append(l.items, v)
+	}
+	d.at++
+	return l, nil
+}
+
+// number returns a number of JSON: an integer if it is one, else with its own text.
+func number(text string) value {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil && text != "-0" {
+		return n
+	}
+	if strings.ContainsAny(text, ".eE-") {
+		if f, err := strconv.ParseFloat(text, 64); err == nil && (strings.ContainsAny(text, ".eE") || text == "-0") {
+			return decimal{f, text}
+		}
+	}
+	return bigNumber(text)
+}
+
+// decodeShared returns a value that all rows share, and that no template can change.
+func decodeShared(data []byte) (value, error) {
+	if !json.Valid(data) {
+		var v any
+		return nil, problem("it is not JSON: %v", json.Unmarshal(data, &v))
+	}
+	d := decoder{data: data, frozen: true}
+	return d.value()
+}

@@ -1,0 +1,156 @@
+package jinja
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A scope holds the names that a template sets itself.
+type scope struct {
+	outer  *scope
+	names  []string
+	values []value
+}
+
+func (s *scope) get(name string) (value, bool) {
+	for ; s != nil; s = s.outer {
+		for i, n := range s.names {
+			if n == name {
+				return s.values[i], true
+			}
+		}
+	}
+	return nil, false
+}
+
+func (s *scope) set(name string, v value) {
+	if i := slices.Index(s.names, name); i >= 0 {
+		s.values[i] = v
+		return
+	}
+	s.names, s.values = append(s.names, name), append(s.values, v)
+}
+
+// Tables are what a template can call. They are made once for a template.
+type tables struct {
+	filters, tests                        map[string]handler
+	functions                             map[string]*function
+	textMethods, listMethods, dictMethods map[string]handler
+}
+
+// A state is a template at work on one row.
+type state struct {
+	budget
+	*tables
+	row   *row
+	vars  map[string]value
+	scope *scope
+	out   *strings.Builder
+}
+
+// write adds a text to what the template makes.
+func (s *state) write(text string) error {
+	if s.out.Len()+len(text) > maxText {
+		return s.text(s.out.Len() + len(text))
+	}
+	s.out.WriteString(text)
+	return s.handle(len(text))
+}
+
+// lookup returns what a name stands for: what the template set, a var, a column, the whole row, a
+// function.
+func (s *state) lookup(name string) (value, error) {
+	if v, ok := s.scope.get(name); ok {
+		return v, nil
+	}
+	if v, ok := s.vars[name]; ok {
+		return v, nil
+	}
+	if v, ok, err := s.row.column(name); ok || err != nil {
+		return v, err
+	}
+	if name == "row" {
+		return s.row.object()
+	}
+	if f, ok := s.functions[name]; ok {
+		return f, nil
+	}
+	return s.noColumn(name), nil
+}
+
+// noColumn is what stands for a name that nothing has.
+func (s *state) noColumn(name string) value {
+	r := s.row
+	return &undefined{missing: name, explain: func() (string, string) {
+		columns := r.names()
+		advice := fmt.Sprintf("where rows may lack it write {%% if %s %%} … {%% endif %%} or {{ %s|default('') }}", name, name)
+		if near := likely(name, columns); near != "" {
+			advice = "did you mean " + spelling(near) + "?"
+		}
+		if name == "loop" {
+			advice = "loop is there within {% for %} only"
+		}
+		return fmt.Sprintf("there is no column %q in the row, whose columns are %s", name, listed(columns)), advice
+	}}
+}
+
+// likely returns the column that a wrong name probably means.
+func likely(name string, columns []string) string {
+	for _, column := range columns { // user in user-id, Question in "Question Text"
+		if words := strings.FieldsFunc(column, func(r rune) bool { return !isNameLetter(r) }); len(words) > 1 && slices.Contains(words, name) {
+			return column
+		}
+	}
+	return nearest(name, columns)
+}
+
+func listed(columns []string) string {
+	if len(columns) == 0 {
+		return "none"
+	}
+	shown := make([]string, 0, len(columns))
+	for i, column := range columns {
+		if i == 30 {
+			shown = append(shown, fmt.Sprintf("… and %d more", len(columns)-i))
+			break
+		}
+		if strings.TrimSpace(column) != column || column == "" || strings.ContainsAny(column, ",\n") {
+			column = quoted(column)
+		}
+		shown = append(shown, short(column))
+	}
+	return strings.Join(shown, ", ")
+}
+
+// spelling returns how a template writes a column.
+func spelling(column string) string { return "{{ " + reference(column) + " }}" }
+
+// reference returns a column as an expression.
+func reference(column string) string {
+	for part := range strings.SplitSeq(column, ".") {
+		if !isIdentifier(part) {
+			return "row[" + quoted(column) + "]"
+		}
+	}
+	if isKeyword(strings.SplitN(column, ".", 2)[0]) {
+		return "row[" + quoted(column) + "]"
+	}
+	return column
+}
+
+// pathColumn returns the column whose name is a path such as a.b, which beats the attribute b of
+// the column a.
+func (s *state) pathColumn(n *node) (value, bool, error) {
+	if n.path == "" || !s.row.dotted {
+		return nil, false, nil
+	}
+	root := n.root()
+	if _, ok := s.scope.get(root); ok {
+		return nil, false, nil
+	}
+	if _, ok := s.vars[root]; ok {
+		return nil, false, nil
+	}
+	return s.row.column(n.path)
+}
