@@ -78,10 +78,11 @@ func nearest(wrong string, names []string) string {
 	return best
 }
 
-// edits counts the letters to change, add or remove to make one word of another; it stops at limit.
+// edits counts the letters to change, add or remove to make one word of another; beyond limit it
+// does not look closely.
 func edits(a, b string, limit int) int {
 	if len(a) > 64 || len(b) > 64 || len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
+		return limit + 1
 	}
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -7,13 +7,16 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
 )
 
 // textFilters are the filters that make a text of a text.
 func textFilters() map[string]handler {
 	return map[string]handler{
-		"upper":          {"", mapped(strings.ToUpper)},
-		"lower":          {"", mapped(strings.ToLower)},
+		"upper":          {"", mapped(upper)},
+		"lower":          {"", mapped(lower)},
 		"capitalize":     {"", mapped(capitalized)},
 		"title":          {"", mapped(titled)},
 		"string":         {"", mapped(func(s string) string { return s })},
@@ -44,8 +47,38 @@ func mapped(f func(string) string) func(*call) (value, error) {
 		if err != nil {
 			return nil, err
 		}
+		if !isASCII(text) {
+			if err := c.handle(7 * len(text)); err != nil { // the tables of all languages take longer
+				return nil, err
+			}
+		}
 		return c.made(f(text))
 	}
+}
+
+// isASCII says whether a text has letters of English only.
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// upper makes all letters large, and SS of ß, as Python does.
+func upper(s string) string {
+	if isASCII(s) {
+		return strings.ToUpper(s)
+	}
+	return cases.Upper(language.Und).String(s)
+}
+
+func lower(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	return cases.Lower(language.Und).String(s)
 }
 
 // capitalized returns a text with its first letter large and all others small.
@@ -54,7 +87,7 @@ func capitalized(s string) string {
 	if size == 0 {
 		return ""
 	}
-	return string(unicode.ToTitle(r)) + strings.ToLower(s[size:])
+	return cases.Title(language.Und).String(string(r)) + lower(s[size:])
 }
 
 // titled capitalizes the words of a text, which begin behind white space, brackets and hyphens.
@@ -68,9 +101,9 @@ func titled(s string) string {
 			out.WriteRune(r)
 			continue
 		case first:
-			out.WriteString(strings.ToUpper(string(r)))
+			out.WriteRune(unicode.ToUpper(r))
 		default:
-			out.WriteString(strings.ToLower(string(r)))
+			out.WriteRune(unicode.ToLower(r))
 		}
 		first = false
 	}
@@ -152,7 +185,7 @@ func filterIndent(c *call) (value, error) {
 		}
 	}
 	first, blank := c.flag(1, false), c.flag(2, false)
-	lines := strings.Split(text, "\n")
+	lines := splitLines(text+"\n", false)
 	if err := c.budget.text(len(text) + len(lines)*len(indent)); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,10 @@ func newTables() *tables {
 	}
 	maps.Copy(t.filters, numberFilters())
 	maps.Copy(t.filters, listFilters())
+	known := func(table map[string]handler) handler {
+		return handler{"", is(func(v value) bool { name, _ := v.(string); _, ok := table[name]; return ok })}
+	}
+	t.tests["filter"], t.tests["test"] = known(t.filters), known(t.tests)
 	return t
 }
 

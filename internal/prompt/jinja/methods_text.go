@@ -10,7 +10,7 @@ import (
 // textMethods are the methods of texts, as Python has them.
 func textMethods() map[string]handler {
 	all := map[string]handler{
-		"upper": {"", mapped(strings.ToUpper)}, "lower": {"", mapped(strings.ToLower)}, "casefold": {"", mapped(strings.ToLower)},
+		"upper": {"", mapped(upper)}, "lower": {"", mapped(lower)}, "casefold": {"", mapped(lower)},
 		"capitalize": {"", mapped(capitalized)}, "title": {"", mapped(titledWords)}, "swapcase": {"", mapped(swapped)},
 		"strip": {"chars=", trimmed(strings.TrimFunc)}, "lstrip": {"chars=", trimmed(strings.TrimLeftFunc)}, "rstrip": {"chars=", trimmed(strings.TrimRightFunc)},
 		"removeprefix": {"prefix", cut(strings.TrimPrefix)}, "removesuffix": {"suffix", cut(strings.TrimSuffix)},
@@ -200,7 +200,12 @@ func splitlines(c *call) (value, error) {
 	if err != nil {
 		return nil, err
 	}
-	var parts []string
+	parts := splitLines(text, c.flag(0, false))
+	return texts(parts), c.turn(len(parts))
+}
+
+// splitLines splits a text at its line ends of all kinds.
+func splitLines(text string, keepEnds bool) (parts []string) {
 	for text != "" {
 		i := strings.IndexAny(text, "\n\r\v\f\u0085\u2028\u2029")
 		if i < 0 {
@@ -211,14 +216,14 @@ func splitlines(c *call) (value, error) {
 		if strings.HasPrefix(text[i:], "\r\n") {
 			size = 2
 		}
-		if c.flag(0, false) {
+		if keepEnds {
 			parts = append(parts, text[:i+size])
 		} else {
 			parts = append(parts, text[:i])
 		}
 		text = text[i+size:]
 	}
-	return texts(parts), c.turn(len(parts))
+	return parts
 }
 
 // joinItems is sep.join(items).

@@ -34,7 +34,7 @@ func filterWordwrap(c *call) (value, error) {
 		return nil, err
 	}
 	var lines []string
-	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
+	for _, line := range splitLines(text, false) {
 		wrapped := wrapLine(split.chunks(line), width, breakWords)
 		lines = append(lines, strings.Join(wrapped, separator))
 	}
