@@ -181,7 +181,7 @@ func sliceOf(b *budget, v value, bounds [3]value) (value, error) {
 	if _, ok := v.(string); ok {
 		return string(letters), nil
 	}
-	return newList(out), b.turn(len(out))
+	return newList(out), b.make(len(out))
 }
 
 // sliceBounds settles bounds by the rules of Python.

@@ -4,8 +4,8 @@ import "strings"
 
 // eval calculates an expression. An error has its place in the template.
 func (s *state) eval(n *node) (value, error) {
-	if s.nodes++; s.nodes > maxNodes {
-		return nil, fail(n.offset, "it calculates more than %d parts of expressions for one row // loop over less", maxNodes)
+	if err := s.look(1); err != nil {
+		return nil, at(n.offset, err)
 	}
 	v, err := s.calculate(n)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *state) calculate(n *node) (value, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newList(items), s.turn(len(items))
+		return newList(items), s.make(len(items))
 	case dictOf:
 		return s.dict(n)
 	case concat:
@@ -133,7 +133,7 @@ func (s *state) decide(n *node) (value, error) {
 
 func (s *state) dict(n *node) (value, error) {
 	d := &dict{}
-	if err := s.turn(len(n.kids) / 2); err != nil {
+	if err := s.make(len(n.kids) / 2); err != nil {
 		return nil, err
 	}
 	for i := 0; i < len(n.kids); i += 2 {

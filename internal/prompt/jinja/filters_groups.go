@@ -14,11 +14,14 @@ func filterBatch(c *call) (value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.make(2 * len(items)); err != nil {
+		return nil, err
+	}
 	var out []value
 	for part := range slices.Chunk(items, size) {
 		part = slices.Clone(part)
 		if c.has(1) {
-			if err := c.turn(size - len(part)); err != nil {
+			if err := c.make(size - len(part)); err != nil {
 				return nil, err
 			}
 			for len(part) < size {
@@ -42,7 +45,7 @@ func filterSlice(c *call) (value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.turn(n); err != nil {
+	if err := c.make(2*n + len(items)); err != nil {
 		return nil, err
 	}
 	var out []value
@@ -124,6 +127,9 @@ func filterMap(c *call) (value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.make(len(items)); err != nil {
+		return nil, err
+	}
 	out := make([]value, 0, len(items))
 	if len(c.args) == 0 {
 		return mappedAttribute(c, items)
@@ -185,6 +191,9 @@ func selected(c *call, wanted, byAttribute bool) (value, error) {
 			return nil, problem("the name of an attribute is missing // write |selectattr('name') or |selectattr('n', '>', 3)")
 		}
 		path, args = args[0], args[1:]
+	}
+	if err := c.make(len(items)); err != nil {
+		return nil, err
 	}
 	var out []value
 	for _, v := range items {

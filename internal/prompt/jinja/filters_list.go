@@ -78,7 +78,10 @@ func filterLength(c *call) (value, error) {
 
 func filterList(c *call) (value, error) {
 	items, err := c.items()
-	return newList(slices.Clone(items)), err
+	if err != nil {
+		return nil, err
+	}
+	return newList(slices.Clone(items)), c.make(len(items))
 }
 
 func filterReverse(c *call) (value, error) {
@@ -87,10 +90,11 @@ func filterReverse(c *call) (value, error) {
 		slices.Reverse(runes)
 		return c.made(string(runes))
 	}
-	items, err := c.items()
-	items = slices.Clone(items)
-	slices.Reverse(items)
-	return newList(items), err
+	v, err := filterList(c)
+	if err == nil {
+		slices.Reverse(v.(*list).items)
+	}
+	return v, err
 }
 
 // attributes replaces elements by their attribute, where one is given as argument i.
@@ -147,7 +151,7 @@ func pairs(c *call) ([]value, error) {
 	for i, key := range d.keys {
 		all[i] = newList([]value{key, d.values[i]})
 	}
-	return all, c.turn(len(all))
+	return all, c.make(len(all))
 }
 
 func filterItems(c *call) (value, error) {
@@ -188,6 +192,9 @@ func sorted(b *budget, items []value, key func(value) ([]value, error), reverse 
 		}
 		return order
 	})
+	if err := b.make(len(all)); err != nil {
+		return nil, err
+	}
 	out := make([]value, len(all))
 	for i, k := range all {
 		out[i] = k.item

@@ -335,7 +335,7 @@ func encodedPairs(c *call, items []value) (value, error) {
 			return nil, err
 		}
 	}
-	return strings.Join(parts, "&"), c.turn(len(items))
+	return strings.Join(parts, "&"), c.look(len(items))
 }
 
 func filterXMLAttr(c *call) (value, error) {
@@ -370,7 +370,7 @@ func filterXMLAttr(c *call) (value, error) {
 			return nil, err
 		}
 	}
-	return out.String(), c.turn(len(d.keys))
+	return out.String(), c.look(len(d.keys))
 }
 
 func filterFileSize(c *call) (value, error) {

@@ -58,19 +58,27 @@ func rangeOf(c *call) (value, error) {
 	if step == 0 {
 		return nil, problem("the step of range cannot be 0 // leave it out")
 	}
-	var items []value
-	for i := start; step > 0 && i < stop || step < 0 && i > stop; {
-		if err := c.turn(1); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-		next := i + step
-		if (next > i) != (step > 0) {
-			break // beyond the integers
-		}
-		i = next
+	n := rangeLength(start, stop, step)
+	if err := c.make(n); err != nil {
+		return nil, err
+	}
+	items := make([]value, n)
+	for i := range items {
+		items[i] = start + int64(i)*step
 	}
 	return newList(items), nil
+}
+
+// rangeLength counts the elements of a range; what is too large is more than a list may have.
+func rangeLength(start, stop, step int64) int {
+	if step > 0 && start >= stop || step < 0 && start <= stop {
+		return 0
+	}
+	distance, stride := uint64(stop)-uint64(start), uint64(step)
+	if step < 0 {
+		distance, stride = -distance, -stride
+	}
+	return int(min((distance-1)/stride+1, maxTurns+1))
 }
 
 func dictFrom(c *call) (value, error) {
@@ -88,13 +96,13 @@ func dictFrom(c *call) (value, error) {
 			return nil, err
 		}
 	}
-	return d, c.turn(len(d.keys))
+	return d, c.make(len(d.keys))
 }
 
 // extend adds to an object what another has, or a list of pairs.
 func extend(c *call, d *dict, from value) error {
 	if o, ok := from.(*dict); ok {
-		if err := c.turn(len(o.keys)); err != nil {
+		if err := c.make(len(o.keys)); err != nil {
 			return err
 		}
 		for i, key := range o.keys {

@@ -36,14 +36,20 @@ func listMethods() map[string]handler {
 	}
 }
 
-// changeList changes a list, which takes a turn for each of its elements.
+// changeList changes a list.
 func changeList(c *call, change func(*list)) error {
 	l := c.in.(*list)
 	if l.frozen {
 		return problem("a list that is given by --var cannot be changed // change a copy, as in {%% set mine = x|list %%}")
 	}
+	if len(l.items) > maxTurns {
+		return c.make(len(l.items))
+	}
 	change(l)
-	return c.turn(1 + len(l.items)/64)
+	if err := c.look(len(l.items) / 64); err != nil {
+		return err
+	}
+	return c.make(1)
 }
 
 func popItem(c *call) (value, error) {
@@ -65,7 +71,7 @@ func popItem(c *call) (value, error) {
 func countItem(c *call) (value, error) {
 	n := int64(0)
 	for _, v := range c.in.(*list).items {
-		if err := c.turn(1); err != nil {
+		if err := c.look(1); err != nil {
 			return nil, err
 		}
 		yes, err := equal(c.budget, v, c.bound[0])
@@ -81,7 +87,7 @@ func countItem(c *call) (value, error) {
 
 func indexItem(c *call) (value, error) {
 	for i, v := range c.in.(*list).items {
-		if err := c.turn(1); err != nil {
+		if err := c.look(1); err != nil {
 			return nil, err
 		}
 		if yes, err := equal(c.budget, v, c.bound[0]); yes || err != nil {
@@ -98,7 +104,7 @@ func dictMethods() map[string]handler {
 		"keys":  {"", filterList},
 		"values": {"", func(c *call) (value, error) {
 			d := c.in.(*dict)
-			return newList(slices.Clone(d.values)), c.turn(len(d.values))
+			return newList(slices.Clone(d.values)), c.make(len(d.values))
 		}},
 		"get": {"key default=", func(c *call) (value, error) {
 			v, ok := c.in.(*dict).get(c.bound[0])

@@ -117,7 +117,7 @@ func affix(f func(text, part string) bool) func(*call) (value, error) {
 			if !ok {
 				return nil, problem("a text can begin and end with text, and this is %s // write x|string", kindOf(part))
 			}
-			if err := c.turn(1); err != nil {
+			if err := c.look(1); err != nil {
 				return nil, err
 			}
 			if f(text, s) {
@@ -167,7 +167,7 @@ func split(c *call, fromRight bool) (value, error) {
 	default:
 		parts = strings.Split(text, separator)
 	}
-	return texts(parts), c.turn(len(parts))
+	return texts(parts), c.make(len(parts))
 }
 
 // splitFields splits by white space, as Python's split does without a separator.
@@ -201,7 +201,7 @@ func splitlines(c *call) (value, error) {
 		return nil, err
 	}
 	parts := splitLines(text, c.flag(0, false))
-	return texts(parts), c.turn(len(parts))
+	return texts(parts), c.make(len(parts))
 }
 
 // splitLines splits a text at its line ends of all kinds.

@@ -90,7 +90,7 @@ func sequences(b *budget, op string, left, right value) (value, bool, error) {
 		}
 	case *list:
 		if r, ok := right.(*list); ok && op == "+" {
-			if err := b.turn(len(l.items) + len(r.items)); err != nil {
+			if err := b.make(len(l.items) + len(r.items)); err != nil {
 				return nil, true, err
 			}
 			return newList(append(append(make([]value, 0, len(l.items)+len(r.items)), l.items...), r.items...)), true, nil
@@ -123,10 +123,7 @@ func repeatList(b *budget, l *list, n int64) (value, bool, error) {
 	if n <= 0 || len(l.items) == 0 {
 		return newList(nil), true, nil
 	}
-	if n > maxTurns {
-		return nil, true, b.turn(maxTurns + 1)
-	}
-	if err := b.turn(len(l.items) * int(n)); err != nil {
+	if err := b.make(int(min(n, maxTurns+1)) * len(l.items)); err != nil {
 		return nil, true, err
 	}
 	all := make([]value, 0, len(l.items)*int(n))
@@ -256,7 +253,7 @@ func negative(v value) (value, error) {
 	return nil, problem("- cannot be used on %s // turn text into a number by |int or |float", kindOf(v))
 }
 
-// equal compares two values; each element that it looks at takes a turn.
+// equal compares two values; it takes the elements that it looks at.
 func equal(b *budget, left, right value) (bool, error) {
 	switch l := left.(type) {
 	case *list:
@@ -295,7 +292,7 @@ func equalAll(b *budget, items []value, other func(int) (value, bool)) (bool, er
 		return false, err
 	}
 	defer b.leave()
-	if err := b.turn(len(items)); err != nil {
+	if err := b.look(len(items)); err != nil {
 		return false, err
 	}
 	for i, item := range items {
@@ -346,7 +343,7 @@ func compareLists(b *budget, l, r *list) (int, error) {
 	}
 	defer b.leave()
 	for i := range min(len(l.items), len(r.items)) {
-		if err := b.turn(1); err != nil {
+		if err := b.look(1); err != nil {
 			return 0, err
 		}
 		same, err := equal(b, l.items[i], r.items[i])
@@ -374,7 +371,7 @@ func contains(b *budget, in, v value) (bool, error) {
 		return strings.Contains(in, part), b.handle(len(in))
 	case *list:
 		for _, item := range in.items {
-			if err := b.turn(1); err != nil {
+			if err := b.look(1); err != nil {
 				return false, err
 			}
 			if same, err := equal(b, item, v); same || err != nil {

@@ -23,8 +23,8 @@ func (s *state) run(steps []*step) error {
 }
 
 func (s *state) do(p *step) error {
-	if s.nodes++; s.nodes > maxNodes {
-		return fail(p.offset, "it takes more than %d steps for one row // loop over less", maxNodes)
+	if err := s.look(1); err != nil {
+		return err
 	}
 	switch p.verb {
 	case writeText:
@@ -232,6 +232,9 @@ func (s *state) loop(p *step, over value, depth int) error {
 		o.again = s.recursion(p, depth)
 	}
 	for i, v := range items {
+		if err := s.turn(1); err != nil {
+			return err
+		}
 		o.index = i
 		inner := &scope{names: make([]string, 0, 2), values: make([]value, 0, 2)}
 		if err := unpack(&s.budget, inner, p.names, v); err != nil {
@@ -273,6 +276,9 @@ func (s *state) filtered(p *step, items []value) ([]value, error) {
 	outer := s.scope
 	defer func() { s.scope = outer }()
 	for _, v := range items {
+		if err := s.turn(1); err != nil {
+			return nil, err
+		}
 		s.scope = &scope{outer: outer}
 		if err := unpack(&s.budget, s.scope, p.names, v); err != nil {
 			return nil, err

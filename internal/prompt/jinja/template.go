@@ -14,6 +14,9 @@ import (
 	"strings"
 )
 
+// engineFailed is the error for a mistake of this package or of gonja.
+const engineFailed = "the template engine failed, which is its mistake"
+
 // A Template makes a text of a row. It may be used by several goroutines at once.
 type Template struct {
 	name     string
@@ -34,7 +37,7 @@ func Compile(name, text string, vars map[string]json.RawMessage) (t *Template, e
 	t = &Template{name: name, text: text, tables: newTables(), vars: map[string]value{}}
 	defer func() {
 		if problem := recover(); problem != nil {
-			err = fmt.Errorf("it cannot be read: %v", problem)
+			err = fmt.Errorf("%s: %v", engineFailed, problem)
 		}
 		if err != nil {
 			t, err = nil, t.explain(err)
@@ -83,7 +86,7 @@ func (t *Template) explain(err error) error {
 func (t *Template) Render(data []byte) (text string, err error) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			err = fmt.Errorf("it cannot be rendered: %v", problem)
+			err = fmt.Errorf("%s: %v", engineFailed, problem)
 		}
 		if err != nil {
 			text, err = "", t.explain(err)

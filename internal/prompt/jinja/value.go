@@ -277,7 +277,7 @@ func writeList(b *budget, out *strings.Builder, v *list, l layout) error {
 		return err
 	}
 	defer b.leave()
-	if err := b.turn(len(v.items)); err != nil {
+	if err := b.look(len(v.items)); err != nil {
 		return err
 	}
 	out.WriteByte('[')
@@ -297,7 +297,7 @@ func writeDict(b *budget, out *strings.Builder, v *dict, l layout) error {
 		return err
 	}
 	defer b.leave()
-	if err := b.turn(len(v.keys)); err != nil {
+	if err := b.look(len(v.keys)); err != nil {
 		return err
 	}
 	out.WriteByte('{')
@@ -397,16 +397,16 @@ func floatText(f float64) string {
 }
 
 // elements returns what a loop over a value turns over: the elements of a list, the keys of an
-// object, the letters of a text. Each takes a turn.
+// object, the letters of a text.
 func elements(b *budget, v value) ([]value, error) {
 	switch v := v.(type) {
 	case *list:
-		return v.items, b.turn(len(v.items))
+		return v.items, b.look(len(v.items))
 	case *dict:
-		return v.keys, b.turn(len(v.keys))
+		return v.keys, b.look(len(v.keys))
 	case string:
 		n := utf8.RuneCountInString(v)
-		if err := b.turn(n); err != nil {
+		if err := b.look(n); err != nil {
 			return nil, err
 		}
 		all := make([]value, 0, n)

@@ -30,7 +30,7 @@ func filterWordwrap(c *call) (value, error) {
 	if c.flag(3, true) {
 		split = hyphenation{regexp.MustCompile(`\w[^0-9\W]-`), regexp.MustCompile(`^\w[^0-9\W]|^\w+[^0-9\W]`)}
 	}
-	if err := c.handle(4096); err != nil { // what the expressions cost
+	if err := c.handle(4096 + 31*len(text)); err != nil { // what the expressions cost
 		return nil, err
 	}
 	var lines []string
@@ -38,7 +38,7 @@ func filterWordwrap(c *call) (value, error) {
 		wrapped := wrapLine(split.chunks(line), width, breakWords)
 		lines = append(lines, strings.Join(wrapped, separator))
 	}
-	if err := c.turn(len(lines)); err != nil {
+	if err := c.make(len(lines)); err != nil {
 		return nil, err
 	}
 	return c.made(strings.Join(lines, separator))
