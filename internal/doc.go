@@ -9,7 +9,8 @@
 // on their way. One table in it says what each class of failure means. It imports the standard
 // library only, and every other package speaks in its terms.
 //
-// prompt makes the messages of a request from a row.
+// prompt makes the messages of a request from a row. prompt/jinja does so by templates of Jinja, as
+// people know them from Python.
 //
 // # The adapters
 //

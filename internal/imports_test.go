@@ -48,6 +48,10 @@ func rules() map[string]rule {
 		"internal":          {},
 		"internal/pipeline": {},
 		"internal/prompt":   {ours: "pipeline"},
+
+		// Templates of Jinja: gonja cuts them into tags, and nothing else knows it.
+		"internal/prompt/jinja": {ours: "pipeline", theirs: "gonja x-text", testOurs: "needtest"}, // the case of letters of all languages
+
 		"internal/text":     {},
 		"internal/thinking": {},
 		"internal/outage":   {ours: "pipeline", theirs: "backoff zap"},
@@ -121,6 +125,7 @@ func libraries() map[string]string {
 		"go-cmp":       "github.com/google/go-cmp",
 		"go-internal":  "github.com/rogpeppe/go-internal",
 		"goleak":       "go.uber.org/goleak",
+		"gonja":        "github.com/nikolalohinski/gonja/v2",
 		"humanize":     "github.com/dustin/go-humanize",
 		"jwt":          "github.com/nats-io/jwt/v2",
 		"kong":         "github.com/alecthomas/kong",
@@ -138,6 +143,7 @@ func libraries() map[string]string {
 		"term":         "golang.org/x/term",
 		"ulid":         "github.com/oklog/ulid/v2",
 		"yaml":         "go.yaml.in/yaml/v4",
+		"x-text":       "golang.org/x/text",
 		"zap":          "go.uber.org/zap",
 	}
 }

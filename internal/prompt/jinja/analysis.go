@@ -169,8 +169,6 @@ func (a *analysis) checkCall(target *node) error {
 	return nil
 }
 
-func sortedNames(table map[string]handler) []string { return slices.Sorted(maps.Keys(table)) }
-
 // recursion refuses macros that call themselves, also through others.
 func (a *analysis) recursion() error {
 	for _, p := range a.macros {

@@ -35,11 +35,6 @@ func attributeOf(v value, name string) value {
 	return lacking("%s has no %q // a method is called, as in x.upper(); of a list take an element first, as in x[0]", kindOf(v), name)
 }
 
-// quoted returns a name as a template writes it.
-func quoted(name string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`).Replace(name) + "'"
-}
-
 // keysOf names the keys of an object for messages.
 func keysOf(d *dict) string {
 	if len(d.keys) == 0 {
@@ -56,14 +51,6 @@ func keysOf(d *dict) string {
 		}
 	}
 	return "the keys " + strings.Join(names, ", ")
-}
-
-// short returns a name of which a message shows no more than it can.
-func short(name string) string {
-	if runes := []rune(name); len(runes) > 60 {
-		return string(runes[:60]) + "…"
-	}
-	return name
 }
 
 // itemOf returns v[key].

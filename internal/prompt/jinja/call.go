@@ -1,6 +1,8 @@
 package jinja
 
-import "strings"
+import (
+	"strings"
+)
 
 // A handler is a filter, a test or a method: what it takes and what it does. A parameter that ends
 // in = may be left out; a handler with the parameters "…" takes what comes.
@@ -135,4 +137,20 @@ func (c *call) items() ([]value, error) { return elements(c.budget, c.in) }
 // made returns a text after it was made, and takes its bytes. What grows a text checks before.
 func (c *call) made(text string) (value, error) {
 	return text, c.budget.text(len(text))
+}
+
+// Tables are what a template can call. They are made once for a template.
+type tables struct {
+	filters, tests                        map[string]handler
+	functions                             map[string]*function
+	textMethods, listMethods, dictMethods map[string]handler
+}
+
+// unknownName is the error for a filter or test that is not there.
+func unknownName(what, name string, table map[string]handler) error {
+	names := sortedNames(table)
+	if near := nearest(name, names); near != "" {
+		return problem("there is no %s %s // did you mean %s?", what, name, near)
+	}
+	return problem("there is no %s %s // the %ss are %s", what, name, what, strings.Join(names, ", "))
 }

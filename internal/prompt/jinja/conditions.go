@@ -1,6 +1,8 @@
 package jinja
 
-import "strings"
+import (
+	"strings"
+)
 
 // isTests are the tests behind is.
 func isTests() map[string]handler {

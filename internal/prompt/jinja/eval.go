@@ -1,6 +1,8 @@
 package jinja
 
-import "strings"
+import (
+	"strings"
+)
 
 // eval calculates an expression. An error has its place in the template.
 func (s *state) eval(n *node) (value, error) {
@@ -186,27 +188,6 @@ func (s *state) compare(n *node, left value) (value, error) {
 	return true, nil
 }
 
-func compares(b *budget, op string, left, right value) (bool, error) {
-	switch op {
-	case "==", "!=":
-		same, err := equal(b, left, right)
-		return same == (op == "=="), err
-	case "in", "not in":
-		found, err := contains(b, right, left)
-		return found == (op == "in"), err
-	}
-	order, err := compare(b, left, right)
-	switch op {
-	case "<":
-		return order < 0, err
-	case "<=":
-		return order <= 0, err
-	case ">":
-		return order > 0, err
-	}
-	return order >= 0, err
-}
-
 // arguments calculates those of a call.
 func (s *state) arguments(n *node) (*call, error) {
 	c := &call{budget: &s.budget, apply: s.applyFilter, test: s.applyTest}
@@ -264,17 +245,6 @@ func (s *state) call(n *node) (value, error) {
 		return nil, err
 	}
 	return callable(f).call(c)
-}
-
-// callable returns what a value does when it is called, or nil.
-func callable(v value) *function {
-	switch v := v.(type) {
-	case *function:
-		return v
-	case *loopObject:
-		return v.again
-	}
-	return nil
 }
 
 // method calls a method of a text, a list or an object.
@@ -367,13 +337,4 @@ func (s *state) applyTest(name string, in value, args []value, named []argument)
 	}
 	v, err := h.do(c)
 	return truth(v), err
-}
-
-// unknownName is the error for a filter or test that is not there.
-func unknownName(what, name string, table map[string]handler) error {
-	names := sortedNames(table)
-	if near := nearest(name, names); near != "" {
-		return problem("there is no %s %s // did you mean %s?", what, name, near)
-	}
-	return problem("there is no %s %s // the %ss are %s", what, name, what, strings.Join(names, ", "))
 }

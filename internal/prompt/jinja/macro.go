@@ -100,6 +100,8 @@ type loopObject struct {
 	again *function // of a recursive loop
 }
 
+func (o *loopObject) function() *function { return o.again }
+
 func (o *loopObject) attribute(name string) (value, bool) {
 	n := len(o.items)
 	switch name {

@@ -46,45 +46,6 @@ func textMethods() map[string]handler {
 	return all
 }
 
-// titledWords makes the first of each row of letters large, as the method title does.
-func titledWords(s string) string {
-	last := ' '
-	return strings.Map(func(r rune) rune {
-		first := !unicode.IsLetter(last)
-		last = r
-		if first {
-			return unicode.ToTitle(r)
-		}
-		return unicode.ToLower(r)
-	}, s)
-}
-
-func swapped(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsUpper(r) {
-			return unicode.ToLower(r)
-		}
-		return unicode.ToUpper(r)
-	}, s)
-}
-
-func trimmed(trim func(string, func(rune) bool) string) func(*call) (value, error) {
-	return func(c *call) (value, error) {
-		text, err := c.input()
-		if err != nil || !c.has(0) {
-			return trim(text, unicode.IsSpace), err
-		}
-		chars, err := c.text(0, "")
-		if err != nil {
-			return nil, err
-		}
-		if err := c.handle(len(text) * (len(chars)/16 + 1)); err != nil {
-			return nil, err
-		}
-		return trim(text, func(r rune) bool { return strings.ContainsRune(chars, r) }), nil
-	}
-}
-
 // both returns the text of a method and its first argument.
 func both(c *call) (text, arg string, err error) {
 	if text, err = c.input(); err != nil {
@@ -204,28 +165,6 @@ func splitlines(c *call) (value, error) {
 	return texts(parts), c.make(len(parts))
 }
 
-// splitLines splits a text at its line ends of all kinds.
-func splitLines(text string, keepEnds bool) (parts []string) {
-	for text != "" {
-		i := strings.IndexAny(text, "\n\r\v\f\u0085\u2028\u2029")
-		if i < 0 {
-			parts = append(parts, text)
-			break
-		}
-		_, size := utf8.DecodeRuneInString(text[i:])
-		if strings.HasPrefix(text[i:], "\r\n") {
-			size = 2
-		}
-		if keepEnds {
-			parts = append(parts, text[:i+size])
-		} else {
-			parts = append(parts, text[:i])
-		}
-		text = text[i+size:]
-	}
-	return parts
-}
-
 // joinItems is sep.join(items).
 func joinItems(c *call) (value, error) {
 	inner := *c
@@ -289,26 +228,6 @@ func zfill(c *call) (value, error) {
 	}
 	padded, err := justify(c.budget, text, width, '>', "0")
 	return sign + padded, err
-}
-
-// justify fills a text up to a width.
-func justify(b *budget, text string, width int, align rune, fill string) (string, error) {
-	missing := width - utf8.RuneCountInString(text)
-	if missing <= 0 {
-		return text, nil
-	}
-	if align == '^' {
-		v, err := centered(b, text, width, fill)
-		s, _ := v.(string)
-		return s, err
-	}
-	if err := b.text(len(text) + missing*len(fill)); err != nil {
-		return "", err
-	}
-	if align == '<' {
-		return text + strings.Repeat(fill, missing), nil
-	}
-	return strings.Repeat(fill, missing) + text, nil
 }
 
 func justified(c *call, align rune) (value, error) {

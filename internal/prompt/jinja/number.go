@@ -392,3 +392,24 @@ func contains(b *budget, in, v value) (bool, error) {
 	}
 	return false, problem("in cannot look into %s", kindOf(in))
 }
+
+func compares(b *budget, op string, left, right value) (bool, error) {
+	switch op {
+	case "==", "!=":
+		same, err := equal(b, left, right)
+		return same == (op == "=="), err
+	case "in", "not in":
+		found, err := contains(b, right, left)
+		return found == (op == "in"), err
+	}
+	order, err := compare(b, left, right)
+	switch op {
+	case "<":
+		return order < 0, err
+	case "<=":
+		return order <= 0, err
+	case ">":
+		return order > 0, err
+	}
+	return order >= 0, err
+}

@@ -67,10 +67,6 @@ func (p *expressions) takeName(what string) (string, error) {
 	return "", p.unexpected(what)
 }
 
-func isKeyword(word string) bool {
-	return slices.Contains([]string{"and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None"}, word)
-}
-
 func (p *expressions) unexpected(wanted string) error {
 	word := p.word()
 	switch {

@@ -32,13 +32,6 @@ func (s *scope) set(name string, v value) {
 	s.names, s.values = append(s.names, name), append(s.values, v)
 }
 
-// Tables are what a template can call. They are made once for a template.
-type tables struct {
-	filters, tests                        map[string]handler
-	functions                             map[string]*function
-	textMethods, listMethods, dictMethods map[string]handler
-}
-
 // A state is a template at work on one row.
 type state struct {
 	budget
@@ -93,50 +86,6 @@ func (s *state) noColumn(name string) value {
 		}
 		return fmt.Sprintf("there is no column %q in the row, whose columns are %s", name, listed(columns)), advice
 	}}
-}
-
-// likely returns the column that a wrong name probably means.
-func likely(name string, columns []string) string {
-	for _, column := range columns { // user in user-id, Question in "Question Text"
-		if words := strings.FieldsFunc(column, func(r rune) bool { return !isNameLetter(r) }); len(words) > 1 && slices.Contains(words, name) {
-			return column
-		}
-	}
-	return nearest(name, columns)
-}
-
-func listed(columns []string) string {
-	if len(columns) == 0 {
-		return "none"
-	}
-	shown := make([]string, 0, len(columns))
-	for i, column := range columns {
-		if i == 30 {
-			shown = append(shown, fmt.Sprintf("… and %d more", len(columns)-i))
-			break
-		}
-		if strings.TrimSpace(column) != column || column == "" || strings.ContainsAny(column, ",\n") {
-			column = quoted(column)
-		}
-		shown = append(shown, short(column))
-	}
-	return strings.Join(shown, ", ")
-}
-
-// spelling returns how a template writes a column.
-func spelling(column string) string { return "{{ " + reference(column) + " }}" }
-
-// reference returns a column as an expression.
-func reference(column string) string {
-	for part := range strings.SplitSeq(column, ".") {
-		if !isIdentifier(part) {
-			return "row[" + quoted(column) + "]"
-		}
-	}
-	if isKeyword(strings.SplitN(column, ".", 2)[0]) {
-		return "row[" + quoted(column) + "]"
-	}
-	return column
 }
 
 // pathColumn returns the column whose name is a path such as a.b, which beats the attribute b of

@@ -4,18 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 )
-
-// isIdentifier says whether a template can use a name as it is.
-func isIdentifier(name string) bool {
-	for i, r := range name {
-		if r != '_' && !unicode.IsLetter(r) && (i == 0 || !unicode.IsDigit(r)) {
-			return false
-		}
-	}
-	return name != ""
-}
 
 // Suggest looks for what was meant as a column in a template of another kind: {question},
 // ${question}, $question, %(question)s, %s, <question>, {{.question}}, {{ index . "question" }}. It

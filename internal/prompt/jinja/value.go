@@ -53,6 +53,9 @@ type (
 		attribute(name string) (value, bool)
 	}
 
+	// A caller is an object that can be called, such as loop in a recursive loop.
+	caller interface{ function() *function }
+
 	argument struct {
 		name  string
 		value value
@@ -432,4 +435,15 @@ func newDict(pairs ...argument) *dict {
 		_ = d.set(p.name, p.value) // a text can be a key
 	}
 	return d
+}
+
+// callable returns what a value does when it is called, or nil.
+func callable(v value) *function {
+	switch v := v.(type) {
+	case *function:
+		return v
+	case caller:
+		return v.function()
+	}
+	return nil
 }
