@@ -141,7 +141,9 @@ func (a *analysis) checkCall(target *node) error {
 		}
 		known := slices.Sorted(maps.Keys(a.tables.functions))
 		for _, p := range a.macros {
-			known = append(known, p.name)
+			if p.name != "caller" {
+				known = append(known, p.name)
+			}
 		}
 		if _, isFilter := a.tables.filters[target.name]; isFilter {
 			return problem("there is no function %s // it is a filter: write x|%s", target.name, target.name)
@@ -278,7 +280,8 @@ func (a *analysis) expr(n *node, bound map[string]bool) {
 	case isRow(n, bound):
 		a.whole, a.free["row"] = true, true
 	case n.kind == attribute && root == "row" && !bound["row"]:
-		a.free[strings.TrimPrefix(n.path, "row.")], a.free["row"] = true, true
+		column, _, _ := strings.Cut(strings.TrimPrefix(n.path, "row."), ".")
+		a.free[exactly+column], a.free[n.path] = true, true // a column row beats the whole row
 		return
 	case root != "" && !bound[root]:
 		if n.kind == name {

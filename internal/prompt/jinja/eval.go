@@ -30,7 +30,7 @@ func (s *state) calculate(n *node) (value, error) {
 		if err != nil {
 			return nil, err
 		}
-		return attributeOf(target, n.name), nil
+		return s.ofRow(target, n.name, attributeOf(target, n.name)), nil
 	case item, slice:
 		return s.part(n)
 	case callOf:
@@ -110,7 +110,17 @@ func (s *state) part(n *node) (value, error) {
 	if n.kind == slice {
 		return sliceOf(&s.budget, target, bounds)
 	}
-	return itemOf(&s.budget, target, bounds[0])
+	v, err := itemOf(&s.budget, target, bounds[0])
+	return s.ofRow(target, bounds[0], v), err
+}
+
+// ofRow names a missing part of the whole row as the column that it is.
+func (s *state) ofRow(target, key, found value) value {
+	name, isText := key.(string)
+	if _, missing := found.(*undefined); missing && isText && s.row.whole != nil && target == s.row.whole {
+		return s.noColumn(name)
+	}
+	return found
 }
 
 // decide does what calculates only one of its sides.

@@ -13,7 +13,9 @@ var errOther = errors.New("has no spelling in Jinja")
 // .x}}, {{if .y}}…{{end}} and {{json .x}} are, and returns it in Jinja. What cannot be said there
 // stays as it is.
 func IsGoTemplate(text string) (string, bool) {
-	if !regexp.MustCompile(`\{\{-?\s*(?:\.[\pL_]|\.\s*[-|}]|\$\.|\$\pL+\s*:=|(?:range|with|if|else if|json|len|not)\s+[(.$]|(?:end|else)\s*-?\}\}|index\s+[.$(]|printf?\s+["` + "`" + `]|/\*|template\s+")`).MatchString(text) {
+	if !regexp.MustCompile(`\{\{-?\s*(?:\.[\pL_]|\.\s*[-|}]|\$\.|\$\pL+\s*:=|(?:range|with|if|else if|json|len|not)\s+[.$]|` +
+		`(?:range|with|if|else if|json|len)\s+\(?\s*(?:index|eq|ne|lt|gt|le|ge|and|or|not|len)\s+[.$(]|` +
+		`index\s+[.$(]|printf?\s+["` + "`" + `]|/\*|template\s+")`).MatchString(text) {
 		return "", false
 	}
 	t := &translation{}

@@ -77,7 +77,8 @@ func (s *state) noColumn(name string) value {
 	r := s.row
 	return &undefined{missing: name, explain: func() (string, string) {
 		columns := r.names()
-		advice := fmt.Sprintf("where rows may lack it write {%% if %s %%} … {%% endif %%} or {{ %s|default('') }}", name, name)
+		spelled := reference(name)
+		advice := fmt.Sprintf("where rows may lack it write {%% if %s %%} … {%% endif %%} or {{ %s|default('') }}", spelled, spelled)
 		if near := likely(name, columns); near != "" {
 			advice = "did you mean " + spelling(near) + "?"
 		}

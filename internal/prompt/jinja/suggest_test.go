@@ -8,7 +8,7 @@ func TestALookAlikeIsSpelledAsAColumn(t *testing.T) {
 		"Solve: {question}": "{{ question }}", "Solve: $question": "{{ question }}", "Solve: ${question}": "{{ question }}", "Solve: %(question)s": "{{ question }}",
 		"Solve: %s": "{{ question }}", "Solve: {}": "{{ question }}", "Solve: <question>": "{{ question }}", "{{.question}}": "{{ question }}", `{{ index . "Question Text" }}`: "{{ row['Question Text'] }}",
 		"{Question Text}": "{{ row['Question Text'] }}", "{question_text}": "{{ row['Question Text'] }}", "{a.b}": "{{ a.b }}", "$a.b": "{{ a.b }}", "{QUESTION}": "{{ question }}", "[question]": "{{ question }}", "{{json .id}}": "{{ id }}",
-		"{question!r:>5}": "{{ question }}", "\\boxed{answer}": "", "costs $5": "", "Solve it.": "", "<b>": "", "{i=1}^{n}": "",
+		"{question!r:>5}": "{{ question }}", "\\boxed{answer}": "", "costs $5": "", "Solve it.": "", "<b>": "", "{i=1}^{n}": "", "{{ question }}": "", "{{ id }} {x}": "",
 	} {
 		got, ok := Suggest(text, columns)
 		if got != want || ok != (want != "") {
@@ -42,7 +42,7 @@ func TestATemplateOfGoIsTranslated(t *testing.T) {
 			t.Errorf("%s becomes %s, which is no Jinja: %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "Solve: {{ question }}", "{{ question|upper }}", "{% for x in y %}{{ x }}{% endfor %}", "{question}", "{{ row['x'] }}", "{{ x if not (y) else z }}", "{{ end }", "{{ 0.5 }}", "{{ ends }}"} {
+	for _, text := range []string{"", "Solve: {{ question }}", "{{ question|upper }}", "{% for x in y %}{{ x }}{% endfor %}", "{question}", "{{ row['x'] }}", "{{ x if not (y) else z }}", "{{ end }", "{{ 0.5 }}", "{{ ends }}", "{{ end }} {{ else }}", "{{ not (a and b) }}", "{{ len (x) }}", "{% if (x) %}{% endif %}"} {
 		if got, yes := IsGoTemplate(text); yes {
 			t.Errorf("%q is taken for a template of Go: %q", text, got)
 		}

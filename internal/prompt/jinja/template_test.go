@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// row is what most tests render.
+// testRow is what most tests render.
 const testRow = `{"q": "Let A = {1; 2}. \\sum_{i=1}^{n} {{ x }} {% if %} {% raw %} ${HOME} %s", "n": 12, "d": 1.50, "e": 1e5,
 	"zip": "007", "big": 12345678901234567890, "tiny": 1e-400, "yes": true, "nil": null, "a.b": "dot", "a": {"b": "path", "c": 1}, "user-id": 7,
 	"Question Text": "Name a nut.", "$ref": "y", "": "empty", "問題": "數一數。", "row": "a column", "choices": ["pear", "stone, grey"],
@@ -40,9 +40,9 @@ func TestValuesShowAsTheyCame(t *testing.T) {
 		"{% for k, v in meta|dictsort %}{{ k }}{% endfor %}":              "blistz",
 		"{{ d + 1 }} {{ d > 1.4 }} {{ d == 1.5 }} {{ '%.3f'|format(d) }}": "2.5 true true 1.500",
 		"{{ a.b }} {{ a.c }} {{ row }}":                                   "dot 1 a column",
-		"{{ 問題 }}":                                                        "數一數。",
-		"{{ 'a' ~ nil ~ yes ~ d ~ choices[0] }}":                          "atrue1.50pear",
-		"{{ big == big }} {{ big|string|length }}":                        "true 20",
+		"{{ n }}\n":                                                       "12\n", "a\r\nb\rc": "a\nb\nc", "{{ 問題 }}": "數一數。",
+		"{{ 'a' ~ nil ~ yes ~ d ~ choices[0] }}":   "atrue1.50pear",
+		"{{ big == big }} {{ big|string|length }}": "true 20",
 	} {
 		if got, err := mustCompile(t, template).Render([]byte(testRow)); err != nil || got != want {
 			t.Errorf("%s makes %q, %v; want %q", template, got, err, want)
@@ -214,7 +214,6 @@ func TestFurtherNamesCanBeUsedAndNotChanged(t *testing.T) {
 
 func TestATemplateKnowsTheColumnsThatItUses(t *testing.T) {
 	columns := []string{"question", "a", "a.b", "Question Text", "choices", "row", "x"}
-	all := columns
 	for template, want := range map[string][]string{
 		"{{ question }}":                            {"question"},
 		"\\boxed{answer} {question} %s":             nil,
@@ -234,7 +233,8 @@ func TestATemplateKnowsTheColumnsThatItUses(t *testing.T) {
 		"{# {{ question }} #}{% raw %}{{ a }}{% endraw %}":              nil,
 		"{{ 'question' }}":                                              nil,
 		"{{ choices[x] }}":                                              {"choices", "x"},
-		"{{ 'x'.join(choices) }}":                                       {"choices"},
+		"{{ row.a.b }}":                                                 {"a", "row"}, "{{ row['a.b'] }}": {"a.b", "row"},
+		"{{ 'x'.join(choices) }}": {"choices"},
 		"{% call(x) m() %}{{ a }}{{ x }}{% endcall %}{% macro m() %}{{ caller(1) }}{% endmacro %}": {"a"},
 		"{% filter replace('a', question) %}{% endfilter %}":                                       {"question"},
 	} {
@@ -252,7 +252,6 @@ func TestATemplateKnowsTheColumnsThatItUses(t *testing.T) {
 			t.Errorf("%s uses %q, want %q", template, got, want)
 		}
 	}
-	_ = all
 }
 
 func TestATemplateWithoutAColumnIsConstant(t *testing.T) {
