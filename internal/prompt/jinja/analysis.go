@@ -51,7 +51,7 @@ func analyse(steps []*step, t *tables, vars map[string]value) (*analysis, error)
 	if err := a.recursion(); err != nil {
 		return nil, err
 	}
-	a.steps(steps, map[string]bool{})
+	a.steps(steps, (*names)(nil).inside())
 	return a, nil
 }
 
@@ -184,30 +184,65 @@ func (a *analysis) recursion() error {
 			}
 		})
 	}
+	done := map[string]bool{} // false: on the way
+	var visit func(name string) bool
+	visit = func(name string) bool {
+		finished, seen := done[name]
+		if seen {
+			return finished
+		}
+		done[name] = false
+		for _, next := range a.calls[name] {
+			if next != "caller" && !visit(next) {
+				return false
+			}
+		}
+		done[name] = true
+		return true
+	}
 	for _, p := range a.macros {
-		reached, queue := map[string]bool{}, a.calls[p.name]
-		for len(queue) > 0 && p.name != "caller" {
-			next := queue[0]
-			queue = queue[1:]
-			if next == p.name {
-				return fail(p.offset, "the macro %s calls itself // write a loop, or {%% for … recursive %%} with {{ loop(x.children) }}", p.name)
-			}
-			if !reached[next] {
-				reached[next] = true
-				queue = append(slices.Clone(queue), a.calls[next]...)
-			}
+		if p.name != "caller" && !visit(p.name) {
+			return fail(p.offset, "the macro %s calls itself, or one that it calls does // write a loop, or {%% for … recursive %%} with {{ loop(x.children) }}", p.name)
 		}
 	}
 	return nil
 }
 
+// Names are those that a part of a template sets, with those around it.
+type names struct {
+	outer *names
+	set   map[string]bool
+}
+
+func (n *names) has(name string) bool {
+	for ; n != nil; n = n.outer {
+		if n.set[name] {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *names) add(all ...string) {
+	for _, name := range all {
+		n.set[name] = true
+	}
+}
+
+// inside returns the names of a part within, with some more.
+func (n *names) inside(all ...string) *names {
+	inner := &names{outer: n, set: map[string]bool{}}
+	inner.add(all...)
+	return inner
+}
+
 // steps collects the names that steps take from outside; bound are those that are set.
-func (a *analysis) steps(steps []*step, bound map[string]bool) {
+func (a *analysis) steps(steps []*step, bound *names) {
 	for _, p := range steps {
 		if p.verb != define {
 			for i, expr := range p.exprs {
 				if p.verb == loop && i == 1 {
-					a.expr(expr, with1(bound, p.names...))
+					a.expr(expr, bound.inside(p.names...))
 				} else {
 					a.expr(expr, bound)
 				}
@@ -216,57 +251,44 @@ func (a *analysis) steps(steps []*step, bound map[string]bool) {
 		switch p.verb {
 		case assign:
 			if p.name == "" {
-				bind(bound, p.names)
+				bound.add(p.names...)
 			}
 		case define:
-			bound[p.name] = true
-			inner := with1(bound, append([]string{"varargs", "kwargs", "caller"}, p.names...)...)
+			bound.add(p.name)
+			inner := bound.inside(append([]string{"varargs", "kwargs", "caller"}, p.names...)...)
 			for _, expr := range p.exprs {
 				a.expr(expr, inner)
 			}
 			a.steps(p.bodies[0], inner)
 		case loop:
 			for i, body := range p.bodies {
-				inner := with1(bound)
+				inner := bound.inside()
 				if i == 0 {
-					inner = with1(bound, append([]string{"loop"}, p.names...)...)
+					inner = bound.inside(append([]string{"loop"}, p.names...)...)
 				}
 				a.steps(body, inner)
 			}
 		case with:
-			a.steps(p.bodies[0], with1(bound, p.names...))
+			a.steps(p.bodies[0], bound.inside(p.names...))
 		default:
 			for _, body := range p.bodies {
-				a.steps(body, with1(bound))
+				a.steps(body, bound.inside())
 			}
 		}
 		if p.verb == capture {
-			bind(bound, p.names)
+			bound.add(p.names...)
 		}
 	}
 }
 
-func bind(bound map[string]bool, names []string) {
-	for _, name := range names {
-		bound[name] = true
-	}
-}
-
-// with1 returns a copy of bound names with some more.
-func with1(bound map[string]bool, names ...string) map[string]bool {
-	inner := maps.Clone(bound)
-	bind(inner, names)
-	return inner
-}
-
 // expr collects the names that an expression takes from outside.
-func (a *analysis) expr(n *node, bound map[string]bool) {
+func (a *analysis) expr(n *node, bound *names) {
 	if n == nil {
 		return
 	}
 	kids := n.kids
 	switch root := n.root(); {
-	case n.kind == callOf && n.kids[0].kind == name && (bound[n.kids[0].name] || a.tables.functions[n.kids[0].name] != nil):
+	case n.kind == callOf && n.kids[0].kind == name && (bound.has(n.kids[0].name) || a.tables.functions[n.kids[0].name] != nil):
 		kids = kids[1:]
 	case n.kind == callOf && n.kids[0].kind == attribute && isRow(n.kids[0].kids[0], bound) && n.kids[0].name == "get" && len(kids) > 1:
 		a.rowKey(kids[1])
@@ -279,11 +301,11 @@ func (a *analysis) expr(n *node, bound map[string]bool) {
 		kids = kids[1:]
 	case isRow(n, bound):
 		a.whole, a.free["row"] = true, true
-	case n.kind == attribute && root == "row" && !bound["row"]:
+	case n.kind == attribute && root == "row" && !bound.has("row"):
 		column, _, _ := strings.Cut(strings.TrimPrefix(n.path, "row."), ".")
 		a.free[exactly+column], a.free[n.path] = true, true // a column row beats the whole row
 		return
-	case root != "" && !bound[root]:
+	case root != "" && !bound.has(root):
 		if n.kind == name {
 			a.free[n.name] = true
 		} else {
@@ -301,8 +323,8 @@ func (a *analysis) expr(n *node, bound map[string]bool) {
 	}
 }
 
-func isRow(n *node, bound map[string]bool) bool {
-	return n.kind == name && n.name == "row" && !bound["row"]
+func isRow(n *node, bound *names) bool {
+	return n.kind == name && n.name == "row" && !bound.has("row")
 }
 
 // rowKey notes row[key].

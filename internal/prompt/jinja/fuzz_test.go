@@ -54,11 +54,11 @@ func holds(t interface{ Fatalf(string, ...any) }, template, row string) {
 			t.Fatalf("%q is constant and makes %q and %q, %v", template, text, other, err)
 		}
 	}
-	unusedColumnsDoNotCount(t, c, row, text, used)
+	unusedColumnsDoNotCount(t, c, row, text)
 }
 
 // unusedColumnsDoNotCount renders without the columns that a template does not use.
-func unusedColumnsDoNotCount(t interface{ Fatalf(string, ...any) }, c *Template, row, text string, used []string) {
+func unusedColumnsDoNotCount(t interface{ Fatalf(string, ...any) }, c *Template, row, text string) {
 	var columns map[string]json.RawMessage
 	if json.Unmarshal([]byte(row), &columns) != nil {
 		return
@@ -67,7 +67,7 @@ func unusedColumnsDoNotCount(t interface{ Fatalf(string, ...any) }, c *Template,
 	for name := range columns {
 		names = append(names, name)
 	}
-	used = c.Uses(names)
+	used := c.Uses(names)
 	if len(used) == len(names) {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -75,10 +76,13 @@ func quoted(name string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`).Replace(name) + "'"
 }
 
-// short returns a name of which a message shows no more than it can.
+// short returns a name as a message shows it: not too long, and without control characters.
 func short(name string) string {
 	if runes := []rune(name); len(runes) > 60 {
-		return string(runes[:60]) + "…"
+		name = string(runes[:60]) + "…"
+	}
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(name)
 	}
 	return name
 }

@@ -84,11 +84,11 @@ func (p *expressions) primary() (*node, error) {
 	offset := token.Pos
 	switch token.Type {
 	case tokens.String:
-		text := ""
+		var text strings.Builder
 		for ; p.at < len(p.tokens) && p.tokens[p.at].Type == tokens.String; p.at++ {
-			text += p.literals[p.tokens[p.at].Pos]
+			text.WriteString(p.literals[p.tokens[p.at].Pos])
 		}
-		return &node{kind: literal, offset: offset, value: text}, nil
+		return &node{kind: literal, offset: offset, value: text.String()}, nil
 	case tokens.Integer:
 		p.at++
 		return integerOf(token)

@@ -77,7 +77,17 @@ func (t *Template) explain(err error) error {
 	if translated, yes := IsGoTemplate(t.text); yes && t.analysis == nil {
 		e.Advice = "this is a template of Go; in Jinja it is " + translated
 	}
+	e.Problem, e.Advice = bounded(e.Problem), bounded(e.Advice)
 	return e
+}
+
+// bounded returns a message that is no longer than can be read.
+func bounded(message string) string {
+	const most = 4000
+	if len(message) <= most {
+		return message
+	}
+	return strings.ToValidUTF8(message[:most], "") + "…"
 }
 
 // Render returns what the template makes of a row, which is one JSON object. An error is an *Error

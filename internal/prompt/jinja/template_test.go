@@ -3,6 +3,7 @@ package jinja
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -173,8 +174,8 @@ func TestAWrongTemplateIsExplainedBeforeAnyRow(t *testing.T) {
 		"{% if x = 1 %}{% endif %}":              "line 1, column 9: = stands where the end is expected; compare by ==, and set a name by {% set name = … %}",
 		"{% set x %}":                            "line 1, column 1: {% set %} does not end; write {% endset %}",
 		"{{ f(a=1, 2) }}":                        "line 1, column 11: an argument without a name follows one with a name;",
-		"{% macro m() %}{{ m() }}{% endmacro %}": "line 1, column 10: the macro m calls itself; write a loop",
-		"{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}": "line 1, column 10: the macro a calls itself;",
+		"{% macro m() %}{{ m() }}{% endmacro %}": "line 1, column 10: the macro m calls itself, or one that it calls does; write a loop",
+		"{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}": "line 1, column 10: the macro a calls itself, or one that it calls does;",
 		"{{ .question }}":          "this is a template of Go; in Jinja it is {{ question }}",
 		"{{range .x}}{{.}}{{end}}": "this is a template of Go; in Jinja it is {% for item in x %}{{ item }}{% endfor %}",
 		"{{ '\xff' }}{{ \xff }}":   "the template is not UTF-8",
@@ -344,6 +345,38 @@ func TestATemplateThatLiesTooDeepIsRefused(t *testing.T) {
 	if _, err := mustCompile(t, "{{ a }}").Render([]byte(`{"a": ` + deep + `}`)); err == nil {
 		t.Error("a row of 5,000 lists within each other is shown")
 	}
+}
+
+func TestALargeTemplateIsReadInTime(t *testing.T) {
+	for name, template := range map[string]string{
+		"sets and conditions": strings.Repeat("{% set NAME = 1 %}{% if a %}{% endif %}", 20_000),
+		"macros in a row":     strings.Repeat("{% macro NAME() %}{{ NEXT() }}{% endmacro %}", 15_000),
+		"texts in a row":      "{{ " + strings.Repeat("'ab' ", 100_000) + "}}",
+		"operators":           "{{ 1" + strings.Repeat(" + 1", 9_000) + " }}",
+		"names":               "{{ [" + strings.Repeat("a, ", 100_000) + "] }}",
+		"a filter's name":     "{{ a|" + strings.Repeat("x", 500_000) + " }}",
+		"braces":              strings.Repeat("{", 500_000), "tags": strings.Repeat("{%", 200_000), "outputs": strings.Repeat("{{a}}", 150_000),
+	} {
+		template = numbered(template)
+		start := time.Now()
+		_, err := Compile("prompt", template, nil)
+		if took := time.Since(start); took > 10*time.Second {
+			t.Errorf("%s: read after %v", name, took)
+		}
+		if err != nil && len(err.Error()) > 9000 {
+			t.Errorf("%s: a message of %d bytes", name, len(err.Error()))
+		}
+	}
+}
+
+// numbered gives each NAME a number, and NEXT the one after it.
+func numbered(template string) string {
+	var out strings.Builder
+	for i, part := range strings.SplitAfter(template, "NAME") {
+		part = strings.Replace(part, "NEXT", fmt.Sprintf("n%d", i), 1)
+		out.WriteString(strings.Replace(part, "NAME", fmt.Sprintf("n%d", i), 1))
+	}
+	return out.String()
 }
 
 func TestWhatIsNoRowIsRefused(t *testing.T) {
