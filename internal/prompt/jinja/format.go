@@ -67,6 +67,9 @@ func filterFormat(c *call) (value, error) {
 // formatArgument returns the named argument of a format, or the next one.
 func formatArgument(c *call, name string, isNamed bool, next *int) (value, error) {
 	if isNamed {
+		if err := c.look(len(c.named)); err != nil {
+			return nil, err
+		}
 		for _, arg := range c.named {
 			if arg.name == name {
 				return arg.value, nil

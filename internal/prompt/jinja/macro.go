@@ -7,6 +7,9 @@ func (s *state) macro(p *step) *function {
 		if err := s.turn(1); err != nil {
 			return nil, err
 		}
+		if err := s.look(len(p.names)); err != nil {
+			return nil, err
+		}
 		inner := &scope{outer: home}
 		rest, named, err := bindParameters(p, inner, c)
 		if err != nil {
@@ -20,7 +23,7 @@ func (s *state) macro(p *step) *function {
 		defer func() { s.scope = outer }()
 		s.scope = inner
 		for i, name := range p.names {
-			if _, ok := own(inner, name); ok {
+			if inner.find(name) >= 0 {
 				continue
 			}
 			inner.set(name, lacking("the macro %s lacks its argument %s // give it, as in %s(%s=…)", p.name, name, p.name, name))
@@ -36,16 +39,6 @@ func (s *state) macro(p *step) *function {
 		inner.set("kwargs", newDict(named...))
 		return s.written(&scope{outer: inner}, p.bodies[0])
 	}}
-}
-
-// own returns a name of one scope.
-func own(s *scope, name string) (value, bool) {
-	for i, n := range s.names {
-		if n == name {
-			return s.values[i], true
-		}
-	}
-	return nil, false
 }
 
 // bindParameters gives the parameters of a macro their arguments, and returns what is left.
@@ -65,7 +58,7 @@ func bindParameters(p *step, inner *scope, c *call) (rest []value, named []argum
 				return nil, nil, problem("the macro %s does not use what stands in {%% call %%} // write {{ caller() }} in it", p.name)
 			}
 		case contained(p.names, arg.name):
-			if _, ok := own(inner, arg.name); ok {
+			if inner.find(arg.name) >= 0 {
 				return nil, nil, problem("the macro %s has its argument %s twice", p.name, arg.name)
 			}
 			inner.set(arg.name, arg.value)

@@ -10,7 +10,8 @@ import (
 // A row is one JSON object. Of its columns only those are decoded that are used.
 type row struct {
 	columns []column
-	dotted  bool // a name has a dot, so that it may beat a path
+	index   map[string]int // of wide rows
+	dotted  bool           // a name has a dot, so that it may beat a path
 	whole   value
 }
 
@@ -20,6 +21,9 @@ type column struct {
 	value   value
 	decoded bool
 }
+
+// wideRow is the number of columns from which on a row has an index.
+const wideRow = 32
 
 // parseRow finds the columns of a row.
 func parseRow(data []byte) (*row, error) {
@@ -38,13 +42,20 @@ func parseRow(data []byte) (*row, error) {
 		d.skip()
 		r.dotted = r.dotted || strings.Contains(name, ".")
 		c := column{name: name, raw: data[start:d.at]}
-		for i := range r.columns {
-			if len(r.columns) <= 64 && r.columns[i].name == name { // the last one counts, as in Python
-				r.columns[i] = c
-				return nil
-			}
+		if i := r.find(name); i >= 0 { // the last one counts, as in Python
+			r.columns[i] = c
+			return nil
 		}
 		r.columns = append(r.columns, c)
+		switch n := len(r.columns); {
+		case r.index != nil:
+			r.index[name] = n - 1
+		case n > wideRow:
+			r.index = make(map[string]int, 2*n)
+			for i := range r.columns {
+				r.index[r.columns[i].name] = i
+			}
+		}
 		return nil
 	})
 	return r, err
@@ -52,22 +63,36 @@ func parseRow(data []byte) (*row, error) {
 
 // column returns the value of a column.
 func (r *row) column(name string) (value, bool, error) {
-	for i := len(r.columns) - 1; i >= 0; i-- {
-		c := &r.columns[i]
-		if c.name != name {
-			continue
-		}
-		if !c.decoded {
-			d := decoder{data: c.raw}
-			v, err := d.value()
-			if err != nil {
-				return nil, true, err
-			}
-			c.value, c.decoded = v, true
-		}
-		return c.value, true, nil
+	i := r.find(name)
+	if i < 0 {
+		return nil, false, nil
 	}
-	return nil, false, nil
+	c := &r.columns[i]
+	if !c.decoded {
+		d := decoder{data: c.raw}
+		v, err := d.value()
+		if err != nil {
+			return nil, true, err
+		}
+		c.value, c.decoded = v, true
+	}
+	return c.value, true, nil
+}
+
+// find returns the number of a column, or -1.
+func (r *row) find(name string) int {
+	if r.index != nil {
+		if i, ok := r.index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range r.columns {
+		if r.columns[i].name == name {
+			return i
+		}
+	}
+	return -1
 }
 
 // object returns the whole row as an object.

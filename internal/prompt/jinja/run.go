@@ -2,7 +2,6 @@ package jinja
 
 import (
 	"errors"
-	"slices"
 	"strings"
 )
 
@@ -73,7 +72,11 @@ func (s *state) doBody(p *step) error {
 		if err != nil {
 			return err
 		}
-		return s.inside(&scope{names: slices.Clone(p.names), values: values}, p.bodies[0])
+		inner := &scope{}
+		for i, v := range values {
+			inner.set(p.names[i], v)
+		}
+		return s.inside(inner, p.bodies[0])
 	case callBlock:
 		c, err := s.arguments(p.exprs[0])
 		if err != nil {

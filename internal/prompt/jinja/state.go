@@ -11,25 +11,47 @@ type scope struct {
 	outer  *scope
 	names  []string
 	values []value
+	index  map[string]int // of large ones
+}
+
+// largeScope is the number of names from which on a scope has an index.
+const largeScope = 16
+
+// find returns the number of a name of this scope alone, or -1.
+func (s *scope) find(name string) int {
+	if s.index != nil {
+		if i, ok := s.index[name]; ok {
+			return i
+		}
+		return -1
+	}
+	return slices.Index(s.names, name)
 }
 
 func (s *scope) get(name string) (value, bool) {
 	for ; s != nil; s = s.outer {
-		for i, n := range s.names {
-			if n == name {
-				return s.values[i], true
-			}
+		if i := s.find(name); i >= 0 {
+			return s.values[i], true
 		}
 	}
 	return nil, false
 }
 
 func (s *scope) set(name string, v value) {
-	if i := slices.Index(s.names, name); i >= 0 {
+	if i := s.find(name); i >= 0 {
 		s.values[i] = v
 		return
 	}
 	s.names, s.values = append(s.names, name), append(s.values, v)
+	switch {
+	case s.index != nil:
+		s.index[name] = len(s.names) - 1
+	case len(s.names) > largeScope:
+		s.index = map[string]int{}
+		for i, n := range s.names {
+			s.index[n] = i
+		}
+	}
 }
 
 // A state is a template at work on one row.
