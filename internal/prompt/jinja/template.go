@@ -29,8 +29,8 @@ type Template struct {
 
 // Compile parses a template. The vars are further names that it may use, as JSON: lists of
 // examples, constants; they beat columns of the same name. The name says in messages which
-// template it is, "prompt" or "system". Line ends become \n; a last one stays, which Clean cuts from
-// the text of a file. An error is an *Error.
+// template it is, "prompt" or "system". Line ends become \n; a last one stays, which Clean cuts
+// from the text of a file. An error is an *Error.
 func Compile(name, text string, vars map[string]json.RawMessage) (t *Template, err error) {
 	text = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text)
 	t = &Template{name: name, text: text, tables: newTables(), vars: map[string]value{}}
