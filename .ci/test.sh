@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs all tests. It provides a MongoDB-compatible server, a real Ollama and Jupyter for them, unless MONGODB_URI,
-# OLLAMA_TEST_HOST and JUPYTER_TEST_PYTHON name what is there, and the programs that some of them run. What cannot be
-# provided is skipped and said loudly at the end; with CI=true that is a failure. Arguments go to go test, such as
+# Runs all tests. It provides a MongoDB-compatible server, a real Ollama, Jupyter and the loaders of datasets for them,
+# unless MONGODB_URI, OLLAMA_TEST_HOST, JUPYTER_TEST_PYTHON and LOADERS_TEST_PYTHON name what is there, and the programs
+# that some of them run. What cannot be provided is skipped and said loudly at the end; with CI=true that is a failure. Arguments go to go test, such as
 # -run NAME or -count 10; the packages are always all.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -15,7 +15,7 @@ provide() {
   echo "starting $3 (the first time this takes some minutes)" >&2
   local lines
   if lines=$(bash ".ci/$1.sh"); then
-    [ "$1" = jupyter ] || started+=("$1") # which only says where it is
+    [ "$1" = jupyter ] || [ "$1" = loaders ] || started+=("$1") # which only say where something is
     while IFS='=' read -r name value; do [ -z "$name" ] || export "$name=$value"; done <<<"$lines"
   else
     skipped+=("all tests that need $3 ($2 is not set and .ci/$1.sh could not provide it)")
@@ -24,6 +24,7 @@ provide() {
 provide mongo MONGODB_URI "a MongoDB-compatible server"
 provide ollama OLLAMA_TEST_HOST "a real Ollama"
 provide jupyter JUPYTER_TEST_PYTHON "Jupyter"
+provide loaders LOADERS_TEST_PYTHON "Python with the loaders"
 
 # need PROGRAM PACKAGE WHAT
 need() {

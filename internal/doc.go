@@ -18,7 +18,8 @@
 // and its own driver, and no other adapter. It sets the class of a failure, because it is where
 // the failure happens.
 //
-//   - dataset: rows of a file, in and out, JSON Lines, plain or compressed.
+//   - dataset: rows of a file, in and out, JSON Lines, plain or compressed; dataset/parquet the
+//     same for Parquet.
 //   - store: the truth about all runs, in MongoDB or SQLite. Both pass one suite, store/storetest.
 //   - stream: the work queue, the results, the dead letters and the consumers' presence, in NATS
 //     JetStream.

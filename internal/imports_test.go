@@ -61,6 +61,8 @@ func rules() map[string]rule {
 		// the real one's types.
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
 		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite compress", testOurs: "faultproxy"}, // connections that are neither alive nor dead
+		"internal/dataset/parquet":   {theirs: "parquet-go compress brotli lz4"},                                       // pages are unpacked here, so that a file's claims are checked first
+		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite", testOurs: "faultproxy"}, // connections that are neither alive nor dead
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
@@ -117,6 +119,7 @@ func rules() map[string]rule {
 func libraries() map[string]string {
 	return map[string]string{
 		"backoff":      "github.com/cenkalti/backoff/v5",
+		"brotli":       "github.com/andybalholm/brotli",
 		"compress":     "github.com/klauspost/compress",
 		"compose":      "github.com/compose-spec/compose-go/v2",
 		"flock":        "github.com/gofrs/flock",
@@ -132,11 +135,13 @@ func libraries() map[string]string {
 		"kubernetes":   "k8s.io",
 		"kube-yaml":    "sigs.k8s.io/yaml",
 		"kustomize":    "sigs.k8s.io/kustomize",
+		"lz4":          "github.com/pierrec/lz4/v4",
 		"mongo-driver": "go.mongodb.org/mongo-driver/v2",
 		"nats-server":  "github.com/nats-io/nats-server/v2",
 		"nats.go":      "github.com/nats-io/nats.go",
 		"nkeys":        "github.com/nats-io/nkeys",
 		"ollama":       "github.com/ollama/ollama",
+		"parquet-go":   "github.com/parquet-go/parquet-go",
 		"prometheus":   "github.com/prometheus/client_golang",
 		"rapid":        "pgregory.net/rapid",
 		"sqlite":       "modernc.org/sqlite",

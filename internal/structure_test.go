@@ -48,6 +48,9 @@ func retired() []string {
 func sharedTypes() map[string]string {
 	return map[string]string{
 		"Config":   "the settings of whatever the package is about",
+		"Reader":   "reads rows of one format",
+		"Writer":   "writes rows in one format",
+		"RowError": "a row of one format that cannot be read, where the others can",
 		"Server":   "a server that the package runs",
 		"Store":    "the store, and what an engine needs of it",
 		"Streams":  "what an engine needs of the streams",

@@ -11,7 +11,7 @@ import (
 )
 
 // maxHeldBytes bounds what the pages of all columns may need in memory at once.
-const maxHeldBytes = 4 << 30
+const maxHeldBytes = 2 << 30
 
 // A memory counts what all columns of a file hold.
 type memory struct{ held int64 }
