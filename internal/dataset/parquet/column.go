@@ -88,7 +88,7 @@ type dictionary struct {
 // open begins with a column of a row group.
 func (c *column) open(ch chunk, rows int64) error {
 	if !supported(ch.codec) {
-		return fmt.Errorf("column %q is packed with %s, which is not read: write the file again with zstd, as by: python3 -c \"import sys, pyarrow.parquet as p; p.write_table(p.read_table(sys.argv[1]), sys.argv[2], compression='zstd')\" OLD.parquet NEW.parquet", c.path, ch.codec)
+		return fmt.Errorf("column %q is packed with %s, which is not read: %s", c.path, ch.codec, rewriteAdvice())
 	}
 	if format.Type(ch.kind) != c.kind {
 		return c.damaged(fmt.Errorf("it has values of type %s in a column of type %s", format.Type(ch.kind), c.kind))
@@ -102,6 +102,11 @@ func (c *column) open(ch chunk, rows int64) error {
 	c.left = ch.values
 	c.n, c.pos, c.haveDict = 0, 0, false
 	return nil
+}
+
+// rewriteAdvice is how a user gets a file that can be read.
+func rewriteAdvice() string {
+	return `write the file again, as by: python3 -c "import sys, pyarrow.parquet as p; p.write_table(p.read_table(sys.argv[1]), sys.argv[2], compression='zstd')" OLD.parquet NEW.parquet`
 }
 
 func (c *column) damaged(err error) error {
@@ -162,7 +167,7 @@ func (c *column) readPage() error {
 }
 
 func (c *column) readDictionary(h pageHeader) error {
-	if h.encoding != format.Plain && h.encoding != format.PlainDictionary {
+	if h.encoding != format.Plain && h.encoding != plainDictionary {
 		return fmt.Errorf("its dictionary has the encoding %s, which is not read", h.encoding)
 	}
 	data, buf, err := c.unpackPage(h, c.packed, c.dict.data[:0])

@@ -163,3 +163,24 @@ func TestEveryLoaderReadsWhatIsWritten(t *testing.T) {
 	}
 	runPython(t, "check.py", folder)
 }
+
+func TestTheAdviceForFilesThatCannotBeReadWorks(t *testing.T) {
+	folder := t.TempDir()
+	file := writeFile(t, [][]byte{[]byte(`{"a":1}`)})
+	if err := os.WriteFile(filepath.Join(folder, "OLD.parquet"), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, command, ok := strings.Cut(parquet.RewriteAdvice(), "as by: python3 ")
+	if !ok {
+		t.Fatalf("the advice is %q", parquet.RewriteAdvice())
+	}
+	shell := exec.Command("bash", "-c", `"$LOADERS_TEST_PYTHON" `+command)
+	shell.Dir = folder
+	shell.Env = append(os.Environ(), "LOADERS_TEST_PYTHON="+python(t))
+	if out, err := shell.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	if got := string(readFile(t, filepath.Join(folder, "NEW.parquet"))); got != "{\"a\":1}\n" {
+		t.Errorf("it became %q", got)
+	}
+}

@@ -61,6 +61,10 @@ func isExact(token []byte) bool {
 	if err != nil {
 		return false
 	}
+	var buf [32]byte
+	if bytes.Equal(appendFloat(buf[:0], f, 64), token) { // as most programs write it
+		return true
+	}
 	digits, exponent, ok := digitsOf(token)
 	if !ok {
 		return false
@@ -68,7 +72,6 @@ func isExact(token []byte) bool {
 	if len(digits) <= 15 && math.Abs(f) > 1e-290 { // then it always is
 		return true
 	}
-	var buf [32]byte
 	shortest, e, _ := digitsOf(strconv.AppendFloat(buf[:0], f, 'e', -1, 64))
 	return bytes.Equal(digits, shortest) && (exponent == e || len(digits) == 0)
 }

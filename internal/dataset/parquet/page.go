@@ -16,6 +16,9 @@ const (
 	maxHeaderSize = 16 << 20 // of a page, with the smallest and the largest value in it
 )
 
+// plainDictionary is what old writers call both a dictionary and the indexes into it.
+const plainDictionary format.Encoding = 2
+
 // A pageHeader stands before each page. The two versions of data pages share the fields.
 type pageHeader struct {
 	kind                     format.PageType

@@ -49,20 +49,20 @@ type Reader struct {
 func Open(file io.ReaderAt, size int64, name string) (r *Reader, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r, err = nil, fmt.Errorf("Parquet file %s is damaged (%v): get it again", name, p)
+			r, err = nil, fmt.Errorf("the Parquet file %s is damaged (%v): get it again", name, p)
 		}
 	}()
 	f, err := readFooter(file, size)
 	if err != nil {
-		return nil, fmt.Errorf("Parquet file %s cannot be read: %w", name, damagedFooter(err))
+		return nil, fmt.Errorf("the Parquet file %s cannot be read: %w", name, damagedFooter(err))
 	}
 	root, columns, err := buildTree(f.schema)
 	if err != nil {
-		return nil, fmt.Errorf("Parquet file %s cannot be read: %w", name, err)
+		return nil, fmt.Errorf("the Parquet file %s cannot be read: %w", name, err)
 	}
 	for i, g := range f.groups {
 		if len(g.chunks) != len(columns) {
-			return nil, fmt.Errorf("Parquet file %s is damaged: its row group %d has %d columns, and its schema %d: get it again", name, i, len(g.chunks), len(columns))
+			return nil, fmt.Errorf("the Parquet file %s is damaged: its row group %d has %d columns, and its schema %d: get it again", name, i, len(g.chunks), len(columns))
 		}
 	}
 	decoder, shared := &decompressor{}, &memory{}
@@ -89,7 +89,7 @@ func (r *Reader) NaNs() int { return r.nans }
 // Close frees what the Reader holds. It does not close the file.
 func (r *Reader) Close() error {
 	r.decoder.close()
-	r.columns, r.buf, r.err = nil, nil, fmt.Errorf("Parquet file %s is closed", r.name)
+	r.columns, r.buf, r.err = nil, nil, fmt.Errorf("the Parquet file %s is closed", r.name)
 	return nil
 }
 
@@ -117,7 +117,7 @@ func (r *Reader) Next() (row []byte, err error) {
 			return
 		}
 		if err != io.EOF {
-			err = fmt.Errorf("Parquet file %s cannot be read at row %d: %w", r.name, r.row+1, err)
+			err = fmt.Errorf("the Parquet file %s cannot be read at row %d: %w", r.name, r.row+1, err)
 		}
 		r.err = err
 	}()

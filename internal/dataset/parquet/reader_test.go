@@ -196,7 +196,7 @@ func drain(file []byte) error {
 func TestAFileThatIsCutOffIsAnError(t *testing.T) {
 	file := samples(t)[0]
 	for n := range file {
-		if err := drain(file[:n]); err == nil || err == io.EOF || !contains(err.Error(), "Parquet file rows.parquet") {
+		if err := drain(file[:n]); err == nil || err == io.EOF || !contains(err.Error(), "the Parquet file rows.parquet") {
 			t.Fatalf("after %d bytes: %v", n, err)
 		}
 	}
@@ -207,7 +207,7 @@ func TestADamagedFileIsAnErrorOrOtherRows(t *testing.T) {
 		for i := k % 3; i < len(file); i += 3 {
 			damaged := bytes.Clone(file)
 			damaged[i] ^= []byte{1, 0x80, 0xff}[i/3%3]
-			if err := drain(damaged); err != nil && err != io.EOF && !contains(err.Error(), "Parquet file rows.parquet") {
+			if err := drain(damaged); err != nil && err != io.EOF && !contains(err.Error(), "the Parquet file rows.parquet") {
 				t.Fatalf("byte %d: %v", i, err)
 			}
 		}
@@ -236,7 +236,7 @@ func TestWhatCannotBeReadSaysWhatItIsAndWhatHelps(t *testing.T) {
 		})
 	}
 	c := &column{path: "a", kind: format.Int64, width: 8}
-	if err := c.open(chunk{kind: int(format.Int64), codec: format.Lz4, values: 1}, 1); err == nil || !contains(err.Error(), `column "a" is packed with LZ4, which is not read: write the file again with zstd`) {
+	if err := c.open(chunk{kind: int(format.Int64), codec: format.Lz4, values: 1}, 1); err == nil || !contains(err.Error(), `column "a" is packed with LZ4, which is not read: write the file again, as by: python3 -c`) {
 		t.Errorf("an unknown compression: %v", err)
 	}
 }

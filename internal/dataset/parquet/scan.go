@@ -8,7 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// A scanner walks over JSON that is known to be valid, so it checks nothing.
+// A scanner walks over JSON that is known to be valid, so it checks nothing. Over anything else it
+// panics, or sees other values; it always ends.
 type scanner struct {
 	data []byte
 	pos  int
@@ -68,7 +69,11 @@ func (s *scanner) key() []byte {
 func (s *scanner) text() []byte {
 	start := s.pos + 1
 	for i := start; ; {
-		i += bytes.IndexByte(s.data[i:], '"')
+		n := bytes.IndexByte(s.data[i:], '"')
+		if n < 0 {
+			panic("a string does not end")
+		}
+		i += n
 		escapes := 0
 		for s.data[i-1-escapes] == '\\' {
 			escapes++

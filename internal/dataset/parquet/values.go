@@ -20,7 +20,7 @@ func (c *column) values(encoding format.Encoding, data []byte) error {
 	}
 	c.next, c.at, c.useDict, c.useDeltas, c.data = 0, 0, false, false, data
 	switch encoding {
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		return c.dictionaryIndexes(present, data)
 	case format.Plain:
 		return c.plainValues(present, data)
@@ -49,7 +49,7 @@ func (c *column) values(encoding format.Encoding, data []byte) error {
 		joinStreams(c.fixedBuf, data, present, c.width)
 		return nil
 	}
-	return fmt.Errorf("a page of type %s has the encoding %s, which is not read: write the file again, as by: python3 -c \"import sys, pyarrow.parquet as p; p.write_table(p.read_table(sys.argv[1]), sys.argv[2])\" OLD.parquet NEW.parquet", c.kind, encoding)
+	return fmt.Errorf("a page of type %s has the encoding %s, which is not read: %s", c.kind, encoding, rewriteAdvice())
 }
 
 // room makes a place for the values of a page that do not lie in it as they are.

@@ -75,9 +75,9 @@ func (w *Writer) Write(row []byte) (err error) {
 		return w.err
 	}
 	defer w.fail(&err)
-	scan, err := scanRow(row)
-	if err != nil {
-		return err
+	scan := scanner{data: row} // Observe saw that it is an object, so it is not parsed twice
+	if scan.kind() != '{' {
+		return fmt.Errorf("the row %.100q is no JSON object", row)
 	}
 	if err := w.object(w.root, &scan, 0); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (w *Writer) Write(row []byte) (err error) {
 // fail keeps an error, or makes one of a panic of the library.
 func (w *Writer) fail(err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("%v", p)
+		*err = fmt.Errorf("it is no valid JSON, or the library failed: %v", p)
 	}
 	if *err != nil {
 		w.err = fmt.Errorf("write a row into a Parquet file: %w", *err)

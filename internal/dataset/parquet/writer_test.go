@@ -124,6 +124,8 @@ func TestRowsThatCannotBeWrittenAreErrors(t *testing.T) {
 		`{"a":"x"}`:         `column "a" has a value of a type that was not among the rows`,
 		`{"a":1.5}`:         `column "a" has a value of a type`,
 		`{"l":[{"x":1}]}`:   `column "l[]" has a value of a type`,
+		`{"l":[1`:           "it is no valid JSON",
+		`[]`:                "is no JSON object",
 		`{"l":[1],"l":[1]}`: `the name "l" stands twice`,
 	} {
 		w, err := NewWriter(io.Discard, observe(t, `{"a":1,"l":[1]}`))
