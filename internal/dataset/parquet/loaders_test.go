@@ -2,6 +2,7 @@ package parquet_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -69,6 +70,15 @@ func TestWhatPyarrowPolarsAndDuckDBWriteIsReadAsWhatItIs(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.parquet"))
 	if err != nil || len(files) < 60 {
 		t.Fatalf("%d files: %v", len(files), err)
+	}
+	for _, name := range []string{"footer", "column"} {
+		data, err := os.ReadFile(filepath.Join(folder, name+".encrypted"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parquet.Open(bytes.NewReader(data), int64(len(data)), name); err == nil || !strings.Contains(err.Error(), "it is encrypted, and Gleaner has no keys") {
+			t.Errorf("an encrypted %s: %v", name, err)
+		}
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -161,10 +171,23 @@ func TestEveryLoaderReadsWhatIsWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var schema parquet.Schema // a last shard may have no rows
+	if err := schema.Observe([]byte(`{"a":1,"l":[{"b":"c"}]}`)); err != nil {
+		t.Fatal(err)
+	}
+	var none bytes.Buffer
+	w, err := parquet.NewWriter(&none, &schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(w.Close(), os.WriteFile(filepath.Join(folder, "no_rows.parquet"), none.Bytes(), 0o600), os.WriteFile(filepath.Join(folder, "no_rows.jsonl"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
 	runPython(t, "check.py", folder)
 }
 
-func TestTheAdviceForFilesThatCannotBeReadWorks(t *testing.T) {
+func TestThePrintedAdviceWorksWithPyarrow(t *testing.T) {
 	folder := t.TempDir()
 	file := writeFile(t, [][]byte{[]byte(`{"a":1}`)})
 	if err := os.WriteFile(filepath.Join(folder, "OLD.parquet"), file, 0o600); err != nil {

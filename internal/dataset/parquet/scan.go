@@ -126,14 +126,15 @@ func (s *scanner) scalar() []byte {
 }
 
 // appendUnescaped appends what a JSON string means. Half of a surrogate pair and bytes that are no
-// UTF-8 become U+FFFD, for Parquet's texts are UTF-8.
-func appendUnescaped(dst, s []byte) []byte {
+// UTF-8 become U+FFFD, for Parquet's texts are UTF-8; it reports whether there were any.
+func appendUnescaped(dst, s []byte) (out []byte, replaced bool) {
 	if bytes.IndexByte(s, '\\') < 0 && utf8.Valid(s) {
-		return append(dst, s...)
+		return append(dst, s...), false
 	}
 	for i := 0; i < len(s); {
 		if s[i] != '\\' {
 			r, n := utf8.DecodeRune(s[i:])
+			replaced = replaced || r == utf8.RuneError && n == 1
 			dst = utf8.AppendRune(dst, r)
 			i += n
 			continue
@@ -159,12 +160,19 @@ func appendUnescaped(dst, s []byte) []byte {
 					i += 6
 				}
 			}
+			replaced = replaced || utf16.IsSurrogate(r)
 			dst = utf8.AppendRune(dst, r) // a half is no rune and becomes U+FFFD
 		default:
 			dst = append(dst, c)
 		}
 	}
-	return dst
+	return dst, replaced
+}
+
+// unquoted returns what a JSON string means.
+func unquoted(s []byte) string {
+	out, _ := appendUnescaped(nil, s)
+	return string(out)
 }
 
 func hexRune(s []byte) rune {

@@ -182,7 +182,7 @@ func (s *Schema) field(n *shape, written []byte, i int) (*shape, error) {
 	if i < len(n.fields) && n.fields[i].name == string(written) {
 		return n.fields[i], nil
 	}
-	name := string(appendUnescaped(nil, written))
+	name := unquoted(written)
 	if f := n.byName[name]; f != nil {
 		return f, nil
 	}

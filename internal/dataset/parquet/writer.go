@@ -1,10 +1,12 @@
 package parquet
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"unicode/utf8"
 
 	pq "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -31,7 +33,9 @@ type Writer struct {
 	rows    int          // of the batch
 	objects int64
 	group   struct{ rows, bytes int }
-	err     error
+
+	replaced int
+	err      error
 }
 
 // NewWriter begins a file with the columns and types of a Schema that has observed every row. The
@@ -109,6 +113,10 @@ func (w *Writer) fail(err *error) {
 	}
 }
 
+// Replaced returns how many texts so far had something that is no UTF-8, such as half of a
+// surrogate pair, and have U+FFFD for it in the file.
+func (w *Writer) Replaced() int { return w.replaced }
+
 // flush hands the batch to the library, which copies it.
 func (w *Writer) flush() error {
 	for i, values := range w.values {
@@ -158,7 +166,7 @@ func (w *Writer) object(p *plan, scan *scanner, rep int) error {
 		var field *plan
 		if i < len(p.fields) && p.fields[i].name == string(written) {
 			field = p.fields[i]
-		} else if field = p.byName[string(appendUnescaped(nil, written))]; field == nil {
+		} else if field = p.byName[unquoted(written)]; field == nil {
 			return fmt.Errorf("the column %.100q was not among the rows that the schema has seen", written)
 		}
 		if field.seen == object {
@@ -231,11 +239,17 @@ func number(kind int, token []byte) (pq.Value, error) {
 
 // text keeps a copy of a text until the batch is handed over.
 func (w *Writer) text(written []byte, unescape bool) pq.Value {
-	start := len(w.arena)
-	if unescape {
-		w.arena = appendUnescaped(w.arena, written)
-	} else {
+	start, replaced := len(w.arena), false
+	switch {
+	case unescape:
+		w.arena, replaced = appendUnescaped(w.arena, written)
+	case utf8.Valid(written):
 		w.arena = append(w.arena, written...)
+	default:
+		w.arena, replaced = append(w.arena, bytes.ToValidUTF8(written, []byte("\ufffd"))...), true
+	}
+	if replaced {
+		w.replaced++
 	}
 	return pq.ByteArrayValue(w.arena[start:len(w.arena):len(w.arena)])
 }

@@ -78,6 +78,23 @@ func TestRowsComeBackWithTheTypeThatHoldsThemAll(t *testing.T) {
 	}
 }
 
+func TestTextsThatAreNoUTF8AreReplacedAndCounted(t *testing.T) {
+	rows := []string{`{"a":"\ud83d","b":"x\ufffd"}`, "{\"a\":\"\xff\",\"b\":\"y\"}", "{\"a\":\"fine\",\"b\":[\"\xff\"]}"}
+	w, err := NewWriter(io.Discard, observe(t, rows...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		if err := w.Write([]byte(row)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil || w.Replaced() != 3 {
+		t.Errorf("%d replaced, want 3 (%v)", w.Replaced(), err)
+	}
+	same(t, all(t, open(t, written(t, rows...))), `{"a":"�","b":"\"x\\ufffd\""}`, `{"a":"�","b":"\"y\""}`, `{"a":"fine","b":"[\"�\"]"}`)
+}
+
 func TestColumnsThatBecomeTextAreNamed(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 25) + `{"a":1}` + strings.Repeat(`}`, 25)
 	var keys strings.Builder
@@ -198,7 +215,7 @@ func TestAColumnMayComeWithTheLastRow(t *testing.T) {
 }
 
 func TestMemoryStaysTheSameWhileRowsGrow(t *testing.T) {
-	row := []byte(`{"id":1,"text":"` + strings.Repeat("text ", 100) + `","list":["a","b"]}`)
+	row := []byte(`{"id":1,"text":"` + strings.Repeat("text ", 20) + `","list":["a","b"]}`)
 	s := &Schema{}
 	w, err := NewWriter(io.Discard, observe(t, string(row)))
 	if err != nil {

@@ -120,7 +120,7 @@ def check(path, loader):
         if len(rows) != len(want):
             return f"{len(rows)} rows, want {len(want)}"
         order = list(dict.fromkeys(k for row in want for k in row))
-        if names != (duckdb_names(order[:]) if loader is by_duckdb else order):
+        if want and names != (duckdb_names(order[:]) if loader is by_duckdb else order):
             return f"columns {names}, want {order}"
         for i, (a, b) in enumerate(zip(want, rows)):
             for name, value in zip(order, b):
@@ -135,7 +135,10 @@ def check(path, loader):
 def main():
     bad = 0
     for path in sorted(Path(sys.argv[1]).glob("*.parquet")):
-        for loader in (by_pyarrow, by_pandas, by_polars, by_duckdb, by_datasets):
+        loaders = (by_pyarrow, by_pandas, by_polars, by_duckdb, by_datasets)
+        if not path.with_suffix(".jsonl").stat().st_size:
+            loaders = loaders[:-1]  # datasets refuses to load no rows, in any format
+        for loader in loaders:
             try:
                 problem = check(path, loader)
             except Exception as e:

@@ -152,6 +152,8 @@ def main():
         write(f"many_encoded_{version}", rows, use_dictionary=False, column_encoding=encodings, data_page_version=version, data_page_size=4096, row_group_size=7000)
         split = {"id": "BYTE_STREAM_SPLIT", "small": "BYTE_STREAM_SPLIT", "fixed": "BYTE_STREAM_SPLIT", "text": "DELTA_BYTE_ARRAY"}
         write(f"many_split_{version}", rows, use_dictionary=False, column_encoding=split, data_page_version=version, compression="none")
+    several_writers(rows)
+    encrypted()
     names = {"": plain([1], pa.int64()), "a.b": plain([2], pa.int64()), "Frage Text": plain([3], pa.int64()), "日本語": plain([4], pa.int64()), 'quote"\n': plain([5], pa.int64())}
     write("names", names)
     write("empty", {"a": (pa.array([], pa.int64()), [])})
@@ -159,6 +161,44 @@ def main():
     pq.write_table(pa.table({"a": [1, 2], "b": [["x"], []]}, required), out / "required.parquet")
     expect("required", {"a": (None, ["1", "2"]), "b": (None, ['["x"]', "[]"])})
     others(out)
+
+
+def several_writers(rows):
+    """Large enough for several row groups and pages by the others, too."""
+    import duckdb
+    import polars
+
+    table = pa.table({key: array for key, (array, _) in rows.items()})
+    polars.from_arrow(table).write_parquet(out / "many_polars.parquet", row_group_size=3000)
+    expect("many_polars", rows)
+    db = duckdb.connect()
+    db.register("rows", table)
+    for version in ("V1", "V2"):
+        db.execute(f"copy (select * from rows) to '{out / ('many_duckdb_' + version)}.parquet' (format parquet, parquet_version '{version}', row_group_size 4096)")
+        expect("many_duckdb_" + version, rows)
+
+
+def encrypted():
+    """One file whose footer is encrypted, one where only a column is."""
+    import pyarrow.parquet.encryption as pe
+
+    class Keys(pe.KmsClient):
+        def __init__(self, config):
+            pe.KmsClient.__init__(self)
+
+        def wrap_key(self, key, master):
+            return key.hex()
+
+        def unwrap_key(self, key, master):
+            return bytes.fromhex(key)
+
+    factory = pe.CryptoFactory(Keys)
+    table = pa.table({"a": [1, 2], "b": ["x", "y"]})
+    for name, plaintext in (("footer", False), ("column", True)):
+        config = pe.EncryptionConfiguration(footer_key="f", column_keys={"c": ["a"]}, plaintext_footer=plaintext, double_wrapping=False)
+        properties = factory.file_encryption_properties(pe.KmsConnectionConfig(), config)
+        with pq.ParquetWriter(out / f"{name}.encrypted", table.schema, encryption_properties=properties) as w:
+            w.write_table(table)
 
 
 def others(folder):
