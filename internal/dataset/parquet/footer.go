@@ -220,4 +220,3 @@ func (t *thrift) chunkMeta(c *chunk) {
 		}
 	})
 }
-
