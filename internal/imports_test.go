@@ -61,8 +61,8 @@ func rules() map[string]rule {
 		// the real one's types.
 		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
 		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite compress", testOurs: "faultproxy"}, // connections that are neither alive nor dead
-		"internal/dataset/parquet":   {theirs: "parquet-go compress brotli lz4"},                                       // pages are unpacked here, so that a file's claims are checked first
-		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite", testOurs: "faultproxy"}, // connections that are neither alive nor dead
+		"internal/dataset/parquet":   {theirs: "parquet-go compress brotli lz4"},                                                // pages are unpacked here, so that a file's claims are checked first
+		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite", testOurs: "faultproxy"},          // connections that are neither alive nor dead
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
