@@ -162,8 +162,7 @@ func (r *requester) word(ctx context.Context) error {
 	r.mu.Lock()
 	request := r.last
 	r.mu.Unlock()
-	request.Messages, request.Options.NumPredict = pipeline.User(pipeline.CanaryPrompt), 1
-	return r.send(ctx, request, sending{}).err
+	return r.send(ctx, request.Asking(pipeline.CanaryPrompt, 1), sending{}).err
 }
 
 // begin remembers the request, and when the first one began.
@@ -186,7 +185,7 @@ func (r *requester) since() time.Time {
 // measured has the model answer, while its tokens are counted as they come. Those that the model
 // does not report meanwhile count at the end.
 func (r *requester) measured(ctx context.Context, request pipeline.Request, how sending) (pipeline.Completion, error) {
-	open, sent := r.inflight.Begin(ctx, pipeline.ContentBytes(request.Messages))
+	open, sent := r.inflight.Begin(ctx, request.PromptBytes())
 	if how.keptBack != nil && how.keptBack() { // what is in flight when all are cancelled is cancelled as well, and what comes later is kept back
 		return pipeline.Completion{}, r.inflight.End(open, sent, errKeptBack)
 	}

@@ -35,7 +35,7 @@ func newPromptCheck(gpu *requester, breaker *breaker) *promptCheck {
 // says nothing about the request.
 func (p *promptCheck) Check(ctx context.Context, request pipeline.Request, completion pipeline.Completion) error {
 	count := completion.PromptTokens
-	if count <= 0 || p.trusted.Load() || count >= pipeline.ContentBytes(request.Messages)/maxTokenSize {
+	if count <= 0 || p.trusted.Load() || count >= request.PromptBytes()/maxTokenSize {
 		return nil
 	}
 	select {
@@ -78,11 +78,9 @@ func (p *promptCheck) Again(ctx context.Context) {
 
 // ask sends the two prompts, and returns at how many tokens the server cuts, or 0 if it does not.
 func (p *promptCheck) ask(ctx context.Context, request pipeline.Request, count int) (cuts int, err error) {
-	request.Options.NumPredict = 1
 	var counts [2]int
 	for i := range counts {
-		request.Messages = pipeline.User(randomWords(count + (i+1)*(count/8+32)))
-		a := p.gpu.Attempt(ctx, request, false)
+		a := p.gpu.Attempt(ctx, request.Asking(randomWords(count+(i+1)*(count/8+32)), 1), false)
 		switch {
 		case a.completion.PromptTokens > 0 && answered(a.err):
 			counts[i] = a.completion.PromptTokens

@@ -239,7 +239,7 @@ func (r *retry) unanswered(a attempt) error {
 func (r *retry) hasRoom(cut pipeline.Completion) bool {
 	prompt := cut.PromptTokens
 	if prompt == 0 {
-		prompt = pipeline.ContentBytes(r.request.Messages) / minTokenSize
+		prompt = r.request.PromptBytes() / minTokenSize
 	}
 	wanted, room := 2*r.request.Options.NumPredict, r.context()
 	return wanted <= pipeline.MaxNumPredict && (room == 0 || prompt+wanted <= room)

@@ -31,7 +31,7 @@ func (l *lane) verdict(r *retry, completion pipeline.Completion, err error) pipe
 	}
 	f.Exceeds = f.Exceeds || fillsContext(f, r, completion)
 	if f.Exceeds {
-		f.Needs = max(f.Context, f.PromptTokens, pipeline.ContentBytes(r.request.Messages)/maxTokenSize) + 1
+		f.Needs = max(f.Context, f.PromptTokens, r.request.PromptBytes()/maxTokenSize) + 1
 	}
 	return f
 }

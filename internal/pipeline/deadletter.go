@@ -112,6 +112,9 @@ func validateFailures(failures []GenerationFailure) error {
 	texts := 0
 	for _, f := range failures {
 		texts += len(f.Text)
+		if err := validateRequest(f.Messages, f.Tools); err != nil {
+			return fmt.Errorf("generation %d: %w", f.Index, err)
+		}
 		switch {
 		case f.Index < 0 || f.Index >= MaxBatch || f.Item < 0 || f.Item >= MaxItems || f.Sample < 0 || f.Sample >= MaxSamples:
 			return fmt.Errorf("generation %d, item %d, sample %d is out of range", f.Index, f.Item, f.Sample)

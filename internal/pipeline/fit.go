@@ -84,7 +84,7 @@ func crowded(g Generation, limit int) GenerationFailure {
 
 // unsent returns the verdict on a generation that no message has room for, so without its prompt.
 func unsent(g Generation, message string) GenerationFailure {
-	g.Messages = nil
+	g.Messages, g.Tools = nil, ""
 	return GenerationFailure{Generation: g, Class: TooLarge, Message: message, Judge: LaneID{Consumer: Sender}}
 }
 

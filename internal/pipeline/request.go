@@ -1,11 +1,15 @@
 package pipeline
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Request asks a model for one answer.
 type Request struct {
 	Model    string
 	Messages []Message // the conversation so far; the answer is the next turn
+	Tools    JSON      // that the model may call: a list of definitions as OpenAI's API has them
 	Seed     int
 	Options  Options
 
@@ -18,6 +22,21 @@ type Request struct {
 
 // Prompt returns the content of the last message, to which the answer replies.
 func (r Request) Prompt() string { return lastContent(r.Messages) }
+
+// PromptBytes returns the length of everything that the model reads before it answers.
+func (r Request) PromptBytes() int { return ContentBytes(r.Messages) + len(r.Tools) }
+
+// UsesTools reports whether the request offers tools, or tells of calls.
+func (r Request) UsesTools() bool {
+	return r.Tools != "" || slices.ContainsFunc(r.Messages, Message.usesTools)
+}
+
+// Asking returns a request that asks something else, for an answer of at most this many tokens, and
+// leaves the model and all other options as they are.
+func (r Request) Asking(prompt string, tokens int) Request {
+	r.Messages, r.Tools, r.Options.NumPredict = User(prompt), "", tokens
+	return r
+}
 
 // CountTokens calls OnTokens, if it is set, with the number of tokens that have arrived.
 func (r Request) CountTokens(n int) {
@@ -38,7 +57,7 @@ const (
 // A Completion is a complete answer of a model: one that ended by itself. If it is returned with a
 // failure, it holds what there was of the answer and the counts that are known.
 type Completion struct {
-	Text         string
+	Text         string // with the request's Prefill; of an answer that calls tools, see CallText
 	Finish       Finish
 	PromptTokens int
 	OutputTokens int

@@ -12,24 +12,22 @@ import (
 	"unicode/utf8"
 )
 
-// WorkVersion is the version of the work messages that this program writes. Version 1 had a
-// system prompt and one prompt for each generation, in the fields "system", "generations" and
-// "prompt". This program still reads it. Programs that know only version 1 find no generations in a
-// newer message and hand it back.
+// WorkVersion is the newest version of the work messages that this program writes; each message has
+// the oldest one that says what it holds. Version 1 had a system prompt and one prompt for each
+// generation, in the fields "system", "generations" and "prompt". This program still reads it.
+// Programs that know only version 1 find no generations in a newer message and hand it back.
 const WorkVersion = 4
 
-// Versions of work messages that older programs do right as well: each carries nothing that they
-// do not know.
-
+// Versions of messages that programs do right which know no version above it.
 const (
-	plainVersion  = 2 // no earlier verdicts, and no options but the first ones
-	judgedVersion = 3 // no options but the first ones
+	plainVersion   = 2 // it carries no earlier verdicts, and no options but the first ones
+	verdictVersion = 3 // it carries some, asks for nothing but texts, and has no other options either
 )
 
 // A Work is a message on the WORK stream. It holds everything that a worker needs to generate a
 // batch.
 type Work struct {
-	Version     int          `json:"version"` // WorkVersion while it is encoded, else 0
+	Version     int          `json:"version"` // while it is encoded, else 0
 	Run         string       `json:"run"`
 	UID         string       `json:"uid"` // of the run
 	Batch       int          `json:"batch"`
@@ -53,7 +51,17 @@ func (w Work) ID() string { return BatchID(w.Run, w.Batch) }
 
 // Request returns the request for one of the generations.
 func (w Work) Request(g Generation) Request {
-	return Request{Model: w.Model, Messages: slices.Concat(w.Shared, g.Messages), Seed: g.Seed, Options: w.Options}
+	return Request{Model: w.Model, Messages: slices.Concat(w.Shared, g.Messages), Tools: g.Tools, Seed: g.Seed, Options: w.Options}
+}
+
+// needsTools reports whether a generation of the message has tools, or the beginning of an answer.
+// Programs that know only version 3 would leave both out, without a word.
+func (w Work) needsTools() bool {
+	needs := func(g Generation) bool {
+		return g.Tools != "" || Prefill(g.Messages) != "" || slices.ContainsFunc(g.Messages, Message.usesTools)
+	}
+	return slices.ContainsFunc(w.Shared, Message.usesTools) || slices.ContainsFunc(w.Generations, needs) ||
+		slices.ContainsFunc(w.Final, func(f GenerationFailure) bool { return needs(f.Generation) })
 }
 
 // A StoredWork is a work message on the WORK stream.
@@ -69,6 +77,7 @@ type Generation struct {
 	Sample   int       `json:"sample"`
 	Seed     int       `json:"seed"`
 	Messages []Message `json:"messages"` // rendered, without those that the batch shares
+	Tools    JSON      `json:"tools,omitempty"`
 }
 
 // Prompt returns the content of the last message, to which the answer replies.
@@ -99,6 +108,9 @@ func (w Work) Validate() error {
 	for _, g := range w.Generations {
 		if g.Index <= last || g.Index >= MaxBatch || g.Item < 0 || g.Item >= MaxItems || g.Sample < 0 || g.Sample >= MaxSamples {
 			return fmt.Errorf("generation %d, item %d, sample %d is out of range or out of order", g.Index, g.Item, g.Sample)
+		}
+		if err := validateRequest(w.Request(g).Messages, g.Tools); err != nil {
+			return fmt.Errorf("generation %d: %w", g.Index, err)
 		}
 		last = g.Index
 	}
@@ -221,10 +233,10 @@ func Encode(v any) ([]byte, error) {
 // EncodeWork returns a work message of the present version as JSON.
 func EncodeWork(w Work) ([]byte, error) {
 	switch {
-	case !w.Options.isPlain():
+	case w.needsTools() || !w.Options.isPlain():
 		w.Version = WorkVersion
 	case len(w.Judged) > 0 || len(w.Final) > 0 || w.Needs > 0:
-		w.Version = judgedVersion
+		w.Version = verdictVersion
 	default:
 		w.Version = plainVersion
 	}
@@ -265,7 +277,7 @@ func systemMessage(content string) []Message {
 	if content == "" {
 		return nil
 	}
-	return []Message{{RoleSystem, content}}
+	return []Message{{Role: RoleSystem, Content: content}}
 }
 
 // DecodeResults reads a results message and validates it.

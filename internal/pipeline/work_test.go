@@ -14,7 +14,7 @@ import (
 
 func validWork() Work {
 	return Work{
-		Run: "r", UID: "01J", Batch: 3, Round: 2, Model: "tiny", Shared: []Message{{RoleSystem, "Be <brief> & kind."}}, Options: Options{NumPredict: 64, Stop: []string{"\n"}},
+		Run: "r", UID: "01J", Batch: 3, Round: 2, Model: "tiny", Shared: []Message{{Role: RoleSystem, Content: "Be <brief> & kind."}}, Options: Options{NumPredict: 64, Stop: []string{"\n"}},
 		Generations: []Generation{
 			{Index: 0, Item: 5, Sample: 1, Seed: 9, Messages: User("a < b && c > d?")},
 			{Index: 2, Item: 6, Sample: 0, Seed: 1<<31 - 1, Messages: User("\u2028 é\x00")},
@@ -83,7 +83,7 @@ func TestMessagesOfVersionOneAreRead(t *testing.T) {
 		t.Errorf("work: %v (-want +got):\n%s", err, diff)
 	}
 	request := work.Request(work.Generations[0])
-	want := []Message{{RoleSystem, "Be <brief> & kind."}, {RoleUser, "a < b && c > d?"}}
+	want := []Message{{Role: RoleSystem, Content: "Be <brief> & kind."}, {Role: RoleUser, Content: "a < b && c > d?"}}
 	if diff := cmp.Diff(want, request.Messages); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
@@ -322,6 +322,7 @@ func TestAMessageOfCountlessValuesIsNotRead(t *testing.T) {
 // stays the same.
 func FuzzDecodeWork(f *testing.F) {
 	f.Add(encoded(f, validWork()))
+	f.Add(encoded(f, toolWork()))
 	f.Add([]byte(`{"run":"r","round":1,"model":"m","options":{"num_predict":1},"generations":[{}]}`))
 	f.Add([]byte(`{"run":"r","round":1e3,"generations":[{"index":-1}]}`))
 	f.Add([]byte(`{"run":"r","round":1,"model":"m","options":{"num_predict":1,"stop":[]},"generations":[{}]}`))

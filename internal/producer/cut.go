@@ -37,7 +37,7 @@ func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do f
 	})
 	seq := 0
 	pass := pass{data: checked.Dataset, spec: run.Spec, bad: func(*pipeline.RowError) error { return nil }, row: func(_ []byte, messages []pipeline.Message) error {
-		bytes, err := generationBytes(messages[len(shared):])
+		bytes, err := generationBytes(messages[len(shared):], "")
 		if err != nil {
 			return err
 		}

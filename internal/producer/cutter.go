@@ -2,6 +2,7 @@ package producer
 
 import (
 	"fmt"
+	"slices"
 
 	"gleaner/internal/pipeline"
 )
@@ -28,26 +29,31 @@ func emptyBytes(run pipeline.Run) (int, error) {
 	return len(encoded), err
 }
 
-// generationBytes returns about the encoded bytes of a generation with these messages, of which
-// there is at least one, and the longest possible numbers. One message counts as earlier versions
-// counted a prompt, so that a load that one of them began goes on with the same batches.
-func generationBytes(messages []pipeline.Message) (int, error) {
-	more := 0
-	for _, m := range messages[:len(messages)-1] {
-		encoded, err := pipeline.Encode(m)
-		if err != nil {
-			return 0, err
-		}
-		more += len(encoded) + len(",")
+// generationBytes returns the encoded bytes of a generation with these messages of its own, and with
+// the longest possible numbers. What it returns for one message has to stay as it is, since it
+// decides where the batches of a run that is loaded already are cut.
+func generationBytes(messages []pipeline.Message, tools pipeline.JSON) (int, error) {
+	last := len(messages) - 1
+	size, err := promptBytes(messages[last].Content)
+	if err != nil || last == 0 && messages[last].ToolCalls == "" && tools == "" {
+		return size, err
 	}
+	messages = slices.Clone(messages)
+	messages[last].Content = "" // counted already
+	more, err := pipeline.Encode(pipeline.Generation{Messages: messages, Tools: tools})
+	return size + len(more), err
+}
+
+// promptBytes returns the encoded bytes of a generation with this prompt.
+func promptBytes(prompt string) (int, error) {
 	encoded, err := pipeline.Encode(struct {
 		Index  int    `json:"index"`
 		Item   int    `json:"item"`
 		Sample int    `json:"sample"`
 		Seed   int    `json:"seed"`
 		Prompt string `json:"prompt"`
-	}{pipeline.MaxBatch, pipeline.MaxItems, pipeline.MaxSamples, maxSeed, messages[len(messages)-1].Content})
-	return len(encoded) + len(",") + more, err
+	}{pipeline.MaxBatch, pipeline.MaxItems, pipeline.MaxSamples, maxSeed, prompt})
+	return len(encoded) + len(","), err
 }
 
 // cutSize is how many generations the next batch gets. It is a share of those that remain, so that

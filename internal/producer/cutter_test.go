@@ -160,10 +160,22 @@ func TestSizesAreThoseOfTheFirstVersionOfTheMessage(t *testing.T) {
 	if err != nil || empty != len(none) {
 		t.Errorf("a batch without generations has %d bytes, %v; it had %d", empty, err, len(none))
 	}
-	one, err := generationBytes(pipeline.User("a < b?"))
+	one, err := generationBytes(pipeline.User("a < b?"), "")
 	const had = `{"index":256,"item":1000000000,"sample":1000,"seed":2147483647,"prompt":"a < b?"},`
 	if err != nil || one != len(had) {
 		t.Errorf("a generation has %d bytes, %v; it had %d", one, err, len(had))
+	}
+}
+
+func TestAllMessagesOfAChatCount(t *testing.T) {
+	spec := pipeline.Spec{System: "Be brief."}
+	chat := []pipeline.Message{{Role: pipeline.RoleSystem, Content: spec.System}, {Role: pipeline.RoleUser, Content: strings.Repeat("a", 1000)}, {Role: pipeline.RoleAssistant, Content: "b"}, {Role: pipeline.RoleUser, Content: "c"}}
+	size, err := generationBytes(ownMessages(spec, chat), pipeline.JSON("["+strings.Repeat(" ", 5000)+"]"))
+	if err != nil || size < 6000 || size > 6500 || chat[3].Content != "c" {
+		t.Errorf("%d bytes, %v", size, err)
+	}
+	if own := ownMessages(pipeline.Spec{}, chat); len(own) != 4 {
+		t.Errorf("a system prompt of the row is its own: %v", own)
 	}
 }
 

@@ -153,7 +153,7 @@ func (w *writer) add(ctx context.Context, row []byte, messages []pipeline.Messag
 			}
 		}
 	}
-	size, err := generationBytes(messages[w.shared:])
+	size, err := generationBytes(messages[w.shared:], "")
 	if err != nil {
 		return err
 	}

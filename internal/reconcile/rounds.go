@@ -246,7 +246,7 @@ func withVerdicts(work pipeline.Work, letter pipeline.DeadLetter, doubted []verd
 		if i < 0 {
 			f.Judge, f.Generation = judgeOf(letter, f), g
 			if f.Class == pipeline.TooLarge { // its prompt is what no message has room for
-				f.Messages = nil
+				f.Messages, f.Tools = nil, ""
 			}
 			work.Final = append(work.Final, f)
 			continue

@@ -88,7 +88,7 @@ func (b brevity) of(failures []pipeline.GenerationFailure) []pipeline.Generation
 		}
 		failures[i].Message = text.Shorten(failures[i].Message, most)
 		if b.noPrompts {
-			failures[i].Messages = nil
+			failures[i].Messages, failures[i].Tools = nil, ""
 		}
 		if bytes > b.partial {
 			failures[i].Text = text.Ends(failures[i].Text, b.partial/texts)
@@ -130,7 +130,7 @@ func (c *Conn) readDeadLetter(msg *nats.Msg, r *receipt) (d pipeline.Delivery[pi
 	})
 	bytes = pipeline.ContentBytes(d.Body.Shared)
 	for _, f := range d.Body.Failures {
-		bytes += pipeline.ContentBytes(f.Messages) + len(f.Message) + len(f.Text)
+		bytes += pipeline.ContentBytes(f.Messages) + len(f.Tools) + len(f.Message) + len(f.Text)
 	}
 	return d, bytes
 }
