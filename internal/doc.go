@@ -11,6 +11,8 @@
 //
 // prompt makes the messages of a request from a row. prompt/jinja does so by templates of Jinja, as
 // people know them from Python.
+// prompt makes the messages of a request from a row; prompt/chat makes them from a chat that the row
+// holds, in the forms that datasets have, and finds columns in a row.
 //
 // # The adapters
 //

@@ -55,6 +55,13 @@ func rules() map[string]rule {
 		"internal/text":     {},
 		"internal/thinking": {},
 		"internal/outage":   {ours: "pipeline", theirs: "backoff zap"},
+		"internal":             {},
+		"internal/pipeline":    {},
+		"internal/prompt":      {ours: "pipeline"},
+		"internal/prompt/chat": {ours: "pipeline"},
+		"internal/text":        {},
+		"internal/thinking":    {},
+		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 
 		// An adapter speaks to one outside thing, so a driver stands in one line only: but for
 		// zstd, which the stream needs for its messages, and for the simulated Ollama, which has
