@@ -13,6 +13,8 @@
 // people know them from Python.
 // prompt makes the messages of a request from a row; prompt/chat makes them from a chat that the row
 // holds, in the forms that datasets have, and finds columns in a row.
+// prompt makes the messages of a request from a row; prompt/chat makes them from a chat that the
+// row holds, in the forms that datasets have, and finds columns in a row.
 //
 // # The adapters
 //

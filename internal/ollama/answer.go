@@ -37,12 +37,17 @@ const (
 // An answer is what has come of one request so far.
 type answer struct {
 	text    strings.Builder
-	thought strings.Builder // the thinking that the server told from the text
-	called  bool            // the model called a tool
-	tokens  int             // chunks that held something, about one for each token
-	idle    int             // chunks in a row that held nothing
-	last    string          // the last chunk, without white space
-	repeats int             // how often it came in a row
+	prefill string              // with which the answer begins; it is not in text
+	tools   bool                // the request has tools
+	calls   []pipeline.ToolCall // of tools, as far as they are whole
+	misread error               // what is wrong with one that is not
+	thought strings.Builder     // the thinking that the server told from the text
+	said    int                 // bytes of the text and of calls
+	called  bool                // the model called a tool
+	tokens  int                 // chunks that held something, about one for each token
+	idle    int                 // chunks in a row that held nothing
+	last    string              // the last chunk, without white space
+	repeats int                 // how often it came in a row
 	firstAt time.Time
 	lastAt  time.Time
 	done    bool
@@ -74,7 +79,13 @@ func (a *answer) add(next chunk) (some bool, err error) {
 		}
 		return false, nil
 	}
-	if a.text.Len()+len(m.Content) > pipeline.MaxTextBytes {
+	token := strings.TrimSpace(m.Thinking + m.Content)
+	a.said += len(m.Content)
+	for _, call := range m.ToolCalls {
+		a.said += len(call.ID) + len(call.Function.Name) + len(call.Function.Arguments)
+		token += call.Function.Name + string(call.Function.Arguments)
+	}
+	if len(a.prefill)+a.said > pipeline.MaxTextBytes {
 		a.done = false
 		return true, a.endless("it has more than %d bytes", pipeline.MaxTextBytes)
 	}
@@ -82,6 +93,7 @@ func (a *answer) add(next chunk) (some bool, err error) {
 		a.done = false
 		return true, a.endless("its thinking has more than %d bytes", pipeline.MaxReasoningBytes)
 	}
+	a.call(m.ToolCalls)
 	a.text.WriteString(m.Content)
 	a.thought.WriteString(m.Thinking)
 	a.called = a.called || len(m.ToolCalls) > 0
@@ -92,7 +104,7 @@ func (a *answer) add(next chunk) (some bool, err error) {
 	if a.done {
 		return true, nil
 	}
-	if token := strings.TrimSpace(m.Thinking + m.Content); a.repeats > 0 && token == a.last {
+	if a.repeats > 0 && token == a.last {
 		a.repeats++
 	} else {
 		a.last, a.repeats = token, 1
@@ -109,6 +121,26 @@ func (a *answer) add(next chunk) (some bool, err error) {
 	return true, nil
 }
 
+// call takes in calls of tools.
+func (a *answer) call(calls []saidCall) {
+	for _, said := range calls {
+		call, err := said.read()
+		if err != nil {
+			a.misread = err
+			continue
+		}
+		a.calls = append(a.calls, call)
+	}
+}
+
+// whole returns the text of the answer with what it has to begin with, if there is any yet.
+func (a *answer) whole() string {
+	if a.text.Len() == 0 {
+		return ""
+	}
+	return a.prefill + a.text.String()
+}
+
 // endless cuts an answer off that does not come to an end.
 func (a *answer) endless(format string, args ...any) error {
 	a.cut = pipeline.Fail(pipeline.Truncated, "%w: "+format, append([]any{pipeline.ErrEndless}, args...)...)
@@ -118,7 +150,7 @@ func (a *answer) endless(format string, args ...any) error {
 // completion returns what there is of the answer. Thinking is taken off, unless it was asked for;
 // an answer that has only thinking so far is shown as it is.
 func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Completion, thinking.Parts) {
-	parts := thinking.Parts{Answer: a.text.String()}
+	parts := thinking.Parts{Answer: a.whole()}
 	if !req.Options.Raw {
 		parts = thinking.Split(parts.Answer)
 	}
@@ -132,9 +164,15 @@ func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Com
 	if !req.Options.Think.IsOff() {
 		c.Reasoning = strings.ToValidUTF8(strings.Join(slices.DeleteFunc([]string{strings.TrimSpace(a.thought.String()), parts.Thought}, isEmpty), "\n\n"), "\uFFFD")
 	}
+	if calls, err := pipeline.EncodeCalls(a.calls); a.tools && calls != "" && err == nil {
+		if c.Text = pipeline.CallText(c.Text, calls); len(c.Text) > pipeline.MaxTextBytes { // by the escapes of JSON
+			c.Text = ""
+			_ = a.endless("it has more than %d bytes", pipeline.MaxTextBytes)
+		}
+	}
 	c.Finish = a.finish()
 	// What a server counts is believed where it can be true: these numbers are added up for years.
-	if c.PromptTokens > pipeline.ContentBytes(req.Messages)+maxTemplateTokens {
+	if c.PromptTokens > req.PromptBytes()+maxTemplateTokens {
 		c.PromptTokens = 0
 	}
 	if c.OutputTokens < 1 || c.OutputTokens > req.Options.NumPredict+spareTokens {
@@ -194,6 +232,10 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 		return pipeline.Fail(pipeline.Retryable, "%s: the answer ended with reason %.32q", what, reason)
 	case parts.Open:
 		return pipeline.Fail(pipeline.Truncated, "%s: %s ended by itself after %d tokens, before its thinking did", what, subject, got.OutputTokens)
+	case a.tools && a.misread != nil:
+		return pipeline.Fail(pipeline.Degenerate, "%s: the model called a tool in a way that cannot be kept: %w", what, a.misread)
+	case a.prefill != "" && strings.TrimSpace(a.text.String()) == "" && len(a.calls) == 0:
+		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model added nothing to the beginning that it was given (--prefill)", what, pipeline.ErrEmpty)
 	case strings.TrimSpace(got.Text) != "":
 		return nil
 	case got.Thinking == 0 && parts.Found:

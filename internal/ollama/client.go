@@ -59,6 +59,7 @@ type Client struct {
 	http        *http.Client
 	chunks      atomic.Int64 // see Chunks
 	reason      atomic.Bool  // the server has said why an answer ended
+	tools       toolModels
 }
 
 // New returns a client for the server at an address as Ollama itself writes it:

@@ -121,6 +121,8 @@ func byWords(where, model string, r *reply) *pipeline.Failure {
 	case contains(r.all, "exceeds the context length", "exceeds maximum context length", "exceeds the available context", "longer than the context length"),
 		r.status == http.StatusBadRequest && contains(r.all, "context length", "context size"):
 		return tooLong(where, r)
+	case r.status == http.StatusBadRequest && contains(r.all, "does not support tools"):
+		return noTools(where, r)
 	case contains(r.all, "template: "):
 		return pipeline.Fail(pipeline.BadItem, "%s: %w", where, r)
 	}

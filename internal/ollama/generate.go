@@ -2,6 +2,7 @@ package ollama
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,7 +15,9 @@ import (
 )
 
 // Generate asks for one answer and waits until it is complete. The request's stop sequences
-// replace those of the model. Thinking is taken off the answer, unless the options say raw.
+// replace those of the model. Thinking is taken off the answer, unless the options say raw. The
+// answer begins with the request's prefill, which the model continues. One that calls tools of the
+// request is an answer, too: its text is that of pipeline.CallText.
 //
 // Every error is a *pipeline.Failure. With it comes a Completion of what there was of the answer,
 // and of the numbers of tokens as far as they are known: so the caller of a Truncated one can see
@@ -28,11 +31,19 @@ func (c *Client) Generate(ctx context.Context, req pipeline.Request) (pipeline.C
 	if f := refuse(req); f != nil {
 		return pipeline.Completion{}, f
 	}
+	if f := c.withoutTools(ctx, req); f != nil {
+		return pipeline.Completion{}, f
+	}
+	body, err := chatRequest(req)
+	if err != nil {
+		return pipeline.Completion{}, pipeline.Fail(pipeline.BadItem, "generate with model %s: %w", req.Model, err)
+	}
 	start := time.Now()
 	watched, dog := watch(ctx, c.cfg.FirstToken)
 	defer dog.stop()
-	a := &answer{lastAt: start, limits: limits{tokens: req.Options.NumPredict, time: c.cfg.AnswerLimit}}
-	err := c.chat(watched, dog, req, a)
+	a := &answer{lastAt: start, prefill: pipeline.Prefill(req.Messages), tools: req.Tools != "",
+		limits: limits{tokens: req.Options.NumPredict, time: c.cfg.AnswerLimit}}
+	err = c.chat(watched, dog, exchange{req, body}, a)
 	got, parts := a.completion(req, start)
 	switch {
 	case ctx.Err() != nil:
@@ -41,7 +52,7 @@ func (c *Client) Generate(ctx context.Context, req pipeline.Request) (pipeline.C
 	case err != nil && errors.Is(context.Cause(watched), errStalled):
 		return got, c.stalled(a, start)
 	case err != nil:
-		return got, c.classify("generate", req.Model, err)
+		return got, aboutTools(req, c.classify("generate", req.Model, err), err)
 	}
 	if f := c.verdict(req, a, got, parts); f != nil {
 		return got, f
@@ -60,13 +71,20 @@ func refuse(req pipeline.Request) *pipeline.Failure {
 	return nil
 }
 
+// An exchange is a request and what is sent for it.
+type exchange struct {
+	pipeline.Request
+	body *chatBody
+}
+
 // chat sends the request and collects the answer.
-func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, a *answer) error {
-	resp, err := c.open(ctx, http.MethodPost, "/api/chat", chatRequest(req))
+func (c *Client) chat(ctx context.Context, dog *watchdog, req exchange, a *answer) error {
+	resp, err := c.open(ctx, http.MethodPost, "/api/chat", req.body)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
+	patience := c.patience(a)
 	return readLines(resp.Body, func(line []byte) error {
 		if a.done {
 			return errEnough // nothing may follow; the connection is not used again
@@ -88,22 +106,31 @@ func (c *Client) chat(ctx context.Context, dog *watchdog, req pipeline.Request, 
 			dog.feed(time.Second)
 		case some: // Ollama sends a chunk for each token, rarely for more
 			c.chunks.Add(1)
-			dog.feed(c.cfg.Stall)
+			dog.feed(patience)
 			req.CountTokens(1)
 		}
 		return nil
 	})
 }
 
+// A chatBody is a request to Ollama. Its tools are sent as they are: Ollama's type for them has not
+// all that a definition may say, and later servers read more of it.
+type chatBody struct {
+	*api.ChatRequest
+	Tools json.RawMessage `json:"tools,omitempty"`
+}
+
 // chatRequest returns the request to Ollama. It holds no option for which Ollama would have to load
-// the model again.
-func chatRequest(req pipeline.Request) *api.ChatRequest {
-	var messages []api.Message
-	for _, m := range req.Messages {
-		messages = append(messages, api.Message{Role: string(m.Role), Content: m.Content})
+// the model again. A last message of the assistant is the beginning of the answer: Ollama's
+// templates leave it open, and the answer goes on where it ends. The error says that the calls of a
+// message cannot be read.
+func chatRequest(req pipeline.Request) (*chatBody, error) {
+	messages, err := messagesOf(req.Messages)
+	if err != nil {
+		return nil, err
 	}
 	yes, no := true, false
-	return &api.ChatRequest{
+	return &chatBody{Tools: json.RawMessage(req.Tools), ChatRequest: &api.ChatRequest{
 		Model:    req.Model,
 		Messages: messages,
 		Stream:   &yes,
@@ -111,7 +138,7 @@ func chatRequest(req pipeline.Request) *api.ChatRequest {
 		Shift:    &no, // else the beginning is forgotten where the context is full
 		Think:    thinkValue(req.Options.Think),
 		Options:  requestOptions(req),
-	}
+	}}, nil
 }
 
 // thinkValue returns what Ollama is told, which is nothing if it is left to the model.
@@ -131,11 +158,24 @@ func requestOptions(req pipeline.Request) map[string]any {
 	return o
 }
 
+// patience returns how long the next token may take. While a model writes the call of a tool,
+// Ollama is silent until it is complete.
+func (c *Client) patience(a *answer) time.Duration {
+	if a.tools {
+		return max(c.cfg.Stall, c.cfg.FirstToken)
+	}
+	return c.cfg.Stall
+}
+
 // stalled returns the failure of a request for which no token came in time.
 func (c *Client) stalled(a *answer, start time.Time) *pipeline.Failure {
 	if a.tokens == 0 {
 		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: no first token within %v (--first-token); the runner may hang, or the model still loads or has others to answer",
 			c.URL(), pipeline.ErrStalled, c.cfg.FirstToken)
+	}
+	if p := c.patience(a); p > c.cfg.Stall {
+		return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: no token for %v (--first-token, since the call of a tool may take as long) after %v of text; the runner may hang",
+			c.URL(), pipeline.ErrStalled, p, a.lastAt.Sub(start).Round(time.Millisecond))
 	}
 	return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: no token for %v (--stall) after %v of text; the runner may hang",
 		c.URL(), pipeline.ErrStalled, c.cfg.Stall, a.lastAt.Sub(start).Round(time.Millisecond))

@@ -114,7 +114,7 @@ func TestBothKindsOfServersAreUnderstood(t *testing.T) {
 		{"the think value is wrong", older, 400, says(`invalid think value: "banana" (must be "high", "medium", "low", true, or false)`), wrong},
 		{"the think value is wrong", newer, 400, says(`invalid think value: "banana" (must be "high", "medium", "low", "max", true, or false)`), wrong},
 		{"the model cannot think", "", 400, says(`"m" does not support thinking`), wrong},
-		{"the model has no tools", "", 400, says("registry.ollama.ai/library/m:latest does not support tools"), wrong},
+		{"the model has no tools", "", 400, says("registry.ollama.ai/library/m:latest does not support tools"), want{class: pipeline.BadItem, says: "take a model with tools"}},
 		{"the model sees no images", newer, 400, llamaServer(400, "invalid_request_error", "Multimodal data provided, but model does not support multimodal requests.", ""), wrong},
 		{"the model sees no images", newer, 500, llamaServer(500, "server_error", "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj", ""), wrong},
 

@@ -10,8 +10,6 @@ import (
 	"math"
 	"strconv"
 	"time"
-
-	"github.com/ollama/ollama/api"
 )
 
 // Bounds of what is read from a server.
@@ -27,13 +25,20 @@ var errStalled = errors.New("no token came in time")
 // A chunk is one line of a chat's stream: a part of api.ChatResponse, and the error that may
 // stand in its place.
 type chunk struct {
-	Message    api.Message `json:"message"`
-	Done       bool        `json:"done"`
-	DoneReason string      `json:"done_reason"`
-	Error      string      `json:"error"`
+	Message    said   `json:"message"`
+	Done       bool   `json:"done"`
+	DoneReason string `json:"done_reason"`
+	Error      string `json:"error"`
 
 	PromptEvalCount count `json:"prompt_eval_count"`
 	EvalCount       count `json:"eval_count"`
+}
+
+// A said is what a chunk adds to the answer.
+type said struct {
+	Content   string     `json:"content"`
+	Thinking  string     `json:"thinking"`
+	ToolCalls []saidCall `json:"tool_calls"`
 }
 
 // A count is a number of tokens. What cannot be one is 0, which means that it is not known: a wrong

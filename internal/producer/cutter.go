@@ -29,9 +29,9 @@ func emptyBytes(run pipeline.Run) (int, error) {
 	return len(encoded), err
 }
 
-// generationBytes returns the encoded bytes of a generation with these messages of its own, and with
-// the longest possible numbers. What it returns for one message has to stay as it is, since it
-// decides where the batches of a run that is loaded already are cut.
+// generationBytes returns the encoded bytes of a generation with these messages of its own, and
+// with the longest possible numbers. What it returns for one message has to stay as it is, since
+// it decides where the batches of a run that is loaded already are cut.
 func generationBytes(messages []pipeline.Message, tools pipeline.JSON) (int, error) {
 	last := len(messages) - 1
 	size, err := promptBytes(messages[last].Content)

@@ -12,19 +12,19 @@ import (
 // BatchURL is the call that a line of a batch asks for. No other is answered.
 const BatchURL = "/v1/chat/completions"
 
-// A Request is a line of a file for OpenAI's batch API.
-type Request struct {
+// A BatchLine is a line of a file for OpenAI's batch API.
+type BatchLine struct {
 	CustomID string // by which the answer is found
 	Model    string // that the line asks for; empty if it names none
 	Chat     Chat
-	Options  RequestOptions
+	Options  BatchOptions
 	// Unknown are the options that change answers and that cannot be taken over, by their names.
 	// Those that change none (user, metadata, store …) are not among them.
 	Unknown []string
 }
 
-// RequestOptions are the options that a request asks for; nil or empty: it does not say.
-type RequestOptions struct {
+// BatchOptions are the options that a line asks for; nil or empty: it does not say.
+type BatchOptions struct {
 	Temperature       *float64 // 0 to 2 there
 	TopP              *float64
 	TopK              *int
@@ -42,13 +42,13 @@ type RequestOptions struct {
 
 // BatchRequest reads a line of a file for OpenAI's batch API. It reports whether the row is one: an
 // object with custom_id and body. The error says what is wrong with it, in which key.
-func BatchRequest(row []byte) (Request, bool, error) {
+func BatchRequest(row []byte) (BatchLine, bool, error) {
 	if !bytes.Contains(row, []byte(`"custom_id"`)) || !bytes.Contains(row, []byte(`"body"`)) || !json.Valid(row) {
-		return Request{}, false, nil
+		return BatchLine{}, false, nil
 	}
 	row = bytes.Trim(row, whitespace)
 	if row[0] != '{' {
-		return Request{}, false, nil
+		return BatchLine{}, false, nil
 	}
 	var id, method, url, body []byte
 	if err := eachMember(row, func(key string, value []byte) error {
@@ -64,13 +64,13 @@ func BatchRequest(row []byte) (Request, bool, error) {
 		}
 		return nil
 	}); err != nil || id == nil || body == nil || body[0] != '{' {
-		return Request{}, false, nil
+		return BatchLine{}, false, nil
 	}
 	r, err := readBatch(id, method, url, body)
 	return r, true, err
 }
 
-func readBatch(id, method, url, body []byte) (r Request, err error) {
+func readBatch(id, method, url, body []byte) (r BatchLine, err error) {
 	if r.CustomID, err = Text(id); err != nil {
 		return r, fmt.Errorf("custom_id %w", err)
 	}
@@ -141,7 +141,7 @@ func readBatch(id, method, url, body []byte) (r Request, err error) {
 }
 
 // take takes in an option. It reports whether it knows it; the error ends a sentence about it.
-func (o *RequestOptions) take(key string, value []byte) (known bool, err error) {
+func (o *BatchOptions) take(key string, value []byte) (known bool, err error) {
 	floats := map[string]**float64{
 		"temperature": &o.Temperature, "top_p": &o.TopP, "min_p": &o.MinP, "repetition_penalty": &o.RepetitionPenalty,
 		"presence_penalty": &o.PresencePenalty, "frequency_penalty": &o.FrequencyPenalty,
@@ -176,7 +176,7 @@ func (o *RequestOptions) take(key string, value []byte) (known bool, err error) 
 	return false, nil
 }
 
-func (o *RequestOptions) takeStop(value []byte) error {
+func (o *BatchOptions) takeStop(value []byte) error {
 	if value[0] != '[' {
 		text, err := Text(value)
 		o.Stop = []string{text}

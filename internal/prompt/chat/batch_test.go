@@ -22,9 +22,9 @@ func TestALineOfABatchIsRead(t *testing.T) {
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	want := Request{
+	want := BatchLine{
 		CustomID: "request-1", Model: "gpt-4o-mini", Chat: Chat{Messages: []pipeline.Message{sys("Be brief."), user("Why?")}, Tools: weatherTool},
-		Options: RequestOptions{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), MinP: p(0.1), RepetitionPenalty: p(1.1), PresencePenalty: p(0.5), FrequencyPenalty: p(-0.5), MaxTokens: p(256), N: p(2), Seed: p(42),
+		Options: BatchOptions{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), MinP: p(0.1), RepetitionPenalty: p(1.1), PresencePenalty: p(0.5), FrequencyPenalty: p(-0.5), MaxTokens: p(256), N: p(2), Seed: p(42),
 			Stop: []string{"\n", "END"}, ResponseFormat: json.RawMessage(`{"type": "json_object"}`), ReasoningEffort: "low"},
 		Unknown: []string{"logit_bias", "tool_choice", "whatever"},
 	}
@@ -44,7 +44,7 @@ func TestALineOfABatchNeedsLittle(t *testing.T) {
 			t.Errorf("%s: %t, %v", row, ok, err)
 			continue
 		}
-		if diff := cmp.Diff(Request{CustomID: "1", Chat: Chat{Messages: []pipeline.Message{user("a")}}}, got); diff != "" {
+		if diff := cmp.Diff(BatchLine{CustomID: "1", Chat: Chat{Messages: []pipeline.Message{user("a")}}}, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", row, diff)
 		}
 	}

@@ -53,10 +53,11 @@ func problem(turn int, format string, args ...any) error {
 
 // Parse makes messages from the JSON of a column: a list of turns, each an object with its role and
 // its content, or a list of texts that alternate and begin with the user; or an object that holds
-// such a list. Turns stay as they are, also several of one role in a row. The names of the roles are
-// translated; a key that is null counts as absent, as in what Parquet holds; system prompts without
-// text are left out; the parts of a content are joined. A call of a tool that is a turn of its own
-// belongs to the turn of the assistant before it. An error is an *Error.
+// such a list. Turns stay as they are, also several of one role in a row. The names of the roles
+// are translated; a key that is null counts as absent, as in what Parquet holds; system prompts
+// without text are left out; the parts of a content are joined, on lines of their own unless they
+// bring their own white space. A call of a tool that is a turn of its own belongs to the turn of
+// the assistant before it. An error is an *Error.
 func Parse(value json.RawMessage) (Chat, error) {
 	if len(value) > pipeline.MaxRowBytes {
 		return Chat{}, problem(0, "the chat has %d bytes, the limit is %d", len(value), pipeline.MaxRowBytes)
@@ -64,7 +65,7 @@ func Parse(value json.RawMessage) (Chat, error) {
 	if !json.Valid(value) {
 		return Chat{}, problem(0, "the chat is not JSON")
 	}
-	value = bytes.Trim(value, whitespace)
+	value = bytes.Trim(bytes.ToValidUTF8(value, []byte("\uFFFD")), whitespace)
 	if inner, ok := chatInText(value); ok {
 		value = inner
 	}

@@ -10,8 +10,8 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// contentOf returns the text of a turn: a text, a number, or the parts of one that is a list. What a
-// tool returned may be any JSON.
+// contentOf returns the text of a turn: a text, a number, or the parts of one that is a list. What
+// a tool returned may be any JSON.
 func contentOf(kind pipeline.Role, value []byte) (string, error) {
 	if value == nil {
 		return "", nil

@@ -11,8 +11,8 @@ import (
 // roleCall is the kind of a turn that only calls a tool, and is the assistant's.
 const roleCall pipeline.Role = "call"
 
-// roleNames returns the names that datasets have for a kind of turn, in lower case, with _ for - and
-// for blanks. The first is the usual one.
+// roleNames returns the names that datasets have for a kind of turn, in lower case, with _ for a
+// dash or a blank. The first is the usual one.
 func roleNames(kind pipeline.Role) []string {
 	switch kind {
 	case pipeline.RoleSystem:

@@ -21,7 +21,7 @@ const (
 // are null are left out, as in what Parquet holds. Null, an empty text and an empty list are no
 // tools. The error says what is wrong.
 func ParseTools(value json.RawMessage) (pipeline.JSON, error) {
-	value, err := innerJSON("the tools", value)
+	value, err := innerJSON("the tools", bytes.ToValidUTF8(value, []byte("\uFFFD")))
 	if err != nil || value == nil {
 		return "", err
 	}
