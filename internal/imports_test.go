@@ -52,9 +52,9 @@ func rules() map[string]rule {
 		// Templates of Jinja: gonja cuts them into tags, and nothing else knows it.
 		"internal/prompt/jinja": {ours: "pipeline", theirs: "gonja x-text", testOurs: "needtest"}, // the case of letters of all languages
 
-		"internal/text":     {},
-		"internal/thinking": {},
-		"internal/outage":   {ours: "pipeline", theirs: "backoff zap"},
+		"internal/text":        {},
+		"internal/thinking":    {},
+		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 		"internal":             {},
 		"internal/pipeline":    {},
 		"internal/prompt":      {ours: "pipeline"},

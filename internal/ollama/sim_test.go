@@ -183,3 +183,42 @@ func TestTheFirstChatUsesWhatTheWarmUpHasLoaded(t *testing.T) {
 		t.Errorf("the model was loaded %d times", loads)
 	}
 }
+
+func TestASimulatedModelCallsATool(t *testing.T) {
+	for _, c := range []struct {
+		fault ollamasim.Fault
+		name  string
+		texts bool
+	}{
+		{ollamasim.Fault{Kind: ollamasim.Call}, "weather", false},
+		{ollamasim.Fault{Kind: ollamasim.Call, After: 3, Text: "now"}, "now", true},
+	} {
+		for _, instant := range []bool{false, true} {
+			s, client := simulate(t, ollamasim.Config{Speed: 100, Instant: instant}, ollama.Config{})
+			s.Inject(c.fault)
+			req := askSim
+			req.Tools = weatherTools
+			got, err := client.Generate(t.Context(), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			message := pipeline.AnswerMessage(got.Text, req.Tools)
+			want := pipeline.JSON(`[{"id":"call_simulated","type":"function","function":{"name":"` + c.name + `","arguments":{"simulated":true}}}]`)
+			if message.ToolCalls != want || (message.Content != "") != c.texts || got.OutputTokens < 1 {
+				t.Errorf("%+v makes %+v", got, message)
+			}
+		}
+	}
+}
+
+func TestASimulatedAnswerGoesOnBehindItsPrefill(t *testing.T) {
+	_, client := simulate(t, ollamasim.Config{Instant: true}, ollama.Config{})
+	for prefill, joint := range map[string]string{"Well,": "Well, ", "Answer:\n": "Answer:\n"} {
+		req := askSim
+		req.Messages = append(pipeline.User("why?"), pipeline.Message{Role: pipeline.RoleAssistant, Content: prefill})
+		got, err := client.Generate(t.Context(), req)
+		if err != nil || !strings.HasPrefix(got.Text, joint) || strings.HasPrefix(got.Text, joint+" ") {
+			t.Errorf("%q: %q, %v", prefill, got.Text, err)
+		}
+	}
+}

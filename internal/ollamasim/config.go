@@ -19,7 +19,7 @@ type Config struct {
 	Slots int // generations at once; the rest waits. 1 is a server that has NUM_PARALLEL=1, which it does not tell
 	// Models are there from the beginning, each under pipeline.SimulatedModel of its name;
 	// DefaultModel by default. One whose name ends in "-loop" repeats itself, in "-endless" never
-	// ends.
+	// ends, and in "-plain" knows no tools.
 	Models  []string
 	Digest  string // of all models; each has its own by default
 	Signed  bool   // answers begin with the digest of the model that made them, as proof for tests

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/ollama/ollama/api"
 )
 
 // An effect is what a kind of fault does: it answers a request itself, or it changes the answer
@@ -41,6 +43,7 @@ func effects() map[FaultKind]effect {
 		Endless:    {answer: func(p *plan, f Fault) { p.forEver(p.tokens) }},
 		Empty:      {answer: func(p *plan, f Fault) { p.tokens, p.made, p.reason = nil, 1, "stop" }},
 		Say:        {answer: say},
+		Call:       {answer: call},
 		Think:      {answer: func(p *plan, f Fault) { p.thoughts = min(f.After, len(p.tokens)) }},
 		Slow:       {answer: func(p *plan, f Fault) { p.wait = f.Wait }},
 		Reason:     {answer: func(p *plan, f Fault) { p.reason = f.Text }},
@@ -107,6 +110,18 @@ func silent(p *plan, f Fault) {
 func say(p *plan, f Fault) {
 	p.tokens = strings.SplitAfter(f.Text, " ")
 	p.made, p.reason, p.single = len(p.tokens)+1, "stop", true
+}
+
+func call(p *plan, f Fault) {
+	name := f.Text
+	if name == "" && len(p.tools) > 0 {
+		name = p.tools[0].Function.Name
+	}
+	arguments := api.NewToolCallFunctionArguments()
+	arguments.Set("simulated", true)
+	p.tokens = p.tokens[:min(f.After, len(p.tokens))]
+	p.calls = []api.ToolCall{{ID: "call_simulated", Function: api.ToolCallFunction{Name: name, Arguments: arguments}}}
+	p.made, p.reason = len(p.tokens)+1, "stop"
 }
 
 func hang(ctx context.Context, _ func()) { <-ctx.Done() }

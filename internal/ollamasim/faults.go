@@ -36,6 +36,7 @@ const (
 	Endless    FaultKind = "endless"    // the answer never ends, whatever num_predict says
 	Empty      FaultKind = "empty"      // the answer has no text
 	Say        FaultKind = "say"        // the answer is Text, word by word: thoughts in tags, garbage
+	Call       FaultKind = "call"       // After: the answer ends with a call of the first tool that the request offers; Text: of another one
 	Think      FaultKind = "think"      // After tokens of thoughts in a field of their own come before the answer
 	Slow       FaultKind = "slow"       // the first token comes after Wait
 	Reason     FaultKind = "reason"     // the answer ends with Text as its reason; empty: with none

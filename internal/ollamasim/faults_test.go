@@ -74,6 +74,9 @@ func TestEachFaultIsWhatItSays(t *testing.T) {
 		{"say", ollamasim.Fault{Kind: ollamasim.Say, Text: "<think> well </think> 42"}, 200, func(text, _ string, end line) bool {
 			return text == "<think> well </think> 42" && end.Reason == "stop"
 		}},
+		{"call", ollamasim.Fault{Kind: ollamasim.Call, After: 2, Text: "weather"}, 200, func(text, _ string, end line) bool {
+			return text != "" && end.Reason == "stop" && end.Eval == 3
+		}},
 		{"think", ollamasim.Fault{Kind: ollamasim.Think, After: 2}, 200, func(text, thinking string, end line) bool {
 			return text != "" && thinking != "" && end.Reason == "stop"
 		}},

@@ -24,14 +24,8 @@ func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	if !readRequest(w, r, &req) {
 		return
 	}
-	var prompt strings.Builder
-	for _, m := range req.Messages {
-		if prompt.Len() > 0 {
-			prompt.WriteByte('\n')
-		}
-		prompt.WriteString(m.Content)
-	}
-	req.Prompt, req.load, req.text = prompt.String(), len(req.Messages) == 0, chatLine
+	req.readChat()
+	req.load, req.text = len(req.Messages) == 0, chatLine
 	s.answer(w, r, &req)
 }
 
@@ -62,13 +56,14 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, req *request) {
 		s.unload(m.name)
 		reply(w, http.StatusOK, req.text(req, said{end: &api.Metrics{}, reason: "unload"}))
 		return
-	}
-	if level, ok := req.Think.(string); ok {
-		fail(w, http.StatusBadRequest, fmt.Sprintf("think value %q is not supported for this model", level))
+	case isText(req.Think):
+		fail(w, http.StatusBadRequest, fmt.Sprintf("think value %q is not supported for this model", req.Think))
 		return
-	}
-	if req.Think != nil && req.Think != false && !canThink(m.name) {
+	case req.Think != nil && req.Think != false && !canThink(m.name):
 		fail(w, http.StatusBadRequest, fmt.Sprintf("%q does not support thinking", req.Model))
+		return
+	case len(req.Tools) > 0 && !knowsTools(req.Model):
+		fail(w, http.StatusBadRequest, "registry.ollama.ai/library/"+m.name+" does not support tools")
 		return
 	}
 	opts, err := readOptions(req.Options)
@@ -161,6 +156,9 @@ func (x *exchange) generate() {
 	whole := said{}
 	if !x.stream {
 		whole = p.say(0, len(p.tokens))
+		whole.calls = p.calls
+	} else if len(p.calls) > 0 {
+		x.out.write(x.req.text(x.req, said{calls: p.calls}))
 	}
 	if !p.done { // the stream ends without an error
 		if !x.stream {

@@ -124,8 +124,11 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 }
 
 func capabilities(name string) []model.Capability {
-	if canThink(name) {
+	switch {
+	case canThink(name):
 		return []model.Capability{model.CapabilityCompletion, model.CapabilityThinking}
+	case knowsTools(name):
+		return []model.Capability{model.CapabilityCompletion, model.CapabilityTools}
 	}
 	return []model.Capability{model.CapabilityCompletion}
 }

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"github.com/ollama/ollama/api"
 )
 
 const (
@@ -26,11 +28,14 @@ type plan struct {
 	done         bool     // the stream comes to its end
 	reason       string   // why it ends
 	kind         FaultKind
+
+	tools []api.Tool     // that the request offers
+	calls []api.ToolCall // with which the answer ends
 }
 
 // newPlan makes up the whole answer in advance: nothing in it depends on time.
 func newPlan(cfg *Config, req *request, o options, fault Fault) plan {
-	p := plan{promptTokens: countTokens(req.Prompt), done: true, kind: fault.Kind}
+	p := plan{promptTokens: countTokens(req.Prompt), done: true, kind: fault.Kind, tools: req.Tools}
 	p.limit = defaultLimit * cfg.Context
 	if o.numPredict > 0 {
 		p.limit = min(p.limit, o.numPredict)
@@ -53,6 +58,9 @@ func newPlan(cfg *Config, req *request, o options, fault Fault) plan {
 	p.tokens, p.made, p.reason = write(req.Prompt, seed, length, endless), length+1, "stop"
 	if length >= p.limit { // also where the end would have been the next token
 		p.tokens, p.made, p.reason = p.tokens[:p.limit], p.limit, "length"
+	}
+	if req.prefill != "" && strings.TrimRight(req.prefill, " \t\n") == req.prefill && len(p.tokens) > 0 {
+		p.tokens[0] = " " + p.tokens[0] // it goes on within a line
 	}
 	p.stopAt(o.stop)
 	if canThink(req.Model) && req.Think != false {

@@ -21,11 +21,9 @@ const (
 
 // A request is what both generating calls have in common.
 type request struct {
-	Model    string `json:"model"`
-	Messages []struct {
-		Role    string `json:"role"`
-		Content string `json:"content"`
-	} `json:"messages"`
+	Model     string          `json:"model"`
+	Messages  []message       `json:"messages"`
+	Tools     []api.Tool      `json:"tools"`
 	System    string          `json:"system"`
 	Prompt    string          `json:"prompt"`
 	Stream    *bool           `json:"stream"`
@@ -37,17 +35,52 @@ type request struct {
 
 	text func(*request, said) any // makes a line of the answer
 	load bool                     // only the model is to be loaded
+
+	prefill string // with which the answer has begun
 }
+
+// A message is one turn of a chat.
+type message struct {
+	Role      string          `json:"role"`
+	Content   string          `json:"content"`
+	ToolCalls json.RawMessage `json:"tool_calls"`
+}
+
+// readChat makes the prompt of a chat, as the template of the model would. One that knows no tools
+// leaves out what has to do with them.
+func (req *request) readChat() {
+	var parts []string
+	if tools, err := json.Marshal(req.Tools); err == nil && len(req.Tools) > 0 {
+		parts = append(parts, string(tools))
+	}
+	for _, m := range req.Messages {
+		content := m.Content
+		if knowsTools(req.Model) {
+			content += string(m.ToolCalls)
+		} else if m.Role == "tool" {
+			continue
+		}
+		parts = append(parts, content)
+	}
+	req.Prompt = strings.Join(parts, "\n")
+	if last := len(req.Messages) - 1; last >= 0 && req.Messages[last].Role == "assistant" {
+		req.prefill = req.Messages[last].Content
+	}
+}
+
+// knowsTools reports whether a model may be offered tools.
+func knowsTools(model string) bool { return !strings.HasSuffix(base(model), "-plain") }
 
 // A said is what a line of an answer says.
 type said struct {
 	text, thinking string
+	calls          []api.ToolCall
 	end            *api.Metrics // in the last line
 	reason         string
 }
 
 func chatLine(req *request, it said) any {
-	line := api.ChatResponse{Model: req.Model, CreatedAt: time.Now().UTC(), Message: api.Message{Role: "assistant", Content: it.text, Thinking: it.thinking}}
+	line := api.ChatResponse{Model: req.Model, CreatedAt: time.Now().UTC(), Message: api.Message{Role: "assistant", Content: it.text, Thinking: it.thinking, ToolCalls: it.calls}}
 	if it.end != nil {
 		line.Done, line.DoneReason, line.Metrics = true, it.reason, *it.end
 	}
@@ -70,6 +103,8 @@ func base(name string) string {
 
 // canThink reports whether a model thinks: those whose name says so.
 func canThink(name string) bool { return strings.HasSuffix(base(name), "-thinks") }
+
+func isText(v any) bool { _, is := v.(string); return is }
 
 // isZero reports whether a keep_alive is zero: "0", 0 or "0s".
 func isZero(keepAlive json.RawMessage) bool {

@@ -12,7 +12,7 @@ import (
 
 // The suite does not tell a simulated server in disguise from a real one.
 func TestTheDisguisedServerPassesTheSuiteUnderPlainNames(t *testing.T) {
-	_, url := disguisetest.Start(t, ollamasim.Config{Models: []string{"tiny", "tiny-endless", "tiny-loop", "tiny-thinks"}, Context: 1024, Speed: 50})
+	_, url := disguisetest.Start(t, ollamasim.Config{Models: []string{"tiny", "tiny-endless", "tiny-loop", "tiny-tools", "tiny-plain", "tiny-thinks"}, Context: 1024, Speed: 50})
 	ollamatest.Run(t, url, ollamatest.TinyModels())
 	if status, body := ask(t, "POST", url+"/api/show", `{"model":"simulated/tiny"}`); status != 404 {
 		t.Errorf("it knows a simulated model: %d %s", status, body)
@@ -27,9 +27,9 @@ func TestTheDisguisedServerPassesTheSuiteUnderPlainNames(t *testing.T) {
 
 func TestTheSimulatedServerPassesTheSuiteOfTheRealOne(t *testing.T) {
 	_, url := simtest.Start(t, ollamasim.Config{
-		Models:  []string{"tiny", "tiny-endless", "tiny-loop", "tiny-thinks"},
+		Models:  []string{"tiny", "tiny-endless", "tiny-loop", "tiny-tools", "tiny-plain", "tiny-thinks"},
 		Context: 1024,
 		Speed:   50,
 	})
-	ollamatest.Run(t, url, ollamatest.Models{Stop: "simulated/tiny", Endless: "simulated/tiny-endless", Loop: "simulated/tiny-loop", Thinks: "simulated/tiny-thinks"})
+	ollamatest.Run(t, url, ollamatest.Models{Stop: "simulated/tiny", Endless: "simulated/tiny-endless", Loop: "simulated/tiny-loop", Tools: "simulated/tiny-tools", Plain: "simulated/tiny-plain", Thinks: "simulated/tiny-thinks"})
 }

@@ -18,13 +18,37 @@ const shownBytes = 2000
 func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message) {
 	fmt.Fprintf(t.Err, "run %s: %s of %s × %s = %s with model %s\n", run.Name, Plural(run.Items, "row", "rows"), text.OneLine(run.Spec.Dataset.Name),
 		Plural(run.Spec.Samples, "sample", "samples"), Plural(run.Generations, "generation", "generations"), text.OneLine(run.Spec.Model))
-	for _, m := range messages {
-		what := "first prompt"
-		if m.Role == pipeline.RoleSystem {
-			what = "system prompt"
-		}
-		fmt.Fprintf(t.Err, "%s (%s bytes):\n%s\n", what, Count(len(m.Content)), indent(m.Content))
+	for i, m := range messages {
+		fmt.Fprintf(t.Err, "%s (%s bytes):\n%s\n", speaker(messages, i), Count(m.Bytes()), indent(said(m)))
 	}
+}
+
+// speaker says what a message of the first request is.
+func speaker(messages []pipeline.Message, i int) string {
+	asked := messages
+	if pipeline.Prefill(messages) != "" {
+		asked = messages[:len(messages)-1]
+	}
+	switch m := messages[i]; {
+	case m.Role == pipeline.RoleSystem:
+		return "system prompt"
+	case i == len(asked):
+		return "the answer begins with"
+	case m.Role == pipeline.RoleUser && !slices.ContainsFunc(asked, func(m pipeline.Message) bool { return m.Role == pipeline.RoleAssistant }):
+		return "first prompt"
+	case m.Role == pipeline.RoleTool && m.ToolName != "":
+		return "tool " + text.OneLine(m.ToolName)
+	default:
+		return text.OneLine(string(m.Role))
+	}
+}
+
+// said returns what a message says: its text, and the tools that it calls.
+func said(m pipeline.Message) string {
+	if m.ToolCalls == "" {
+		return m.Content
+	}
+	return strings.TrimPrefix(m.Content+"\ncalls "+string(m.ToolCalls), "\n")
 }
 
 // Answers says of a run what holds for the answers that are shown: the model, whether they are made
@@ -51,8 +75,11 @@ func Answer(run string, answer pipeline.Answer, messages []pipeline.Message) str
 	if r.Digest != "" {
 		from += ", digest " + text.OneLine(pipeline.ShortDigest(r.Digest))
 	}
+	if len(messages) > 1 && pipeline.Prefill(messages) != "" { // it is part of the answer
+		messages = messages[:len(messages)-1]
+	}
 	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", pipeline.GenerationID(run, answer.Item, answer.Sample), Plural(r.OutputTokens, "token", "tokens"),
-		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(messages[len(messages)-1].Content), r.Text)
+		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(said(messages[len(messages)-1])), r.Text)
 }
 
 // indent sets off a text that is shown, shortened if it is very long.

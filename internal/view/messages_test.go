@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 
@@ -45,5 +46,25 @@ func TestAnAnswerIsShownWithWhatWasAsked(t *testing.T) {
 	want := "── r/000000007.001 ── 1 token in 1.2s on T4 2\n  │ How many?\n42\n\n\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAChatIsShownTurnByTurn(t *testing.T) {
+	chat := []pipeline.Message{
+		{Role: pipeline.RoleUser, Content: "Is it warm?"},
+		{Role: pipeline.RoleAssistant, ToolCalls: `[{"function":{"name":"weather"}}]`},
+		{Role: pipeline.RoleTool, ToolName: "weather", Content: "21"},
+		{Role: pipeline.RoleAssistant, Content: "It is"},
+	}
+	var talk strings.Builder
+	Preview(&cli.Terminal{Out: io.Discard, Err: &talk}, pipeline.Run{Name: "r"}, chat)
+	_, got, _ := strings.Cut(talk.String(), "\n")
+	want := "user (11 bytes):\n  │ Is it warm?\nassistant (33 bytes):\n  │ calls [{\"function\":{\"name\":\"weather\"}}]\ntool weather (9 bytes):\n  │ 21\nthe answer begins with (5 bytes):\n  │ It is\n"
+	if got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+	answer := pipeline.Answer{Result: &pipeline.StoredResult{Result: pipeline.Result{Text: "It is warm."}}}
+	if shown := Answer("r", answer, chat); !strings.Contains(shown, "│ 21\nIt is warm.\n") {
+		t.Errorf("got %s", shown)
 	}
 }

@@ -24,30 +24,42 @@ const Small = "small"
 
 // TinyModels returns the names of the models that a real server for tests has.
 func TinyModels() Models {
-	return Models{Stop: "tiny", Endless: "tiny-endless", Loop: "tiny-loop", Thinks: "tiny-thinks"}
+	return Models{Stop: "tiny", Endless: "tiny-endless", Loop: "tiny-loop", Tools: "tiny-tools", Plain: "tiny-plain", Thinks: "tiny-thinks"}
 }
 
-// A recipe is a model and the template of its prompts.
+// A recipe is a model and what makes a prompt for it.
 type recipe struct {
 	gguftest.Config
 	template string
 }
 
-// Templates of prompts. What the second one writes behind a prompt is the beginning of thinking, so
-// a model that never closes the tag thinks until it stops.
+// The templates. The first is of the kind that has no place for more than one question and its
+// answer; the second has one for all turns, for tools, their calls and their results.
 const (
-	plain  = "[INST] {{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} [/INST]"
-	thinks = `{{ range .Messages }}{{ if eq .Role "assistant" }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}` +
+	plainTemplate = `[INST] {{ if .System }}{{ .System }} {{ end }}{{ .Prompt }} [/INST]`
+	toolsTemplate = `{{ if .Tools }}[AVAILABLE_TOOLS] {{ .Tools }} [/AVAILABLE_TOOLS]{{ end }}` +
+		`{{ range $i, $m := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}` +
+		`{{ if eq .Role "system" }}{{ .Content }} ` +
+		`{{ else if eq .Role "user" }}[INST] {{ .Content }} [/INST]` +
+		`{{ else if eq .Role "tool" }}[TOOL_RESULTS] {{ .ToolName }}: {{ .Content }} [/TOOL_RESULTS]` +
+		`{{ else if .ToolCalls }}[TOOL_CALLS] [{{ range .ToolCalls }}{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}{{ end }}]` +
+		`{{ else }}{{ .Content }}{{ if not $last }} {{ end }}{{ end }}{{ end }}`
+
+	// What it writes behind a prompt is the beginning of thinking, so a model that never closes the
+	// tag thinks until it stops.
+	thinkingTemplate = `{{ range .Messages }}{{ if eq .Role "assistant" }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}` +
 		"{{ else }}[INST] {{ .Content }} [/INST]{{ end }}{{ end }}{{ if and $.IsThinkSet $.Think }}<think>{{ end }}"
 )
 
 func recipes() []recipe {
 	return []recipe{
-		{gguftest.Config{Name: "tiny", Ending: gguftest.Stop}, plain},
-		{gguftest.Config{Name: "tiny-endless", Ending: gguftest.Endless}, plain},
-		{gguftest.Config{Name: "tiny-loop", Ending: gguftest.Loop}, plain},
-		{gguftest.Config{Name: "tiny-thinks", Ending: gguftest.Stop}, thinks},
-		{gguftest.Config{Name: Small, Ending: gguftest.Endless, Embedding: 512, Layers: 8, Heads: 8, KVHeads: 4, Hidden: 1536}, plain},
+		{gguftest.Config{Name: "tiny", Ending: gguftest.Stop}, plainTemplate},
+		{gguftest.Config{Name: "tiny-endless", Ending: gguftest.Endless}, plainTemplate},
+		{gguftest.Config{Name: "tiny-loop", Ending: gguftest.Loop}, plainTemplate},
+		{gguftest.Config{Name: "tiny-tools", Ending: gguftest.Endless, Seed: 2}, toolsTemplate},
+		{gguftest.Config{Name: "tiny-plain", Ending: gguftest.Endless, Seed: 3}, plainTemplate},
+		{gguftest.Config{Name: "tiny-thinks", Ending: gguftest.Stop}, thinkingTemplate},
+		{gguftest.Config{Name: Small, Ending: gguftest.Endless, Embedding: 512, Layers: 8, Heads: 8, KVHeads: 4, Hidden: 1536}, plainTemplate},
 	}
 }
 

@@ -28,6 +28,9 @@ type Models struct {
 	Endless string // only where they are cut off
 	Thinks  string // by themselves; the model can think, and the others cannot
 	Loop    string // by the server's repeat abort
+
+	Tools string // its template has a place for tools; it never ends
+	Plain string // its template has none; it never ends
 }
 
 // missing is a model that no server has and no registry gives.
@@ -63,6 +66,9 @@ func Run(t *testing.T, url string, models Models) {
 	t.Run("requests beyond the slots wait and are answered", s.queues)
 	t.Run("an answer ends before a stop sequence", s.stopSequence)
 	t.Run("a system prompt is part of the prompt", s.systemPrompt)
+	t.Run("an answer goes on where its prefill ends", s.continues)
+	t.Run("tools, calls and results are part of the prompt", s.readsTools)
+	t.Run("a model without tools makes a bad item of them and answers the rest", s.refusesTools)
 	t.Run("options are taken", s.options)
 	t.Run("a model thinks if it is told to, and where nothing is said as it does by itself", s.thinks)
 	t.Run("a model that cannot think, and a level that it does not know, are fatal", s.cannotThink)
@@ -325,6 +331,67 @@ func (s *suite) systemPrompt(t *testing.T) {
 	if with.PromptTokens < without.PromptTokens+5 {
 		t.Errorf("%d tokens with a system prompt, %d without", with.PromptTokens, without.PromptTokens)
 	}
+}
+
+// promptTokens returns how many tokens a request has, and what there is of its answer.
+func (s *suite) promptTokens(t *testing.T, req pipeline.Request) (int, string) {
+	t.Helper()
+	c, err := s.client.Generate(t.Context(), req)
+	wantClass(t, err, pipeline.Truncated)
+	return c.PromptTokens, c.Text
+}
+
+func (s *suite) continues(t *testing.T) {
+	const begin = "There are many sheep because the"
+	for _, model := range []string{s.models.Endless, s.models.Tools} {
+		req := request(model, 1, 5)
+		without, _ := s.promptTokens(t, req)
+		req.Messages = append(req.Messages, pipeline.Message{Role: pipeline.RoleAssistant, Content: begin})
+		with, text := s.promptTokens(t, req)
+		if rest, ok := strings.CutPrefix(text, begin); !ok || strings.TrimSpace(rest) == "" || with < without+3 {
+			t.Errorf("%s: after %d tokens instead of %d comes %q", model, with, without, text)
+		}
+	}
+}
+
+// tools are what the suite offers, and called is a chat in which one was called.
+func (s *suite) tools() (tools pipeline.JSON, called []pipeline.Message) {
+	question := request("", 0, 0).Messages
+	return `[{"type":"function","function":{"name":"count","description":"counts the animals of a farm","parameters":{"type":"object","properties":{"animal":{"type":"string"}},"required":["animal"]}}}]`,
+		append(question, pipeline.Message{Role: pipeline.RoleAssistant, ToolCalls: `[{"id":"c1","type":"function","function":{"name":"count","arguments":{"animal":"sheep"}}}]`},
+			pipeline.Message{Role: pipeline.RoleTool, Content: "there are twenty two of them", ToolName: "count", ToolCallID: "c1"})
+}
+
+func (s *suite) readsTools(t *testing.T) {
+	tools, called := s.tools()
+	req := request(s.models.Tools, 1, 5)
+	asked, _ := s.promptTokens(t, req)
+	req.Tools = tools
+	offered, _ := s.promptTokens(t, req)
+	req.Messages = called[:2:2]
+	req.Messages = append(req.Messages, called[0])
+	one, _ := s.promptTokens(t, req)
+	req.Messages = called
+	result, _ := s.promptTokens(t, req)
+	req.Tools = ""
+	without, _ := s.promptTokens(t, req)
+	if offered < asked+15 || one < offered+5 || result < offered+10 || without > result-15 || without < asked+10 {
+		t.Errorf("%d tokens, with tools %d, with a call %d, with its result %d, and that without tools %d", asked, offered, one, result, without)
+	}
+}
+
+func (s *suite) refusesTools(t *testing.T) {
+	tools, called := s.tools()
+	req := request(s.models.Plain, 1, 5)
+	req.Tools = tools
+	_, err := s.client.Generate(t.Context(), req)
+	wantClass(t, err, pipeline.BadItem)
+	wantParts(t, err, "does not support tools")
+	req.Messages, req.Tools = called, ""
+	_, err = s.client.Generate(t.Context(), req)
+	wantClass(t, err, pipeline.BadItem)
+	wantParts(t, err, "does not support tools")
+	s.promptTokens(t, request(s.models.Plain, 1, 5))
 }
 
 func (s *suite) options(t *testing.T) {
