@@ -153,3 +153,26 @@ func checkChat(t *testing.T, chat Chat) {
 		}
 	}
 }
+
+func TestOptionsThatTheRunDoesNotHaveAreNamedWithTheirFlags(t *testing.T) {
+	all := BatchOptions{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), MinP: p(0.1), RepetitionPenalty: p(1.1), PresencePenalty: p(0.5), FrequencyPenalty: p(-0.5), MaxTokens: p(256), N: p(2), Seed: p(42),
+		Stop: []string{"\n", "END"}, ResponseFormat: json.RawMessage(`{"type":"json_object"}`), ReasoningEffort: "low"}
+	want := []Difference{{"temperature", "--temperature 0.7"}, {"top_p", "--top-p 0.9"}, {"min_p", "--min-p 0.1"}, {"repetition_penalty", "--repeat-penalty 1.1"}, {"presence_penalty", "--presence-penalty 0.5"},
+		{"frequency_penalty", "--frequency-penalty -0.5"}, {"top_k", "--top-k 40"}, {"max_tokens", "--num-predict 256"}, {"n", "--samples 2"}, {"seed", "--seed 42"}, {"stop", `--stop "\n" --stop "END"`},
+		{"response_format", "--schema"}, {"reasoning_effort", "--think low"}}
+	if diff := cmp.Diff(want, all.Differences(pipeline.Spec{Options: pipeline.Options{NumPredict: 1024}, Samples: 1})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	same := pipeline.Spec{Seed: 42, Samples: 2, Options: pipeline.Options{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), NumPredict: 256, Stop: all.Stop}}
+	all.MinP, all.RepetitionPenalty, all.PresencePenalty, all.FrequencyPenalty, all.ReasoningEffort = nil, nil, nil, nil, ""
+	all.ResponseFormat, all.PresencePenalty, all.MinP = json.RawMessage(`{ "type": "text" }`), p(0.0), p(0.0)
+	if got := all.Differences(same); len(got) > 0 {
+		t.Errorf("the run has all, and yet %v", got)
+	}
+	if got := (BatchOptions{N: p(1), Temperature: p(0.0)}).Differences(pipeline.Spec{Samples: 4}); len(got) != 1 || got[0].Flags != "--temperature 0" {
+		t.Errorf("got %v", got)
+	}
+	if got := (BatchOptions{}).Differences(same); len(got) > 0 {
+		t.Errorf("nothing is asked, and yet %v", got)
+	}
+}

@@ -40,10 +40,11 @@ func (p *parser) parse(value []byte) error {
 }
 
 // turnsOf returns the list of turns that an object holds, and the tools beside it, each nil if
-// there is none. An object of lists, one with the roles and one with the contents, is the list itself.
+// there is none. An object of lists, one with the roles and one with the contents, is the list
+// itself.
 func turnsOf(object []byte) (list, tools []byte, err error) {
 	list, tools, err = listIn(object)
-	if err == nil && list != nil && list[0] == '{' && len(list) < len(object) { // conversations: {"from": […], "value": […]}
+	if err == nil && list != nil && list[0] == '{' && len(list) < len(object) { // may be {"from": […], "value": […]}
 		if inner, _, _ := listIn(list); len(inner) != len(list) {
 			list = nil
 		}
