@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,12 @@ type Client struct {
 	chunks      atomic.Int64 // see Chunks
 	reason      atomic.Bool  // the server has said why an answer ended
 	tools       toolModels
+}
+
+// toolModels remembers which models know tools.
+type toolModels struct {
+	mu    sync.Mutex
+	known map[string]bool // by name
 }
 
 // New returns a client for the server at an address as Ollama itself writes it:

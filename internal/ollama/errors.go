@@ -1,6 +1,7 @@
 package ollama
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -263,4 +264,35 @@ func contains(words string, parts ...string) bool {
 		}
 	}
 	return false
+}
+
+// interrupted returns the failure of a request that the caller ended.
+func (c *Client) interrupted(ctx context.Context, what string) *pipeline.Failure {
+	cause := context.Cause(ctx)
+	class := pipeline.Interrupted
+	var f *pipeline.Failure
+	switch {
+	case errors.As(cause, &f):
+		class = f.Class
+	case errors.Is(cause, context.DeadlineExceeded):
+		class = pipeline.Retryable
+	}
+	return &pipeline.Failure{Class: class, Err: fmt.Errorf("%s on %s: %w", what, c.URL(), cause)}
+}
+
+// aboutTools returns the failure of a request that a server refused as it is. If it has tools, and
+// the words are about these or about a schema, which a server makes of their parameters, then that
+// is said of this row alone: others have other tools, or none.
+func aboutTools(req pipeline.Request, f *pipeline.Failure, err error) *pipeline.Failure {
+	var r *reply
+	if req.Tools == "" || f.Class != pipeline.Fatal || !errors.As(err, &r) || r.status == 0 || !wrongRequest(r) ||
+		!contains(r.all, "tool", "schema", "grammar", "parser for this template") {
+		return f
+	}
+	return &pipeline.Failure{Class: pipeline.BadItem, Err: fmt.Errorf("%w: or the server refuses the tools of this row", f.Err)}
+}
+
+// noTools is for a request with tools and a model that knows none. Every other request is answered.
+func noTools(where string, err error) *pipeline.Failure {
+	return pipeline.Fail(pipeline.BadItem, "%s: %w: take a model with tools (`ollama show MODEL` lists what a model can do), or rows without them", where, err)
 }

@@ -18,6 +18,7 @@ import (
 func FuzzAnyStreamIsAnAnswerOrAFailure(f *testing.F) {
 	for _, seed := range []string{"", token("a") + final("stop"), token("a") + final("length"), final("stop"), token("\xff") + final("stop"),
 		says("x") + "\n", token("<think>a") + token("</think>b") + final("stop"), token("a\n</think>\n") + final("stop"),
+		calling(`[{"id":"1","function":{"name":"f","arguments":{"a":"\ud800"}}}]`) + final("stop"), calling(`[{"function":{"name":"f","arguments":"{}"}},{}]`) + final("stop"),
 		`{"done":true,"done_reason":"stop","message":{"content":"a"},"eval_count":-1,"prompt_eval_count":1e99}`, strings.Repeat(token(" the"), 31), "{}\n[]\nnull\n", `{"message":null,"done":true,"done_reason":"stop"}`} {
 		f.Add(200, seed)
 		f.Add(500, seed)
@@ -40,17 +41,25 @@ func FuzzAnyStreamIsAnAnswerOrAFailure(f *testing.F) {
 		}
 		body.Store(&text)
 		code.Store(int64(status))
-		c, err := client.Generate(t.Context(), ask)
-		var failure *pipeline.Failure
-		switch {
-		case err != nil && !errors.As(err, &failure):
-			t.Errorf("no failure: %v", err)
-		case !utf8.ValidString(c.Text) || len(c.Text) > pipeline.MaxTextBytes || c.PromptTokens < 0 || c.OutputTokens < 0 || c.Thinking < 0 || max(c.PromptTokens, c.OutputTokens) > math.MaxInt32:
-			t.Errorf("this cannot be stored: %+v, %v", c, err)
-		case err == nil && (c.Finish != "stop" || strings.TrimSpace(c.Text) == "" || !utf8.ValidString(c.Text)):
-			t.Errorf("this is no answer: %+v", c)
-		case err == nil && status >= 400:
-			t.Errorf("status %d was an answer: %+v", status, c)
+		for _, req := range []pipeline.Request{ask, toolRequest(), prefilled("Well")} {
+			checkAnswer(t, client, req, status)
 		}
 	})
+}
+
+func checkAnswer(t *testing.T, client *ollama.Client, req pipeline.Request, status int) {
+	c, err := client.Generate(t.Context(), req)
+	var failure *pipeline.Failure
+	switch {
+	case err != nil && !errors.As(err, &failure):
+		t.Errorf("no failure: %v", err)
+	case !utf8.ValidString(c.Text) || len(c.Text) > pipeline.MaxTextBytes || c.PromptTokens < 0 || c.OutputTokens < 0 || c.Thinking < 0 || max(c.PromptTokens, c.OutputTokens) > math.MaxInt32:
+		t.Errorf("this cannot be stored: %+v, %v", c, err)
+	case err == nil && (c.Finish != "stop" || strings.TrimSpace(c.Text) == "" || !utf8.ValidString(c.Text)):
+		t.Errorf("this is no answer: %+v", c)
+	case err == nil && status >= 400:
+		t.Errorf("status %d was an answer: %+v", status, c)
+	case err == nil && pipeline.AnswerMessage(c.Text, req.Tools).ToolCalls != "" && req.Tools == "":
+		t.Errorf("it calls tools that it does not have: %+v", c)
+	}
 }

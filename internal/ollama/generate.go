@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -179,18 +178,4 @@ func (c *Client) stalled(a *answer, start time.Time) *pipeline.Failure {
 	}
 	return pipeline.Fail(pipeline.Retryable, "generate on %s: %w: no token for %v (--stall) after %v of text; the runner may hang",
 		c.URL(), pipeline.ErrStalled, c.cfg.Stall, a.lastAt.Sub(start).Round(time.Millisecond))
-}
-
-// interrupted returns the failure of a request that the caller ended.
-func (c *Client) interrupted(ctx context.Context, what string) *pipeline.Failure {
-	cause := context.Cause(ctx)
-	class := pipeline.Interrupted
-	var f *pipeline.Failure
-	switch {
-	case errors.As(cause, &f):
-		class = f.Class
-	case errors.Is(cause, context.DeadlineExceeded):
-		class = pipeline.Retryable
-	}
-	return &pipeline.Failure{Class: class, Err: fmt.Errorf("%s on %s: %w", what, c.URL(), cause)}
 }

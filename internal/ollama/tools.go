@@ -2,15 +2,11 @@ package ollama
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 
 	"github.com/ollama/ollama/api"
-	"github.com/ollama/ollama/types/model"
 
 	"gleaner/internal/pipeline"
 )
@@ -104,57 +100,4 @@ func (s saidCall) read() (pipeline.ToolCall, error) {
 		return pipeline.ToolCall{}, errors.New("its arguments are no object")
 	}
 	return pipeline.NewToolCall(s.ID, s.Function.Name, arguments), nil
-}
-
-// toolModels remembers which models know tools.
-type toolModels struct {
-	mu    sync.Mutex
-	known map[string]bool // by name
-}
-
-// withoutTools returns a failure if the request tells of calls, offers no tools, and its model has
-// no place for calls in its template: there Ollama leaves them out without a word, and what the
-// tools returned, too. Where tools are offered the server says itself that the model has none.
-func (c *Client) withoutTools(ctx context.Context, req pipeline.Request) *pipeline.Failure {
-	if req.Tools != "" || !req.UsesTools() {
-		return nil
-	}
-	c.tools.mu.Lock()
-	knows, asked := c.tools.known[req.Model]
-	c.tools.mu.Unlock()
-	if !asked {
-		shown, err := c.show(ctx, req.Model)
-		if err != nil {
-			return nil // the request itself meets the same
-		}
-		// A server that does not list what a model can do is taken at its word once it answers.
-		knows = len(shown.Capabilities) == 0 || slices.Contains(shown.Capabilities, model.CapabilityTools)
-		c.tools.mu.Lock()
-		if c.tools.known == nil {
-			c.tools.known = map[string]bool{}
-		}
-		c.tools.known[req.Model] = knows
-		c.tools.mu.Unlock()
-	}
-	if knows {
-		return nil
-	}
-	return noTools(fmt.Sprintf("generate with model %s on %s", req.Model, c.URL()), errors.New("the chat has calls of tools, and this model does not support tools"))
-}
-
-// aboutTools returns the failure of a request that a server refused as it is. If it has tools, and
-// the words are about these or about a schema, which a server makes of their parameters, then that
-// is said of this row alone: others have other tools, or none.
-func aboutTools(req pipeline.Request, f *pipeline.Failure, err error) *pipeline.Failure {
-	var r *reply
-	if req.Tools == "" || f.Class != pipeline.Fatal || !errors.As(err, &r) || r.status == 0 || !wrongRequest(r) ||
-		!contains(r.all, "tool", "schema", "grammar", "parser for this template") {
-		return f
-	}
-	return &pipeline.Failure{Class: pipeline.BadItem, Err: fmt.Errorf("%w: or the server refuses the tools of this row", f.Err)}
-}
-
-// noTools is for a request with tools and a model that knows none. Every other request is answered.
-func noTools(where string, err error) *pipeline.Failure {
-	return pipeline.Fail(pipeline.BadItem, "%s: %w: take a model with tools (`ollama show MODEL` lists what a model can do), or rows without them", where, err)
 }

@@ -15,8 +15,8 @@ type Difference struct {
 	Flags  string // what asks the run for it: "--num-predict 256"; empty: nothing does
 }
 
-// Differences returns what the options ask for and the spec of a run does not. Nothing is said of an
-// option that they leave out, and nothing of the model, which is another one anyway.
+// Differences returns what the options ask for and the spec of a run does not. Nothing is said of
+// an option that they leave out, and nothing of the model, which is another one anyway.
 func (o BatchOptions) Differences(spec pipeline.Spec) (list []Difference) {
 	say := func(option, flag string, value any) {
 		if flag != "" {
