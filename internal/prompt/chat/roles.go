@@ -44,7 +44,10 @@ func kindOf(name string) (pipeline.Role, bool) {
 	if len(name) > 40 {
 		return "", false
 	}
-	name = strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(strings.Trim(name, whitespace+":")))
+	if strings.ContainsFunc(name, func(r rune) bool { return r != '_' && r != '.' && (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		name = strings.ToLower(strings.Trim(name, whitespace+":"))
+		name = strings.ReplaceAll(strings.ReplaceAll(name, "-", "_"), " ", "_")
+	}
 	for _, kind := range kinds() {
 		if slices.Contains(roleNames(kind), name) {
 			return kind, true
