@@ -42,9 +42,9 @@ func find(value []byte, path string) (json.RawMessage, error) {
 	}
 	var room [4]hit
 	hits := room[:0]
-	err := eachMember(value, func(key string, value []byte) error {
+	err := eachPair(value, func(key, value []byte) error {
 		n := len(key)
-		if !strings.HasPrefix(path, key) || n < len(path) && path[n] != '.' {
+		if n > len(path) || path[:n] != string(key) || n < len(path) && path[n] != '.' {
 			return nil
 		}
 		if i := slices.IndexFunc(hits, func(h hit) bool { return h.length == n }); i >= 0 {

@@ -83,6 +83,11 @@ func endOf(start, end int) int {
 
 // eachMember calls do with the members of an object, in order. The keys are decoded.
 func eachMember(object []byte, do func(key string, value []byte) error) error {
+	return eachPair(object, func(key, value []byte) error { return do(string(key), value) })
+}
+
+// eachPair does the same with keys that are part of the object, where they stand there as they are.
+func eachPair(object []byte, do func(key, value []byte) error) error {
 	i := skipSpace(object, 1)
 	if i < len(object) && object[i] == '}' {
 		return nil
@@ -92,7 +97,7 @@ func eachMember(object []byte, do func(key string, value []byte) error) error {
 		if end < 0 {
 			return errBroken
 		}
-		key, err := unquote(object[i:end])
+		key, err := unquoted(object[i:end])
 		if err != nil {
 			return err
 		}
@@ -157,15 +162,15 @@ func plain(quoted []byte) bool {
 	return ascii || utf8.Valid(quoted)
 }
 
-func unquote(quoted []byte) (string, error) {
+func unquoted(quoted []byte) ([]byte, error) {
 	if plain(quoted) {
-		return string(quoted[1 : len(quoted)-1]), nil
+		return quoted[1 : len(quoted)-1], nil
 	}
 	var text string
 	if err := json.Unmarshal(quoted, &text); err != nil {
-		return "", errBroken
+		return nil, errBroken
 	}
-	return text, nil
+	return []byte(text), nil
 }
 
 func isNull(value []byte) bool { return string(value) == "null" }
