@@ -10,11 +10,8 @@
 // library only, and every other package speaks in its terms.
 //
 // prompt makes the messages of a request from a row. prompt/jinja does so by templates of Jinja, as
-// people know them from Python.
-// prompt makes the messages of a request from a row; prompt/chat makes them from a chat that the row
-// holds, in the forms that datasets have, and finds columns in a row.
-// prompt makes the messages of a request from a row; prompt/chat makes them from a chat that the
-// row holds, in the forms that datasets have, and finds columns in a row.
+// people know them from Python; prompt/chat makes them from a chat that the row holds, in the forms
+// that datasets have, and finds columns in a row.
 //
 // # The adapters
 //
@@ -22,8 +19,8 @@
 // and its own driver, and no other adapter. It sets the class of a failure, because it is where
 // the failure happens.
 //
-//   - dataset: rows of a file, in and out, JSON Lines, plain or compressed; dataset/parquet the
-//     same for Parquet.
+//   - dataset: rows of files, in and out: JSON in its forms, tables, plain or compressed;
+//     dataset/parquet the same for Parquet.
 //   - store: the truth about all runs, in MongoDB or SQLite. Both pass one suite, store/storetest.
 //   - stream: the work queue, the results, the dead letters and the consumers' presence, in NATS
 //     JetStream.

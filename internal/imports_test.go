@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline text prompt dataset stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile ownership status plan"
+	forPrograms = "pipeline text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile ownership status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -45,44 +45,38 @@ const (
 // hold no package.
 func rules() map[string]rule {
 	return map[string]rule{
-		"internal":          {},
-		"internal/pipeline": {},
-		"internal/prompt":   {ours: "pipeline"},
+		"internal":             {},
+		"internal/pipeline":    {},
+		"internal/prompt":      {ours: "pipeline prompt/jinja prompt/chat"},
+		"internal/prompt/chat": {ours: "pipeline"},
+		"internal/schema":      {theirs: "jsonschema"},
+		"internal/text":        {},
+		"internal/thinking":    {},
+		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 
 		// Templates of Jinja: gonja cuts them into tags, and nothing else knows it.
 		"internal/prompt/jinja": {ours: "pipeline", theirs: "gonja x-text", testOurs: "needtest"}, // the case of letters of all languages
 
-		"internal/text":        {},
-		"internal/thinking":    {},
-		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
-		"internal":             {},
-		"internal/pipeline":    {},
-		"internal/prompt":      {ours: "pipeline"},
-		"internal/prompt/chat": {ours: "pipeline"},
-		"internal/text":        {},
-		"internal/thinking":    {},
-		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
-
 		// An adapter speaks to one outside thing, so a driver stands in one line only: but for
 		// zstd, which the stream needs for its messages, and for the simulated Ollama, which has
 		// the real one's types.
-		"internal/dataset":           {ours: "pipeline", theirs: "compress"},
-		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite compress", testOurs: "faultproxy"}, // connections that are neither alive nor dead
+		"internal/dataset":           {ours: "pipeline dataset/parquet", theirs: "compress x-text expr"},                        // packed, in other encodings, chosen by a condition
 		"internal/dataset/parquet":   {theirs: "parquet-go compress brotli lz4"},                                                // pages are unpacked here, so that a file's claims are checked first
-		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite", testOurs: "faultproxy"},          // connections that are neither alive nor dead
+		"internal/export":            {ours: "pipeline dataset/parquet", theirs: "compress", testOurs: "dataset prompt"},        // what it writes is read again
+		"internal/hub":               {ours: "outage", theirs: "flock yaml errgroup"},                                           // the cache is a folder of this machine
+		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite compress", testOurs: "faultproxy"}, // connections that are neither alive nor dead
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline text thinking", theirs: "ollama"}, // what a server writes is shortened
 		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"},     // the processes, beside the client to what they serve
-		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama"},
-		"internal/hub":               {ours: "outage", theirs: "flock yaml errgroup"}, // the cache is a folder of this machine
-		"internal/holdings":          {theirs: "flock"},                               // a folder of this machine
+		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama schema"},
+		"internal/holdings":          {theirs: "flock"}, // a folder of this machine
 		"internal/telemetry":         {ours: "pipeline text", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
 		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
-		"internal/consumer":  {ours: "pipeline outage text autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
+		"internal/consumer":  {ours: "pipeline outage text schema autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
 		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus", testOurs: "ownership"},
 		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " rate prometheus"},
 		"internal/ownership": {ours: "pipeline outage", theirs: engineLibraries},
@@ -98,7 +92,8 @@ func rules() map[string]rule {
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu holdings stream telemetry", theirs: programLibraries},
 
-		"internal/cli":         {ours: "pipeline telemetry text", theirs: "kong zap term"},
+		"internal/cli":         {ours: "pipeline schema telemetry text cli/jobfile", theirs: "kong zap term"},
+		"internal/cli/jobfile": {theirs: "kong yaml"},
 		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind the programs' backs
 		"internal/tools/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"},            // measures the parts alone, too
 
@@ -111,7 +106,7 @@ func rules() map[string]rule {
 		"producer":       {ours: "cli command"},
 		"consumer":       {ours: "cli command/consume", testOurs: "pipeline stream"},
 		"sink":           {ours: "cli command"},
-		"deploy/gleaner": {ours: "cli command command/consume", testOurs: "pipeline store stream"},
+		"deploy/gleaner": {ours: "cli command command/consume", testOurs: "pipeline store stream cli/jobfile", testTheirs: "kong"},
 		"deploy/nats":    {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
 
 		// What configures something else than Go is read, run and executed by tests.
@@ -125,8 +120,15 @@ func rules() map[string]rule {
 // libraries is what the words for libraries stand for: the beginning of an import path.
 func libraries() map[string]string {
 	return map[string]string{
-		"backoff":      "github.com/cenkalti/backoff/v5",
 		"brotli":       "github.com/andybalholm/brotli",
+		"expr":         "github.com/expr-lang/expr",
+		"gonja":        "github.com/nikolalohinski/gonja/v2",
+		"jsonschema":   "github.com/santhosh-tekuri/jsonschema/v6",
+		"lz4":          "github.com/pierrec/lz4/v4",
+		"parquet-go":   "github.com/parquet-go/parquet-go",
+		"x-text":       "golang.org/x/text",
+		"yaml":         "go.yaml.in/yaml/v4",
+		"backoff":      "github.com/cenkalti/backoff/v5",
 		"compress":     "github.com/klauspost/compress",
 		"compose":      "github.com/compose-spec/compose-go/v2",
 		"flock":        "github.com/gofrs/flock",
@@ -135,27 +137,22 @@ func libraries() map[string]string {
 		"go-cmp":       "github.com/google/go-cmp",
 		"go-internal":  "github.com/rogpeppe/go-internal",
 		"goleak":       "go.uber.org/goleak",
-		"gonja":        "github.com/nikolalohinski/gonja/v2",
 		"humanize":     "github.com/dustin/go-humanize",
 		"jwt":          "github.com/nats-io/jwt/v2",
 		"kong":         "github.com/alecthomas/kong",
 		"kubernetes":   "k8s.io",
 		"kube-yaml":    "sigs.k8s.io/yaml",
 		"kustomize":    "sigs.k8s.io/kustomize",
-		"lz4":          "github.com/pierrec/lz4/v4",
 		"mongo-driver": "go.mongodb.org/mongo-driver/v2",
 		"nats-server":  "github.com/nats-io/nats-server/v2",
 		"nats.go":      "github.com/nats-io/nats.go",
 		"nkeys":        "github.com/nats-io/nkeys",
 		"ollama":       "github.com/ollama/ollama",
-		"parquet-go":   "github.com/parquet-go/parquet-go",
 		"prometheus":   "github.com/prometheus/client_golang",
 		"rapid":        "pgregory.net/rapid",
 		"sqlite":       "modernc.org/sqlite",
 		"term":         "golang.org/x/term",
 		"ulid":         "github.com/oklog/ulid/v2",
-		"yaml":         "go.yaml.in/yaml/v4",
-		"x-text":       "golang.org/x/text",
 		"zap":          "go.uber.org/zap",
 	}
 }

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// stdinName is how the standard input is shown.
+const stdinName = "standard input"
+
 // Marks stand for names in a command, until the file is known. No other text holds these bytes.
 const (
 	fileMark = "\x00" // the file

@@ -30,8 +30,8 @@ func Canonical(dst, row []byte) []byte {
 	return dst
 }
 
-// rewrite appends JSON to dst without the space between its tokens, or with it if space is true. The
-// spelling of the strings stays. NaN and Infinity become null, and nulled says how often.
+// rewrite appends JSON to dst without the space between its tokens, or with it if space is true.
+// The spelling of the strings stays. NaN and Infinity become null, and nulled says how often.
 func rewrite(dst, row []byte, space bool) (out []byte, nulled int) {
 	for i := 0; i < len(row); {
 		switch c := row[i]; {

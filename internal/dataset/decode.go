@@ -14,12 +14,6 @@ import (
 
 const byteOrderMark = "\xef\xbb\xbf"
 
-// checkEncoding returns an error if there is no encoding of that name.
-func checkEncoding(name string) error {
-	_, err := encodingOf(name)
-	return err
-}
-
 // encodingOf returns the encoding that a user named; nil is UTF-8.
 func encodingOf(name string) (encoding.Encoding, error) {
 	short := strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(name))

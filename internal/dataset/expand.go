@@ -21,7 +21,11 @@ type expansion struct {
 	files   []InputFile
 	leftOut []string
 	seen    map[string]bool
+	again   int // files that were named once more
 }
+
+// usable returns how many files were named that can be read.
+func (e *expansion) usable() int { return len(e.files) + e.again }
 
 // add adds what one input stands for.
 func (e *expansion) add(input string) error {
@@ -52,6 +56,7 @@ func (e *expansion) addFile(name string, size int64) error {
 	switch {
 	case e.seen[key]:
 		e.leftOut = append(e.leftOut, name+": it is read already")
+		e.again++
 		return nil
 	case len(e.files) >= mostFiles:
 		return fmt.Errorf("more than %d files are named: put their rows into fewer", mostFiles)
@@ -78,13 +83,17 @@ func (e *expansion) addFound(name string) error {
 
 // addFolder adds the files below a folder.
 func (e *expansion) addFolder(folder string) error {
-	before, left := len(e.files), len(e.leftOut)
+	before, left := e.usable(), len(e.leftOut)
 	var found []string
-	err := filepath.WalkDir(folder, func(name string, entry fs.DirEntry, err error) error {
+	root := folder
+	if info, err := os.Lstat(folder); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		root += string(filepath.Separator) // or a link would not be followed
+	}
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return openError(name, err)
-		case entry.IsDir() && name != folder && strings.HasPrefix(entry.Name(), "."):
+		case entry.IsDir() && name != root && strings.HasPrefix(entry.Name(), "."):
 			e.leftOut = append(e.leftOut, name+": it is hidden")
 			return fs.SkipDir
 		case entry.IsDir():
@@ -106,23 +115,13 @@ func (e *expansion) addFolder(folder string) error {
 			return err
 		}
 	}
-	if len(e.files) == before && len(e.leftOut) == left {
+	if e.usable() == before && len(e.leftOut) == left {
 		return fmt.Errorf("dataset %s is an empty folder: name a file, or the folder that has the files", folder)
 	}
-	if len(e.files) == before {
+	if e.usable() == before {
 		return fmt.Errorf("dataset %s is a folder without a file that can be read (JSON, CSV, TSV, Parquet): %s", folder, few(e.leftOut[left:]))
 	}
 	return nil
-}
-
-// isSaved reports whether save_to_disk of datasets wrote a folder.
-func isSaved(folder string) bool {
-	for _, name := range []string{"state.json", "dataset_info.json"} {
-		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // addPattern adds the files whose names match.
@@ -131,7 +130,7 @@ func (e *expansion) addPattern(pattern string) error {
 	if err != nil {
 		return fmt.Errorf("dataset %s: %w", pattern, err)
 	}
-	before := len(e.files)
+	before, left := e.usable(), len(e.leftOut)
 	slices.SortFunc(found, natural)
 	for _, name := range found {
 		info, err := os.Stat(name)
@@ -150,8 +149,8 @@ func (e *expansion) addPattern(pattern string) error {
 	switch {
 	case len(found) == 0:
 		return fmt.Errorf("dataset %s: no file has a name like that: %s", pattern, instead(pattern))
-	case len(e.files) == before && len(e.leftOut) > 0:
-		return fmt.Errorf("dataset %s: no file like that can be read: %s", pattern, few(e.leftOut))
+	case e.usable() == before && len(e.leftOut) > left:
+		return fmt.Errorf("dataset %s: no file like that can be read: %s", pattern, few(e.leftOut[left:]))
 	}
 	return nil
 }
@@ -217,7 +216,7 @@ func isDataName(name string) bool {
 	for _, packed := range []string{".gz", ".zst", ".zstd", ".bz2", ".xz"} {
 		name = strings.TrimSuffix(name, packed)
 	}
-	return slices.Contains([]string{".jsonl", ".ndjson", ".json", ".jsonlines", ".csv", ".tsv", ".parquet"}, filepath.Ext(name))
+	return slices.Contains([]string{".jsonl", ".ndjson", ".json", ".jsonlines", ".csv", ".tsv", ".parquet", ".arrow"}, filepath.Ext(name))
 }
 
 // notData returns why a file with another name is not read: its content is no rows of JSON or

@@ -18,29 +18,29 @@ func noEnd() string {
 	return "the JSON object does not end on its line: write it again, or put all of it on one line"
 }
 
-// explain returns the kind of a fault that the scanner found in a row at an index, and says in plain
-// words what it is and what to do about it.
-func explain(row []byte, f fault, at int) (pipeline.BadKind, string) {
+// explain returns the kind of a fault that the scanner found in a row at an index, and says in
+// plain words what it is and what to do about it. The column is where that stands on its line.
+func explain(row []byte, f fault, at, column int) (pipeline.BadKind, string) {
 	at = min(at, len(row))
 	switch f {
 	case invalidUTF8:
-		return pipeline.NotUTF8, fmt.Sprintf("is not valid UTF-8 at column %d: name the file's encoding, as in --encoding cp1252, or convert the file to UTF-8", at+1)
+		return pipeline.NotUTF8, fmt.Sprintf("is not valid UTF-8 at column %d: name the file's encoding, as in --encoding cp1252, or convert the file to UTF-8", column)
 	case nulByte:
-		return pipeline.HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", at+1)
+		return pipeline.HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", column)
 	case nameTwice:
 		return pipeline.DuplicateName, fmt.Sprintf("the name %s stands twice in one object, and one of the values would be lost: rename or remove one", excerpt([]byte(unquote(row[at:min(textEnd(row, at), len(row))]))))
 	case notFinite:
-		return pipeline.NotANumber, fmt.Sprintf("has %s at column %d, which JSON does not know: --nan null reads it as null", word(row[at:]), at+1)
+		return pipeline.NotANumber, fmt.Sprintf("has %s at column %d, which JSON does not know: --nan null reads it as null", word(row[at:]), column)
 	case tooDeep:
 		return pipeline.TooDeep, fmt.Sprintf("has more than %d lists and objects in each other: flatten it or leave it out", maxNesting)
 	}
-	return syntax(row, f, at)
+	return syntax(row, f, at, column)
 }
 
 // syntax explains what is not JSON.
-func syntax(row []byte, f fault, at int) (pipeline.BadKind, string) {
+func syntax(row []byte, f fault, at, column int) (pipeline.BadKind, string) {
 	rest := row[at:]
-	where := fmt.Sprintf("is not JSON at column %d: ", at+1)
+	where := fmt.Sprintf("is not JSON at column %d: ", column)
 	switch {
 	case at == 0 && bytes.IndexByte(firstLine(row), 0) >= 0:
 		return pipeline.HasNUL, fmt.Sprintf("has a NUL byte at column %d: the file is damaged, or no text in UTF-8", bytes.IndexByte(row, 0)+1)
@@ -49,7 +49,7 @@ func syntax(row []byte, f fault, at int) (pipeline.BadKind, string) {
 	case at == 0:
 		return pipeline.NotJSON, fmt.Sprintf("begins with %s, not with {: %s", excerpt(firstLine(row)), howRows())
 	case isPython(rest):
-		return pipeline.NotJSON, where + fmt.Sprintf("%s is how Python shows a dictionary, and JSON needs double quotes, true, false and null: %s", excerpt(firstLine(rest[:min(len(rest), 12)])), fromPython())
+		return pipeline.NotJSON, where + "this is how Python shows values, and JSON needs double quotes, true, false and null: " + fromPython()
 	case f == trailingComma:
 		return pipeline.NotJSON, where + "a comma stands before the closing bracket: " + withoutCommas()
 	case f == lineInText:

@@ -3,13 +3,21 @@ package dataset
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
 
 // isParquet reports whether a file begins as Parquet files do.
-func isParquet(head []byte) bool { return bytes.HasPrefix(head, []byte("PAR1")) }
+func isParquet(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("PAR1")) && !looksLikeText(head)
+}
+
+// looksLikeText reports whether the beginning of a file has no byte that texts do not have.
+func looksLikeText(head []byte) bool {
+	return bytes.IndexFunc(head[:min(len(head), 512)], func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\n\v\f\r\x1b", r) }) < 0
+}
 
 // A mark is what files of a format have at an offset.
 type mark struct {
@@ -20,7 +28,11 @@ type mark struct {
 // foreign recognizes by the first bytes of a file that it is nothing that can be read. It returns
 // what the file is and what to do about it, or nothing.
 func foreign(head []byte, name string) string {
+	text := looksLikeText(head)
 	for _, m := range marks() {
+		if text && m.bytes != "%PDF" && strings.IndexFunc(m.bytes, func(r rune) bool { return r < ' ' || r >= utf8.RuneSelf }) < 0 {
+			continue // a word in a text
+		}
 		if len(head) > m.at && bytes.HasPrefix(head[m.at:], []byte(m.bytes)) {
 			return m.what
 		}
@@ -28,8 +40,10 @@ func foreign(head []byte, name string) string {
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
 		return archive(head, name)
-	case bytes.HasPrefix(head, []byte("\xff\xff\xff\xff")) && len(head) > 8 && head[7] == 0, bytes.HasPrefix(head, []byte("ARROW1")):
-		return arrow(filepath.Dir(name))
+	case bytes.HasPrefix(head, []byte("\xff\xff\xff\xff")) && len(head) > 8 && head[7] == 0:
+		return arrowStream(filepath.Dir(name))
+	case bytes.HasPrefix(head, []byte("ARROW1")):
+		return "is an Arrow file: write it as Parquet, which keeps every number, with: " + feather()
 	case len(head) > 9 && head[7] == 0 && head[6] == 0 && head[8] == '{' && head[9] == '"':
 		return "is a safetensors file with the weights of a model, not a dataset: name a file with rows"
 	case len(head) > 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 && !utf8.Valid(head[:2]):
@@ -63,8 +77,7 @@ func marks() []mark {
 		{0, "ORC", "is an ORC file, which is not read: convert it with: " +
 			`python3 -c 'import pyarrow.orc as o,pyarrow.parquet as p,sys; p.write_table(o.read_table(sys.argv[1]), sys.argv[2])' ` + fileMark + " " + newMark + ".parquet"},
 		{0, "Obj\x01", "is an Avro file, which is not read: convert it to Parquet or JSON Lines"},
-		{0, "FEA1", "is a Feather file: convert it with: " +
-			`python3 -c 'import pyarrow.feather as f,pyarrow.parquet as p,sys; p.write_table(f.read_table(sys.argv[1]), sys.argv[2])' ` + fileMark + " " + newMark + ".parquet"},
+		{0, "FEA1", "is a Feather file: convert it with: " + feather()},
 		{0, "\x93NUMPY", "is an array of NumPy, not rows: write its rows with json.dumps, one on each line"},
 		{0, "\x89HDF\r\n", "is an HDF5 file, which is not read: write its rows as CSV or Parquet with pandas"},
 		{0, "GGUF", "is a GGUF file with the weights of a model, not a dataset: name a file with rows"},
@@ -84,12 +97,12 @@ func archive(head []byte, name string) string {
 	has := func(part string) bool { return bytes.Contains(head, []byte(part)) }
 	lower := strings.ToLower(name)
 	switch {
-	case has("xl/") || strings.HasSuffix(lower, ".xlsx") || strings.HasSuffix(lower, ".xlsm"):
+	case has("xl/workbook") || has("xl/worksheets") || has("xl/_rels") || has("xl/styles") || strings.HasSuffix(lower, ".xlsx") || strings.HasSuffix(lower, ".xlsm"):
 		return "is an Excel workbook: in Excel save its sheet as \"CSV UTF-8\", or convert it with: " +
 			`python3 -c 'import pandas,sys; pandas.read_excel(sys.argv[1], dtype=str).to_csv(sys.argv[2], index=False)' ` + fileMark + " " + newMark + ".csv"
 	case has("mimetypeapplication/vnd.oasis.opendocument.spreadsheet") || strings.HasSuffix(lower, ".ods"):
 		return "is a spreadsheet of LibreOffice: save it as CSV (UTF-8) and name that file"
-	case has("word/"):
+	case has("word/document") || has("word/_rels"):
 		return "is a Word document, not a dataset: name a file with rows"
 	case has("/data.pkl") || has("archive/"):
 		return "is a file of torch.save, not rows: write its rows with json.dumps, one on each line"
@@ -99,9 +112,23 @@ func archive(head []byte, name string) string {
 	return "is a zip archive: unpack it, and name the file or the folder, with: python3 -m zipfile -e " + fileMark + " " + newMark
 }
 
-// arrow says how an Arrow file that save_to_disk wrote becomes one that can be read.
-func arrow(folder string) string {
-	return "is an Arrow file, as save_to_disk of the library datasets writes it: write the dataset as Parquet, which keeps every number (to_json rounds), with: " + savedToDisk(folder)
+// arrowStream says how an Arrow file that the library datasets wrote becomes one that can be read.
+func arrowStream(folder string) string {
+	const what = "is an Arrow file of the library datasets: write it as Parquet, which keeps every number (to_json rounds), with: "
+	if isSaved(folder) {
+		return what + savedToDisk(folder)
+	}
+	return what + `python3 -c 'import sys; from datasets import Dataset; Dataset.from_file(sys.argv[1]).to_parquet(sys.argv[2])' ` + fileMark + " " + newMark + ".parquet"
+}
+
+// isSaved reports whether save_to_disk of datasets wrote a folder.
+func isSaved(folder string) bool {
+	_, err := os.Stat(filepath.Join(folder, "state.json"))
+	return err == nil
+}
+
+func feather() string {
+	return `python3 -c 'import pyarrow.feather as f,pyarrow.parquet as p,sys; p.write_table(f.read_table(sys.argv[1]), sys.argv[2])' ` + fileMark + " " + newMark + ".parquet"
 }
 
 func savedToDisk(folder string) string {

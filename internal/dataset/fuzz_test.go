@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -109,4 +110,42 @@ func checkRow(t *testing.T, row []byte) {
 	if err != nil || !json.Valid(longer) {
 		t.Fatalf("%q became %q: %v", row, longer, err)
 	}
+}
+
+// FuzzForms writes the rows of a text in every form of JSON, and compares what is read.
+func FuzzForms(f *testing.F) {
+	f.Add([]byte("{\"a\":[1,{\"b\":\"\\u00e9\"}]}\n{\"c\":\"}{][,\\\"\"}\n{}"))
+	f.Add([]byte("{\"a\":1e5,\"b\":null}\n{\"\":\"\\ud83d\"}"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		rows, complete := slowly(content)
+		if !complete {
+			return
+		}
+		pretty := make([]string, len(rows))
+		for i, row := range rows {
+			var b bytes.Buffer
+			if err := json.Indent(&b, []byte(row), "", "  "); err != nil {
+				return
+			}
+			pretty[i] = b.String()
+		}
+		want := NewDigest()
+		for _, row := range rows {
+			want.Add([]byte(row))
+		}
+		array := "[" + strings.Join(rows, ",") + "]"
+		for form, text := range map[string]string{
+			"lines": strings.Join(rows, "\n"), "glued": strings.Join(rows, ""), "array": array, "pretty": strings.Join(pretty, "\n"),
+			"pretty array": "[\n" + strings.Join(pretty, ",\n") + "\n]\n", "UTF-8 with its mark": byteOrderMark + array,
+		} {
+			got, bad := drain(t, []byte(text))
+			digest := NewDigest()
+			for _, row := range got {
+				digest.Add([]byte(row))
+			}
+			if bad > 0 || digest.String() != want.String() {
+				t.Fatalf("%s: %q was read as %q with %d bad rows", form, text, got, bad)
+			}
+		}
+	})
 }

@@ -14,7 +14,7 @@ const allowance = 4 * lastWindow
 // is about: the line, in an array the element, and where objects go over several lines the object.
 func (j *jsonRows) broken() error {
 	s, data := &j.scanner, j.w.data()
-	kind, problem := explain(data[:min(len(data), s.at+100)], s.fault, s.at)
+	kind, problem := explain(data[:min(len(data), s.at+100)], s.fault, s.at, j.column(s.at))
 	switch {
 	case j.in:
 		return j.skipElement(kind, problem)
@@ -75,6 +75,7 @@ func (j *jsonRows) newline() bool {
 	}
 	j.w.at++
 	j.at++
+	j.start = j.w.position()
 	return true
 }
 
@@ -107,7 +108,7 @@ func (j *jsonRows) tooLong() error {
 func (j *jsonRows) skipElement(kind pipeline.BadKind, problem string) error {
 	e := j.badAt(j.at, kind, problem)
 	data := j.w.data()
-	e.Column = j.scanner.at + 1
+	e.Column = j.column(j.scanner.at)
 	kept := bytes.Clone(data[:min(len(data), pipeline.MaxKeptBytes)])
 	skipped, ok := j.skipValue()
 	e.Keep(kept[:min(int64(len(kept)), skipped)], skipped > int64(len(kept)))
@@ -131,8 +132,11 @@ func (j *jsonRows) skipValue() (skipped int64, ok bool) {
 	for {
 		data := j.w.data()
 		n, lines, done := b.skip(data)
+		if lines > 0 {
+			j.at += lines
+			j.start = j.w.position() + int64(bytes.LastIndexByte(data[:n], '\n')) + 1
+		}
 		j.w.at += n
-		j.at += lines
 		skipped += int64(n)
 		if done {
 			return skipped, true

@@ -16,8 +16,9 @@ type jsonRows struct {
 	null    bool // NaN and Infinity are read as null
 	arrays  bool // an array at the top holds rows, and is none
 
-	at   int // the line of the first byte that was not consumed
-	line int // of the row that was returned last
+	at    int   // the line of the first byte that was not consumed
+	start int64 // the position at which that line begins
+	line  int   // of the row that was returned last
 
 	in       bool   // within an array
 	element  bool   // an element of the array, or its end, comes next, not a comma
@@ -25,13 +26,13 @@ type jsonRows struct {
 	end      bool   // after the array, nothing is read: the array was looked for
 	out      []byte // a row that was rewritten
 
-	read, repeated int64 // bytes of rows, and of those that were scanned in vain
+	read, repeated int64 // bytes of rows, and of those that were scanned for nothing
 
 	rows, nulled, halves int    // for the notes
 	hint                 string // the list of objects in the first row
 }
 
-// next returns the next row, io.EOF, a *pipeline.RowError, or what ends reading.
+// next returns the next row, io.EOF, a *RowError, or what ends reading.
 func (j *jsonRows) next() ([]byte, error) {
 	for {
 		c, ok := j.space()
@@ -90,6 +91,7 @@ func (j *jsonRows) space() (byte, bool) {
 			case ' ', '\t', '\r':
 			case '\n':
 				j.at++
+				j.start = j.w.position() + int64(i) + 1
 			default:
 				j.w.at += i
 				return c, true
@@ -132,9 +134,9 @@ func (j *jsonRows) value() ([]byte, error) {
 	}
 }
 
-// view returns what is to be scanned, and whether nothing follows it. After too much was scanned in
-// vain, objects may not go over several lines any more: a hostile file could make each of its lines
-// the beginning of one.
+// view returns what is to be scanned, and whether nothing follows it. After too much was scanned
+// for nothing, objects may not go over several lines any more: a hostile file could make each of
+// its lines the beginning of one.
 func (j *jsonRows) view() (data []byte, last, oneLine bool) {
 	data = j.w.data()
 	if !j.in && j.repeated > allowance+j.read {
@@ -160,7 +162,7 @@ func (j *jsonRows) behind(end int) string {
 		case rest[0] == ',':
 			return "a comma stands after the object: " + withoutLineCommas()
 		default:
-			return fmt.Sprintf("is not JSON at column %d: %s stands after the object", len(data)-len(rest)+1, excerpt(firstLine(rest)))
+			return fmt.Sprintf("is not JSON at column %d: %s stands after the object", j.column(len(data)-len(rest)), excerpt(firstLine(rest)))
 		}
 	}
 }
@@ -174,17 +176,18 @@ func (j *jsonRows) row(end int) ([]byte, error) {
 		problem = fmt.Sprintf("is %s, not a JSON object: %s", kindOf(row[0]), howRows())
 	case s.fault == notFinite && j.null:
 	case s.fault != noFault:
-		kind, problem = explain(row, s.fault, s.at)
+		kind, problem = explain(row, s.fault, s.at, j.column(s.at))
 	}
-	line := j.at
+	line, column := j.at, j.column(s.at)
 	if s.lines {
 		j.at += bytes.Count(row, []byte{'\n'})
+		j.start = j.w.position() + int64(bytes.LastIndexByte(row, '\n')) + 1
 	}
 	j.w.at += end // row stays valid until the window reads more
 	j.read += int64(end)
 	if problem != "" {
 		e := j.badAt(line, kind, problem)
-		e.Column = s.at + 1
+		e.Column = column
 		return nil, e.Keep(row, false)
 	}
 	if s.lines || !s.finite {
@@ -203,6 +206,15 @@ func (j *jsonRows) row(end int) ([]byte, error) {
 		j.hint = arrayIn(row)
 	}
 	return row, nil
+}
+
+// column returns on which column of its line, from 1, a byte of the data stands.
+func (j *jsonRows) column(at int) int {
+	before := j.w.data()[:at]
+	if i := bytes.LastIndexByte(before, '\n'); i >= 0 {
+		return at - i
+	}
+	return at + 1 + int(j.w.position()-j.start)
 }
 
 func (j *jsonRows) badAt(line int, kind pipeline.BadKind, problem string) *pipeline.RowError {
@@ -224,7 +236,7 @@ func (j *jsonRows) badLine(kind pipeline.BadKind, problem string) error {
 	if len(line) > pipeline.MaxRowBytes {
 		e.Kind, e.Problem = pipeline.TooLong, tooLong(line)
 	}
-	e.Column = j.scanner.at + 1
+	e.Column = j.column(min(j.scanner.at, len(line)))
 	e.Keep(line, !whole)
 	j.w.skipLine()
 	return e

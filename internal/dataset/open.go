@@ -14,12 +14,9 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// stdinName is how the standard input is shown.
-const stdinName = "standard input"
-
 // A rowReader reads the rows of one format.
 type rowReader interface {
-	// next returns a row that is valid until the next call, io.EOF, a row error without the name of
+	// next returns a row that is valid until the next call, io.EOF, a *RowError without the name of
 	// the file, or what ends reading.
 	next() ([]byte, error)
 	// position returns the line of the row that next returned last, or how many lines were read.
@@ -96,7 +93,7 @@ func (c *content) open(stream io.Reader, name string, o SourceOptions, count fun
 	case len(head) == 0:
 		return fmt.Errorf("dataset %s is empty (0 bytes): it was not written or downloaded to its end; do that again", name)
 	case isParquet(head):
-		return c.parquet(stream, packed, name)
+		return c.parquet(stream, packed, name, o)
 	}
 	var text io.Reader = packed
 	pack, err := unpack(packed)
@@ -115,7 +112,10 @@ func (c *content) open(stream io.Reader, name string, o SourceOptions, count fun
 	}
 	what := foreign(head, name)
 	if isParquet(head) {
-		what = "is a Parquet file that is packed once more: unpack it with: " + unpacked("gzip")
+		what = "is a Parquet file that is packed once more: unpack it"
+		if pack.format == "gzip" {
+			what += " with: " + unpacked("gzip")
+		}
 	}
 	if what != "" {
 		return fmt.Errorf("dataset %s %s", name, withFile(what, name))
@@ -169,7 +169,7 @@ func (c *content) rows(w *window, head []byte, name string, o SourceOptions, leg
 	case !ok && isScalar(first):
 		return nil // each row says what it is
 	case !ok:
-		kind, problem := explain(first, badToken, 0)
+		kind, problem := explain(first, badToken, 0, 1)
 		if kind != pipeline.NotJSON {
 			return fmt.Errorf("dataset %s %s", name, problem)
 		}
@@ -249,7 +249,10 @@ func pathless(err error) error {
 func readError(name string, line int, err error) error {
 	var damage *damageError
 	var lost *lostError
+	var columns *columnsError
 	switch {
+	case errors.As(err, &columns):
+		return columns.err
 	case errors.As(err, &damage):
 		return fmt.Errorf("dataset %s: the %s data are damaged or cut off after line %d: %w: fetch or compress the file again",
 			name, damage.format, line, damage.err)

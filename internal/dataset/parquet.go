@@ -6,40 +6,48 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"gleaner/internal/dataset/parquet"
+
+	"gleaner/internal/pipeline"
 )
-
-// A columnFile is an open Parquet file.
-type columnFile interface {
-	Next() ([]byte, error) // the next row, or io.EOF
-	NaNs() int             // that were read as null so far
-	Close() error
-}
-
-// openColumns opens a Parquet file of the given size.
-func openColumns(file io.ReaderAt, size int64, name string) (columnFile, error) {
-	return nil, fmt.Errorf("dataset %s is a Parquet file, which this build does not read", name)
-}
 
 // parquetRows reads the rows of a Parquet file.
 type parquetRows struct {
-	file columnFile
+	file *parquet.Reader
 	rows int
 }
 
 func (p *parquetRows) next() ([]byte, error) {
 	row, err := p.file.Next()
-	if err == nil {
+	var bad *parquet.RowError
+	switch {
+	case err == nil:
 		p.rows++
+	case errors.As(err, &bad):
+		p.rows = int(bad.Row)
+		return nil, &pipeline.RowError{Line: p.rows, Kind: pipeline.Unreadable, Problem: bad.Problem}
+	case err != io.EOF:
+		return nil, &columnsError{err}
 	}
 	return row, err
 }
+
+// A columnsError is an error of a Parquet file, which names the file and the row itself.
+type columnsError struct{ err error }
+
+func (e *columnsError) Error() string { return e.err.Error() }
+func (e *columnsError) Unwrap() error { return e.err }
 
 func (p *parquetRows) position() int { return p.rows }
 func (p *parquetRows) notes() notes  { return notes{nulled: p.file.NaNs()} }
 
 // parquet opens a Parquet file. What came through a pipe is kept in a temporary file, since such
 // files are read from their end.
-func (c *content) parquet(stream io.Reader, begun *bufio.Reader, name string) error {
+func (c *content) parquet(stream io.Reader, begun *bufio.Reader, name string, o SourceOptions) error {
+	if o.RowsAt != "" {
+		return fmt.Errorf("dataset %s is a Parquet file, and --rows-at is for JSON: leave it out", name)
+	}
 	file, ok := stream.(*os.File)
 	info := os.FileInfo(nil)
 	if ok {
@@ -57,7 +65,7 @@ func (c *content) parquet(stream io.Reader, begun *bufio.Reader, name string) er
 			return openError(name, err)
 		}
 	}
-	columns, err := openColumns(file, info.Size(), name)
+	columns, err := parquet.Open(file, info.Size(), name)
 	if err != nil {
 		return err
 	}

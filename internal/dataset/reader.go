@@ -1,5 +1,5 @@
-// Package dataset reads and writes the rows of a dataset: JSON in several forms, tables and Parquet,
-// plain or compressed, from files, folders or a stream.
+// Package dataset reads and writes the rows of a dataset: JSON in several forms, tables and
+// Parquet, plain or compressed, from files, folders or a stream.
 //
 // A row is one JSON object on one line. What came as JSON is passed on byte for byte: the order of
 // its columns, its numbers and its spelling stay as they came. Memory stays constant, however long
@@ -10,13 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 
 	"gleaner/internal/pipeline"
 )
 
-// A Reader reads the rows of a dataset one by one, file after file. It belongs to one goroutine, but
-// for Progress.
+// A Reader reads the rows of a dataset one by one, file after file. It belongs to one goroutine,
+// but for Progress.
 type Reader struct {
 	options SourceOptions
 	files   []InputFile // that are still to be opened
@@ -27,12 +28,16 @@ type Reader struct {
 	current *content
 	stream  io.Reader // what comes next in place of a file, if it is not nil
 	found   Notes
-	err     error // the end, or what made reading impossible
-	line    int   // when the last file was closed
+	err     error   // the end, or what made reading impossible
+	owned   *Source // closed with the reader, if it is not nil
+	line    int     // when the last file was closed
 }
 
 // Open opens a file with default options; "-" is the standard input.
 func Open(path string) (*Reader, error) {
+	if path == "-" {
+		return NewReader(os.Stdin, stdinName)
+	}
 	s, err := NewSource(SourceOptions{Inputs: []string{path}})
 	if err != nil {
 		return nil, err
@@ -41,6 +46,7 @@ func Open(path string) (*Reader, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	r.owned = s
 	return r, nil
 }
 
@@ -70,11 +76,14 @@ func (r *Reader) advance() (err error) {
 		next := r.files[0]
 		r.files = r.files[1:]
 		r.name = next.Path
-		if next.spool != nil {
+		switch {
+		case next.rows > 0:
+			r.current = &content{rowReader: &counted{rows: next.rows}}
+		case next.spool != nil:
 			r.current, err = next.spool.open(r.name, r.options, count)
-			break
+		default:
+			r.current, err = openPath(next.Path, r.options, count)
 		}
-		r.current, err = openPath(next.Path, r.options, count)
 	default:
 		err = io.EOF
 	}
@@ -82,7 +91,7 @@ func (r *Reader) advance() (err error) {
 }
 
 // Next returns the next row, without the whitespace around it; it is valid until the next call.
-// Blank lines are skipped. The error is io.EOF at the end, a *pipeline.RowError for a row that cannot
+// Blank lines are skipped. The error is io.EOF at the end, a *RowError for a row that cannot be
 // used, after which reading goes on with the next one, or what made reading impossible.
 func (r *Reader) Next() ([]byte, error) {
 	for r.err == nil {
@@ -158,10 +167,13 @@ func (r *Reader) Close() error {
 	if r.err == nil {
 		r.err = fmt.Errorf("dataset %s is closed", r.name)
 	}
-	if r.current == nil {
-		return nil
+	var err error
+	if r.current != nil {
+		err = r.current.close()
+		r.line, r.current = r.current.position(), nil
 	}
-	err := r.current.close()
-	r.line, r.current = r.current.position(), nil
+	if r.owned != nil {
+		err = errors.Join(err, r.owned.Close())
+	}
 	return err
 }

@@ -116,8 +116,8 @@ func TestBadRowsAreExplained(t *testing.T) {
 		{"comma after an object", "{\"a\":1},\n{\"a\":2}\n", pipeline.NotJSON, "line 1: a comma stands after the object: remove it, all of them with: python3 -c '"},
 		{"comma at the end of an array", "[{\"a\":\n1},\n]", pipeline.NotJSON, "line 3: a comma stands before the closing ] of the array: remove it"},
 		{"something after an object", `{"a":1} x`, pipeline.NotJSON, `line 1: is not JSON at column 9: "x" stands after the object`},
-		{"single quotes", `{'a':1}`, pipeline.NotJSON, "line 1: is not JSON at column 2: \"'a':1}\" is how Python shows a dictionary, and JSON needs double quotes, true, false and null: write such rows with json.dumps, or convert them with: python3 -c '"},
-		{"None", `{"a": None}`, pipeline.NotJSON, `line 1: is not JSON at column 7: "None}" is how Python shows`},
+		{"single quotes", `{'a':1}`, pipeline.NotJSON, "line 1: is not JSON at column 2: this is how Python shows values, and JSON needs double quotes, true, false and null: write such rows with json.dumps, or convert them with: python3 -c '"},
+		{"None", `{"a": None}`, pipeline.NotJSON, `line 1: is not JSON at column 7: this is how Python shows`},
 		{"no quotes", `{a: 1}`, pipeline.NotJSON, `line 1: is not JSON at column 2: a name in double quotes has to stand here, not "a: 1}"`},
 		{"no colon", `{"a" 1}`, pipeline.NotJSON, `line 1: is not JSON at column 6: a colon has to stand after the name, not "1}"`},
 		{"no comma", `{"a":1 "b":2}`, pipeline.NotJSON, `line 1: is not JSON at column 8: a comma or a closing bracket has to stand here, not "\"b\":2}"`},
@@ -338,6 +338,48 @@ func TestMemoryStaysFlatHoweverLongTheDatasetIs(t *testing.T) {
 	}
 	if grown := int64(highest) - int64(before.HeapAlloc); grown > 1<<20 {
 		t.Errorf("the heap grew by %d KiB over %d MiB of rows", grown>>10, size>>20)
+	}
+}
+
+func TestMemoryStaysFlatInEveryForm(t *testing.T) {
+	size := 40 << 20
+	if testing.Short() || raceEnabled {
+		size = 4 << 20
+	}
+	text := strings.Repeat("x", 500)
+	for form, c := range map[string]struct{ before, row string }{
+		"array":      {"[{}", ",{\"a\":\"" + text + "\"}"},
+		"pretty":     {"", "{\n  \"a\": \"" + text + "\"\n}\n"},
+		"glued":      {"", "{\"a\":\"" + text + "\"}"},
+		"table":      {"a,b\n", "\"" + text + "\",2\n"},
+		"wide text":  {"\xff\xfe", "{\x00}\x00\n\x00"},
+		"bad rows":   {"{}\n", "{\"a\":\"" + text + "\n"},
+		"ragged.csv": {"a,b\n1,2\n", text + "\n"},
+	} {
+		rows := size / len(c.row)
+		r, err := NewReader(io.MultiReader(strings.NewReader(c.before), &endless{block: []byte(c.row), left: rows * len(c.row)}), form)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, now runtime.MemStats
+		runtime.ReadMemStats(&before)
+		n, highest := 0, uint64(0)
+		for ; ; n++ {
+			_, err := r.Next()
+			var bad *pipeline.RowError
+			if err != nil && !errors.As(err, &bad) {
+				break
+			}
+			if n%(rows/20) == 0 {
+				runtime.GC()
+				runtime.ReadMemStats(&now)
+				highest = max(highest, now.HeapAlloc)
+			}
+		}
+		if grown := int64(highest) - int64(before.HeapAlloc); n < rows || grown > 2<<20 {
+			t.Errorf("%s: the heap grew by %d KiB over %d rows of %d", form, grown>>10, n, rows)
+		}
+		r.Close()
 	}
 }
 

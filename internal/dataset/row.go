@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -102,22 +101,10 @@ func notRow(row []byte) string {
 	case r == unfinished:
 		return noEnd()
 	case r == broken || s.fault != noFault:
-		_, problem := explain(row, s.fault, s.at)
+		_, problem := explain(row, s.fault, s.at, s.at+1)
 		return withFile(problem, "FILE")
 	case row[0] != '{':
 		return fmt.Sprintf("is %s, not a JSON object", kindOf(row[0]))
 	}
 	return fmt.Sprintf("is not JSON at column %d: something stands after the object", end+1)
-}
-
-// unquote returns the value of a JSON string.
-func unquote(quoted []byte) string {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1])
-	}
-	var name string
-	if json.Unmarshal(quoted, &name) != nil { // scan saw that it is valid
-		return string(quoted)
-	}
-	return name
 }

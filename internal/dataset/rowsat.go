@@ -1,18 +1,12 @@
 package dataset
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
-
-	"gleaner/internal/pipeline"
 )
 
-// mostNames is how many names a message lists.
-const mostNames = 10
-
-// seek consumes everything up to the array that stands at the path, so that its elements are read as
-// rows. What stands before it may be of any size.
+// seek consumes everything up to the array that stands at the path, so that its elements are read
+// as rows. What stands before it may be of any size.
 func (j *jsonRows) seek(path string) error {
 	c, ok := j.space()
 	switch {
@@ -94,61 +88,4 @@ func (j *jsonRows) notJSON(path string) error {
 		return fmt.Errorf("--rows-at %s: the file ends before the list: fetch or write it again", path)
 	}
 	return fmt.Errorf("--rows-at %s: line %d is not JSON at %s: repair it", path, j.at, excerpt(firstLine(j.w.data())))
-}
-
-// list shows names, at most a few.
-func list(names []string) string {
-	if len(names) == 0 {
-		return "no names"
-	}
-	var b strings.Builder
-	for i, name := range names {
-		if i == mostNames {
-			fmt.Fprintf(&b, " and %d more", len(names)-i)
-			break
-		}
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%.60q", name)
-	}
-	return b.String()
-}
-
-// arrayIn returns the path of the first list of objects in a row, or nothing. It reads only the
-// beginning of the row, which may be cut off.
-func arrayIn(row []byte) string {
-	row = row[:min(len(row), pipeline.MaxKeptBytes)]
-	if len(row) == 0 || row[0] != '{' {
-		return ""
-	}
-	var path []string // of the open objects
-	last, lists := "", 0
-	for i := 0; i < len(row); i++ {
-		switch row[i] {
-		case '"':
-			end := textEnd(row, i)
-			if rest := bytes.TrimLeft(row[end:], whitespace); len(rest) > 0 && rest[0] == ':' {
-				last = unquote(row[i:end])
-			}
-			i = end - 1
-		case '{':
-			path, last = append(path, last), ""
-		case '}':
-			path = path[:max(0, len(path)-1)]
-		case '[':
-			if rest := bytes.TrimLeft(row[i+1:], whitespace); lists == 0 && last != "" && len(rest) > 0 && rest[0] == '{' {
-				return strings.Join(append(path[1:], last), ".")
-			}
-			lists++
-		case ']':
-			lists--
-		case ',':
-			last = ""
-		}
-		if len(path) > maxNesting {
-			return ""
-		}
-	}
-	return ""
 }

@@ -1,6 +1,9 @@
 package dataset
 
-import "math/bits"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // maxNesting is how deep lists and objects of a row may stand in each other. What reads a row later
 // calls itself for each level.
@@ -187,6 +190,9 @@ func (s *scanner) name() result {
 		return r
 	}
 	s.names = append(s.names, span{int32(start), int32(s.i)})
+	if bytes.IndexByte(s.data[start:s.i], '\\') >= 0 {
+		s.levels[len(s.levels)-1].escaped = true
+	}
 	c, ok := s.space()
 	switch {
 	case !ok:

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzScanner compares the scanner with encoding/json: what that accepts it accepts, but for what it
-// knows better.
+// FuzzScanner compares the scanner with encoding/json: what that accepts it accepts, but for what
+// it knows better.
 func FuzzScanner(f *testing.F) {
 	for _, seed := range []string{
 		`{"a":1,"b":[{"c":"\u00e9\\\""},-0.5e+10,true,false,null]}`, `[]`, `{}`, `"\ud83d\ude00\ud83d"`, `01`, `-`, `1.`, `1e`, `{"a":1,}`,

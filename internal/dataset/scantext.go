@@ -71,9 +71,6 @@ func (s *scanner) runes(i int) (int, bool) {
 // data end within it.
 func (s *scanner) escape(i int) (int, bool) {
 	data := s.data
-	if len(s.levels) > 0 {
-		s.levels[len(s.levels)-1].escaped = true
-	}
 	if i+1 >= len(data) {
 		return i, false
 	}

@@ -3,30 +3,10 @@ package dataset
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 )
-
-// NaNNull as SourceOptions.NaN reads NaN and Infinity in JSON as null.
-const NaNNull = "null"
-
-// SourceOptions say which dataset is read, and how.
-type SourceOptions struct {
-	Inputs   []string  // files, patterns, folders, or "-" for the standard input
-	Stdin    io.Reader // what "-" reads; nil is the standard input of this process
-	Encoding string    // of texts without a mark of their own, as in cp1252; "" is UTF-8
-	RowsAt   string    // the names, with dots between them, under which the array of rows stands
-	NaN      string    // NaNNull, or "" for rows with NaN and Infinity to be bad ones
-}
-
-// An InputFile is one file of a source.
-type InputFile struct {
-	Path  string // as the user gave it or as it was found below that
-	Size  int64  // in bytes, 0 if it is not known
-	spool *spool // in place of a file that can be opened again
-}
 
 // A Source is a dataset that can be read from its beginning more than once, even if it came through
 // a pipe.
@@ -41,16 +21,15 @@ type Source struct {
 // NewSource finds the files of a dataset: patterns and folders are expanded in the natural order of
 // names, 2 before 10. The caller closes it. Errors name what is missing and what there is instead.
 func NewSource(o SourceOptions) (*Source, error) {
-	if len(o.Inputs) == 0 {
-		return nil, errors.New("no dataset: name a file, a folder, a pattern in quotes, or - for the standard input")
-	}
-	if o.NaN != "" && o.NaN != NaNNull {
-		return nil, fmt.Errorf("--nan %s: there is only --nan %s, which reads NaN and Infinity as null", o.NaN, NaNNull)
-	}
-	if err := checkEncoding(o.Encoding); err != nil {
+	if err := o.check(); err != nil {
 		return nil, err
 	}
 	s := &Source{options: o}
+	if o.Rows > 0 {
+		s.name = "rows"
+		s.files = []InputFile{{Path: s.name, rows: o.Rows}}
+		return s, nil
+	}
 	var e expansion
 	for _, input := range o.Inputs {
 		if input == "-" {
@@ -88,8 +67,8 @@ func (s *Source) addStdin(e *expansion) error {
 	return nil
 }
 
-// Name returns how the dataset is called: the name of the file, folder or pattern without the folder
-// it lies in, or what several files have in common.
+// Name returns how the dataset is called: the name of the file, folder or pattern without the
+// folder it lies in, or what several files have in common.
 func (s *Source) Name() string { return s.name }
 
 // Files returns the files in the order in which they are read.
@@ -98,7 +77,7 @@ func (s *Source) Files() []InputFile { return s.files }
 // LeftOut returns the files of folders and patterns that are not read, each with the reason.
 func (s *Source) LeftOut() []string { return s.leftOut }
 
-// Open returns a reader at the first row. It may be called again, after the reader before is closed.
+// Open returns a reader at the first row. It may be called again once the reader before is closed.
 func (s *Source) Open() (*Reader, error) {
 	r := &Reader{options: s.options, files: s.files, total: s.total}
 	if err := r.start(); err != nil {

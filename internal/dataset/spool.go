@@ -7,6 +7,14 @@ import (
 	"os"
 )
 
+// An InputFile is one file of a source.
+type InputFile struct {
+	Path  string // as the user gave it or as it was found below that
+	Size  int64  // in bytes, 0 if it is not known
+	spool *spool // in place of a file that can be opened again
+	rows  int    // in place of a file: how many rows are counted
+}
+
 // A spool keeps what came through a pipe in a temporary file, so that it can be read again. The
 // first reader gets the bytes as they come.
 type spool struct {
@@ -20,8 +28,11 @@ type spool struct {
 
 // Read reads from the pipe and keeps what it read.
 func (s *spool) Read(p []byte) (int, error) {
-	if s.err != nil {
+	switch {
+	case s.err != nil:
 		return 0, s.err
+	case s.done:
+		return 0, io.EOF // a pipe is not read behind its end
 	}
 	n, err := s.in.Read(p)
 	if n > 0 {

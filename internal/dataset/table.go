@@ -37,7 +37,7 @@ func newTable(w *window, form tableForm) *tableRows {
 	return &tableRows{w: w, delimiter: form.delimiter, ends: ones * uint64(form.delimiter), loneCR: form.loneCR, at: 1}
 }
 
-// next returns the next row, io.EOF, a *pipeline.RowError, or what ends reading.
+// next returns the next row, io.EOF, a *RowError, or what ends reading.
 func (t *tableRows) next() ([]byte, error) {
 	for {
 		data, last := t.w.data(), t.w.err != nil
@@ -76,7 +76,7 @@ func (t *tableRows) check(raw []byte) {
 	case !utf8.Valid(raw):
 		at := invalidAt(raw)
 		t.column = at + 1
-		t.kind, t.fault = explain(raw, invalidUTF8, at)
+		t.kind, t.fault = explain(raw, invalidUTF8, at, at+1)
 	case t.legacy && bytes.Contains(raw, []byte("\ufffd")):
 		t.kind, t.column = pipeline.NotUTF8, bytes.Index(raw, []byte("\ufffd"))+1
 		t.fault = "has a byte that its encoding does not know: give the right --encoding"

@@ -20,17 +20,21 @@ const (
 // A window is the part of a stream that is in memory. It grows up to its limit while a row does not
 // fit into it.
 type window struct {
-	in  io.Reader
-	buf []byte
-	at  int   // of the first byte that was not consumed
-	end int   // of what was read
-	err error // why nothing is read any more: io.EOF, or what went wrong
+	in   io.Reader
+	buf  []byte
+	at   int   // of the first byte that was not consumed
+	end  int   // of what was read
+	gone int64 // bytes that were consumed before the buffer
+	err  error // why nothing is read any more: io.EOF, or what went wrong
 }
 
 func newWindow(in io.Reader) *window { return &window{in: in, buf: make([]byte, firstWindow)} }
 
 // data returns what was read and not consumed. It is valid until more is called.
 func (w *window) data() []byte { return w.buf[w.at:w.end] }
+
+// position returns how many bytes of the text were consumed.
+func (w *window) position() int64 { return w.gone + int64(w.at) }
 
 // more reads more behind the data. It returns false if there is no more, or no room. It reads about
 // as much as there is already, so that a scan that begins again each time stays linear.
@@ -46,6 +50,7 @@ func (w *window) more() bool {
 	} else {
 		copy(w.buf, w.data())
 	}
+	w.gone += int64(w.at)
 	w.at, w.end = 0, have
 	for none := 0; w.err == nil && (w.end == have || w.end < 2*have) && w.end < len(w.buf); {
 		n, err := w.in.Read(w.buf[w.end:])

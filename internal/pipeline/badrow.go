@@ -21,6 +21,8 @@ const (
 	Ragged        BadKind = "more or fewer cells than the header"
 	NotANumber    BadKind = "NaN or Infinity"
 	TooDeep       BadKind = "nested too deeply"
+	Unreadable    BadKind = "unreadable"
+	NotAList      BadKind = "without a list"
 
 	NullText    BadKind = "null where text is needed"
 	EmptyText   BadKind = "empty"
