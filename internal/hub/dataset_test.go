@@ -3,6 +3,7 @@ package hub_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -215,5 +216,19 @@ func TestSeveralFetchesOfTheSameAtOnceDownloadItOnce(t *testing.T) {
 	wg.Wait()
 	if asked := paths(s.Requests(), "storage"); len(asked) != 1 {
 		t.Errorf("it was downloaded %d times", len(asked))
+	}
+}
+
+func TestADatasetThatWasRenamedIsFoundUnderItsOldName(t *testing.T) {
+	s := hubtest.Start(t)
+	s.Account(token, "me", false)
+	commit := s.Add("me/new", hubtest.Repo{Private: true, Files: map[string]string{"train.parquet": "rows"}})
+	s.Disturb(hubtest.Disturbance{Path: "/me/old", Handle: func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+		http.Redirect(w, r, strings.Replace(r.URL.RequestURI(), "/me/old", "/me/new", 1), http.StatusTemporaryRedirect)
+	}})
+	cfg := configOf(t, s)
+	cfg.Token = token
+	if got := mustFetch(t, cfg, hub.Source{Input: "hf://datasets/me/old"}); got.Revision != commit || texts(t, got.Files)[0] != "rows" {
+		t.Errorf("it is %+v", got)
 	}
 }

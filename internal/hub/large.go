@@ -176,6 +176,9 @@ func (c *client) call(ctx context.Context, r request, answer any) (http.Header, 
 	if err := c.refuse(r.url); err != nil {
 		return nil, fmt.Errorf("%s: %w", r.shown, err)
 	}
+	if c.endpoint.Scheme == "https" && r.url.Scheme != "https" {
+		return nil, fmt.Errorf("%s: the hub wants it sent to %s, which is refused, since anyone on the way could read it", r.shown, text.Address(r.url.String()))
+	}
 	if answer != nil {
 		return c.ask(ctx, r, answer)
 	}
