@@ -111,7 +111,21 @@ func (c *call) text(i int, otherwise string) (string, error) {
 	if !c.has(i) {
 		return otherwise, nil
 	}
+	if _, ok := c.bound[i].(string); c.texts && !ok {
+		if err := defined(c.bound[i]); err != nil {
+			return "", err
+		}
+		return "", problem("an argument is %s, and text is expected // write x|string", kindOf(c.bound[i]))
+	}
 	return show(c.budget, c.bound[i])
+}
+
+// onlyText returns what a filter is used on, which has to be text.
+func (c *call) onlyText() (string, error) {
+	if _, ok := c.in.(string); !ok {
+		return "", problem("%s is no text // write x|string before this filter", kindOf(c.in))
+	}
+	return c.input()
 }
 
 // flag returns an argument that is true or false.

@@ -26,6 +26,8 @@ func differences() []difference {
 		{"{{ missing }}", "error", ""},
 		{"{{ missing|upper }}", "error", ""},
 		{"{% for x in missing %}x{% endfor %}", "error", ""},
+		{"{{ []|first }}", "error", ""},
+		{"{{ [1]|truncate }}", "error", "[1]"},
 		{"{% if missing.part %}x{% endif %}", "", "error"},
 		{"{{ meta.items }}", "2", "error"},
 		{"{{ meta|attr('a') }}", "1", ""},

@@ -280,7 +280,7 @@ func (s *state) method(n *node, in value) (value, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.in = in
+	c.in, c.texts = in, true
 	if err := h.bind("."+name+"()", c); err != nil {
 		return nil, err
 	}

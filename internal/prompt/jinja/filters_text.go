@@ -48,7 +48,7 @@ func filterCenter(c *call) (value, error) {
 }
 
 func filterIndent(c *call) (value, error) {
-	text, err := c.input()
+	text, err := c.onlyText()
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func boundAt(c *call, i int) value {
 }
 
 func filterTruncate(c *call) (value, error) {
-	text, err := c.input()
+	text, err := c.onlyText()
 	if err != nil {
 		return nil, err
 	}

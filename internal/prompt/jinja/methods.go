@@ -118,11 +118,56 @@ func dictMethods() map[string]handler {
 			return d, extend(c, d, c.in)
 		}},
 		"update": {"other", func(c *call) (value, error) {
-			d := c.in.(*dict)
-			if d.frozen {
-				return nil, problem("an object that is given by --var cannot be changed // change a copy, as in {%% set mine = x.copy() %%}")
+			d, err := changeable(c)
+			if err != nil {
+				return nil, err
 			}
 			return nil, extend(c, d, c.bound[0])
 		}},
+		"pop":        {"key default=", popKey},
+		"setdefault": {"key default=", setDefault},
 	}
+}
+
+// changeable returns the object that a method is to change.
+func changeable(c *call) (*dict, error) {
+	d := c.in.(*dict)
+	if d.frozen {
+		return nil, problem("an object that is given by --var cannot be changed // change a copy, as in {%% set mine = x.copy() %%}")
+	}
+	return d, c.make(1)
+}
+
+func popKey(c *call) (value, error) {
+	d, err := changeable(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.look(len(d.keys)); err != nil {
+		return nil, err
+	}
+	h, err := hash(c.bound[0])
+	if err != nil {
+		return nil, err
+	}
+	if i := d.find(h); i >= 0 {
+		v := d.values[i]
+		d.remove(i)
+		return v, nil
+	}
+	if c.given[1] {
+		return c.bound[1], nil
+	}
+	return nil, problem("an object with %s has nothing to pop there // give a default, as in x.pop('key', '')", keysOf(d))
+}
+
+func setDefault(c *call) (value, error) {
+	d, err := changeable(c)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := d.get(c.bound[0]); ok {
+		return v, nil
+	}
+	return c.bound[1], d.set(c.bound[0], c.bound[1])
 }

@@ -5,12 +5,14 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/cases"
 )
 
 // textMethods are the methods of texts, as Python has them.
 func textMethods() map[string]handler {
 	all := map[string]handler{
-		"upper": {"", mapped(upper)}, "lower": {"", mapped(lower)}, "casefold": {"", mapped(lower)},
+		"upper": {"", mapped(upper)}, "lower": {"", mapped(lower)}, "casefold": {"", mapped(func(s string) string { return cases.Fold().String(s) })},
 		"capitalize": {"", mapped(capitalized)}, "title": {"", mapped(titledWords)}, "swapcase": {"", mapped(swapped)},
 		"strip": {"chars=", trimmed(strings.TrimFunc)}, "lstrip": {"chars=", trimmed(strings.TrimLeftFunc)}, "rstrip": {"chars=", trimmed(strings.TrimRightFunc)},
 		"removeprefix": {"prefix", cut(strings.TrimPrefix)}, "removesuffix": {"suffix", cut(strings.TrimSuffix)},
@@ -32,7 +34,7 @@ func textMethods() map[string]handler {
 		"rjust":   {"width fillchar=", func(c *call) (value, error) { return justified(c, '>') }},
 		"center":  {"width fillchar=", func(c *call) (value, error) { return justified(c, '^') }},
 		"format":  {anything, methodFormat},
-		"isupper": {"", cased(strings.ToUpper)}, "islower": {"", cased(strings.ToLower)},
+		"isupper": {"", cased(upper)}, "islower": {"", cased(lower)},
 	}
 	for name, f := range map[string]func(rune) bool{
 		"isdigit": unicode.IsDigit, "isdecimal": unicode.IsDigit, "isnumeric": unicode.IsNumber, "isalpha": unicode.IsLetter, "isspace": unicode.IsSpace,
@@ -167,6 +169,13 @@ func splitlines(c *call) (value, error) {
 
 // joinItems is sep.join(items).
 func joinItems(c *call) (value, error) {
+	if l, ok := c.bound[0].(*list); ok {
+		for i, v := range l.items {
+			if _, ok := v.(string); !ok {
+				return nil, problem("element %d is %s, and .join takes texts // write list|join(', ')", i, kindOf(v))
+			}
+		}
+	}
 	inner := *c
 	inner.in, inner.bound, inner.given = c.bound[0], []value{c.in}, []bool{true}
 	if err := defined(inner.in); err != nil {

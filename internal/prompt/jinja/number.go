@@ -220,6 +220,9 @@ func floats(op string, f, g float64) (value, error) {
 		if remainder != 0 && (remainder < 0) != (g < 0) {
 			remainder += g
 		}
+		if remainder == 0 {
+			remainder = math.Copysign(0, g)
+		}
 		switch op {
 		case "/":
 			result = f / g

@@ -175,7 +175,7 @@ func swapped(s string) string {
 			return unicode.ToLower(r)
 		}
 		return unicode.ToUpper(r)
-	}, s)
+	}, strings.ReplaceAll(s, "ß", "ss"))
 }
 
 func trimmed(trim func(string, func(rune) bool) string) func(*call) (value, error) {

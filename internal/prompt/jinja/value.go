@@ -3,6 +3,7 @@ package jinja
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -68,6 +69,7 @@ type (
 		named []argument
 		bound []value // by the order of its parameters; absent ones are nil
 		given []bool
+		texts bool                                                                       // of a method: text is given as text, and nothing is turned into it
 		apply func(name string, in value, args []value, named []argument) (value, error) // a filter
 		test  func(name string, in value, args []value, named []argument) (bool, error)
 	}
@@ -250,6 +252,20 @@ func elements(b *budget, v value) ([]value, error) {
 		return nil, defined(v)
 	}
 	return nil, problem("%s has no elements", kindOf(v))
+}
+
+// remove takes a key out of an object.
+func (d *dict) remove(i int) {
+	d.keys, d.values = slices.Delete(d.keys, i, i+1), slices.Delete(d.values, i, i+1)
+	if d.index == nil {
+		return
+	}
+	d.index = map[any]int{}
+	for i, k := range d.keys {
+		if h, err := hash(k); err == nil {
+			d.index[h] = i
+		}
+	}
 }
 
 func newList(items []value) *list { return &list{items: items} }

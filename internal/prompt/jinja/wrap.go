@@ -10,7 +10,7 @@ import (
 
 // filterWordwrap breaks lines that are longer than a width, as Python's textwrap does.
 func filterWordwrap(c *call) (value, error) {
-	text, err := c.input()
+	text, err := c.onlyText()
 	if err != nil {
 		return nil, err
 	}
