@@ -12,8 +12,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// address is that of the schema's document, for references within it.
-const address = "gleaner:///schema"
+// address is that of the schema's document, for references within it, and opposite that of a
+// schema that everything fits which does not fit the first one.
+const (
+	address  = "gleaner:///schema"
+	opposite = "gleaner:///opposite"
+)
 
 // maxPattern is how many instructions a pattern may have for RE2's machine: the time of a match is
 // in proportion to them.
@@ -43,7 +47,9 @@ func (s *Schema) compile() (v *validator, err error) {
 	if err := c.AddResource(address, s.doc); err != nil {
 		return nil, fmt.Errorf("the schema cannot be used: %s", shortened(err.Error()))
 	}
-	v.refill() // patterns are tried while the schema is compiled
+	if err := c.AddResource(opposite, map[string]any{"not": map[string]any{"$ref": address}}); err != nil {
+		return nil, fmt.Errorf("the schema cannot be used: %s", shortened(err.Error()))
+	}
 	if v.root, err = c.Compile(address); err != nil {
 		return nil, s.refusal(err)
 	}
@@ -52,6 +58,9 @@ func (s *Schema) compile() (v *validator, err error) {
 		if entry, err := c.Compile(address + "#" + pointer); err == nil {
 			entries = append(entries, entry)
 		}
+	}
+	if v.verdict, err = c.Compile(opposite); err != nil {
+		return nil, s.refusal(err)
 	}
 	return v, v.prepare(entries)
 }
@@ -123,6 +132,7 @@ func (s *Schema) refusal(err error) error {
 // be told: references may be relative.
 func (s *Schema) outside(target string) error {
 	where := ""
+	target = strings.TrimPrefix(target, address[:len(address)-len("schema")]) // which is ours, and means nothing to people
 	file := target[strings.LastIndex(target, "/")+1:]
 	if at := referring(s.doc, nil, file); at != nil && file != "" {
 		where = "at " + place(at) + ": "

@@ -112,7 +112,7 @@ func (s *Schema) Check(answer string) (repaired string, err error) {
 	}
 	defer s.checks.Put(v)
 	if err := v.validate(value); err != nil {
-		return "", fmt.Errorf("the answer does not fit the schema: %w", err)
+		return "", err
 	}
 	return repaired, nil
 }

@@ -9,20 +9,19 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// budget is how much a check may do: each unit takes less than a microsecond. Large answers take a
-// million; with some schemas the time would double with each level of the answer.
-const budget = 3_000_000
+// budget is how much a check may do: each unit takes a few microseconds at most. Large answers take a few
+// hundred thousand; with some schemas the time would double with each level of the answer.
+const budget = 1_000_000
 
 // A validator checks values against a schema, one at a time.
 type validator struct {
-	root *jsonschema.Schema
-	left int // of the budget
+	root    *jsonschema.Schema
+	verdict *jsonschema.Schema // what does not fit the root; it says so without keeping every reason
+	left    int                // of the budget
 }
 
 // errCostly is what a check that exceeds its budget panics with.
-var errCostly = errors.New("checking it takes too long: simplify anyOf, oneOf and the patterns of the schema")
-
-func (v *validator) refill() { v.left = budget }
+var errCostly = errors.New("the answer cannot be checked, because it takes too long with this schema: simplify its anyOf, oneOf and patterns")
 
 func (v *validator) charge(units int) {
 	if v.left -= units; v.left < 0 {
@@ -30,24 +29,60 @@ func (v *validator) charge(units int) {
 	}
 }
 
-// validate returns what does not fit.
-func (v *validator) validate(value any) (err error) {
-	v.refill()
+// validate returns why a value does not fit. Every reason has a place of its own, and there may be many,
+// so reasons are asked for only where there are some, and deep values may have fewer of them.
+func (v *validator) validate(value any) error {
+	switch err := v.run(v.verdict, budget, value); {
+	case errors.Is(err, errCostly), errors.Is(err, errStrange):
+		return err
+	case err != nil: // it does not fit what does not fit
+		return nil
+	}
+	err := v.run(v.root, budget/(1+depth(value)), value)
+	var wrong *jsonschema.ValidationError
+	switch {
+	case errors.As(err, &wrong):
+		return fmt.Errorf("the answer does not fit the schema: %w", complaint(wrong))
+	case errors.Is(err, errCostly):
+		return errors.New("the answer does not fit the schema, in more places than can be named")
+	case err == nil:
+		return errStrange
+	}
+	return err
+}
+
+// errStrange is for values and schemas with which the library fails.
+var errStrange = errors.New("the answer cannot be checked: the library that reads schemas fails with it")
+
+// run validates a value within a budget.
+func (v *validator) run(schema *jsonschema.Schema, units int, value any) (err error) {
+	v.left = units
 	defer func() {
 		switch recovered := recover(); recovered {
 		case nil:
 		case errCostly:
 			err = errCostly
-		default: // the library's, for which some input was too strange
-			err = errors.New("it cannot be checked: the library that reads schemas failed with it")
+		default:
+			err = errStrange
 		}
 	}()
-	err = v.root.Validate(value)
-	var wrong *jsonschema.ValidationError
-	if errors.As(err, &wrong) {
-		return complaint(wrong)
+	return schema.Validate(value)
+}
+
+// depth returns how deeply a value is nested.
+func depth(value any) int {
+	deepest := 0
+	switch value := value.(type) {
+	case []any:
+		for _, element := range value {
+			deepest = max(deepest, 1+depth(element))
+		}
+	case map[string]any:
+		for _, element := range value {
+			deepest = max(deepest, 1+depth(element))
+		}
 	}
-	return err
+	return deepest
 }
 
 // A matcher is a regular expression that counts what it costs.
