@@ -67,6 +67,8 @@
 //   - outage: waits while something is away, and says once that it is and once that it is back.
 //   - thinking: tells the thinking of a model from its answer, where both came in one text. Each
 //     adapter of a model server uses it.
+//   - schema: whether an answer fits the JSON Schema that was asked for, and what of it is only
+//     wrapping. The flags and the consumer read schemas by it.
 //   - text: shortens foreign text and makes it safe to show and to store. It knows nothing of the
 //     project.
 //

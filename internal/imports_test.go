@@ -138,6 +138,7 @@ func libraries() map[string]string {
 		"go-internal":  "github.com/rogpeppe/go-internal",
 		"goleak":       "go.uber.org/goleak",
 		"humanize":     "github.com/dustin/go-humanize",
+		"jsonschema":   "github.com/santhosh-tekuri/jsonschema/v6",
 		"jwt":          "github.com/nats-io/jwt/v2",
 		"kong":         "github.com/alecthomas/kong",
 		"kubernetes":   "k8s.io",

@@ -121,6 +121,7 @@ type SpecFlags struct {
 	Prompt           string `placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
 	PromptFile       string `placeholder:"FILE" help:"The same, from a file."`
 	System           string `placeholder:"TEXT" help:"System prompt."`
+	Schema           string `placeholder:"FILE|JSON|json" help:"The JSON Schema (draft 7, 2019-09 or 2020-12) that answers have to fit: a file, or the schema itself; the word json for any JSON. The model server is told, and each answer is checked when it arrives."`
 	Model            string `help:"Model, as Ollama names it."`
 	Samples          int    `default:"1" help:"Answers wanted for each row."`
 	Batch            *int   `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
@@ -129,11 +130,12 @@ type SpecFlags struct {
 	Simulate         bool   `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
-// maxTemplateBytes is more than any template has that makes a prompt.
-const maxTemplateBytes = 1 << 20
+// maxFileBytes is more than any template has that makes a prompt, and than any schema.
+const maxFileBytes = 1 << 20
 
-// readTemplate reads a file, which may be a pipe to which nothing is ever written, until ctx ends.
-func readTemplate(ctx context.Context, path string) (string, error) {
+// readFile reads a file, which may be a pipe to which nothing is ever written, until ctx ends. What
+// says what it should be.
+func readFile(ctx context.Context, path, what string) (string, error) {
 	type outcome struct {
 		data []byte
 		err  error
@@ -143,15 +145,15 @@ func readTemplate(ctx context.Context, path string) (string, error) {
 		var o outcome
 		file, err := os.Open(path)
 		if o.err = err; err == nil {
-			o.data, o.err = io.ReadAll(io.LimitReader(file, maxTemplateBytes+1))
+			o.data, o.err = io.ReadAll(io.LimitReader(file, maxFileBytes+1))
 			_ = file.Close()
 		}
 		read <- o
 	}()
 	select {
 	case o := <-read:
-		if o.err == nil && len(o.data) > maxTemplateBytes {
-			return "", fmt.Errorf("%s has more than %d bytes: is it a template?", path, maxTemplateBytes)
+		if o.err == nil && len(o.data) > maxFileBytes {
+			return "", fmt.Errorf("%s has more than %d bytes: is it a %s?", path, maxFileBytes, what)
 		}
 		return string(o.data), o.err
 	case <-ctx.Done():
@@ -159,8 +161,8 @@ func readTemplate(ctx context.Context, path string) (string, error) {
 	}
 }
 
-// Spec returns the spec that the flags ask for. It reads the prompt file until ctx ends, but not
-// the dataset.
+// Spec returns the spec that the flags ask for. It reads the files of prompt and schema until ctx
+// ends, but not the dataset.
 func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 	if f.Limit < 0 {
 		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}
@@ -171,7 +173,7 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 			return pipeline.Spec{}, &pipeline.SpecError{Field: "prompt-file", Problem: "cannot be combined with prompt"}
 		}
 		var err error
-		if prompt, err = readTemplate(ctx, f.PromptFile); err != nil {
+		if prompt, err = readFile(ctx, f.PromptFile, "template"); err != nil {
 			return pipeline.Spec{}, fmt.Errorf("reading the prompt template: %w", err)
 		}
 	}
@@ -184,6 +186,10 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 		batch = *f.Batch
 	}
 	options := f.Options
+	var err error
+	if options.Schema, err = readSchema(ctx, f.Schema); err != nil {
+		return pipeline.Spec{}, err
+	}
 	options.Think = cmp.Or(options.Think, pipeline.ThinkAuto)
 	switch {
 	case options.NumPredict != 0:

@@ -33,6 +33,7 @@ type requester struct {
 	recovery recovery
 	evidence evidence
 	busy     busyWait
+	schemas  schemaCheck
 	// generations returns how many the run has; 0: not known.
 	generations func() int
 
@@ -162,7 +163,7 @@ func (r *requester) word(ctx context.Context) error {
 	r.mu.Lock()
 	request := r.last
 	r.mu.Unlock()
-	return r.send(ctx, request.Asking(pipeline.CanaryPrompt, 1), sending{}).err
+	return r.send(ctx, withoutSchema(request).Asking(pipeline.CanaryPrompt, 1), sending{}).err
 }
 
 // begin remembers the request, and when the first one began.

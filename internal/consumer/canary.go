@@ -20,7 +20,7 @@ const canaryTries = 5
 // itself or was broken off is none; one that only had no more room is, if it used what it had.
 func (r *requester) Canary(ctx context.Context, failed pipeline.Request, alone bool) error {
 	number := r.record.Begin()
-	a := r.Attempt(ctx, failed.Asking(pipeline.CanaryPrompt, canaryTokens), alone)
+	a := r.Attempt(ctx, withoutSchema(failed).Asking(pipeline.CanaryPrompt, canaryTokens), alone)
 	if a.err != nil && pipeline.ClassOf(a.err) != pipeline.Truncated {
 		return a.err
 	}

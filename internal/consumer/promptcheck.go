@@ -78,6 +78,7 @@ func (p *promptCheck) Again(ctx context.Context) {
 
 // ask sends the two prompts, and returns at how many tokens the server cuts, or 0 if it does not.
 func (p *promptCheck) ask(ctx context.Context, request pipeline.Request, count int) (cuts int, err error) {
+	request = withoutSchema(request)
 	var counts [2]int
 	for i := range counts {
 		a := p.gpu.Attempt(ctx, request.Asking(randomWords(count+(i+1)*(count/8+32)), 1), false)

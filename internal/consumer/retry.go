@@ -65,8 +65,13 @@ type retry struct {
 // was of the last answer.
 func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 	r.pause, r.began = firstPause, time.Now()
+	want, err := r.gpu.schemas.Of(r.request.Options.Schema)
+	if err != nil {
+		r.gpu.breaker.ProbeWith(r.request)
+		return pipeline.Completion{}, err
+	}
 	for {
-		a := r.gpu.attempt(ctx, r.request, r.alone, r.mayBegin)
+		a := fit(want, r.gpu.attempt(ctx, r.request, r.alone, r.mayBegin))
 		if ctx.Err() != nil && a.err != nil {
 			return pipeline.Completion{}, interrupted(ctx)
 		}

@@ -20,8 +20,11 @@ func (l *lane) verdict(r *retry, completion pipeline.Completion, err error) pipe
 	if !r.began.IsZero() {
 		f.Seconds = math.Round(time.Since(r.began).Seconds()*1000) / 1000
 	}
-	if f.Class == pipeline.Truncated {
+	switch f.Class {
+	case pipeline.Truncated:
 		f.Text, f.Endless = completion.Text, errors.Is(err, pipeline.ErrEndless)
+	case pipeline.Malformed:
+		f.Text = completion.Text
 	}
 	if tooLong := new(pipeline.ContextError); errors.As(err, &tooLong) {
 		f.Exceeds, f.PromptTokens = true, max(tooLong.PromptTokens, f.PromptTokens)

@@ -110,13 +110,15 @@ type provenance struct {
 	// Of a generation that failed.
 	Failed  pipeline.Class `json:"failed,omitempty"`
 	Message string         `json:"message,omitempty"`
-	Partial string         `json:"partial,omitempty"` // what there was of an answer that was cut off
+	Partial string         `json:"partial,omitempty"` // what there was of an answer that was cut off or is malformed
 }
 
 func (e *LineEncoder) provenance(a pipeline.Answer) provenance {
+	options := e.run.Spec.Options
+	options.Schema = nil // it is the run's, and may be larger than all answers
 	p := provenance{
 		ID:    pipeline.GenerationID(e.run.Name, a.Item, a.Sample),
-		Model: e.run.Spec.Model, Simulated: e.run.Spec.Simulated, Options: e.run.Spec.Options, Seed: a.Seed(e.run), Sample: a.Sample,
+		Model: e.run.Spec.Model, Simulated: e.run.Spec.Simulated, Options: options, Seed: a.Seed(e.run), Sample: a.Sample,
 	}
 	if r := a.Result; r != nil {
 		p.Finish, p.PromptTokens, p.OutputTokens, p.DurationMS = r.Finish, r.PromptTokens, r.OutputTokens, r.DurationMS

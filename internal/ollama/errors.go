@@ -130,6 +130,10 @@ func byWords(where, model string, r *reply) *pipeline.Failure {
 	if advice := brokenModel(model, r.all); advice != "" {
 		return pipeline.Fail(pipeline.Fatal, "%s: %w: %s", where, r, advice)
 	}
+	if contains(r.all, "invalid format", "invalid json schema", "json schema in format") {
+		return pipeline.Fail(pipeline.Fatal, "%s: %w: mend the options of the run: this server cannot hold a model to its schema (--schema). "+
+			"Of what JSON Schema has, servers know types, properties, items, enum, const, anyOf, $ref and patterns from ^ to $", where, r)
+	}
 	if wrongRequest(r) {
 		return pipeline.Fail(pipeline.Fatal, "%s: %w: mend the options of the run", where, r)
 	}

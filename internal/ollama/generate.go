@@ -136,6 +136,7 @@ func chatRequest(req pipeline.Request) (*chatBody, error) {
 		Truncate: &no, // else a prompt that is too long is cut silently
 		Shift:    &no, // else the beginning is forgotten where the context is full
 		Think:    thinkValue(req.Options.Think),
+		Format:   req.Options.Schema,
 		Options:  requestOptions(req),
 	}}, nil
 }

@@ -1,6 +1,7 @@
 package ollamasim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,14 +57,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, req *request) {
 		s.unload(m.name)
 		reply(w, http.StatusOK, req.text(req, said{end: &api.Metrics{}, reason: "unload"}))
 		return
-	case isText(req.Think):
-		fail(w, http.StatusBadRequest, fmt.Sprintf("think value %q is not supported for this model", req.Think))
-		return
-	case req.Think != nil && req.Think != false && !canThink(m.name):
-		fail(w, http.StatusBadRequest, fmt.Sprintf("%q does not support thinking", req.Model))
-		return
-	case len(req.Tools) > 0 && !knowsTools(req.Model):
-		fail(w, http.StatusBadRequest, "registry.ollama.ai/library/"+m.name+" does not support tools")
+	}
+	if problem := cmp.Or(badThink(req, m.name), badFormat(req.Format), badTools(req, m.name)); problem != "" {
+		fail(w, http.StatusBadRequest, problem)
 		return
 	}
 	opts, err := readOptions(req.Options)

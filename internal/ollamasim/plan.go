@@ -55,7 +55,18 @@ func newPlan(cfg *Config, req *request, o options, fault Fault) plan {
 	if !endless {
 		length = min(max(1, cfg.Lengths(req.Prompt, seed)), defaultLimit*cfg.Context)
 	}
-	p.tokens, p.made, p.reason = write(req.Prompt, seed, length, endless), length+1, "stop"
+	thinks := canThink(req.Model) && req.Think != false
+	if isFormat(req.Format) && !endless {
+		p.tokens = writeJSON(req.Prompt, seed, req.Format)
+		if thinks { // in words
+			thoughts := write(req.Prompt, seed, (length+1)/2, false)
+			p.thoughts, p.tokens = len(thoughts), append(thoughts, p.tokens...)
+		}
+		length = len(p.tokens)
+	} else {
+		p.tokens = write(req.Prompt, seed, length, endless)
+	}
+	p.made, p.reason = length+1, "stop"
 	if length >= p.limit { // also where the end would have been the next token
 		p.tokens, p.made, p.reason = p.tokens[:p.limit], p.limit, "length"
 	}
@@ -63,9 +74,10 @@ func newPlan(cfg *Config, req *request, o options, fault Fault) plan {
 		p.tokens[0] = " " + p.tokens[0] // it goes on within a line
 	}
 	p.stopAt(o.stop)
-	if canThink(req.Model) && req.Think != false {
+	if thinks && p.thoughts == 0 {
 		p.thoughts = (len(p.tokens) + 1) / 2
 	}
+	p.thoughts = min(p.thoughts, len(p.tokens))
 	if change := effects()[fault.Kind].answer; change != nil {
 		change(&p, fault)
 	}

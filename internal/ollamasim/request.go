@@ -2,6 +2,7 @@ package ollamasim
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type request struct {
 	Truncate  *bool           `json:"truncate"`
 	Shift     *bool           `json:"shift"`
 	KeepAlive json.RawMessage `json:"keep_alive"`
+	Format    json.RawMessage `json:"format"`
 	Options   map[string]any  `json:"options"`
 
 	text func(*request, said) any // makes a line of the answer
@@ -104,7 +106,24 @@ func base(name string) string {
 // canThink reports whether a model thinks: those whose name says so.
 func canThink(name string) bool { return strings.HasSuffix(base(name), "-thinks") }
 
-func isText(v any) bool { _, is := v.(string); return is }
+// badThink says what Ollama says of how a model is to think, or nothing.
+func badThink(req *request, model string) string {
+	if level, ok := req.Think.(string); ok {
+		return fmt.Sprintf("think value %q is not supported for this model", level)
+	}
+	if req.Think != nil && req.Think != false && !canThink(model) {
+		return fmt.Sprintf("%q does not support thinking", req.Model)
+	}
+	return ""
+}
+
+// badTools says what Ollama says of tools that a model does not know, or nothing.
+func badTools(req *request, model string) string {
+	if len(req.Tools) > 0 && !knowsTools(req.Model) {
+		return "registry.ollama.ai/library/" + model + " does not support tools"
+	}
+	return ""
+}
 
 // isZero reports whether a keep_alive is zero: "0", 0 or "0s".
 func isZero(keepAlive json.RawMessage) bool {

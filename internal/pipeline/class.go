@@ -10,6 +10,7 @@ const (
 	BadItem       Class = "bad-item"
 	Truncated     Class = "truncated"
 	Degenerate    Class = "degenerate"
+	Malformed     Class = "malformed"
 	Unanswered    Class = "unanswered"
 	Poison        Class = "poison"
 	Undeliverable Class = "undeliverable"
@@ -79,6 +80,8 @@ func Classes() []ClassRule {
 			"give the answer more room", false},
 		{Degenerate, "the answer is empty or repeats itself, also with another seed", "empty or repeated answer", true, RetryNewSeed, HandBackNot, DoubtUnproven,
 			"try another seed, or a temperature", false},
+		{Malformed, "the answer does not fit the schema, also with another seed", "does not fit the schema", true, RetryNewSeed, HandBackNot, DoubtUnproven,
+			"loosen the schema or use a larger model in a new run, or try another seed", false},
 		{Unanswered, "tried to its end while the model answers others", "no answer", true, RetryNever, HandBackNot, DoubtAlways,
 			"read the last error: the server fails with this prompt and with no other", false},
 		{Poison, "it crashes the model's runner, also while nothing else runs", "crashes the runner", true, RetryNever, HandBackNot, DoubtNone,

@@ -48,7 +48,7 @@ type GenerationFailure struct {
 	Needs        int        `json:"needs,omitempty"`   // tokens of context that it needs at least
 	Outcome      int        `json:"outcome,omitempty"` // its number among the outcomes of that GPU, see GPUStatus.Proven
 	Seconds      float64    `json:"seconds,omitempty"` // from the first attempt to the verdict
-	Text         string     `json:"text,omitempty"`    // what there was of an answer that was cut off, see MaxPartialBytes
+	Text         string     `json:"text,omitempty"`    // what there was of an answer that was cut off or is malformed, see MaxPartialBytes
 }
 
 // Doubtful reports whether another GPU may do better, as far as the letter alone can tell: for some

@@ -10,6 +10,7 @@ const (
 	MaxSystemBytes     = 64 << 10  // the system prompt of a run
 	MaxMessages        = 1000      // messages of one request
 	MaxToolsBytes      = 64 << 10  // the tools of one request, and the calls of one message
+	MaxSchemaBytes     = 64 << 10  // the schema of its answers
 	MaxItems           = 1e9       // items of a run: nine digits in an id
 	MaxBatches         = 1e7       // batches of a run: seven digits in an id
 	MaxSamples         = 1000      // answers wanted for one item: three digits in an id

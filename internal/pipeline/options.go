@@ -1,12 +1,15 @@
 package pipeline
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Options are the generation options of a request. What is not set is the model's own default.
@@ -14,7 +17,8 @@ import (
 // The fields are the one list of all options. The tag json is the name in the store, in messages
 // and on the wire to a model server; with wire:"-" no server is told. The name of the flag follows
 // from that of the field, help and placeholder describe it to people, and range is what a number
-// may be: an interval in the usual notation. What is new here needs a line in no other place.
+// may be: an interval in the usual notation. What is new here needs a line in no other place. With
+// kong:"-" the flag is made elsewhere, because it says more than the value.
 type Options struct {
 	Temperature      *float64 `json:"temperature,omitempty" range:"[0,5]" placeholder:"T" help:"Sampling temperature. Default: the model's own."`
 	TopP             *float64 `json:"top_p,omitempty" range:"(0,1]" placeholder:"P" help:"Nucleus sampling. Default: the model's own."`
@@ -27,7 +31,13 @@ type Options struct {
 	Stop             []string `json:"stop,omitempty" sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
 	Think            Think    `json:"think,omitempty" wire:"-" oneof:"auto,off,on,low,medium,high" placeholder:"off|on|low|medium|high" help:"Whether the model thinks before it answers, and for some models how much. What it thinks is stored beside the answer. Default: as the model does by itself (auto)."`
 	Raw              bool     `json:"raw,omitempty" wire:"-" help:"Leave thinking that stands in tags, such as <think>, in the answer."`
+	// Schema is what answers have to fit: a JSON Schema, which is an object, or AnyJSON. Its text is
+	// compact JSON.
+	Schema json.RawMessage `json:"schema,omitempty" kong:"-" wire:"-" help:"The JSON Schema that answers have to fit."`
 }
+
+// AnyJSON is the schema that every JSON value fits.
+const AnyJSON = `"json"`
 
 // An option is a field of Options.
 type option struct {
@@ -95,6 +105,24 @@ func (o Options) Check() error {
 			return &SpecError{"stop", "an empty stop sequence would end every answer at once"}
 		}
 	}
+	return o.checkSchema()
+}
+
+// checkSchema returns a *SpecError if the schema cannot be one. What it says is checked where it is
+// read.
+func (o Options) checkSchema() error {
+	switch {
+	case len(o.Schema) == 0:
+		return nil
+	case len(o.Schema) > MaxSchemaBytes:
+		return &SpecError{"schema", fmt.Sprintf("has %d bytes, the limit is %d", len(o.Schema), MaxSchemaBytes)}
+	case !utf8.Valid(o.Schema) || !json.Valid(o.Schema):
+		return &SpecError{"schema", "is no JSON"}
+	case o.Schema[0] != '{' && string(o.Schema) != AnyJSON:
+		return &SpecError{"schema", "is no JSON object"}
+	case o.Raw:
+		return &SpecError{"raw", "leaves thinking in the answer, which then fits no schema: leave it out"}
+	}
 	return nil
 }
 
@@ -157,9 +185,19 @@ func (o Options) differences(p Options) (names []string) {
 		if x.name == "think" && o.Think.same(p.Think) {
 			continue
 		}
+		if x.name == "schema" && bytes.Equal(escaped(o.Schema), escaped(p.Schema)) {
+			continue
+		}
 		names = append(names, x.flag)
 	}
 	return names
+}
+
+// escaped returns JSON with <, > and & escaped, as some encoders do and others do not.
+func escaped(text json.RawMessage) []byte {
+	var b bytes.Buffer
+	json.HTMLEscape(&b, text)
+	return b.Bytes()
 }
 
 // Flags shows the options that are set, each with the flag that asks for it.
@@ -171,6 +209,12 @@ func (o Options) Flags() (flags []string) {
 		switch v := x.plain().(type) {
 		case bool:
 			flags = append(flags, x.flag)
+		case json.RawMessage: // too long to be shown
+			if string(v) == AnyJSON {
+				flags = append(flags, "schema json")
+			} else {
+				flags = append(flags, fmt.Sprintf("schema of %d bytes", len(v)))
+			}
 		case []string:
 			for _, each := range v {
 				flags = append(flags, fmt.Sprintf("%s %q", x.flag, each))

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,6 +73,7 @@ func TestOnlyNewProgramsTakeWorkWithNewOptions(t *testing.T) {
 	}{
 		{"the first options", Options{Temperature: &low, TopP: &low, NumPredict: 5, Stop: []string{"x"}, Raw: true}, 2},
 		{"a later one", Options{MinP: &low, NumPredict: 5}, 4},
+		{"a schema", Options{Schema: json.RawMessage(AnyJSON), NumPredict: 5}, 4},
 	} {
 		data, err := EncodeWork(Work{Run: "r", Round: 1, Model: "m", Options: c.options, Generations: []Generation{{Messages: User("q")}}})
 		if err != nil {
@@ -104,6 +106,42 @@ func TestARunOfAnEarlierVersionIsTheSameWhereNothingIsSaidOfThinking(t *testing.
 	} {
 		if got := with(c.asked).Differences(with(c.run)); (len(got) == 0) != c.same {
 			t.Errorf("%q asked of a run with %q: it differs in %q", c.asked, c.run, got)
+		}
+	}
+}
+
+func TestTheSchemaOfARunIsComparedAndShownAndNotSentAmongTheOptions(t *testing.T) {
+	with := func(schema string) Options { return Options{NumPredict: 1, Schema: json.RawMessage(schema)} }
+	const plain, escaped = `{"title":"<b>"}`, `{"title":"\u003cb\u003e"}`
+	for _, c := range []struct {
+		run, asked string
+		same       bool
+	}{{"", "", true}, {plain, plain, true}, {plain, escaped, true}, {"", plain, false}, {plain, "", false}, {plain, AnyJSON, false}} {
+		if got := (Spec{Options: with(c.asked)}).Differences(Spec{Options: with(c.run)}); (len(got) == 0) != c.same || !c.same && got[0] != "schema" {
+			t.Errorf("%q asked of a run with %q: it differs in %q", c.asked, c.run, got)
+		}
+	}
+	for schema, want := range map[string]string{AnyJSON: "schema json", plain: "schema of 15 bytes"} {
+		if got := with(schema).Flags(); !slices.Contains(got, want) {
+			t.Errorf("%s shows as %q", schema, got)
+		}
+	}
+	if wire := with(plain).Wire(); len(wire) != 1 {
+		t.Errorf("among the options there is %v", wire)
+	}
+	if got := with(plain).With(Options{NumPredict: 2}); string(got.Schema) != plain {
+		t.Errorf("a redrive drops the schema: %s", got.Schema)
+	}
+}
+
+func TestASchemaIsAnObjectOfLimitedSize(t *testing.T) {
+	for schema, says := range map[string]string{
+		"": "", AnyJSON: "", "{}": "", "true": "no JSON object", `"yaml"`: "no JSON object", "{": "no JSON", "{\"\xff\":1}": "no JSON",
+		`{"title":"` + strings.Repeat("x", MaxSchemaBytes) + `"}`: "the limit is 65536",
+	} {
+		err := Options{NumPredict: 1, Schema: json.RawMessage(schema)}.Check()
+		if (err == nil) != (says == "") || err != nil && (!strings.HasPrefix(err.Error(), "schema: ") || !strings.Contains(err.Error(), says)) {
+			t.Errorf("%.40q: %v, want %q", schema, err, says)
 		}
 	}
 }

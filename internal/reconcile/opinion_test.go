@@ -201,7 +201,7 @@ func TestWhatTheSameGPUSaidInAnEarlierProcessIsDoubtedForItsContextOnly(t *testi
 }
 
 func TestVerdictsOfEarlierVersionsAreNotDoubted(t *testing.T) {
-	for _, class := range []pipeline.Class{pipeline.BadItem, pipeline.Truncated, pipeline.Degenerate, pipeline.Poison, pipeline.Undeliverable} {
+	for _, class := range []pipeline.Class{pipeline.BadItem, pipeline.Truncated, pipeline.Degenerate, pipeline.Malformed, pipeline.Poison, pipeline.Undeliverable} {
 		letter := pipeline.DeadLetter{Consumer: "c", GPU: "g", Failures: []pipeline.GenerationFailure{{Class: class, Message: "the prompt exceeds the context"}}}
 		if got := doubtful(letter); got != nil {
 			t.Errorf("%s: %+v", class, got)

@@ -120,7 +120,7 @@ func (s *Schema) refusal(err error) error {
 	case errors.As(err, &invalid) && errors.As(invalid.Err, &wrong):
 		for _, leaf := range leaves(wrong) {
 			if expression, why := notRegex(leaf); why != nil {
-				return badPattern(place(leaf.InstanceLocation), expression, why)
+				return badPattern(locate(leaf.InstanceLocation), expression, why)
 			}
 		}
 		return fmt.Errorf("the schema is not one of its draft: %w", complaint(wrong))
@@ -135,7 +135,7 @@ func (s *Schema) outside(target string) error {
 	target = strings.TrimPrefix(target, address[:len(address)-len("schema")]) // which is ours, and means nothing to people
 	file := target[strings.LastIndex(target, "/")+1:]
 	if at := referring(s.doc, nil, file); at != nil && file != "" {
-		where = "at " + place(at) + ": "
+		where = "at " + locate(at) + ": "
 	}
 	return fmt.Errorf("%sthe schema refers to %s, which is outside of it: copy that into $defs (definitions in draft 7), and refer to it as #/$defs/NAME", where, quoted(target))
 }

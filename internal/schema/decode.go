@@ -73,7 +73,7 @@ func (d *decoder) value() (any, error) {
 	switch token := token.(type) {
 	case json.Delim:
 		if d.depth--; d.depth < 0 {
-			return nil, fmt.Errorf("at %s: it is nested too deeply", d.place())
+			return nil, fmt.Errorf("at %s: it is nested too deeply", d.here())
 		}
 		defer func() { d.depth++ }()
 		if token == '{' {
@@ -82,7 +82,7 @@ func (d *decoder) value() (any, error) {
 		return d.array()
 	case json.Number:
 		if problem := unusable(string(token)); problem != "" {
-			return nil, fmt.Errorf("at %s: the number %s %s", d.place(), quoted(string(token)), problem)
+			return nil, fmt.Errorf("at %s: the number %s %s", d.here(), quoted(string(token)), problem)
 		}
 	}
 	return token, nil
@@ -97,10 +97,10 @@ func (d *decoder) object() (any, error) {
 		}
 		key, ok := token.(string)
 		if !ok {
-			return nil, fmt.Errorf("at %s: a key is no text", d.place())
+			return nil, fmt.Errorf("at %s: a key is no text", d.here())
 		}
 		if _, ok := object[key]; ok {
-			return nil, fmt.Errorf("at %s: the key %s stands there twice", d.place(), quoted(key))
+			return nil, fmt.Errorf("at %s: the key %s stands there twice", d.here(), quoted(key))
 		}
 		if object[key], err = d.at(key); err != nil {
 			return nil, err
@@ -131,7 +131,7 @@ func (d *decoder) at(name string) (any, error) {
 	return value, err
 }
 
-func (d *decoder) place() string { return place(d.location) }
+func (d *decoder) here() string { return locate(d.location) }
 
 // unusable says why nothing can be calculated with a number, or returns nothing.
 func unusable(number string) string {

@@ -9,8 +9,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// budget is how much a check may do: each unit takes a few microseconds at most. Large answers take a few
-// hundred thousand; with some schemas the time would double with each level of the answer.
+// budget is how much a check may do: each unit takes a few microseconds at most. Large answers take
+// a few hundred thousand; with some schemas the time would double with each level of the answer.
 const budget = 1_000_000
 
 // A validator checks values against a schema, one at a time.
@@ -29,8 +29,8 @@ func (v *validator) charge(units int) {
 	}
 }
 
-// validate returns why a value does not fit. Every reason has a place of its own, and there may be many,
-// so reasons are asked for only where there are some, and deep values may have fewer of them.
+// validate returns why a value does not fit. Every reason names its location, and there may be
+// many, so reasons are asked for only where there are some, and deep values may have fewer of them.
 func (v *validator) validate(value any) error {
 	switch err := v.run(v.verdict, budget, value); {
 	case errors.Is(err, errCostly), errors.Is(err, errStrange):
@@ -99,7 +99,7 @@ func (m *matcher) MatchString(s string) bool {
 }
 
 // prepare has every schema that is in use count what it costs, and makes formats annotations: the
-// place of a format, which is looked at before all that is below it, does the counting. It refuses
+// place of a format, which is read before all that is below it, does the counting. It refuses
 // what is not in the document, or of another draft.
 func (v *validator) prepare(entries []*jsonschema.Schema) error {
 	seen := map[*jsonschema.Schema]bool{}

@@ -17,10 +17,10 @@ import (
 // Limits of what an error says.
 const (
 	maxComplaints = 3   // about one answer
-	maxLeaves     = 200 // that are looked at for them
+	maxLeaves     = 200 // that are read for them
 	maxQuoted     = 60  // bytes of one text
 	maxSaid       = 200 // bytes of one complaint, without its place
-	maxPlace      = 120 // bytes of a place
+	maxLocation   = 120 // bytes of a place
 )
 
 // leaves returns the errors that have no other reason, at most maxLeaves, in the order of their
@@ -51,7 +51,7 @@ func leaves(err *jsonschema.ValidationError) []*jsonschema.ValidationError {
 func complaint(err *jsonschema.ValidationError) error {
 	var all []string
 	for _, leaf := range leaves(err) {
-		if one := "at " + place(leaf.InstanceLocation) + ": " + said(leaf); !slices.Contains(all, one) {
+		if one := "at " + locate(leaf.InstanceLocation) + ": " + said(leaf); !slices.Contains(all, one) {
 			all = append(all, one)
 		}
 	}
@@ -141,16 +141,16 @@ func quoted(s string) string { return fmt.Sprintf("%q", text.Shorten(s, maxQuote
 
 func shortened(s string) string { return text.Shorten(text.OneLine(s), maxSaid) }
 
-// place returns a JSON pointer, or / for the whole value.
-func place(location []string) string {
+// locate returns a JSON pointer, or / for the whole value.
+func locate(location []string) string {
 	var pointer strings.Builder
 	for _, name := range location {
 		pointer.WriteString("/" + escaped(name))
-		if pointer.Len() > maxPlace {
+		if pointer.Len() > maxLocation {
 			break
 		}
 	}
-	return cmp.Or(text.Shorten(text.OneLine(pointer.String()), maxPlace), "/")
+	return cmp.Or(text.Shorten(text.OneLine(pointer.String()), maxLocation), "/")
 }
 
 // escaped returns a name as it stands in a JSON pointer.

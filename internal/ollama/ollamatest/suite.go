@@ -5,6 +5,7 @@ package ollamatest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -72,6 +73,8 @@ func Run(t *testing.T, url string, models Models) {
 	t.Run("options are taken", s.options)
 	t.Run("a model thinks if it is told to, and where nothing is said as it does by itself", s.thinks)
 	t.Run("a model that cannot think, and a level that it does not know, are fatal", s.cannotThink)
+	t.Run("an answer follows the schema that was asked for", s.follows)
+	t.Run("a schema that is none is fatal", s.badSchema)
 	t.Run("an option out of range is fatal before anything is sent", s.badOption)
 	t.Run("a model that no registry has cannot be pulled", s.pullFails)
 }
@@ -437,6 +440,32 @@ func (s *suite) cannotThink(t *testing.T) {
 	if _, err := s.client.Generate(t.Context(), req); err != nil {
 		t.Error(err)
 	}
+}
+
+func (s *suite) follows(t *testing.T) {
+	for text, format := range map[string]string{
+		`^\s*"(red|green)"\s*$`: `{"enum":["red","green"]}`,
+		`^\s*\{\s*"answer"\s*:\s*-?[0-9]+\s*,\s*"sure"\s*:\s*(true|false)\s*,\s*"kind"\s*:\s*"(a|b)"\s*\}\s*$`: `{"type":"object","properties":{"answer":{"type":"integer"},"sure":{"type":"boolean"},"kind":{"enum":["a","b"]}},"required":["answer","sure","kind"],"additionalProperties":false}`,
+		`^\s*[{\[]`: pipeline.AnyJSON, // which may not end
+	} {
+		req := request(s.models.Stop, 5, 300)
+		req.Options.Schema = json.RawMessage(format)
+		got, err := s.client.Generate(t.Context(), req)
+		if err != nil && (format != pipeline.AnyJSON || pipeline.ClassOf(err) != pipeline.Truncated) {
+			t.Errorf("%s: %v", format, err)
+		}
+		if !regexp.MustCompile(text).MatchString(got.Text) {
+			t.Errorf("%s: the answer is %q", format, got.Text)
+		}
+	}
+}
+
+func (s *suite) badSchema(t *testing.T) {
+	req := request(s.models.Stop, 1, 5)
+	req.Options.Schema = json.RawMessage(`true`)
+	_, err := s.client.Generate(t.Context(), req)
+	wantClass(t, err, pipeline.Fatal)
+	wantParts(t, err, "invalid format", "--schema")
 }
 
 func (s *suite) badOption(t *testing.T) {
