@@ -2,6 +2,9 @@
 # Runs all tests. It provides a MongoDB-compatible server, a real Ollama, Jupyter and the loaders of datasets for them,
 # unless MONGODB_URI, OLLAMA_TEST_HOST, JUPYTER_TEST_PYTHON and LOADERS_TEST_PYTHON name what is there, and the programs
 # that some of them run. What cannot be provided is skipped and said loudly at the end; with CI=true that is a failure. Arguments go to go test, such as
+# Runs all tests. It provides a MongoDB-compatible server, a real Ollama, Jupyter and the JSON Schema test suite for
+# them, unless MONGODB_URI, OLLAMA_TEST_HOST, JUPYTER_TEST_PYTHON and SCHEMA_TEST_SUITE name what is there, and the
+# programs that some of them run. What cannot be provided is skipped and said loudly at the end; with CI=true that is a failure. Arguments go to go test, such as
 # -run NAME or -count 10; the packages are always all.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -16,6 +19,7 @@ provide() {
   local lines
   if lines=$(bash ".ci/$1.sh"); then
     [ "$1" = jupyter ] || [ "$1" = loaders ] || started+=("$1") # which only say where something is
+    [ "$1" = jupyter ] || [ "$1" = schemas ] || started+=("$1") # which only say where something is
     while IFS='=' read -r name value; do [ -z "$name" ] || export "$name=$value"; done <<<"$lines"
   else
     skipped+=("all tests that need $3 ($2 is not set and .ci/$1.sh could not provide it)")
@@ -25,6 +29,7 @@ provide mongo MONGODB_URI "a MongoDB-compatible server"
 provide ollama OLLAMA_TEST_HOST "a real Ollama"
 provide jupyter JUPYTER_TEST_PYTHON "Jupyter"
 provide loaders LOADERS_TEST_PYTHON "Python with the loaders"
+provide schemas SCHEMA_TEST_SUITE "the JSON Schema test suite"
 
 # need PROGRAM PACKAGE WHAT
 need() {

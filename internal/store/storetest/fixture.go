@@ -37,7 +37,7 @@ func (s *suite) newRun(items, samples int) pipeline.Run {
 		Items: items, Generations: items * samples, CreatedAt: start(), LongestPrompt: 4321, Key: pipeline.Key("\x00 a secret \xff"),
 		Spec: pipeline.Spec{
 			Model: "llama3.2:3b", System: "Be $brief.", Prompt: "Solve: {{.question}} <&>", Samples: samples, Batch: 4, Seed: 7,
-			Options: pipeline.Options{Temperature: &temperature, NumPredict: 512, Stop: []string{"\n\n", "</s>"}},
+			Options: pipeline.Options{Temperature: &temperature, NumPredict: 512, Stop: []string{"\n\n", "</s>"}, Schema: []byte(`{"type":"object","title":"<b> & é"}`)},
 			Dataset: pipeline.DatasetID{Name: "gsm8k", Digest: "sha256:00ff"},
 		},
 	}
