@@ -19,9 +19,12 @@ const (
 	opposite = "gleaner:///opposite"
 )
 
-// maxPattern is how many instructions a pattern may have for RE2's machine: the time of a match is
-// in proportion to them.
-const maxPattern = 5000
+// How many instructions patterns may have for RE2's machine: the time of a match is in proportion
+// to those of one, and the memory of a schema to those of all.
+const (
+	maxPattern  = 5000
+	maxPatterns = 100_000 // draft 7 counts twice
+)
 
 // errOutside is why nothing is loaded.
 var errOutside = errors.New("it is outside of the schema")
@@ -96,6 +99,9 @@ func (v *validator) pattern(text string) (jsonschema.Regexp, error) {
 	}
 	if len(program.Inst) > maxPattern {
 		return nil, fmt.Errorf("it takes %d steps for each letter, the limit is %d", len(program.Inst), maxPattern)
+	}
+	if v.steps += len(program.Inst); v.steps > maxPatterns {
+		return nil, fmt.Errorf("all patterns together take more than %d steps for each letter", maxPatterns)
 	}
 	compiled, err := regexp.Compile(text)
 	if err != nil {

@@ -32,6 +32,12 @@ func TestOnlyTheWrappingOfAnAnswerIsRepaired(t *testing.T) {
 		"capitals":                     {"```JSON\n" + plain + "\n```", plain},
 		"sentences around a fence":     {"Sure! Here it is [as asked]:\n\n```json\n" + plain + "\n```\nLet me know.", plain},
 		"a fence inside of a text":     {"```json\n{\"answer\": 1, \"why\": \"```\"}\n```", "{\"answer\": 1, \"why\": \"```\"}"},
+		"a long fence":                 {"````json\n" + plain + "\n````", plain},
+		"a fence of tildes":            {"~~~\n" + plain + "\n~~~", plain},
+		"braces in a sentence":         {"For the set {1, 2}:\n```json\n" + plain + "\n```\nThat is f[x].", plain},
+		"a fence of two kinds":         {"```json\n" + plain + "\n~~~", ""},
+		"a fence that ends too short":  {"````json\n" + plain + "\n```", ""},
+		"another answer behind it":     {"```json\n" + plain + "\n```\n[1]", ""},
 		"numbers keep their text":      {`{"answer": 1.0E+0}`, `{"answer": 1.0E+0}`},
 		"white space inside stays":     {"{ \"answer\"\n:\t1 }", "{ \"answer\"\n:\t1 }"},
 		"a sentence without a fence":   {"Here it is: " + plain, ""},
@@ -213,6 +219,36 @@ func TestNoPairOfSchemaAndAnswerTakesLong(t *testing.T) {
 		}
 		if err != nil && len(err.Error()) > 1200 {
 			t.Errorf("%s: the error has %d bytes", name, len(err.Error()))
+		}
+	}
+}
+
+func TestNoSchemaTakesLongToRead(t *testing.T) {
+	repeat := func(before, each, after string) string {
+		return before + strings.Repeat(each, (MaxBytes-len(before)-len(after))/len(each)) + after
+	}
+	var anchors, references strings.Builder
+	for i := range 900 {
+		fmt.Fprintf(&anchors, `{"$dynamicAnchor": "a%d"},`, i)
+		fmt.Fprintf(&references, `"a%d": {"$ref": "#/$defs/a%d"},`, i, i+1)
+	}
+	for name, text := range map[string]string{
+		"many values":           repeat(`{"enum": [`, "[],", "1]}"),
+		"many schemas":          repeat(`{"allOf": [`, "{},", "true]}"),
+		"many anchors":          `{"$defs": {"x": {"anyOf": [` + anchors.String() + `{}]}}, "enum": [` + anchors.String() + `1]}`,
+		"a chain of references": `{"$ref": "#/$defs/a0", "$defs": {` + references.String() + `"a900": {}}}`,
+		"many patterns":         repeat(`{"allOf": [`, `{"pattern":"(a?){900}"},`, "true]}"),
+		"deep nesting":          repeat("", "[", ""),
+	} {
+		began := time.Now()
+		s, err := Parse([]byte(text))
+		t.Logf("%s: %v, %.200v", name, time.Since(began).Round(time.Millisecond), err)
+		if err == nil {
+			_, err = s.Check("[1]")
+			t.Logf("%s: %v, %.200v", name, time.Since(began).Round(time.Millisecond), err)
+		}
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("%s: it took %v", name, took)
 		}
 	}
 }

@@ -18,6 +18,7 @@ type validator struct {
 	root    *jsonschema.Schema
 	verdict *jsonschema.Schema // what does not fit the root; it says so without keeping every reason
 	left    int                // of the budget
+	steps   int                // of all patterns
 }
 
 // errCostly is what a check that exceeds its budget panics with.

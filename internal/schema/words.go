@@ -79,7 +79,9 @@ func said(err *jsonschema.ValidationError) string {
 			if len(wanted) >= 10 {
 				break
 			}
-			wanted = append(wanted, shown(value))
+			if one := shown(value); !slices.Contains(wanted, one) {
+				wanted = append(wanted, one)
+			}
 		}
 		return shortened("want one of " + strings.Join(wanted, ", ") + ", but got " + shown(k.Got))
 	case *kind.Const:
