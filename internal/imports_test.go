@@ -153,6 +153,7 @@ func libraries() map[string]string {
 		"rapid":        "pgregory.net/rapid",
 		"sqlite":       "modernc.org/sqlite",
 		"term":         "golang.org/x/term",
+		"yaml":         "go.yaml.in/yaml/v4",
 		"ulid":         "github.com/oklog/ulid/v2",
 		"zap":          "go.uber.org/zap",
 	}

@@ -33,6 +33,8 @@ type commands struct {
 	Audit  command.Audit  `cmd:"" group:"What there is:" help:"Check that every generation of a run is accounted for."`
 	Export command.Export `cmd:"" group:"What there is:" help:"Write a run as a dataset."`
 
+	Config cli.ShowConfig `cmd:"" group:"What there is:" help:"Show what is in force for the flags of a command, and whether it is from the command line, the environment, or gleaner.yaml."`
+
 	NATS     command.NATSServer      `cmd:"" name:"nats" group:"For trying things out:" help:"Run the embedded NATS server alone."`
 	Simulate command.SimulatedOllama `cmd:"" aliases:"ollama" group:"For trying things out:" help:"Run the simulated Ollama alone."`
 }

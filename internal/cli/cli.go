@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gleaner/internal/cli/jobfile"
 	"gleaner/internal/pipeline"
 )
 
@@ -43,6 +44,7 @@ func Usage(format string, args ...any) error {
 // grammar is what every command line has besides the flags and commands of its program.
 type grammar struct {
 	Version kong.VersionFlag `help:"Show the version and exit."`
+	Config  string           `placeholder:"FILE" help:"Take flags from this file, where neither the command line nor the environment has them. Default: gleaner.yaml of the working folder, if it is there; none for no file."`
 }
 
 // Main runs a program and ends the process with its exit code. Commands is a pointer to a struct
@@ -66,10 +68,15 @@ func Main(name, description string, commands any) {
 func Run(ctx context.Context, name, description string, commands any, args []string, t *Terminal) int {
 	t = t.escaping()
 	exit := -1
+	var job *jobfile.Job
 	parser, err := kong.New(commands,
 		kong.Name(name), kong.Description(description), kong.Writers(t.Out, t.Err),
 		kong.Exit(func(code int) { exit = code; panic(helpShown{}) }),
 		kong.Embed(&grammar{}), kong.Vars{"version": name + " " + origin()}, defaults(),
+		kong.WithBeforeResolve(func(command *kong.Context) (err error) {
+			job, err = readJob(command)
+			return err
+		}),
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
@@ -80,11 +87,12 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, withoutSecrets(err.Error(), args), name)
+		said := withLines(err.Error(), ofParsing(command, err), job)
+		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, job.Secrets().Hide(withoutSecrets(said, args)), name)
 		return WrongUse
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	return report(ctx, name, command.Run(t), t)
+	return report(ctx, name, located(command.Run(t), command, job), t)
 }
 
 // helpShown is the value of the panic that takes the place of ending the process when kong has

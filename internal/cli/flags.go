@@ -36,7 +36,7 @@ func (l LogFlags) Logger(t *Terminal) (*zap.Logger, error) {
 // NATSFlags say how to reach the stream.
 type NATSFlags struct {
 	NATSURL   string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" help:"NATS server; wss://HOST:443 where port 4222 is closed."`
-	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" help:"Credentials: the path of a .creds file, or its content. Content belongs into the environment: a command line can be seen by others."`
+	NATSCreds string `name:"nats-creds" env:"NATS_CREDS" path:"file,content" help:"Credentials: the path of a .creds file, or its content. Content belongs into the environment: a command line can be seen by others."`
 }
 
 // A Size is a number of bytes, written as 1048576, 512MiB or 2GiB.
@@ -77,7 +77,7 @@ func (s StreamFlags) Validate() error {
 
 // StoreFlags say where the store is.
 type StoreFlags struct {
-	Store string `env:"MONGODB_URI" required:"" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`
+	Store string `env:"MONGODB_URI" path:"sqlite" required:"" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`
 }
 
 // Validate is called by kong, for which a variable with an empty value is set.
@@ -116,10 +116,10 @@ func (f PatienceFlags) Validate() error {
 // SpecFlags say what a run generates.
 type SpecFlags struct {
 	pipeline.Options `embed:""`
-	Input            string `placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
-	Field            string `placeholder:"COLUMN" help:"The column that is the prompt."`
-	Prompt           string `placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
-	PromptFile       string `placeholder:"FILE" help:"The same, from a file."`
+	Input            string `path:"file" placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
+	Field            string `choice:"prompt" placeholder:"COLUMN" help:"The column that is the prompt."`
+	Prompt           string `choice:"prompt" placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
+	PromptFile       string `choice:"prompt" path:"file" placeholder:"FILE" help:"The same, from a file."`
 	System           string `placeholder:"TEXT" help:"System prompt."`
 	Schema           string `placeholder:"FILE|JSON|json" help:"The JSON Schema (draft 7, 2019-09 or 2020-12) that answers have to fit: a file, or the schema itself; the word json for any JSON. The model server is told, and each answer is checked when it arrives."`
 	Model            string `help:"Model, as Ollama names it."`

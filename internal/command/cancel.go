@@ -13,7 +13,7 @@ import (
 // Cancel is the command cancel.
 type Cancel struct {
 	controlFlags `embed:""`
-	Yes          bool `help:"Do not ask."`
+	Yes          bool `byhand:"run" help:"Do not ask."`
 }
 
 // Run asks for confirmation and ends a run; its answers stay.

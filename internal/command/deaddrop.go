@@ -15,7 +15,7 @@ import (
 type DeadDrop struct {
 	letterFlags `embed:""`
 	DryRun      bool `help:"Only count."`
-	Yes         bool `help:"Do it: without this flag nothing is dropped."`
+	Yes         bool `byhand:"run" help:"Do it: without this flag nothing is dropped."`
 	JSON        bool `name:"json" help:"Print the summary as JSON."`
 }
 

@@ -16,9 +16,9 @@ type DeadGiveUp struct {
 	cli.StoreFlags `embed:""`
 	cli.NATSFlags  `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Of this run."`
-	Batch          []int  `placeholder:"INDEX" help:"These batches only. Default: all that are queued."`
-	Resting        bool   `help:"Only those that were handed back and wait for their next try."`
-	Yes            bool   `help:"Do it: without this flag the batches are only counted."`
+	Batch          []int  `byhand:"" placeholder:"INDEX" help:"These batches only. Default: all that are queued."`
+	Resting        bool   `byhand:"" help:"Only those that were handed back and wait for their next try."`
+	Yes            bool   `byhand:"run" help:"Do it: without this flag the batches are only counted."`
 	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 

@@ -18,7 +18,7 @@ type Delete struct {
 	cli.StoreFlags `embed:""`
 	cli.NATSFlags  `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Yes            bool   `help:"Do not ask."`
+	Yes            bool   `byhand:"run" help:"Do not ask."`
 	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 

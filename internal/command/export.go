@@ -21,7 +21,7 @@ type Export struct {
 	cli.StoreFlags `embed:""`
 	cli.NATSFlags  `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Out            string `required:"" placeholder:"FILE" help:"JSON Lines, compressed if the name ends in .gz or .zst; - is standard output."`
+	Out            string `required:"" path:"file" placeholder:"FILE" help:"JSON Lines, compressed if the name ends in .gz or .zst; - is standard output."`
 	Layout         string `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them."`
 	All            bool   `help:"Also write generations without an answer, with null."`
 	WithFailed     bool   `help:"Also write generations that failed, with null, and in gleaner why, and what there was of an answer that was cut off. Reads the dead letters, so it needs NATS."`

@@ -20,13 +20,13 @@ type letterFlags struct {
 	cli.StoreFlags `embed:""`
 	cli.NATSFlags  `embed:""`
 	Name           string           `name:"run" placeholder:"NAME" help:"Of this run only."`
-	Batch          []int            `placeholder:"INDEX" help:"Of these batches only."`
-	Class          []pipeline.Class `placeholder:"CLASS" help:"Of these classes, with commas between them."`
-	Message        string           `placeholder:"REGEXP" help:"Whose message matches."`
-	OlderThan      time.Duration    `placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
-	NewerThan      time.Duration    `placeholder:"AGE" help:"That failed at most this long ago."`
-	Orphaned       bool             `help:"Letters of runs that are not in the store, and those that cannot be read. All others are left out then, and without this flag these are."`
-	Limit          int              `placeholder:"N" help:"At most this many."`
+	Batch          []int            `byhand:"" placeholder:"INDEX" help:"Of these batches only."`
+	Class          []pipeline.Class `byhand:"" placeholder:"CLASS" help:"Of these classes, with commas between them."`
+	Message        string           `byhand:"" placeholder:"REGEXP" help:"Whose message matches."`
+	OlderThan      time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
+	NewerThan      time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at most this long ago."`
+	Orphaned       bool             `byhand:"" help:"Letters of runs that are not in the store, and those that cannot be read. All others are left out then, and without this flag these are."`
+	Limit          int              `byhand:"" placeholder:"N" help:"At most this many."`
 }
 
 // Help is called by kong.

@@ -12,7 +12,7 @@ import (
 type NATSServer struct {
 	cli.LogFlags `embed:""`
 	Addr         string `default:"127.0.0.1:4222" help:"Where to listen."`
-	Data         string `default:"gleaner-data/nats-server" placeholder:"DIR" help:"Folder for the streams."`
+	Data         string `byhand:"" default:"gleaner-data/nats-server" placeholder:"DIR" help:"Folder for the streams."`
 	SyncAlways   bool   `default:"true" negatable:"" help:"Bring every message to the disk before it is confirmed."`
 }
 

@@ -31,8 +31,8 @@ type Publish struct {
 	Follow          bool          `help:"Stay until every generation is stored or dead. Exits 3 if some have no answer."`
 	Lease           time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for this long."`
 	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
-	TakeOver        bool          `help:"Take the streams from another store that is given up: say which runs are on them, and with --yes remove those of the other store. Refused while one of them is in use."`
-	Yes             bool          `help:"With --take-over: do it."`
+	TakeOver        bool          `byhand:"" help:"Take the streams from another store that is given up: say which runs are on them, and with --yes remove those of the other store. Refused while one of them is in use."`
+	Yes             bool          `byhand:"" help:"With --take-over: do it."`
 	JSON            bool          `name:"json" help:"Print the summary as JSON."`
 }
 

@@ -22,8 +22,8 @@ type RunLocal struct {
 	cli.LogFlags      `embed:""`
 	cli.PatienceFlags `embed:""`
 	Name              string   `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
-	Data              string   `default:"gleaner-data" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
-	Out               string   `placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
+	Data              string   `default:"gleaner-data" path:"file" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
+	Out               string   `path:"file" placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
 	Layout            string   `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
 	ResponseField     string   `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
 	Ollama            string   `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, the demo is simulated, and a dataset of your own needs --simulate."`

@@ -15,8 +15,8 @@ import (
 type Show struct {
 	cli.StoreFlags `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Limit          int    `default:"5" help:"How many answers."`
-	Random         bool   `help:"Random ones instead of the first."`
+	Limit          int    `byhand:"" default:"5" help:"How many answers."`
+	Random         bool   `byhand:"" help:"Random ones instead of the first."`
 	JSON           bool   `name:"json" help:"Print JSON Lines, as export writes them."`
 }
 
