@@ -73,8 +73,10 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		kong.Name(name), kong.Description(description), kong.Writers(t.Out, t.Err),
 		kong.Exit(func(code int) { exit = code; panic(helpShown{}) }),
 		kong.Embed(&grammar{}), kong.Vars{"version": name + " " + origin()}, defaults(),
-		kong.WithBeforeResolve(func(command *kong.Context) (err error) {
-			job, err = readJob(command)
+		kong.WithBeforeResolve(func(command *kong.Context, at *kong.Path) (err error) {
+			if at.App != nil { // kong calls this for each word of the command line, and the program is the first
+				job, err = readJob(command)
+			}
 			return err
 		}),
 		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),

@@ -78,9 +78,12 @@ func sourceOf(parsed *kong.Context, job *jobfile.Job, flag *kong.Flag, siblings 
 		}
 	}
 	variable := jobfile.Variable(flag)
+	empty := slices.IndexFunc(flag.Tag.Envs, func(name string) bool { _, ok := os.LookupEnv(name); return ok })
 	switch {
 	case variable != "":
 		return instead("environment, " + variable), true
+	case inFile == "" && empty >= 0:
+		return "environment, " + flag.Tag.Envs[empty] + ", which is empty", true
 	case inFile == "":
 		return otherwise, false
 	case !jobfile.Takes(flag, siblings):

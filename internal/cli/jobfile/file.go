@@ -88,22 +88,31 @@ func Open(path string) (*Job, error) {
 		return nil, nil
 	}
 	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		return nil, &FileError{Path: path, Problem: "is not a file: a job is read from a file, from whose folder its paths are"}
-	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the job file: %w; without one: --config %s", err, None)
+		return nil, unread(path, err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &FileError{Path: path, Problem: "is not a file: a job is read from a file, from whose folder its paths are"}
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the job file: %w", err)
+		return nil, unread(path, err)
 	}
 	defer file.Close()
 	data, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading the job file: %w", err)
+		return nil, unread(path, err)
 	}
 	return Parse(path, data)
+}
+
+// unread says that a file cannot be read.
+func unread(path string, err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		err = at.Err // the path is said already
+	}
+	return fmt.Errorf("the job file %s cannot be read: %w: check the path, or say --config %s", path, err, None)
 }
 
 // Parse returns the job file of this path that has this content, of at most 1 MiB. It is judged by
