@@ -248,6 +248,12 @@ func TestEveryBlockOfCommandsRuns(t *testing.T) {
 			var w *workplace
 			for _, b := range blocks(t, page) {
 				switch {
+				case b.language == file:
+					if w == nil {
+						w = newWorkplace(t, bash)
+					}
+					name, _, _ := strings.Cut(strings.TrimPrefix(b.content, "# "), "\n")
+					w.file(name, b.content, 0o644)
 				case b.language != shell:
 				case b.notRun != "":
 					checked++

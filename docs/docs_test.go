@@ -226,8 +226,12 @@ func (b block) lines() (all []string) {
 	return all
 }
 
-// shell is the language of blocks that hold commands.
-const shell = "sh"
+// shell is the language of blocks that hold commands, and file that of a file for the commands
+// after it, whose name stands in a comment in its first line.
+const (
+	shell = "sh"
+	file  = "yaml"
+)
 
 var notRunForm = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
 
@@ -248,8 +252,8 @@ func blocks(t *testing.T, page string) (all []block) {
 			if reason := notRunForm.FindStringSubmatch(before); reason != nil {
 				open.notRun = reason[1]
 			}
-			if !slices.Contains([]string{shell, "text", "json"}, open.language) {
-				t.Errorf("%s: the block is of language %q; use sh for commands, text or json for what is not", open.where(), open.language)
+			if !slices.Contains([]string{shell, file, "text", "json"}, open.language) {
+				t.Errorf("%s: the block is of language %q; use sh for commands, yaml for a file that they read, text or json for what is not", open.where(), open.language)
 			}
 		case open != nil && trimmed == "```":
 			all = append(all, *open)
