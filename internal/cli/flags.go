@@ -116,18 +116,18 @@ func (f PatienceFlags) Validate() error {
 // SpecFlags say what a run generates.
 type SpecFlags struct {
 	pipeline.Options `embed:""`
-	Input            string `path:"file" placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
-	Field            string `choice:"prompt" placeholder:"COLUMN" help:"The column that is the prompt."`
-	Prompt           string `choice:"prompt" placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
-	PromptFile       string `choice:"prompt" path:"file" placeholder:"FILE" help:"The same, from a file."`
-	System           string `placeholder:"TEXT" help:"System prompt."`
-	Schema           string `placeholder:"FILE|JSON|json" help:"The JSON Schema (draft 7, 2019-09 or 2020-12) that answers have to fit: a file, or the schema itself; the word json for any JSON. The model server is told, and each answer is checked when it arrives."`
-	Model            string `help:"Model, as Ollama names it."`
-	Samples          int    `default:"1" help:"Answers wanted for each row."`
-	Batch            *int   `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
-	Limit            int    `placeholder:"N" help:"Take the first N rows only."`
-	Seed             int    `default:"0" help:"Seed of the run; each generation has its own, made from it."`
-	Simulate         bool   `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
+	Input            string   `path:"file" placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
+	Field            string   `choice:"prompt" placeholder:"COLUMN" help:"The column that is the prompt."`
+	Prompt           string   `choice:"prompt" placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
+	PromptFile       []string `choice:"prompt" path:"file" sep:"none" placeholder:"FILE" help:"The same, from a file. Several make a run each."`
+	System           string   `placeholder:"TEXT" help:"System prompt."`
+	Schema           string   `placeholder:"FILE|JSON|json" help:"The JSON Schema (draft 7, 2019-09 or 2020-12) that answers have to fit: a file, or the schema itself; the word json for any JSON. The model server is told, and each answer is checked when it arrives."`
+	Model            []string `sep:"none" placeholder:"NAME" help:"Model, as Ollama names it. Several make a run each."`
+	Samples          int      `default:"1" help:"Answers wanted for each row."`
+	Batch            *int     `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
+	Limit            int      `placeholder:"N" help:"Take the first N rows only."`
+	Seed             int      `default:"0" help:"Seed of the run; each generation has its own, made from it."`
+	Simulate         bool     `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
 // maxFileBytes is more than any template has that makes a prompt, and than any schema.
@@ -164,20 +164,28 @@ func readFile(ctx context.Context, path, what string) (string, error) {
 // Spec returns the spec that the flags ask for. It reads the files of prompt and schema until ctx
 // ends, but not the dataset.
 func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
+	for _, several := range []struct {
+		field  string
+		values []string
+	}{{"model", f.Model}, {"prompt-file", f.PromptFile}} {
+		if n := len(several.values); n > 1 {
+			return pipeline.Spec{}, &pipeline.SpecError{Field: several.field, Problem: fmt.Sprintf("%d are given, and this command takes one: load and run make a run of each", n)}
+		}
+	}
 	if f.Limit < 0 {
 		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}
 	}
 	prompt := f.Prompt
-	if f.PromptFile != "" {
+	if file := strings.Join(f.PromptFile, ""); file != "" {
 		if prompt != "" {
 			return pipeline.Spec{}, &pipeline.SpecError{Field: "prompt-file", Problem: "cannot be combined with prompt"}
 		}
 		var err error
-		if prompt, err = readFile(ctx, f.PromptFile, "template"); err != nil {
+		if prompt, err = readFile(ctx, file, "template"); err != nil {
 			return pipeline.Spec{}, fmt.Errorf("reading the prompt template: %w", err)
 		}
 	}
-	model := f.Model
+	model := strings.Join(f.Model, "")
 	if f.Simulate {
 		model = pipeline.SimulatedModel(model)
 	}

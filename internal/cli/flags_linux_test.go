@@ -13,7 +13,7 @@ import (
 
 func TestATemplateFileIsReadWithinLimits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := (SpecFlags{PromptFile: "/dev/zero"}).Spec(ctx); err == nil || !strings.Contains(err.Error(), "is it a template?") {
+	if _, err := (SpecFlags{PromptFile: []string{"/dev/zero"}}).Spec(ctx); err == nil || !strings.Contains(err.Error(), "is it a template?") {
 		t.Errorf("an endless file: %v", err)
 	}
 	pipe := filepath.Join(t.TempDir(), "pipe")
@@ -21,7 +21,7 @@ func TestATemplateFileIsReadWithinLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if _, err := (SpecFlags{PromptFile: pipe}).Spec(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := (SpecFlags{PromptFile: []string{pipe}}).Spec(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("a pipe to which nothing is written: %v", err)
 	}
 	// The goroutine that waits for it ends, too, once the pipe is opened.

@@ -25,17 +25,16 @@ type LoadRun struct {
 	JSON           bool   `name:"json" help:"Print the summary as JSON."`
 }
 
-// Run checks the dataset, shows its first prompt, and writes the run.
+// Run checks the dataset, shows its first prompt, and writes the run. Of several runs none is
+// written before all are checked.
 func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
-	spec, err := c.SpecFlags.Spec(ctx)
+	variants, err := c.SpecFlags.Variants(c.Name)
 	if err != nil {
 		return err
 	}
-	pin := ""
-	if c.Digest != "" {
-		if pin, err = pipeline.ParsePin(c.Digest); err != nil {
-			return cli.Usage("digest: %v", err)
-		}
+	pin, err := c.pin()
+	if err != nil {
+		return err
 	}
 	if c.Input == "" {
 		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
@@ -47,28 +46,65 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	defer source.Close()
 	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
 
+	view.Variants(t, variants)
 	progress := view.NewProgress(t)
-	preflight, err := producer.RunPreflight(ctx, c.Name, spec, data, func(rows int) {
-		if progress.Due() {
-			progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
+	var checked []producer.Preflight
+	for _, v := range variants {
+		spec, err := v.Spec(ctx)
+		if err != nil {
+			return err
 		}
-	})
-	progress.Clear()
-	if err != nil {
-		return err
+		preflight, err := producer.RunPreflight(ctx, v.Name, spec, data, func(rows int) {
+			if progress.Due() {
+				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
+			}
+		})
+		progress.Clear()
+		if err != nil {
+			return err
+		}
+		preflight.Run = preflight.Run.PinTo(pin)
+		view.Preview(t, preflight.Run, preflight.Messages)
+		checked = append(checked, preflight)
 	}
-	preflight.Run = preflight.Run.PinTo(pin)
-	view.Preview(t, preflight.Run, preflight.Messages)
-	if c.DryRun {
-		return c.summary(t, preflight.Run, "dry run: nothing was written")
+	var loaded []loadedRun
+	for _, preflight := range checked {
+		l := loadedRun{preflight.Run, "dry run: nothing was written"}
+		if !c.DryRun {
+			if l, err = c.write(ctx, preflight, progress); err != nil {
+				return err
+			}
+		}
+		loaded = append(loaded, l)
 	}
-	return c.write(ctx, t, preflight, progress)
+	return c.summary(t, loaded)
 }
 
-func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer.Preflight, progress *view.Progress) error {
+// pin returns the digest of the model that the flag names.
+func (c *LoadRun) pin() (string, error) {
+	if c.Digest == "" {
+		return "", nil
+	}
+	pin, err := pipeline.ParsePin(c.Digest)
+	if err != nil {
+		return "", cli.Usage("digest: %v", err)
+	}
+	if len(c.Model) > 1 {
+		return "", cli.Usage("digest: it is of one model, and --model names %d", len(c.Model))
+	}
+	return pin, nil
+}
+
+// A loadedRun is a run and what was done with it.
+type loadedRun struct {
+	pipeline.Run
+	did string
+}
+
+func (c *LoadRun) write(ctx context.Context, preflight producer.Preflight, progress *view.Progress) (loadedRun, error) {
 	store, err := store.Open(ctx, c.Store) // this command makes one
 	if err != nil {
-		return err
+		return loadedRun{}, err
 	}
 	defer store.Close()
 	run, wrote, err := producer.Load(ctx, store, preflight, ulid.Make().String(), func(items int) {
@@ -78,19 +114,34 @@ func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer
 	})
 	progress.Clear()
 	if err != nil {
-		return err
+		return loadedRun{}, err
 	}
 	if pinned := preflight.Run.Pins[pipeline.Ollama]; pinned != "" && run.Pins[pipeline.Ollama] != pinned {
-		return fmt.Errorf("run %s was loaded before and is pinned to %s: change that with `producer pin --run %s %s`",
+		return loadedRun{}, fmt.Errorf("run %s was loaded before and is pinned to %s: change that with `producer pin --run %s %s`",
 			run.Name, cmp.Or(run.Pins[pipeline.Ollama], "no digest yet"), run.Name, pinned)
 	}
 	if !wrote {
-		return c.summary(t, run, "was loaded before; nothing to do")
+		return loadedRun{run, "was loaded before; nothing to do"}, nil
 	}
-	return c.summary(t, run, "loaded")
+	return loadedRun{run, "loaded"}, nil
 }
 
-func (c *LoadRun) summary(t *cli.Terminal, run pipeline.Run, what string) error {
+// summary prints a line for one run, and a table for several; as JSON a run or a list of them.
+func (c *LoadRun) summary(t *cli.Terminal, loaded []loadedRun) error {
+	if len(loaded) > 1 {
+		runs := make([]pipeline.Run, len(loaded))
+		rows := make([][]string, len(loaded))
+		for i, l := range loaded {
+			runs[i] = l.Run
+			rows[i] = []string{l.Name, l.Spec.Model, view.Count(l.Generations), l.did}
+		}
+		if c.JSON {
+			return cli.PrintJSON(t.Out, runs)
+		}
+		_, err := fmt.Fprint(t.Out, view.Table([]string{"RUN", "MODEL", "GENERATIONS", ""}, rows))
+		return err
+	}
+	run := loaded[0].Run
 	if c.JSON {
 		return cli.PrintJSON(t.Out, run)
 	}
@@ -98,6 +149,6 @@ func (c *LoadRun) summary(t *cli.Terminal, run pipeline.Run, what string) error 
 	if run.Batches > 0 {
 		batches = " in " + view.Plural(run.Batches, "batch", "batches")
 	}
-	_, err := fmt.Fprintf(t.Out, "run %s %s: %s%s\n", run.Name, what, view.Plural(run.Generations, "generation", "generations"), batches)
+	_, err := fmt.Fprintf(t.Out, "run %s %s: %s%s\n", run.Name, loaded[0].did, view.Plural(run.Generations, "generation", "generations"), batches)
 	return err
 }

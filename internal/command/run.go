@@ -1,10 +1,14 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
@@ -34,8 +38,8 @@ type RunLocal struct {
 	JSON              bool     `name:"json" help:"Print the summary as JSON."`
 }
 
-// Run generates every answer and exports them. Without a dataset it answers the fifty problems of
-// the demo.
+// Run generates every answer and exports them, one run after the other if there are several.
+// Without a dataset it answers the fifty problems of the demo.
 func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	progress := view.NewProgress(t)
 	log, err := c.Logger(&cli.Terminal{Err: progress})
@@ -47,17 +51,65 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer source.Close()
-	spec, err := c.SpecFlags.Spec(ctx)
+	variants, err := c.variants(ctx, data)
 	if err != nil {
 		return err
+	}
+	view.Variants(t, variants)
+	var done []local.Summary
+	for _, v := range variants {
+		one := *c
+		one.SpecFlags, one.Name, one.Out = v.SpecFlags, v.Name, v.Of(c.Out)
+		summary, err := one.generate(ctx, t, data, progress, log)
+		if err != nil {
+			if len(done) > 0 {
+				_ = c.summaries(t, done) // what went wrong counts more than what it says of answers
+			}
+			return err
+		}
+		done = append(done, summary)
+	}
+	if len(done) > 1 {
+		return c.summaries(t, done)
+	}
+	return c.summary(t, done[0])
+}
+
+// variants returns the runs that are asked for. Of several each is checked before the first begins.
+func (c *RunLocal) variants(ctx context.Context, data producer.Dataset) ([]cli.Variant, error) {
+	variants, err := c.SpecFlags.Variants(c.Name)
+	if err != nil || len(variants) == 1 {
+		return variants, err
+	}
+	if c.Out == "-" {
+		return nil, cli.Usage("out: %d runs have a file each, which - is not: name a file, of which each gets one beside it", len(variants))
+	}
+	for _, v := range variants {
+		spec, err := v.Spec(ctx)
+		if err != nil {
+			return nil, err
+		}
+		spec.Model = cmp.Or(spec.Model, "default") // which the servers choose later
+		if _, err := producer.RunPreflight(ctx, cmp.Or(v.Name, "unnamed"), spec, data, nil); err != nil {
+			return nil, err
+		}
+	}
+	return variants, nil
+}
+
+// generate does one run.
+func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.Dataset, progress *view.Progress, log *zap.Logger) (local.Summary, error) {
+	spec, err := c.SpecFlags.Spec(ctx)
+	if err != nil {
+		return local.Summary{}, err
 	}
 	servers, err := c.servers(ctx, t, progress)
 	if err != nil {
-		return err
+		return local.Summary{}, err
 	}
 	defer servers.Close()
 	spec.Model, spec.Simulated = servers.Model, servers.Simulated
-	summary, err := local.Run(ctx, local.Config{
+	return local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
 		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
 		Checked: func(rows int) {
@@ -80,16 +132,12 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 			}
 		},
 	})
-	if err != nil {
-		return err
-	}
-	return c.summary(t, summary)
 }
 
 // dataset returns the rows that were asked for, or the project's own.
 func (c *RunLocal) dataset(t *cli.Terminal) (closer interface{ Close() error }, data producer.Dataset, err error) {
 	if c.Input == "" {
-		if c.Field == "" && c.Prompt == "" && c.PromptFile == "" {
+		if c.Field == "" && c.Prompt == "" && strings.Join(c.PromptFile, "") == "" {
 			c.Field = "question"
 		}
 		return nothing{}, local.Problems(c.Limit), nil
@@ -115,11 +163,11 @@ const (
 func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
-		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: c.Model, Think: c.Think, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
+		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: strings.Join(c.Model, ""), Think: c.Think, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
 		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {
-				progress.Show(fmt.Sprintf("pulling %s: %s %s", c.Model, what, view.Percent(int(done), int(total))))
+				progress.Show(fmt.Sprintf("pulling %s: %s %s", strings.Join(c.Model, ""), what, view.Percent(int(done), int(total))))
 			}
 		},
 	})
@@ -168,6 +216,34 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 	}
 	if s.Stored < s.Generations {
 		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer", view.Plural(s.Generations-s.Stored, "generation has", "generations have"))}
+	}
+	return nil
+}
+
+// summaries prints a table of several runs, as JSON a list.
+func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
+	var rows [][]string
+	missing, simulated := 0, false
+	for _, s := range done {
+		rows = append(rows, []string{s.Run, s.Model, view.Count(s.Stored), view.Count(s.Generations), view.Count(s.OutputTokens),
+			view.Rate(float64(s.OutputTokens) / max(s.Took.Seconds(), 0.001)), view.Duration(s.Took), s.Out})
+		missing += s.Generations - s.Stored
+		simulated = simulated || s.Simulated
+	}
+	talk := t.Out
+	if c.JSON {
+		if err := cli.PrintJSON(t.Out, done); err != nil {
+			return err
+		}
+		talk = t.Err
+	} else {
+		fmt.Fprint(t.Out, "\n", view.Table([]string{"RUN", "MODEL", "ANSWERS", "OF", "TOKENS", "TOKENS/S", "TIME", "FILE"}, rows))
+	}
+	if simulated {
+		fmt.Fprintln(talk, madeUpAtEnd)
+	}
+	if missing > 0 {
+		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer", view.Plural(missing, "generation has", "generations have"))}
 	}
 	return nil
 }

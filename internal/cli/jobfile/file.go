@@ -235,7 +235,12 @@ func together(problems []*FileError) error {
 func canonical(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 // said returns a name of a file as it may be shown in an error.
-func said(name string) string { return text.Clip(text.OneLine(name), 40) }
+func said(name string) string {
+	if text.MayBeSecret(strings.TrimLeft(name, "-")) {
+		return "…"
+	}
+	return text.Clip(text.OneLine(name), 40)
+}
 
 // resolved returns the node that an alias stands for.
 func resolved(n *yaml.Node) *yaml.Node {

@@ -184,7 +184,7 @@ func TestAVariableThatAnotherCommandWouldNeedIsNotAskedFor(t *testing.T) {
 func TestPathsAreFromTheFolderOfTheFile(t *testing.T) {
 	t.Setenv("HOME", "/home/me")
 	t.Setenv("JOB_DIR", "/abs")
-	const content = `input: [a.jsonl, "*.csv", "-", https://host/x.csv, "hf://datasets/a/b", /abs/x, ~/x, all, "${JOB_DIR}/y", ../z, sub/]
+	const content = `input: [a.jsonl, "*.csv", "-", https://host/x.csv, run:first, "hf://datasets/a/b", /abs/x, ~/x, all, "${JOB_DIR}/y", ../z, sub/]
 out: exports/
 creds: nats.creds
 bin: ollama
@@ -193,9 +193,9 @@ text: a.txt
 var: [a=b, shots=@few.json, "@x.json", "mail=me@host"]
 `
 	for path, want := range map[string]workCmd{
-		"jobs/gleaner.yaml": {Text: "a.txt", Input: []string{"jobs/a.jsonl", "jobs/*.csv", "-", "https://host/x.csv", "hf://datasets/a/b", "/abs/x", "/home/me/x", "all", "/abs/y", "jobs/../z", "jobs/sub/"},
+		"jobs/gleaner.yaml": {Text: "a.txt", Input: []string{"jobs/a.jsonl", "jobs/*.csv", "-", "https://host/x.csv", "run:first", "hf://datasets/a/b", "/abs/x", "/home/me/x", "all", "/abs/y", "jobs/../z", "jobs/sub/"},
 			Out: "jobs/exports/", Creds: "jobs/nats.creds", Bin: "ollama", Store: "sqlite:jobs/runs.db", Var: []string{"a=b", "shots=@jobs/few.json", "@jobs/x.json", "mail=me@host"}},
-		"./gleaner.yaml": {Text: "a.txt", Input: []string{"a.jsonl", "*.csv", "-", "https://host/x.csv", "hf://datasets/a/b", "/abs/x", "/home/me/x", "all", "/abs/y", "../z", "sub/"},
+		"./gleaner.yaml": {Text: "a.txt", Input: []string{"a.jsonl", "*.csv", "-", "https://host/x.csv", "run:first", "hf://datasets/a/b", "/abs/x", "/home/me/x", "all", "/abs/y", "../z", "sub/"},
 			Out: "exports/", Creds: "nats.creds", Bin: "ollama", Store: "sqlite:runs.db", Var: []string{"a=b", "shots=@few.json", "@x.json", "mail=me@host"}},
 	} {
 		want.Layout = "rows"
@@ -250,6 +250,7 @@ func TestAFileThatIsWrongIsExplainedWithLineAndColumn(t *testing.T) {
 		"--text: a":                        "did you mean text?",
 		"lay: a":                           "did you mean layout?",
 		"lables: a\nwieghts: b":            "did you mean labels?\ngleaner.yaml, line 2, column 1: no command has a flag --wieghts; did you mean weights?",
+		"mongodb://me:hush@host: a":        "no command has a flag --…;",
 		"zzzzzzzz: a":                      "no command has a flag --zzzzzzzz; gleaner config --all lists them",
 		"steps: [a]":                       "line 1, column 1: steps cannot be run yet",
 		"<<: {text: a}":                    "YAML 1.2 merges no mappings",

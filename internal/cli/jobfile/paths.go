@@ -12,7 +12,7 @@ import (
 // TagPath marks a flag whose value is a path: a relative one in a file is one from the folder of
 // the file. Its value says what the flag takes, with commas between:
 //
-//	file     a path, or a pattern of paths; - and addresses, such as https://…, are none
+//	file     a path, or a pattern of paths; -, run:NAME and addresses, such as https://…, are none
 //	content  or what could be in the file: several lines, or { or ----- at the beginning
 //	program  or a name without a slash, which PATH leads to
 //	=WORD    or this word
@@ -41,7 +41,7 @@ func (f *Job) pathOf(flag *kong.Flag, value string) string {
 			return name + "@" + f.join(path)
 		}
 		return value
-	case !has("file"), value == "", value == "-", has("=" + value), strings.Contains(value, "://"):
+	case !has("file"), value == "", value == "-", has("=" + value), strings.Contains(value, "://"), strings.HasPrefix(value, "run:"):
 		return value
 	case has("content") && (strings.Contains(value, "\n") || strings.HasPrefix(value, "{") || strings.HasPrefix(value, "-----")):
 		return value
