@@ -93,7 +93,7 @@ func (f *Job) Validate(app *kong.Application) error {
 	return together(problems)
 }
 
-// suggest returns ": did you mean …?" for a name that is like a known one, and otherwise nothing.
+// suggest returns "; did you mean …?" for a name that is like a known one, and otherwise nothing.
 func suggest(name string, known map[string]bool) string {
 	name = strings.ToLower(text.Shorten(strings.Trim(name, "- "), 40))
 	best, least := "", max(2, len(name)/3)+1
@@ -107,7 +107,7 @@ func suggest(name string, known map[string]bool) string {
 		}
 	}
 	if best == "" || least >= len(best) {
-		return "; gleaner config --all lists them"
+		return ""
 	}
 	return "; did you mean " + best + "?"
 }
