@@ -48,8 +48,9 @@ func retired() []string {
 func sharedTypes() map[string]string {
 	return map[string]string{
 		"Config":   "the settings of whatever the package is about",
+		"Error":    "what is wrong with a text that the package reads, and where",
+		"Schema":   "what a format itself calls so: JSON Schema, and Parquet",
 		"Reader":   "reads rows of one format",
-		"Writer":   "writes rows in one format",
 		"RowError": "a row of one format that cannot be read, where the others can",
 		"Server":   "a server that the package runs",
 		"Store":    "the store, and what an engine needs of it",

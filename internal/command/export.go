@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/dataset"
+	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/prompt"
 	"gleaner/internal/sink"
@@ -20,18 +20,22 @@ import (
 type Export struct {
 	cli.StoreFlags `embed:""`
 	cli.NATSFlags  `embed:""`
+	ExportFlags    `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Out            string `required:"" path:"file" placeholder:"FILE" help:"JSON Lines, compressed if the name ends in .gz or .zst; - is standard output."`
-	Layout         string `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them."`
-	All            bool   `help:"Also write generations without an answer, with null."`
+	Out            string `required:"" path:"file" placeholder:"FILE" help:"The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet. DIR/ is a folder of Parquet with a card; - is JSON Lines on standard output."`
+	All            bool   `help:"Also write generations without an answer, with null, in layout rows."`
 	WithFailed     bool   `help:"Also write generations that failed, with null, and in gleaner why, and what there was of an answer that was cut off. Reads the dead letters, so it needs NATS."`
-	ResponseField  string `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
 	JSON           bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
 }
 
 // Run writes the dataset. Generations without an answer make it end with cli.DeadLetters.
 func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
+	config := c.config(c.Out)
+	config.All = c.All
+	if err := export.Check(config); err != nil {
+		return err
+	}
 	store, err := openStore(ctx, c.StoreFlags)
 	if err != nil {
 		return err
@@ -45,11 +49,15 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: c.Layout, Response: c.ResponseField}, renderer)
+	config = config.For(run.Spec)
+	names, err := export.SettleItems(config, func(first, count int) ([]pipeline.Item, error) {
+		return store.Items(ctx, run.Name, first, count)
+	})
 	if err != nil {
 		return err
 	}
-	out, err := dataset.Create(c.Out)
+	notes(t, names.Notes)
+	out, err := export.New(run, config, names, renderer)
 	if err != nil {
 		return err
 	}
@@ -61,22 +69,31 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer closeStreams()
-	exported, err := sink.Export(ctx, answers, encoder, out, sink.ExportOptions{All: c.All, Progress: func(n int) {
+	err = sink.Export(ctx, answers, out, func(n int) {
 		if progress.Due() {
 			progress.Show(view.Steps("exporting", n, run.Generations, "generations"))
 		}
-	}})
+	})
 	progress.Clear()
 	if err != nil {
 		return err
 	}
-	if err := out.Commit(); err != nil {
+	exported, err := out.Commit()
+	if err != nil {
 		return err
 	}
+	notes(t, exported.Notes)
 	return c.summary(t, exported, time.Since(started))
 }
 
-func (c *Export) summary(t *cli.Terminal, exported sink.Exported, took time.Duration) error {
+// notes says what is not as usual, each in a line.
+func notes(t *cli.Terminal, notes []string) {
+	for _, note := range notes {
+		fmt.Fprintf(t.Err, "Note: %s.\n", note)
+	}
+}
+
+func (c *Export) summary(t *cli.Terminal, exported export.Tally, took time.Duration) error {
 	talk := t.Out
 	if c.Out == "-" {
 		talk = t.Err
@@ -94,10 +111,13 @@ func (c *Export) summary(t *cli.Terminal, exported sink.Exported, took time.Dura
 }
 
 // missing says what became of the generations without an answer.
-func (c *Export) missing(exported sink.Exported) string {
+func (c *Export) missing(exported export.Tally) string {
 	what, others := "left out", exported.Missing-exported.Failed
 	failed := view.Plural(exported.Failed, "generation failed and is written with why", "generations failed and are written with why")
-	if c.All {
+	switch {
+	case c.Layout == export.LayoutOpenAIBatch:
+		what = "written as errors"
+	case c.All && exported.LeftOut == 0:
 		what = "written as null"
 	}
 	switch {

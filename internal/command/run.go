@@ -12,6 +12,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
+	"gleaner/internal/export"
 	"gleaner/internal/local"
 	"gleaner/internal/ollama"
 	"gleaner/internal/pipeline"
@@ -25,11 +26,10 @@ type RunLocal struct {
 	cli.SpecFlags     `embed:""`
 	cli.LogFlags      `embed:""`
 	cli.PatienceFlags `embed:""`
+	ExportFlags       `embed:""`
 	Name              string   `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
 	Data              string   `default:"gleaner-data" path:"file" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
-	Out               string   `path:"file" placeholder:"FILE" help:"Where the dataset goes; compressed if it ends in .gz or .zst. Default: DIR/RUN.jsonl."`
-	Layout            string   `enum:"rows,chat" default:"rows" help:"rows: the row's columns plus the answer. chat: messages."`
-	ResponseField     string   `default:"response" placeholder:"COLUMN" help:"Name of the answer's column in layout rows."`
+	Out               string   `path:"file" placeholder:"FILE" help:"Where the dataset goes. The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet; DIR/ is a folder of Parquet with a card; - is JSON Lines on standard output. Default: DIR/RUN.jsonl."`
 	Ollama            string   `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, the demo is simulated, and a dataset of your own needs --simulate."`
 	Slots             int      `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
 	SimGPUs           int      `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
@@ -111,7 +111,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.
 	spec.Model, spec.Simulated = servers.Model, servers.Simulated
 	return local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
-		Layout: dataset.Layout{Name: c.Layout, Response: c.ResponseField}, GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
+		Export: c.export(), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
@@ -121,6 +121,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.
 			progress.Clear()
 			view.Preview(t, s.Run, s.Messages)
 		},
+		Note: func(lines []string) { notes(t, lines) },
 		Loaded: func(items, of int) {
 			if progress.Due() {
 				progress.Show(view.Steps("loading "+data.Name, items, of, "rows"))
@@ -132,6 +133,15 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.
 			}
 		},
 	})
+}
+
+// export returns the settings of the export. The dataset that is read is never overwritten.
+func (c *RunLocal) export() export.Config {
+	config := c.config(c.Out)
+	if c.Input != "" && c.Input != "-" {
+		config.Inputs = []string{c.Input}
+	}
+	return config
 }
 
 // dataset returns the rows that were asked for, or the project's own.
@@ -208,6 +218,7 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 		}
 		fmt.Fprintf(talk, "%s in %s\n", view.Plural(s.Lines, "line", "lines"), s.Out)
 	}
+	notes(t, s.Notes)
 	if s.Simulated {
 		if c.JSON {
 			talk = t.Err

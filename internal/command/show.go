@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/dataset"
+	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/prompt"
 	"gleaner/internal/view"
@@ -46,7 +46,7 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"}, renderer)
+	encoder, err := c.encoder(run, answers, renderer)
 	if err != nil {
 		return err
 	}
@@ -70,8 +70,24 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 	return nil
 }
 
+// encoder returns what writes these answers as export does.
+func (c *Show) encoder(run pipeline.Run, answers []pipeline.Answer, renderer export.MessageRenderer) (*export.Encoder, error) {
+	var columns export.Columns
+	for _, answer := range answers {
+		if err := columns.Observe(answer.Input); err != nil {
+			return nil, fmt.Errorf("item %s: %w", pipeline.ItemID(run.Name, answer.Item), err)
+		}
+	}
+	config := export.Config{}.For(run.Spec)
+	names, err := export.Settle(config, columns.Names())
+	if err != nil {
+		return nil, err
+	}
+	return export.NewEncoder(run, config, names, renderer)
+}
+
 // line shows an answer as export writes it.
-func (c *Show) line(t *cli.Terminal, encoder *dataset.LineEncoder, answer pipeline.Answer) error {
+func (c *Show) line(t *cli.Terminal, encoder *export.Encoder, answer pipeline.Answer) error {
 	line, err := encoder.Line(answer)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -56,27 +55,6 @@ func BenchmarkReadStream(b *testing.B) {
 		if _, err := r.Next(); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// BenchmarkWrite measures how fast an export can be at best.
-func BenchmarkWrite(b *testing.B) {
-	row := benchRow()
-	for _, suffix := range []string{"", ".gz", ".zst"} {
-		b.Run("jsonl"+suffix, func(b *testing.B) {
-			w, err := Create(filepath.Join(b.TempDir(), "out.jsonl"+suffix))
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer w.Abort()
-			b.SetBytes(int64(len(row) + 1))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := w.Write(row); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
 	}
 }
 

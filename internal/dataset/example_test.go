@@ -43,40 +43,6 @@ not a row
 	// line 3: {"question": "3+3?", "level": 2}
 }
 
-// An exported line is the row with the answer and its provenance as further columns.
-func ExampleLineEncoder() {
-	run := pipeline.Run{Name: "sums", Spec: pipeline.Spec{Model: "tiny", Options: pipeline.Options{NumPredict: 64}}}
-	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"}, nil)
-	if err != nil {
-		log.Fatal(err)
-	}
-	line, err := encoder.Line(pipeline.Answer{
-		Item: 7, Input: []byte(`{"question": "2+2?"}`),
-		Result: &pipeline.StoredResult{
-			Result: pipeline.Result{Text: "4", Finish: pipeline.FinishStop, Seed: 11, PromptTokens: 9, OutputTokens: 2},
-			Round:  1, Engine: pipeline.Ollama, Digest: strings.Repeat("0123456789abcdef", 4),
-		},
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(strings.ReplaceAll(string(line), ",", ",\n"))
-	// Output:
-	// {"question": "2+2?",
-	//  "response": "4",
-	//  "gleaner": {"id":"sums/000000007.000",
-	// "model":"tiny",
-	// "options":{"num_predict":64},
-	// "seed":11,
-	// "sample":0,
-	// "finish":"stop",
-	// "prompt_tokens":9,
-	// "output_tokens":2,
-	// "round":1,
-	// "engine":"ollama",
-	// "digest":"0123456789ab"}}
-}
-
 // Columns can be added to a row without changing what it has.
 func ExampleAppend() {
 	row, err := dataset.Append([]byte(`{"z": 1.50, "a": null}`), dataset.Field{Name: "label", Value: "<odd>"})

@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"gleaner/internal/dataset"
 	"gleaner/internal/local"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
@@ -25,7 +24,7 @@ func runOn(t *testing.T, data string, change func(*local.Config)) (local.Summary
 	defer servers.Close()
 	cfg := local.Config{
 		Spec:    pipeline.Spec{Model: servers.Model, Simulated: true, Field: "question", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 512}},
-		Dataset: local.Problems(0), Data: data, Layout: dataset.Layout{Name: "rows", Response: "response"}, GPUs: servers.GPUs, Log: zap.NewNop(),
+		Dataset: local.Problems(0), Data: data, GPUs: servers.GPUs, Log: zap.NewNop(),
 	}
 	change(&cfg)
 	return local.Run(t.Context(), cfg)

@@ -19,13 +19,12 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
-	"gleaner/internal/dataset"
+	"gleaner/internal/export"
 	"gleaner/internal/natsd"
 	"gleaner/internal/outage"
 	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
-	"gleaner/internal/prompt"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/sink"
 	"gleaner/internal/status"
@@ -42,7 +41,7 @@ type Config struct {
 	Data        string           // folder for the store and the queue
 	Out         string           // "": the run's name in the folder Data
 	MaxBytes    int64            // of all streams together; 0: by the dataset and the free space
-	Layout      dataset.Layout
+	Export      export.Config    // what the dataset looks like; its Out is the one above
 	GPUs        []consumer.LaneConfig
 	FirstToken  time.Duration // as in consumer.Config
 	Stall       time.Duration
@@ -52,6 +51,7 @@ type Config struct {
 	Watch       func(status.Snapshot)    // called while the run goes on
 	Checked     func(rows int)           // called while the dataset is checked
 	Loaded      func(items, of int)      // called while it is loaded
+	Note        func(notes []string)     // called with what is not called as usual in the dataset; may be nil
 }
 
 // A Summary is the result of a call of Run.
@@ -59,8 +59,9 @@ type Summary struct {
 	status.Snapshot
 	Out       string        `json:"out"`
 	Lines     int           `json:"lines"`
-	Generated int           `json:"generated"` // answers that this process generated
-	Duplicate int           `json:"duplicate"` // of these, answers to generations that had one already
+	Generated int           `json:"generated"`       // answers that this process generated
+	Duplicate int           `json:"duplicate"`       // of these, answers to generations that had one already
+	Notes     []string      `json:"notes,omitempty"` // what a reader of the dataset should know
 	Took      time.Duration `json:"-"`
 	Seconds   float64       `json:"seconds"`
 }
@@ -77,23 +78,17 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return Summary{}, fmt.Errorf("the data folder: %w", err)
 	}
-	checked, err := producer.RunPreflight(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, cfg.Dataset, cfg.Checked)
+	checked, names, err := preflight(ctx, &cfg)
 	if err != nil {
-		return Summary{}, err
-	}
-	if cfg.Run == "" {
-		checked.Run.Name = runName(checked.Run.Spec)
-	}
-	if cfg.Out == "" {
-		cfg.Out = filepath.Join(cfg.Data, checked.Run.Name+".jsonl")
-	}
-	if err := writable(cfg.Out); err != nil {
 		return Summary{}, err
 	}
 	if cfg.Preflight != nil {
 		cfg.Preflight(checked)
 	}
-	m := &machine{cfg: cfg, run: checked.Run}
+	if cfg.Note != nil {
+		cfg.Note(names.Notes)
+	}
+	m := &machine{cfg: cfg, run: checked.Run, names: names}
 	defer m.close()
 	if err := m.start(ctx, checked); err != nil {
 		return Summary{}, err
@@ -172,6 +167,7 @@ func (m *machine) realSoFar(ctx context.Context) error {
 type machine struct {
 	cfg   Config
 	run   pipeline.Run
+	names export.Names // of the dataset's columns
 	store store.Store
 	nats  *natsd.Server
 	conn  *stream.Conn
@@ -310,44 +306,4 @@ func (m *machine) settle() {
 			return
 		}
 	}
-}
-
-// writable says before hours of work, and not after them, what is wrong with the output.
-func writable(path string) error {
-	out, err := dataset.Create(path)
-	if err == nil {
-		out.Abort()
-	}
-	return err
-}
-
-// export writes the dataset.
-func (m *machine) export(ctx context.Context, summary *Summary) error {
-	renderer, err := prompt.New(m.run.Spec)
-	if err != nil {
-		return err
-	}
-	encoder, err := dataset.NewLineEncoder(m.run, m.cfg.Layout, renderer)
-	if err != nil {
-		return err
-	}
-	out, err := dataset.Create(m.cfg.Out)
-	if err != nil {
-		return err
-	}
-	defer out.Abort()
-	exported, err := sink.Export(ctx, m.store.Answers(ctx, m.run.Name), encoder, out, sink.ExportOptions{})
-	if err != nil {
-		return err
-	}
-	if err := out.Commit(); err != nil {
-		return err
-	}
-	consumers := summary.Snapshot.Consumers
-	if summary.Snapshot, err = status.Take(ctx, m.store, nil, m.run.Name, time.Now()); err != nil {
-		return err
-	}
-	summary.Consumers = consumers
-	summary.Out, summary.Lines = m.cfg.Out, exported.Lines
-	return nil
 }

@@ -7,60 +7,29 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// An AnswerEncoder turns an answer into a line of the exported dataset.
-type AnswerEncoder interface {
-	Line(answer pipeline.Answer) ([]byte, error)
+// An AnswerWriter takes the answers of an export, and decides which of them are written.
+type AnswerWriter interface {
+	Add(answer pipeline.Answer) error
 }
 
-// A LineWriter takes the lines of the exported dataset.
-type LineWriter interface {
-	Write(line []byte) error
-}
-
-// Exported counts the lines of an export.
-type Exported struct {
-	Lines   int `json:"lines"`
-	Missing int `json:"missing"` // generations without an answer
-	Failed  int `json:"failed"`  // of these, those that were written with why they have none
-}
-
-// ExportOptions say how a run is exported.
-type ExportOptions struct {
-	All      bool           // whether generations without an answer get a line, too
-	Progress func(seen int) // gets the number of generations seen so far; may be nil
-}
-
-// Export writes answers in the order in which they come. Its errors are those of the answers, the
-// encoder, the writer and ctx.
-func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], encode AnswerEncoder, to LineWriter, options ExportOptions) (Exported, error) {
-	var exported Exported
+// Export hands answers to a writer in the order in which they come. Progress, which may be nil,
+// gets the number of generations seen so far. Its errors are those of the answers, the writer and
+// ctx.
+func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], to AnswerWriter, progress func(seen int)) error {
 	seen := 0
 	for answer, err := range answers {
 		if err != nil {
-			return exported, err
+			return err
 		}
 		if err := ctx.Err(); err != nil {
-			return exported, err
+			return err
 		}
-		if seen++; options.Progress != nil {
-			options.Progress(seen)
+		if seen++; progress != nil {
+			progress(seen)
 		}
-		if answer.Result == nil {
-			exported.Missing++
-			if answer.Failure != nil {
-				exported.Failed++
-			} else if !options.All {
-				continue
-			}
+		if err := to.Add(answer); err != nil {
+			return err
 		}
-		line, err := encode.Line(answer)
-		if err != nil {
-			return exported, err
-		}
-		if err := to.Write(line); err != nil {
-			return exported, err
-		}
-		exported.Lines++
 	}
-	return exported, nil
+	return nil
 }

@@ -31,56 +31,38 @@ func answers(err error, there ...bool) iter.Seq2[pipeline.Answer, error] {
 	}
 }
 
-// A sheet takes lines, and writes each answer as its item and whether it has a result.
+// A sheet takes answers, and notes each as its item and whether it has a result.
 type sheet struct {
-	lines      []string
-	encodeFail int // the line that cannot be made; 0: all can
-	writeFail  int
+	lines []string
+	fail  int // the answer that cannot be written; 0: all can
 }
 
-func (s *sheet) Line(a pipeline.Answer) ([]byte, error) {
-	if s.encodeFail > 0 && len(s.lines) == s.encodeFail {
-		return nil, errors.New("not to be encoded")
-	}
-	return fmt.Appendf(nil, "%d %v", a.Item, a.Result != nil), nil
-}
-
-func (s *sheet) Write(row []byte) error {
-	if s.writeFail > 0 && len(s.lines) == s.writeFail {
+func (s *sheet) Add(a pipeline.Answer) error {
+	if s.fail > 0 && len(s.lines) == s.fail {
 		return errors.New("disk full")
 	}
-	s.lines = append(s.lines, string(row))
+	s.lines = append(s.lines, fmt.Sprint(a.Item, " ", a.Result != nil))
 	return nil
 }
 
-func TestAnExportLeavesOutWhatIsMissingUnlessAllIsAskedFor(t *testing.T) {
-	for _, c := range []struct {
-		all   bool
-		want  Exported
-		lines []string
-	}{
-		{false, Exported{Lines: 3, Missing: 2}, []string{"0 true", "2 true", "3 true"}},
-		{true, Exported{Lines: 5, Missing: 2}, []string{"0 true", "1 false", "2 true", "3 true", "4 false"}},
-	} {
-		var out sheet
-		var seen []int
-		got, err := Export(t.Context(), answers(nil, true, false, true, true, false), &out, &out, ExportOptions{All: c.all, Progress: func(n int) { seen = append(seen, n) }})
-		if diff := cmp.Diff(c.want, got); err != nil || diff != "" {
-			t.Errorf("all %v: %v (-want +got):\n%s", c.all, err, diff)
-		}
-		if diff := cmp.Diff(c.lines, out.lines); diff != "" {
-			t.Errorf("all %v (-want +got):\n%s", c.all, diff)
-		}
-		if diff := cmp.Diff([]int{1, 2, 3, 4, 5}, seen); diff != "" {
-			t.Errorf("progress (-want +got):\n%s", diff)
-		}
+func TestAnExportHandsOnEveryAnswerInOrder(t *testing.T) {
+	var out sheet
+	var seen []int
+	if err := Export(t.Context(), answers(nil, true, false, true), &out, func(n int) { seen = append(seen, n) }); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"0 true", "1 false", "2 true"}, out.lines); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]int{1, 2, 3}, seen); diff != "" {
+		t.Errorf("progress (-want +got):\n%s", diff)
 	}
 }
 
 func TestAnExportOfNothingIsEmpty(t *testing.T) {
 	var out sheet
-	if got, err := Export(t.Context(), answers(nil), &out, &out, ExportOptions{All: true}); err != nil || got != (Exported{}) || len(out.lines) != 0 {
-		t.Errorf("%+v, %v, %v", got, err, out.lines)
+	if err := Export(t.Context(), answers(nil), &out, nil); err != nil || len(out.lines) != 0 {
+		t.Errorf("%v, %v", err, out.lines)
 	}
 }
 
@@ -92,12 +74,11 @@ func TestAnExportEndsWithTheFirstError(t *testing.T) {
 		want string
 	}{
 		{"reading", answers(errors.New("store away"), true, true), sheet{}, "store away"},
-		{"encoding", answers(nil, true, true, true), sheet{encodeFail: 2}, "not to be encoded"},
-		{"writing", answers(nil, true, true, true), sheet{writeFail: 2}, "disk full"},
+		{"writing", answers(nil, true, true, true), sheet{fail: 2}, "disk full"},
 	} {
-		got, err := Export(t.Context(), c.from, &c.out, &c.out, ExportOptions{})
-		if err == nil || err.Error() != c.want || got.Lines != 2 || len(c.out.lines) != 2 {
-			t.Errorf("%s: %v, %+v", c.name, err, got)
+		err := Export(t.Context(), c.from, &c.out, nil)
+		if err == nil || err.Error() != c.want || len(c.out.lines) != 2 {
+			t.Errorf("%s: %v, %v", c.name, err, c.out.lines)
 		}
 	}
 }
@@ -105,12 +86,12 @@ func TestAnExportEndsWithTheFirstError(t *testing.T) {
 func TestAnExportEndsWithItsContext(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var out sheet
-	got, err := Export(ctx, answers(nil, true, true, true), &out, &out, ExportOptions{Progress: func(seen int) {
+	err := Export(ctx, answers(nil, true, true, true), &out, func(seen int) {
 		if seen == 2 {
 			stop()
 		}
-	}})
-	if !errors.Is(err, context.Canceled) || got.Lines != 2 {
-		t.Errorf("%v, %+v", err, got)
+	})
+	if !errors.Is(err, context.Canceled) || len(out.lines) != 2 {
+		t.Errorf("%v, %v", err, out.lines)
 	}
 }

@@ -120,27 +120,8 @@ func TestAnExportWithFailuresEndsWithTheFirstError(t *testing.T) {
 		WithFailures(t.Context(), run, answers(broken, true), &drawer{}),
 	} {
 		var out sheet
-		if _, err := Export(t.Context(), answers, &out, &out, ExportOptions{}); !errors.Is(err, broken) {
+		if err := Export(t.Context(), answers, &out, nil); !errors.Is(err, broken) {
 			t.Errorf("it ended with %v", err)
-		}
-	}
-}
-
-func TestAFailedGenerationGetsALine(t *testing.T) {
-	for _, c := range []struct {
-		all   bool
-		want  Exported
-		lines []string
-	}{
-		{false, Exported{Lines: 2, Missing: 2, Failed: 1}, []string{"0 true", "1 false"}},
-		{true, Exported{Lines: 3, Missing: 2, Failed: 1}, []string{"0 true", "1 false", "2 false"}},
-	} {
-		d := &drawer{letters: []pipeline.StoredDeadLetter{letterOf(0, "u", 1)}}
-		run := pipeline.Run{Name: "r", UID: "u", Spec: pipeline.Spec{Samples: 1}}
-		var out sheet
-		got, err := Export(t.Context(), WithFailures(t.Context(), run, answers(nil, true, false, false), d), &out, &out, ExportOptions{All: c.all})
-		if diff := cmp.Diff(c.lines, out.lines); err != nil || got != c.want || diff != "" {
-			t.Errorf("all %v: %+v, %v; lines (-want +got):\n%s", c.all, got, err, diff)
 		}
 	}
 }

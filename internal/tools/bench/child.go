@@ -12,6 +12,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
+	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/prompt"
@@ -110,18 +111,19 @@ func (c *childCmd) export(ctx context.Context, store store.Store) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	encoder, err := dataset.NewLineEncoder(run, dataset.Layout{Name: dataset.LayoutRows, Response: "response"}, renderer)
+	config := export.Config{Out: filepath.Join(c.Dir, outFile)}
+	names, err := export.SettleItems(config, func(first, count int) ([]pipeline.Item, error) { return store.Items(ctx, run.Name, first, count) })
 	if err != nil {
 		return 0, err
 	}
-	out, err := dataset.Create(filepath.Join(c.Dir, outFile))
+	out, err := export.New(run, config, names, renderer)
 	if err != nil {
 		return 0, err
 	}
 	defer out.Abort()
-	exported, err := sink.Export(ctx, store.Answers(ctx, run.Name), encoder, out, sink.ExportOptions{})
-	if err != nil {
+	if err := sink.Export(ctx, store.Answers(ctx, run.Name), out, nil); err != nil {
 		return 0, err
 	}
-	return exported.Lines, out.Commit()
+	exported, err := out.Commit()
+	return exported.Lines, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"gleaner/internal/dataset"
 	"gleaner/internal/view"
 )
 
@@ -64,17 +64,21 @@ func measureLoad(ctx context.Context, dir string, count int, logf func(string, .
 }
 
 func writeRows(path string, count int) error {
-	out, err := dataset.Create(path)
+	file, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	defer out.Abort()
+	defer file.Close()
+	out := bufio.NewWriter(file)
 	for seq := range count {
-		if err := out.Write(row(seq)); err != nil {
+		if _, err := out.Write(append(row(seq), '\n')); err != nil {
 			return err
 		}
 	}
-	return out.Commit()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // measure runs the step in a child of this process: the same program with the hidden command.

@@ -1,0 +1,81 @@
+// Package export turns the answers of a run into files that people train on: JSON Lines, a JSON
+// array, CSV, TSV, Parquet, or a folder of Parquet shards with a dataset card.
+package export
+
+import "gleaner/internal/pipeline"
+
+// The layouts: what a line looks like. In each of them the row's columns stay.
+const (
+	LayoutRows             = "rows"              // the row's columns as they came, then the answer
+	LayoutChat             = "chat"              // messages of role and content, as chat fine-tuning takes them
+	LayoutShareGPT         = "sharegpt"          // conversations of from and value
+	LayoutAlpaca           = "alpaca"            // instruction, input, output
+	LayoutPromptCompletion = "prompt-completion" // prompt, completion
+	LayoutOpenAIBatch      = "openai-batch"      // the answer file of OpenAI's batch API
+)
+
+// Layouts returns the names of the layouts, the usual one first.
+func Layouts() []string {
+	return []string{LayoutRows, LayoutChat, LayoutShareGPT, LayoutAlpaca, LayoutPromptCompletion, LayoutOpenAIBatch}
+}
+
+// How the provenance of an answer is written.
+const (
+	ProvenanceNested = "nested" // an object in the column gleaner
+	ProvenanceFlat   = "flat"   // columns gleaner_id, gleaner_model, …
+	ProvenanceNone   = "none"   // not at all
+)
+
+// Where the thinking of a model goes.
+const (
+	ReasoningColumn = "column" // reasoning, or reasoning_content in a chat's last message
+	ReasoningInline = "inline" // in front of the answer, in <think>
+)
+
+// Config says what to write and where. The zero value of a field means the default.
+type Config struct {
+	Out           string   // a file, a folder, or - for the standard output
+	Layout        string   // LayoutRows
+	ResponseField string   // the answer's column; "": the layout's own, as settled
+	Columns       string   // a,b=new,-c: which of the row's columns are written, and under which name
+	Replace       string   // columns of the row, separated by commas, that Gleaner's take over
+	Provenance    string   // ProvenanceNested
+	Reasoning     string   // ReasoningColumn
+	CSVSafe       bool     // texts that a spreadsheet would run as formulas get a ' in front
+	All           bool     // layout rows: generations without an answer are written, with null
+	OwnName       bool     // Out is a name that Gleaner chose, in a folder of its own
+	Force         bool     // what Gleaner did not write is overwritten; never an input
+	Expand        []string // fields of an answer that is a JSON object, which become columns
+	Field         string   // the column that is the prompt, if one is
+	Chats         bool     // a request may have more than one message
+	Inputs        []string // files and folders that are never overwritten, also not through links
+
+	// Thought returns the thinking that belongs to an answer. Nil if the run has none.
+	Thought func(pipeline.Answer) string
+	// Version is that of the program, for the card.
+	Version string
+}
+
+// For returns the settings for a run: with what its spec says about the requests.
+func (c Config) For(spec pipeline.Spec) Config {
+	c.Field, c.Chats = spec.Field, c.Chats || spec.System != ""
+	return c
+}
+
+// A MessageRenderer makes the messages of a request from a row.
+type MessageRenderer interface {
+	// Render returns the messages for a row, which is one JSON object.
+	Render(row []byte) ([]pipeline.Message, error)
+}
+
+// withDefaults returns the settings with the defaults filled in.
+func (c Config) withDefaults() Config {
+	for value, standard := range map[*string]string{
+		&c.Layout: LayoutRows, &c.Provenance: ProvenanceNested, &c.Reasoning: ReasoningColumn,
+	} {
+		if *value == "" {
+			*value = standard
+		}
+	}
+	return c
+}

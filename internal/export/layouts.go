@@ -1,0 +1,231 @@
+package export
+
+import (
+	"fmt"
+
+	"gleaner/internal/pipeline"
+)
+
+// columns returns Gleaner's columns in front of the row's and after them, but for the provenance.
+func (e *Encoder) columns(row []byte, answers []pipeline.Answer) (head, tail []column, err error) {
+	a := answers[0]
+	if e.config.Layout == LayoutRows {
+		return nil, append(e.answer(columnResponse, a), e.expand(a)...), nil
+	}
+	if e.config.Layout == LayoutOpenAIBatch {
+		return e.batch(answers), nil, nil
+	}
+	request, err := e.renderer.Render(a.Input)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch e.config.Layout {
+	case LayoutChat:
+		head = []column{{e.names.of(columnMessages), e.messages(request, a)}}
+	case LayoutShareGPT:
+		head = []column{{e.names.of(columnConversations), e.conversations(request, a)}}
+	case LayoutAlpaca:
+		head, err = e.alpaca(request, a)
+	case LayoutPromptCompletion:
+		head, err = e.promptCompletion(request, a)
+	}
+	return head, e.expand(a), err
+}
+
+// text returns the answer as JSON, with the thinking in front of it if that is asked for.
+func (e *Encoder) text(a pipeline.Answer) []byte {
+	if a.Result == nil {
+		return []byte("null")
+	}
+	if thought := e.thought(a); thought != "" && e.config.Reasoning == ReasoningInline {
+		return appendText(nil, "<think>\n"+thought+"\n</think>\n\n"+a.Result.Text)
+	}
+	return appendText(make([]byte, 0, len(a.Result.Text)+len(a.Result.Text)/8+2), a.Result.Text)
+}
+
+// thought returns the thinking that belongs to an answer, if there is one.
+func (e *Encoder) thought(a pipeline.Answer) string {
+	if e.config.Thought == nil || a.Result == nil {
+		return ""
+	}
+	return e.config.Thought(a)
+}
+
+// answer returns the answer's column and, in layout rows, that of the thinking.
+func (e *Encoder) answer(usual string, a pipeline.Answer) []column {
+	columns := []column{{e.names.of(usual), e.text(a)}}
+	if e.config.Thought == nil || e.config.Reasoning != ReasoningColumn || e.config.Layout != LayoutRows {
+		return columns
+	}
+	value := []byte("null")
+	if thought := e.thought(a); thought != "" {
+		value = appendText(nil, thought)
+	}
+	return append(columns, column{e.names.of(columnReasoning), value})
+}
+
+// expand returns the fields of an answer that is a JSON object. What it has not is null.
+func (e *Encoder) expand(a pipeline.Answer) []column {
+	if len(e.config.Expand) == 0 {
+		return nil
+	}
+	var fields []field
+	if a.Result != nil {
+		fields, _ = scan([]byte(trimmed(a.Result.Text)), nil) // an answer that is no object has no fields
+	}
+	columns := make([]column, 0, len(e.config.Expand))
+	for _, name := range e.config.Expand {
+		c := column{e.names.of(expandPrefix + name), []byte("null")}
+		for _, f := range fields {
+			if f.is(name) {
+				c.value = oneSafeLine(f.value)
+			}
+		}
+		columns = append(columns, c)
+	}
+	return columns
+}
+
+// messages returns a request and its answer as a chat.
+func (e *Encoder) messages(request []pipeline.Message, a pipeline.Answer) []byte {
+	dst := []byte{'['}
+	for _, m := range request {
+		dst = append(append(appendMessage(dst, string(m.Role), m.Content), '}'), ',')
+	}
+	return append(e.appendAnswer(dst), append(e.assistant(a), "}]"...)...)
+}
+
+// appendAnswer appends the beginning of the message that is the answer.
+func (e *Encoder) appendAnswer(dst []byte) []byte {
+	return append(dst, `{"role":"`+string(pipeline.RoleAssistant)+`","content":`...)
+}
+
+// assistant returns the rest of the answer's message, but for its last brace.
+func (e *Encoder) assistant(a pipeline.Answer) []byte {
+	dst := e.text(a)
+	if e.config.Thought == nil || e.config.Reasoning != ReasoningColumn {
+		return dst
+	}
+	dst = append(dst, `,"reasoning_content":`...)
+	if thought := e.thought(a); thought != "" {
+		return appendText(dst, thought)
+	}
+	return append(dst, "null"...)
+}
+
+func appendMessage(dst []byte, role, content string) []byte {
+	dst = appendText(append(dst, `{"role":`...), role)
+	return appendText(append(dst, `,"content":`...), content)
+}
+
+// conversations returns a request and its answer in the words of ShareGPT.
+func (e *Encoder) conversations(request []pipeline.Message, a pipeline.Answer) []byte {
+	dst := []byte{'['}
+	for _, m := range request {
+		dst = appendText(append(dst, `{"from":`...), speaker(m.Role))
+		dst = append(appendText(append(dst, `,"value":`...), m.Content), "},"...)
+	}
+	dst = append(append(dst, `{"from":"gpt","value":`...), e.text(a)...)
+	return append(dst, "}]"...)
+}
+
+// speaker returns ShareGPT's word for a role.
+func speaker(r pipeline.Role) string {
+	switch r {
+	case pipeline.RoleUser:
+		return "human"
+	case pipeline.RoleAssistant:
+		return "gpt"
+	}
+	return string(r)
+}
+
+// split returns a request's system message, the turns before the last one, and the last one.
+func split(request []pipeline.Message) (system string, history []pipeline.Message, last string) {
+	if len(request) > 0 && request[0].Role == pipeline.RoleSystem {
+		system, request = request[0].Content, request[1:]
+	}
+	if len(request) == 0 {
+		return system, nil, ""
+	}
+	return system, request[:len(request)-1], request[len(request)-1].Content
+}
+
+// alpaca returns instruction, input and output. A row that has an instruction keeps it, and its
+// input; else the instruction is what was sent.
+func (e *Encoder) alpaca(request []pipeline.Message, a pipeline.Answer) ([]column, error) {
+	if err := e.oneMessage(request); err != nil {
+		return nil, err
+	}
+	system, history, last := split(request)
+	instruction, input := appendText(nil, last), []byte(`""`)
+	if e.names.OwnInstruction {
+		for _, f := range e.fields {
+			switch {
+			case f.is(columnInstruction):
+				instruction = asText(f.value, instruction)
+			case f.is(columnInput):
+				input = asText(f.value, input)
+			}
+		}
+	}
+	columns := []column{
+		{e.names.of(columnInstruction), instruction}, {e.names.of(columnInput), input}, {e.names.of(columnOutput), e.text(a)},
+	}
+	if e.config.Chats {
+		columns = append(columns, column{e.names.of(columnSystem), appendText(nil, system)})
+	}
+	if len(history) == 0 {
+		return columns, nil
+	}
+	pairs := []byte{'['}
+	for i := 0; i+1 < len(history); i += 2 {
+		if i > 0 {
+			pairs = append(pairs, ',')
+		}
+		pairs = append(appendText(append(pairs, '['), history[i].Content), ',')
+		pairs = append(appendText(pairs, history[i+1].Content), ']')
+	}
+	return append(columns, column{e.names.of(columnHistory), append(pairs, ']')}), nil
+}
+
+// asText returns a value of a row as a text: what is none as its JSON, and null as another text.
+func asText(value, null []byte) []byte {
+	switch {
+	case value[0] == '"':
+		return value
+	case string(value) == "null":
+		return null
+	}
+	return appendText(nil, value)
+}
+
+// oneMessage returns an error for a request that is more than the user's one message, in a run of
+// which that was not known.
+func (e *Encoder) oneMessage(request []pipeline.Message) error {
+	if e.config.Chats || len(request) == 1 && request[0].Role == pipeline.RoleUser {
+		return nil
+	}
+	return fmt.Errorf("its request has %d messages, and those of the run have one: use --layout chat", len(request))
+}
+
+// promptCompletion returns prompt and completion: texts if requests are the user's one message,
+// else lists of messages. It is the same for all rows, since a column has one type.
+func (e *Encoder) promptCompletion(request []pipeline.Message, a pipeline.Answer) ([]column, error) {
+	prompt, completion := e.names.of(columnPrompt), e.names.of(columnCompletion)
+	if !e.config.Chats {
+		if err := e.oneMessage(request); err != nil {
+			return nil, err
+		}
+		return []column{{prompt, appendText(nil, request[0].Content)}, {completion, e.text(a)}}, nil
+	}
+	list := []byte{'['}
+	for i, m := range request {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = append(appendMessage(list, string(m.Role), m.Content), '}')
+	}
+	answer := append(e.appendAnswer([]byte{'['}), append(e.assistant(a), "}]"...)...)
+	return []column{{prompt, append(list, ']')}, {completion, answer}}, nil
+}

@@ -1,0 +1,110 @@
+package export
+
+import (
+	"strconv"
+	"time"
+
+	"gleaner/internal/pipeline"
+)
+
+// appendProvenance appends where an answer comes from, as a JSON object. The options are those of
+// the run, as JSON. It is written by hand, since it is half of the work of an export.
+func appendProvenance(dst []byte, run *pipeline.Run, options []byte, a pipeline.Answer) []byte {
+	o := object{append(dst, '{')}
+	o.text("id", pipeline.GenerationID(run.Name, a.Item, a.Sample))
+	o.raw("model", appendText(nil, run.Spec.Model))
+	if run.Spec.Simulated { // the answer is made up
+		o.raw("simulated", []byte("true"))
+	}
+	o.raw("options", options)
+	o.raw("seed", strconv.AppendInt(nil, int64(a.Seed(*run)), 10))
+	o.raw("sample", strconv.AppendInt(nil, int64(a.Sample), 10))
+	if r := a.Result; r != nil {
+		o.text("finish", string(r.Finish))
+		o.number("prompt_tokens", r.PromptTokens)
+		o.number("output_tokens", r.OutputTokens)
+		o.number("duration_ms", r.DurationMS)
+		o.number("round", r.Round)
+		o.text("consumer", r.Consumer)
+		o.text("gpu", r.GPU)
+		o.text("engine", string(r.Engine))
+		o.text("digest", pipeline.ShortDigest(r.Digest)) // the beginning of the model's
+		if !r.CreatedAt.IsZero() {
+			o.text("created_at", r.CreatedAt.Format(time.RFC3339Nano))
+		}
+	} else if f := a.Failure; f != nil {
+		if f.Class == pipeline.Truncated {
+			o.text("finish", string(pipeline.FinishLength))
+		}
+		o.number("prompt_tokens", f.PromptTokens)
+		o.text("consumer", f.Judge.Consumer)
+		o.text("gpu", f.Judge.GPU)
+		o.text("engine", string(f.Engine))
+		o.text("digest", pipeline.ShortDigest(f.Digest))
+		o.text("failed", string(f.Class))
+		o.text("message", f.Message)
+		o.text("partial", f.Text) // what there was of an answer that was cut off
+	}
+	return append(o.dst, '}')
+}
+
+// An object is a JSON object that is being written. What is empty or 0 is left out.
+type object struct{ dst []byte }
+
+func (o *object) raw(name string, value []byte) {
+	if o.dst[len(o.dst)-1] != '{' {
+		o.dst = append(o.dst, ',')
+	}
+	o.dst = append(append(append(append(o.dst, '"'), name...), `":`...), value...)
+}
+
+func (o *object) text(name, text string) {
+	if text != "" {
+		o.raw(name, nil)
+		o.dst = appendText(o.dst, text)
+	}
+}
+
+func (o *object) number(name string, n int) {
+	if n != 0 {
+		o.raw(name, nil)
+		o.dst = strconv.AppendInt(o.dst, int64(n), 10)
+	}
+}
+
+// flatColumns returns the ends of the names that a flat provenance has, in their order.
+func flatColumns() []string {
+	return append([]string{"id", "model", "simulated", "options", "seed", "sample", "finish", "prompt_tokens", "output_tokens",
+		"duration_ms", "round", "consumer", "gpu", "engine", "digest", "created_at"}, failedColumns()...)
+}
+
+// failedColumns returns those that only a generation without an answer has.
+func failedColumns() []string { return []string{"failed", "message", "partial"} }
+
+// flat returns a provenance as columns of their own, in the same order in every line. What is not
+// known is null, so that each reader finds all of them in the first line. The options are one text
+// of JSON: their names change with what is asked for.
+func flat(nested []byte, prefix string, failures bool) []column {
+	names := flatColumns()
+	if !failures {
+		names = names[:len(names)-len(failedColumns())]
+	}
+	fields := scanValid(nested, nil)
+	columns := make([]column, 0, len(names))
+	for _, name := range names {
+		c := column{prefix + "_" + name, []byte("null")}
+		for _, f := range fields {
+			if !f.is(name) {
+				continue
+			}
+			if c.value = f.value; name == "options" {
+				c.value = appendText(nil, f.value)
+			}
+		}
+		if name == "simulated" && string(c.value) == "null" {
+			c.value = []byte("false")
+		}
+		columns = append(columns, c)
+	}
+	return columns
+}
