@@ -51,7 +51,7 @@ func (c Config) checkFlags() error {
 		return fmt.Errorf("--response-field names the answer's column, and layout %s has none: leave it out", c.Layout)
 	case c.Replace != "" && c.Layout == LayoutOpenAIBatch:
 		return errors.New("--replace: the names of layout openai-batch are fixed: leave it out")
-	case c.ResponseField != "" && slices.ContainsFunc(replaced, func(name string) bool { return replaces(c.Layout, name) == answer }):
+	case c.ResponseField != "" && slices.ContainsFunc(replaced, func(name string) bool { return replaces(c, name) == answer }):
 		return errors.New("--response-field and --replace exclude each other: --replace COLUMN already says where the answer goes")
 	}
 	return nil

@@ -52,6 +52,8 @@ type Config struct {
 
 	// Thought returns the thinking that belongs to an answer. Nil if the run has none.
 	Thought func(pipeline.Answer) string
+	// MayThink says that thinking was left to the model, so its column is there where it thought.
+	MayThink bool
 	// Version is that of the program, for the card.
 	Version string
 }
@@ -59,8 +61,13 @@ type Config struct {
 // For returns the settings for a run: with what its spec says about the requests.
 func (c Config) For(spec pipeline.Spec) Config {
 	c.Field, c.Chats = spec.Field, c.Chats || spec.System != ""
+	if think := spec.Options.Think; !think.IsOff() {
+		c.Thought, c.MayThink = reasoningOf, !think.IsAsked()
+	}
 	return c
 }
+
+func reasoningOf(a pipeline.Answer) string { return a.Result.Reasoning }
 
 // A MessageRenderer makes the messages of a request from a row.
 type MessageRenderer interface {

@@ -60,6 +60,8 @@ func (e *Encoder) answer(usual string, a pipeline.Answer) []column {
 	value := []byte("null")
 	if thought := e.thought(a); thought != "" {
 		value = appendText(nil, thought)
+	} else if e.config.MayThink {
+		return columns
 	}
 	return append(columns, column{e.names.of(columnReasoning), value})
 }
@@ -106,8 +108,12 @@ func (e *Encoder) assistant(a pipeline.Answer) []byte {
 	if e.config.Thought == nil || e.config.Reasoning != ReasoningColumn {
 		return dst
 	}
+	thought := e.thought(a)
+	if thought == "" && e.config.MayThink {
+		return dst
+	}
 	dst = append(dst, `,"reasoning_content":`...)
-	if thought := e.thought(a); thought != "" {
+	if thought != "" {
 		return appendText(dst, thought)
 	}
 	return append(dst, "null"...)

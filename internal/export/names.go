@@ -124,7 +124,7 @@ func (s *settling) replace() error {
 		if !slices.Contains(s.columns, name) {
 			return fmt.Errorf("--replace %s: the rows have no column %q: there are %s", s.config.Replace, name, listed(s.columns))
 		}
-		usual := replaces(s.config.Layout, name)
+		usual := replaces(s.config, name)
 		if _, twice := s.names.Ours[usual]; twice {
 			return fmt.Errorf("--replace %s: only one column can take the answer", s.config.Replace)
 		}
@@ -138,11 +138,11 @@ func (s *settling) replace() error {
 
 // replaces returns which of Gleaner's columns takes a column of the rows: the one of its name, or
 // else the answer's.
-func replaces(layout, name string) string {
-	if slices.Contains(layoutColumns(layout), name) {
+func replaces(c Config, name string) string {
+	if slices.Contains(c.layoutColumns(), name) {
 		return name
 	}
-	return answerColumn(layout)
+	return answerColumn(c.Layout)
 }
 
 // fixed moves columns of the rows out of the way of names that belong to the layout's format.
