@@ -198,7 +198,7 @@ func (f *Job) take(document *yaml.Node) error {
 		return f.wrong(document, "a job is written as lines of FLAG: VALUE%s", hint)
 	}
 	var problems []*FileError
-	for i := 0; i+1 < len(document.Content); i += 2 {
+	for i := 0; i+1 < len(document.Content) && len(problems) <= maxProblems; i += 2 {
 		e := entry{document.Content[i], document.Content[i+1]}
 		if e.key.Kind != yaml.ScalarNode || e.key.Style&yaml.TaggedStyle != 0 {
 			problems = append(problems, f.wrong(e.key, "the name of a flag is expected: FLAG: VALUE"))
@@ -217,16 +217,16 @@ func (f *Job) take(document *yaml.Node) error {
 
 // together returns several errors as one, or nil.
 func together(problems []*FileError) error {
-	more := len(problems) - maxProblems
-	if more > 0 {
+	more := len(problems) > maxProblems
+	if more {
 		problems = problems[:maxProblems]
 	}
 	all := make([]error, len(problems))
 	for i, p := range problems {
 		all[i] = p
 	}
-	if more > 0 {
-		all = append(all, fmt.Errorf("and %d more", more))
+	if more {
+		all = append(all, errors.New("and more"))
 	}
 	return errors.Join(all...)
 }

@@ -261,7 +261,7 @@ func TestAFileThatIsWrongIsExplainedWithLineAndColumn(t *testing.T) {
 		"text":                             "line 1, column 1: a job is written as lines of FLAG: VALUE, with a space after the colon",
 		"text:a":                           "with a space after the colon",
 		"text: a\n---\ntext: b":            "line 3, column 1: a second document begins here",
-		strings.Repeat("x: a\ny: b\n", 20): "and 28 more",
+		strings.Repeat("x: a\ny: b\n", 20): "and more",
 		// values
 		"number: abc":                  "--number: gleaner.yaml, line 1, column 9: a whole number is expected, and this is \"abc\"",
 		"number: 1_000":                "a whole number is expected, and this is \"1_000\"",
@@ -307,6 +307,7 @@ func TestAFileThatIsWrongIsExplainedWithLineAndColumn(t *testing.T) {
 		"stop:\n \t- a":                       "line 2, column 2: a tab stands before the text",
 		"prompt: |\n\tx":                      "line 2, column 1: a tab stands before the text",
 		"stop: [a, b\nnumber: 1\n":            "line 2, column 7: the list that begins in line 1, column 7, is not closed: a comma or ] is expected",
+		"stop: [a,\n":                         "line 2, column 1: a value is expected here, or the end of a list or mapping that is not closed: ] or }",
 		"stop: [a, b":                         "the list that begins in line 1, column 7, is not closed",
 		"labels: {a: b\nnumber: 1\n":          "the mapping that begins in line 1, column 9, is not closed: a comma or } is expected",
 		"text: 'a\nnumber: 1\n":               "the text that begins in line 1, column 7, is not closed: its second quote is expected",
@@ -347,6 +348,22 @@ func TestAliasesCannotMakeAFileLarge(t *testing.T) {
 	}
 	if _, _, err := parse(t, "gleaner.yaml", laughs, "work"); err == nil {
 		t.Error("lists in lists are taken")
+	}
+}
+
+// What takes a time that grows with the square of the size would take minutes here.
+func TestALargeFileTakesNotLong(t *testing.T) {
+	t.Setenv("JOB_VALUE", "value")
+	variables := "text: '" + strings.Repeat("${JOB_VALUE}", 80_000) + "'"
+	if got, _, err := parse(t, "gleaner.yaml", variables, "work"); err != nil || len(got.Work.Text) != 400_000 {
+		t.Errorf("%d bytes, %v", len(got.Work.Text), err)
+	}
+	var unknown strings.Builder
+	for i := range 60_000 {
+		fmt.Fprintf(&unknown, "k%d: a\n", i)
+	}
+	if _, _, err := parse(t, "gleaner.yaml", unknown.String(), "work"); err == nil || strings.Count(err.Error(), "\n") != 10 {
+		t.Errorf("%.2000v", err)
 	}
 }
 

@@ -76,6 +76,9 @@ func (f *Job) Validate(app *kong.Application) error {
 	}
 	var problems []*FileError
 	for _, name := range f.order {
+		if len(problems) > maxProblems { // enough to say that there are more
+			break
+		}
 		key := f.entries[name].key
 		takes, ok := known[name]
 		switch {

@@ -29,6 +29,8 @@ func (f *Job) explain(err error, data []byte) error {
 		at.Problem = "a tab stands before the text: lines are indented by spaces"
 	case strings.Contains(wrong.ContextMsg, "flow sequence"):
 		open("the list", "a comma or ]")
+	case strings.Contains(wrong.ContextMsg, "flow node"):
+		at.Problem = "a value is expected here, or the end of a list or mapping that is not closed: ] or }"
 	case strings.Contains(wrong.ContextMsg, "flow mapping"):
 		open("the mapping", "a comma or }")
 	case strings.Contains(wrong.ContextMsg, "quoted scalar") && strings.Contains(wrong.Message, "end of stream"):

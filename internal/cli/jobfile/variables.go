@@ -1,8 +1,10 @@
 package jobfile
 
 import (
+	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -10,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-var variable = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+var variable = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}`)
 
 // expand returns the text of a value with the variables of the environment in the place of ${NAME}.
 // $${ stands for ${ itself. What is in a variable is taken as it is. A variable that is not set is
@@ -19,40 +21,58 @@ func (r *reading) expand(at *yaml.Node) (string, error) {
 	node := resolved(at)
 	var b strings.Builder
 	for rest := node.Value; ; {
-		before, after, found := strings.Cut(rest, "${")
-		if !found {
+		i := strings.Index(rest, "${")
+		if i < 0 {
 			b.WriteString(rest)
 			return b.String(), nil
 		}
-		if escaped, ok := strings.CutSuffix(before, "$"); ok {
-			b.WriteString(escaped + "${")
-			rest = after
+		if i > 0 && rest[i-1] == '$' {
+			b.WriteString(rest[:i-1] + "${")
+			rest = rest[i+len("${"):]
 			continue
 		}
-		b.WriteString(before)
-		match := variable.FindStringSubmatch("${" + after)
-		here := *at
-		if node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
-			here.Line += 1 + strings.Count(node.Value[:len(node.Value)-len(after)], "\n") // as far as no line was folded
-			here.Column = 0
+		b.WriteString(rest[:i])
+		rest = rest[i:]
+		name := variable.FindString(rest)
+		value, problem := lookUp(strings.TrimSuffix(strings.TrimPrefix(name, "${"), "}"))
+		if problem == "" && b.Len()+len(value) > maxValueBytes {
+			problem = fmt.Sprintf("the value has more than %d bytes with the variable %s", maxValueBytes, name)
 		}
-		if match == nil {
-			return "", r.file.wrong(&here, "a variable of the environment is written ${NAME}, and ${ itself $${")
+		if problem != "" {
+			return "", r.file.wrong(within(at, len(node.Value)-len(rest)), "%s", problem)
 		}
-		value, ok := os.LookupEnv(match[1])
-		if !ok {
-			return "", r.file.wrong(&here, "the environment has no variable %s: set it, or write $${%s} if the text is meant", match[1], match[1])
+		if !slices.Contains(r.file.secrets, value) {
+			r.file.secrets = append(r.file.secrets, value)
 		}
-		if !utf8.ValidString(value) {
-			return "", r.file.wrong(&here, "the variable %s is not UTF-8", match[1])
-		}
-		if b.Len()+len(value) > maxValueBytes {
-			return "", r.file.wrong(&here, "the value has more than %d bytes with the variable %s", maxValueBytes, match[1])
-		}
-		r.file.secrets = append(r.file.secrets, value)
 		b.WriteString(value)
-		rest = strings.TrimPrefix("${"+after, match[0])
+		rest = rest[len(name):]
 	}
+}
+
+// lookUp returns what is in a variable, or says why nothing can be taken from it.
+func lookUp(name string) (value, problem string) {
+	if name == "" {
+		return "", "a variable of the environment is written ${NAME}, and ${ itself $${"
+	}
+	value, ok := os.LookupEnv(name)
+	switch {
+	case !ok:
+		return "", fmt.Sprintf("the environment has no variable %s: set it, or write $${%s} if the text is meant", name, name)
+	case !utf8.ValidString(value):
+		return "", fmt.Sprintf("the variable %s is not UTF-8", name)
+	}
+	return value, ""
+}
+
+// within returns a node at the position of a byte of a node's value, as far as that is known: the
+// line in a block, if no lines of it were folded.
+func within(at *yaml.Node, offset int) *yaml.Node {
+	here := *at
+	if node := resolved(at); node == at && node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		here.Line += 1 + strings.Count(node.Value[:offset], "\n")
+		here.Column = 0
+	}
+	return &here
 }
 
 // Written returns the value of a flag as the file writes it, if there is a variable of the
