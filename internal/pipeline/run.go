@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -49,18 +50,34 @@ func (r Run) TooOld(c Presence) bool {
 // A Spec defines what a run generates. It never changes once loaded: another model or prompt is
 // another run.
 type Spec struct {
-	Model   string  `json:"model"`
-	System  string  `json:"system,omitempty"` // the same for every prompt, sent as it is
-	Field   string  `json:"field,omitempty"`  // the column that is the prompt, or
-	Prompt  string  `json:"prompt,omitempty"` // a text/template over the row's columns
-	Samples int     `json:"samples"`          // answers wanted for each item
-	Batch   int     `json:"batch"`            // generations in a batch, at most
-	Seed    int     `json:"seed"`
-	Options Options `json:"options"`
+	Model  string `json:"model"`
+	System string `json:"system,omitempty"` // the same for every prompt, sent as it is
+	Field  string `json:"field,omitempty"`  // the column that is the prompt, or a path to it
+	Chats  bool   `json:"chats,omitempty"`  // that column holds chats, and not texts
+	Prompt string `json:"prompt,omitempty"` // a template over the row's columns, in this language
+	// Language is that of Prompt and System: Jinja, or empty for a run of an earlier version, whose
+	// prompt is a template of Go's text/template and whose system prompt is a text.
+	Language Language `json:"language,omitempty"`
+	// Vars are further names of the templates, each with a JSON value.
+	Vars map[string]json.RawMessage `json:"vars,omitempty"`
+	// Prefill begins each answer, where the engine can go on with it.
+	Prefill string `json:"prefill,omitempty"`
+	// SendEmpty says that rows are sent whose prompt is empty.
+	SendEmpty bool    `json:"send_empty,omitempty"`
+	Samples   int     `json:"samples"` // answers wanted for each item
+	Batch     int     `json:"batch"`   // generations in a batch, at most
+	Seed      int     `json:"seed"`
+	Options   Options `json:"options"`
 	// Simulated says that the run's answers are made up by simulated servers, and by no other.
 	Simulated bool      `json:"simulated,omitempty"`
 	Dataset   DatasetID `json:"dataset"`
 }
+
+// A Language is that of templates.
+type Language string
+
+// Jinja is the language of templates that people know from Python.
+const Jinja Language = "jinja"
 
 // SimulatedPrefix begins the name of every simulated model, so that none of them bears the name of
 // a real one.
@@ -150,7 +167,10 @@ func (s Spec) Differences(t Spec) []string {
 		{"model", s.Model, t.Model},
 		{"system", s.System, t.System},
 		{"field", s.Field, t.Field},
-		{"prompt", s.Prompt, t.Prompt},
+		{"prompt", []string{string(s.Language), s.Prompt}, []string{string(t.Language), t.Prompt}},
+		{"var", len(s.Vars)+len(t.Vars) == 0 || reflect.DeepEqual(s.Vars, t.Vars), true},
+		{"prefill", s.Prefill, t.Prefill},
+		{"empty", s.SendEmpty, t.SendEmpty},
 		{"samples", s.Samples, t.Samples},
 		{"batch", s.Batch, t.Batch},
 		{"seed", s.Seed, t.Seed},

@@ -36,13 +36,14 @@ func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do f
 		return do(workOf(run, shared, b, generations))
 	})
 	seq := 0
-	pass := pass{data: checked.Dataset, spec: run.Spec, bad: func(*pipeline.RowError) error { return nil }, row: func(_ []byte, messages []pipeline.Message) error {
-		bytes, err := generationBytes(messages[len(shared):], "")
+	pass := pass{data: checked.Dataset, spec: run.Spec, bad: func(*pipeline.RowError) error { return nil }, row: func(_ []byte, request prompt.Rendered) error {
+		messages := request.Messages[len(shared):]
+		bytes, err := generationBytes(messages, request.Tools)
 		if err != nil {
 			return err
 		}
 		for sample := range run.Spec.Samples {
-			pending = append(pending, pipeline.Generation{Item: seq, Sample: sample, Messages: messages[len(shared):]})
+			pending = append(pending, pipeline.Generation{Item: seq, Sample: sample, Messages: messages, Tools: request.Tools})
 			if err := c.add(bytes); err != nil {
 				return err
 			}

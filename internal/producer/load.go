@@ -113,7 +113,7 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 		return w.flushBatches(ctx)
 	})
 	pass := pass{data: data, spec: spec,
-		row: func(row []byte, messages []pipeline.Message) error { return w.add(ctx, row, messages) },
+		row: func(row []byte, request prompt.Rendered) error { return w.add(ctx, row, request) },
 		bad: func(e *pipeline.RowError) error {
 			if data.Bad == nil {
 				return nil
@@ -141,7 +141,7 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 }
 
 // add stores the next row and cuts its generations into batches.
-func (w *writer) add(ctx context.Context, row []byte, messages []pipeline.Message) error {
+func (w *writer) add(ctx context.Context, row []byte, request prompt.Rendered) error {
 	seq := w.seq
 	w.seq++
 	if seq >= w.skipItems {
@@ -153,7 +153,7 @@ func (w *writer) add(ctx context.Context, row []byte, messages []pipeline.Messag
 			}
 		}
 	}
-	size, err := generationBytes(messages[w.shared:], "")
+	size, err := generationBytes(request.Messages[w.shared:], request.Tools)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -46,6 +47,7 @@ type Preflight struct {
 	Messages []pipeline.Message // the first request, rendered
 	RowBytes int                // of all rows
 	Bad      pipeline.BadRows   // that are left out
+	Note     string             // what a person should know of the prompt; empty: nothing
 	// EarlierDigest is the digest of the dataset as earlier versions computed it.
 	EarlierDigest string
 }
@@ -77,16 +79,20 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	if err := spec.Validate(); err != nil {
 		return Preflight{}, err
 	}
+	spec, note, err := data.settle(spec)
+	if err != nil {
+		return Preflight{}, err
+	}
 	spec.Dataset.Name = data.Name
-	found := Preflight{Run: pipeline.Run{Name: name, Spec: spec}, Dataset: data}
+	found := Preflight{Run: pipeline.Run{Name: name, Spec: spec}, Dataset: data, Note: note}
 	var alike sameness
 	pass := pass{data: data, spec: spec,
-		row: func(row []byte, messages []pipeline.Message) error {
+		row: func(row []byte, request prompt.Rendered) error {
 			if found.Run.Items == 0 {
-				found.Messages = messages
+				found.Messages = request.Messages
 			}
 			found.Run.Items++
-			found.Run.LongestPrompt = max(found.Run.LongestPrompt, pipeline.ContentBytes(messages))
+			found.Run.LongestPrompt = max(found.Run.LongestPrompt, pipeline.ContentBytes(request.Messages)+len(request.Tools))
 			found.RowBytes += len(row)
 			if progress != nil {
 				progress(found.Run.Items)
@@ -94,7 +100,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 			if data.SamePrompt || spec.Prompt == "" {
 				return nil
 			}
-			return alike.add(row, messages)
+			return alike.add(row, request.Messages)
 		},
 		bad: func(e *pipeline.RowError) error { found.Bad.Add(e); return nil },
 	}
@@ -119,12 +125,39 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	return found, nil
 }
 
+// headRows is how many rows decide what the columns of a dataset are.
+const headRows = 100
+
+// settle returns the spec with what the first rows decide.
+func (d Dataset) settle(spec pipeline.Spec) (settled pipeline.Spec, note string, err error) {
+	rows, err := d.Open()
+	if err != nil {
+		return spec, "", err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var head [][]byte
+	for read := 0; read < headRows && (d.Limit == 0 || len(head) < d.Limit); read++ {
+		row, err := rows.Next()
+		if bad := new(pipeline.RowError); errors.As(err, &bad) {
+			continue
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return spec, "", err
+		}
+		head = append(head, bytes.Clone(row))
+	}
+	return prompt.Settle(spec, head, d.SamePrompt)
+}
+
 // A pass reads a dataset once, from its beginning.
 type pass struct {
 	data Dataset
 	spec pipeline.Spec
-	row  func(row []byte, messages []pipeline.Message) error // called for each row with its rendered messages
-	bad  func(*pipeline.RowError) error                      // called for each that cannot be used
+	row  func(row []byte, request prompt.Rendered) error // called for each row, with what it asks
+	bad  func(*pipeline.RowError) error                  // called for each that cannot be used
 
 	sum, earlier hash.Hash
 	spelled      []byte // a row as the digest takes it; kept for its memory
@@ -150,9 +183,9 @@ func (p *pass) run(ctx context.Context) (err error) {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		var messages []pipeline.Message
+		var request prompt.Rendered
 		if err == nil {
-			messages, err = p.render(renderer, rows, row)
+			request, err = p.render(renderer, rows, row)
 		}
 		if bad := new(pipeline.RowError); errors.As(err, &bad) {
 			if err := p.bad(bad); err != nil {
@@ -168,19 +201,19 @@ func (p *pass) run(ctx context.Context) (err error) {
 		}
 		taken++
 		p.digest(row)
-		if err := p.row(row, messages); err != nil {
+		if err := p.row(row, request); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// render returns the messages for a row, or a *pipeline.RowError that says where it is and what is
+// render returns the request for a row, or a *pipeline.RowError that says where it is and what is
 // wrong with it.
-func (p *pass) render(renderer *prompt.Renderer, rows Rows, row []byte) ([]pipeline.Message, error) {
-	messages, err := renderer.Render(row)
+func (p *pass) render(renderer *prompt.Renderer, rows Rows, row []byte) (prompt.Rendered, error) {
+	request, err := renderer.Request(row)
 	if err == nil {
-		return messages, nil
+		return request, nil
 	}
 	file, line := rows.Position()
 	bad := &pipeline.RowError{Name: file, Line: line, Kind: pipeline.NotRendered, Problem: err.Error()}
@@ -188,7 +221,7 @@ func (p *pass) render(renderer *prompt.Renderer, rows Rows, row []byte) ([]pipel
 	if errors.As(err, &problem) {
 		bad.Kind = problem.Kind
 	}
-	return nil, bad.Keep(row, false)
+	return prompt.Rendered{}, bad.Keep(row, false)
 }
 
 func (p *pass) digest(row []byte) {
@@ -227,11 +260,11 @@ func (s *sameness) add(row []byte, messages []pipeline.Message) error {
 	if s.different {
 		return nil
 	}
-	prompt := sha256.New()
+	all := sha256.New()
 	for _, m := range messages {
-		fmt.Fprintf(prompt, "%s %d %s", m.Role, len(m.Content), m.Content)
+		fmt.Fprintf(all, "%s %d %s", m.Role, len(m.Content), m.Content)
 	}
-	sum := [sha256.Size]byte(prompt.Sum(nil))
+	sum := [sha256.Size]byte(all.Sum(nil))
 	if s.rows == nil {
 		s.first, s.rows = sum, map[[sha256.Size]byte]bool{}
 	}

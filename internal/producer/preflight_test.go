@@ -99,7 +99,7 @@ func TestABadRowIsNamedBeforeAnythingIsWritten(t *testing.T) {
 		`{"answer":"a","id":1}`:       `a.jsonl, line 4: there is no column "question"; the row's columns are answer, id`,
 		`{"question":""}`:             "a.jsonl, line 4: the prompt is empty",
 		`{"question":"` + long + `"}`: "a.jsonl, line 4: the prompt has 131073 bytes, the limit is 131072",
-		`{"question":["a"],"id":"x"}`: `a.jsonl, line 4: column "question" is not text`,
+		`{"question":["a"],"id":"x"}`: `a.jsonl, line 4: column "question" is a list of 1, not text`,
 	} {
 		_, err := RunPreflight(t.Context(), "r", spec(), rowsOf("a.jsonl", `{"question":"a?"}`, row, `{"question":"b?"}`), nil)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -63,7 +63,7 @@ func BuildFrom(store ItemReader) func(run pipeline.Run) (pipeline.BuildFunc, err
 func (w *WorkBuilder) Build(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
 	final := batches[len(batches)-1]
 	end, _ := final.Generation(final.Count-1, w.run.Spec.Samples)
-	requests := map[int][]pipeline.Message{} // by item, without what they share
+	requests := map[int]prompt.Rendered{} // by item, without what they share
 	var works []pipeline.Work
 	for bytes := 0; len(works) < len(batches) && bytes < maxPublishBytes; {
 		b := batches[len(works)]
@@ -76,8 +76,8 @@ func (w *WorkBuilder) Build(ctx context.Context, batches []pipeline.Batch) ([]pi
 				}
 			}
 			seed := pipeline.Seed(w.run.Spec.Seed, pipeline.GenerationID(w.run.Name, item, sample))
-			generations = append(generations, pipeline.Generation{Index: index, Item: item, Sample: sample, Seed: seed, Messages: requests[item]})
-			bytes += pipeline.ContentBytes(requests[item])
+			generations = append(generations, pipeline.Generation{Index: index, Item: item, Sample: sample, Seed: seed, Messages: requests[item].Messages, Tools: requests[item].Tools})
+			bytes += pipeline.ContentBytes(requests[item].Messages) + len(requests[item].Tools)
 		}
 		works = append(works, workOf(w.run, w.renderer.Shared(), b, generations))
 	}
@@ -85,7 +85,7 @@ func (w *WorkBuilder) Build(ctx context.Context, batches []pipeline.Batch) ([]pi
 }
 
 // read renders the prompts of an item and of some that follow it, at most count.
-func (w *WorkBuilder) read(ctx context.Context, first, count int, into map[int][]pipeline.Message) error {
+func (w *WorkBuilder) read(ctx context.Context, first, count int, into map[int]prompt.Rendered) error {
 	items, err := w.items.Items(ctx, w.run.Name, first, min(count, w.most))
 	if err != nil {
 		return err
@@ -95,11 +95,12 @@ func (w *WorkBuilder) read(ctx context.Context, first, count int, into map[int][
 	}
 	bytes := 0
 	for _, item := range items {
-		messages, err := w.renderer.Render(item.Input)
+		request, err := w.renderer.Request(item.Input)
 		if err != nil {
 			return fmt.Errorf("item %s: %w", item.ID(), err)
 		}
-		into[item.Seq] = messages[len(w.renderer.Shared()):]
+		request.Messages = request.Messages[len(w.renderer.Shared()):]
+		into[item.Seq] = request
 		bytes += len(item.Input)
 	}
 	// Those that follow are taken to be as large, but not all at once.

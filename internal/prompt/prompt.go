@@ -1,25 +1,24 @@
-// Package prompt makes the messages of a request from a row of the dataset. They consist of the
-// run's system prompt and of a user message, which is a column or a template over the row's
-// columns.
+// Package prompt makes the messages of a request from a row of the dataset: from templates over its
+// columns, or from a column that holds a text or a chat.
 package prompt
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"text/template"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt/chat"
+	"gleaner/internal/prompt/jinja"
 )
 
 // A Renderer renders the requests of a run.
 type Renderer struct {
-	shared   []pipeline.Message
-	field    string
-	template *template.Template
-	budget   budget
+	spec    pipeline.Spec
+	shared  []pipeline.Message
+	system  *jinja.Template // of a system prompt that differs from row to row; nil: it is shared, or there is none
+	prompt  *jinja.Template
+	earlier *goTemplate // of a run of an earlier version
 }
 
 // A RowProblem is what is wrong with a row of which no request can be made.
@@ -35,130 +34,111 @@ func problem(kind pipeline.BadKind, format string, args ...any) error {
 	return &RowProblem{kind, fmt.Sprintf(format, args...)}
 }
 
-// New returns a renderer for the requests of a spec. An error is a *pipeline.SpecError.
-func New(spec pipeline.Spec) (*Renderer, error) {
-	r := &Renderer{field: spec.Field}
-	if spec.System != "" {
-		r.shared = []pipeline.Message{{Role: pipeline.RoleSystem, Content: spec.System}}
-	}
-	if spec.Field != "" {
-		return r, nil
-	}
-	t, err := template.New("prompt").Option("missingkey=error").Funcs(r.budget.funcs()).Parse(spec.Prompt)
-	if err == nil {
-		t, err = r.budget.withBudget(t)
-	}
-	if err != nil {
-		return nil, &pipeline.SpecError{Field: "prompt", Problem: strings.TrimPrefix(err.Error(), "template: ")}
-	}
-	r.template = t
-	return r, nil
+// A Rendered is a row as a request.
+type Rendered struct {
+	Messages  []pipeline.Message // those of Shared first
+	Tools     pipeline.JSON      // that the model may call; empty: none
+	Reference string             // the answer that the row's chat ended with; empty: none
 }
 
-// toJSON is the template function json, which shows any value as JSON.
-func toJSON(v any) (string, error) {
-	b, err := pipeline.Encode(v)
-	return string(b), err
+// New returns a renderer for the requests of a spec. An error is a *pipeline.SpecError.
+func New(spec pipeline.Spec) (r *Renderer, err error) {
+	r = &Renderer{spec: spec}
+	system := spec.System
+	if spec.Language == pipeline.Jinja && system != "" {
+		if r.system, err = compile("system", system, spec); err != nil {
+			return nil, err
+		}
+		if r.system.Constant() {
+			if system, err = r.system.Render([]byte("{}")); err != nil {
+				return nil, specError("system", err)
+			}
+			r.system = nil
+		}
+	}
+	if system != "" && r.system == nil && !spec.Chats {
+		r.shared = []pipeline.Message{{Role: pipeline.RoleSystem, Content: system}}
+	}
+	r.spec.System = system
+	switch {
+	case spec.Field != "":
+	case spec.Language == pipeline.Jinja:
+		r.prompt, err = compile("prompt", spec.Prompt, spec)
+	default:
+		r.earlier, err = newGoTemplate(spec.Prompt)
+	}
+	return r, err
+}
+
+func compile(name, text string, spec pipeline.Spec) (*jinja.Template, error) {
+	t, err := jinja.Compile(name, text, spec.Vars)
+	if err != nil {
+		return nil, specError(name, err)
+	}
+	return t, nil
+}
+
+// specError names the field whose template is wrong.
+func specError(field string, err error) error {
+	return &pipeline.SpecError{Field: field, Problem: strings.TrimPrefix(strings.TrimPrefix(err.Error(), field+": "), field+", ")}
 }
 
 // Shared returns the messages with which every request of the run begins.
 func (r *Renderer) Shared() []pipeline.Message { return r.shared }
 
 // Render returns the messages for a row, which is one JSON object. They begin with those of Shared.
-// An error says what is wrong with the row.
+// An error says what is wrong with the row; a *RowProblem says of which kind that is.
 func (r *Renderer) Render(row []byte) ([]pipeline.Message, error) {
-	columns := map[string]any{}
-	decoder := json.NewDecoder(bytes.NewReader(row))
-	decoder.UseNumber() // a number is shown as it came
-	if err := decoder.Decode(&columns); err != nil {
-		return nil, fmt.Errorf("the row is not a JSON object: %w", err)
+	request, err := r.Request(row)
+	return request.Messages, err
+}
+
+// Request returns the request for a row, with the same errors.
+func (r *Renderer) Request(row []byte) (request Rendered, err error) {
+	if r.spec.Field != "" {
+		request, err = r.byField(row)
+	} else {
+		request.Messages, err = r.byTemplate(row)
 	}
-	prompt, err := r.fill(columns)
-	switch {
-	case err != nil:
-		return nil, err
-	case strings.TrimSpace(prompt) == "":
+	if err != nil {
+		return Rendered{}, err
+	}
+	if r.system != nil {
+		system, err := r.system.Render(row)
+		if err != nil {
+			return Rendered{}, problem(pipeline.NotRendered, "%v", err)
+		}
+		request.Messages = withSystem(request.Messages, system)
+	}
+	if bytes := pipeline.ContentBytes(request.Messages); bytes > pipeline.MaxPromptBytes+len(r.spec.System) {
+		return Rendered{}, problem(pipeline.TooLong, "the prompt has %d bytes, the limit is %d", bytes, pipeline.MaxPromptBytes)
+	}
+	request.Messages = chat.WithPrefill(request.Messages, r.spec.Prefill)
+	return request, nil
+}
+
+func withSystem(messages []pipeline.Message, system string) []pipeline.Message {
+	if strings.TrimSpace(system) == "" {
+		return messages
+	}
+	return chat.WithSystem(messages, system)
+}
+
+func (r *Renderer) byTemplate(row []byte) (messages []pipeline.Message, err error) {
+	var text string
+	if r.earlier != nil {
+		text, err = r.earlier.render(row)
+	} else {
+		text, err = r.prompt.Render(row)
+	}
+	if err != nil {
+		return nil, problem(pipeline.NotRendered, "%v", err)
+	}
+	if strings.TrimSpace(text) == "" && !r.spec.SendEmpty {
 		return nil, problem(pipeline.EmptyText, "the prompt is empty")
-	case len(prompt) > pipeline.MaxPromptBytes:
-		return nil, problem(pipeline.TooLong, "the prompt has %d bytes, the limit is %d", len(prompt), pipeline.MaxPromptBytes)
 	}
-	return slices.Concat(r.shared, pipeline.User(prompt)), nil
-}
-
-func (r *Renderer) fill(columns map[string]any) (string, error) {
-	if r.field == "" {
-		r.budget.mu.Lock()
-		defer r.budget.mu.Unlock()
-		r.budget.turns = 0
-		var b strings.Builder
-		if err := r.template.Execute(&limited{&b}, withNulls(columns)); err != nil {
-			return "", fmt.Errorf("prompt template: %s; the row's columns are %s", templateProblem(err), names(columns))
-		}
-		return b.String(), nil
+	if len(text) > pipeline.MaxPromptBytes {
+		return nil, problem(pipeline.TooLong, "the prompt has %d bytes, the limit is %d", len(text), pipeline.MaxPromptBytes)
 	}
-	value, ok := columns[r.field]
-	if !ok {
-		return "", fmt.Errorf("there is no column %q; the row's columns are %s", r.field, names(columns))
-	}
-	switch v := value.(type) {
-	case string:
-		return v, nil
-	case json.Number:
-		return v.String(), nil
-	}
-	return "", fmt.Errorf("column %q is not text; use a prompt template such as {{json (index . %q)}}", r.field, r.field)
-}
-
-// A null is JSON's null in a template: it shows as nothing, is false in a condition, and is null as
-// JSON. For a nil value text/template would write "<no value>" into the prompt.
-type null string
-
-func (null) MarshalJSON() ([]byte, error) { return []byte("null"), nil }
-
-// withNulls replaces nil in a decoded JSON value.
-func withNulls(value any) any {
-	switch v := value.(type) {
-	case nil:
-		return null("")
-	case map[string]any:
-		for name, inner := range v {
-			v[name] = withNulls(inner)
-		}
-	case []any:
-		for i, inner := range v {
-			v[i] = withNulls(inner)
-		}
-	}
-	return value
-}
-
-// A limited writer stops a template whose output would be endless.
-type limited struct{ b *strings.Builder }
-
-func (l *limited) Write(data []byte) (int, error) {
-	if l.b.Len()+len(data) > maxText {
-		return 0, fmt.Errorf("the prompt has more than %d bytes", pipeline.MaxPromptBytes)
-	}
-	return l.b.Write(data)
-}
-
-// templateProblem returns the message of text/template without the position, which is of no use in
-// a template of one line.
-func templateProblem(err error) string {
-	if _, problem, ok := strings.Cut(err.Error(), ": executing \"prompt\" at "); ok {
-		return problem
-	}
-	return err.Error()
-}
-
-func names(columns map[string]any) string {
-	list := make([]string, 0, len(columns))
-	for name := range columns {
-		list = append(list, name)
-	}
-	if len(list) == 0 {
-		return "none"
-	}
-	slices.Sort(list)
-	return strings.Join(list, ", ")
+	return slices.Concat(r.shared, pipeline.User(text)), nil
 }

@@ -57,14 +57,14 @@ func TestAPromptThatCannotBeMadeIsExplained(t *testing.T) {
 		{"a missing column in a template", "", "{{.x}}", `{"b": 1, "a": 2}`, `prompt template: <.x>: map has no entry for key "x"; the row's columns are a, b`},
 		{"a missing column inside of one", "", "{{.a.b}}", `{"a": {}}`, `prompt template: <.a.b>: map has no entry for key "b"; the row's columns are a`},
 		{"a template that fails", "", "{{index .a 5}}", `{"a": [1]}`, "prompt template: <index .a 5>: error calling index"},
-		{"a column that is no text", "a", "", `{"a": [1]}`, `column "a" is not text; use a prompt template such as {{json (index . "a")}}`},
-		{"a column that is null", "a", "", `{"a": null}`, `column "a" is not text`},
+		{"a column that is no text", "a", "", `{"a": [1]}`, `column "a" is a list of 1, not text; show it with a template such as --prompt '{{ row["a"] }}'`},
+		{"a column that is null", "a", "", `{"a": null}`, `column "a" is null`},
 		{"an empty prompt", "a", "", `{"a": " \n\t "}`, "the prompt is empty"},
 		{"a template that leaves nothing", "", "{{if .a}}x{{end}}", `{"a": ""}`, "the prompt is empty"},
 		{"a prompt that is too long", "a", "", `{"a": "` + long + `x"}`, "the prompt has 131073 bytes, the limit is 131072"},
 		{"a template without end", "", "{{range 1000000000000}}xxxxxxxxxxxxxxxx{{end}}", `{}`, "the prompt has more than 131072 bytes"},
 		{"a row that is a list", "a", "", `[1]`, "the row is not a JSON object"},
-		{"a row that is cut off", "a", "", `{"a": "x`, "the row is not a JSON object"},
+		{"a row that is cut off", "a", "", `{"a": "x`, "it is not JSON"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := render(t, pipeline.Spec{Field: c.field, Prompt: c.template}, c.row)
@@ -86,7 +86,8 @@ func TestTheTemplateThatAnErrorRecommendsWorks(t *testing.T) {
 	if !ok {
 		t.Fatalf("no advice: %v", err)
 	}
-	if got, err := render(t, pipeline.Spec{Prompt: advice}, row); err != nil || got != `{"x":[1]}` {
+	advice = strings.Trim(strings.TrimPrefix(advice, "--prompt "), "'")
+	if got, err := render(t, pipeline.Spec{Prompt: advice, Language: pipeline.Jinja}, row); err != nil || got != `{"x": [1]}` {
 		t.Errorf("%s gives %q, %v", advice, got, err)
 	}
 }

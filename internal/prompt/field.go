@@ -1,0 +1,79 @@
+package prompt
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt/chat"
+)
+
+// toolsColumn is the column with the tools of a chat, as TRL and others have it.
+const toolsColumn = "tools"
+
+// byField makes the request from the column that the run names: a text, or a chat.
+func (r *Renderer) byField(row []byte) (Rendered, error) {
+	value, found, err := chat.Lookup(row, r.spec.Field)
+	switch {
+	case err != nil:
+		return Rendered{}, problem(pipeline.NotRendered, "%v", err)
+	case !found:
+		return Rendered{}, problem(pipeline.NotRendered, "there is no column %q; the row's columns are %s", r.spec.Field, columnsOf(row))
+	case r.spec.Chats && chat.IsChat(value):
+		return r.byChat(row, value)
+	}
+	text, err := chat.Text(value)
+	var other *chat.NotTextError
+	switch {
+	case errors.As(err, &other) && other.Kind == "null":
+		return Rendered{}, problem(pipeline.NullText, "column %q is null", r.spec.Field)
+	case err != nil:
+		return Rendered{}, problem(pipeline.NotText, "column %q %v; show it with a template such as --prompt '{{ row[%q] }}'", r.spec.Field, err, r.spec.Field)
+	case strings.TrimSpace(text) == "" && !r.spec.SendEmpty:
+		return Rendered{}, problem(pipeline.EmptyText, "the prompt is empty")
+	case len(text) > pipeline.MaxPromptBytes:
+		return Rendered{}, problem(pipeline.TooLong, "the prompt has %d bytes, the limit is %d", len(text), pipeline.MaxPromptBytes)
+	}
+	return Rendered{Messages: slices.Concat(r.shared, r.opened(pipeline.User(text)))}, nil
+}
+
+// byChat makes the request from a chat, with the tools that stand in it or beside it.
+func (r *Renderer) byChat(row []byte, value json.RawMessage) (Rendered, error) {
+	found, err := chat.Parse(value)
+	if errors.Is(err, chat.ErrEmpty) && r.spec.SendEmpty {
+		err = nil
+	}
+	if err != nil {
+		kind := pipeline.NotRendered
+		if errors.Is(err, chat.ErrEmpty) {
+			kind = pipeline.EmptyText
+		}
+		return Rendered{}, problem(kind, "column %q: %v", r.spec.Field, err)
+	}
+	tools := found.Tools
+	if beside, there, err := chat.Lookup(row, toolsColumn); tools == "" && err == nil && there {
+		if tools, err = chat.ParseTools(beside); err != nil {
+			return Rendered{}, problem(pipeline.NotRendered, "column %q: %v", toolsColumn, err)
+		}
+	}
+	return Rendered{Messages: r.opened(found.Messages), Tools: tools, Reference: found.Reference}, nil
+}
+
+// opened puts the system prompt of the run in front where there is none.
+func (r *Renderer) opened(messages []pipeline.Message) []pipeline.Message {
+	if r.system != nil || r.spec.System == "" || r.shared != nil {
+		return messages
+	}
+	return chat.WithSystem(messages, r.spec.System)
+}
+
+// columnsOf names the columns of a row.
+func columnsOf(row []byte) string {
+	columns := map[string]any{}
+	if json.Unmarshal(row, &columns) != nil {
+		return "none"
+	}
+	return names(columns)
+}

@@ -1,0 +1,121 @@
+package prompt
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gleaner/internal/pipeline"
+	"gleaner/internal/prompt/chat"
+	"gleaner/internal/prompt/jinja"
+)
+
+// Begin settles the language of a spec's templates, before any row is known. What came from a file
+// loses what editors put around it. A prompt in the language of Go's text/template is left as it
+// is: only a run of an earlier version may have it, see RefuseGoTemplate.
+func Begin(spec pipeline.Spec, promptFromFile, systemFromFile bool) pipeline.Spec {
+	_, old := jinja.IsGoTemplate(spec.Prompt)
+	if promptFromFile && !old {
+		spec.Prompt = jinja.Clean(spec.Prompt)
+	}
+	if systemFromFile {
+		spec.System = jinja.Clean(spec.System)
+	}
+	templated := strings.Contains(spec.System, "{{") || strings.Contains(spec.System, "{%") || strings.Contains(spec.System, "{#")
+	if !old && (spec.Prompt != "" || templated) {
+		spec.Language = pipeline.Jinja
+	}
+	return spec
+}
+
+// RefuseGoTemplate returns the error for a new run whose prompt is in the language of Go's
+// text/template, with the spelling that works; nil for any other.
+func RefuseGoTemplate(spec pipeline.Spec) error {
+	better, old := jinja.IsGoTemplate(spec.Prompt)
+	if spec.Language != "" || !old {
+		return nil
+	}
+	advice := "write it as a Jinja template, such as 'Solve: {{ question }}'"
+	if better != "" {
+		advice = fmt.Sprintf("write it as %q", better)
+	}
+	return &pipeline.SpecError{Field: "prompt", Problem: "this is a template of Go, which runs of earlier versions have; prompts are Jinja templates now: " + advice}
+}
+
+// Settle settles what the first rows of a dataset decide: whether the field holds chats. A template
+// in which no column of theirs occurs is a *pipeline.SpecError, with the spelling that works, unless
+// the same prompt for all rows is wanted. A note says what looks like a column and is none.
+func Settle(spec pipeline.Spec, rows [][]byte, same bool) (settled pipeline.Spec, note string, err error) {
+	if len(rows) == 0 {
+		return spec, "", nil
+	}
+	if spec.Field != "" {
+		value, found, err := chat.Lookup(rows[0], spec.Field)
+		spec.Chats = err == nil && found && chat.IsChat(value)
+		return spec, "", nil
+	}
+	if spec.Language != pipeline.Jinja {
+		return spec, "", nil
+	}
+	template, err := compile("prompt", spec.Prompt, spec)
+	if err != nil {
+		return spec, "", err
+	}
+	var columns []string
+	for _, row := range rows {
+		columns = appendNames(columns, row)
+	}
+	for name := range spec.Vars {
+		if slices.Contains(columns, name) {
+			return spec, "", &pipeline.SpecError{Field: "var", Problem: fmt.Sprintf("%s is a column of the rows, too: give the variable another name", name)}
+		}
+	}
+	better, found := jinja.Suggest(spec.Prompt, columns)
+	switch {
+	case !template.Constant() && found:
+		return spec, "the prompt has what looks like a column and is sent as it stands; if it is one, write: " + better, nil
+	case !template.Constant(), same:
+		return spec, "", nil
+	case found:
+		return spec, "", noColumn("write " + better)
+	}
+	return spec, "", noColumn(fmt.Sprintf("name one in braces, as in {{ %s }} (the columns are %s)", spelled(columns), strings.Join(columns, ", ")))
+}
+
+func noColumn(advice string) error {
+	return &pipeline.SpecError{Field: "prompt", Problem: "no column occurs in it, so all rows would get the same prompt: " + advice + ", or allow it with --same-prompt"}
+}
+
+// spelled returns the first column as a template names it.
+func spelled(columns []string) string {
+	if len(columns) == 0 {
+		return "question"
+	}
+	odd := func(r rune) bool {
+		return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	}
+	if name := columns[0]; name != "" && strings.IndexFunc(name, odd) < 0 {
+		return name
+	}
+	return fmt.Sprintf("row['%s']", columns[0])
+}
+
+// appendNames appends the columns of a row that are not there yet, in their order.
+func appendNames(columns []string, row []byte) []string {
+	decoder := json.NewDecoder(strings.NewReader(string(row)))
+	if _, err := decoder.Token(); err != nil {
+		return columns
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		var value json.RawMessage
+		if err != nil || decoder.Decode(&value) != nil {
+			return columns
+		}
+		if text, ok := name.(string); ok && !slices.Contains(columns, text) {
+			columns = append(columns, text)
+		}
+	}
+	return columns
+}
