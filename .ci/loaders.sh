@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Provides the libraries with which people load what Gleaner writes, and prints LOADERS_TEST_PYTHON=PATH, a Python that
-# has pyarrow, pandas, polars, duckdb and datasets. It takes LOADERS_TEST_PYTHON, else makes a venv in the user's cache,
+# has pyarrow, pandas, polars, duckdb, datasets, huggingface_hub and jinja2, also as HUB_TEST_PYTHON and
+# JINJA_TEST_PYTHON. It takes LOADERS_TEST_PYTHON, else makes a venv in the user's cache,
 # ${XDG_CACHE_HOME:-$HOME/.cache}/gleaner/loaders, under a hash of its list: about two minutes and 650 MB, once.
 # It needs python3 with venv, which root on Debian gets from here. Everything but that line goes to stderr.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages="pyarrow==26.0.1 pandas==3.1.1 polars==2.1.0 duckdb==2.0.1 datasets==5.2.0"
-imports="import pyarrow, pandas, polars, duckdb, datasets"
+packages="pyarrow==26.0.1 pandas==3.1.1 polars==2.1.0 duckdb==2.0.1 datasets==5.2.0 jinja2==3.1.6"
+imports="import pyarrow, pandas, polars, duckdb, datasets, huggingface_hub, jinja2"
 
 say() { echo "loaders.sh: $*" >&2; }
+found() { printf '%s\n' "LOADERS_TEST_PYTHON=$1" "HUB_TEST_PYTHON=$1" "JINJA_TEST_PYTHON=$1"; }
 works() { [ -x "$1" ] && "$1" -c "$imports" 2>/dev/null; }
 
 if [ -n "${LOADERS_TEST_PYTHON:-}" ]; then
   works "$LOADERS_TEST_PYTHON" || { say "$LOADERS_TEST_PYTHON does not have all of: $packages"; exit 1; }
-  echo "LOADERS_TEST_PYTHON=$LOADERS_TEST_PYTHON"
+  found "$LOADERS_TEST_PYTHON"
   exit
 fi
 
@@ -36,4 +38,4 @@ if [ ! -e "$venv/ok" ] || ! works "$venv/bin/python"; then
   works "$venv/bin/python" || { say "the packages are there, but Python does not import them: see $venv/bin/python -c '$imports'"; exit 1; }
   touch "$venv/ok"
 fi
-echo "LOADERS_TEST_PYTHON=$venv/bin/python"
+found "$venv/bin/python"

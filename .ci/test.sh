@@ -18,8 +18,7 @@ provide() {
   echo "starting $3 (the first time this takes some minutes)" >&2
   local lines
   if lines=$(bash ".ci/$1.sh"); then
-    [ "$1" = jupyter ] || [ "$1" = loaders ] || started+=("$1") # which only say where something is
-    [ "$1" = jupyter ] || [ "$1" = schemas ] || started+=("$1") # which only say where something is
+    case "$1" in mongo | ollama) started+=("$1") ;; esac # the others only say where something is
     while IFS='=' read -r name value; do [ -z "$name" ] || export "$name=$value"; done <<<"$lines"
   else
     skipped+=("all tests that need $3 ($2 is not set and .ci/$1.sh could not provide it)")

@@ -46,7 +46,7 @@ func TestOneFileServesAllCommands(t *testing.T) {
 run: gsm8k
 input: rows.jsonl
 prompt: |
-  Solve: {{.question}}
+  Solve: {{ question }}
 system: no
 model: 8b
 samples: 4
@@ -70,7 +70,7 @@ data: somewhere
 `
 	load := parsed(t, file, "load").Load
 	zero, batch := 0.0, 16
-	if load.Name != "gsm8k" || load.Input != "jobs/rows.jsonl" || load.Prompt != "Solve: {{.question}}" || load.System != "no" || !reflect.DeepEqual(load.Model, []string{"8b"}) ||
+	if load.Name != "gsm8k" || strings.Join(load.Input, " ") != "jobs/rows.jsonl" || load.Prompt != "Solve: {{ question }}" || load.System != "no" || !reflect.DeepEqual(load.Model, []string{"8b"}) ||
 		load.Samples != 4 || load.Limit != 100 || *load.Batch != batch || *load.Temperature != zero || load.NumPredict != 2048 || load.Store != "sqlite:jobs/runs.db" {
 		t.Errorf("load: %+v", load)
 	}

@@ -115,19 +115,21 @@ func (f PatienceFlags) Validate() error {
 
 // SpecFlags say what a run generates.
 type SpecFlags struct {
+	InputFlags       `embed:""`
 	pipeline.Options `embed:""`
-	Input            string   `path:"file" placeholder:"FILE" help:"Dataset: JSON Lines, plain, .gz or .zst; - is standard input."`
-	Field            string   `choice:"prompt" placeholder:"COLUMN" help:"The column that is the prompt."`
-	Prompt           string   `choice:"prompt" placeholder:"TEMPLATE" help:"Prompt as a Go text/template over the row's columns, such as 'Solve: {{.question}}'."`
-	PromptFile       []string `choice:"prompt" path:"file" sep:"none" placeholder:"FILE" help:"The same, from a file. Several make a run each."`
-	System           string   `placeholder:"TEXT" help:"System prompt."`
-	Schema           string   `placeholder:"FILE|JSON|json" help:"The JSON Schema (draft 7, 2019-09 or 2020-12) that answers have to fit: a file, or the schema itself; the word json for any JSON. The model server is told, and each answer is checked when it arrives."`
-	Model            []string `sep:"none" placeholder:"NAME" help:"Model, as Ollama names it. Several make a run each."`
-	Samples          int      `default:"1" help:"Answers wanted for each row."`
-	Batch            *int     `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
-	Limit            int      `placeholder:"N" help:"Take the first N rows only."`
-	Seed             int      `default:"0" help:"Seed of the run; each generation has its own, made from it."`
-	Simulate         bool     `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
+	Field            string            `choice:"prompt" placeholder:"COLUMN" help:"The column that is the prompt: a text, or a chat (messages, conversations); data.question is inside of another."`
+	Prompt           string            `choice:"prompt" placeholder:"TEMPLATE" help:"Prompt as a Jinja template over the row's columns, such as 'Solve: {{ question }}'."`
+	PromptFile       []string          `choice:"prompt" path:"file" sep:"none" placeholder:"FILE" help:"The same, from a file. Several make a run each."`
+	System           string            `choice:"system" placeholder:"TEMPLATE" help:"System prompt, a text or a Jinja template over the row's columns."`
+	SystemFile       string            `choice:"system" path:"file" placeholder:"FILE" help:"The same, from a file."`
+	Var              map[string]string `path:"at" mapsep:"none" placeholder:"NAME=VALUE|@FILE.json" help:"A further name for the templates: a text, or the JSON of a file, such as examples. May be repeated."`
+	Prefill          string            `placeholder:"TEXT" help:"How each answer begins, where the model server can go on with it."`
+	Schema           string            `path:"file,content,=json" placeholder:"FILE|JSON|json" help:"The JSON Schema (draft 7, 2019-09 or 2020-12) that answers have to fit: a file, or the schema itself; the word json for any JSON. The model server is told, and each answer is checked when it arrives."`
+	Model            []string          `sep:"none" placeholder:"NAME" help:"Model, as Ollama names it. Several make a run each."`
+	Samples          int               `default:"1" help:"Answers wanted for each row."`
+	Batch            *int              `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
+	Seed             int               `default:"0" help:"Seed of the run; each generation has its own, made from it."`
+	Simulate         bool              `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
 // maxFileBytes is more than any template has that makes a prompt, and than any schema.
@@ -172,15 +174,22 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 			return pipeline.Spec{}, &pipeline.SpecError{Field: several.field, Problem: fmt.Sprintf("%d are given, and this command takes one: load and run make a run of each", n)}
 		}
 	}
-	if f.Limit < 0 {
-		return pipeline.Spec{}, &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}
+	if err := f.InputFlags.validate(); err != nil {
+		return pipeline.Spec{}, err
+	}
+	system, err := f.readSystem(ctx)
+	if err != nil {
+		return pipeline.Spec{}, err
+	}
+	vars, err := readVars(ctx, f.Var)
+	if err != nil {
+		return pipeline.Spec{}, err
 	}
 	prompt := f.Prompt
 	if file := strings.Join(f.PromptFile, ""); file != "" {
 		if prompt != "" {
 			return pipeline.Spec{}, &pipeline.SpecError{Field: "prompt-file", Problem: "cannot be combined with prompt"}
 		}
-		var err error
 		if prompt, err = readFile(ctx, file, "template"); err != nil {
 			return pipeline.Spec{}, fmt.Errorf("reading the prompt template: %w", err)
 		}
@@ -194,7 +203,6 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 		batch = *f.Batch
 	}
 	options := f.Options
-	var err error
 	if options.Schema, err = readSchema(ctx, f.Schema); err != nil {
 		return pipeline.Spec{}, err
 	}
@@ -207,7 +215,7 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 		options.NumPredict = pipeline.DefaultNumPredict
 	}
 	return pipeline.Spec{
-		Model: model, Simulated: f.Simulate, System: f.System, Field: f.Field, Prompt: prompt,
+		Model: model, Simulated: f.Simulate, System: system, Field: f.Field, Prompt: prompt, Vars: vars, Prefill: f.Prefill, SendEmpty: f.Empty == "send",
 		Samples: f.Samples, Batch: batch, Seed: f.Seed,
 		Options: options,
 	}, nil

@@ -3,12 +3,12 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/oklog/ulid/v2"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/dataset"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/store"
@@ -36,25 +36,23 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	if c.Input == "" {
+	if !c.HasInput() {
 		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
 	}
-	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{c.Input}, Stdin: t.In})
+	progress := view.NewProgress(t)
+	data, err := openInput(ctx, t, c.InputFlags, progress)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
-
+	defer data.Close()
 	view.Variants(t, variants)
-	progress := view.NewProgress(t)
 	var checked []producer.Preflight
 	for _, v := range variants {
-		spec, err := v.Spec(ctx)
+		spec, err := specOf(ctx, v.SpecFlags)
 		if err != nil {
 			return err
 		}
-		preflight, err := producer.RunPreflight(ctx, v.Name, spec, data, func(rows int) {
+		preflight, err := producer.RunPreflight(ctx, v.Name, spec, data.Dataset, func(rows int) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
 			}
@@ -64,14 +62,14 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 			return err
 		}
 		preflight.Run = preflight.Run.PinTo(pin)
-		view.Preview(t, preflight.Run, preflight.Messages)
+		preview(t, preflight)
 		checked = append(checked, preflight)
 	}
 	var loaded []loadedRun
 	for _, preflight := range checked {
 		l := loadedRun{preflight.Run, "dry run: nothing was written"}
 		if !c.DryRun {
-			if l, err = c.write(ctx, preflight, progress); err != nil {
+			if l, err = c.write(ctx, t, preflight, data, progress); err != nil {
 				return err
 			}
 		}
@@ -101,19 +99,23 @@ type loadedRun struct {
 	did string
 }
 
-func (c *LoadRun) write(ctx context.Context, preflight producer.Preflight, progress *view.Progress) (loadedRun, error) {
+func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer.Preflight, data *input, progress *view.Progress) (loadedRun, error) {
 	store, err := store.Open(ctx, c.Store) // this command makes one
 	if err != nil {
 		return loadedRun{}, err
 	}
 	defer store.Close()
+	if err := refuseGoTemplate(ctx, store, preflight.Run); err != nil {
+		return loadedRun{}, err
+	}
+	data.bad.path = preflight.Run.Name + badSuffix
 	run, wrote, err := producer.Load(ctx, store, preflight, ulid.Make().String(), func(items int) {
 		if progress.Due() {
 			progress.Show(view.Steps("loading", items, preflight.Run.Items, "rows"))
 		}
 	})
 	progress.Clear()
-	if err != nil {
+	if err = errors.Join(err, data.bad.commit(t.Err)); err != nil {
 		return loadedRun{}, err
 	}
 	if pinned := preflight.Run.Pins[pipeline.Ollama]; pinned != "" && run.Pins[pipeline.Ollama] != pinned {

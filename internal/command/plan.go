@@ -7,7 +7,6 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
-	"gleaner/internal/dataset"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/plan"
 	"gleaner/internal/producer"
@@ -40,11 +39,11 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	if c.Consumers < 1 || c.GPUsEach < 1 || c.Slots < 1 || c.Window < 0 || c.AnswerTokens < 1 || c.TokensPerSecond < 0 || c.Lease < time.Second {
 		return cli.Usage("consumers, gpus-each, slots, answer-tokens and tokens-per-second have to be positive, window not negative, and lease a second or more")
 	}
-	if c.Input == "" && c.Name == "" {
+	if !c.HasInput() && c.Name == "" {
 		return cli.Usage("nothing to plan: give a dataset (--input FILE, with the flags of producer load) or a loaded run (--run NAME)")
 	}
 	var store store.Store
-	if c.Input == "" || c.Like != "" {
+	if !c.HasInput() || c.Like != "" {
 		if c.Store == "" {
 			return cli.Usage("missing flags: --store=URI, or MONGODB_URI in the environment: that is where runs are")
 		}
@@ -83,7 +82,7 @@ func (c *Plan) estimate(ctx context.Context, t *cli.Terminal, store store.Store)
 		AnswerTokens: c.AnswerTokens, Like: c.Like, Window: c.Window, Lease: c.Lease, Engines: engines(),
 		Fleet: plan.Fleet{Consumers: c.Consumers, GPUs: c.GPUsEach, Slots: c.Slots, TokensPerSecond: c.TokensPerSecond},
 	}
-	if c.Input != "" {
+	if c.HasInput() {
 		return c.ofDataset(ctx, t, cfg, meters, store)
 	}
 	if cfg.Run, err = store.Run(ctx, c.Name); err != nil {
@@ -105,22 +104,21 @@ func engines() plan.Engines {
 
 // ofDataset weighs the batches that a dataset would be cut into.
 func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, meters plan.Meters, store store.Store) (plan.Estimate, error) {
-	spec, err := c.SpecFlags.Spec(ctx)
+	spec, err := specOf(ctx, c.SpecFlags)
 	if err != nil {
 		return plan.Estimate{}, err
 	}
-	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{c.Input}, Stdin: t.In})
-	if err != nil {
-		return plan.Estimate{}, err
-	}
-	defer source.Close()
-	data := producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}
 	progress := view.NewProgress(t)
+	data, err := openInput(ctx, t, c.InputFlags, progress)
+	if err != nil {
+		return plan.Estimate{}, err
+	}
+	defer data.Close()
 	name := c.Name
 	if name == "" {
 		name = "planned-run"
 	}
-	checked, err := producer.RunPreflight(ctx, name, spec, data, func(rows int) {
+	checked, err := producer.RunPreflight(ctx, name, spec, data.Dataset, func(rows int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("reading %s: %s rows", data.Name, view.Count(rows)))
 		}

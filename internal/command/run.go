@@ -3,15 +3,17 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
-	"gleaner/internal/dataset"
 	"gleaner/internal/export"
 	"gleaner/internal/local"
 	"gleaner/internal/ollama"
@@ -46,12 +48,12 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	source, data, err := c.dataset(t)
+	data, err := c.dataset(ctx, t, progress)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	variants, err := c.variants(ctx, data)
+	defer data.Close()
+	variants, err := c.variants(ctx, data.Dataset)
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func (c *RunLocal) variants(ctx context.Context, data producer.Dataset) ([]cli.V
 		return nil, cli.Usage("out: %d runs have a file each, which - is not: name a file, of which each gets one beside it", len(variants))
 	}
 	for _, v := range variants {
-		spec, err := v.Spec(ctx)
+		spec, err := specOf(ctx, v.SpecFlags)
 		if err != nil {
 			return nil, err
 		}
@@ -98,8 +100,8 @@ func (c *RunLocal) variants(ctx context.Context, data producer.Dataset) ([]cli.V
 }
 
 // generate does one run.
-func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.Dataset, progress *view.Progress, log *zap.Logger) (local.Summary, error) {
-	spec, err := c.SpecFlags.Spec(ctx)
+func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, progress *view.Progress, log *zap.Logger) (_ local.Summary, err error) {
+	spec, err := specOf(ctx, c.SpecFlags)
 	if err != nil {
 		return local.Summary{}, err
 	}
@@ -109,9 +111,10 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.
 	}
 	defer servers.Close()
 	spec.Model, spec.Simulated = servers.Model, servers.Simulated
+	defer func() { err = errors.Join(err, data.bad.commit(t.Err)) }()
 	return local.Run(ctx, local.Config{
-		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
-		Export: c.export(), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
+		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data.Dataset, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
+		Export: c.export(data.local), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
 		Checked: func(rows int) {
 			if progress.Due() {
 				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
@@ -119,7 +122,8 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.
 		},
 		Preflight: func(s producer.Preflight) {
 			progress.Clear()
-			view.Preview(t, s.Run, s.Messages)
+			preview(t, s)
+			data.bad.path = filepath.Join(c.Data, s.Run.Name+badSuffix)
 		},
 		Note: func(lines []string) { notes(t, lines) },
 		Loaded: func(items, of int) {
@@ -136,32 +140,22 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data producer.
 }
 
 // export returns the settings of the export. The dataset that is read is never overwritten.
-func (c *RunLocal) export() export.Config {
+func (c *RunLocal) export(inputs []string) export.Config {
 	config := c.config(c.Out)
-	if c.Input != "" && c.Input != "-" {
-		config.Inputs = []string{c.Input}
-	}
+	config.Inputs = slices.DeleteFunc(slices.Clone(inputs), func(path string) bool { return path == "-" })
 	return config
 }
 
 // dataset returns the rows that were asked for, or the project's own.
-func (c *RunLocal) dataset(t *cli.Terminal) (closer interface{ Close() error }, data producer.Dataset, err error) {
-	if c.Input == "" {
-		if c.Field == "" && c.Prompt == "" && strings.Join(c.PromptFile, "") == "" {
-			c.Field = "question"
-		}
-		return nothing{}, local.Problems(c.Limit), nil
+func (c *RunLocal) dataset(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*input, error) {
+	if c.HasInput() {
+		return openInput(ctx, t, c.InputFlags, progress)
 	}
-	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{c.Input}, Stdin: t.In})
-	if err != nil {
-		return nil, producer.Dataset{}, err
+	if c.Field == "" && c.Prompt == "" && len(c.PromptFile) == 0 {
+		c.Field = "question"
 	}
-	return source, producer.Dataset{Name: source.Name(), Limit: c.Limit, Open: func() (producer.Rows, error) { return source.Open() }}, nil
+	return &input{Dataset: local.Problems(c.Limit), bad: &badRows{}}, nil
 }
-
-type nothing struct{}
-
-func (nothing) Close() error { return nil }
 
 // Words for answers that may not be taken for a model's.
 const (
@@ -173,7 +167,7 @@ const (
 func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
-		URL: c.Ollama, Simulate: c.Simulate, Fallback: c.Input == "", Model: strings.Join(c.Model, ""), Think: c.Think, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
+		URL: c.Ollama, Simulate: c.Simulate, Fallback: !c.HasInput(), Model: strings.Join(c.Model, ""), Think: c.Think, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
 		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {

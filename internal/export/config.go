@@ -60,7 +60,7 @@ type Config struct {
 
 // For returns the settings for a run: with what its spec says about the requests.
 func (c Config) For(spec pipeline.Spec) Config {
-	c.Field, c.Chats = spec.Field, c.Chats || spec.System != ""
+	c.Field, c.Chats = spec.Field, c.Chats || spec.Chats || spec.System != ""
 	if think := spec.Options.Think; !think.IsOff() {
 		c.Thought, c.MayThink = reasoningOf, !think.IsAsked()
 	}

@@ -16,6 +16,9 @@ func (e *Encoder) columns(row []byte, answers []pipeline.Answer) (head, tail []c
 		return e.batch(answers), nil, nil
 	}
 	request, err := e.renderer.Render(a.Input)
+	if n := len(request); n > 0 && request[n-1].Role == pipeline.RoleAssistant { // the answer begins with it
+		request = request[:n-1]
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -92,7 +95,7 @@ func (e *Encoder) expand(a pipeline.Answer) []column {
 func (e *Encoder) messages(request []pipeline.Message, a pipeline.Answer) []byte {
 	dst := []byte{'['}
 	for _, m := range request {
-		dst = append(append(appendMessage(dst, string(m.Role), m.Content), '}'), ',')
+		dst = append(append(appendMessage(dst, m), '}'), ',')
 	}
 	return append(e.appendAnswer(dst), append(e.assistant(a), "}]"...)...)
 }
@@ -119,9 +122,19 @@ func (e *Encoder) assistant(a pipeline.Answer) []byte {
 	return append(dst, "null"...)
 }
 
-func appendMessage(dst []byte, role, content string) []byte {
-	dst = appendText(append(dst, `{"role":`...), role)
-	return appendText(append(dst, `,"content":`...), content)
+func appendMessage(dst []byte, m pipeline.Message) []byte {
+	dst = appendText(append(dst, `{"role":`...), string(m.Role))
+	dst = appendText(append(dst, `,"content":`...), m.Content)
+	if m.ToolCalls != "" {
+		dst = append(append(dst, `,"tool_calls":`...), m.ToolCalls...)
+	}
+	if m.ToolName != "" {
+		dst = appendText(append(dst, `,"name":`...), m.ToolName)
+	}
+	if m.ToolCallID != "" {
+		dst = appendText(append(dst, `,"tool_call_id":`...), m.ToolCallID)
+	}
+	return dst
 }
 
 // conversations returns a request and its answer in the words of ShareGPT.
@@ -230,7 +243,7 @@ func (e *Encoder) promptCompletion(request []pipeline.Message, a pipeline.Answer
 		if i > 0 {
 			list = append(list, ',')
 		}
-		list = append(appendMessage(list, string(m.Role), m.Content), '}')
+		list = append(appendMessage(list, m), '}')
 	}
 	answer := append(e.appendAnswer([]byte{'['}), append(e.assistant(a), "}]"...)...)
 	return []column{{prompt, append(list, ']')}, {completion, answer}}, nil

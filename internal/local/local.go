@@ -25,6 +25,7 @@ import (
 	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
+	"gleaner/internal/prompt"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/sink"
 	"gleaner/internal/status"
@@ -93,6 +94,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := m.start(ctx, checked); err != nil {
 		return Summary{}, err
 	}
+	if err := m.adopt(ctx, &checked); err != nil {
+		return Summary{}, err
+	}
 	if err := m.setBatch(ctx, &checked.Run); err != nil {
 		return Summary{}, err
 	}
@@ -118,6 +122,34 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	summary.Took = time.Since(started)
 	summary.Seconds = summary.Took.Seconds()
 	return summary, nil
+}
+
+// adopt goes on with the run of an earlier version that was made of the same rows and flags, which
+// has a name from another digest. Only such a run may have a template of Go.
+func (m *machine) adopt(ctx context.Context, checked *producer.Preflight) error {
+	earlier := checked.Run.Spec
+	earlier.Dataset.Digest = checked.EarlierDigest
+	if name := runName(earlier); m.cfg.Run == "" && name != checked.Run.Name {
+		switch _, err := m.store.Run(ctx, name); {
+		case err == nil:
+			checked.Run.Name = name
+			m.run = checked.Run
+			if m.cfg.Export.OwnName {
+				m.cfg.Out = filepath.Join(m.cfg.Data, name+".jsonl")
+				m.cfg.Export.Out = m.cfg.Out
+			}
+		case !errors.Is(err, pipeline.ErrNoRun):
+			return err
+		}
+	}
+	refused := prompt.RefuseGoTemplate(checked.Run.Spec)
+	if refused == nil {
+		return nil
+	}
+	if _, err := m.store.Run(ctx, checked.Run.Name); !errors.Is(err, pipeline.ErrNoRun) {
+		return err
+	}
+	return refused
 }
 
 // batchesOfOne is how many generations a run may have whose batches have one each. Here a message

@@ -29,6 +29,7 @@ func preflight(ctx context.Context, cfg *Config) (producer.Preflight, export.Nam
 		return producer.Preflight{}, export.Names{}, err
 	}
 	checked.Dataset = cfg.Dataset
+	cfg.Export = cfg.Export.For(checked.Run.Spec)
 	if cfg.Run == "" {
 		checked.Run.Name = runName(checked.Run.Spec)
 	}

@@ -62,7 +62,9 @@ type BadRowsError struct {
 // Error names all kinds with their counts, and the first rows of each.
 func (e *BadRowsError) Error() string {
 	const advice = "mend the file, or leave such rows out with --skip-bad, which lists them in a file"
-	if kinds := e.Bad.Kinds(); e.Bad.Total() == 1 {
+	if kinds := e.Bad.Kinds(); e.Rows == 1 {
+		return kinds[0].First[0].Error()
+	} else if e.Bad.Total() == 1 {
 		return fmt.Sprintf("%v (of %s rows it is the only bad one: %s)", &kinds[0].First[0], pipeline.Grouped(e.Rows), advice)
 	}
 	return fmt.Sprintf("%s: %s of %s rows cannot be used, and nothing was written: %s:\n%s",

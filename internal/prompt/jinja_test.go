@@ -143,9 +143,12 @@ func TestAPromptWithoutAColumnIsRefusedWithTheSpellingThatWorks(t *testing.T) {
 }
 
 func TestTheFirstRowSaysWhetherAFieldHoldsChats(t *testing.T) {
-	for row, want := range map[string]bool{`{"q": "a"}`: false, `{"q": [{"role": "user", "content": "a"}]}`: true, `{"q": ["a", "b", "c"]}`: true, `{"x": 1}`: false} {
+	for row, want := range map[string]bool{`{"q": "a"}`: false, `{"q": [{"role": "user", "content": "a"}]}`: true, `{"q": ["a", "b", "c"]}`: true} {
 		if got, _, err := Settle(pipeline.Spec{Field: "q"}, [][]byte{[]byte(row)}, false); err != nil || got.Chats != want {
 			t.Errorf("%s: %v, %v", row, got.Chats, err)
 		}
+	}
+	if _, _, err := Settle(pipeline.Spec{Field: "q"}, [][]byte{[]byte(`{"x": 1}`)}, false); err == nil || !strings.Contains(err.Error(), `no row has a column "q": the columns are x`) {
+		t.Errorf("a column that is not there: %v", err)
 	}
 }

@@ -43,17 +43,15 @@ func RefuseGoTemplate(spec pipeline.Spec) error {
 	return &pipeline.SpecError{Field: "prompt", Problem: "this is a template of Go, which runs of earlier versions have; prompts are Jinja templates now: " + advice}
 }
 
-// Settle settles what the first rows of a dataset decide: whether the field holds chats. A template
-// in which no column of theirs occurs is a *pipeline.SpecError, with the spelling that works, unless
-// the same prompt for all rows is wanted. A note says what looks like a column and is none.
+// Settle settles what the first rows of a dataset decide: whether the field holds chats. A prompt
+// in which none of their columns occurs is a *pipeline.SpecError with the spelling that works,
+// unless the same prompt for all rows is wanted. A note says what looks like a column and is none.
 func Settle(spec pipeline.Spec, rows [][]byte, same bool) (settled pipeline.Spec, note string, err error) {
 	if len(rows) == 0 {
 		return spec, "", nil
 	}
 	if spec.Field != "" {
-		value, found, err := chat.Lookup(rows[0], spec.Field)
-		spec.Chats = err == nil && found && chat.IsChat(value)
-		return spec, "", nil
+		return settleField(spec, rows)
 	}
 	if spec.Language != pipeline.Jinja {
 		return spec, "", nil
@@ -81,6 +79,17 @@ func Settle(spec pipeline.Spec, rows [][]byte, same bool) (settled pipeline.Spec
 		return spec, "", noColumn("write " + better)
 	}
 	return spec, "", noColumn(fmt.Sprintf("name one in braces, as in {{ %s }} (the columns are %s)", spelled(columns), strings.Join(columns, ", ")))
+}
+
+// settleField sees whether the field is a column of the rows, and holds chats.
+func settleField(spec pipeline.Spec, rows [][]byte) (pipeline.Spec, string, error) {
+	for _, row := range rows {
+		if value, found, err := chat.Lookup(row, spec.Field); err == nil && found {
+			spec.Chats = chat.IsChat(value)
+			return spec, "", nil
+		}
+	}
+	return spec, "", &pipeline.SpecError{Field: "field", Problem: fmt.Sprintf("no row has a column %q: the columns are %s", spec.Field, columnsOf(rows[0]))}
 }
 
 func noColumn(advice string) error {

@@ -1,0 +1,200 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"gleaner/internal/cli"
+	"gleaner/internal/dataset"
+	"gleaner/internal/hub"
+	"gleaner/internal/natsd"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
+	"gleaner/internal/prompt"
+	"gleaner/internal/text"
+	"gleaner/internal/view"
+)
+
+// An input is a dataset that a command reads.
+type input struct {
+	producer.Dataset
+	source *dataset.Source // nil: the project's own
+	local  []string        // the files that are read, which no output may overwrite
+	bad    *badRows
+}
+
+// Close removes what was kept of standard input.
+func (in *input) Close() error {
+	err := in.bad.close()
+	if in.source != nil {
+		err = errors.Join(err, in.source.Close())
+	}
+	return err
+}
+
+// openInput finds the dataset that the flags name, and fetches what is elsewhere.
+func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress *view.Progress) (*input, error) {
+	paths, name, err := fetchInputs(ctx, f, progress)
+	if err != nil {
+		return nil, err
+	}
+	source, err := dataset.NewSource(dataset.SourceOptions{
+		Inputs: paths, Stdin: t.In, Encoding: f.Encoding, RowsAt: f.RowsAt, NaN: f.NaN, Rows: f.Rows,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = source.Name()
+	}
+	for _, left := range source.LeftOut() {
+		fmt.Fprintf(t.Err, "not read: %s\n", left)
+	}
+	in := &input{source: source, local: paths, bad: &badRows{}}
+	open, err := selected(source, f)
+	if err != nil {
+		return nil, errors.Join(err, source.Close())
+	}
+	in.Dataset = producer.Dataset{
+		Name: name, Open: open, Canonical: dataset.Canonical, SkipBad: f.SkipBad, Bad: in.bad.write, SamePrompt: f.SamePrompt,
+	}
+	return in, nil
+}
+
+// selected returns a function that opens the rows that are taken.
+func selected(source *dataset.Source, f cli.InputFlags) (func() (producer.Rows, error), error) {
+	chosen := dataset.Selection{Explode: f.Explode, Where: f.InputWhere, Limit: f.Limit}
+	if f.Random != nil {
+		chosen.Random, chosen.Seed = true, *f.Random
+	}
+	if chosen == (dataset.Selection{}) {
+		return func() (producer.Rows, error) { return source.Open() }, nil
+	}
+	rows, err := source.Select(chosen)
+	if err != nil {
+		return nil, err
+	}
+	return func() (producer.Rows, error) { return rows.Open() }, nil
+}
+
+// fetchInputs returns the inputs with what is elsewhere replaced by files of this machine, and the
+// name of the dataset if it comes from there.
+func fetchInputs(ctx context.Context, f cli.InputFlags, progress *view.Progress) (paths []string, name string, err error) {
+	config := hub.ConfigFromEnv(os.Getenv)
+	config.Free = natsd.Free
+	config.Progress = func(file string, done, total int64) {
+		if progress.Due() {
+			progress.Show(fmt.Sprintf("fetching %s: %s", file, view.Bytes(float64(done))+" of "+view.Bytes(float64(total))))
+		}
+	}
+	defer progress.Clear()
+	for _, path := range f.Inputs() {
+		if !hub.IsRemote(path) {
+			paths = append(paths, path)
+			continue
+		}
+		fetched, err := hub.Fetch(ctx, config, hub.Source{Input: path, Subset: f.Subset, Split: f.InputSplit})
+		if err != nil {
+			return nil, "", err
+		}
+		name = fetched.Name
+		paths = append(paths, fetched.Files...)
+	}
+	if len(f.Inputs()) > 1 {
+		name = ""
+	}
+	if name == "" && (f.Subset != "" || f.InputSplit != "") {
+		return nil, "", cli.Usage("subset and input-split are of datasets on the hub: give --input hf://datasets/OWNER/NAME")
+	}
+	return paths, name, nil
+}
+
+// specOf returns the spec that the flags ask for, with the language of its templates.
+func specOf(ctx context.Context, f cli.SpecFlags) (pipeline.Spec, error) {
+	spec, err := f.Spec(ctx)
+	if err != nil {
+		return spec, err
+	}
+	return prompt.Begin(spec, len(f.PromptFile) > 0, f.SystemFile != ""), nil
+}
+
+// refuseGoTemplate returns an error for a new run whose prompt is a template of Go. Runs of earlier
+// versions go on.
+func refuseGoTemplate(ctx context.Context, store interface {
+	Run(ctx context.Context, name string) (pipeline.Run, error)
+}, run pipeline.Run) error {
+	refused := prompt.RefuseGoTemplate(run.Spec)
+	if refused == nil {
+		return nil
+	}
+	if _, err := store.Run(ctx, run.Name); !errors.Is(err, pipeline.ErrNoRun) {
+		return err
+	}
+	return refused
+}
+
+// preview shows the first request of a run, and what a person should know of its rows.
+func preview(t *cli.Terminal, found producer.Preflight) {
+	view.Preview(t, found.Run, found.Messages)
+	if found.Note != "" {
+		fmt.Fprintf(t.Err, "note: %s\n", text.OneLine(found.Note))
+	}
+	if n := found.Bad.Total(); n > 0 {
+		fmt.Fprintf(t.Err, "%s left out:\n%s", view.Plural(n, "bad row is", "bad rows are"), &found.Bad)
+	}
+}
+
+// badSuffix ends the name of the file that lists a run's bad rows.
+const badSuffix = ".bad.jsonl"
+
+// badRows writes the rows that are left out to a file, which is there once a run is loaded.
+type badRows struct {
+	path string // empty: nowhere
+	file *os.File
+	out  *dataset.BadWriter
+}
+
+func (b *badRows) write(e *pipeline.RowError) error {
+	if b.path == "" {
+		return nil
+	}
+	if b.file == nil {
+		file, err := os.CreateTemp(filepath.Dir(b.path), ".gleaner-*.tmp")
+		if err != nil {
+			return fmt.Errorf("the list of bad rows: %w", err)
+		}
+		b.file, b.out = file, dataset.NewBadWriter(file)
+	}
+	return b.out.Write(e)
+}
+
+// commit puts the file under its name, and says where it is.
+func (b *badRows) commit(talk io.Writer) error {
+	if b.file == nil {
+		return nil
+	}
+	err := b.file.Close()
+	if err == nil {
+		err = os.Rename(b.file.Name(), b.path)
+	}
+	b.file = nil
+	if err != nil {
+		return fmt.Errorf("the list of bad rows %s: %w", b.path, err)
+	}
+	fmt.Fprintf(talk, "%s left out, listed in %s\n", view.Plural(b.out.Lines(), "bad row", "bad rows"), b.path)
+	return nil
+}
+
+// close removes what was not committed.
+func (b *badRows) close() error {
+	if b.file == nil {
+		return nil
+	}
+	err := errors.Join(b.file.Close(), os.Remove(b.file.Name()))
+	b.file = nil
+	return err
+}
