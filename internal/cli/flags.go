@@ -174,7 +174,7 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 			return pipeline.Spec{}, &pipeline.SpecError{Field: several.field, Problem: fmt.Sprintf("%d are given, and this command takes one: load and run make a run of each", n)}
 		}
 	}
-	if err := f.InputFlags.validate(); err != nil {
+	if err := f.InputFlags.Check(); err != nil {
 		return pipeline.Spec{}, err
 	}
 	system, err := f.readSystem(ctx)

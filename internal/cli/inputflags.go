@@ -36,8 +36,8 @@ func (f InputFlags) Inputs() []string { return slices.Concat(f.Input, f.Files) }
 // HasInput reports whether there are rows to read or to make.
 func (f InputFlags) HasInput() bool { return len(f.Inputs()) > 0 || f.Rows > 0 }
 
-// validate returns a *pipeline.SpecError for the first flag that makes no sense.
-func (f InputFlags) validate() error {
+// Check returns a *pipeline.SpecError for the first flag that makes no sense.
+func (f InputFlags) Check() error {
 	switch {
 	case f.Limit < 0:
 		return &pipeline.SpecError{Field: "limit", Problem: fmt.Sprintf("%d is negative", f.Limit)}

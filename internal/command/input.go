@@ -38,6 +38,9 @@ func (in *input) Close() error {
 
 // openInput finds the dataset that the flags name, and fetches what is elsewhere.
 func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress *view.Progress) (*input, error) {
+	if err := f.Check(); err != nil {
+		return nil, err
+	}
 	paths, name, err := fetchInputs(ctx, f, progress)
 	if err != nil {
 		return nil, err

@@ -31,11 +31,12 @@ import (
 
 // The last commits whose programs know less than these: the first reads and writes version 1 of the
 // work message only, the second no message with verdicts and version 1 of the tables in SQLite, the
-// third no tokens.
+// third no tokens, the fourth no Jinja, no thinking and one spelling of rows only.
 const (
 	beforeMessages = "fb14661777373b3b6a0d42465f56da23afa9889f"
 	beforeVerdicts = "c5958423408e7d187dc35c7a327c6aebc4f7933c"
 	beforeTokens   = "90639dac850c6d32341fe9bcc135d7bfba64d239"
+	beforeJinja    = "c0a85bc188c482420e6067549ded37779b5c697a"
 )
 
 // What an earlier version began is finished by this one, and what this one writes does no harm to
@@ -58,6 +59,11 @@ func TestAnEarlierVersionAndThisOneWorkOnTheSameRuns(t *testing.T) {
 			finish: finishAnEarlierRun,
 			"a load that the earlier one began goes on with the same cuts": goOnWithAnEarlierLoad,
 			"an earlier consumer is named, and what it sends is refused":   refuseTheEarlier,
+		},
+		beforeJinja: {
+			finish: finishAnEarlierRun,
+			"a load that the earlier one began goes on with the same cuts": goOnWithAnEarlierLoad,
+			"the same command goes on with a run of its own":               goOnWithALocalRun,
 		},
 	} {
 		t.Run(commit[:7], func(t *testing.T) {
@@ -107,7 +113,11 @@ func buildEarlier(t *testing.T, commit string) string {
 	separator := string(filepath.Separator)
 	command(root, git, "read-tree", commit)
 	command(root, git, "checkout-index", "--all", "--prefix="+source+separator)
-	command(source, "go", "build", "-trimpath", "-buildvcs=false", "-o", bin+separator, "./producer", "./consumer", "./sink")
+	packages := []string{"./producer", "./consumer", "./sink"}
+	if _, err := os.Stat(filepath.Join(source, "deploy", "gleaner")); err == nil {
+		packages = append(packages, "./deploy/gleaner")
+	}
+	command(source, "go", append([]string{"build", "-trimpath", "-buildvcs=false", "-o", bin + separator}, packages...)...)
 	return bin
 }
 
@@ -376,6 +386,26 @@ func finishAnEarlierRun(v *versions) {
 	sink.Stops()
 }
 
+// goOnWithALocalRun gives the command that made a run to both versions. What an earlier one made is
+// found again, although its name came from another digest of the rows, and its prompt is a template
+// of Go.
+func goOnWithALocalRun(v *versions) {
+	dir := v.t.TempDir()
+	input := filepath.Join(dir, "rows.jsonl")
+	v.must(os.WriteFile(input, []byte("{\"q\": \"1+1?\",  \"n\": 1}\n{\"q\": \"2+2?\", \"n\": 2}\n{\"n\":3,\"q\":\"3+3?\"}\n"), 0o600))
+	for name, prompt := range map[string][]string{"a column": {"--field", "q"}, "a template of Go": {"--prompt", "{{.n}}: {{.q}}"}} {
+		made := func(p *programs, limit ...string) (s struct {
+			Run, Out          string
+			Stored, Generated int
+		}) { args := append([]string{"run", "--simulate", "--input", input, "--data", filepath.Join(dir, name), "--json"}, prompt...); v.must(json.Unmarshal(p.run("gleaner", append(args, limit...)...), &s)); return s }
+		before := made(v.earlier)
+		after := made(v.present)
+		if before.Run != after.Run || before.Generated != 3 || after.Generated != 0 || after.Stored != 3 {
+			v.t.Errorf("%s: made was %+v, and then %+v", name, before, after)
+		}
+	}
+}
+
 // begin lets the earlier version publish the run and answer some of it.
 func (v *versions) begin(ollama *recorder) {
 	v.t.Helper()
@@ -623,7 +653,7 @@ func refuseTheEarlier(v *versions) {
 	for i := range prompts {
 		prompts[i] = fmt.Sprintf("A %s question, number %04d?", []string{"long", "good"}[min(i, 1)], i)
 	}
-	v.present.run("producer", v.load(v.writePrompts(prompts), "--batch", "1", "--num-predict", "400")...)
+	v.present.run("producer", v.load(v.writePrompts(prompts), "--batch", "1", "--num-predict", "400", "--think", "off")...) // else the earlier one hands it back
 	v.store = v.open(v.present.uri)
 	ollama := v.record(ollamasim.Config{Instant: true})
 	sink := v.present.start("sink", "serve", "--flush-every", "50ms")
