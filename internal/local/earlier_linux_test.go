@@ -397,7 +397,11 @@ func goOnWithALocalRun(v *versions) {
 		made := func(p *programs, limit ...string) (s struct {
 			Run, Out          string
 			Stored, Generated int
-		}) { args := append([]string{"run", "--simulate", "--input", input, "--data", filepath.Join(dir, name), "--json"}, prompt...); v.must(json.Unmarshal(p.run("gleaner", append(args, limit...)...), &s)); return s }
+		}) {
+			args := append([]string{"run", "--simulate", "--input", input, "--data", filepath.Join(dir, name), "--json"}, prompt...)
+			v.must(json.Unmarshal(p.run("gleaner", append(args, limit...)...), &s))
+			return s
+		}
 		before := made(v.earlier)
 		after := made(v.present)
 		if before.Run != after.Run || before.Generated != 3 || after.Generated != 0 || after.Stored != 3 {
