@@ -3,7 +3,6 @@ package export
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,20 +46,4 @@ func noise(n int, seed uint64) string {
 		b[i] = " !#$%&()*+-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ"[seed>>33%56]
 	}
 	return string(b)
-}
-
-// contents returns the sizes of all files below a folder.
-func contents(t testing.TB, dir string) map[string]int64 {
-	t.Helper()
-	sizes := map[string]int64{}
-	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
-		if err == nil && !info.IsDir() {
-			sizes[path] = info.Size()
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sizes
 }

@@ -120,3 +120,19 @@ func TestSizeCategoriesAreTheHubs(t *testing.T) {
 		}
 	}
 }
+
+// contents returns the sizes of all files below a folder.
+func contents(t testing.TB, dir string) map[string]int64 {
+	t.Helper()
+	sizes := map[string]int64{}
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && !info.IsDir() {
+			sizes[path] = info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sizes
+}
