@@ -16,7 +16,7 @@ func TestEachOptionIsDescribedAtOnePlace(t *testing.T) {
 	typ := reflect.TypeOf(o)
 	for i, x := range o.all() {
 		tag := typ.Field(i).Tag
-		if x.name == "" || !strings.Contains(tag.Get("help"), ".") || strings.ToLower(strings.ReplaceAll(x.flag, "-", "")) != strings.ToLower(typ.Field(i).Name) {
+		if x.name == "" || !strings.Contains(tag.Get("help"), ".") || !strings.EqualFold(strings.ReplaceAll(x.flag, "-", ""), typ.Field(i).Name) {
 			t.Errorf("%s: the name %q, the flag %q and the help %q", typ.Field(i).Name, x.name, x.flag, tag.Get("help"))
 		}
 		kind := reflect.Indirect(reflect.New(typ.Field(i).Type)).Type()
