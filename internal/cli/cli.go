@@ -16,6 +16,7 @@ import (
 
 	"gleaner/internal/cli/jobfile"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 // The exit codes of all programs.
@@ -94,7 +95,8 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		return WrongUse
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
-	return report(ctx, name, located(command.Run(t), command, job), t)
+	stray := text.SecretsOf(strayWords(args)...)
+	return report(ctx, name, located(command.Run(t), command, job), stray, t)
 }
 
 // helpShown is the value of the panic that takes the place of ending the process when kong has
@@ -117,26 +119,26 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 }
 
 // report says how a command ended and returns its exit code.
-func report(ctx context.Context, name string, err error, t *Terminal) int {
+func report(ctx context.Context, name string, err error, stray text.Secrets, t *Terminal) int {
 	var exit *Exit
 	var spec *pipeline.SpecError
 	switch {
 	case err == nil:
 		return Done
 	case errors.As(err, &exit):
-		fmt.Fprintf(t.Err, "%s: %s\n", name, exit.Err)
+		fmt.Fprintf(t.Err, "%s: %s\n", name, stray.Hide(exit.Err.Error()))
 		return exit.Code
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintf(t.Err, "%s: interrupted; the same command goes on where it stopped\n", name)
 		return Interrupted
 	case errors.As(err, &spec):
-		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, err, name)
+		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, stray.Hide(err.Error()), name)
 		return WrongUse
 	case pipeline.IsOutage(err):
-		fmt.Fprintf(t.Err, "%s: %s\nNothing is lost: give the same command again once that is mended.\n", name, err)
+		fmt.Fprintf(t.Err, "%s: %s\nNothing is lost: give the same command again once that is mended.\n", name, stray.Hide(err.Error()))
 		return Failed
 	}
-	fmt.Fprintf(t.Err, "%s: %s\n", name, err)
+	fmt.Fprintf(t.Err, "%s: %s\n", name, stray.Hide(err.Error()))
 	return Failed
 }
 

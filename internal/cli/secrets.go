@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"slices"
 	"strings"
 
@@ -28,6 +29,31 @@ func withoutSecrets(said string, args []string) string {
 		}
 	}
 	return text.SecretsOf(hidden...).Hide(said)
+}
+
+// strayWords returns the words that stand behind the value of a flag that may hold a secret, and
+// that are no files: parts of an address that was not quoted, which a command takes for files.
+func strayWords(args []string) (stray []string) {
+	after := 0 // words since such a flag; 0: there is none before the next flag
+	for _, arg := range args {
+		switch {
+		case strings.HasPrefix(arg, "-"):
+			after = 0
+			if name, _, found := strings.Cut(arg, "="); holdsSecret(name) {
+				after = 1
+				if found {
+					after = 2
+				}
+			}
+		case after == 1:
+			after = 2
+		case after == 2:
+			if _, err := os.Stat(arg); err != nil {
+				stray = append(stray, arg)
+			}
+		}
+	}
+	return stray
 }
 
 // holdsSecret reports whether a flag's value may hold a secret.
