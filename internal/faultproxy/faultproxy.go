@@ -88,6 +88,13 @@ func (p *Proxy) Stall() {
 // does not pass.
 func (p *Proxy) StallAfter(bytes int64) { p.stallAt.Store(p.carried.Load() + bytes) }
 
+// Stalled reports whether a stall goes on.
+func (p *Proxy) Stalled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stalls()
+}
+
 // Resume ends a stall. What was sent in the meantime arrives.
 func (p *Proxy) Resume() {
 	p.mu.Lock()

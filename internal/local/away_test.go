@@ -16,6 +16,7 @@ import (
 	"gleaner/internal/natsd"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/ollamasim/simtest"
+	"gleaner/internal/outage"
 	"gleaner/internal/store"
 	"gleaner/internal/store/storetest"
 )
@@ -161,7 +162,14 @@ func (a *away) lists() *awayProgram {
 	network := a.beforeNATS()
 	if a.server == "NATS" && slices.Contains(a.phases, "listing runs") {
 		network.StallAfter(1200) // it is connected then
-		time.AfterFunc(a.length, network.Resume)
+		ctx := a.t.Context()
+		go func() { // its length counts from when it begins, however long the program takes until then
+			for !network.Stalled() && outage.Sleep(ctx, time.Millisecond) == nil {
+			}
+			if outage.Sleep(ctx, a.length) == nil {
+				network.Resume()
+			}
+		}()
 	}
 	env := a.env
 	a.env = append(slices.Clone(env), "NATS_URL=nats://"+network.Addr())
