@@ -80,7 +80,7 @@ func TestConnectSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.cfg.Timeout = 3 * time.Second // a greeting may take long on a busy machine
+			c.cfg.Timeout = 8 * time.Second // a greeting may take long on a busy machine
 			_, err := Connect(context.Background(), c.cfg)
 			wantError(t, err, c.class, c.parts...)
 			if strings.Contains(err.Error(), "secret") {

@@ -51,6 +51,12 @@ func TestAMessageThatTheServerKeptAfterItsAcknowledgementIsKnownAsSettled(t *tes
 	}
 	must(t, work.Ack(t.Context()))
 	must(t, results[0].Ack(t.Context()))
+	counted := func() bool {
+		floor, err := c.settled(t.Context(), ResultsStream, sinkDurable)
+		info, failure := c.RunInfo(t.Context(), "r")
+		return err == nil && failure == nil && floor == 1 && info.Settled == 1
+	}
+	eventually(t, counted, func() string { return "the acknowledgements are not counted" })
 	server.Shutdown()
 	for _, stream := range streams {
 		folder := messages(stream)

@@ -82,7 +82,7 @@ func TestConsumerCannotDoAnybodyElsesJob(t *testing.T) {
 	forged := receipt{c: consumer.client, reply: stolen.reply, lease: stolen.lease, renewedAt: stolen.renewedAt}
 	wantError(t, forged.Ack(t.Context()), pipeline.Fatal, "$JS.ACK.GLEANER_RESULTS")
 	depthIs(t, operator, "r", pipeline.StreamDepth{Results: 1})
-	// Last, since it asks for two things at once, and the second refusal may be told to what comes next.
+	// Last, since it asks for two things at once, and the second refusal may reach what comes next.
 	wantError(t, consumer.EnsureRun(t.Context(), testRun("other")), pipeline.Fatal, "permission")
 }
 
