@@ -35,23 +35,17 @@ func listFilters() map[string]handler {
 }
 
 func filterFirst(c *call) (value, error) {
-	if s, ok := c.in.(string); ok && s != "" {
-		r, _ := utf8.DecodeRuneInString(s)
-		return string(r), nil
-	}
-	items, err := c.items()
-	if err != nil {
-		return nil, err
-	}
-	if len(items) == 0 {
-		return lacking("there is no first element // write x|first|default('')"), nil
-	}
-	return items[0], nil
+	return atEnd(c, "first", utf8.DecodeRuneInString, func(items []value) value { return items[0] })
 }
 
 func filterLast(c *call) (value, error) {
+	return atEnd(c, "last", utf8.DecodeLastRuneInString, func(items []value) value { return items[len(items)-1] })
+}
+
+// atEnd returns the letter of a text, or the element of a list, that stands at one of its ends.
+func atEnd(c *call, which string, letter func(string) (rune, int), element func([]value) value) (value, error) {
 	if s, ok := c.in.(string); ok && s != "" {
-		r, _ := utf8.DecodeLastRuneInString(s)
+		r, _ := letter(s)
 		return string(r), nil
 	}
 	items, err := c.items()
@@ -59,9 +53,9 @@ func filterLast(c *call) (value, error) {
 		return nil, err
 	}
 	if len(items) == 0 {
-		return lacking("there is no last element // write x|last|default('')"), nil
+		return lacking("there is no %[1]s element // write x|%[1]s|default('')", which), nil
 	}
-	return items[len(items)-1], nil
+	return element(items), nil
 }
 
 func filterLength(c *call) (value, error) {
