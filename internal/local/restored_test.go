@@ -20,7 +20,7 @@ func TestARolledBackNATSExecutesHardlyAnythingAgain(t *testing.T) {
 	a := startAway(t, *build(t, ""), "NATS", 0, nil)
 	var executed atomic.Int64
 	_, ollama := simtest.Start(t, ollamasim.Config{
-		Models: []string{"sim"}, TokensPerSecond: func(int) float64 { return 100 }, Lengths: func(string, int) int { return 10 },
+		Models: []string{"sim"}, TokensPerSecond: func(int) float64 { return 50 }, Lengths: func(string, int) int { return 10 },
 		Watch: func(x ollamasim.Exchange) {
 			if x.Done {
 				executed.Add(1)

@@ -7,9 +7,13 @@ import (
 	"slices"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"gleaner/internal/pipeline"
 )
+
+// clearedAtOnce is how many batches are taken off the queue at a time.
+const clearedAtOnce = 32
 
 // A tidier takes batches of one run off the queue that are done or dropped: a broker that was
 // restored brings them back, and a process may have died before it removed the message of a batch
@@ -44,6 +48,8 @@ func (r *tidier) clear(ctx context.Context, run pipeline.Run, restored bool) err
 		if err != nil {
 			return err
 		}
+		var ended errgroup.Group // at once: workers take what a restored broker has while this goes on
+		ended.SetLimit(clearedAtOnce)
 		for _, b := range batches {
 			switch {
 			case b.State != pipeline.Done && b.State != pipeline.Dropped && b.State != pipeline.Dead:
@@ -52,17 +58,18 @@ func (r *tidier) clear(ctx context.Context, run pipeline.Run, restored bool) err
 			case b.State == pipeline.Dead: // its worker may be between its letter and its ack
 				gone, err := r.removeStray(ctx, run.Name, b.Index)
 				if err != nil {
-					return err
+					return errors.Join(err, ended.Wait())
 				}
 				if gone {
 					removed++
 				}
 			default:
-				if err := r.unqueue(ctx, run, b.Index); err != nil {
-					return err
-				}
+				ended.Go(func() error { return r.unqueue(ctx, run, b.Index) })
 				removed++
 			}
+		}
+		if err := ended.Wait(); err != nil {
+			return err
 		}
 	}
 	if removed > 0 {
