@@ -232,7 +232,7 @@ func (l *lane) status() pipeline.GPUStatus {
 	s.Generations, s.OutputTokens = l.answers.Totals()
 	model := l.model.Known()
 	s.Engine, s.Digest, s.Context = model.Engine, digestOf(model), l.contextLength()
-	s.Proven = l.record.Proven()
+	s.Proven, s.Doubted = l.record.Proven(), l.record.Doubted()
 	s.Thoughts = l.record.Thoughts()
 	l.rests.report(&s)
 	l.inHand.report(&s)

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +50,43 @@ func TestOutcomesAreNumberedAndProvenByWhatBeganAfterThem(t *testing.T) {
 	}
 	if r.Passed(r.Begin()); r.Proven() != last || r.Waiting() != nil || !r.Settled(three) {
 		t.Errorf("a canary proves %d, want %d", r.Proven(), last)
+	}
+}
+
+func TestALongRowOfVerdictsStaysInDoubt(t *testing.T) {
+	var r record
+	verdicts := func(n int) {
+		for range n {
+			r.Verdict(pipeline.Request{}, pipeline.ErrEmpty)
+		}
+	}
+	answer := func() {
+		begun := r.Begin()
+		r.Answered(begun, pipeline.Completion{})
+		r.Stored([]int{begun})
+	}
+	verdicts(streakLimit - 1)
+	answer()
+	if r.Doubted() != nil {
+		t.Errorf("a short row is in doubt: %v", r.Doubted())
+	}
+	verdicts(streakLimit)
+	if want := []pipeline.OutcomeRange{{First: 9, Last: 16}}; !slices.Equal(r.Doubted(), want) {
+		t.Errorf("in doubt are %v, want %v", r.Doubted(), want)
+	}
+	answer()
+	verdicts(streakLimit + 2)
+	r.Restart() // another server
+	answer()
+	if want := []pipeline.OutcomeRange{{First: 9, Last: 16}, {First: 18, Last: 27}}; !slices.Equal(r.Doubted(), want) || r.Proven() < 27 {
+		t.Errorf("in doubt are %v of %d, want %v", r.Doubted(), r.Proven(), want)
+	}
+	for range 2 * pipeline.MaxDoubtedNamed {
+		verdicts(streakLimit)
+		answer()
+	}
+	if n := len(r.Doubted()); n != pipeline.MaxDoubtedNamed {
+		t.Errorf("%d rows are named", n)
 	}
 }
 

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"errors"
+	"slices"
 	"sync"
 
 	"gleaner/internal/pipeline"
@@ -19,13 +20,14 @@ const fewVerdicts = 2
 type record struct {
 	mu       sync.Mutex
 	outcomes int
-	proven   int               // see pipeline.GPUStatus
-	doubted  int               // the number of the newest verdict that holds only if the GPU works
-	request  *pipeline.Request // of that verdict
-	streak   int               // verdicts of this server in a row, since the last answer
-	streakOn int               // the number of the first of them
-	streakAt int               // the number of the last of them
-	thoughts int               // answers from which thinking was taken off
+	proven   int                     // see pipeline.GPUStatus
+	doubted  int                     // the number of the newest verdict that holds only if the GPU works
+	request  *pipeline.Request       // of that verdict
+	streak   int                     // verdicts of this server in a row, since the last answer
+	streakOn int                     // the number of the first of them
+	streakAt int                     // the number of the last of them
+	long     []pipeline.OutcomeRange // rows of verdicts that are over, see pipeline.GPUStatus
+	thoughts int                     // answers from which thinking was taken off
 }
 
 // Begin returns the number of the last outcome before an answer that begins now.
@@ -57,7 +59,29 @@ func (r *record) Verdict(request pipeline.Request, err error) (number, streak in
 func (r *record) Restart() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.endStreak()
+}
+
+// endStreak ends a row of verdicts, and keeps which ones they were if they were many. The caller
+// holds mu.
+func (r *record) endStreak() {
+	if r.streak >= streakLimit {
+		r.long = append(r.long, pipeline.OutcomeRange{First: r.streakOn, Last: r.streakAt})
+		r.long = r.long[max(0, len(r.long)-pipeline.MaxDoubtedNamed):]
+	}
 	r.streak = 0
+}
+
+// Doubted returns the rows of verdicts in which the GPU may have been broken, with the one that is
+// not over.
+func (r *record) Doubted() []pipeline.OutcomeRange {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	doubted := slices.Clone(r.long)
+	if r.streak >= streakLimit {
+		doubted = append(doubted, pipeline.OutcomeRange{First: r.streakOn, Last: r.streakAt})
+	}
+	return doubted[max(0, len(doubted)-pipeline.MaxDoubtedNamed):]
 }
 
 // Streak returns how many verdicts there were in a row.
@@ -73,7 +97,7 @@ func (r *record) Answered(begun int, completion pipeline.Completion) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if begun >= r.streakOn {
-		r.streak = 0
+		r.endStreak()
 	}
 	if completion.Thinking > 0 {
 		r.thoughts++

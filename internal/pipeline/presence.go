@@ -85,8 +85,11 @@ type GPUStatus struct {
 	// Proven is the number of outcomes that the GPU had when an answer began that was stored, or a
 	// canary that it passed; the newest one counts. A verdict whose Outcome is at most that was
 	// given by a GPU that works.
-	Proven   int `json:"proven,omitempty"`
-	Thoughts int `json:"thoughts,omitempty"` // answers from which thinking was taken off
+	Proven int `json:"proven,omitempty"`
+	// Doubted are the newest rows of verdicts, at most MaxDoubtedNamed, that were so long that the
+	// GPU may have been broken during them, also if it has shown since that it works.
+	Doubted  []OutcomeRange `json:"doubted,omitempty"`
+	Thoughts int            `json:"thoughts,omitempty"` // answers from which thinking was taken off
 
 	// Batches that this GPU handed back with a delay that is not over.
 	Resting        int     `json:"resting,omitempty"`
@@ -98,6 +101,15 @@ type GPUStatus struct {
 	// MaxOverdueNamed. It says that it works on them, so no other GPU gets them.
 	Overdue []OverdueBatch `json:"overdue,omitempty"`
 }
+
+// An OutcomeRange is a row of outcomes of a GPU, from the first to the last one.
+type OutcomeRange struct {
+	First int `json:"first"`
+	Last  int `json:"last"`
+}
+
+// MaxDoubtedNamed is how many rows of verdicts a GPU names.
+const MaxDoubtedNamed = 16
 
 // An OverdueBatch is in the hands of a GPU for longer than its answers may take.
 type OverdueBatch struct {

@@ -160,12 +160,12 @@ const (
 )
 
 // weigh decides about a verdict that this process knows for some time.
-func (f fleet) weigh(v verdict, n *verdicts, proven map[pipeline.LaneID]int, patient bool) worth {
+func (f fleet) weigh(v verdict, n *verdicts, known map[pipeline.LaneID]shown, patient bool) worth {
 	if v.crowded {
 		return wanted
 	}
 	unproven := !v.exceeds && v.doubt == pipeline.DoubtUnproven
-	if unproven && proven[v.judge] >= v.outcome {
+	if unproven && known[v.judge].proves(v.outcome) {
 		return final
 	}
 	chance := f.better(v, n.judged)
@@ -175,7 +175,7 @@ func (f fleet) weigh(v verdict, n *verdicts, proven map[pipeline.LaneID]int, pat
 		return final
 	case chance == chanceLater:
 		return waiting
-	case unproven && patient && judge.State == pipeline.GPUServing && (judge.Busy > 0 || judge.seen.Equal(n.seen[v.judge])):
+	case unproven && patient && known[v.judge].proven < v.outcome && judge.State == pipeline.GPUServing && (judge.Busy > 0 || judge.seen.Equal(n.seen[v.judge])):
 		return waiting // it may still prove that it works
 	}
 	return wanted

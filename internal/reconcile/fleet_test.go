@@ -35,6 +35,7 @@ type gpu struct {
 	serving  bool
 	outcomes int
 	proven   int
+	doubted  []pipeline.OutcomeRange
 	reports  int
 	reported pipeline.Presence
 }
@@ -57,7 +58,7 @@ func (g *gpu) report() {
 	}
 	g.reported = pipeline.Presence{
 		ID: g.id.Consumer, Run: testRun, Tokens: true, Seen: time.Unix(int64(g.reports), 0),
-		GPUs: []pipeline.GPUStatus{{Name: g.id.GPU, State: state, Engine: pipeline.Ollama, Context: g.context, Proven: g.proven}},
+		GPUs: []pipeline.GPUStatus{{Name: g.id.GPU, State: state, Engine: pipeline.Ollama, Context: g.context, Proven: g.proven, Doubted: g.doubted}},
 	}
 }
 

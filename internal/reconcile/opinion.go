@@ -133,7 +133,7 @@ func (r *opinions) weigh(b pipeline.Batch, n *verdicts) map[worth][]verdict {
 		if slices.Contains(b.Done, v.index) {
 			continue
 		}
-		w := r.present.fleet.weigh(v, n, r.present.proven, patient)
+		w := r.present.fleet.weigh(v, n, r.present.shown, patient)
 		worths[w] = append(worths[w], v)
 	}
 	return worths

@@ -129,6 +129,10 @@ func TestAVerdictIsDoubtedWhileAnotherGPUCouldDoBetter(t *testing.T) {
 			m.gpus[first].proven = 1
 			m.gpus[first].report()
 		}, nil, [3]OpinionReport{}},
+		"cut off in a long row, and its judge has shown since that it works": {[]int{largeContext, largeContext}, endless, func(m *machine) {
+			m.gpus[first].proven, m.gpus[first].doubted = 20, []pipeline.OutcomeRange{{First: 1, Last: 8}}
+			m.gpus[first].report()
+		}, nil, [3]OpinionReport{{Given: 1}, {}, {}}},
 		"cut off, and its judge has nothing to show": {[]int{largeContext, largeContext}, endless, nil, func(m *machine) {
 			m.gpus[first].report()
 		}, [3]OpinionReport{{Awaiting: 1}, {Given: 1}, {}}},

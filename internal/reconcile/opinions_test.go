@@ -141,5 +141,7 @@ func (m *machine) checkFinal(rt *rapid.T, b pipeline.Batch) {
 
 // provenBy reports whether the judge of a failure has shown since that it works.
 func (m *machine) provenBy(f pipeline.GenerationFailure) bool {
-	return slices.ContainsFunc(m.gpus, func(g *gpu) bool { return g.id == f.Judge && g.proven >= f.Outcome })
+	return slices.ContainsFunc(m.gpus, func(g *gpu) bool {
+		return g.id == f.Judge && g.proven >= f.Outcome && !slices.ContainsFunc(g.doubted, func(r pipeline.OutcomeRange) bool { return r.First <= f.Outcome && f.Outcome <= r.Last })
+	})
 }

@@ -30,19 +30,38 @@ type told struct {
 	at       time.Time
 }
 
+// A shown is what a GPU has shown of itself since this process knows it, see pipeline.GPUStatus.
+type shown struct {
+	proven  int         // the most
+	doubted map[int]int // rows of verdicts: the last of each, by its first
+}
+
+// proves reports whether an outcome is one of a GPU that works.
+func (s shown) proves(outcome int) bool {
+	if s.proven < outcome {
+		return false
+	}
+	for first, last := range s.doubted {
+		if first <= outcome && outcome <= last {
+			return false
+		}
+	}
+	return true
+}
+
 // An attendance is who is present for one run, and what was said to them.
 type attendance struct {
 	*Engine
 	fleet  fleet // as it was met last
 	began  time.Time
-	meetAt time.Time               // when to ask again
-	proven map[pipeline.LaneID]int // the most that each GPU has shown, see pipeline.GPUStatus
+	meetAt time.Time // when to ask again
+	shown  map[pipeline.LaneID]shown
 	told   told
 	tooOld map[string]bool // consumers that were named because their answers are refused
 }
 
 func newAttendance(e *Engine) *attendance {
-	return &attendance{Engine: e, began: e.now(), proven: map[pipeline.LaneID]int{}, told: told{awaiting: -1}}
+	return &attendance{Engine: e, began: e.now(), shown: map[pipeline.LaneID]shown{}, told: told{awaiting: -1}}
 }
 
 // meet asks who is present, if that is due or the caller needs to know it now.
@@ -62,7 +81,15 @@ func (r *attendance) meet(ctx context.Context, run pipeline.Run, now bool) error
 	r.fleet.only = r.cfg.Consumer
 	r.nameTooOld(run, consumers)
 	for id, l := range r.fleet.lanes {
-		r.proven[id] = max(r.proven[id], l.Proven)
+		s := r.shown[id]
+		s.proven = max(s.proven, l.Proven)
+		for _, row := range l.Doubted[:min(len(l.Doubted), pipeline.MaxDoubtedNamed)] {
+			if s.doubted == nil {
+				s.doubted = map[int]int{}
+			}
+			s.doubted[row.First] = max(s.doubted[row.First], row.Last)
+		}
+		r.shown[id] = s
 	}
 	return nil
 }
