@@ -33,6 +33,17 @@ func TestAllBadRowsAreNamedAtOnceAndRefused(t *testing.T) {
 	}
 }
 
+func TestWhereNoRowCanBeUsedLeavingThemOutIsNoAdvice(t *testing.T) {
+	for text, want := range map[string]string{"{{ questoin }}": "mend the prompt", "{{ question }}": "mend the file"} {
+		asked := spec()
+		asked.Field, asked.Prompt, asked.Language = "", text, pipeline.Jinja
+		data := rowsOf("a.jsonl", `{"question":""}`, `{"question":" "}`)
+		if _, err := RunPreflight(t.Context(), "r", asked, data, nil); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "--skip-bad") {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestBadRowsThatAreSkippedAreCountedAndHandedOver(t *testing.T) {
 	data := withBad()
 	data.SkipBad = true

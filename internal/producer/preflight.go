@@ -61,8 +61,13 @@ type BadRowsError struct {
 
 // Error names all kinds with their counts, and the first rows of each.
 func (e *BadRowsError) Error() string {
-	const advice = "mend the file, or leave such rows out with --skip-bad, which lists them in a file"
-	if kinds := e.Bad.Kinds(); e.Rows == 1 {
+	kinds, advice := e.Bad.Kinds(), "mend the file, or leave such rows out with --skip-bad, which lists them in a file"
+	if e.Bad.Total() == e.Rows {
+		if advice = "mend the file"; len(kinds) == 1 && kinds[0].Kind == pipeline.NotRendered {
+			advice = "mend the prompt, which fits none of them"
+		}
+	}
+	if e.Rows == 1 {
 		return kinds[0].First[0].Error()
 	} else if e.Bad.Total() == 1 {
 		return fmt.Sprintf("%v (of %s rows it is the only bad one: %s)", &kinds[0].First[0], pipeline.Grouped(e.Rows), advice)
