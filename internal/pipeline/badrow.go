@@ -28,6 +28,8 @@ const (
 	EmptyText   BadKind = "empty"
 	NotText     BadKind = "not text"
 	NotRendered BadKind = "without a prompt"
+	NoID        BadKind = "without an id of its own"
+	SameID      BadKind = "with the id of an earlier row"
 )
 
 // MaxKeptBytes is how many bytes of a bad row are kept.

@@ -7,6 +7,7 @@ import "time"
 const (
 	MaxRowBytes        = 4 << 20   // one row of a dataset, as it came
 	MaxPromptBytes     = 128 << 10 // one rendered prompt
+	MaxRowIDBytes      = 1 << 10   // the id by which the user knows a row
 	MaxSystemBytes     = 64 << 10  // the system prompt of a run
 	MaxMessages        = 1000      // messages of one request
 	MaxToolsBytes      = 64 << 10  // the tools of one request, and the calls of one message

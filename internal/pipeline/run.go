@@ -62,6 +62,9 @@ type Spec struct {
 	Vars map[string]json.RawMessage `json:"vars,omitempty"`
 	// Prefill begins each answer, where the engine can go on with it.
 	Prefill string `json:"prefill,omitempty"`
+	// ID is the column that has the id by which the user knows a row, or a path to it. Empty: rows
+	// are known by their number alone.
+	ID string `json:"id,omitempty"`
 	// SendEmpty says that rows are sent whose prompt is empty.
 	SendEmpty bool    `json:"send_empty,omitempty"`
 	Samples   int     `json:"samples"` // answers wanted for each item
@@ -135,7 +138,7 @@ func (s Spec) Validate() error {
 		return &SpecError{"system", fmt.Sprintf("has %d bytes, the limit is %d", len(s.System), MaxSystemBytes)}
 	}
 	for _, v := range []struct{ field, text string }{
-		{"model", s.Model}, {"field", s.Field}, {"prompt", s.Prompt}, {"system", s.System}, {"stop", strings.Join(s.Options.Stop, "\n")},
+		{"model", s.Model}, {"field", s.Field}, {"id", s.ID}, {"prompt", s.Prompt}, {"system", s.System}, {"stop", strings.Join(s.Options.Stop, "\n")},
 	} {
 		if !utf8.ValidString(v.text) { // JSON would change it, and the stored run would differ from the one that was given
 			return &SpecError{v.field, "is not valid UTF-8"}
@@ -170,6 +173,7 @@ func (s Spec) Differences(t Spec) []string {
 		{"prompt", []string{string(s.Language), s.Prompt}, []string{string(t.Language), t.Prompt}},
 		{"var", len(s.Vars)+len(t.Vars) == 0 || reflect.DeepEqual(s.Vars, t.Vars), true},
 		{"prefill", s.Prefill, t.Prefill},
+		{"id", s.ID, t.ID},
 		{"empty", s.SendEmpty, t.SendEmpty},
 		{"samples", s.Samples, t.Samples},
 		{"batch", s.Batch, t.Batch},

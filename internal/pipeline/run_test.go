@@ -117,6 +117,7 @@ func TestDifferencesNameTheFlags(t *testing.T) {
 		{func(s *Spec) { s.System = "x" }, []string{"system"}},
 		{func(s *Spec) { s.Field = "x" }, []string{"field"}},
 		{func(s *Spec) { s.Prompt = "x" }, []string{"prompt"}},
+		{func(s *Spec) { s.ID = "qid" }, []string{"id"}},
 		{func(s *Spec) { s.Samples = 3 }, []string{"samples"}},
 		{func(s *Spec) { s.Batch = 3 }, []string{"batch"}},
 		{func(s *Spec) { s.Seed = 3 }, []string{"seed"}},
