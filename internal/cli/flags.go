@@ -215,7 +215,7 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 		options.NumPredict = pipeline.DefaultNumPredict
 	}
 	return pipeline.Spec{
-		Model: model, Simulated: f.Simulate, System: system, Field: f.Field, Prompt: prompt, Vars: vars, Prefill: f.Prefill, SendEmpty: f.Empty == "send",
+		Model: model, Simulated: f.Simulate, System: system, Field: f.Field, Prompt: prompt, Vars: vars, Prefill: f.Prefill, ID: f.ID, SendEmpty: f.Empty == "send",
 		Samples: f.Samples, Batch: batch, Seed: f.Seed,
 		Options: options,
 	}, nil

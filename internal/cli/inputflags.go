@@ -25,6 +25,7 @@ type InputFlags struct {
 	InputWhere string   `placeholder:"EXPR" help:"Take only rows for which this holds, such as 'level > 3 and lang == \"en\"'."`
 	Explode    string   `placeholder:"COLUMN" help:"Make a row of each element of the lists in this column."`
 	Rows       int      `placeholder:"N" help:"Without a dataset: N rows that have only their number, {{ i }}."`
+	ID         string   `name:"id" placeholder:"COLUMN" help:"The column with the id by which you know a row, or a path to it, such as meta.id: a text or a number, another one in each row. Rows are shown and found by it."`
 	SkipBad    bool     `help:"Leave rows out that cannot be used, and list them in RUN.bad.jsonl. Default: they are named, and nothing is loaded."`
 	Empty      string   `enum:"refuse,send" default:"refuse" help:"What becomes of rows whose prompt is empty: they count as bad ones, or are sent."`
 	SamePrompt bool     `help:"Allow that all rows get the same prompt."`

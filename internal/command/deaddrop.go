@@ -28,8 +28,8 @@ func (c *DeadDrop) Run(ctx context.Context, t *cli.Terminal) error {
 		return cli.Usage("dead letters that are dropped are gone, and their generations get no answer: say --yes, or look first with --dry-run")
 	}
 	ctx = brief(ctx)
-	return c.open(ctx, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
-		report, err := engine.Drop(ctx, filter, reconcile.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
+	return c.open(ctx, t, zap.NewNop(), func(o opened, filter reconcile.Filter) error {
+		report, err := o.reconciler.Drop(ctx, filter, reconcile.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
 		verb := "dropped"
 		if c.DryRun {
 			verb = "would be dropped"

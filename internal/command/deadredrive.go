@@ -28,8 +28,8 @@ func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	return c.open(ctx, log, func(engine *reconcile.Engine, filter reconcile.Filter) error {
-		report, err := engine.Redrive(ctx, filter, reconcile.RedriveOptions{
+	return c.open(ctx, t, log, func(o opened, filter reconcile.Filter) error {
+		report, err := o.reconciler.Redrive(ctx, filter, reconcile.RedriveOptions{
 			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, Options: c.Options, Seed: c.Seed,
 			Progress: func(r reconcile.RedriveReport) {
 				if progress.Due() {

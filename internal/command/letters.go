@@ -11,6 +11,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/view"
 )
@@ -21,6 +22,7 @@ type letterFlags struct {
 	cli.NATSFlags  `embed:""`
 	Name           string           `name:"run" placeholder:"NAME" help:"Of this run only."`
 	Batch          []int            `byhand:"" placeholder:"INDEX" help:"Of these batches only."`
+	Row            []string         `byhand:"" sep:"none" placeholder:"ID" help:"Of the batches in which these rows failed: a row's own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. Needs --run; may be repeated."`
 	Class          []pipeline.Class `byhand:"" placeholder:"CLASS" help:"Of these classes, with commas between them."`
 	Message        string           `byhand:"" placeholder:"REGEXP" help:"Whose message matches."`
 	OlderThan      time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
@@ -35,6 +37,9 @@ func (letterFlags) Help() string { return "The classes of dead letters:\n\n" + v
 // filter returns what the flags choose.
 func (f letterFlags) filter() (reconcile.Filter, error) {
 	filter := reconcile.Filter{Run: f.Name, Batches: f.Batch, Classes: f.Class, OlderThan: f.OlderThan, NewerThan: f.NewerThan, Orphaned: f.Orphaned}
+	if len(f.Row) > 0 && f.Name == "" {
+		return filter, cli.Usage("row: it is one of a run: say which with --run NAME")
+	}
 	if f.Limit < 0 {
 		return filter, cli.Usage("limit %d is negative", f.Limit)
 	}
@@ -68,7 +73,7 @@ func letterClasses() (names []string) {
 }
 
 // open opens the store and the streams, and calls do with the engine and what the flags choose.
-func (f letterFlags) open(ctx context.Context, log *zap.Logger, do func(*reconcile.Engine, reconcile.Filter) error) error {
+func (f letterFlags) open(ctx context.Context, t *cli.Terminal, log *zap.Logger, do func(opened, reconcile.Filter) error) error {
 	filter, err := f.filter()
 	if err != nil {
 		return err
@@ -78,7 +83,16 @@ func (f letterFlags) open(ctx context.Context, log *zap.Logger, do func(*reconci
 		return err
 	}
 	defer both.close()
-	return do(both.reconciler, filter)
+	if len(f.Row) > 0 {
+		run, err := both.store.Run(ctx, f.Name)
+		if err != nil {
+			return err
+		}
+		if filter.Items, err = findItems(ctx, t, both.store, run, f.Row); err != nil {
+			return err
+		}
+	}
+	return do(both, filter)
 }
 
 // readFlags are the flags of the commands that print dead letters.
@@ -93,10 +107,13 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 	if f.JSON {
 		show = func(letter reconcile.Letter) error { return cli.PrintJSON(t.Out, letter) }
 	}
-	return f.open(ctx, zap.NewNop(), func(engine *reconcile.Engine, filter reconcile.Filter) error {
+	return f.open(ctx, t, zap.NewNop(), func(o opened, filter reconcile.Filter) error {
 		printed, others := 0, 0
 		filter.Others = &others
-		for letter, err := range engine.Letters(ctx, filter) {
+		for letter, err := range o.reconciler.Letters(ctx, filter) {
+			if err == nil {
+				letter.Rows, err = producer.RowIDs(ctx, o.store, letter.Owner, letter.Failures)
+			}
 			if err == nil {
 				err = show(letter)
 			}

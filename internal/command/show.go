@@ -3,21 +3,25 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/producer"
 	"gleaner/internal/prompt"
+	"gleaner/internal/store"
 	"gleaner/internal/view"
 )
 
 // Show is the command show: a few answers, to see what one gets.
 type Show struct {
 	cli.StoreFlags `embed:""`
-	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Limit          int    `byhand:"" default:"5" help:"How many answers."`
-	Random         bool   `byhand:"" help:"Random ones instead of the first."`
-	JSON           bool   `name:"json" help:"Print JSON Lines, as export writes them."`
+	Name           string   `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Row            []string `byhand:"" sep:"none" placeholder:"ID" help:"All answers of this row: its own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. May be repeated."`
+	Limit          int      `byhand:"" default:"5" help:"How many answers."`
+	Random         bool     `byhand:"" help:"Random ones instead of the first."`
+	JSON           bool     `name:"json" help:"Print JSON Lines, as export writes them."`
 }
 
 // Run prints some answers.
@@ -35,12 +39,9 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	answers, err := store.SampleAnswers(ctx, run.Name, c.Limit, c.Random)
+	answers, err := c.answers(ctx, t, store, run)
 	if err != nil {
 		return err
-	}
-	if len(answers) == 0 {
-		return fmt.Errorf("run %s has no answers yet", run.Name)
 	}
 	renderer, err := prompt.New(run.Spec)
 	if err != nil {
@@ -61,13 +62,53 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 		if c.JSON {
 			err = c.line(t, encoder, answer)
 		} else {
-			_, err = fmt.Fprint(t.Out, view.Answer(run.Name, answer, messages))
+			rowID, _ := renderer.RowID(answer.Input) // a row without one has it nowhere
+			_, err = fmt.Fprint(t.Out, view.Answer(run.Name, rowID, answer, messages))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// answers returns those that are shown.
+func (c *Show) answers(ctx context.Context, t *cli.Terminal, store store.Store, run pipeline.Run) (answers []pipeline.Answer, err error) {
+	if len(c.Row) == 0 {
+		answers, err = store.SampleAnswers(ctx, run.Name, c.Limit, c.Random)
+		if err == nil && len(answers) == 0 {
+			err = fmt.Errorf("run %s has no answers yet", run.Name)
+		}
+		return answers, err
+	}
+	items, err := findItems(ctx, t, store, run, c.Row)
+	if err != nil {
+		return nil, err
+	}
+	for i, item := range items {
+		all, err := store.ItemAnswers(ctx, run.Name, item)
+		if err != nil {
+			return nil, err
+		}
+		stored := slices.DeleteFunc(all, func(a pipeline.Answer) bool { return a.Result == nil })
+		if len(stored) == 0 {
+			return nil, fmt.Errorf("row %q of run %s has no answer yet; if it failed, `producer dead show --run %s --row %s` says why",
+				c.Row[i], run.Name, run.Name, pipeline.ItemID(run.Name, item))
+		}
+		answers = append(answers, stored...)
+	}
+	return answers, nil
+}
+
+// findItems returns the numbers of the items that a user names, and shows how far the search is.
+func findItems(ctx context.Context, t *cli.Terminal, store producer.ItemReader, run pipeline.Run, names []string) ([]int, error) {
+	progress := view.NewProgress(t)
+	defer progress.Clear()
+	return producer.FindItems(ctx, store, run, names, func(rows int) {
+		if progress.Due() {
+			progress.Show(view.Steps("looking for the rows", rows, run.Items, "rows"))
+		}
+	})
 }
 
 // encoder returns what writes these answers as export does.

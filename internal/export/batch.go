@@ -9,8 +9,8 @@ import (
 )
 
 // batch returns the columns of the answer file of OpenAI's batch API for the answers of one item:
-// each sample is a choice. If none has an answer the line is an error.
-func (e *Encoder) batch(answers []pipeline.Answer) []column {
+// each sample is a choice. If none has an answer the line is an error. The row's id may be empty.
+func (e *Encoder) batch(answers []pipeline.Answer, rowID string) []column {
 	item := pipeline.ItemID(e.run.Name, answers[0].Item)
 	response, failure := e.batchResponse(item, answers), []byte("null")
 	if response == nil {
@@ -18,14 +18,17 @@ func (e *Encoder) batch(answers []pipeline.Answer) []column {
 	}
 	return []column{
 		{columnID, appendText(nil, "batch_req_"+strings.ReplaceAll(item, "/", "_"))},
-		{columnCustomID, e.customID(item)},
+		{columnCustomID, e.customID(item, rowID)},
 		{columnResponse, response},
 		{columnError, failure},
 	}
 }
 
-// customID returns the row's custom_id, or the item's id.
-func (e *Encoder) customID(item string) []byte {
+// customID returns the row's id, or else its custom_id, or the item's id.
+func (e *Encoder) customID(item, rowID string) []byte {
+	if rowID != "" {
+		return appendText(nil, rowID)
+	}
 	for _, f := range e.fields {
 		if f.is(columnCustomID) && f.value[0] == '"' {
 			return f.value

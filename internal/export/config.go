@@ -69,10 +69,12 @@ func (c Config) For(spec pipeline.Spec) Config {
 
 func reasoningOf(a pipeline.Answer) string { return a.Result.Reasoning }
 
-// A MessageRenderer makes the messages of a request from a row.
+// A MessageRenderer makes the messages of a request from a row, and knows its id.
 type MessageRenderer interface {
 	// Render returns the messages for a row, which is one JSON object.
 	Render(row []byte) ([]pipeline.Message, error)
+	// RowID returns the id by which the user knows a row; empty: the run names no column for it.
+	RowID(row []byte) (string, error)
 }
 
 // withDefaults returns the settings with the defaults filled in.

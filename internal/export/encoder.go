@@ -103,7 +103,13 @@ func (e *Encoder) line(dst []byte, answers []pipeline.Answer) ([]byte, error) {
 	if err := e.clash(); err != nil {
 		return nil, err
 	}
-	head, tail, err := e.columns(row, answers)
+	rowID := ""
+	if e.run.Spec.ID != "" {
+		if rowID, err = e.renderer.RowID(answers[0].Input); err != nil {
+			return nil, err
+		}
+	}
+	head, tail, err := e.columns(rowID, answers)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +119,7 @@ func (e *Encoder) line(dst []byte, answers []pipeline.Answer) ([]byte, error) {
 		dst = appendColumn(dst, start, c)
 	}
 	dst, tail = e.appendRow(dst, start, row, tail)
-	for _, c := range slices.Concat(tail, e.provenance(answers)) {
+	for _, c := range slices.Concat(tail, e.provenance(answers, rowID)) {
 		dst = appendColumn(dst, start, c)
 	}
 	return append(dst, '}'), nil
@@ -197,24 +203,24 @@ func (e *Encoder) appendField(dst []byte, start int, f field, tail []column) ([]
 }
 
 // provenance returns the columns that say where the answers come from.
-func (e *Encoder) provenance(answers []pipeline.Answer) []column {
+func (e *Encoder) provenance(answers []pipeline.Answer, rowID string) []column {
 	if e.config.Provenance == ProvenanceNone {
 		return nil
 	}
-	name := e.names.of(columnProvenance)
+	name, from := e.names.of(columnProvenance), source{&e.run, e.options, rowID}
 	if e.run.Spec.Samples > 1 && e.config.Layout == LayoutOpenAIBatch {
 		list := []byte{'['}
 		for i, a := range answers {
 			if i > 0 {
 				list = append(list, ',')
 			}
-			list = appendProvenance(list, &e.run, e.options, a)
+			list = from.appendProvenance(list, a)
 		}
 		return []column{{name, append(list, ']')}}
 	}
-	value := appendProvenance(make([]byte, 0, 512), &e.run, e.options, answers[0])
+	value := from.appendProvenance(make([]byte, 0, 512), answers[0])
 	if e.config.Provenance == ProvenanceFlat {
-		return flat(value, name, e.config.Layout == LayoutRows && (e.config.All || answers[0].Failure != nil))
+		return flat(value, name, e.run.Spec.ID != "", e.config.Layout == LayoutRows && (e.config.All || answers[0].Failure != nil))
 	}
 	return []column{{name, value}}
 }

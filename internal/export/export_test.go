@@ -27,6 +27,8 @@ func (a asked) Render([]byte) ([]pipeline.Message, error) {
 	return messages, nil
 }
 
+func (asked) RowID([]byte) (string, error) { return "", nil }
+
 // testRun is a small run.
 func testRun() pipeline.Run {
 	return pipeline.Run{Name: "r", Items: 3, Generations: 3, Spec: pipeline.Spec{

@@ -7,13 +7,13 @@ import (
 )
 
 // columns returns Gleaner's columns in front of the row's and after them, but for the provenance.
-func (e *Encoder) columns(row []byte, answers []pipeline.Answer) (head, tail []column, err error) {
+func (e *Encoder) columns(rowID string, answers []pipeline.Answer) (head, tail []column, err error) {
 	a := answers[0]
 	if e.config.Layout == LayoutRows {
 		return nil, append(e.answer(columnResponse, a), e.expand(a)...), nil
 	}
 	if e.config.Layout == LayoutOpenAIBatch {
-		return e.batch(answers), nil, nil
+		return e.batch(answers, rowID), nil, nil
 	}
 	request, err := e.renderer.Render(a.Input)
 	if n := len(request); n > 0 && request[n-1].Role == pipeline.RoleAssistant { // the answer begins with it

@@ -1,22 +1,32 @@
 package export
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
 	"gleaner/internal/pipeline"
 )
 
-// appendProvenance appends where an answer comes from, as a JSON object. The options are those of
-// the run, as JSON. It is written by hand, since it is half of the work of an export.
-func appendProvenance(dst []byte, run *pipeline.Run, options []byte, a pipeline.Answer) []byte {
+// A source is what the answers to one row have in common.
+type source struct {
+	run     *pipeline.Run
+	options []byte // of the run, as JSON
+	rowID   string // by which the user knows the row; may be empty
+}
+
+// appendProvenance appends where an answer comes from, as a JSON object. It is written by hand,
+// since it is half of the work of an export.
+func (s source) appendProvenance(dst []byte, a pipeline.Answer) []byte {
+	run := s.run
 	o := object{append(dst, '{')}
 	o.text("id", pipeline.GenerationID(run.Name, a.Item, a.Sample))
+	o.text(provenanceRow, s.rowID)
 	o.raw("model", appendText(nil, run.Spec.Model))
 	if run.Spec.Simulated { // the answer is made up
 		o.raw("simulated", []byte("true"))
 	}
-	o.raw("options", options)
+	o.raw("options", s.options)
 	o.raw("seed", strconv.AppendInt(nil, int64(a.Seed(*run)), 10))
 	o.raw("sample", strconv.AppendInt(nil, int64(a.Sample), 10))
 	if r := a.Result; r != nil {
@@ -74,9 +84,13 @@ func (o *object) number(name string, n int) {
 
 // flatColumns returns the ends of the names that a flat provenance has, in their order.
 func flatColumns() []string {
-	return append([]string{"id", "model", "simulated", "options", "seed", "sample", "finish", "prompt_tokens", "output_tokens",
+	return append([]string{"id", provenanceRow, "model", "simulated", "options", "seed", "sample", "finish", "prompt_tokens", "output_tokens",
 		"duration_ms", "round", "consumer", "gpu", "engine", "digest", "created_at"}, failedColumns()...)
 }
+
+// provenanceRow is the id by which the user knows the row. Only a run that names a column for it
+// has that.
+const provenanceRow = "row"
 
 // failedColumns returns those that only a generation without an answer has.
 func failedColumns() []string { return []string{"failed", "message", "partial"} }
@@ -84,8 +98,11 @@ func failedColumns() []string { return []string{"failed", "message", "partial"} 
 // flat returns a provenance as columns of their own, in the same order in every line. What is not
 // known is null, so that each reader finds all of them in the first line. The options are one text
 // of JSON: their names change with what is asked for.
-func flat(nested []byte, prefix string, failures bool) []column {
+func flat(nested []byte, prefix string, rowIDs, failures bool) []column {
 	names := flatColumns()
+	if !rowIDs {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == provenanceRow })
+	}
 	if !failures {
 		names = names[:len(names)-len(failedColumns())]
 	}

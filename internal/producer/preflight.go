@@ -182,6 +182,7 @@ func (p *pass) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	p.sum, p.earlier = sha256.New(), sha256.New()
+	ids := newRowIDs()
 	for taken := 0; p.data.Limit == 0 || taken < p.data.Limit; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -192,7 +193,10 @@ func (p *pass) run(ctx context.Context) (err error) {
 		}
 		var request prompt.Rendered
 		if err == nil {
-			request, err = p.render(renderer, rows, row)
+			if request, err = renderer.Request(row); err == nil {
+				err = ids.add(renderer, row)
+			}
+			err = located(err, rows, row)
 		}
 		if bad := new(pipeline.RowError); errors.As(err, &bad) {
 			if err := p.bad(bad); err != nil {
@@ -215,12 +219,10 @@ func (p *pass) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// render returns the request for a row, or a *pipeline.RowError that says where it is and what is
-// wrong with it.
-func (p *pass) render(renderer *prompt.Renderer, rows Rows, row []byte) (prompt.Rendered, error) {
-	request, err := renderer.Request(row)
+// located returns what is wrong with a row as a *pipeline.RowError that says where it is.
+func located(err error, rows Rows, row []byte) error {
 	if err == nil {
-		return request, nil
+		return nil
 	}
 	file, line := rows.Position()
 	bad := &pipeline.RowError{Name: file, Line: line, Kind: pipeline.NotRendered, Problem: err.Error()}
@@ -228,7 +230,7 @@ func (p *pass) render(renderer *prompt.Renderer, rows Rows, row []byte) (prompt.
 	if errors.As(err, &problem) {
 		bad.Kind = problem.Kind
 	}
-	return prompt.Rendered{}, bad.Keep(row, false)
+	return bad.Keep(row, false)
 }
 
 func (p *pass) digest(row []byte) {

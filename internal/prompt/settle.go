@@ -43,15 +43,23 @@ func RefuseGoTemplate(spec pipeline.Spec) error {
 	return &pipeline.SpecError{Field: "prompt", Problem: "this is a template of Go, which runs of earlier versions have; prompts are Jinja templates now: " + advice}
 }
 
-// Settle settles what the first rows of a dataset decide: whether the field holds chats. A prompt
-// in which none of their columns occurs is a *pipeline.SpecError with the spelling that works,
-// unless the same prompt for all rows is wanted. A note says what looks like a column and is none.
+// Settle settles what the first rows of a dataset decide: whether the field holds chats. A column
+// that the spec names and none of them has is a *pipeline.SpecError. So is a prompt in which none
+// of their columns occurs, with the spelling that works, unless the same prompt for all rows is
+// wanted. A note says what looks like a column and is none.
 func Settle(spec pipeline.Spec, rows [][]byte, same bool) (settled pipeline.Spec, note string, err error) {
 	if len(rows) == 0 {
 		return spec, "", nil
 	}
+	if spec.ID != "" {
+		if _, err := firstValue(rows, "id", spec.ID); err != nil {
+			return spec, "", err
+		}
+	}
 	if spec.Field != "" {
-		return settleField(spec, rows)
+		value, err := firstValue(rows, "field", spec.Field)
+		spec.Chats = err == nil && chat.IsChat(value)
+		return spec, "", err
 	}
 	if spec.Language != pipeline.Jinja {
 		return spec, "", nil
@@ -81,15 +89,14 @@ func Settle(spec pipeline.Spec, rows [][]byte, same bool) (settled pipeline.Spec
 	return spec, "", noColumn(fmt.Sprintf("name one in braces, as in {{ %s }} (the columns are %s)", spelled(columns), strings.Join(columns, ", ")))
 }
 
-// settleField sees whether the field is a column of the rows, and holds chats.
-func settleField(spec pipeline.Spec, rows [][]byte) (pipeline.Spec, string, error) {
+// firstValue returns the first value of a column, or the error that none of the rows has it.
+func firstValue(rows [][]byte, flag, column string) (json.RawMessage, error) {
 	for _, row := range rows {
-		if value, found, err := chat.Lookup(row, spec.Field); err == nil && found {
-			spec.Chats = chat.IsChat(value)
-			return spec, "", nil
+		if value, found, err := chat.Lookup(row, column); err == nil && found {
+			return value, nil
 		}
 	}
-	return spec, "", &pipeline.SpecError{Field: "field", Problem: fmt.Sprintf("no row has a column %q: the columns are %s", spec.Field, columnsOf(rows[0]))}
+	return nil, &pipeline.SpecError{Field: flag, Problem: fmt.Sprintf("no row has a column %q: the columns are %s", column, columnsOf(rows[0]))}
 }
 
 func noColumn(advice string) error {

@@ -16,6 +16,7 @@ import (
 type Filter struct {
 	Run       string           // "": of every run
 	Batches   []int            // none: all
+	Items     []int            // that one of its failures is about; none: all
 	Classes   []pipeline.Class // of the letter or of one of its failures; none: all
 	Pattern   *regexp.Regexp   // matches the letter's message or one of its failures'; nil: all
 	OlderThan time.Duration    // failed at least this long ago, by the consumer's clock; 0: all
@@ -33,6 +34,7 @@ func (f Filter) match(d pipeline.DeadLetter, now time.Time) bool {
 	switch {
 	case f.Run != "" && d.Run != f.Run,
 		len(f.Batches) > 0 && !slices.Contains(f.Batches, d.Batch),
+		len(f.Items) > 0 && !anyItem(d, f.Items),
 		f.OlderThan > 0 && age < f.OlderThan,
 		f.NewerThan > 0 && age > f.NewerThan,
 		len(f.Classes) > 0 && !anyClass(d, f.Classes):
@@ -41,6 +43,10 @@ func (f Filter) match(d pipeline.DeadLetter, now time.Time) bool {
 	return f.Pattern == nil || f.Pattern.MatchString(d.Message) || slices.ContainsFunc(d.Failures, func(x pipeline.GenerationFailure) bool {
 		return f.Pattern.MatchString(x.Message)
 	})
+}
+
+func anyItem(d pipeline.DeadLetter, items []int) bool {
+	return slices.ContainsFunc(d.Failures, func(f pipeline.GenerationFailure) bool { return slices.Contains(items, f.Item) })
 }
 
 func anyClass(d pipeline.DeadLetter, classes []pipeline.Class) bool {
@@ -71,8 +77,9 @@ const (
 type Letter struct {
 	pipeline.StoredDeadLetter
 	Disposition Disposition    `json:"disposition"`
-	Owner       pipeline.Run   `json:"-"` // its run; zero if it is orphaned
-	Now         pipeline.Batch `json:"-"` // its batch as the store has it; zero if it is orphaned
+	Rows        map[int]string `json:"rows,omitempty"` // by item: the id by which the user knows its row; the engine leaves it empty
+	Owner       pipeline.Run   `json:"-"`              // its run; zero if it is orphaned
+	Now         pipeline.Batch `json:"-"`              // its batch as the store has it; zero if it is orphaned
 }
 
 // MarshalJSON writes the disposition also as "standing", which was its name in the last release.

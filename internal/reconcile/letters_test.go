@@ -15,7 +15,7 @@ func TestFiltersChooseByWhatALetterSays(t *testing.T) {
 	now := time.Date(2030, 1, 2, 0, 0, 0, 0, time.UTC)
 	d := pipeline.DeadLetter{
 		Run: "r", Batch: 3, Class: pipeline.Truncated, Message: "the answer was cut off", FailedAt: now.Add(-time.Hour),
-		Failures: []pipeline.GenerationFailure{{Class: pipeline.Truncated, Message: "cut"}, {Class: pipeline.Poison, Message: "signal 11"}},
+		Failures: []pipeline.GenerationFailure{{Generation: pipeline.Generation{Item: 9}, Class: pipeline.Truncated, Message: "cut"}, {Class: pipeline.Poison, Message: "signal 11"}},
 	}
 	for name, c := range map[string]struct {
 		filter Filter
@@ -26,6 +26,8 @@ func TestFiltersChooseByWhatALetterSays(t *testing.T) {
 		"another run":         {Filter{Run: "s"}, false},
 		"its batch":           {Filter{Batches: []int{1, 3}}, true},
 		"another batch":       {Filter{Batches: []int{1}}, false},
+		"its row":             {Filter{Items: []int{5, 9}}, true},
+		"another row":         {Filter{Items: []int{5}}, false},
 		"class of a failure":  {Filter{Classes: []pipeline.Class{pipeline.Poison}}, true},
 		"another class":       {Filter{Classes: []pipeline.Class{pipeline.BadItem}}, false},
 		"pattern":             {Filter{Pattern: regexp.MustCompile("cut off")}, true},

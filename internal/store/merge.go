@@ -87,6 +87,34 @@ func merge(ctx context.Context, p pages, name string, yield func(pipeline.Answer
 	return nil
 }
 
+// itemAnswers returns the generations of an item.
+func itemAnswers(ctx context.Context, p pages, name string, item int) ([]pipeline.Answer, error) {
+	run, err := p.Run(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	items, err := p.itemPage(ctx, name, item, 1)
+	if err != nil || len(items) == 0 || items[0].Seq != item {
+		return nil, err
+	}
+	results := cursor[pipeline.StoredResult]{read: func(last *pipeline.StoredResult) ([]pipeline.StoredResult, error) {
+		from := generation{item: item}
+		if last != nil {
+			from = at(*last).next()
+		}
+		return p.resultPage(ctx, name, from, run.Spec.Samples-from.sample)
+	}}
+	var answers []pipeline.Answer
+	for sample := range run.Spec.Samples {
+		result, err := find(&results, generation{item, sample})
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, pipeline.Answer{Item: item, Sample: sample, Input: items[0].Input, Result: result})
+	}
+	return answers, nil
+}
+
 // find takes the result of a generation, or returns nil if there is none. It skips the results
 // that come before it.
 func find(results *cursor[pipeline.StoredResult], g generation) (*pipeline.StoredResult, error) {

@@ -106,6 +106,10 @@ func (m *mongoStore) SampleAnswers(ctx context.Context, run string, count int, r
 	return sampleAnswers(ctx, m, run, count, random)
 }
 
+func (m *mongoStore) ItemAnswers(ctx context.Context, run string, item int) ([]pipeline.Answer, error) {
+	return itemAnswers(ctx, m, run, item)
+}
+
 // fail returns nil for nil.
 func (m *mongoStore) fail(ctx context.Context, err error, what string) error {
 	if err == nil {

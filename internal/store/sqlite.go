@@ -253,6 +253,10 @@ func (s *sqliteStore) SampleAnswers(ctx context.Context, run string, count int, 
 	return sampleAnswers(ctx, s, run, count, random)
 }
 
+func (s *sqliteStore) ItemAnswers(ctx context.Context, run string, item int) ([]pipeline.Answer, error) {
+	return itemAnswers(ctx, s, run, item)
+}
+
 // fail returns nil for nil.
 func (s *sqliteStore) fail(ctx context.Context, err error, what string) error {
 	switch {

@@ -123,6 +123,9 @@ type AnswerReader interface {
 	// SampleAnswers returns up to count stored answers: the first ones of the run, or random
 	// ones, in order.
 	SampleAnswers(ctx context.Context, run string, count int, random bool) ([]pipeline.Answer, error)
+	// ItemAnswers returns all generations of one item, each with its result if there is one; none if
+	// there is no such item. A run that does not exist is pipeline.ErrNoRun.
+	ItemAnswers(ctx context.Context, run string, item int) ([]pipeline.Answer, error)
 	// Digests counts the stored answers of a run by the model's digest, most answers first. It
 	// reads all of them, which takes seconds for a million.
 	Digests(ctx context.Context, run string) ([]pipeline.DigestCount, error)

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ func Letter(letter reconcile.Letter) string {
 	_ = g.flush() // into a strings.Builder
 	for _, f := range letter.Failures {
 		verdict := judge(f)
-		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", pipeline.GenerationID(letter.Run, f.Item, f.Sample), f.Seed, text.OneLine(string(f.Class)),
+		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", withRowID(pipeline.GenerationID(letter.Run, f.Item, f.Sample), letter.Rows[f.Item]), f.Seed, text.OneLine(string(f.Class)),
 			Plural(f.Attempts, "try", "tries"), text.OneLine(f.Message), verdict+indent(f.Prompt()))
 		if f.Text != "" {
 			fmt.Fprintf(&b, "    its answer has %s bytes so far, and ends with:\n%s\n", Count(len(f.Text)), indent(lastLines(f.Text)))
@@ -150,9 +151,26 @@ const (
 )
 
 // brief returns the letter's message in one line of at most this many columns, without where it
-// happened, which all messages begin with.
+// happened, which all messages begin with. The user's ids of its rows come first, if there are any.
 func brief(letter reconcile.Letter, columns int) string {
-	return text.Clip(text.OneLine(withoutWhere(letter.Message)), max(columns, leastMessage))
+	return text.Clip(text.OneLine(rows(letter)+withoutWhere(letter.Message)), max(columns, leastMessage))
+}
+
+// rows names the rows of a letter by the ids by which the user knows them.
+func rows(letter reconcile.Letter) string {
+	var ids []string
+	for _, f := range letter.Failures {
+		if id := letter.Rows[f.Item]; id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	switch len(ids) {
+	case 0:
+		return ""
+	case 1:
+		return ids[0] + ": "
+	}
+	return fmt.Sprintf("%s and %d more: ", ids[0], len(ids)-1)
 }
 
 // withoutWhere returns a message without where it happened, and without what stands before that.

@@ -68,3 +68,19 @@ func TestAMessageInATableBeginsWithWhatHappened(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+func TestALetterNamesItsRowsAsTheUserDoes(t *testing.T) {
+	letter := testLetter()
+	letter.Rows = map[int]string{8: "q8"}
+	if shown := Letter(letter); !strings.Contains(shown, "r/000000008.001 (q8), seed 99") {
+		t.Errorf("it is shown as\n%s", shown)
+	}
+	if got := brief(letter, 100); !strings.HasPrefix(got, "q8: the answer was cut off") {
+		t.Errorf("in a table it is %q", got)
+	}
+	letter.Failures = append(letter.Failures, pipeline.GenerationFailure{Generation: pipeline.Generation{Item: 9}})
+	letter.Rows[9] = "q9"
+	if got := brief(letter, 100); !strings.HasPrefix(got, "q8 and 1 more: the answer") {
+		t.Errorf("with two rows it is %q", got)
+	}
+}

@@ -68,8 +68,9 @@ func Answers(run pipeline.Run, answers []pipeline.Answer) string {
 	return head + "\n\n"
 }
 
-// Answer shows an answer: where it comes from, the end of what was asked, and the text.
-func Answer(run string, answer pipeline.Answer, messages []pipeline.Message) string {
+// Answer shows an answer: where it comes from, the end of what was asked, and the text. The row's
+// own id may be empty.
+func Answer(run, rowID string, answer pipeline.Answer, messages []pipeline.Message) string {
 	r := answer.Result
 	from := text.OneLine(r.GPU)
 	if r.Digest != "" {
@@ -78,9 +79,19 @@ func Answer(run string, answer pipeline.Answer, messages []pipeline.Message) str
 	if len(messages) > 1 && pipeline.Prefill(messages) != "" { // it is part of the answer
 		messages = messages[:len(messages)-1]
 	}
-	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", pipeline.GenerationID(run, answer.Item, answer.Sample), Plural(r.OutputTokens, "token", "tokens"),
+	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", withRowID(pipeline.GenerationID(run, answer.Item, answer.Sample), rowID), Plural(r.OutputTokens, "token", "tokens"),
 		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(said(messages[len(messages)-1])), r.Text)
 }
+
+// withRowID returns Gleaner's id of something with the id by which the user knows its row.
+func withRowID(id, rowID string) string {
+	if rowID == "" {
+		return id
+	}
+	return id + " (" + text.Clip(text.OneLine(rowID), mostRowID) + ")"
+}
+
+const mostRowID = 60 // columns of an id that is shown
 
 // indent sets off a text that is shown, shortened if it is very long.
 func indent(s string) string {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"testing"
 
 	"gleaner/internal/pipeline"
@@ -104,6 +105,21 @@ func digests(t *testing.T, s *suite) {
 	same(t, count(), want)
 	none, err := f.store.Digests(f.ctx, s.name())
 	same(t, []any{len(none), err}, []any{0, nil})
+}
+
+func itemAnswers(t *testing.T, s *suite) {
+	f := s.load(t, 9, 3, 4)
+	f.write(f.results(3, "four", 0, 2)) // generations 12 and 14: those of item 4 but for its second
+	all := f.answers()
+	for item := range 9 {
+		got, err := f.store.ItemAnswers(f.ctx, f.run.Name, item)
+		f.ok(err)
+		same(t, got, all[3*item:3*item+3])
+	}
+	got, err := f.store.ItemAnswers(f.ctx, f.run.Name, 9)
+	same(t, []any{len(got), err}, []any{0, nil})
+	_, err = f.store.ItemAnswers(f.ctx, s.name(), 0)
+	same(t, errors.Is(err, pipeline.ErrNoRun), true)
 }
 
 func samples(t *testing.T, s *suite) {

@@ -56,6 +56,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"answers stop at the run's items and where the reader stops", answersStop},
 		{"answers of a run that is loading are those of its items", answersWhileLoading},
 		{"samples are stored answers", samples},
+		{"the answers of one item are all of its generations", itemAnswers},
 		{"answers are counted by digest", digests},
 		{"consumers are kept by their id", consumers},
 		{"deleting a run leaves others alone", deleteOne},
