@@ -102,7 +102,7 @@ func (c *Export) summary(t *cli.Terminal, exported export.Tally, took time.Durat
 	if c.JSON {
 		err = cli.PrintJSON(talk, exported)
 	} else {
-		_, err = fmt.Fprintf(talk, "%s written to %s in %s\n", view.Plural(exported.Lines, "line", "lines"), c.Out, view.Duration(took))
+		_, err = fmt.Fprintf(talk, "%s written to %s in %s%s\n", view.Plural(exported.Lines, "line", "lines"), c.Out, view.Duration(took), view.LeftOut(exported.Skipped))
 	}
 	if err == nil && exported.Missing > 0 {
 		return &cli.Exit{Code: cli.DeadLetters, Err: errors.New(c.missing(exported))}

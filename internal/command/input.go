@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
@@ -25,6 +26,9 @@ type input struct {
 	source *dataset.Source // nil: the project's own
 	local  []string        // the files that are read, which no output may overwrite
 	bad    *badRows
+
+	rows  reading   // that were opened last; nil: none of a source
+	began time.Time // then
 }
 
 // Close removes what was kept of standard input.
@@ -58,30 +62,36 @@ func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress 
 		fmt.Fprintf(t.Err, "not read: %s\n", left)
 	}
 	in := &input{source: source, local: paths, bad: &badRows{}}
-	open, err := selected(source, f)
+	in.Name = name
+	open, err := in.selected(f, progress)
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
 	in.Dataset = producer.Dataset{
-		Name: name, Open: open, Canonical: dataset.Canonical, SkipBad: f.SkipBad, Bad: in.bad.write, SamePrompt: f.SamePrompt,
+		Name: name, Open: in.remember(open), Nulled: in.nulled, Canonical: dataset.Canonical, SkipBad: f.SkipBad, Bad: in.bad.write, SamePrompt: f.SamePrompt,
 	}
 	return in, nil
 }
 
 // selected returns a function that opens the rows that are taken.
-func selected(source *dataset.Source, f cli.InputFlags) (func() (producer.Rows, error), error) {
+func (in *input) selected(f cli.InputFlags, progress *view.Progress) (func() (reading, error), error) {
 	chosen := dataset.Selection{Explode: f.Explode, Where: f.InputWhere, Limit: f.Limit}
 	if f.Random != nil {
 		chosen.Random, chosen.Seed = true, *f.Random
 	}
 	if chosen == (dataset.Selection{}) {
-		return func() (producer.Rows, error) { return source.Open() }, nil
+		return func() (reading, error) { return in.source.Open() }, nil
 	}
-	rows, err := source.Select(chosen)
+	began := time.Now()
+	rows, err := in.source.Select(chosen, func(rows int, done, total int64) {
+		if progress.Due() {
+			progress.Show(view.Reading("drawing rows of "+in.Name, rows, done, total, time.Since(began)))
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	return func() (producer.Rows, error) { return rows.Open() }, nil
+	return func() (reading, error) { return rows.Open() }, nil
 }
 
 // fetchInputs returns the inputs with what is elsewhere replaced by files of this machine, and the
@@ -141,8 +151,9 @@ func refuseGoTemplate(ctx context.Context, store interface {
 }
 
 // preview shows the first request of a run, and what a person should know of its rows.
-func preview(t *cli.Terminal, found producer.Preflight) {
+func preview(t *cli.Terminal, data *input, found producer.Preflight) {
 	view.Preview(t, found.Run, found.Messages)
+	notes(t, data.notes())
 	if found.Note != "" {
 		fmt.Fprintf(t.Err, "note: %s\n", text.OneLine(found.Note))
 	}

@@ -52,17 +52,13 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 		if err != nil {
 			return err
 		}
-		preflight, err := producer.RunPreflight(ctx, v.Name, spec, data.Dataset, func(rows int) {
-			if progress.Due() {
-				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
-			}
-		})
+		preflight, err := producer.RunPreflight(ctx, v.Name, spec, data.Dataset, data.watch(progress, "checking"))
 		progress.Clear()
 		if err != nil {
 			return err
 		}
 		preflight.Run = preflight.Run.PinTo(pin)
-		preview(t, preflight)
+		preview(t, data, preflight)
 		checked = append(checked, preflight)
 	}
 	var loaded []loadedRun
@@ -109,11 +105,7 @@ func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer
 		return loadedRun{}, err
 	}
 	data.bad.path = preflight.Run.Name + badSuffix
-	run, wrote, err := producer.Load(ctx, store, preflight, ulid.Make().String(), func(items int) {
-		if progress.Due() {
-			progress.Show(view.Steps("loading", items, preflight.Run.Items, "rows"))
-		}
-	})
+	run, wrote, err := producer.Load(ctx, store, preflight, ulid.Make().String(), data.watch(progress, "loading"))
 	progress.Clear()
 	if err = errors.Join(err, data.bad.commit(t.Err)); err != nil {
 		return loadedRun{}, err
@@ -135,7 +127,7 @@ func (c *LoadRun) summary(t *cli.Terminal, loaded []loadedRun) error {
 		rows := make([][]string, len(loaded))
 		for i, l := range loaded {
 			runs[i] = l.Run
-			rows[i] = []string{l.Name, l.Spec.Model, view.Count(l.Generations), l.did}
+			rows[i] = []string{l.Name, l.Spec.Model, view.Count(l.Generations), l.did + view.LeftOut(l.Spec.Dataset.Skipped)}
 		}
 		if c.JSON {
 			return cli.PrintJSON(t.Out, runs)
@@ -151,6 +143,6 @@ func (c *LoadRun) summary(t *cli.Terminal, loaded []loadedRun) error {
 	if run.Batches > 0 {
 		batches = " in " + view.Plural(run.Batches, "batch", "batches")
 	}
-	_, err := fmt.Fprintf(t.Out, "run %s %s: %s%s\n", run.Name, loaded[0].did, view.Plural(run.Generations, "generation", "generations"), batches)
+	_, err := fmt.Fprintf(t.Out, "run %s %s: %s%s%s\n", run.Name, loaded[0].did, view.Plural(run.Generations, "generation", "generations"), batches, view.LeftOut(run.Spec.Dataset.Skipped))
 	return err
 }

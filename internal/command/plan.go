@@ -118,15 +118,12 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, 
 	if name == "" {
 		name = "planned-run"
 	}
-	checked, err := producer.RunPreflight(ctx, name, spec, data.Dataset, func(rows int) {
-		if progress.Due() {
-			progress.Show(fmt.Sprintf("reading %s: %s rows", data.Name, view.Count(rows)))
-		}
-	})
+	checked, err := producer.RunPreflight(ctx, name, spec, data.Dataset, data.watch(progress, "reading"))
 	progress.Clear()
 	if err != nil {
 		return plan.Estimate{}, err
 	}
+	notes(t, data.notes())
 	cfg.Run, cfg.RowBytes = checked.Run, float64(checked.RowBytes)/float64(checked.Run.Items)
 	return plan.EstimateDataset(ctx, cfg, meters, store, func(ctx context.Context, take func(int) bool, do func(pipeline.Work) error) (int, error) {
 		return producer.Cut(ctx, checked, take, do)

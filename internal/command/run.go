@@ -115,22 +115,13 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, p
 	return local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data.Dataset, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
 		Export: c.export(data.local), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
-		Checked: func(rows int) {
-			if progress.Due() {
-				progress.Show(fmt.Sprintf("checking %s: %s rows", data.Name, view.Count(rows)))
-			}
-		},
+		Checked: data.watch(progress, "checking"), Loaded: data.watch(progress, "loading"),
 		Preflight: func(s producer.Preflight) {
 			progress.Clear()
-			preview(t, s)
+			preview(t, data, s)
 			data.bad.path = filepath.Join(c.Data, s.Run.Name+badSuffix)
 		},
 		Note: func(lines []string) { notes(t, lines) },
-		Loaded: func(items, of int) {
-			if progress.Due() {
-				progress.Show(view.Steps("loading "+data.Name, items, of, "rows"))
-			}
-		},
 		Watch: func(s status.Snapshot) {
 			if progress.Due() {
 				progress.Show(append([]string{view.Line(s)}, view.GPULines(s.Consumers)...)...)
@@ -210,7 +201,7 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 		if s.Generated < s.Stored {
 			fmt.Fprintf(talk, "%s made just now, the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"))
 		}
-		fmt.Fprintf(talk, "%s in %s\n", view.Plural(s.Lines, "line", "lines"), s.Out)
+		fmt.Fprintf(talk, "%s in %s%s\n", view.Plural(s.Lines, "line", "lines"), s.Out, view.LeftOut(s.Skipped))
 	}
 	notes(t, s.Notes)
 	if s.Simulated {
@@ -231,7 +222,7 @@ func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
 	missing, simulated := 0, false
 	for _, s := range done {
 		rows = append(rows, []string{s.Run, s.Model, view.Count(s.Stored), view.Count(s.Generations), view.Count(s.OutputTokens),
-			view.Rate(float64(s.OutputTokens) / max(s.Took.Seconds(), 0.001)), view.Duration(s.Took), s.Out})
+			view.Rate(float64(s.OutputTokens) / max(s.Took.Seconds(), 0.001)), view.Duration(s.Took), s.Out + view.LeftOut(s.Skipped)})
 		missing += s.Generations - s.Stored
 		simulated = simulated || s.Simulated
 	}

@@ -48,6 +48,7 @@ func (t *tableRows) notes() notes { return notes{} }
 // A content is a file that is open, at its rows.
 type content struct {
 	rowReader
+	count   func(int) // of bytes that were read
 	closers []func() error
 }
 
@@ -85,6 +86,7 @@ func openStream(stream io.Reader, name string, o SourceOptions, count func(int))
 
 // open finds out what is in a stream by its first bytes.
 func (c *content) open(stream io.Reader, name string, o SourceOptions, count func(int)) error {
+	c.count = count
 	packed := bufio.NewReaderSize(&counter{stream, count}, 64<<10)
 	head, err := packed.Peek(sniffed)
 	switch {

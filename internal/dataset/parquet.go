@@ -12,10 +12,26 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// parquetRows reads the rows of a Parquet file.
+// parquetRows reads the rows of a Parquet file. Its bytes are not read in order, so that they count
+// as read in the measure of the rows.
 type parquetRows struct {
 	file *parquet.Reader
 	rows int
+
+	size, counted int64 // bytes
+	count         func(int)
+}
+
+// progress counts the bytes of the rows that were read, or all at the end.
+func (p *parquetRows) progress(end bool) {
+	now := p.size
+	if all := p.file.Rows(); !end && all > 0 {
+		now = int64(float64(p.size) * min(1, float64(p.rows)/float64(all)))
+	}
+	if now > p.counted {
+		p.count(int(now - p.counted))
+		p.counted = now
+	}
 }
 
 func (p *parquetRows) next() ([]byte, error) {
@@ -24,10 +40,13 @@ func (p *parquetRows) next() ([]byte, error) {
 	switch {
 	case err == nil:
 		p.rows++
+		p.progress(false)
 	case errors.As(err, &bad):
 		p.rows = int(bad.Row)
 		return nil, &pipeline.RowError{Line: p.rows, Kind: pipeline.Unreadable, Problem: bad.Problem}
-	case err != io.EOF:
+	case err == io.EOF:
+		p.progress(true)
+	default:
 		return nil, &columnsError{err}
 	}
 	return row, err
@@ -56,6 +75,7 @@ func (c *content) parquet(stream io.Reader, begun *bufio.Reader, name string, o 
 			return openError(name, err)
 		}
 	}
+	counted := int64(begun.Buffered())
 	if !ok || !info.Mode().IsRegular() {
 		var err error
 		if file, err = c.keep(begun, name); err != nil {
@@ -64,13 +84,14 @@ func (c *content) parquet(stream io.Reader, begun *bufio.Reader, name string, o 
 		if info, err = file.Stat(); err != nil {
 			return openError(name, err)
 		}
+		counted = info.Size()
 	}
 	columns, err := parquet.Open(file, info.Size(), name)
 	if err != nil {
 		return err
 	}
 	c.closers = append(c.closers, columns.Close)
-	c.rowReader = &parquetRows{file: columns}
+	c.rowReader = &parquetRows{file: columns, size: info.Size(), counted: counted, count: c.count}
 	return nil
 }
 

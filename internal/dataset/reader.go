@@ -143,8 +143,17 @@ type Notes struct {
 	Hints          []string // what may have been meant otherwise, one for each file
 }
 
-// Notes returns what is to be said of the files that were read to their end.
-func (r *Reader) Notes() Notes { return r.found }
+// Notes returns what is to be said of what was read so far; hints are of files that were read to
+// their end.
+func (r *Reader) Notes() Notes {
+	found := r.found
+	if r.current != nil {
+		n := r.current.notes()
+		found.Nulled += n.nulled
+		found.HalfCharacters += n.halves
+	}
+	return found
+}
 
 // Line returns the number, from 1, of the line on which the row begins that Next returned last.
 func (r *Reader) Line() int {

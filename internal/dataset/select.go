@@ -21,14 +21,16 @@ type Selection struct {
 
 // A Selected is a source of which some rows are taken.
 type Selected struct {
-	source *Source
-	chosen Selection
-	drawn  []int64 // the numbers of the rows that were drawn, in order; nil before that
+	source  *Source
+	chosen  Selection
+	drawing func(rows int, done, total int64)
+	drawn   []int64 // the numbers of the rows that were drawn, in order; nil before that
 }
 
-// Select returns the rows of the source that are chosen. An error says what is wrong with the
+// Select returns the rows of the source that are chosen. Drawing, which may be nil, is called with
+// the rows and the bytes that were read while rows are drawn. An error says what is wrong with the
 // condition.
-func (s *Source) Select(chosen Selection) (*Selected, error) {
+func (s *Source) Select(chosen Selection, drawing func(rows int, done, total int64)) (*Selected, error) {
 	if chosen.Random && chosen.Limit <= 0 {
 		return nil, errors.New("drawing rows by a seed needs a limit: say how many")
 	}
@@ -37,7 +39,7 @@ func (s *Source) Select(chosen Selection) (*Selected, error) {
 			return nil, err
 		}
 	}
-	return &Selected{source: s, chosen: chosen}, nil
+	return &Selected{source: s, chosen: chosen, drawing: drawing}, nil
 }
 
 // Open returns a reader at the first row that is taken. Where rows are drawn the first call reads
@@ -102,6 +104,10 @@ func (s *Selected) draw() error {
 			heap.Fix(&best, 0)
 		}
 		n++
+		if s.drawing != nil {
+			done, total := r.Progress()
+			s.drawing(int(n), done, total)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ func chosen(t testing.TB, text string, c Selection) (rows []string, found Chosen
 		t.Fatal(err)
 	}
 	defer s.Close()
-	selected, err := s.Select(c)
+	selected, err := s.Select(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +118,11 @@ func TestAConditionThatCannotBeReadIsRefusedAtOnce(t *testing.T) {
 		`"a`:               "literal not terminated",
 		`lenght(tags) > 1`: `there is no function "lenght"`,
 	} {
-		if _, err := s.Select(Selection{Where: where}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := s.Select(Selection{Where: where}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", where, err, want)
 		}
 	}
-	if _, err := s.Select(Selection{Random: true}); err == nil {
+	if _, err := s.Select(Selection{Random: true}, nil); err == nil {
 		t.Error("rows are drawn without a limit")
 	}
 }

@@ -50,7 +50,8 @@ func (s *spool) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// open returns the content: of the pipe the first time, and of the file later.
+// open returns the content: of the pipe the first time, later of the file, and of what has not come
+// through the pipe by then.
 func (s *spool) open(name string, o SourceOptions, count func(int)) (*content, error) {
 	if s.file == nil {
 		file, err := os.CreateTemp("", "gleaner-stdin-*")
@@ -63,11 +64,15 @@ func (s *spool) open(name string, o SourceOptions, count func(int)) (*content, e
 		s.used = true
 		return openStream(s, name, o, count)
 	}
-	for buffer := make([]byte, 256<<10); !s.done && s.err == nil; {
-		s.Read(buffer)
-	}
 	if s.err != nil {
 		return nil, fmt.Errorf("dataset %s cannot be read: %w", s.name, s.err)
+	}
+	if !s.done {
+		kept, err := s.file.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return nil, openError(name, err)
+		}
+		return openStream(io.MultiReader(io.NewSectionReader(s.file, 0, kept), s), name, o, count)
 	}
 	file, err := os.Open(s.file.Name())
 	if err != nil {

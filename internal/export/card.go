@@ -57,13 +57,22 @@ func (c card) text() []byte {
 	for _, f := range c.features {
 		fmt.Fprintf(&b, "- %s, %s%s\n", code(f.Name), f.Type, c.meaning(f.Name))
 	}
-	if len(c.names.Notes)+len(c.tally.Notes) > 0 {
+	if len(c.notes()) > 0 {
 		b.WriteString("\n## Notes\n\n")
-		for _, note := range slices.Concat(c.names.Notes, c.tally.Notes) {
+		for _, note := range c.notes() {
 			fmt.Fprintf(&b, "- %s\n", escapeMarkdown(note))
 		}
 	}
 	return []byte(b.String())
+}
+
+// notes are what a reader should know of the rows and the columns.
+func (c card) notes() []string {
+	notes := slices.Concat(c.names.Notes, c.tally.Notes)
+	if n := c.run.Spec.Dataset.Nulled; n > 0 {
+		notes = append(notes, fmt.Sprintf("numbers of the source that were NaN or Infinity are null here: %d", n))
+	}
+	return notes
 }
 
 // head writes the YAML that the hub reads. It holds no text of the user's but in JSON's quotes,
@@ -122,8 +131,13 @@ func (c card) request(b *strings.Builder) {
 func (c card) left(b *strings.Builder) {
 	b.WriteString("\n## What was left out\n\n")
 	t := c.tally
+	nothing := "Nothing: each generation has its answer.\n"
+	if t.Skipped > 0 {
+		fmt.Fprintf(b, "Of the source %d more rows could not be used, and were left out when it was loaded.\n\n", t.Skipped)
+		nothing = "Each generation has its answer.\n"
+	}
 	if t.Missing == 0 {
-		b.WriteString("Nothing: each generation has its answer.\n")
+		b.WriteString(nothing)
 		return
 	}
 	fmt.Fprintf(b, "Of %d generations %d have no answer: they failed, or were not generated when this was written.\n", t.Lines+t.LeftOut, t.Missing)

@@ -14,6 +14,7 @@ type Tally struct {
 	Missing int            `json:"missing"`           // generations without an answer
 	Failed  int            `json:"failed"`            // of these, those that were written with why they have none
 	LeftOut int            `json:"left_out"`          // of these, those that were not written
+	Skipped int            `json:"skipped,omitempty"` // rows of the dataset that were left out when it was loaded
 	Classes map[string]int `json:"classes,omitempty"` // why generations have none, where it is known
 	Files   int            `json:"files"`             // 0: to standard output, a pipe or a device
 	Notes   []string       `json:"notes,omitempty"`   // in words: what a reader of the files should know
@@ -52,6 +53,7 @@ func New(run pipeline.Run, c Config, n Names, r MessageRenderer) (*Exporter, err
 		return nil, err
 	}
 	x := &Exporter{config: c, run: run, engines: map[string]int{}}
+	x.tally.Skipped = run.Spec.Dataset.Skipped
 	var err error
 	if x.format, err = formatOf(c.Out); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ type Config struct {
 	Preflight   func(producer.Preflight) // called before anything is written
 	Watch       func(status.Snapshot)    // called while the run goes on
 	Checked     func(rows int)           // called while the dataset is checked
-	Loaded      func(items, of int)      // called while it is loaded
+	Loaded      func(rows int)           // called while it is loaded
 	Note        func(notes []string)     // called with what is not called as usual in the dataset; may be nil
 }
 
@@ -100,11 +100,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := m.setBatch(ctx, &checked.Run); err != nil {
 		return Summary{}, err
 	}
-	run, _, err := producer.Load(ctx, m.store, checked, ulid.Make().String(), func(items int) {
-		if cfg.Loaded != nil {
-			cfg.Loaded(items, checked.Run.Items)
-		}
-	})
+	run, _, err := producer.Load(ctx, m.store, checked, ulid.Make().String(), cfg.Loaded)
 	if err != nil {
 		return Summary{}, err
 	}

@@ -100,6 +100,8 @@ type DatasetID struct {
 	Digest string `json:"digest"` // SHA-256 of the rows that were taken, in order, each in one spelling
 	// Skipped is how many rows were left out because they could not be used.
 	Skipped int `json:"skipped,omitempty"`
+	// Nulled is how many numbers of the rows were NaN or Infinity, which are null here.
+	Nulled int `json:"nulled,omitempty"`
 }
 
 var runName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)

@@ -18,6 +18,7 @@ type Estimate struct {
 	Run         string `json:"run"`
 	Model       string `json:"model"`
 	Items       int    `json:"items"`
+	Skipped     int    `json:"skipped,omitempty"` // rows of the dataset that are left out because they cannot be used
 	Samples     int    `json:"samples"`
 	Generations int    `json:"generations"`
 	Batches     int    `json:"batches"`
@@ -92,7 +93,7 @@ func (p *Planner) Estimate() (Estimate, error) {
 	scale := float64(run.Batches) / float64(s.batches) // of all batches to those that were weighed
 	each := float64(run.Generations) / float64(s.generations)
 	e := Estimate{
-		Run: run.Name, Model: run.Spec.Model, Items: run.Items, Samples: run.Spec.Samples, Generations: run.Generations, Batches: run.Batches, Fleet: f,
+		Run: run.Name, Model: run.Spec.Model, Items: run.Items, Skipped: run.Spec.Dataset.Skipped, Samples: run.Spec.Samples, Generations: run.Generations, Batches: run.Batches, Fleet: f,
 		Basis: Basis{
 			Batches: s.batches, Answers: len(p.cfg.Answers), AnswerTokens: share(s.outputTokens, s.generations),
 			AnswerBytes: share(s.textBytes, s.generations), PromptBytes: share(s.promptBytes, s.generations),

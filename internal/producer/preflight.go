@@ -36,6 +36,9 @@ type Dataset struct {
 	SkipBad bool
 	// Bad, which may be nil, gets each row that is left out while the run is loaded.
 	Bad func(*pipeline.RowError) error
+	// Nulled, which may be nil, returns how many numbers of the rows that were read last were NaN or
+	// Infinity, and are null in them.
+	Nulled func() int
 	// SamePrompt allows that all rows make the same prompt.
 	SamePrompt bool
 }
@@ -128,6 +131,9 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	}
 	found.Run.Spec.Dataset.Digest, found.EarlierDigest = pass.digests()
 	found.Run.Spec.Dataset.Skipped = found.Bad.Total()
+	if data.Nulled != nil {
+		found.Run.Spec.Dataset.Nulled = data.Nulled()
+	}
 	found.Run.Generations = found.Run.Items * spec.Samples
 	return found, nil
 }

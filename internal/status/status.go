@@ -36,6 +36,7 @@ type Snapshot struct {
 	Pins        map[pipeline.EngineName]string `json:"pins,omitempty"`      // digests of which its answers have to be, see pipeline.Run
 	Dataset     string                         `json:"dataset"`
 	Items       int                            `json:"items"`
+	Skipped     int                            `json:"skipped,omitempty"` // rows of the dataset that were left out because they could not be used
 	Generations int                            `json:"generations"`
 	Stored      int                            `json:"stored"`
 	Failed      int                            `json:"failed"`
@@ -174,7 +175,7 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams, run pipeline.Run) {
 func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	s := Snapshot{
 		Run: run.Name, State: run.State, Model: run.Spec.Model, Simulated: run.Spec.Simulated, Pins: run.Pins, Dataset: run.Spec.Dataset.Name,
-		Items: run.Items, Generations: run.Generations,
+		Items: run.Items, Skipped: run.Spec.Dataset.Skipped, Generations: run.Generations,
 		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Refused: p.Refused, Batches: p.Batches,
 		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
 		Consumers: []pipeline.Presence{}, // without consumers the JSON has an empty list

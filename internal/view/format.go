@@ -67,6 +67,27 @@ func Steps(what string, done, total int, unit string) string {
 	return fmt.Sprintf("%s %s %s  %s of %s %s", what, Bar(done, total, barCells), Percent(done, total), Count(done), Count(total), unit)
 }
 
+// Reading shows in one line how far a dataset is read: how many rows, how fast, and how many bytes
+// of its total, which is 0 if that is not known. What a narrow terminal cuts off is said last.
+func Reading(what string, rows int, done, total int64, took time.Duration) string {
+	line := fmt.Sprintf("%s, %s rows/s, %s", Plural(rows, "row", "rows"), Rate(float64(rows)/max(took.Seconds(), 0.001)), Bytes(float64(done)))
+	if total > 0 {
+		line = Bar(int(done), int(total), readingCells) + " " + line + " of " + Bytes(float64(total))
+	}
+	return what + " " + line
+}
+
+const readingCells = 8
+
+// LeftOut says how many rows of a dataset were left out because they could not be used; nothing if
+// there are none.
+func LeftOut(rows int) string {
+	if rows == 0 {
+		return ""
+	}
+	return ", " + Plural(rows, "bad row", "bad rows") + " left out"
+}
+
 // wrap breaks a text into lines of at most 80 columns.
 func wrap(text string) string {
 	var b strings.Builder

@@ -12,8 +12,8 @@ import (
 // Plan shows an estimate for people, in 80 columns.
 func Plan(e plan.Estimate) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s of %s, %s\n", e.Run, Plural(e.Generations, "generation", "generations"), Plural(e.Items, "row", "rows"),
-		"in "+Plural(e.Batches, "batch", "batches"))
+	fmt.Fprintf(&b, "%s: %s of %s, %s%s\n", e.Run, Plural(e.Generations, "generation", "generations"), Plural(e.Items, "row", "rows"),
+		"in "+Plural(e.Batches, "batch", "batches"), LeftOut(e.Skipped))
 	b.WriteString(wrap(basis(e)))
 
 	b.WriteString("\n")

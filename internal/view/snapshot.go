@@ -57,7 +57,7 @@ func Snapshot(s status.Snapshot) string {
 	var b strings.Builder
 	g := newGrid(&b)
 	g.row("run", "%s (%s)", s.Run, runState(s))
-	g.row("dataset", "%s, %s", s.Dataset, Plural(s.Items, "row", "rows"))
+	g.row("dataset", "%s, %s%s", s.Dataset, Plural(s.Items, "row", "rows"), LeftOut(s.Skipped))
 	g.row("model", "%s", s.Model)
 	for _, engine := range slices.Sorted(maps.Keys(s.Pins)) {
 		if engine != pipeline.EngineUnsaid {
