@@ -49,8 +49,10 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	config = config.For(run.Spec)
-	names, err := export.SettleItems(config, func(first, count int) ([]pipeline.Item, error) {
+	if config, err = config.For(run.Spec); err != nil {
+		return err
+	}
+	names, err := export.SettleRun(config, run, func(first, count int) ([]pipeline.Item, error) {
 		return store.Items(ctx, run.Name, first, count)
 	})
 	if err != nil {
@@ -83,7 +85,7 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	notes(t, exported.Notes)
-	return c.summary(t, exported, time.Since(started))
+	return c.summary(t, config.Layout, exported, time.Since(started))
 }
 
 // notes says what is not as usual, each in a line.
@@ -93,7 +95,7 @@ func notes(t *cli.Terminal, notes []string) {
 	}
 }
 
-func (c *Export) summary(t *cli.Terminal, exported export.Tally, took time.Duration) error {
+func (c *Export) summary(t *cli.Terminal, layout string, exported export.Tally, took time.Duration) error {
 	talk := t.Out
 	if c.Out == "-" {
 		talk = t.Err
@@ -105,17 +107,17 @@ func (c *Export) summary(t *cli.Terminal, exported export.Tally, took time.Durat
 		_, err = fmt.Fprintf(talk, "%s written to %s in %s%s\n", view.Plural(exported.Lines, "line", "lines"), c.Out, view.Duration(took), view.LeftOut(exported.Skipped))
 	}
 	if err == nil && exported.Missing > 0 {
-		return &cli.Exit{Code: cli.DeadLetters, Err: errors.New(c.missing(exported))}
+		return &cli.Exit{Code: cli.DeadLetters, Err: errors.New(c.missing(layout, exported))}
 	}
 	return err
 }
 
 // missing says what became of the generations without an answer.
-func (c *Export) missing(exported export.Tally) string {
+func (c *Export) missing(layout string, exported export.Tally) string {
 	what, others := "left out", exported.Missing-exported.Failed
 	failed := view.Plural(exported.Failed, "generation failed and is written with why", "generations failed and are written with why")
 	switch {
-	case c.Layout == export.LayoutOpenAIBatch:
+	case layout == export.LayoutOpenAIBatch:
 		what = "written as errors"
 	case c.All && exported.LeftOut == 0:
 		what = "written as null"

@@ -9,6 +9,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/store"
@@ -19,6 +20,7 @@ import (
 type LoadRun struct {
 	cli.StoreFlags `embed:""`
 	cli.SpecFlags  `embed:""`
+	AnswerFlags    `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
 	Digest         string `placeholder:"DIGEST|any" help:"Take only answers of this digest of the model, all 64 digits, or of any. Default: the digest of the first answer."`
 	DryRun         bool   `help:"Check everything and show the first prompt; write nothing."`
@@ -39,6 +41,9 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	if !c.HasInput() {
 		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
 	}
+	if err := export.CheckFlags(export.Config{Layout: c.Layout, ResponseField: c.ResponseField}); err != nil {
+		return err
+	}
 	progress := view.NewProgress(t)
 	data, err := openInput(ctx, t, c.InputFlags, progress)
 	if err != nil {
@@ -46,6 +51,8 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer data.Close()
 	view.Variants(t, variants)
+	var columns export.Columns
+	data.Taken = columns.Take
 	var checked []producer.Preflight
 	for _, v := range variants {
 		spec, err := specOf(ctx, v.SpecFlags)
@@ -58,7 +65,12 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 			return err
 		}
 		preflight.Run = preflight.Run.PinTo(pin)
+		names, err := c.settle(&preflight.Run.Spec, columns)
+		if err != nil {
+			return err
+		}
 		preview(t, data, preflight)
+		notes(t, names.Notes)
 		checked = append(checked, preflight)
 	}
 	var loaded []loadedRun
@@ -89,6 +101,29 @@ func (c *LoadRun) pin() (string, error) {
 	return pin, nil
 }
 
+// settle decides how the columns of an export will be called, and has the run keep of what.
+func (c *LoadRun) settle(spec *pipeline.Spec, columns export.Columns) (export.Names, error) {
+	spec.Dataset.Columns = columns.Kept()
+	spec.Layout, spec.ResponseField = c.Layout, c.ResponseField
+	config, err := export.Config{}.For(*spec)
+	if err != nil {
+		return export.Names{}, err
+	}
+	return export.Settle(config, columns.Names())
+}
+
+// keeps returns an error if a run that was loaded before has other defaults of its exports.
+func (c *LoadRun) keeps(run pipeline.Run) error {
+	for _, f := range []struct{ flag, asked, kept string }{
+		{"--layout", c.Layout, run.Spec.Layout}, {"--response-field", c.ResponseField, run.Spec.ResponseField},
+	} {
+		if f.asked != "" && f.asked != f.kept {
+			return fmt.Errorf("run %s was loaded before, with another %s (%s), and keeps it: leave the flag out here, and give it to export", run.Name, f.flag, cmp.Or(f.kept, "none"))
+		}
+	}
+	return nil
+}
+
 // A loadedRun is a run and what was done with it.
 type loadedRun struct {
 	pipeline.Run
@@ -113,6 +148,9 @@ func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer
 	if pinned := preflight.Run.Pins[pipeline.Ollama]; pinned != "" && run.Pins[pipeline.Ollama] != pinned {
 		return loadedRun{}, fmt.Errorf("run %s was loaded before and is pinned to %s: change that with `producer pin --run %s %s`",
 			run.Name, cmp.Or(run.Pins[pipeline.Ollama], "no digest yet"), run.Name, pinned)
+	}
+	if err := c.keeps(run); err != nil {
+		return loadedRun{}, err
 	}
 	if !wrote {
 		return loadedRun{run, "was loaded before; nothing to do"}, nil

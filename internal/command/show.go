@@ -113,14 +113,16 @@ func findItems(ctx context.Context, t *cli.Terminal, store producer.ItemReader, 
 
 // encoder returns what writes these answers as export does.
 func (c *Show) encoder(run pipeline.Run, answers []pipeline.Answer, renderer export.MessageRenderer) (*export.Encoder, error) {
-	var columns export.Columns
-	for _, answer := range answers {
-		if err := columns.Observe(answer.Input); err != nil {
-			return nil, fmt.Errorf("item %s: %w", pipeline.ItemID(run.Name, answer.Item), err)
-		}
+	config, err := export.Config{}.For(run.Spec)
+	if err != nil {
+		return nil, err
 	}
-	config := export.Config{}.For(run.Spec)
-	names, err := export.Settle(config, columns.Names())
+	names, err := export.SettleRun(config, run, func(first, count int) (items []pipeline.Item, _ error) {
+		for _, a := range answers[first:min(len(answers), first+count)] {
+			items = append(items, pipeline.Item{Run: run.Name, Seq: a.Item, Input: a.Input})
+		}
+		return items, nil
+	})
 	if err != nil {
 		return nil, err
 	}

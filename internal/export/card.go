@@ -163,6 +163,11 @@ func (c card) meaning(column string) string {
 			}[usual]
 		}
 	}
+	for _, name := range c.config.fields {
+		if c.names.of(expandPrefix+name) == column {
+			return ": a field of the answer"
+		}
+	}
 	if prefix := c.names.of(columnProvenance); column == prefix || c.config.Provenance == ProvenanceFlat && strings.HasPrefix(column, prefix+"_") {
 		return ": where the answer comes from"
 	}

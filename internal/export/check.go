@@ -11,10 +11,10 @@ import (
 // unknown suffix or layout, flags that exclude each other, and an output that cannot be written or
 // may not be overwritten.
 func Check(c Config) error {
-	c = c.withDefaults()
-	if err := c.checkFlags(); err != nil {
+	if err := CheckFlags(c); err != nil {
 		return err
 	}
+	c = c.withDefaults()
 	kind, err := formatOf(c.Out)
 	if err != nil {
 		return err
@@ -25,7 +25,9 @@ func Check(c Config) error {
 	return c.checkTarget(kind)
 }
 
-func (c Config) checkFlags() error {
+// CheckFlags is Check without the output: what is wrong with the settings themselves.
+func CheckFlags(c Config) error {
+	c = c.withDefaults()
 	for _, f := range []struct {
 		flag, value string
 		values      []string
@@ -47,10 +49,12 @@ func (c Config) checkFlags() error {
 	}
 	answer := answerColumn(c.Layout)
 	switch {
-	case c.ResponseField != "" && c.Layout != LayoutRows && c.Layout != LayoutAlpaca && c.Layout != LayoutPromptCompletion:
+	case c.ResponseField != "" && !hasResponseField(c.Layout):
 		return fmt.Errorf("--response-field names the answer's column, and layout %s has none: leave it out", c.Layout)
 	case c.Replace != "" && c.Layout == LayoutOpenAIBatch:
 		return errors.New("--replace: the names of layout openai-batch are fixed: leave it out")
+	case c.Expand && c.Layout == LayoutOpenAIBatch:
+		return errors.New("--expand: the columns of layout openai-batch are fixed: leave it out")
 	case c.ResponseField != "" && slices.ContainsFunc(replaced, func(name string) bool { return replaces(c, name) == answer }):
 		return errors.New("--response-field and --replace exclude each other: --replace COLUMN already says where the answer goes")
 	}

@@ -6,8 +6,12 @@ import (
 	"strings"
 )
 
-// maxColumns bounds how many different columns a run may have in a table, and in messages.
-const maxColumns = 10_000
+// maxColumns bounds how many different columns a run may have in a table, and in messages, and
+// maxKeptBytes the names that are kept with a run.
+const (
+	maxColumns   = 10_000
+	maxKeptBytes = 64 << 10
+)
 
 // Columns collects the names of the columns of many rows, in the order in which they were seen
 // first. The zero value is empty and ready.
@@ -27,6 +31,9 @@ func (c *Columns) Observe(row []byte) error {
 	c.add(fields)
 	return nil
 }
+
+// Take is Observe for what is known to be a JSON object.
+func (c *Columns) Take(row []byte) { c.add(scanValid(row, c.fields[:0])) }
 
 func (c *Columns) add(fields []field) {
 	c.fields = fields
@@ -53,6 +60,14 @@ func (c *Columns) add(fields []field) {
 
 // Names returns the names, of at most 10,000 columns.
 func (c *Columns) Names() []string { return slices.Clone(c.names) }
+
+// Kept returns the names as they are kept with a run, or none where they are too many.
+func (c *Columns) Kept() []string {
+	if c.more || len(strings.Join(c.names, "")) > maxKeptBytes {
+		return nil
+	}
+	return c.Names()
+}
 
 // splitList splits the value of a flag at its commas. An entry that holds one, or begins with a
 // quote, stands in quotes, in which a quote is written twice.

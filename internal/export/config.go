@@ -2,7 +2,11 @@
 // array, CSV, TSV, Parquet, or a folder of Parquet shards with a dataset card.
 package export
 
-import "gleaner/internal/pipeline"
+import (
+	"cmp"
+
+	"gleaner/internal/pipeline"
+)
 
 // The layouts: what a line looks like. In each of them the row's columns stay.
 const (
@@ -45,7 +49,7 @@ type Config struct {
 	All           bool     // layout rows: generations without an answer are written, with null
 	OwnName       bool     // Out is a name that Gleaner chose, in a folder of its own
 	Force         bool     // what Gleaner did not write is overwritten; never an input
-	Expand        []string // fields of an answer that is a JSON object, which become columns
+	Expand        bool     // the fields of answers that fit the run's schema become columns, too
 	Field         string   // the column that is the prompt, if one is
 	Chats         bool     // a request may have more than one message
 	Inputs        []string // files and folders that are never overwritten, also not through links
@@ -56,15 +60,32 @@ type Config struct {
 	MayThink bool
 	// Version is that of the program, for the card.
 	Version string
+
+	fields []string // that become columns
 }
 
-// For returns the settings for a run: with what its spec says about the requests.
-func (c Config) For(spec pipeline.Spec) Config {
+// For returns the settings for a run: with what its spec says about the requests and the answers,
+// and its defaults. The error says what is asked for that the run does not have.
+func (c Config) For(spec pipeline.Spec) (Config, error) {
+	c.Layout = cmp.Or(c.Layout, spec.Layout)
+	if c.ResponseField == "" && c.Replace == "" && hasResponseField(cmp.Or(c.Layout, LayoutRows)) {
+		c.ResponseField = spec.ResponseField
+	}
 	c.Field, c.Chats = spec.Field, c.Chats || spec.Chats || spec.System != ""
 	if think := spec.Options.Think; !think.IsOff() {
 		c.Thought, c.MayThink = reasoningOf, !think.IsAsked()
 	}
-	return c
+	if !c.Expand {
+		return c, nil
+	}
+	var err error
+	c.fields, err = expandable(spec.Options.Schema)
+	return c, err
+}
+
+// hasResponseField reports whether the answer's column of a layout may have another name.
+func hasResponseField(layout string) bool {
+	return layout == LayoutRows || layout == LayoutAlpaca || layout == LayoutPromptCompletion
 }
 
 func reasoningOf(a pipeline.Answer) string { return a.Result.Reasoning }

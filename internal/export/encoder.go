@@ -28,7 +28,7 @@ type Encoder struct {
 // says which setting is wrong.
 func NewEncoder(run pipeline.Run, c Config, n Names, r MessageRenderer) (*Encoder, error) {
 	c = c.withDefaults()
-	if err := c.checkFlags(); err != nil {
+	if err := CheckFlags(c); err != nil {
 		return nil, err
 	}
 	settings := run.Spec.Options
@@ -42,7 +42,7 @@ func NewEncoder(run pipeline.Run, c Config, n Names, r MessageRenderer) (*Encode
 	for _, usual := range c.layoutColumns() {
 		e.ours = append(e.ours, n.of(usual))
 	}
-	for _, name := range c.Expand {
+	for _, name := range c.fields {
 		e.ours = append(e.ours, n.of(expandPrefix+name))
 	}
 	switch prefix := n.of(columnProvenance); c.Provenance {

@@ -59,7 +59,10 @@ func settled(t testing.TB, run pipeline.Run, c Config, rows ...string) (Config, 
 			t.Fatal(err)
 		}
 	}
-	c = c.For(run.Spec)
+	c, err := c.For(run.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
 	names, err := Settle(c, columns.Names())
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,11 @@ type Exporter struct {
 // New begins an export of a run. It checks the settings as Check does. The names are those that
 // Settle returned, and the renderer is the one that made the requests of the run.
 func New(run pipeline.Run, c Config, n Names, r MessageRenderer) (*Exporter, error) {
-	c = c.withDefaults().For(run.Spec)
+	c, err := c.For(run.Spec)
+	if err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
 	if err := Check(c); err != nil {
 		return nil, err
 	}
@@ -54,7 +58,6 @@ func New(run pipeline.Run, c Config, n Names, r MessageRenderer) (*Exporter, err
 	}
 	x := &Exporter{config: c, run: run, engines: map[string]int{}}
 	x.tally.Skipped = run.Spec.Dataset.Skipped
-	var err error
 	if x.format, err = formatOf(c.Out); err != nil {
 		return nil, err
 	}

@@ -89,6 +89,33 @@ func scanValid(row []byte, fields []field) []field {
 	return fields
 }
 
+// elements returns the elements of a list, which is valid JSON.
+func elements(list []byte) (all [][]byte) {
+	depth, from := 0, 1
+	end := func(i int) {
+		if value := bytes.Trim(list[from:i], whitespace); depth == 1 && len(value) > 0 {
+			all = append(all, value)
+		}
+	}
+	for i := 0; i < len(list); i++ {
+		switch list[i] {
+		case '"':
+			i = stringEnd(list, i) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			end(i)
+			depth--
+		case ',':
+			if depth == 1 {
+				end(i)
+				from = i + 1
+			}
+		}
+	}
+	return all
+}
+
 // stringEnd returns the index after the string that begins at start.
 func stringEnd(row []byte, start int) int {
 	for i := start + 1; ; i++ {

@@ -71,15 +71,15 @@ func (e *Encoder) answer(usual string, a pipeline.Answer) []column {
 
 // expand returns the fields of an answer that is a JSON object. What it has not is null.
 func (e *Encoder) expand(a pipeline.Answer) []column {
-	if len(e.config.Expand) == 0 {
+	if len(e.config.fields) == 0 {
 		return nil
 	}
 	var fields []field
 	if a.Result != nil {
 		fields, _ = scan([]byte(trimmed(a.Result.Text)), nil) // an answer that is no object has no fields
 	}
-	columns := make([]column, 0, len(e.config.Expand))
-	for _, name := range e.config.Expand {
+	columns := make([]column, 0, len(e.config.fields))
+	for _, name := range e.config.fields {
 		c := column{e.names.of(expandPrefix + name), []byte("null")}
 		for _, f := range fields {
 			if f.is(name) {

@@ -139,8 +139,10 @@ func TestThinkingStandsApartOrInline(t *testing.T) {
 
 func TestTheFieldsOfAnAnswerBecomeColumns(t *testing.T) {
 	answers := answered([]string{`{"q": 1, "score": 2}`, `{"q": 2}`}, " {\"label\": \"a\u2028b\",\n \"score\": 0.50, \"more\": 1}\n", "no object")
-	c, names := settled(t, testRun(), Config{Provenance: ProvenanceNone, Expand: []string{"label", "score"}}, string(answers[0].Input))
-	e, err := NewEncoder(testRun(), c, names, nil)
+	run := testRun()
+	run.Spec.Options.Schema = []byte(`{"properties":{"label":{},"score":{"type":"number"}}}`)
+	c, names := settled(t, run, Config{Provenance: ProvenanceNone, Expand: true}, string(answers[0].Input))
+	e, err := NewEncoder(run, c, names, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

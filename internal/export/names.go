@@ -83,10 +83,10 @@ func Settle(c Config, columns []string) (Names, error) {
 	if err := s.own(); err != nil {
 		return Names{}, err
 	}
-	s.expanded()
 	if c.Provenance != ProvenanceNone {
 		s.provenance()
 	}
+	s.expanded()
 	return s.names, nil
 }
 
@@ -197,7 +197,7 @@ func (s *settling) own() error {
 		case replaced:
 		case usual == answer && s.config.ResponseField != "":
 			if name = s.config.ResponseField; s.taken[name] {
-				return fmt.Errorf("--response-field %s: the rows have a column %q already: choose another name, or write the answer in its stead with --replace %s", name, name, inShell(name))
+				return fmt.Errorf("--response-field %s: the rows have a column %q already: choose another name, or write the answer in its stead with --replace %s, a flag of run and export", name, name, inShell(name))
 			}
 			s.names.Ours[usual] = name
 		case s.taken[usual] && usual == s.config.Field && holdsRequest(usual):
@@ -226,11 +226,11 @@ func holdsRequest(usual string) bool {
 
 // expanded settles the columns of an answer's fields.
 func (s *settling) expanded() {
-	for _, name := range s.config.Expand {
+	for _, name := range s.config.fields {
 		is := name
 		if s.taken[name] {
 			is = s.free(name)
-			s.note("the rows have a column %q, which stays: the answer's field is %q", name, is)
+			s.note("there is a column %q already, which stays: the answer's field of this name is %q", name, is)
 		}
 		s.names.Ours[expandPrefix+name] = is
 		s.taken[is] = true
@@ -256,6 +256,13 @@ func (s *settling) provenance() {
 		s.names.Ours[columnProvenance] = name
 		s.note("the rows have the provenance of an earlier run, which stays: this run's is %q", name)
 	}
+	if s.config.Provenance == ProvenanceNested {
+		s.taken[name] = true
+		return
+	}
+	for _, column := range flatColumns() {
+		s.taken[name+"_"+column] = true
+	}
 }
 
 // free returns the first of name_2, name_3, … that is not taken.
@@ -272,6 +279,9 @@ func (s *settling) flags() map[string]string {
 	flags := map[string]string{columnProvenance: "--provenance none to leave it out"}
 	for _, column := range layoutColumns(s.config.Layout) {
 		flags[column] = "another --layout"
+	}
+	for _, name := range s.config.fields {
+		flags[name] = "another schema, or leave out --expand"
 	}
 	if answer := answerColumn(s.config.Layout); s.config.Layout != LayoutChat && s.config.Layout != LayoutShareGPT {
 		flags[answer] = "--response-field NAME to call it otherwise"
@@ -333,10 +343,14 @@ func inShell(name string) string {
 	return name
 }
 
-// SettleItems is Settle for the rows of a run that is stored: read returns its items first,
-// first+1, …, at most count, and none after the last one.
-func SettleItems(c Config, read func(first, count int) ([]pipeline.Item, error)) (Names, error) {
+// SettleRun is Settle for a run that is stored. Its columns were kept when it was loaded. For a run
+// of an earlier version read returns its items first, first+1, …, at most count, and none after
+// the last one.
+func SettleRun(c Config, run pipeline.Run, read func(first, count int) ([]pipeline.Item, error)) (Names, error) {
 	const chunk = 1000
+	if kept := run.Spec.Dataset.Columns; len(kept) > 0 {
+		return Settle(c, kept)
+	}
 	var columns Columns
 	for first := 0; ; {
 		items, err := read(first, chunk)

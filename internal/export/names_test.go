@@ -2,12 +2,16 @@ package export
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"gleaner/internal/pipeline"
 )
 
 func TestAUsualNameThatIsTakenGetsANumber(t *testing.T) {
@@ -64,8 +68,8 @@ func TestNamesThatTheUserGaveAreRefusedWithTheSpellingThatWorks(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{Config{ResponseField: "q"}, `--response-field q: the rows have a column "q" already: choose another name, or write the answer in its stead with --replace q`},
-		{Config{ResponseField: "a b"}, `--response-field a b: the rows have a column "a b" already: choose another name, or write the answer in its stead with --replace 'a b'`},
+		{Config{ResponseField: "q"}, `--response-field q: the rows have a column "q" already: choose another name, or write the answer in its stead with --replace q, a flag of run and export`},
+		{Config{ResponseField: "a b"}, `--response-field a b: the rows have a column "a b" already: choose another name, or write the answer in its stead with --replace 'a b', a flag of run and export`},
 		{Config{Replace: "outptu"}, `--replace outptu: the rows have no column "outptu": there are "q", "a b", "c", "x=y", "-n"`},
 		{Config{Replace: "q,c"}, `--replace q,c: only one column can take the answer`},
 		{Config{Columns: "q,d"}, `--columns q,d: the rows have no column "d": there are "q", "a b", "c", "x=y", "-n"`},
@@ -123,7 +127,7 @@ func TestNoTwoColumnsHaveOneName(t *testing.T) {
 		columns := rapid.SliceOfNDistinct(name, 1, 8, rapid.ID[string]).Draw(rt, "columns")
 		c := Config{
 			Layout: rapid.SampledFrom(Layouts()).Draw(rt, "layout"), Provenance: rapid.SampledFrom([]string{ProvenanceNested, ProvenanceFlat}).Draw(rt, "provenance"),
-			Field: rapid.SampledFrom(columns).Draw(rt, "field"), Chats: rapid.Bool().Draw(rt, "chats"), Expand: []string{"q", "new"},
+			Field: rapid.SampledFrom(columns).Draw(rt, "field"), Chats: rapid.Bool().Draw(rt, "chats"), fields: []string{"q", "new", "gleaner", "response"},
 		}
 		row := map[string]int{}
 		for i, column := range columns {
@@ -172,5 +176,41 @@ func TestMoreColumnsThanATableCanHaveAreRefusedThere(t *testing.T) {
 	}
 	if len(columns.Names()) != maxColumns || !columns.more {
 		t.Errorf("%d columns, more: %v", len(columns.Names()), columns.more)
+	}
+}
+
+// A run says which columns its rows have, so that no export reads all of them for that. One of an
+// earlier version does not.
+func TestTheColumnsAreThoseThatTheRunKept(t *testing.T) {
+	run := testRun()
+	items := func(first, count int) (items []pipeline.Item, _ error) {
+		if first < 2500 {
+			items = make([]pipeline.Item, min(count, 2500-first))
+		}
+		for i := range items {
+			items[i].Input = fmt.Appendf(nil, `{"q": 1, "c%d": 2}`, (first+i)/2000)
+		}
+		return items, nil
+	}
+	names, err := SettleRun(Config{Columns: "c1"}, run, items)
+	if err != nil || !slices.Equal(names.Only, []string{"c1"}) {
+		t.Error(names, err)
+	}
+	run.Spec.Dataset.Columns = []string{"q", "response"}
+	names, err = SettleRun(Config{}, run, func(int, int) ([]pipeline.Item, error) { return nil, errors.New("they are read") })
+	if err != nil || names.of("response") != "response_2" {
+		t.Error(names, err)
+	}
+}
+
+func TestTooManyColumnsAreNotKeptWithARun(t *testing.T) {
+	var columns Columns
+	columns.Take([]byte(`{"a": 1, "é\n": {"b": 2}}`))
+	if got := columns.Kept(); !slices.Equal(got, []string{"a", "é\n"}) {
+		t.Errorf("%q", got)
+	}
+	columns.Take([]byte(`{"` + strings.Repeat("x", maxKeptBytes) + `": 1}`))
+	if got := columns.Kept(); got != nil {
+		t.Errorf("%d are kept", len(got))
 	}
 }

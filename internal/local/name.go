@@ -20,7 +20,7 @@ var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 func runName(spec pipeline.Spec) string {
 	base, _, _ := strings.Cut(strings.ToLower(spec.Dataset.Name), ".")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "-")
-	spec.Dataset.Name = ""
+	spec.Dataset.Name, spec.Dataset.Columns = "", nil
 	spec.Dataset.Nulled = 0                       // earlier versions did not count them
 	if spec.Options.Think == pipeline.ThinkAuto { // earlier versions said nothing of it
 		spec.Options.Think = ""

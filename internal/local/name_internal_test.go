@@ -6,13 +6,21 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-// Earlier versions did not count the numbers that were read as null: a run of theirs goes on.
-func TestWhatIsOnlyCountedIsNoPartOfTheDerivedName(t *testing.T) {
-	spec := pipeline.Spec{Model: "m", Field: "q", Dataset: pipeline.DatasetID{Name: "a.jsonl", Digest: "d"}}
+// The name is made of what decides the answers, and stays the same from version to version.
+func TestTheNameOfARunIsMadeOfWhatDecidesItsAnswers(t *testing.T) {
+	spec := pipeline.Spec{Model: "m", Field: "q", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}, Dataset: pipeline.DatasetID{Name: "Train set.jsonl", Digest: "d"}}
+	const want = "train-set-4b762ee9"
 	name := runName(spec)
-	spec.Dataset.Nulled = 3
+	spec.Dataset.Columns, spec.Dataset.Name = []string{"q", "response"}, "train-set.csv"
 	if got := runName(spec); got != name {
-		t.Errorf("%s became %s", name, got)
+		t.Errorf("with columns it is %s, and without %s", got, name)
+	}
+	if name != want {
+		t.Errorf("it is %s, and earlier versions made %s", name, want)
+	}
+	spec.Dataset.Nulled = 3 // earlier versions did not count them
+	if got := runName(spec); got != name {
+		t.Errorf("with a count it is %s, and without %s", got, name)
 	}
 	if spec.ID = "qid"; runName(spec) == name {
 		t.Error("another column of ids gives the same run")

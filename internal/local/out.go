@@ -15,21 +15,26 @@ import (
 // preflight reads the dataset, and says before hours of work, and not after them, what is wrong
 // with the output: whether it can be written, and how its columns are called. It completes cfg.
 func preflight(ctx context.Context, cfg *Config) (producer.Preflight, export.Names, error) {
-	cfg.Export = cfg.Export.For(cfg.Spec)
+	var err error
+	if cfg.Export, err = cfg.Export.For(cfg.Spec); err != nil {
+		return producer.Preflight{}, export.Names{}, err
+	}
 	if cfg.Export.Out = cfg.Out; cfg.Out != "" {
 		if err := export.Check(cfg.Export); err != nil {
 			return producer.Preflight{}, export.Names{}, err
 		}
 	}
-	observed := observedRows{of: cfg.Dataset.Open}
+	var columns export.Columns
 	data := cfg.Dataset
-	data.Open = observed.open
+	data.Taken = columns.Take
 	checked, err := producer.RunPreflight(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, data, cfg.Checked)
 	if err != nil {
 		return producer.Preflight{}, export.Names{}, err
 	}
-	checked.Dataset = cfg.Dataset
-	cfg.Export = cfg.Export.For(checked.Run.Spec)
+	checked.Run.Spec.Dataset.Columns = columns.Kept()
+	if cfg.Export, err = cfg.Export.For(checked.Run.Spec); err != nil {
+		return producer.Preflight{}, export.Names{}, err
+	}
 	if cfg.Run == "" {
 		checked.Run.Name = runName(checked.Run.Spec)
 	}
@@ -40,36 +45,8 @@ func preflight(ctx context.Context, cfg *Config) (producer.Preflight, export.Nam
 			return producer.Preflight{}, export.Names{}, err
 		}
 	}
-	names, err := export.Settle(cfg.Export, observed.columns.Names())
+	names, err := export.Settle(cfg.Export, columns.Names())
 	return checked, names, err
-}
-
-// observedRows takes the names of the columns of all rows that are read.
-type observedRows struct {
-	of      func() (producer.Rows, error)
-	columns export.Columns
-}
-
-func (o *observedRows) open() (producer.Rows, error) {
-	rows, err := o.of()
-	if err != nil {
-		return nil, err
-	}
-	return observedReader{rows, &o.columns}, nil
-}
-
-type observedReader struct {
-	producer.Rows
-	columns *export.Columns
-}
-
-// Next returns the next row.
-func (r observedReader) Next() ([]byte, error) {
-	row, err := r.Rows.Next()
-	if err == nil {
-		_ = r.columns.Observe(row) // what is no row is refused by the preflight
-	}
-	return row, err
 }
 
 // export writes the dataset.

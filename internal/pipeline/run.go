@@ -74,6 +74,9 @@ type Spec struct {
 	// Simulated says that the run's answers are made up by simulated servers, and by no other.
 	Simulated bool      `json:"simulated,omitempty"`
 	Dataset   DatasetID `json:"dataset"`
+	// Layout and ResponseField are the defaults of an export. They change no answer.
+	Layout        string `json:"layout,omitempty"`
+	ResponseField string `json:"response_field,omitempty"`
 }
 
 // A Language is that of templates.
@@ -102,6 +105,9 @@ type DatasetID struct {
 	Skipped int `json:"skipped,omitempty"`
 	// Nulled is how many numbers of the rows were NaN or Infinity, which are null here.
 	Nulled int `json:"nulled,omitempty"`
+	// Columns are the names of the rows' columns, in the order in which they came first. Empty where
+	// they are too many to keep, and in a run of an earlier version.
+	Columns []string `json:"columns,omitempty"`
 }
 
 var runName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)

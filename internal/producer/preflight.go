@@ -41,6 +41,8 @@ type Dataset struct {
 	Nulled func() int
 	// SamePrompt allows that all rows make the same prompt.
 	SamePrompt bool
+	// Taken, which may be nil, gets each row that is taken while the dataset is checked.
+	Taken func(row []byte)
 }
 
 // A Preflight is what one pass over a dataset found, before anything is written.
@@ -104,6 +106,9 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 			found.Run.Items++
 			found.Run.LongestPrompt = max(found.Run.LongestPrompt, pipeline.ContentBytes(request.Messages)+len(request.Tools))
 			found.RowBytes += len(row)
+			if data.Taken != nil {
+				data.Taken(row)
+			}
 			if progress != nil {
 				progress(found.Run.Items)
 			}

@@ -112,7 +112,7 @@ func (c *childCmd) export(ctx context.Context, store store.Store) (int, error) {
 		return 0, err
 	}
 	config := export.Config{Out: filepath.Join(c.Dir, outFile)}
-	names, err := export.SettleItems(config, func(first, count int) ([]pipeline.Item, error) { return store.Items(ctx, run.Name, first, count) })
+	names, err := export.SettleRun(config, run, func(first, count int) ([]pipeline.Item, error) { return store.Items(ctx, run.Name, first, count) })
 	if err != nil {
 		return 0, err
 	}
