@@ -70,6 +70,9 @@ func (v Variant) Of(file string) string {
 	if v.Suffix == "" || file == "" || file == "-" {
 		return file
 	}
+	if repo, branch, ok := strings.Cut(file, "@"); ok && strings.HasPrefix(file, "hf://") {
+		return v.Of(repo) + "@" + branch
+	}
 	folder, base := filepath.Split(file)
 	if base == "" { // a folder
 		return strings.TrimRight(folder, "/") + "-" + v.Suffix + "/"

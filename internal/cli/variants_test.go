@@ -56,6 +56,7 @@ func TestFilesOfSeveralRunsHaveTheSameEndings(t *testing.T) {
 	v := Variant{Suffix: "m"}
 	for file, want := range map[string]string{
 		"": "", "-": "-", "a.jsonl": "a-m.jsonl", "x.y/a.jsonl.gz": "x.y/a-m.jsonl.gz", "a.v2.csv.zst": "a.v2-m.csv.zst", "a": "a-m", "out/": "out-m/", "/t/.hidden": "/t/.hidden-m", ".gz": ".gz-m",
+		"hf://datasets/me/rows": "hf://datasets/me/rows-m", "hf://datasets/me/rows@v1.2": "hf://datasets/me/rows-m@v1.2",
 	} {
 		if got := v.Of(file); got != want {
 			t.Errorf("%q becomes %q, want %q", file, got, want)

@@ -22,7 +22,7 @@ type Export struct {
 	cli.NATSFlags  `embed:""`
 	ExportFlags    `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Out            string `required:"" path:"file" placeholder:"FILE" help:"The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet. DIR/ is a folder of Parquet with a card; - is JSON Lines on standard output."`
+	Out            string `required:"" path:"file" placeholder:"FILE" help:"The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet. DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output."`
 	All            bool   `help:"Also write generations without an answer, with null, in layout rows."`
 	WithFailed     bool   `help:"Also write generations that failed, with null, and in gleaner why, and what there was of an answer that was cut off. Reads the dead letters, so it needs NATS."`
 	JSON           bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
@@ -33,6 +33,13 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
 	config := c.config(c.Out)
 	config.All = c.All
+	progress := view.NewProgress(t)
+	remote, err := c.outputOf(ctx, config, "", progress)
+	if err != nil {
+		return err
+	}
+	defer remote.remove()
+	config.Out = remote.path(c.Out)
 	if err := export.Check(config); err != nil {
 		return err
 	}
@@ -64,7 +71,6 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer out.Abort()
-	progress := view.NewProgress(t)
 	started := time.Now()
 	answers, closeStreams, err := c.answers(ctx, store, run)
 	if err != nil {
@@ -84,8 +90,18 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	notes(t, exported.Notes)
-	return c.summary(t, config.Layout, exported, time.Since(started))
+	written := exportSummary{exported, c.Out}
+	if err := remote.send(ctx, run.Name, run.Spec.Model, &written.Out, &written.Notes); err != nil {
+		return err
+	}
+	notes(t, written.Notes)
+	return c.summary(t, config.Layout, written, time.Since(started))
+}
+
+// An exportSummary is what was written, and where.
+type exportSummary struct {
+	export.Tally
+	Out string `json:"out"`
 }
 
 // notes says what is not as usual, each in a line.
@@ -95,7 +111,7 @@ func notes(t *cli.Terminal, notes []string) {
 	}
 }
 
-func (c *Export) summary(t *cli.Terminal, layout string, exported export.Tally, took time.Duration) error {
+func (c *Export) summary(t *cli.Terminal, layout string, exported exportSummary, took time.Duration) error {
 	talk := t.Out
 	if c.Out == "-" {
 		talk = t.Err
@@ -104,10 +120,10 @@ func (c *Export) summary(t *cli.Terminal, layout string, exported export.Tally, 
 	if c.JSON {
 		err = cli.PrintJSON(talk, exported)
 	} else {
-		_, err = fmt.Fprintf(talk, "%s written to %s in %s%s\n", view.Plural(exported.Lines, "line", "lines"), c.Out, view.Duration(took), view.LeftOut(exported.Skipped))
+		_, err = fmt.Fprintf(talk, "%s written to %s in %s%s\n", view.Plural(exported.Lines, "line", "lines"), exported.Out, view.Duration(took), view.LeftOut(exported.Skipped))
 	}
 	if err == nil && exported.Missing > 0 {
-		return &cli.Exit{Code: cli.DeadLetters, Err: errors.New(c.missing(layout, exported))}
+		return &cli.Exit{Code: cli.DeadLetters, Err: errors.New(c.missing(layout, exported.Tally))}
 	}
 	return err
 }

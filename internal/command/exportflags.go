@@ -22,6 +22,7 @@ type ExportFlags struct {
 	Reasoning   string `enum:"column,inline" default:"column" help:"Where the thinking of a model goes: a column of its own, or inline in front of the answer in <think>."`
 	CSVSafe     bool   `name:"csv-safe" help:"Write ' in front of texts that a spreadsheet would run as formulas (.csv and .tsv)."`
 	Force       bool   `help:"Overwrite what is there even if Gleaner did not write it. Never an input."`
+	Public      bool   `help:"Make the dataset of --out hf://datasets/ME/NAME a public one, if it is not there yet. Default: private. One that is there stays what it is."`
 }
 
 // config returns the settings of an export.

@@ -12,7 +12,6 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
 	"gleaner/internal/hub"
-	"gleaner/internal/natsd"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/prompt"
@@ -97,13 +96,7 @@ func (in *input) selected(f cli.InputFlags, progress *view.Progress) (func() (re
 // fetchInputs returns the inputs with what is elsewhere replaced by files of this machine, and the
 // name of the dataset if it comes from there.
 func fetchInputs(ctx context.Context, f cli.InputFlags, progress *view.Progress) (paths []string, name string, err error) {
-	config := hub.ConfigFromEnv(os.Getenv)
-	config.Free = natsd.Free
-	config.Progress = func(file string, done, total int64) {
-		if progress.Due() {
-			progress.Show(fmt.Sprintf("fetching %s: %s", file, view.Bytes(float64(done))+" of "+view.Bytes(float64(total))))
-		}
-	}
+	config := hubConfig(progress, "fetching ")
 	defer progress.Clear()
 	for _, path := range f.Inputs() {
 		if !hub.IsRemote(path) {

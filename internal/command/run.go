@@ -31,7 +31,7 @@ type RunLocal struct {
 	ExportFlags       `embed:""`
 	Name              string   `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
 	Data              string   `default:"gleaner-data" path:"file" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
-	Out               string   `path:"file" placeholder:"FILE" help:"Where the dataset goes. The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet; DIR/ is a folder of Parquet with a card; - is JSON Lines on standard output. Default: DIR/RUN.jsonl."`
+	Out               string   `path:"file" placeholder:"FILE" help:"Where the dataset goes. The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet; DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output. Default: DIR/RUN.jsonl."`
 	Ollama            string   `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, the demo is simulated, and a dataset of your own needs --simulate."`
 	Slots             int      `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
 	SimGPUs           int      `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
@@ -57,12 +57,22 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	outputs := make([]hubOutput, len(variants))
+	for i, v := range variants {
+		if outputs[i], err = c.outputOf(ctx, c.config(v.Of(c.Out)), c.Data, progress); err != nil {
+			return err
+		}
+		defer outputs[i].remove()
+	}
 	view.Variants(t, variants)
 	var done []local.Summary
-	for _, v := range variants {
+	for i, v := range variants {
 		one := *c
-		one.SpecFlags, one.Name, one.Out = v.SpecFlags, v.Name, v.Of(c.Out)
+		one.SpecFlags, one.Name, one.Out = v.SpecFlags, v.Name, outputs[i].path(v.Of(c.Out))
 		summary, err := one.generate(ctx, t, data, progress, log)
+		if err == nil {
+			err = outputs[i].send(ctx, summary.Run, summary.Model, &summary.Out, &summary.Notes)
+		}
 		if err != nil {
 			if len(done) > 0 {
 				_ = c.summaries(t, done) // what went wrong counts more than what it says of answers

@@ -16,6 +16,10 @@ const (
 	shardGlob = "train-*-of-*.parquet" // as the card names the shards
 )
 
+// FolderPatterns returns patterns, as of path.Match, for the names of the files that a folder of an
+// export has.
+func FolderPatterns() []string { return []string{cardName, shardGlob} }
+
 // shardName returns the name of a shard of a folder.
 func shardName(i, of int) string { return fmt.Sprintf("train-%05d-of-%05d.parquet", i, of) }
 
@@ -33,7 +37,7 @@ func belongs(out, path string) (names []string, m mark, err error) {
 		return nil, mark{}, failure(out, err)
 	}
 	for _, entry := range entries {
-		if is, _ := filepath.Match(shardGlob, entry.Name()); is || entry.Name() == cardName {
+		if slices.ContainsFunc(FolderPatterns(), func(pattern string) bool { is, _ := filepath.Match(pattern, entry.Name()); return is }) {
 			names = append(names, entry.Name())
 		}
 	}

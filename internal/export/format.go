@@ -31,6 +31,8 @@ func formatOf(out string) (format, error) {
 		return format{kind: formatLines}, nil
 	case out == "":
 		return format{}, fmt.Errorf("--out is empty: %s", spellings)
+	case OnHub(out):
+		return format{kind: formatFolder}, nil
 	case strings.Contains(out, "://"):
 		return format{}, fmt.Errorf("--out %s: this is no file or folder of this machine: %s", out, spellings)
 	}
@@ -68,5 +70,9 @@ func formatOf(out string) (format, error) {
 	return f, nil
 }
 
+// OnHub reports whether an output is a dataset of the Hugging Face hub. It is written as a folder,
+// which is pushed.
+func OnHub(out string) bool { return strings.HasPrefix(out, "hf://") }
+
 // spellings says what an output may be.
-const spellings = "name it .jsonl, .json, .csv or .tsv (each also with .gz or .zst) or .parquet; DIR/ is a folder of Parquet, - is standard output"
+const spellings = "name it .jsonl, .json, .csv or .tsv (each also with .gz or .zst) or .parquet; DIR/ is a folder of Parquet, hf://datasets/ME/NAME pushes one to the hub, - is standard output"

@@ -12,7 +12,7 @@ import (
 
 // checkTarget returns an error for an output that cannot be written or may not be overwritten.
 func (c Config) checkTarget(f format) error {
-	if c.Out == "-" {
+	if c.Out == "-" || OnHub(c.Out) {
 		return nil
 	}
 	path, info, err := resolve(c.Out)

@@ -35,13 +35,13 @@ func TestTheEndOfTheNameSaysTheFormat(t *testing.T) {
 	for name, want := range map[string]format{
 		"-": {kind: formatLines}, "a.jsonl": {kind: formatLines}, "a.ndjson.gz": {kind: formatLines, packing: ".gz"}, "A.JSONL.ZST": {kind: formatLines, packing: ".zst"},
 		"a.json": {kind: formatArray}, "a.csv.gz": {kind: formatCSV, comma: ',', packing: ".gz"}, "a.tsv": {kind: formatCSV, comma: '\t'},
-		"a.b.parquet": {kind: formatParquet}, "new/": {kind: formatFolder}, dir: {kind: formatFolder}, os.DevNull: {kind: formatLines},
+		"a.b.parquet": {kind: formatParquet}, "new/": {kind: formatFolder}, "hf://datasets/me/a.csv": {kind: formatFolder}, dir: {kind: formatFolder}, os.DevNull: {kind: formatLines},
 	} {
 		if got, err := formatOf(name); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	for _, name := range []string{"", "a", "a.txt", "a.xlsx", "a.gz", "a.parquet.zst", "hf://datasets/me/a", ".jsonl.txt"} {
+	for _, name := range []string{"", "a", "a.txt", "a.xlsx", "a.gz", "a.parquet.zst", "s3://bucket/a.parquet", ".jsonl.txt"} {
 		if _, err := formatOf(name); err == nil || !strings.Contains(err.Error(), "--out") || strings.Contains(name, "://") && !strings.Contains(err.Error(), "no file or folder") {
 			t.Errorf("%s: %v", name, err)
 		}

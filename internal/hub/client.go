@@ -276,3 +276,8 @@ func (c *client) try(ctx context.Context, one func() (progress bool, err error))
 		}
 	}
 }
+
+// tokens returns the page on which tokens are made.
+func (c *client) tokens() string {
+	return strings.TrimSuffix(c.endpoint.String(), "/") + "/settings/tokens"
+}

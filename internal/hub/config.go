@@ -77,5 +77,17 @@ type Push struct {
 	Repo    string // ME/NAME or hf://datasets/ME/NAME[@BRANCH]; made if it is not there
 	Folder  string // with the files, as an export writes it; what is hidden stays here
 	Message string // of the commit; may be empty
-	Private bool   // where it is made; an error where it is there and public
+	Public  bool   // where it is made; one that is there stays private or public
+
+	// Claims are patterns of path.Match: files of the dataset with such names are part of what is
+	// pushed, or would be read as part of it.
+	Claims []string
+	Force  bool // files that no earlier push wrote are replaced, and deleted where they are claimed
+}
+
+// Pushed is a dataset of the hub after a push.
+type Pushed struct {
+	URL     string // its page
+	Commit  string // the commit's hash
+	Private bool
 }

@@ -19,7 +19,7 @@ func (c *client) explain(ctx context.Context, t target, err error) error {
 		return err
 	}
 	page := strings.TrimSuffix(c.endpoint.String(), "/") + "/datasets/" + t.repo
-	tokens := strings.TrimSuffix(c.endpoint.String(), "/") + "/settings/tokens"
+	tokens := c.tokens()
 	switch {
 	case r.code == "RevisionNotFound":
 		return fmt.Errorf("%s: the dataset has no revision %q%s", t.name(), t.ref(), nearest(t.ref(), c.revisions(ctx, t), "it has "))

@@ -103,8 +103,7 @@ func (c *client) uploadFile(ctx context.Context, f local, shown string, action l
 	defer file.Close()
 	chunk, hasParts := action.Header["chunk_size"]
 	if !hasParts {
-		_, err := c.put(ctx, c.ownURL(action.Href), shown, io.NewSectionReader(file, 0, f.size))
-		c.progress(shown, f.size, f.size)
+		_, err := c.put(ctx, c.ownURL(action.Href), part{shown, file, 0, f.size, f.size})
 		return err
 	}
 	partBytes, err := strconv.ParseInt(fmt.Sprint(chunk), 10, 64)
@@ -115,23 +114,22 @@ func (c *client) uploadFile(ctx context.Context, f local, shown string, action l
 	if count == 0 || count > 10_000 {
 		return fmt.Errorf("%s: the hub's answer is none of its API: its parts have %v bytes", shown, chunk)
 	}
-	type part struct {
+	type sent struct {
 		Number int64  `json:"partNumber"`
 		ETag   string `json:"etag"`
 	}
-	var parts []part
+	var parts []sent
 	for n := int64(1); n <= count; n++ {
 		href, ok := action.Header[strconv.FormatInt(n, 10)].(string)
 		if !ok {
 			return fmt.Errorf("%s: the hub's answer is none of its API: it does not say where part %d goes", shown, n)
 		}
 		from := (n - 1) * partBytes
-		header, err := c.put(ctx, c.ownURL(href), shown, io.NewSectionReader(file, from, min(partBytes, f.size-from)))
+		header, err := c.put(ctx, c.ownURL(href), part{shown, file, from, min(partBytes, f.size-from), f.size})
 		if err != nil {
 			return err
 		}
-		parts = append(parts, part{n, header.Get("ETag")})
-		c.progress(shown, min(n*partBytes, f.size), f.size)
+		parts = append(parts, sent{n, header.Get("ETag")})
 	}
 	return c.postLFS(ctx, c.ownURL(action.Href), shown, map[string]any{"oid": f.content.SHA256, "parts": parts}, nil)
 }
@@ -149,12 +147,43 @@ func (c *client) ownURL(href string) *url.URL {
 	return u
 }
 
+// A part is a part of a file, or all of it.
+type part struct {
+	shown       string
+	file        io.ReaderAt
+	from, size  int64
+	sizeOfWhole int64
+}
+
 // put sends a part of a file to a storage host, and returns the header of its answer.
-func (c *client) put(ctx context.Context, u *url.URL, shown string, body *io.SectionReader) (http.Header, error) {
-	return c.call(ctx, request{
-		method: http.MethodPut, url: u, shown: shown, size: body.Size(),
-		body: func() (io.Reader, error) { return io.NewSectionReader(body, 0, body.Size()), nil },
+func (c *client) put(ctx context.Context, u *url.URL, p part) (http.Header, error) {
+	header, err := c.call(ctx, request{
+		method: http.MethodPut, url: u, shown: p.shown, size: p.size,
+		body: func() (io.Reader, error) {
+			return &told{from: io.NewSectionReader(p.file, p.from, p.size), tell: func(n int64) { c.progress(p.shown, p.from+n, p.sizeOfWhole) }}, nil
+		},
 	}, nil)
+	if err == nil {
+		c.progress(p.shown, p.from+p.size, p.sizeOfWhole)
+	}
+	return header, err
+}
+
+// A told reader tells now and then how much of it was read.
+type told struct {
+	from       io.Reader
+	read, last int64
+	tell       func(int64)
+}
+
+// Read reads.
+func (r *told) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if r.read += int64(n); r.read-r.last >= progressBytes {
+		r.last = r.read
+		r.tell(r.read)
+	}
+	return n, err
 }
 
 // postLFS sends JSON of Git LFS's API.

@@ -44,20 +44,23 @@ func startForPush(t *testing.T) (*hubtest.Server, hub.Config) {
 	return s, cfg
 }
 
-func mustUpload(t *testing.T, cfg hub.Config, push hub.Push) (url, commit string) {
+func mustUpload(t *testing.T, cfg hub.Config, push hub.Push) hub.Pushed {
 	t.Helper()
-	url, commit, err := hub.Upload(t.Context(), cfg, push)
+	if err := hub.CheckPush(t.Context(), cfg, push); err != nil {
+		t.Fatal(err)
+	}
+	done, err := hub.Upload(t.Context(), cfg, push)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return url, commit
+	return done
 }
 
 func failingUpload(t *testing.T, cfg hub.Config, push hub.Push, parts ...string) error {
 	t.Helper()
-	url, _, err := hub.Upload(t.Context(), cfg, push)
+	done, err := hub.Upload(t.Context(), cfg, push)
 	if err == nil {
-		t.Fatalf("the push to %s worked, want an error", url)
+		t.Fatalf("the push to %s worked, want an error", done.URL)
 	}
 	mustSay(t, err, parts...)
 	return err
@@ -85,9 +88,15 @@ func TestAFolderBecomesADatasetThatCanBeFetched(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(folder, ".hidden"), []byte("stays here"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			url, commit := mustUpload(t, cfg, hub.Push{Repo: "hf://datasets/me/rows", Folder: folder, Message: "Answers of a run\n\nMore about it", Private: true})
-			if url != s.URL+"/datasets/me/rows" || !s.IsPrivate("me/rows") {
-				t.Errorf("it is at %s, private: %v", url, s.IsPrivate("me/rows"))
+			told := int64(0)
+			cfg.Progress = func(_ string, done, total int64) { told = max(told, done) }
+			done := mustUpload(t, cfg, hub.Push{Repo: "hf://datasets/me/rows", Folder: folder, Message: "Answers of a run\n\nMore about it"})
+			commit := done.Commit
+			if done.URL != s.URL+"/datasets/me/rows" || !done.Private || !s.IsPrivate("me/rows") {
+				t.Errorf("it is at %s, private: %v, %v", done.URL, done.Private, s.IsPrivate("me/rows"))
+			}
+			if told != 8000 {
+				t.Errorf("the progress of the large file ended at %d bytes", told)
 			}
 			if diff := cmp.Diff(files, filesOf(s, "me/rows")); diff != "" {
 				t.Error(diff)
@@ -105,8 +114,8 @@ func TestAFolderBecomesADatasetThatCanBeFetched(t *testing.T) {
 					t.Errorf("the storage host got the token: %+v", r)
 				}
 			}
-			if _, again := mustUpload(t, cfg, hub.Push{Repo: "me/rows", Folder: folder}); again != commit || len(s.Commits("me/rows")) != 2 {
-				t.Errorf("the same push again made a commit: %s after %s", again, commit)
+			if again := mustUpload(t, cfg, hub.Push{Repo: "me/rows", Folder: folder, Public: true}); again.Commit != commit || !again.Private || len(s.Commits("me/rows")) != 2 {
+				t.Errorf("the same push again made a commit: %+v after %s", again, commit)
 			}
 			for _, r := range paths(s.Requests(), "hub") {
 				if strings.HasPrefix(r, "POST") {
@@ -152,7 +161,6 @@ func TestADatasetOfSomeoneElseIsNotPushedInto(t *testing.T) {
 	failingUpload(t, cfg, hub.Push{Repo: "me/old", Folder: folder}, "README.md", "not written by an earlier push")
 	failingUpload(t, cfg, hub.Push{Repo: "them/rows", Folder: folder}, "403", "write")
 	failingUpload(t, cfg, hub.Push{Repo: "them/new", Folder: folder}, "403", "namespace")
-	failingUpload(t, cfg, hub.Push{Repo: "me/old", Folder: folder, Private: true}, "is public", s.URL+"/datasets/me/old/settings")
 	failingUpload(t, cfg, hub.Push{Repo: "me/old@dev", Folder: folder}, `no revision "dev"`)
 }
 
@@ -182,9 +190,89 @@ func TestWhatCannotBePushedIsSaidBeforeAnythingIsSent(t *testing.T) {
 		cfg, push := cfg, hub.Push{Repo: "me/rows", Folder: folder}
 		c.change(&cfg, &push)
 		failingUpload(t, cfg, push, c.say)
+		if push.Folder != folder {
+			continue
+		}
+		if err := hub.CheckPush(t.Context(), cfg, push); err == nil {
+			t.Errorf("%+v is found out too late", push)
+		}
 	}
 	if asked := s.Requests(); len(asked) > 0 {
 		t.Errorf("%+v was sent", asked)
+	}
+}
+
+// What a push would refuse is found out before there is anything to push, and nothing is changed.
+func TestAPushIsCheckedBeforeThereIsAFolder(t *testing.T) {
+	s, cfg := startForPush(t)
+	s.Account("hf_readonly", "me", false)
+	s.Add("me/old", hubtest.Repo{Files: map[string]string{"train-00000-of-00001.parquet": "by hand", "notes.md": "theirs"}})
+	claims := []string{"README.md", "train-*-of-*.parquet"}
+	for _, c := range []struct {
+		repo, token string
+		force       bool
+		say         []string
+	}{
+		{"me/new", token, false, nil},
+		{"Me/new", token, false, nil},
+		{"me/new", "hf_readonly", false, []string{"may only read", s.URL + "/settings/tokens"}},
+		{"me/new", "hf_wrong", false, []string{"does not accept HF_TOKEN (401)"}},
+		{"them/new", token, false, []string{"the account of HF_TOKEN is me, which is not in them: push to hf://datasets/me/new"}},
+		{"me/old", token, false, []string{"it has train-00000-of-00001.parquet, not written by an earlier push", "replace it with --force"}},
+		{"me/old", token, true, nil},
+		{"me/old@dev", token, false, []string{`no revision "dev"`}},
+		{"me/new@dev", token, false, []string{"the hub knows no dataset hf://datasets/me/new@dev"}},
+	} {
+		cfg.Token = c.token
+		err := hub.CheckPush(t.Context(), cfg, hub.Push{Repo: c.repo, Claims: claims, Force: c.force})
+		if (err == nil) != (c.say == nil) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err != nil {
+			mustSay(t, err, c.say...)
+		}
+	}
+	s.Disturb(hubtest.Disturbance{Path: "whoami", Handle: hubtest.Answer(http.StatusNotFound, "")})
+	cfg.Token = token
+	if err := hub.CheckPush(t.Context(), cfg, hub.Push{Repo: "them/new"}); err != nil {
+		t.Errorf("a mirror that does not say whose the token is: %v", err)
+	}
+	for _, r := range s.Requests() {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			t.Errorf("%s %s was asked", r.Method, r.Path)
+		}
+	}
+}
+
+// With force the dataset is the folder, but for what has nothing to do with it.
+func TestForceReplacesWhatNoPushWrote(t *testing.T) {
+	s, cfg := startForPush(t)
+	s.Add("me/old", hubtest.Repo{Files: map[string]string{"README.md": "by hand", "train-00003-of-00004.parquet": "by hand", "notes.md": "theirs"}})
+	push := hub.Push{Repo: "me/old", Folder: folderOf(t, map[string]string{"README.md": exportCard, "train-00000-of-00001.parquet": "rows"}), Claims: []string{"README.md", "train-*-of-*.parquet"}}
+	failingUpload(t, cfg, push, "it has README.md, train-00003-of-00004.parquet, not written by an earlier push")
+	push.Force = true
+	if done := mustUpload(t, cfg, push); done.Private {
+		t.Error("it became private")
+	}
+	want := map[string]string{"README.md": exportCard, "train-00000-of-00001.parquet": "rows", "notes.md": "theirs"}
+	if diff := cmp.Diff(want, filesOf(s, "me/old")); diff != "" {
+		t.Error(diff)
+	}
+	s.Change("me/old", "main", map[string]string{"train-00000-of-00001.parquet": "changed"})
+	push.Force, push.Folder = false, folderOf(t, map[string]string{"README.md": exportCard})
+	failingUpload(t, cfg, push, "it has train-00000-of-00001.parquet, not written by an earlier push or changed since then")
+}
+
+// A push that was interrupted sends only what is missing.
+func TestAPushGoesOnWhereItWasInterrupted(t *testing.T) {
+	s, cfg := startForPush(t)
+	push := hub.Push{Repo: "me/rows", Folder: folderOf(t, map[string]string{"a.parquet": strings.Repeat("a", 5000), "b.parquet": strings.Repeat("b", 5000)})}
+	s.Disturb(hubtest.Disturbance{Path: "/commit/", Times: 1, Handle: hubtest.Answer(http.StatusBadRequest, `{"error":"not today"}`)})
+	failingUpload(t, cfg, push, "not today")
+	before := len(paths(s.Requests(), "storage"))
+	mustUpload(t, cfg, push)
+	if sent := len(paths(s.Requests(), "storage")); before == 0 || sent != 0 {
+		t.Errorf("%d requests to the storage host, and %d the second time", before, sent)
 	}
 }
 
@@ -200,7 +288,7 @@ func TestAPushSurvivesFaults(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}})
 	files := map[string]string{"README.md": exportCard, "train.parquet": strings.Repeat("row ", 1000)}
-	_, commit := mustUpload(t, cfg, hub.Push{Repo: "me/rows", Folder: folderOf(t, files)})
+	commit := mustUpload(t, cfg, hub.Push{Repo: "me/rows", Folder: folderOf(t, files)}).Commit
 	commits := s.Commits("me/rows")
 	if len(commits) != 2 || commits[1].OID != commit {
 		t.Errorf("there are %d commits, and %s was returned", len(commits), commit)

@@ -122,7 +122,7 @@ func TestTheRealLibraryDownloadsWhatWePush(t *testing.T) {
 	s, cfg := startForPush(t)
 	client := startRealClient(t, s, "huggingface_hub")
 	files := map[string]string{"README.md": exportCard, "train-00000-of-00001.parquet": strings.Repeat("row ", 2000), "more/a b#c%.jsonl": "{}"}
-	_, commit := mustUpload(t, cfg, hub.Push{Repo: "me/rows", Folder: folderOf(t, files), Private: true})
+	commit := mustUpload(t, cfg, hub.Push{Repo: "me/rows", Folder: folderOf(t, files)}).Commit
 	var got struct {
 		Files map[string]string
 		SHA   string

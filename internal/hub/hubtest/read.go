@@ -34,7 +34,8 @@ func (s *Server) hub(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case at("api", "whoami-v2") && known:
-		answer(w, map[string]any{"type": "user", "name": who.user, "auth": map[string]any{}, "orgs": []any{}})
+		role := map[bool]string{true: "write", false: "read"}[who.write]
+		answer(w, map[string]any{"type": "user", "name": who.user, "auth": map[string]any{"accessToken": map[string]any{"role": role}}, "orgs": []any{}})
 	case at("api", "validate-yaml"):
 		answer(w, map[string]any{"errors": []any{}, "warnings": []any{}})
 	case at("api", "repos", "create") && r.Method == http.MethodPost:
