@@ -75,7 +75,7 @@ func rules() map[string]rule {
 		"internal/telemetry":         {ours: "pipeline text", theirs: "zap term"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
-		"internal/producer":  {ours: "pipeline outage prompt", theirs: engineLibraries + " prometheus"},
+		"internal/producer":  {ours: "pipeline outage prompt schema", theirs: engineLibraries + " prometheus"},  // rows may bring a schema
 		"internal/consumer":  {ours: "pipeline outage text schema autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
 		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus", testOurs: "ownership"},
 		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " rate prometheus"},

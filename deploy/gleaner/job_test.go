@@ -71,7 +71,7 @@ data: somewhere
 	load := parsed(t, file, "load").Load
 	zero, batch := 0.0, 16
 	if load.Name != "gsm8k" || strings.Join(load.Input, " ") != "jobs/rows.jsonl" || load.Prompt != "Solve: {{ question }}" || load.System != "no" || !reflect.DeepEqual(load.Model, []string{"8b"}) ||
-		load.Samples != 4 || load.Limit != 100 || *load.Batch != batch || *load.Temperature != zero || load.NumPredict != 2048 || load.Store != "sqlite:jobs/runs.db" {
+		load.Samples == nil || *load.Samples != 4 || load.Limit != 100 || *load.Batch != batch || *load.Temperature != zero || load.NumPredict != 2048 || load.Store != "sqlite:jobs/runs.db" {
 		t.Errorf("load: %+v", load)
 	}
 	if diff := cmp.Diff([]string{"\n\n", "a, b"}, load.Stop); diff != "" {

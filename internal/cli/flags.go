@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,7 +118,7 @@ func (f PatienceFlags) Validate() error {
 type SpecFlags struct {
 	InputFlags       `embed:""`
 	pipeline.Options `embed:""`
-	Field            string            `choice:"prompt" placeholder:"COLUMN" help:"The column that is the prompt: a text, or a chat (messages, conversations); data.question is inside of another."`
+	Field            string            `choice:"prompt" placeholder:"COLUMN" help:"The column that is the prompt: a text, or a chat (messages, conversations); data.question is inside of another. A file of OpenAI's batch API needs none."`
 	Prompt           string            `choice:"prompt" placeholder:"TEMPLATE" help:"Prompt as a Jinja template over the row's columns, such as 'Solve: {{ question }}'."`
 	PromptFile       []string          `choice:"prompt" path:"file" sep:"none" placeholder:"FILE" help:"The same, from a file. Several make a run each."`
 	System           string            `choice:"system" placeholder:"TEMPLATE" help:"System prompt, a text or a Jinja template over the row's columns."`
@@ -126,9 +127,9 @@ type SpecFlags struct {
 	Prefill          string            `placeholder:"TEXT" help:"How each answer begins, where the model server can go on with it."`
 	Schema           string            `path:"file,content,=json" placeholder:"FILE|JSON|json" help:"The JSON Schema (draft 7, 2019-09 or 2020-12) that answers have to fit: a file, or the schema itself; the word json for any JSON. The model server is told, and each answer is checked when it arrives."`
 	Model            []string          `sep:"none" placeholder:"NAME" help:"Model, as Ollama names it. Several make a run each."`
-	Samples          int               `default:"1" help:"Answers wanted for each row."`
+	Samples          *int              `placeholder:"N" help:"Answers wanted for each row. Default: 1."`
 	Batch            *int              `placeholder:"N" help:"Generations in a batch, at most. Default: 8; for gleaner run one, so that each answer is stored at once, and more only for very many."`
-	Seed             int               `default:"0" help:"Seed of the run; each generation has its own, made from it."`
+	Seed             *int              `placeholder:"N" help:"Seed of the run; each generation has its own, made from it. Default: 0."`
 	Simulate         bool              `help:"The answers are made up by simulated servers, for trying things out. The run is marked, and no real server takes it."`
 }
 
@@ -198,25 +199,37 @@ func (f SpecFlags) Spec(ctx context.Context) (pipeline.Spec, error) {
 	if f.Simulate {
 		model = pipeline.SimulatedModel(model)
 	}
-	batch := pipeline.DefaultBatch
-	if f.Batch != nil {
-		batch = *f.Batch
-	}
 	options := f.Options
 	if options.Schema, err = readSchema(ctx, f.Schema); err != nil {
 		return pipeline.Spec{}, err
 	}
 	options.Think = cmp.Or(options.Think, pipeline.ThinkAuto)
-	switch {
-	case options.NumPredict != 0:
-	case options.Think.IsAsked():
-		options.NumPredict = pipeline.ThinkingNumPredict
-	default:
-		options.NumPredict = pipeline.DefaultNumPredict
-	}
+	options.NumPredict = cmp.Or(options.NumPredict, options.Think.NumPredict())
 	return pipeline.Spec{
 		Model: model, Simulated: f.Simulate, System: system, Field: f.Field, Prompt: prompt, Vars: vars, Prefill: f.Prefill, ID: f.ID, SendEmpty: f.Empty == "send",
-		Samples: f.Samples, Batch: batch, Seed: f.Seed,
+		Samples: orDefault(f.Samples, 1), Batch: orDefault(f.Batch, pipeline.DefaultBatch), Seed: orDefault(f.Seed, 0),
 		Options: options,
 	}, nil
+}
+
+func orDefault(flag *int, otherwise int) int {
+	if flag == nil {
+		return otherwise
+	}
+	return *flag
+}
+
+// Unset returns the names of the options that no flag sets: rows that are requests may do so.
+func (f SpecFlags) Unset() []string {
+	unset := f.Options.Unset()
+	if f.Schema != "" {
+		unset = slices.DeleteFunc(unset, func(name string) bool { return name == "schema" })
+	}
+	if f.Samples == nil {
+		unset = append(unset, "samples")
+	}
+	if f.Seed == nil {
+		unset = append(unset, "seed")
+	}
+	return unset
 }

@@ -50,6 +50,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer data.Close()
+	data.Unset = c.SpecFlags.Unset()
 	view.Variants(t, variants)
 	var columns export.Columns
 	data.Taken = columns.Take

@@ -114,6 +114,7 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, 
 		return plan.Estimate{}, err
 	}
 	defer data.Close()
+	data.Unset = c.SpecFlags.Unset()
 	name := c.Name
 	if name == "" {
 		name = "planned-run"

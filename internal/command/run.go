@@ -53,6 +53,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer data.Close()
+	data.Unset = c.SpecFlags.Unset()
 	variants, err := c.variants(ctx, data.Dataset)
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ const (
 	EmptyText   BadKind = "empty"
 	NotText     BadKind = "not text"
 	NotRendered BadKind = "without a prompt"
+	OtherRun    BadKind = "asking for other options than the run's"
 	NoID        BadKind = "without an id of its own"
 	SameID      BadKind = "with the id of an earlier row"
 )

@@ -17,23 +17,25 @@ import (
 // The fields are the one list of all options. The tag json is the name in the store, in messages
 // and on the wire to a model server; with wire:"-" no server is told. The name of the flag follows
 // from that of the field, help and placeholder describe it to people, and range is what a number
-// may be: an interval in the usual notation. What is new here needs a line in no other place. With
-// kong:"-" the flag is made elsewhere, because it says more than the value.
+// may be: an interval in the usual notation. The tag openai has the names of the parameters that
+// ask for the same in OpenAI's API, the newest first. What is new here needs a line in no other
+// place. With kong:"-" the flag is made elsewhere, because it says more than the value.
 type Options struct {
-	Temperature      *float64 `json:"temperature,omitempty" range:"[0,5]" placeholder:"T" help:"Sampling temperature. Default: the model's own."`
-	TopP             *float64 `json:"top_p,omitempty" range:"(0,1]" placeholder:"P" help:"Nucleus sampling. Default: the model's own."`
-	TopK             *int     `json:"top_k,omitempty" range:"[1,)" placeholder:"K" help:"Top-k sampling. Default: the model's own."`
-	MinP             *float64 `json:"min_p,omitempty" range:"[0,1]" placeholder:"P" help:"Leave out tokens that are less likely than this share of the likeliest one. Default: the model's own."`
-	RepeatPenalty    *float64 `json:"repeat_penalty,omitempty" range:"(0,10]" placeholder:"R" help:"How much a repeated token is punished; 1 is not at all. Default: the model's own."`
-	PresencePenalty  *float64 `json:"presence_penalty,omitempty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished that was there already. Default: the model's own."`
-	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished for each time that it was there. Default: the model's own."`
-	NumPredict       int      `json:"num_predict" range:"[1,131072]" placeholder:"N" help:"Tokens of an answer, at most. An answer that is cut off is not stored. Default: 1024 for a run, 8192 if thinking is asked for; for a redrive the run's own."` // always positive in a spec
-	Stop             []string `json:"stop,omitempty" sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
-	Think            Think    `json:"think,omitempty" wire:"-" oneof:"auto,off,on,low,medium,high" placeholder:"off|on|low|medium|high" help:"Whether the model thinks before it answers, and for some models how much. What it thinks is stored beside the answer. Default: as the model does by itself (auto)."`
+	Temperature      *float64 `json:"temperature,omitempty" openai:"temperature" range:"[0,5]" placeholder:"T" help:"Sampling temperature. Default: the model's own."`
+	TopP             *float64 `json:"top_p,omitempty" openai:"top_p" range:"(0,1]" placeholder:"P" help:"Nucleus sampling. Default: the model's own."`
+	TopK             *int     `json:"top_k,omitempty" openai:"top_k" range:"[1,)" placeholder:"K" help:"Top-k sampling. Default: the model's own."`
+	MinP             *float64 `json:"min_p,omitempty" openai:"min_p" range:"[0,1]" placeholder:"P" help:"Leave out tokens that are less likely than this share of the likeliest one. Default: the model's own."`
+	RepeatPenalty    *float64 `json:"repeat_penalty,omitempty" openai:"repetition_penalty,repeat_penalty" range:"(0,10]" placeholder:"R" help:"How much a repeated token is punished; 1 is not at all. Default: the model's own."`
+	PresencePenalty  *float64 `json:"presence_penalty,omitempty" openai:"presence_penalty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished that was there already. Default: the model's own."`
+	FrequencyPenalty *float64 `json:"frequency_penalty,omitempty" openai:"frequency_penalty" range:"[-2,2]" placeholder:"R" help:"How much a token is punished for each time that it was there. Default: the model's own."`
+	NumPredict       int      `json:"num_predict" openai:"max_completion_tokens,max_tokens" range:"[1,131072]" placeholder:"N" help:"Tokens of an answer, at most. An answer that is cut off is not stored. Default: 1024 for a run, 8192 if thinking is asked for; for a redrive the run's own."` // always positive in a spec
+	NumCtx           int      `json:"num_ctx,omitempty" openai:"num_ctx" wire:"-" range:"[1,)" placeholder:"N" help:"Tokens of prompt and answer together for which a model server has to have room, its context. A GPU whose server has less takes none of the run's batches. Servers are not told: it is a setting of theirs."`
+	Stop             []string `json:"stop,omitempty" openai:"stop" sep:"none" placeholder:"TEXT" help:"Stop sequence; may be repeated."`
+	Think            Think    `json:"think,omitempty" openai:"reasoning_effort" wire:"-" oneof:"auto,off,on,low,medium,high" placeholder:"off|on|low|medium|high" help:"Whether the model thinks before it answers, and for some models how much. What it thinks is stored beside the answer. Default: as the model does by itself (auto)."`
 	Raw              bool     `json:"raw,omitempty" wire:"-" help:"Leave thinking that stands in tags, such as <think>, in the answer."`
 	// Schema is what answers have to fit: a JSON Schema, which is an object, or AnyJSON. Its text is
 	// compact JSON.
-	Schema json.RawMessage `json:"schema,omitempty" kong:"-" wire:"-" help:"The JSON Schema that answers have to fit."`
+	Schema json.RawMessage `json:"schema,omitempty" openai:"response_format" kong:"-" wire:"-" help:"The JSON Schema that answers have to fit."`
 }
 
 // AnyJSON is the schema that every JSON value fits.
@@ -46,7 +48,9 @@ type option struct {
 	bound string // what a number may be; empty: anything
 	oneOf string // what a text may be, with commas; empty: anything
 	wire  bool   // whether a model server is told
-	value reflect.Value
+	// openAI are the names in OpenAI's API, the newest first.
+	openAI []string
+	value  reflect.Value
 }
 
 // isSet reports whether the option has a value.
@@ -64,7 +68,10 @@ func (o *Options) all() []option {
 	for i := range list {
 		tag := v.Type().Field(i).Tag
 		name, _, _ := strings.Cut(tag.Get("json"), ",")
-		list[i] = option{strings.ReplaceAll(name, "_", "-"), name, tag.Get("range"), tag.Get("oneof"), tag.Get("wire") != "-", v.Field(i)}
+		list[i] = option{
+			flag: strings.ReplaceAll(name, "_", "-"), name: name, bound: tag.Get("range"), oneOf: tag.Get("oneof"), wire: tag.Get("wire") != "-",
+			openAI: strings.Split(tag.Get("openai"), ","), value: v.Field(i),
+		}
 	}
 	return list
 }
@@ -179,18 +186,27 @@ func (o Options) With(p Options) Options {
 func (o Options) differences(p Options) (names []string) {
 	theirs := p.all()
 	for i, x := range o.all() {
-		if x.isSet() == theirs[i].isSet() && (!x.isSet() || reflect.DeepEqual(x.plain(), theirs[i].plain())) {
-			continue
+		if !x.same(theirs[i]) {
+			names = append(names, x.flag)
 		}
-		if x.name == "think" && o.Think.same(p.Think) {
-			continue
-		}
-		if x.name == "schema" && bytes.Equal(escaped(o.Schema), escaped(p.Schema)) {
-			continue
-		}
-		names = append(names, x.flag)
 	}
 	return names
+}
+
+// same reports whether an option is the same as y, which is that of other options.
+func (x option) same(y option) bool {
+	if x.isSet() == y.isSet() && (!x.isSet() || reflect.DeepEqual(x.plain(), y.plain())) {
+		return true
+	}
+	switch a := x.value.Interface().(type) {
+	case Think:
+		b, _ := y.value.Interface().(Think)
+		return a.same(b)
+	case json.RawMessage:
+		b, _ := y.value.Interface().(json.RawMessage)
+		return bytes.Equal(escaped(a), escaped(b))
+	}
+	return false
 }
 
 // escaped returns JSON with <, > and & escaped, as some encoders do and others do not.

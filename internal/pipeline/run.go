@@ -54,7 +54,9 @@ type Spec struct {
 	System string `json:"system,omitempty"` // the same for every prompt, sent as it is
 	Field  string `json:"field,omitempty"`  // the column that is the prompt, or a path to it
 	Chats  bool   `json:"chats,omitempty"`  // that column holds chats, and not texts
-	Prompt string `json:"prompt,omitempty"` // a template over the row's columns, in this language
+	// Requests says that the rows are requests of OpenAI's batch API; nil: they are not.
+	Requests *Requests `json:"requests,omitempty"`
+	Prompt   string    `json:"prompt,omitempty"` // a template over the row's columns, in this language
 	// Language is that of Prompt and System: Jinja, or empty for a run of an earlier version, whose
 	// prompt is a template of Go's text/template and whose system prompt is a text.
 	Language Language `json:"language,omitempty"`
@@ -77,6 +79,13 @@ type Spec struct {
 	// Layout and ResponseField are the defaults of an export. They change no answer.
 	Layout        string `json:"layout,omitempty"`
 	ResponseField string `json:"response_field,omitempty"`
+}
+
+// Requests are rows that ask for options themselves.
+type Requests struct {
+	// Asks are the options of the spec, as in flags, that are there because rows ask for them: each
+	// row has to ask for the same.
+	Asks []string `json:"asks,omitempty"`
 }
 
 // A Language is that of templates.

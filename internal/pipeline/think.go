@@ -26,6 +26,14 @@ func (t Think) same(u Think) bool {
 // IsAsked reports whether thinking is asked for.
 func (t Think) IsAsked() bool { return !t.IsOff() && t != ThinkAuto }
 
+// NumPredict returns how many tokens an answer may have where nothing is said of that.
+func (t Think) NumPredict() int {
+	if t.IsAsked() {
+		return ThinkingNumPredict
+	}
+	return DefaultNumPredict
+}
+
 // Level returns how much thinking is asked for, or nothing if that is left to the model.
 func (t Think) Level() string {
 	if t == ThinkLow || t == ThinkMedium || t == ThinkHigh {

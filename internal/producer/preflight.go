@@ -12,6 +12,7 @@ import (
 
 	"gleaner/internal/pipeline"
 	"gleaner/internal/prompt"
+	"gleaner/internal/schema"
 )
 
 // Rows are the rows of a dataset, in order. Next returns io.EOF at the end, or a *pipeline.RowError
@@ -43,6 +44,9 @@ type Dataset struct {
 	SamePrompt bool
 	// Taken, which may be nil, gets each row that is taken while the dataset is checked.
 	Taken func(row []byte)
+	// Unset are the options of the spec, as in flags, that no one has set: rows that are requests
+	// may do so.
+	Unset []string
 }
 
 // A Preflight is what one pass over a dataset found, before anything is written.
@@ -88,10 +92,17 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	if err := pipeline.ValidateRunName(name); err != nil {
 		return Preflight{}, err
 	}
-	if err := spec.Validate(); err != nil {
+	early := spec
+	if early.Field == "" && early.Prompt == "" { // the rows may say it
+		early.Field = prompt.RequestMessages
+	}
+	if err := early.Validate(); err != nil {
 		return Preflight{}, err
 	}
 	spec, note, err := data.settle(spec)
+	if err == nil {
+		err = spec.Validate()
+	}
 	if err != nil {
 		return Preflight{}, err
 	}
@@ -167,7 +178,21 @@ func (d Dataset) settle(spec pipeline.Spec) (settled pipeline.Spec, note string,
 		}
 		head = append(head, bytes.Clone(row))
 	}
+	if settled, note, are := prompt.Requests(spec, head, d.Unset); are {
+		return settled, note, checkSchema(settled)
+	}
 	return prompt.Settle(spec, head, d.SamePrompt)
+}
+
+// checkSchema returns an error for a schema that rows ask for and that none is.
+func checkSchema(spec pipeline.Spec) error {
+	if len(spec.Options.Schema) == 0 {
+		return nil
+	}
+	if _, err := schema.Parse(spec.Options.Schema); err != nil {
+		return &pipeline.SpecError{Field: "schema", Problem: "the rows ask for one in response_format: " + err.Error()}
+	}
+	return nil
 }
 
 // A pass reads a dataset once, from its beginning.
@@ -183,7 +208,7 @@ type pass struct {
 
 // run reads until the end, the limit, or the first error of row or bad.
 func (p *pass) run(ctx context.Context) (err error) {
-	renderer, err := prompt.New(p.spec)
+	renderer, err := prompt.NewChecking(p.spec)
 	if err != nil {
 		return err
 	}

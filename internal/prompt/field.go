@@ -15,6 +15,9 @@ const toolsColumn = "tools"
 
 // byField makes the request from the column that the run names: a text, or a chat.
 func (r *Renderer) byField(row []byte) (Rendered, error) {
+	if r.spec.Requests != nil {
+		return r.byRequest(row)
+	}
 	value, found, err := chat.Lookup(row, r.spec.Field)
 	switch {
 	case err != nil:
@@ -42,23 +45,36 @@ func (r *Renderer) byField(row []byte) (Rendered, error) {
 // byChat makes the request from a chat, with the tools that stand in it or beside it.
 func (r *Renderer) byChat(row []byte, value json.RawMessage) (Rendered, error) {
 	found, err := chat.Parse(value)
-	if errors.Is(err, chat.ErrEmpty) && r.spec.SendEmpty {
-		err = nil
-	}
-	if err != nil {
-		kind := pipeline.NotRendered
-		if errors.Is(err, chat.ErrEmpty) {
-			kind = pipeline.EmptyText
-		}
-		return Rendered{}, problem(kind, "column %q: %v", r.spec.Field, err)
+	if err := r.chatProblem(err, "column %q: %v", r.spec.Field, err); err != nil {
+		return Rendered{}, err
 	}
 	tools := found.Tools
-	if beside, there, err := chat.Lookup(row, toolsColumn); tools == "" && err == nil && there {
+	for _, column := range []string{besideField(r.spec.Field), toolsColumn} {
+		beside, there, err := chat.Lookup(row, column)
+		if tools != "" || err != nil || !there {
+			continue
+		}
 		if tools, err = chat.ParseTools(beside); err != nil {
-			return Rendered{}, problem(pipeline.NotRendered, "column %q: %v", toolsColumn, err)
+			return Rendered{}, problem(pipeline.NotRendered, "column %q: %v", column, err)
 		}
 	}
 	return Rendered{Messages: r.opened(found.Messages), Tools: tools, Reference: found.Reference}, nil
+}
+
+// besideField returns the path of the tools that stand beside a chat that is inside of a column.
+func besideField(field string) string {
+	return field[:strings.LastIndexByte(field, '.')+1] + toolsColumn
+}
+
+// chatProblem returns what is wrong with a chat, in these words; nil if it can be sent.
+func (r *Renderer) chatProblem(err error, format string, args ...any) error {
+	switch isEmpty := errors.Is(err, chat.ErrEmpty); {
+	case err == nil, isEmpty && r.spec.SendEmpty:
+		return nil
+	case isEmpty:
+		return problem(pipeline.EmptyText, format, args...)
+	}
+	return problem(pipeline.NotRendered, format, args...)
 }
 
 // opened puts the system prompt of the run in front where there is none.

@@ -19,6 +19,7 @@ type Renderer struct {
 	system  *jinja.Template // of a system prompt that differs from row to row; nil: it is shared, or there is none
 	prompt  *jinja.Template
 	earlier *goTemplate // of a run of an earlier version
+	checks  bool        // a request is refused that asks for other options than the run's
 }
 
 // A RowProblem is what is wrong with a row of which no request can be made.
@@ -39,6 +40,16 @@ type Rendered struct {
 	Messages  []pipeline.Message // those of Shared first
 	Tools     pipeline.JSON      // that the model may call; empty: none
 	Reference string             // the answer that the row's chat ended with; empty: none
+}
+
+// NewChecking returns a renderer for rows that are not loaded yet: one that is a request and asks
+// for other options than the run's is refused.
+func NewChecking(spec pipeline.Spec) (*Renderer, error) {
+	r, err := New(spec)
+	if err == nil {
+		r.checks = true
+	}
+	return r, err
 }
 
 // New returns a renderer for the requests of a spec. An error is a *pipeline.SpecError.

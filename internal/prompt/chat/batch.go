@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
+
+	"gleaner/internal/pipeline"
 )
 
 // BatchURL is the call that a line of a batch asks for. No other is answered.
@@ -17,31 +18,17 @@ type BatchLine struct {
 	CustomID string // by which the answer is found
 	Model    string // that the line asks for; empty if it names none
 	Chat     Chat
-	Options  BatchOptions
-	// Unknown are the options that change answers and that cannot be taken over, by their names.
-	// Those that change none (user, metadata, store …) are not among them.
+	Options  pipeline.Options // those that it asks for
+	N        *int             // answers wanted; nil: one
+	Seed     *int
+	// Unknown are the parameters that change answers and for which a run has nothing. Those that
+	// change none (user, metadata, store …) are not among them.
 	Unknown []string
 }
 
-// BatchOptions are the options that a line asks for; nil or empty: it does not say.
-type BatchOptions struct {
-	Temperature       *float64 // 0 to 2 there
-	TopP              *float64
-	TopK              *int
-	MinP              *float64
-	RepetitionPenalty *float64
-	PresencePenalty   *float64
-	FrequencyPenalty  *float64
-	MaxTokens         *int // max_completion_tokens, or max_tokens
-	N                 *int // answers wanted
-	Seed              *int
-	Stop              []string
-	ResponseFormat    json.RawMessage // an object with its type
-	ReasoningEffort   string
-}
-
 // BatchRequest reads a line of a file for OpenAI's batch API. It reports whether the row is one: an
-// object with custom_id and body. The error says what is wrong with it, in which key.
+// object with custom_id and body, and with a method, a url, or messages in its body. The error says
+// what is wrong with it, in which key.
 func BatchRequest(row []byte) (BatchLine, bool, error) {
 	if !bytes.Contains(row, []byte(`"custom_id"`)) || !bytes.Contains(row, []byte(`"body"`)) || !json.Valid(row) {
 		return BatchLine{}, false, nil
@@ -64,6 +51,9 @@ func BatchRequest(row []byte) (BatchLine, bool, error) {
 		}
 		return nil
 	}); err != nil || id == nil || body == nil || body[0] != '{' {
+		return BatchLine{}, false, nil
+	}
+	if messages, _, _ := Lookup(body, "messages"); method == nil && url == nil && messages == nil {
 		return BatchLine{}, false, nil
 	}
 	r, err := readBatch(id, method, url, body)
@@ -93,7 +83,6 @@ func readBatch(id, method, url, body []byte) (r BatchLine, err error) {
 		}
 	}
 	var messages, tools []byte
-	seen := map[string]bool{}
 	err = eachMember(body, func(key string, value []byte) error {
 		if isNull(value) {
 			return nil
@@ -109,12 +98,11 @@ func readBatch(id, method, url, body []byte) (r BatchLine, err error) {
 		case "tools", "functions":
 			tools = value
 		default:
-			known, err := r.Options.take(key, value)
+			known, err := r.take(key, value)
 			if err != nil {
 				return fmt.Errorf("body.%s %w", key, err)
 			}
-			if !known && !harmless(key, value) && !seen[key] {
-				seen[key] = true
+			if !known && !harmless(key, value) && !slices.Contains(r.Unknown, key) {
 				r.Unknown = append(r.Unknown, key)
 			}
 		}
@@ -124,93 +112,23 @@ func readBatch(id, method, url, body []byte) (r BatchLine, err error) {
 		return r, err
 	}
 	slices.Sort(r.Unknown)
+	if err := r.check(); err != nil {
+		return r, err
+	}
 	if messages == nil {
 		return r, fmt.Errorf("body has no messages")
 	}
-	if r.Chat, err = Parse(messages); err != nil {
-		return r, fmt.Errorf("body.messages: %w", err)
-	}
-	more, err := ParseTools(tools)
+	beside, err := ParseTools(tools)
 	if err != nil {
 		return r, fmt.Errorf("body.tools: %w", err)
 	}
-	if more != "" {
-		r.Chat.Tools = more
+	if r.Chat, err = Parse(messages); err != nil {
+		err = fmt.Errorf("body.messages: %w", err) // that there is nothing to answer comes with the chat
 	}
-	return r, nil
-}
-
-// take takes in an option. It reports whether it knows it; the error ends a sentence about it.
-func (o *BatchOptions) take(key string, value []byte) (known bool, err error) {
-	floats := map[string]**float64{
-		"temperature": &o.Temperature, "top_p": &o.TopP, "min_p": &o.MinP, "repetition_penalty": &o.RepetitionPenalty,
-		"presence_penalty": &o.PresencePenalty, "frequency_penalty": &o.FrequencyPenalty,
+	if beside != "" {
+		r.Chat.Tools = beside
 	}
-	ints := map[string]**int{"top_k": &o.TopK, "n": &o.N, "seed": &o.Seed}
-	if to, ok := floats[key]; ok {
-		return true, number(value, to)
-	}
-	if to, ok := ints[key]; ok {
-		return true, number(value, to)
-	}
-	switch key {
-	case "max_completion_tokens":
-		return true, number(value, &o.MaxTokens)
-	case "max_tokens": // the older name
-		if o.MaxTokens != nil {
-			return true, nil
-		}
-		return true, number(value, &o.MaxTokens)
-	case "stop":
-		return true, o.takeStop(value)
-	case "reasoning_effort":
-		o.ReasoningEffort, err = Text(value)
-		return true, err
-	case "response_format":
-		if value[0] != '{' {
-			return true, fmt.Errorf("%s, not an object with its type", describe(value))
-		}
-		o.ResponseFormat = value
-		return true, nil
-	}
-	return false, nil
-}
-
-func (o *BatchOptions) takeStop(value []byte) error {
-	if value[0] != '[' {
-		text, err := Text(value)
-		o.Stop = []string{text}
-		return err
-	}
-	o.Stop = nil
-	return eachElement(value, func(i int, value []byte) error {
-		text, err := Text(value)
-		if err != nil {
-			return err
-		}
-		if o.Stop = append(o.Stop, text); i >= 64 {
-			return fmt.Errorf("has more than 64 texts")
-		}
-		return nil
-	})
-}
-
-// number reads a number that fits into its type. A whole number may be written as 256.0, as tables
-// write it.
-func number[T int | float64](value []byte, to **T) error {
-	var n float64
-	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
-		return fmt.Errorf("%s, not a number", describe(value))
-	}
-	if err := json.Unmarshal(value, &n); err != nil {
-		return fmt.Errorf("is %.40s, which is too large", value)
-	}
-	out := T(n)
-	if float64(out) != n || math.Abs(n) > 1<<53 {
-		return fmt.Errorf("is %.40s, not a whole number", value)
-	}
-	*to = &out
-	return nil
+	return r, err
 }
 
 // harmless reports whether an option does not change what is answered.

@@ -24,8 +24,9 @@ func TestALineOfABatchIsRead(t *testing.T) {
 	}
 	want := BatchLine{
 		CustomID: "request-1", Model: "gpt-4o-mini", Chat: Chat{Messages: []pipeline.Message{sys("Be brief."), user("Why?")}, Tools: weatherTool},
-		Options: BatchOptions{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), MinP: p(0.1), RepetitionPenalty: p(1.1), PresencePenalty: p(0.5), FrequencyPenalty: p(-0.5), MaxTokens: p(256), N: p(2), Seed: p(42),
-			Stop: []string{"\n", "END"}, ResponseFormat: json.RawMessage(`{"type": "json_object"}`), ReasoningEffort: "low"},
+		Options: pipeline.Options{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), MinP: p(0.1), RepeatPenalty: p(1.1), PresencePenalty: p(0.5), FrequencyPenalty: p(-0.5), NumPredict: 256,
+			Stop: []string{"\n", "END"}, Schema: json.RawMessage(pipeline.AnyJSON), Think: pipeline.ThinkLow},
+		N: p(2), Seed: p(42),
 		Unknown: []string{"logit_bias", "tool_choice", "whatever"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -49,13 +50,13 @@ func TestALineOfABatchNeedsLittle(t *testing.T) {
 		}
 	}
 	got, _, err := BatchRequest([]byte(`{"custom_id":"1","body":{"max_completion_tokens":5,"max_tokens":9,"stop":"x","messages":["a","b"]}}`))
-	if err != nil || *got.Options.MaxTokens != 5 || got.Options.Stop[0] != "x" || got.Chat.Reference != "b" {
+	if err != nil || got.Options.NumPredict != 5 || got.Options.Stop[0] != "x" || got.Chat.Reference != "b" {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
 
 func TestOtherRowsAreNoLinesOfABatch(t *testing.T) {
-	for _, row := range []string{"", "5", "[]", `{}`, `{"custom_id":"1"}`, `{"body":{}}`, `{"custom_id":"1","body":"text"}`, `["custom_id","body"]`, `{"a":{"custom_id":"1","body":{}}}`, `{"custom_id":"1","body":{}`, `{"text":"\"custom_id\" \"body\""}`} {
+	for _, row := range []string{"", "5", "[]", `{}`, `{"custom_id":"1"}`, `{"body":{}}`, `{"custom_id":"1","body":"text"}`, `{"custom_id":"1","body":{"text":"a mail"}}`, `["custom_id","body"]`, `{"a":{"custom_id":"1","body":{}}}`, `{"custom_id":"1","body":{}`, `{"text":"\"custom_id\" \"body\""}`} {
 		if got, ok, err := BatchRequest([]byte(row)); ok || err != nil {
 			t.Errorf("%s: %+v, %v", row, got, err)
 		}
@@ -74,6 +75,12 @@ func TestALineOfABatchThatCannotBeAnsweredIsExplained(t *testing.T) {
 		{`{"custom_id":"1","url":"/v1/embeddings","body":{"input":"a"}}`, `url is "/v1/embeddings": only /v1/chat/completions is answered`},
 		{`{"custom_id":"1","url":5,"body":{}}`, `url is "5"`},
 		{line(``), "body has no messages"},
+		{line(messages + `,"top_p":0`), "body.top_p: 0 is not in 0..1, 0 excluded"},
+		{line(messages + `,"max_tokens":0`), "body.max_tokens is 0"},
+		{line(messages + `,"n":0`), "body.n is 0, not in 1..1000"},
+		{line(messages + `,"reasoning_effort":"extreme"`), `body.reasoning_effort is "extreme": known are none, minimal, low`},
+		{line(messages + `,"response_format":{"type":"grammar"}`), `body.response_format has the type "grammar"`},
+		{line(messages + `,"response_format":{"type":"json_schema","json_schema":{"name":"x"}}`), "body.response_format has no json_schema.schema that is an object"},
 		{line(`"messages":[]`), "body.messages: the chat has no turns"},
 		{line(`"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}]`), `body.messages: turn 1: a part of its content is of type "image_url"`},
 		{line(messages + `,"temperature":"hot"`), "body.temperature is a text, not a number"},
@@ -155,24 +162,30 @@ func checkChat(t *testing.T, chat Chat) {
 }
 
 func TestOptionsThatTheRunDoesNotHaveAreNamedWithTheirFlags(t *testing.T) {
-	all := BatchOptions{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), MinP: p(0.1), RepetitionPenalty: p(1.1), PresencePenalty: p(0.5), FrequencyPenalty: p(-0.5), MaxTokens: p(256), N: p(2), Seed: p(42),
-		Stop: []string{"\n", "END"}, ResponseFormat: json.RawMessage(`{"type":"json_object"}`), ReasoningEffort: "low"}
-	want := []Difference{{"temperature", "--temperature 0.7"}, {"top_p", "--top-p 0.9"}, {"min_p", "--min-p 0.1"}, {"repetition_penalty", "--repeat-penalty 1.1"}, {"presence_penalty", "--presence-penalty 0.5"},
-		{"frequency_penalty", "--frequency-penalty -0.5"}, {"top_k", "--top-k 40"}, {"max_tokens", "--num-predict 256"}, {"n", "--samples 2"}, {"seed", "--seed 42"}, {"stop", `--stop "\n" --stop "END"`},
-		{"response_format", "--schema"}, {"reasoning_effort", "--think low"}}
-	if diff := cmp.Diff(want, all.Differences(pipeline.Spec{Options: pipeline.Options{NumPredict: 1024}, Samples: 1})); diff != "" {
+	const row = `{"custom_id":"1","method":"POST","body":{"messages":["a"],"temperature":0.7,"min_p":0.1,"repetition_penalty":1.1,"presence_penalty":0.5,"frequency_penalty":-0.5,` +
+		`"max_tokens":256,"top_k":40,"n":2,"seed":42,"stop":["\n","END","it's"],"reasoning_effort":"minimal","response_format":{"type":"json_schema","json_schema":{"schema":{"type": "object"}}}}}`
+	line, ok, err := BatchRequest([]byte(row))
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	lacks := func(spec pipeline.Spec) string {
+		var flags []string
+		for _, a := range line.Lacks(spec) {
+			if flags = append(flags, a.Parameter+": "+a.Flags); a.Has != "" {
+				flags = append(flags, "has "+a.Has)
+			}
+		}
+		return strings.Join(flags, "\n")
+	}
+	want := strings.Join([]string{"temperature: --temperature 0.7", "has --temperature 1", "top_k: --top-k 40", "min_p: --min-p 0.1", "repetition_penalty: --repeat-penalty 1.1",
+		"presence_penalty: --presence-penalty 0.5", "frequency_penalty: --frequency-penalty=-0.5", "max_completion_tokens: --num-predict 256", "has --num-predict 1024",
+		`stop: --stop $'\n' --stop END --stop 'it'\''s'`, "reasoning_effort: --think low", "has --think auto", `response_format: --schema '{"type":"object"}'`, "n: --samples 2", "seed: --seed=42"}, "\n")
+	if diff := cmp.Diff(want, lacks(pipeline.Spec{Options: pipeline.Options{NumPredict: 1024, Temperature: p(1.0), Think: pipeline.ThinkAuto}, Samples: 1})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	same := pipeline.Spec{Seed: 42, Samples: 2, Options: pipeline.Options{Temperature: p(0.7), TopP: p(0.9), TopK: p(40), NumPredict: 256, Stop: all.Stop}}
-	all.MinP, all.RepetitionPenalty, all.PresencePenalty, all.FrequencyPenalty, all.ReasoningEffort = nil, nil, nil, nil, ""
-	all.ResponseFormat, all.PresencePenalty, all.MinP = json.RawMessage(`{ "type": "text" }`), p(0.0), p(0.0)
-	if got := all.Differences(same); len(got) > 0 {
+	same := pipeline.Spec{Seed: 42, Samples: 2, Options: line.Options}
+	same.Options.TopP = p(0.5) // of which the line says nothing
+	if got := lacks(same); got != "" {
 		t.Errorf("the run has all, and yet %v", got)
-	}
-	if got := (BatchOptions{N: p(1), Temperature: p(0.0)}).Differences(pipeline.Spec{Samples: 4}); len(got) != 1 || got[0].Flags != "--temperature 0" {
-		t.Errorf("got %v", got)
-	}
-	if got := (BatchOptions{}).Differences(same); len(got) > 0 {
-		t.Errorf("nothing is asked, and yet %v", got)
 	}
 }

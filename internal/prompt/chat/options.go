@@ -1,79 +1,190 @@
 package chat
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
-	"strconv"
-	"strings"
 
 	"gleaner/internal/pipeline"
 )
 
-// A Difference is an option that the lines of a batch ask for and that the run does not have.
-type Difference struct {
-	Option string // by its name in the body: "max_tokens"
-	Flags  string // what asks the run for it: "--num-predict 256"; empty: nothing does
+// take takes in a parameter of a request. It reports whether a run has something for it; the error
+// ends a sentence about it.
+func (r *BatchLine) take(parameter string, value []byte) (known bool, err error) {
+	switch parameter {
+	case "n":
+		if err = number(value, &r.N); err == nil && *r.N == 1 { // which everyone says
+			r.N = nil
+		}
+		return true, err
+	case "seed":
+		return true, number(value, &r.Seed)
+	}
+	field, known := r.Options.FromOpenAI(parameter)
+	switch to := field.(type) {
+	case nil:
+	case **float64:
+		return known, number(value, to)
+	case **int:
+		return known, number(value, to)
+	case *int:
+		var n *int
+		if err = number(value, &n); err == nil && *n == 0 { // which would count as not set
+			err = errors.New("is 0")
+		}
+		if err == nil {
+			*to = *n
+		}
+	case *[]string:
+		*to, err = stops(value)
+	case *pipeline.Think:
+		*to, err = effort(value)
+	case *json.RawMessage:
+		*to, err = schemaOf(value)
+	default:
+		return false, nil
+	}
+	return known, err
 }
 
-// Differences returns what the options ask for and the spec of a run does not. Nothing is said of
-// an option that they leave out, and nothing of the model, which is another one anyway.
-func (o BatchOptions) Differences(spec pipeline.Spec) (list []Difference) {
-	say := func(option, flag string, value any) {
-		if flag != "" {
-			flag = fmt.Sprintf("--%s %v", flag, value)
-		}
-		list = append(list, Difference{option, flag})
+// check returns an error for the first parameter that no run can have.
+func (r *BatchLine) check() error {
+	if r.N != nil && (*r.N < 1 || *r.N > pipeline.MaxSamples) {
+		return fmt.Errorf("body.n is %d, not in 1..%d", *r.N, pipeline.MaxSamples)
 	}
-	for _, f := range []struct {
-		option, flag string
-		want, is     *float64
-		none         float64 // what is the same as to say nothing
-	}{
-		{"temperature", "temperature", o.Temperature, spec.Options.Temperature, -1},
-		{"top_p", "top-p", o.TopP, spec.Options.TopP, -1},
-		{"min_p", "min-p", o.MinP, nil, 0},
-		{"repetition_penalty", "repeat-penalty", o.RepetitionPenalty, nil, -1},
-		{"presence_penalty", "presence-penalty", o.PresencePenalty, nil, 0},
-		{"frequency_penalty", "frequency-penalty", o.FrequencyPenalty, nil, 0},
-	} {
-		if f.want != nil && (f.is == nil && *f.want != f.none || f.is != nil && *f.is != *f.want) {
-			say(f.option, f.flag, strconv.FormatFloat(*f.want, 'g', -1, 64))
+	err := r.Options.Check()
+	var wrong *pipeline.SpecError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	for _, a := range r.Options.Asked() {
+		if a.Option == wrong.Field {
+			return fmt.Errorf("body.%s: %s", a.Parameter, wrong.Problem)
 		}
 	}
-	for _, f := range []struct {
-		option, flag string
-		want, is     *int
-	}{
-		{"top_k", "top-k", o.TopK, spec.Options.TopK},
-		{"max_tokens", "num-predict", o.MaxTokens, &spec.Options.NumPredict},
-		{"n", "samples", o.N, &spec.Samples},
-		{"seed", "seed", o.Seed, &spec.Seed},
-	} {
-		if f.want != nil && (f.is == nil || *f.is != *f.want) && !(f.option == "n" && *f.want == 1) { // which everyone says
-			say(f.option, f.flag, *f.want)
-		}
-	}
-	if len(o.Stop) > 0 && !slices.Equal(o.Stop, spec.Options.Stop) {
-		flags := make([]string, len(o.Stop))
-		for i, stop := range o.Stop {
-			flags[i] = "--stop " + strconv.Quote(stop)
-		}
-		list = append(list, Difference{"stop", strings.Join(flags, " ")})
-	}
-	if o.asksForJSON() {
-		list = append(list, Difference{"response_format", "--schema"})
-	}
-	if o.ReasoningEffort != "" {
-		say("reasoning_effort", "think", o.ReasoningEffort)
-	}
-	return list
+	return err
 }
 
-// asksForJSON reports whether the answer has to be JSON, of a schema or of any kind.
-func (o BatchOptions) asksForJSON() bool {
-	if o.ResponseFormat == nil {
-		return false
+// Asked returns all that a line asks for.
+func (r *BatchLine) Asked() []pipeline.Asked {
+	return append(r.Options.Asked(), r.ofSpec(nil)...)
+}
+
+// Lacks returns what a line asks for and the run has not, or has in another way. Nothing is said of
+// the model, which is another one anyway.
+func (r *BatchLine) Lacks(spec pipeline.Spec) []pipeline.Asked {
+	return append(spec.Options.Lacks(r.Options), r.ofSpec(&spec)...)
+}
+
+// ofSpec returns what a line asks for that is no option; with a spec only what that has in another
+// way.
+func (r *BatchLine) ofSpec(spec *pipeline.Spec) (list []pipeline.Asked) {
+	if r.N != nil {
+		list = append(list, pipeline.Asked{Option: "samples", Parameter: "n", Flags: fmt.Sprintf("--samples %d", *r.N)})
 	}
-	kind, ok, err := Lookup(o.ResponseFormat, "type")
-	return err != nil || !ok || string(kind) != `"text"`
+	if r.Seed != nil {
+		list = append(list, pipeline.Asked{Option: "seed", Parameter: "seed", Flags: fmt.Sprintf("--seed=%d", *r.Seed)})
+	}
+	if spec == nil {
+		return list
+	}
+	has := map[string]string{"samples": fmt.Sprintf("--samples %d", spec.Samples), "seed": fmt.Sprintf("--seed=%d", spec.Seed)}
+	return slices.DeleteFunc(list, func(a pipeline.Asked) bool { return a.Flags == has[a.Option] })
+}
+
+// stops reads one stop sequence or a list of them.
+func stops(value []byte) (list []string, err error) {
+	if value[0] != '[' {
+		text, err := Text(value)
+		return []string{text}, err
+	}
+	err = eachElement(value, func(i int, value []byte) error {
+		text, err := Text(value)
+		if err != nil {
+			return err
+		}
+		if list = append(list, text); i >= 64 {
+			return fmt.Errorf("has more than 64 texts")
+		}
+		return nil
+	})
+	return list, err
+}
+
+// effort reads how much a model has to think.
+func effort(value []byte) (pipeline.Think, error) {
+	text, err := Text(value)
+	if err != nil {
+		return "", err
+	}
+	switch text {
+	case "none":
+		return pipeline.ThinkOff, nil
+	case "minimal", "low":
+		return pipeline.ThinkLow, nil
+	case "medium":
+		return pipeline.ThinkMedium, nil
+	case "high", "xhigh":
+		return pipeline.ThinkHigh, nil
+	}
+	return "", fmt.Errorf("is %.40q: known are none, minimal, low, medium, high, xhigh", text)
+}
+
+// schemaOf reads which form answers have to have: any text, which is nil, any JSON, or JSON of a
+// schema.
+func schemaOf(value []byte) (json.RawMessage, error) {
+	if value[0] != '{' {
+		return nil, fmt.Errorf("%s, not an object with its type", describe(value))
+	}
+	kind, found, err := Lookup(value, "type")
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return nil, errors.New("has no type")
+	}
+	name, err := Text(kind)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("has a type that %w", err)
+	case name == "text":
+		return nil, nil
+	case name == "json_object":
+		return json.RawMessage(pipeline.AnyJSON), nil
+	case name != "json_schema":
+		return nil, fmt.Errorf("has the type %.40q: known are text, json_object, json_schema", name)
+	}
+	schema, found, err := Lookup(value, "json_schema.schema")
+	switch {
+	case err != nil:
+		return nil, err
+	case !found || schema[0] != '{':
+		return nil, errors.New("has no json_schema.schema that is an object")
+	case len(schema) > pipeline.MaxSchemaBytes:
+		return nil, fmt.Errorf("has a schema of %d bytes, the limit is %d", len(schema), pipeline.MaxSchemaBytes)
+	}
+	var tight bytes.Buffer
+	err = json.Compact(&tight, schema)
+	return tight.Bytes(), err
+}
+
+// number reads a number that fits into its type. A whole number may be written as 256.0, as tables
+// write it.
+func number[T int | float64](value []byte, to **T) error {
+	var n float64
+	if value[0] != '-' && (value[0] < '0' || value[0] > '9') {
+		return fmt.Errorf("%s, not a number", describe(value))
+	}
+	if err := json.Unmarshal(value, &n); err != nil {
+		return fmt.Errorf("is %.40s, which is too large", value)
+	}
+	out := T(n)
+	if float64(out) != n || math.Abs(n) > 1<<53 {
+		return fmt.Errorf("is %.40s, not a whole number", value)
+	}
+	*to = &out
+	return nil
 }
