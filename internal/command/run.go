@@ -169,7 +169,7 @@ const (
 func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
 	servers, err := local.ChooseServers(ctx, local.ServersConfig{
-		URL: c.Ollama, Simulate: c.Simulate, Fallback: !c.HasInput(), Model: strings.Join(c.Model, ""), Think: c.Think, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
+		URL: c.Ollama, Simulate: c.Simulate, Fallback: !c.HasInput(), Model: strings.Join(c.Model, ""), NumCtx: c.NumCtx, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
 		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
 			if progress.Due() {

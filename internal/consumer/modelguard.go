@@ -161,6 +161,9 @@ func (m *modelGuard) problem(has pipeline.ModelInfo) string {
 	case run.Simulated && !has.Simulated:
 		return fmt.Sprintf("run %s is for simulated servers, and this one has real models", run.Run)
 	}
+	if unfit := Unfit(run, has); unfit != "" {
+		return unfit
+	}
 	pin, digest := run.Pins[has.Engine], digestOf(has)
 	if pin == "" || pin == pipeline.PinAny || digest == "" || digest == pin {
 		return ""
@@ -177,10 +180,23 @@ func (m *modelGuard) Watch(ctx context.Context) {
 	for {
 		select {
 		case <-ticker.C:
+			m.loadAgain(ctx)
 			m.Look(ctx)
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// loadAgain loads the model if the lane is held because its context is too small: a server that was
+// started again with a larger one says so only once the model is loaded, and no request comes that
+// would load it.
+func (m *modelGuard) loadAgain(ctx context.Context) {
+	server, can := m.server.(interface {
+		WarmUp(ctx context.Context, model string) error
+	})
+	if can && tooSmall(m.run.Info(), m.Known()) {
+		_ = server.WarmUp(ctx, m.name) // what is loaded says the look that follows
 	}
 }
 

@@ -89,6 +89,9 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if cfg.Note != nil {
 		cfg.Note(names.Notes)
 	}
+	if err := refuseUnfit(ctx, checked.Run, cfg.GPUs); err != nil {
+		return Summary{}, err
+	}
 	m := &machine{cfg: cfg, run: checked.Run, names: names}
 	defer m.close()
 	if err := m.start(ctx, checked); err != nil {
@@ -275,7 +278,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, AnswerLimit: m.cfg.AnswerLimit,
 		Known: pipeline.RunInfo{
 			Run: m.run.Name, UID: m.run.UID, Model: m.run.Spec.Model, Pins: m.run.Pins, Simulated: m.run.Spec.Simulated,
-			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt,
+			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt, NumCtx: m.run.Spec.Options.NumCtx, Think: m.run.Spec.Options.Think,
 		},
 		Info:       func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
 		PinCommand: m.pinCommand(),

@@ -24,7 +24,7 @@ type ServersConfig struct {
 
 	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
 
-	Think pipeline.Think // what the run asks for
+	NumCtx int // the context that a simulated server has at least
 
 	Client ollama.Config // of the clients, but for their slots and for how long they wait for a token
 
@@ -96,8 +96,9 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 		URL: asked, Simulated: true,
 		Model: pipeline.SimulatedModel(cmp.Or(cfg.Model, ollamasim.DefaultModel)), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
 	}
+	context := max(ollamasim.DefaultContext, cfg.NumCtx)
 	for i := range max(cfg.SimulatedGPUs, 1) {
-		server := ollamasim.New(ollamasim.Config{Slots: s.Slots, Models: []string{s.Model}, Speed: cfg.SimulatedSpeed, ChunkEvery: chunkEvery})
+		server := ollamasim.New(ollamasim.Config{Slots: s.Slots, Context: context, Models: []string{s.Model}, Speed: cfg.SimulatedSpeed, ChunkEvery: chunkEvery})
 		s.simulated = append(s.simulated, server)
 		url, err := server.Start("127.0.0.1:0")
 		if err != nil {
@@ -109,7 +110,7 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 			s.Close()
 			return nil, err
 		}
-		s.GPUs = append(s.GPUs, consumer.LaneConfig{Name: fmt.Sprintf("%s %d", simulatedGPU, i), Backend: client, Slots: s.Slots, Context: ollamasim.DefaultContext})
+		s.GPUs = append(s.GPUs, consumer.LaneConfig{Name: fmt.Sprintf("%s %d", simulatedGPU, i), Backend: client, Slots: s.Slots, Context: context})
 	}
 	return s, nil
 }
@@ -147,9 +148,6 @@ func (s *Servers) load(ctx context.Context, client *ollama.Client, cfg ServersCo
 	described, err := client.Describe(ctx, s.Model)
 	if err != nil {
 		return none, err
-	}
-	if cfg.Think.IsAsked() && described.SaysThinks && !described.Thinks {
-		return none, fmt.Errorf("model %s cannot think: leave --think out, or name a model that can with --model", s.Model)
 	}
 	s.Thinks = described.SaysThinks && described.Thinks
 	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context, Model: described}, nil

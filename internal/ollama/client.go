@@ -60,13 +60,14 @@ type Client struct {
 	http        *http.Client
 	chunks      atomic.Int64 // see Chunks
 	reason      atomic.Bool  // the server has said why an answer ended
-	tools       toolModels
+	models      knownModels
 }
 
-// toolModels remembers which models know tools.
-type toolModels struct {
+// knownModels is what the server said of its models.
+type knownModels struct {
 	mu    sync.Mutex
-	known map[string]bool // by name
+	tools map[string]bool      // by name: the model knows tools
+	able  map[string]abilities // by digest
 }
 
 // New returns a client for the server at an address as Ollama itself writes it:

@@ -71,9 +71,9 @@ func (c *Client) Describe(ctx context.Context, name string) (pipeline.ModelInfo,
 		return pipeline.ModelInfo{}, err
 	}
 	info.Template = templateOf(shown)
-	info.SaysThinks, info.Thinks = len(shown.Capabilities) > 0, slices.Contains(shown.Capabilities, model.CapabilityThinking)
+	info = abilitiesOf(shown).of(info)
 	if info.Context == 0 {
-		info.Context = describedContext(shown)
+		info.Context = cmp.Or(configuredContext(shown), info.Trained)
 	}
 	return info, nil
 }
@@ -88,7 +88,7 @@ func (c *Client) Loaded(ctx context.Context, name string) (pipeline.ModelInfo, e
 	if err != nil {
 		return pipeline.ModelInfo{}, err
 	}
-	return info, nil
+	return c.abilities(ctx, info).of(info), nil
 }
 
 // look returns what a name stands for, with its context and its sizes if it is loaded.
@@ -222,9 +222,8 @@ func templateOf(shown api.ShowResponse) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// describedContext returns the context that a model's description asks for, or that it was
-// trained with; 0 if neither is there.
-func describedContext(shown api.ShowResponse) int {
+// configuredContext returns the context that a model's description asks for; 0 if it asks for none.
+func configuredContext(shown api.ShowResponse) int {
 	for line := range strings.Lines(shown.Parameters) {
 		if f := strings.Fields(line); len(f) == 2 && f[0] == "num_ctx" {
 			if n, err := strconv.Atoi(f[1]); err == nil && n > 0 {
@@ -232,6 +231,11 @@ func describedContext(shown api.ShowResponse) int {
 			}
 		}
 	}
+	return 0
+}
+
+// trainedContext returns the context that a model was trained with; 0 if that is not known.
+func trainedContext(shown api.ShowResponse) int {
 	for key, value := range shown.ModelInfo {
 		if n, ok := value.(float64); ok && strings.HasSuffix(key, ".context_length") {
 			return int(n)

@@ -86,8 +86,8 @@ func TestAServerWithoutModelsSaysWhatToPull(t *testing.T) {
 
 func TestTheContextIsReadFromTheDescriptionWhereNothingIsLoaded(t *testing.T) {
 	for show, want := range map[string]pipeline.ModelInfo{
-		`{"parameters":"stop \"x\"\nnum_ctx                        8192","model_info":{"llama.context_length":32768}}`: {Context: 8192, Template: "ce303cff9eb2"},
-		`{"model_info":{"general.architecture":"llama","llama.context_length":32768}}`:                                 {Context: 32768},
+		`{"parameters":"stop \"x\"\nnum_ctx                        8192","model_info":{"llama.context_length":32768}}`: {Context: 8192, Trained: 32768, Template: "ce303cff9eb2"},
+		`{"model_info":{"general.architecture":"llama","llama.context_length":32768}}`:                                 {Context: 32768, Trained: 32768},
 		`{}`: {},
 	} {
 		client := serve(t, ollama.Config{}, func(w http.ResponseWriter, r *http.Request) {

@@ -119,7 +119,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 		Template:     "{{ if .System }}{{ .System }} {{ end }}{{ .Prompt }}",
 		Details:      details(),
 		Capabilities: capabilities(m.name),
-		ModelInfo:    map[string]any{"general.architecture": "llama", "llama.context_length": 32768},
+		ModelInfo:    map[string]any{"general.architecture": "llama", "llama.context_length": max(32768, s.config().Context)},
 	}})
 }
 

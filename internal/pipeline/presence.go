@@ -163,6 +163,7 @@ type ModelInfo struct {
 	Thinks        bool   // the model can think; says nothing if SaysThinks is false
 	SaysThinks    bool   // the server says what its models can do
 	Context       int    // tokens of prompt and answer together; 0: not known
+	Trained       int    // the largest context that the model can have; 0: not known
 	SizeBytes     int64  // of the model with its context, once it is loaded; 0: not known
 	OnGPUBytes    int64  // of them, those that are in the GPU's memory; says nothing if SizeBytes is 0
 }

@@ -62,6 +62,9 @@ type RunInfo struct {
 
 	Generations   int // of the run; 0: not known
 	LongestPrompt int // in bytes, see Run.LongestPrompt
+	// What the run asks of a model and of its server; nothing from an earlier version.
+	NumCtx int
+	Think  Think
 	// What the process that follows the run writes down for the consumers and for people.
 	Lanes        int // GPUs that serve the run
 	AwaitOpinion int // generations under dead letters that get a second opinion

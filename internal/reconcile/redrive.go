@@ -47,6 +47,9 @@ func (o RedriveOptions) validate() error {
 	case o.Rate < 0:
 		return fmt.Errorf("rate %g is negative", o.Rate)
 	}
+	if o.Options.NumCtx != 0 {
+		return &pipeline.SpecError{Field: "num-ctx", Problem: "it is of the whole run, and GPUs take its batches by it: load the rows as another run"}
+	}
 	return o.Options.Check()
 }
 

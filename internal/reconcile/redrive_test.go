@@ -198,6 +198,9 @@ func TestOverridesConcernTheNewRoundOnly(t *testing.T) {
 	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{Options: pipeline.Options{NumPredict: pipeline.MaxNumPredict + 1}}); err == nil {
 		t.Error("no error for too many tokens")
 	}
+	if _, err := m.engine(nil).Redrive(t.Context(), Filter{}, RedriveOptions{Options: pipeline.Options{NumCtx: 8192}}); err == nil || !strings.Contains(err.Error(), "num-ctx: it is of the whole run") {
+		t.Errorf("a context that would be for nothing: %v", err)
+	}
 }
 
 // While the queue is full a redrive waits, and logs what the stream says about it.

@@ -209,3 +209,27 @@ func TestCancelOnAServerWithoutStreamsIsNoError(t *testing.T) {
 		t.Errorf("%d, %v", removed, err)
 	}
 }
+
+// A consumer sees by these before its first batch whether its GPUs can do what the run asks.
+func TestConsumersAreToldWhatARunAsksOfAModel(t *testing.T) {
+	c := ready(t, Config{URL: serve(t).URL()})
+	run := testRun("r")
+	info := func() pipeline.RunInfo {
+		info, err := c.RunInfo(t.Context(), "r")
+		must(t, err)
+		return info
+	}
+	if got := info(); got.NumCtx != 0 || got.Think != "" {
+		t.Errorf("nothing is asked, and yet %d, %q", got.NumCtx, got.Think)
+	}
+	run.Spec.Options.NumCtx, run.Spec.Options.Think = 8192, pipeline.ThinkLow
+	must(t, c.EnsureRun(t.Context(), run))
+	if got := info(); got.NumCtx != 8192 || got.Think != pipeline.ThinkLow {
+		t.Errorf("context %d, think %q", got.NumCtx, got.Think)
+	}
+	run.Spec.Options.Think = pipeline.ThinkAuto
+	must(t, c.EnsureRun(t.Context(), run))
+	if got := info(); got.Think.IsAsked() {
+		t.Errorf("think %q", got.Think)
+	}
+}

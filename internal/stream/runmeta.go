@@ -20,6 +20,8 @@ const (
 	metaSimulated     = "simulated"
 	metaGenerations   = "generations"
 	metaLongestPrompt = "longest_prompt" // bytes
+	metaNumCtx        = "num_ctx"        // tokens
+	metaThink         = "think"
 
 	metaComplete = "complete" // "yes": every generation is finished for good
 
@@ -49,6 +51,12 @@ func runDurable(run pipeline.Run, lease time.Duration, more map[string]string) j
 	if run.LongestPrompt > 0 {
 		want.Metadata[metaLongestPrompt] = strconv.Itoa(run.LongestPrompt)
 	}
+	if run.Spec.Options.NumCtx > 0 {
+		want.Metadata[metaNumCtx] = strconv.Itoa(run.Spec.Options.NumCtx)
+	}
+	if run.Spec.Options.Think.IsAsked() {
+		want.Metadata[metaThink] = string(run.Spec.Options.Think)
+	}
 	maps.Copy(want.Metadata, more)
 	return want
 }
@@ -67,6 +75,8 @@ func runInfo(info *jetstream.ConsumerInfo) pipeline.RunInfo {
 	_ = json.Unmarshal([]byte(meta[metaPins]), &r.Pins)
 	r.Generations, _ = strconv.Atoi(meta[metaGenerations])
 	r.LongestPrompt, _ = strconv.Atoi(meta[metaLongestPrompt])
+	r.NumCtx, _ = strconv.Atoi(meta[metaNumCtx])
+	r.Think = pipeline.Think(meta[metaThink])
 	r.Lanes, _ = strconv.Atoi(meta[metaLanes])
 	r.AwaitOpinion, _ = strconv.Atoi(meta[metaAwaitOpinion])
 	// The process that marked it may not have seen what another one published since: the queue

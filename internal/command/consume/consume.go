@@ -104,7 +104,7 @@ func (c *Command) check() error {
 func (c *Command) work(ctx context.Context, config consumer.Config, conn *stream.Conn, servers servers, run pipeline.RunInfo) error {
 	log := config.Log
 	c.handBackLeft(ctx, conn, run, log)
-	lanes, identity, err := c.lanes(ctx, servers, run.Model)
+	lanes, identity, err := c.lanes(ctx, servers, run)
 	if err != nil {
 		return err
 	}

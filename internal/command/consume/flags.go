@@ -20,7 +20,7 @@ type serverFlags struct {
 	OllamaBin         string   `name:"ollama-bin" default:"ollama" path:"file,program" placeholder:"PATH" help:"With --gpus: the ollama program."`
 	Models            string   `path:"file" placeholder:"DIR" help:"With --gpus: where the models lie. Default: where Ollama has them, or OLLAMA_MODELS."`
 	ModelFile         string   `name:"model-file" path:"file" placeholder:"GGUF" help:"With --gpus: create the run's model from this file if it is not there, instead of pulling it."`
-	Context           int      `default:"4096" help:"With --gpus: tokens of prompt and answer together. Each slot takes memory for this many."`
+	Context           *int     `placeholder:"N" help:"With --gpus: tokens of prompt and answer together. Each slot takes memory for this many. Default: what the run asks for (--num-ctx), at least 4096."`
 	AllowCPU          bool     `name:"allow-cpu" help:"With --gpus: serve also where the model is not wholly in the GPU's memory. For tests: that is many times slower."`
 	Ollama            []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" choice:"servers" placeholder:"URL" help:"Ollama servers, with commas between them; each counts as one GPU. User and password belong into the environment: a command line can be seen by others. A key goes into OLLAMA_API_KEY."`
 	Slots             slots    `default:"8" placeholder:"N" help:"Generations at a time on each GPU; the server's OLLAMA_NUM_PARALLEL. auto: the number with the most tokens a second, up to 16, found at work."`
@@ -51,8 +51,8 @@ func (f *serverFlags) client() ollama.Config {
 // check refuses what makes no sense.
 func (f *serverFlags) check() error {
 	switch {
-	case f.startsServers() && f.Context < 1:
-		return cli.Usage("context %d is not positive", f.Context)
+	case f.startsServers() && f.Context != nil && *f.Context < 1:
+		return cli.Usage("context %d is not positive", *f.Context)
 	case !f.startsServers() && (f.ModelFile != "" || f.Models != "" || f.AllowCPU):
 		return cli.Usage("--models, --model-file and --allow-cpu are for servers that --gpus starts")
 	case strings.TrimSpace(f.GPUs) == "":

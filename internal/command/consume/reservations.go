@@ -2,12 +2,14 @@ package consume
 
 import (
 	"context"
+	"fmt"
 
 	"go.uber.org/zap"
 
 	"gleaner/internal/consumer"
 	"gleaner/internal/gpu"
 	"gleaner/internal/ollama/serve"
+	"gleaner/internal/pipeline"
 	"gleaner/internal/supervise"
 )
 
@@ -26,7 +28,7 @@ func (f *serverFlags) reserve(ctx context.Context, log *zap.Logger) (reserved []
 		return nil, release, err
 	}
 	cfg := serve.Config{
-		Bin: f.OllamaBin, Models: f.Models, ModelFile: f.ModelFile, Context: f.Context,
+		Bin: f.OllamaBin, Models: f.Models, ModelFile: f.ModelFile,
 		Client: f.client(),
 	}
 	for _, device := range devices {
@@ -44,10 +46,22 @@ func (f *serverFlags) reserve(ctx context.Context, log *zap.Logger) (reserved []
 	return reserved, release, nil
 }
 
-// lanesOf returns the lanes whose servers the engine starts.
-func (f *serverFlags) lanesOf(reserved []*serve.Reservation) []consumer.LaneConfig {
+// context returns the context of the servers that are started for a run.
+func (f *serverFlags) context(run pipeline.RunInfo) (int, error) {
+	switch {
+	case f.Context == nil:
+		return max(run.NumCtx, serve.DefaultContext), nil
+	case *f.Context < run.NumCtx:
+		return 0, fmt.Errorf("--context %d is less than run %s needs, which is %d (--num-ctx): leave it out, or give more", *f.Context, run.Run, run.NumCtx)
+	}
+	return *f.Context, nil
+}
+
+// lanesOf returns the lanes whose servers the engine starts, with this context.
+func (f *serverFlags) lanesOf(reserved []*serve.Reservation, tokens int) []consumer.LaneConfig {
 	lanes := make([]consumer.LaneConfig, len(reserved))
 	for i, r := range reserved {
+		r.SetContext(tokens)
 		lanes[i] = consumer.LaneConfig{Name: r.GPU.String(), Slots: f.Slots.Most, Auto: f.Slots.Auto, Launch: func(ctx context.Context, slots int) (supervise.Server, error) {
 			server, err := r.Launch(ctx, slots)
 			if err != nil {

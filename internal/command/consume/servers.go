@@ -61,11 +61,15 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 
 // lanes returns the servers as the lanes of an engine, with what they say of themselves. On those
 // that run already it loads the model.
-func (f *serverFlags) lanes(ctx context.Context, servers servers, model string) ([]consumer.LaneConfig, pipeline.Presence, error) {
+func (f *serverFlags) lanes(ctx context.Context, servers servers, run pipeline.RunInfo) ([]consumer.LaneConfig, pipeline.Presence, error) {
 	if f.startsServers() {
-		return f.lanesOf(servers.reserved), pipeline.Presence{}, nil
+		tokens, err := f.context(run)
+		if err != nil {
+			return nil, pipeline.Presence{}, err
+		}
+		return f.lanesOf(servers.reserved, tokens), pipeline.Presence{}, nil
 	}
-	models, err := consumer.LoadModel(ctx, servers.running, model)
+	models, err := consumer.LoadModel(ctx, servers.running, run.Model)
 	if err != nil {
 		return nil, pipeline.Presence{}, err
 	}

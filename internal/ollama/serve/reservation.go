@@ -96,6 +96,9 @@ func (r *Reservation) LogPath() string {
 	return filepath.Join(r.cfg.State, fileName(r.GPU)+".log")
 }
 
+// SetContext sets the context of the servers that are launched from now on.
+func (r *Reservation) SetContext(tokens int) { r.cfg.Context = tokens }
+
 // Launch starts a server with this many slots. It does not wait until the server answers. What an
 // earlier server on this GPU has left behind is ended first.
 func (r *Reservation) Launch(ctx context.Context, slots int) (*Server, error) {
