@@ -40,6 +40,9 @@ func NewEncoder(run pipeline.Run, c Config, n Names, r MessageRenderer) (*Encode
 	e := &Encoder{run: run, config: c, names: n, renderer: r, options: options}
 	e.whole = len(n.Only) == 0 && len(n.Dropped) == 0 && len(n.Renamed) == 0
 	for _, usual := range c.layoutColumns() {
+		if usual == columnTools && n.RowTools {
+			continue
+		}
 		e.ours = append(e.ours, n.of(usual))
 	}
 	for _, name := range c.fields {

@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"slices"
 
 	"gleaner/internal/pipeline"
 )
@@ -13,9 +14,10 @@ func (e *Encoder) columns(rowID string, answers []pipeline.Answer) (head, tail [
 		return nil, append(e.answer(columnResponse, a), e.expand(a)...), nil
 	}
 	if e.config.Layout == LayoutOpenAIBatch {
-		return e.batch(answers, rowID), nil, nil
+		head, err = e.batch(answers, rowID)
+		return head, nil, err
 	}
-	request, err := e.renderer.Render(a.Input)
+	request, tools, err := e.renderer.RenderWithTools(a.Input)
 	if n := len(request); n > 0 && request[n-1].Role == pipeline.RoleAssistant { // the answer begins with it
 		request = request[:n-1]
 	}
@@ -24,15 +26,38 @@ func (e *Encoder) columns(rowID string, answers []pipeline.Answer) (head, tail [
 	}
 	switch e.config.Layout {
 	case LayoutChat:
-		head = []column{{e.names.of(columnMessages), e.messages(request, a)}}
+		head = []column{{e.names.of(columnMessages), e.messages(request, a, tools)}}
 	case LayoutShareGPT:
-		head = []column{{e.names.of(columnConversations), e.conversations(request, a)}}
+		head = []column{{e.names.of(columnConversations), e.conversations(request, a, tools)}}
 	case LayoutAlpaca:
 		head, err = e.alpaca(request, a)
 	case LayoutPromptCompletion:
-		head, err = e.promptCompletion(request, a)
+		head, err = e.promptCompletion(request, a, tools)
 	}
-	return head, e.expand(a), err
+	return append(head, e.tools(tools)...), e.expand(a), err
+}
+
+// tools returns the column of the tools of a request, if it has some and the row has no such column
+// itself. LLaMA-Factory, for which conversations are, reads them as a text.
+func (e *Encoder) tools(tools pipeline.JSON) []column {
+	switch {
+	case tools == "" || e.names.RowTools || !slices.Contains(e.config.layoutColumns(), columnTools):
+		return nil
+	case e.config.Layout == LayoutShareGPT:
+		return []column{{e.names.of(columnTools), appendText(nil, string(tools))}}
+	}
+	return []column{{e.names.of(columnTools), []byte(tools)}}
+}
+
+// said returns an answer without the calls of tools that are in its text, and these calls.
+func said(a pipeline.Answer, tools pipeline.JSON) (pipeline.Answer, pipeline.JSON) {
+	if a.Result == nil || !pipeline.MayCall(a.Result.Text) {
+		return a, ""
+	}
+	message := pipeline.AnswerMessage(a.Result.Text, tools)
+	result := *a.Result
+	result.Text, a.Result = message.Content, &result
+	return a, message.ToolCalls
 }
 
 // text returns the answer as JSON, with the thinking in front of it if that is asked for.
@@ -92,30 +117,35 @@ func (e *Encoder) expand(a pipeline.Answer) []column {
 }
 
 // messages returns a request and its answer as a chat.
-func (e *Encoder) messages(request []pipeline.Message, a pipeline.Answer) []byte {
+func (e *Encoder) messages(request []pipeline.Message, a pipeline.Answer, tools pipeline.JSON) []byte {
 	dst := []byte{'['}
 	for _, m := range request {
 		dst = append(append(appendMessage(dst, m), '}'), ',')
 	}
-	return append(e.appendAnswer(dst), append(e.assistant(a), "}]"...)...)
+	return append(e.appendAnswer(dst, a, tools), "}]"...)
 }
 
-// appendAnswer appends the beginning of the message that is the answer.
-func (e *Encoder) appendAnswer(dst []byte) []byte {
-	return append(dst, `{"role":"`+string(pipeline.RoleAssistant)+`","content":`...)
+// appendAnswer appends the message that is the answer, but for its last brace.
+func (e *Encoder) appendAnswer(dst []byte, a pipeline.Answer, tools pipeline.JSON) []byte {
+	a, calls := said(a, tools)
+	dst = append(append(dst, `{"role":"`+string(pipeline.RoleAssistant)+`","content":`...), e.text(a)...)
+	dst = append(dst, e.reasoning(a)...)
+	if calls != "" {
+		dst = append(append(dst, `,"tool_calls":`...), calls...)
+	}
+	return dst
 }
 
-// assistant returns the rest of the answer's message, but for its last brace.
-func (e *Encoder) assistant(a pipeline.Answer) []byte {
-	dst := e.text(a)
+// reasoning returns what of the answer's message is its thinking.
+func (e *Encoder) reasoning(a pipeline.Answer) []byte {
 	if e.config.Thought == nil || e.config.Reasoning != ReasoningColumn {
-		return dst
+		return nil
 	}
 	thought := e.thought(a)
 	if thought == "" && e.config.MayThink {
-		return dst
+		return nil
 	}
-	dst = append(dst, `,"reasoning_content":`...)
+	dst := []byte(`,"reasoning_content":`)
 	if thought != "" {
 		return appendText(dst, thought)
 	}
@@ -138,14 +168,55 @@ func appendMessage(dst []byte, m pipeline.Message) []byte {
 }
 
 // conversations returns a request and its answer in the words of ShareGPT.
-func (e *Encoder) conversations(request []pipeline.Message, a pipeline.Answer) []byte {
+func (e *Encoder) conversations(request []pipeline.Message, a pipeline.Answer, tools pipeline.JSON) []byte {
 	dst := []byte{'['}
 	for _, m := range request {
-		dst = appendText(append(dst, `{"from":`...), speaker(m.Role))
-		dst = append(appendText(append(dst, `,"value":`...), m.Content), "},"...)
+		calls := functionCalls(m.ToolCalls)
+		if m.Content != "" || calls == "" {
+			dst = append(appendText(append(appendText(append(dst, `{"from":`...), speaker(m.Role)), `,"value":`...), m.Content), "},"...)
+		}
+		dst = appendCalls(dst, calls)
 	}
-	dst = append(append(dst, `{"from":"gpt","value":`...), e.text(a)...)
-	return append(dst, "}]"...)
+	a, asked := said(a, tools)
+	if calls := functionCalls(asked); calls == "" {
+		dst = append(append(append(dst, `{"from":"gpt","value":`...), e.text(a)...), "},"...)
+	} else {
+		if a.Result.Text != "" {
+			dst = append(append(append(dst, `{"from":"gpt","value":`...), e.text(a)...), "},"...)
+		}
+		dst = appendCalls(dst, calls)
+	}
+	return append(dst[:len(dst)-1], ']')
+}
+
+// appendCalls appends the turn that calls tools, if there are calls, and a comma.
+func appendCalls(dst []byte, calls string) []byte {
+	if calls == "" {
+		return dst
+	}
+	return append(appendText(append(dst, `{"from":"function_call","value":`...), calls), "},"...)
+}
+
+// functionCalls returns calls of tools as ShareGPT has them: name and arguments, of several a list.
+func functionCalls(list pipeline.JSON) string {
+	calls, err := pipeline.Message{ToolCalls: list}.Calls()
+	if err != nil || len(calls) == 0 {
+		return ""
+	}
+	functions := make([]pipeline.FunctionCall, len(calls))
+	for i, call := range calls {
+		functions[i] = call.Function
+	}
+	var text []byte
+	if len(functions) == 1 {
+		text, err = pipeline.Encode(functions[0])
+	} else {
+		text, err = pipeline.Encode(functions)
+	}
+	if err != nil { // arguments that are no JSON, which no chat has
+		return ""
+	}
+	return string(text)
 }
 
 // speaker returns ShareGPT's word for a role.
@@ -155,6 +226,8 @@ func speaker(r pipeline.Role) string {
 		return "human"
 	case pipeline.RoleAssistant:
 		return "gpt"
+	case pipeline.RoleTool:
+		return "observation"
 	}
 	return string(r)
 }
@@ -230,7 +303,7 @@ func (e *Encoder) oneMessage(request []pipeline.Message) error {
 
 // promptCompletion returns prompt and completion: texts if requests are the user's one message,
 // else lists of messages. It is the same for all rows, since a column has one type.
-func (e *Encoder) promptCompletion(request []pipeline.Message, a pipeline.Answer) ([]column, error) {
+func (e *Encoder) promptCompletion(request []pipeline.Message, a pipeline.Answer, tools pipeline.JSON) ([]column, error) {
 	prompt, completion := e.names.of(columnPrompt), e.names.of(columnCompletion)
 	if !e.config.Chats {
 		if err := e.oneMessage(request); err != nil {
@@ -245,6 +318,6 @@ func (e *Encoder) promptCompletion(request []pipeline.Message, a pipeline.Answer
 		}
 		list = append(appendMessage(list, m), '}')
 	}
-	answer := append(e.appendAnswer([]byte{'['}), append(e.assistant(a), "}]"...)...)
+	answer := append(e.appendAnswer([]byte{'['}, a, tools), "}]"...)
 	return []column{{prompt, append(list, ']')}, {completion, answer}}, nil
 }

@@ -26,6 +26,7 @@ const (
 	columnID            = "id"
 	columnCustomID      = "custom_id"
 	columnError         = "error"
+	columnTools         = "tools"
 )
 
 // Names says how the columns of an export are called, settled before anything is generated.
@@ -45,6 +46,9 @@ type Names struct {
 	// OwnInstruction says that in layout alpaca the row's instruction and input are written, and
 	// not what was sent.
 	OwnInstruction bool `json:"own_instruction,omitempty"`
+	// RowTools says that the rows have a column of tools, so that those of the request are not
+	// written once more.
+	RowTools bool `json:"row_tools,omitempty"`
 	// Notes say in words what is not called as usual.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -200,6 +204,9 @@ func (s *settling) own() error {
 				return fmt.Errorf("--response-field %s: the rows have a column %q already: choose another name, or write the answer in its stead with --replace %s, a flag of run and export", name, name, inShell(name))
 			}
 			s.names.Ours[usual] = name
+		case s.taken[usual] && usual == columnTools:
+			s.names.RowTools = true
+			continue
 		case s.taken[usual] && usual == s.config.Field && holdsRequest(usual):
 			// The request was made of this column, so Gleaner's has everything that it has.
 			s.names.Dropped = append(s.names.Dropped, usual)
@@ -296,13 +303,13 @@ func (s *settling) flags() map[string]string {
 func layoutColumns(layout string) []string {
 	switch layout {
 	case LayoutChat:
-		return []string{columnMessages}
+		return []string{columnMessages, columnTools}
 	case LayoutShareGPT:
-		return []string{columnConversations}
+		return []string{columnConversations, columnTools}
 	case LayoutAlpaca:
 		return []string{columnInstruction, columnInput, columnOutput, columnSystem, columnHistory}
 	case LayoutPromptCompletion:
-		return []string{columnPrompt, columnCompletion}
+		return []string{columnPrompt, columnCompletion, columnTools}
 	case LayoutOpenAIBatch:
 		return []string{columnID, columnCustomID, columnResponse, columnError}
 	}
@@ -313,7 +320,7 @@ func layoutColumns(layout string) []string {
 func (c Config) layoutColumns() []string {
 	return slices.DeleteFunc(layoutColumns(c.Layout), func(name string) bool {
 		return name == columnReasoning && (c.Thought == nil || c.Reasoning != ReasoningColumn) ||
-			(name == columnSystem || name == columnHistory) && !c.Chats
+			(name == columnSystem || name == columnHistory) && !c.Chats || name == columnTools && !c.Tools
 	})
 }
 

@@ -60,7 +60,11 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	defer out.Abort()
-	if err := sink.Export(ctx, m.store.Answers(ctx, m.run.Name), out, nil); err != nil {
+	answers := m.store.Answers(ctx, m.run.Name)
+	if m.cfg.Export.Layout == export.LayoutOpenAIBatch { // whose lines say why there is no answer
+		answers = sink.WithFailures(ctx, m.run, answers, m.conn)
+	}
+	if err := sink.Export(ctx, answers, out, nil); err != nil {
 		return err
 	}
 	exported, err := out.Commit()

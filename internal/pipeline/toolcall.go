@@ -73,11 +73,15 @@ func CallText(content string, calls JSON) string {
 	return string(data)
 }
 
+// MayCall reports whether the text of an answer may be one of CallText. What AnswerMessage makes of
+// any other is the text itself.
+func MayCall(text string) bool { return strings.HasPrefix(text, callPrefix) }
+
 // AnswerMessage returns the message of an answer, as it stands in a chat. Only an answer to a
 // request with tools may call some; there a text of CallText becomes the message that it was.
 func AnswerMessage(text string, tools JSON) Message {
 	message := Message{Role: RoleAssistant, Content: text}
-	if tools == "" || !strings.HasPrefix(text, callPrefix) {
+	if tools == "" || !MayCall(text) {
 		return message
 	}
 	var said turn

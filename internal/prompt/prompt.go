@@ -104,6 +104,13 @@ func (r *Renderer) Render(row []byte) ([]pipeline.Message, error) {
 	return request.Messages, err
 }
 
+// RenderWithTools returns the messages for a row and the tools that they may call, with the same
+// errors.
+func (r *Renderer) RenderWithTools(row []byte) ([]pipeline.Message, pipeline.JSON, error) {
+	request, err := r.Request(row)
+	return request.Messages, request.Tools, err
+}
+
 // Request returns the request for a row, with the same errors.
 func (r *Renderer) Request(row []byte) (request Rendered, err error) {
 	if r.spec.Field != "" {
