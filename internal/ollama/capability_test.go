@@ -9,7 +9,7 @@ import (
 	"gleaner/internal/ollama"
 )
 
-// A model is looked at for each batch, and its description never changes.
+// A server is asked about its model for each batch, and what a model can do never changes.
 func TestWhatALoadedModelCanDoIsAskedOnceForEachDigest(t *testing.T) {
 	var shown, broken atomic.Int64
 	var digest atomic.Value

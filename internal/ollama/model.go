@@ -281,3 +281,45 @@ func (c *Client) fail(ctx context.Context, what, model string, err error) *pipel
 func sameModel(a, b string) bool {
 	return model.ParseName(a).EqualFold(model.ParseName(b))
 }
+
+// abilities are what the description of a model says that it can do.
+type abilities struct {
+	says, thinks bool // as in pipeline.ModelInfo
+	trained      int
+}
+
+func abilitiesOf(shown api.ShowResponse) abilities {
+	return abilities{len(shown.Capabilities) > 0, slices.Contains(shown.Capabilities, model.CapabilityThinking), trainedContext(shown)}
+}
+
+// of returns what is known of a model, with its abilities.
+func (a abilities) of(info pipeline.ModelInfo) pipeline.ModelInfo {
+	info.SaysThinks, info.Thinks, info.Trained = a.says, a.thinks, a.trained
+	return info
+}
+
+// abilities returns those of a model, for which the server is asked once for each digest. A server
+// that does not answer that is asked again the next time.
+func (c *Client) abilities(ctx context.Context, info pipeline.ModelInfo) abilities {
+	c.models.mu.Lock()
+	known, asked := c.models.able[info.Digest]
+	c.models.mu.Unlock()
+	if asked {
+		return known
+	}
+	shown, err := c.show(ctx, info.Name)
+	if err != nil {
+		return abilities{}
+	}
+	known = abilitiesOf(shown)
+	c.models.mu.Lock()
+	if c.models.able == nil || len(c.models.able) > maxKnown {
+		c.models.able = map[string]abilities{}
+	}
+	c.models.able[info.Digest] = known
+	c.models.mu.Unlock()
+	return known
+}
+
+// maxKnown bounds what is remembered of models.
+const maxKnown = 100
