@@ -1,7 +1,9 @@
 package jinja
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -25,19 +27,22 @@ type column struct {
 // wideRow is the number of columns from which on a row has an index.
 const wideRow = 32
 
-// parseRow finds the columns of a row.
-func parseRow(data []byte) (*row, error) {
-	if !json.Valid(data) {
-		var v any
-		return nil, problem("the row is not JSON: %v", json.Unmarshal(data, &v))
-	}
+// parseRow finds the columns of a row. What read the row has checked it, so it is walked over once;
+// where the walk ends too early encoding/json says what is wrong.
+func parseRow(data []byte) (r *row, err error) {
+	defer func() {
+		if recover() != nil || err == errNotJSON {
+			var v any
+			r, err = nil, problem("the row is not JSON: %v", json.Unmarshal(data, &v))
+		}
+	}()
 	d := decoder{data: data}
 	d.space()
-	if d.data[d.at] != '{' {
+	if d.data[d.at] != '{' && json.Valid(data) {
 		return nil, problem("the row is not a JSON object")
 	}
-	r := &row{columns: make([]column, 0, 8)}
-	err := d.object(func(name string) error {
+	r = &row{columns: make([]column, 0, 8)}
+	err = d.object(func(name string) error {
 		start := d.at
 		d.skip()
 		r.dotted = r.dotted || strings.Contains(name, ".")
@@ -58,8 +63,14 @@ func parseRow(data []byte) (*row, error) {
 		}
 		return nil
 	})
+	if d.space(); err == nil && d.at != len(data) {
+		err = errNotJSON
+	}
 	return r, err
 }
+
+// errNotJSON ends the walk over a row that is no JSON.
+var errNotJSON = errors.New("it is not JSON")
 
 // column returns the value of a column.
 func (r *row) column(name string) (value, bool, error) {
@@ -141,9 +152,14 @@ func (d *decoder) object(each func(name string) error) error {
 			d.at++
 			d.space()
 		}
+		if d.data[d.at] != '"' {
+			return errNotJSON
+		}
 		name := d.text()
-		d.space()
-		d.at++ // :
+		if d.space(); d.data[d.at] != ':' {
+			return errNotJSON
+		}
+		d.at++
 		d.space()
 		if err := each(name); err != nil {
 			return err
@@ -186,14 +202,24 @@ func (d *decoder) skip() {
 // raw passes over a text and returns what is between its quotes, and whether it has escapes.
 func (d *decoder) raw() (text []byte, escapes bool) {
 	start := d.at + 1
-	for d.at = start; d.data[d.at] != '"'; d.at++ {
-		if d.data[d.at] == '\\' {
-			escapes = true
-			d.at++
+	quote := func(from int) int { // -1 is out of range later: the text does not end
+		if i := bytes.IndexByte(d.data[from:], '"'); i >= 0 {
+			return from + i
+		}
+		return -1
+	}
+	at, end := start, quote(start)
+	for {
+		slash := bytes.IndexByte(d.data[at:end], '\\')
+		if slash < 0 {
+			d.at = end + 1
+			return d.data[start:end], escapes
+		}
+		escapes = true
+		if at += slash + 2; at > end {
+			end = quote(at)
 		}
 	}
-	d.at++
-	return d.data[start : d.at-1], escapes
 }
 
 func (d *decoder) text() string {
