@@ -2,6 +2,8 @@ package producer
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -116,6 +118,11 @@ func TestFormsOfADatasetHaveOneDigest(t *testing.T) {
 	one, other := digests(`{"question":"a"}`, `{"question":"b"}`), digests(`{ "question": "a" }`, `{"question":"b" }`)
 	if one.Run.Spec.Dataset.Digest != other.Run.Spec.Dataset.Digest || one.EarlierDigest == other.EarlierDigest {
 		t.Errorf("%+v and %+v", one.Run.Spec.Dataset, other.Run.Spec.Dataset)
+	}
+	late := digests(`{"question":"a"}`, `{"question":"b" }`) // the digests part at the second row
+	earlier := sha256.Sum256([]byte("{\"question\":\"a\"}\n{\"question\":\"b\" }\n"))
+	if late.Run.Spec.Dataset.Digest != one.Run.Spec.Dataset.Digest || late.EarlierDigest != hex.EncodeToString(earlier[:]) {
+		t.Errorf("%+v, earlier %s", late.Run.Spec.Dataset, late.EarlierDigest)
 	}
 }
 

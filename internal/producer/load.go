@@ -1,7 +1,6 @@
 package producer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -86,12 +85,17 @@ type writer struct {
 	cutter  *cutter
 	seq     int // rows seen
 	items   []pipeline.Item
+	inputs  []byte // of items
 	batches []pipeline.Batch
-
-	itemBytes int // of items
+	behind  behind // writes one chunk while the next one is read
 }
 
-func (w *writer) write(ctx context.Context, data Dataset) error {
+func (w *writer) write(ctx context.Context, data Dataset) (err error) {
+	defer func() {
+		if waited := w.behind.wait(); err == nil {
+			err = waited
+		}
+	}()
 	spec := w.run.Spec
 	empty, err := emptyBytes(w.run)
 	if err != nil {
@@ -124,7 +128,7 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 	if err := pass.run(ctx); err != nil {
 		return err
 	}
-	if digest, earlier := pass.digests(); digest != spec.Dataset.Digest && earlier != spec.Dataset.Digest {
+	if digest, earlier := pass.digests.both(); digest != spec.Dataset.Digest && earlier != spec.Dataset.Digest {
 		return fmt.Errorf("dataset %s changed while it was being loaded; run %s is not usable: remove it with `producer delete --run %s` and load again",
 			data.Name, w.run.Name, w.run.Name)
 	}
@@ -137,6 +141,9 @@ func (w *writer) write(ctx context.Context, data Dataset) error {
 	if err := w.flushBatches(ctx); err != nil {
 		return err
 	}
+	if err := w.behind.wait(); err != nil {
+		return err
+	}
 	return w.store.Seal(ctx, w.run.Name, w.cutter.batches())
 }
 
@@ -145,9 +152,10 @@ func (w *writer) add(ctx context.Context, row []byte, request prompt.Rendered) e
 	seq := w.seq
 	w.seq++
 	if seq >= w.skipItems {
-		w.items = append(w.items, pipeline.Item{Run: w.run.Name, Seq: seq, Input: bytes.Clone(row)})
-		w.itemBytes += len(row)
-		if len(w.items) == loadChunk || w.itemBytes >= loadChunkBytes {
+		begin := len(w.inputs)
+		w.inputs = append(w.inputs, row...)
+		w.items = append(w.items, pipeline.Item{Run: w.run.Name, Seq: seq, Input: w.inputs[begin:len(w.inputs):len(w.inputs)]})
+		if len(w.items) == loadChunk || len(w.inputs) >= loadChunkBytes {
 			if err := w.flushItems(ctx); err != nil {
 				return err
 			}
@@ -169,23 +177,22 @@ func (w *writer) flushItems(ctx context.Context) error {
 	if len(w.items) == 0 {
 		return nil
 	}
-	if err := w.store.PutItems(ctx, w.items); err != nil {
-		return err
-	}
-	w.items, w.itemBytes = w.items[:0], 0
-	if w.progress != nil {
-		w.progress(w.seq)
-	}
-	return nil
+	items, seq := w.items, w.seq
+	w.items, w.inputs = make([]pipeline.Item, 0, cap(w.items)), make([]byte, 0, cap(w.inputs))
+	return w.behind.start(func() error { return w.store.PutItems(ctx, items) }, func() {
+		if w.progress != nil {
+			w.progress(seq)
+		}
+	})
 }
 
 func (w *writer) flushBatches(ctx context.Context) error {
 	if len(w.batches) == 0 {
 		return nil
 	}
-	err := w.store.PutBatches(ctx, w.batches)
-	w.batches = w.batches[:0]
-	return err
+	batches := w.batches
+	w.batches = make([]pipeline.Batch, 0, cap(w.batches))
+	return w.behind.start(func() error { return w.store.PutBatches(ctx, batches) }, func() {})
 }
 
 // workOf returns the message of a batch with these generations, whose conversations begin with the

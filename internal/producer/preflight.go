@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 
 	"gleaner/internal/pipeline"
@@ -145,7 +143,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	if err := alike.end(); err != nil {
 		return Preflight{}, err
 	}
-	found.Run.Spec.Dataset.Digest, found.EarlierDigest = pass.digests()
+	found.Run.Spec.Dataset.Digest, found.EarlierDigest = pass.digests.both()
 	found.Run.Spec.Dataset.Skipped = found.Bad.Total()
 	if data.Nulled != nil {
 		found.Run.Spec.Dataset.Nulled = data.Nulled()
@@ -202,8 +200,7 @@ type pass struct {
 	row  func(row []byte, request prompt.Rendered) error // called for each row, with what it asks
 	bad  func(*pipeline.RowError) error                  // called for each that cannot be used
 
-	sum, earlier hash.Hash
-	spelled      []byte // a row as the digest takes it; kept for its memory
+	digests digests // of the rows that were taken
 }
 
 // run reads until the end, the limit, or the first error of row or bad.
@@ -217,7 +214,7 @@ func (p *pass) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
-	p.sum, p.earlier = sha256.New(), sha256.New()
+	p.digests = digests{canonical: p.data.Canonical, sum: sha256.New()}
 	ids := newRowIDs()
 	for taken := 0; p.data.Limit == 0 || taken < p.data.Limit; {
 		if err := ctx.Err(); err != nil {
@@ -247,7 +244,9 @@ func (p *pass) run(ctx context.Context) (err error) {
 			return fmt.Errorf("dataset %s has more than %d rows: take fewer with a limit", p.data.Name, int(pipeline.MaxItems))
 		}
 		taken++
-		p.digest(row)
+		if err := p.digests.add(row); err != nil {
+			return err
+		}
 		if err := p.row(row, request); err != nil {
 			return err
 		}
@@ -267,27 +266,6 @@ func located(err error, rows Rows, row []byte) error {
 		bad.Kind = problem.Kind
 	}
 	return bad.Keep(row, false)
-}
-
-func (p *pass) digest(row []byte) {
-	spelled := row
-	if p.data.Canonical != nil {
-		p.earlier.Write(row)
-		p.earlier.Write([]byte("\n"))
-		p.spelled = p.data.Canonical(p.spelled[:0], row)
-		spelled = p.spelled
-	}
-	p.sum.Write(spelled)
-	p.sum.Write([]byte("\n"))
-}
-
-// digests returns the digest of the rows that were taken, and that of earlier versions.
-func (p *pass) digests() (digest, earlier string) {
-	digest = hex.EncodeToString(p.sum.Sum(nil))
-	if p.data.Canonical == nil {
-		return digest, digest
-	}
-	return digest, hex.EncodeToString(p.earlier.Sum(nil))
 }
 
 // differentRows is how many different rows may make the same prompt before a dataset is refused.
