@@ -185,3 +185,26 @@ func TestARunOfTooManyBatchesIsRefused(t *testing.T) {
 		t.Errorf("a batch beyond the bound: %v", err)
 	}
 }
+
+// Batches of runs that are loaded already were cut by what was encoded.
+func TestTheBytesOfAPromptAreCountedAsTheyAreEncoded(t *testing.T) {
+	check := func(t interface{ Errorf(string, ...any) }, prompt string) {
+		encoded, err := pipeline.Encode(struct {
+			Index  int    `json:"index"`
+			Item   int    `json:"item"`
+			Sample int    `json:"sample"`
+			Seed   int    `json:"seed"`
+			Prompt string `json:"prompt"`
+		}{pipeline.MaxBatch, pipeline.MaxItems, pipeline.MaxSamples, maxSeed, prompt})
+		if got, want := promptBytes(prompt), len(encoded)+1; err != nil || got != want {
+			t.Errorf("%q: %d bytes, and %d encoded: %v", prompt, got, want, err)
+		}
+	}
+	for c := range rune(0x3000) {
+		check(t, "a"+string(c)+"b")
+		check(t, "a"+string([]byte{byte(c)})+"b") // no UTF-8 from 0x80 on
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		check(t, string(rapid.SliceOf(rapid.Byte()).Draw(t, "bytes"))+rapid.String().Draw(t, "text"))
+	})
+}
