@@ -13,7 +13,7 @@ import (
 // What is written to the store at once, at most.
 const (
 	loadChunk      = 1000    // items or batches
-	loadChunkBytes = 8 << 20 // of items, about
+	loadChunkBytes = 4 << 20 // of items, about; two chunks are in memory at once
 )
 
 // LoadStore is the part of the store that a run is loaded into.

@@ -231,14 +231,15 @@ func (p *pass) run(ctx context.Context) (err error) {
 			}
 			err = located(err, rows, row)
 		}
-		if bad := new(pipeline.RowError); errors.As(err, &bad) {
+		if err != nil {
+			var bad *pipeline.RowError
+			if !errors.As(err, &bad) {
+				return err
+			}
 			if err := p.bad(bad); err != nil {
 				return err
 			}
 			continue
-		}
-		if err != nil {
-			return err
 		}
 		if taken >= pipeline.MaxItems {
 			return fmt.Errorf("dataset %s has more than %d rows: take fewer with a limit", p.data.Name, int(pipeline.MaxItems))
