@@ -1,87 +1,133 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"time"
 
-	"github.com/oklog/ulid/v2"
-
 	"gleaner/internal/cli"
+	"gleaner/internal/command"
 	"gleaner/internal/dataset"
 	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
-	"gleaner/internal/producer"
 	"gleaner/internal/prompt"
-	"gleaner/internal/sink"
 	"gleaner/internal/store"
 )
 
-// The files by which the steps pass on their results, and the run that they load.
+// The steps of a dataset's way through Gleaner, each of which a child does alone.
 const (
-	inputFile = "rows.jsonl"
-	storeFile = "gleaner.db"
-	outFile   = "out.jsonl"
-	childRun  = "load"
+	stepRead   = "read"   // its rows
+	stepCheck  = "check"  // reads, checks and renders all rows: load --dry-run
+	stepLoad   = "load"   // into the store
+	stepFill   = "fill"   // the store with an answer for each row
+	stepExport = "export" // the rows with their answers
+	stepRender = "render" // the prompt of rows in memory
 )
 
-// childCmd is one step of load and export.
-type childCmd struct {
-	Step string `arg:"" enum:"load,fill,export"`
-	Dir  string `required:""`
-}
+// formatsPrompt is the prompt of the rows, as people write it for GSM8K.
+const formatsPrompt = "Solve: {{ question }}\nThink step by step."
 
-// A step does its part and returns how many rows it did.
-type step = func(context.Context, store.Store) (int, error)
+// childCmd is one step, in a process of its own.
+type childCmd struct {
+	Step   string `arg:"" enum:"read,check,load,fill,export,render"`
+	Dir    string // in which the files are
+	Format string // of the file that is read or written
+	Store  string
+	Name   string `name:"run"`
+	Rows   int    // that are rendered
+}
 
 // A childOutcome is what a child prints for its parent.
 type childOutcome struct {
 	Rows    int     `json:"rows"`
 	Seconds float64 `json:"seconds"`
-	Peak    int     `json:"peak_bytes"`
+	CPU     float64 `json:"cpu_seconds"`
+	Peak    int     `json:"peak_bytes"`        // of the process's memory (VmHWM); 0 = not known on this system
+	Version string  `json:"version,omitempty"` // of a library of Python
 }
 
-func (c *childCmd) Run(ctx context.Context, t *cli.Terminal) (err error) {
-	store, err := store.Open(ctx, "sqlite:"+filepath.Join(c.Dir, storeFile))
+func (c *childCmd) Run(ctx context.Context, t *cli.Terminal) error {
+	do := map[string]func(context.Context) (int, error){
+		stepRead: c.read, stepCheck: c.check, stepLoad: c.load, stepFill: c.fill, stepExport: c.export, stepRender: c.render,
+	}[c.Step]
+	started, used := time.Now(), cpuTime()
+	rows, err := do(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	do := map[string]step{"load": c.load, "fill": c.fill, "export": c.export}[c.Step]
-	started := time.Now()
-	rows, err := do(ctx, store)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(t.Out).Encode(childOutcome{Rows: rows, Seconds: time.Since(started).Seconds(), Peak: peakBytes()})
+	return json.NewEncoder(t.Out).Encode(childOutcome{
+		Rows: rows, Seconds: time.Since(started).Seconds(), CPU: (cpuTime() - used).Seconds(), Peak: peakBytes(),
+	})
 }
 
-func (c *childCmd) load(ctx context.Context, store store.Store) (int, error) {
-	source, err := dataset.NewSource(dataset.SourceOptions{Inputs: []string{filepath.Join(c.Dir, inputFile)}})
+func (c *childCmd) input() string { return filepath.Join(c.Dir, "rows."+c.Format) }
+
+func (c *childCmd) read(context.Context) (n int, err error) {
+	rows, err := dataset.Open(c.input())
 	if err != nil {
 		return 0, err
 	}
-	data := producer.Dataset{Name: source.Name(), Open: func() (producer.Rows, error) { return source.Open() }}
-	preflight, err := producer.RunPreflight(ctx, childRun, spec(), data, nil)
-	if err != nil {
-		return 0, err
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for {
+		if _, err := rows.Next(); err == io.EOF {
+			return n, nil
+		} else if err != nil {
+			return n, err
+		}
+		n++
 	}
-	run, _, err := producer.Load(ctx, store, preflight, ulid.Make().String(), nil)
+}
+
+func (c *childCmd) check(ctx context.Context) (int, error) { return c.loadRun(ctx, "--dry-run") }
+
+func (c *childCmd) load(ctx context.Context) (int, error) { return c.loadRun(ctx) }
+
+func (c *childCmd) loadRun(ctx context.Context, more ...string) (int, error) {
+	var run pipeline.Run
+	err := program(ctx, &run, append([]string{
+		"load", "--json", "--store", c.Store, "--run", c.Name, "--input", c.input(), "--model", "bench", "--prompt", formatsPrompt,
+	}, more...)...)
 	return run.Items, err
 }
 
+func (c *childCmd) export(ctx context.Context) (int, error) {
+	var exported export.Tally
+	err := program(ctx, &exported, "export", "--json", "--store", c.Store, "--run", c.Name, "--out", filepath.Join(c.Dir, "out."+c.Format))
+	return exported.Lines, err
+}
+
+// program runs a command as the programs have it, and reads the summary that it prints.
+func program(ctx context.Context, summary any, args ...string) error {
+	var commands struct {
+		Load   command.LoadRun `cmd:""`
+		Export command.Export  `cmd:""`
+	}
+	var out, said bytes.Buffer
+	if code := cli.Run(ctx, "bench", description, &commands, args, &cli.Terminal{In: new(bytes.Buffer), Out: &out, Err: &said}); code != cli.Done {
+		return fmt.Errorf("%s ended with %d: %s", args[0], code, said.String())
+	}
+	return json.Unmarshal(out.Bytes(), summary)
+}
+
 // fill gives every batch its answers, as if it had been generated.
-func (c *childCmd) fill(ctx context.Context, store store.Store) (int, error) {
-	model, written := newInstant(), 0
-	run, err := store.Run(ctx, childRun)
+func (c *childCmd) fill(ctx context.Context) (written int, err error) {
+	store, err := store.Open(ctx, c.Store)
 	if err != nil {
 		return 0, err
 	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	run, err := store.Run(ctx, c.Name)
+	if err != nil {
+		return 0, err
+	}
+	model := newInstant()
 	for from := 0; from < run.Batches; {
-		batches, err := store.Batches(ctx, childRun, pipeline.Planned, from, upsertsAtOnce/pipeline.DefaultBatch)
+		batches, err := store.Batches(ctx, run.Name, pipeline.Planned, from, upsertsAtOnce/pipeline.DefaultBatch)
 		if err != nil {
 			return 0, err
 		}
@@ -102,28 +148,20 @@ func (c *childCmd) fill(ctx context.Context, store store.Store) (int, error) {
 	return written, nil
 }
 
-func (c *childCmd) export(ctx context.Context, store store.Store) (int, error) {
-	run, err := store.Run(ctx, childRun)
+// render makes the prompts of rows that are made beforehand, again and again.
+func (c *childCmd) render(context.Context) (int, error) {
+	renderer, err := prompt.New(prompt.Begin(pipeline.Spec{Model: "bench", Prompt: formatsPrompt, Samples: 1, Batch: 1}, false, false))
 	if err != nil {
 		return 0, err
 	}
-	renderer, err := prompt.New(run.Spec)
-	if err != nil {
-		return 0, err
+	made := make([][]byte, min(c.Rows, 1000))
+	for i := range made {
+		made[i] = row(i)
 	}
-	config := export.Config{Out: filepath.Join(c.Dir, outFile)}
-	names, err := export.SettleRun(config, run, func(first, count int) ([]pipeline.Item, error) { return store.Items(ctx, run.Name, first, count) })
-	if err != nil {
-		return 0, err
+	for i := range c.Rows {
+		if _, err := renderer.Request(made[i%len(made)]); err != nil {
+			return i, err
+		}
 	}
-	out, err := export.New(run, config, names, renderer)
-	if err != nil {
-		return 0, err
-	}
-	defer out.Abort()
-	if err := sink.Export(ctx, store.Answers(ctx, run.Name), out, nil); err != nil {
-		return 0, err
-	}
-	exported, err := out.Commit()
-	return exported.Lines, err
+	return c.Rows, nil
 }

@@ -68,7 +68,7 @@ func TestAQuickRunMeasuresEverything(t *testing.T) {
 			t.Errorf("formats: %+v", s)
 		}
 	}
-	// Three formats are read, checked, loaded and exported, one run is filled, and a prompt is rendered.
+	// Three formats are read, checked, loaded and exported, one run is filled, a prompt is rendered.
 	if measured != 4*3+2 {
 		t.Errorf("formats has %d steps that were measured, want 14: %+v", measured, report.Formats.Steps)
 	}

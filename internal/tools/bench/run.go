@@ -20,19 +20,20 @@ type Report struct {
 	Quick    bool      `json:"quick,omitempty"` // then the figures mean nothing
 	KeepBusy *KeepBusy `json:"keep_busy,omitempty"`
 	Capacity *Capacity `json:"capacity,omitempty"`
-	Load     *Load     `json:"load_and_export,omitempty"`
+	Formats  *Formats  `json:"formats,omitempty"`
 	Idle     *Idle     `json:"idle,omitempty"`
 }
 
 // runCmd is the command that measures.
 type runCmd struct {
-	Only       []string      `enum:"keep-busy,capacity,load,idle" default:"keep-busy,capacity,load,idle" help:"What is measured."`
+	Only       []string      `enum:"keep-busy,capacity,formats,idle" default:"keep-busy,capacity,formats,idle" help:"What is measured."`
 	Out        string        `default:"bench.json" placeholder:"FILE" help:"Where the figures go as JSON."`
 	Lengths    string        `placeholder:"FILE" help:"JSON Lines whose column answer gives the lengths of the answers for keep-busy, such as GSM8K's train.jsonl. Default: lengths distributed as GSM8K's."`
 	GPUs       []int         `name:"gpus" default:"2,20" help:"Numbers of GPUs for keep-busy."`
 	Speedup    float64       `placeholder:"X" help:"How many times faster than in reality time runs in keep-busy. Default: 25 with fewer than 20 GPUs, else 5. With 1, 20 GPUs take 5 minutes and 2 take 43, each twice."`
 	MongoDB    string        `name:"mongodb" env:"MONGODB_URI" placeholder:"URI" help:"MongoDB to measure besides SQLite. Runs named bench-… are written there and removed."`
-	Rows       int           `default:"1000000" help:"Rows for load and export; a tenth of them are measured beside it."`
+	Rows       int           `default:"1000000" help:"Rows for formats."`
+	Python     string        `env:"LOADERS_TEST_PYTHON" placeholder:"PATH" help:"Python with pandas, polars and DuckDB, which formats measures on the same files. .ci/loaders.sh makes one."`
 	Dir        string        `placeholder:"DIR" help:"Folder for what is written meanwhile. Syncing to the disk is part of the figures, so it matters which disk that is. Default: the system's temporary folder."`
 	Idle       time.Duration `default:"10m" help:"How long the traffic of programs without work is measured, after 5 minutes in which they settle. The periods of all that they do fit into 6 minutes."`
 	Quick      bool          `help:"A small version of everything, to see that it works. Its figures mean nothing."`
@@ -89,15 +90,17 @@ func (c *runCmd) measure(ctx context.Context, t *cli.Terminal, dir string, repor
 		}
 		report.Capacity.print(t.Out)
 	}
-	if slices.Contains(c.Only, loadName) {
+	if slices.Contains(c.Only, formatsName) {
 		rows := c.Rows
 		if c.Quick {
 			rows = min(rows, 5000)
 		}
-		if report.Load, err = measureLoad(ctx, sub(loadName), rows, logf); err != nil {
-			return fmt.Errorf("%s: %w", loadName, err)
+		if report.Formats, err = measureFormats(ctx, formatsConfig{
+			dir: sub(formatsName), rows: rows, mongoDB: c.MongoDB, python: c.Python, logf: logf,
+		}); err != nil {
+			return fmt.Errorf("%s: %w", formatsName, err)
 		}
-		report.Load.print(t.Out)
+		report.Formats.print(t.Out)
 	}
 	if slices.Contains(c.Only, idleName) {
 		if report.Idle, err = measureIdle(ctx, sub(idleName), c.Idle, c.Quick, logf); err != nil {
