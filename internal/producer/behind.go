@@ -1,7 +1,7 @@
 package producer
 
-// A behind does one write to the store after the other, in order, while its caller reads on. At most
-// one is under way. It is for one goroutine.
+// A behind does one write to the store after the other, in order, while its caller reads on. At
+// most one is under way. It is for one goroutine.
 type behind struct {
 	done chan error // of the write that is under way; nil: none is
 	then func()
