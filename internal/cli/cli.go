@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -90,7 +91,8 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		return exit
 	}
 	if err != nil {
-		said := withLines(err.Error(), ofParsing(command, err), job)
+		said := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1) // a flag may be left open
+		said = withLines(said, ofParsing(command, err), job)
 		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, job.Secrets().Hide(withoutSecrets(said, args)), name)
 		return WrongUse
 	}
