@@ -1,12 +1,14 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"gleaner/internal/cli"
@@ -44,23 +46,21 @@ func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress 
 	if err := f.Check(); err != nil {
 		return nil, err
 	}
-	paths, name, err := fetchInputs(ctx, f, progress)
+	fetched, err := fetchInputs(ctx, f, progress)
 	if err != nil {
 		return nil, err
 	}
 	source, err := dataset.NewSource(dataset.SourceOptions{
-		Inputs: paths, Stdin: t.In, Encoding: f.Encoding, RowsAt: f.RowsAt, NaN: f.NaN, Rows: f.Rows,
+		Inputs: fetched.paths, Stdin: t.In, Encoding: f.Encoding, RowsAt: f.RowsAt, NaN: f.NaN, Rows: f.Rows, Shown: fetched.shown,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if name == "" {
-		name = source.Name()
-	}
-	for _, left := range source.LeftOut() {
+	name := cmp.Or(fetched.name, source.Name())
+	for _, left := range slices.Concat(fetched.leftOut, source.LeftOut()) {
 		fmt.Fprintf(t.Err, "not read: %s\n", left)
 	}
-	in := &input{source: source, local: paths, bad: &badRows{}}
+	in := &input{source: source, local: fetched.paths, bad: &badRows{}}
 	in.Name = name
 	open, err := in.selected(f, progress)
 	if err != nil {
@@ -93,30 +93,44 @@ func (in *input) selected(f cli.InputFlags, progress *view.Progress) (func() (re
 	return func() (reading, error) { return rows.Open() }, nil
 }
 
-// fetchInputs returns the inputs with what is elsewhere replaced by files of this machine, and the
-// name of the dataset if it comes from there.
-func fetchInputs(ctx context.Context, f cli.InputFlags, progress *view.Progress) (paths []string, name string, err error) {
+// A fetched is the inputs with what is elsewhere replaced by files of this machine.
+type fetched struct {
+	paths   []string
+	name    string            // of the dataset, if it comes from elsewhere
+	shown   map[string]string // by path: the address of what was fetched
+	leftOut []string          // what of a dataset holds no rows
+}
+
+// fetchInputs fetches what is elsewhere.
+func fetchInputs(ctx context.Context, f cli.InputFlags, progress *view.Progress) (fetched, error) {
 	config := hubConfig(progress, "fetching ")
 	defer progress.Clear()
+	all := fetched{shown: map[string]string{}}
 	for _, path := range f.Inputs() {
 		if !hub.IsRemote(path) {
-			paths = append(paths, path)
+			all.paths = append(all.paths, path)
 			continue
 		}
-		fetched, err := hub.Fetch(ctx, config, hub.Source{Input: path, Subset: f.Subset, Split: f.InputSplit})
+		one, err := hub.Fetch(ctx, config, hub.Source{Input: path, Subset: f.Subset, Split: f.InputSplit})
 		if err != nil {
-			return nil, "", err
+			return fetched{}, err
 		}
-		name = fetched.Name
-		paths = append(paths, fetched.Files...)
+		all.name = one.Name
+		all.paths = append(all.paths, one.Files...)
+		for i, file := range one.Files {
+			all.shown[file] = one.Shown[i]
+		}
+		for _, left := range one.LeftOut {
+			all.leftOut = append(all.leftOut, one.Name+"/"+left+": it holds no rows")
+		}
+	}
+	if all.name == "" && (f.Subset != "" || f.InputSplit != "") {
+		return fetched{}, cli.Usage("subset and input-split are of datasets on the hub: give --input hf://datasets/OWNER/NAME")
 	}
 	if len(f.Inputs()) > 1 {
-		name = ""
+		all.name = ""
 	}
-	if name == "" && (f.Subset != "" || f.InputSplit != "") {
-		return nil, "", cli.Usage("subset and input-split are of datasets on the hub: give --input hf://datasets/OWNER/NAME")
-	}
-	return paths, name, nil
+	return all, nil
 }
 
 // specOf returns the spec that the flags ask for, with the language of its templates.

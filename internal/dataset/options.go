@@ -17,6 +17,8 @@ type SourceOptions struct {
 	Encoding string    // of texts without a mark of their own, as in cp1252; "" is UTF-8
 	RowsAt   string    // the names, with dots between them, under which the array of rows stands
 	NaN      string    // NaNNull, or "" for rows with NaN and Infinity to be bad ones
+
+	Shown map[string]string // by path: what a file is called where rows of it are named; may be nil
 }
 
 // check says what is wrong with the options.

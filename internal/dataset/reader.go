@@ -108,7 +108,7 @@ func (r *Reader) Next() ([]byte, error) {
 		case err == io.EOF:
 			r.err = r.finish()
 		case errors.As(err, &bad) && !isLost(err):
-			bad.Name, bad.Problem = r.name, withFile(bad.Problem, r.name)
+			bad.Name, bad.Problem = r.shown(), withFile(bad.Problem, r.name)
 			return nil, bad
 		default:
 			r.err = readError(r.name, r.current.position(), err)
@@ -128,7 +128,7 @@ func (r *Reader) finish() error {
 	r.found.Nulled += n.nulled
 	r.found.HalfCharacters += n.halves
 	if n.hint != "" {
-		r.found.Hints = append(r.found.Hints, r.name+": "+n.hint)
+		r.found.Hints = append(r.found.Hints, r.shown()+": "+n.hint)
 	}
 	r.line = r.current.position()
 	err := r.current.close()
@@ -165,7 +165,15 @@ func (r *Reader) Line() int {
 
 // Position returns the file, as the user gave it, and the line of the row that Next returned last.
 // In a Parquet file the line is the number of the row.
-func (r *Reader) Position() (file string, line int) { return r.name, r.Line() }
+func (r *Reader) Position() (file string, line int) { return r.shown(), r.Line() }
+
+// shown returns what the open file is called where rows of it are named.
+func (r *Reader) shown() string {
+	if name, ok := r.options.Shown[r.name]; ok {
+		return name
+	}
+	return r.name
+}
 
 // Progress returns how many bytes of the input were read, packed as they are, and how many there
 // are, 0 if that is not known. It may be called from another goroutine.

@@ -58,7 +58,7 @@ func TestWhichSubsetsAndSplitsThereAreIsInTheError(t *testing.T) {
 		say    []string
 	}{
 		{hub.Source{}, []string{"main, socratic", "--subset main"}},
-		{hub.Source{Subset: "mian"}, []string{`no subset "mian"`, "did you mean main?"}},
+		{hub.Source{Subset: "mian"}, []string{`no subset "mian"`, "did you mean main? it has main, socratic"}},
 		{hub.Source{Subset: "algebra"}, []string{"it has main, socratic"}},
 		{hub.Source{Subset: "main"}, []string{"subset main", "train, test", "--input-split train"}},
 		{hub.Source{Subset: "main", Split: "validation"}, []string{`no split "validation"`, "train, test"}},

@@ -63,7 +63,7 @@ func spoken(said string) string {
 const mostCompared = 20_000
 
 // nearest ends a sentence about a wrong name with the right ones: the one that was meant, if it is
-// near, else some.
+// near, and some, unless that one is among many.
 func nearest(name string, all []string, begin string) string {
 	if len(all) == 0 {
 		return ""
@@ -74,21 +74,27 @@ func nearest(name string, all []string, begin string) string {
 			best, least = a, d
 		}
 	}
-	if best != "" {
-		return fmt.Sprintf(": did you mean %s?", text.Printable(best))
+	switch meant := fmt.Sprintf(": did you mean %s?", text.Printable(best)); {
+	case best == "":
+		return ": " + begin + names(all)
+	case len(all) > mostNamed:
+		return meant
+	default:
+		return meant + " " + begin + names(all)
 	}
-	return ": " + begin + names(all)
 }
+
+// mostNamed is how many names are shown.
+const mostNamed = 20
 
 // names shows some names, in their order.
 func names(all []string) string {
-	const most = 20
-	shown := make([]string, 0, most)
-	for _, name := range all[:min(len(all), most)] {
+	shown := make([]string, 0, mostNamed)
+	for _, name := range all[:min(len(all), mostNamed)] {
 		shown = append(shown, text.Printable(text.Shorten(name, 100)))
 	}
-	if len(all) > most {
-		shown = append(shown, fmt.Sprintf("and %d more", len(all)-most))
+	if len(all) > mostNamed {
+		shown = append(shown, fmt.Sprintf("and %d more", len(all)-mostNamed))
 	}
 	return strings.Join(shown, ", ")
 }
