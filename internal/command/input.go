@@ -51,7 +51,8 @@ func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress 
 		return nil, err
 	}
 	source, err := dataset.NewSource(dataset.SourceOptions{
-		Inputs: fetched.paths, Stdin: t.In, Encoding: f.Encoding, RowsAt: f.RowsAt, NaN: f.NaN, Rows: f.Rows, Shown: fetched.shown,
+		Inputs: fetched.paths, Stdin: t.In, Encoding: f.Encoding, RowsAt: f.RowsAt, NaN: f.NaN, Rows: f.Rows,
+		Context: ctx, Shown: fetched.shown,
 	})
 	if err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 		preflight, err := producer.RunPreflight(ctx, v.Name, spec, data.Dataset, data.watch(progress, "checking"))
 		progress.Clear()
 		if err != nil {
-			return err
+			return data.failed(t, err)
 		}
 		preflight.Run = preflight.Run.PinTo(pin)
 		names, err := c.settle(&preflight.Run.Spec, columns)

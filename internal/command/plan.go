@@ -122,7 +122,7 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, 
 	checked, err := producer.RunPreflight(ctx, name, spec, data.Dataset, data.watch(progress, "reading"))
 	progress.Clear()
 	if err != nil {
-		return plan.Estimate{}, err
+		return plan.Estimate{}, data.failed(t, err)
 	}
 	notes(t, data.notes())
 	cfg.Run, cfg.RowBytes = checked.Run, float64(checked.RowBytes)/float64(checked.Run.Items)

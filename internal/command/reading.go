@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
 	"gleaner/internal/producer"
 	"gleaner/internal/view"
@@ -45,6 +46,14 @@ func (in *input) watch(progress *view.Progress, doing string) func(rows int) {
 
 // nulled returns how many numbers were read as null.
 func (in *input) nulled() int { return in.rows.Notes().Nulled }
+
+// failed returns the error with which reading ended, after what may explain it.
+func (in *input) failed(t *cli.Terminal, err error) error {
+	if in.rows != nil {
+		notes(t, in.rows.Notes().Hints)
+	}
+	return err
+}
 
 // notes says what people should know of the rows that were read.
 func (in *input) notes() (notes []string) {

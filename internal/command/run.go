@@ -54,7 +54,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer data.Close()
 	data.Unset = c.SpecFlags.Unset()
-	variants, err := c.variants(ctx, data.Dataset)
+	variants, err := c.variants(ctx, t, data, progress)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 }
 
 // variants returns the runs that are asked for. Of several each is checked before the first begins.
-func (c *RunLocal) variants(ctx context.Context, data producer.Dataset) ([]cli.Variant, error) {
+func (c *RunLocal) variants(ctx context.Context, t *cli.Terminal, data *input, progress *view.Progress) ([]cli.Variant, error) {
 	variants, err := c.SpecFlags.Variants(c.Name)
 	if err != nil || len(variants) == 1 {
 		return variants, err
@@ -103,8 +103,10 @@ func (c *RunLocal) variants(ctx context.Context, data producer.Dataset) ([]cli.V
 			return nil, err
 		}
 		spec.Model = cmp.Or(spec.Model, "default") // which the servers choose later
-		if _, err := producer.RunPreflight(ctx, cmp.Or(v.Name, "unnamed"), spec, data, nil); err != nil {
-			return nil, err
+		_, err = producer.RunPreflight(ctx, cmp.Or(v.Name, "unnamed"), spec, data.Dataset, data.watch(progress, "checking"))
+		progress.Clear()
+		if err != nil {
+			return nil, data.failed(t, err)
 		}
 	}
 	return variants, nil
@@ -122,12 +124,19 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, p
 	}
 	defer servers.Close()
 	spec.Model, spec.Simulated = servers.Model, servers.Simulated
-	defer func() { err = errors.Join(err, data.bad.commit(t.Err)) }()
+	checked := false
+	defer func() {
+		if err != nil && !checked {
+			err = data.failed(t, err)
+		}
+		err = errors.Join(err, data.bad.commit(t.Err))
+	}()
 	return local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data.Dataset, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
 		Export: c.export(data.local), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
 		Checked: data.watch(progress, "checking"), Loaded: data.watch(progress, "loading"),
 		Preflight: func(s producer.Preflight) {
+			checked = true
 			progress.Clear()
 			preview(t, data, s)
 			data.bad.path = filepath.Join(c.Data, s.Run.Name+badSuffix)

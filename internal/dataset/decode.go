@@ -52,7 +52,7 @@ func encodingOf(name string) (encoding.Encoding, error) {
 			return found, nil
 		}
 	}
-	return nil, fmt.Errorf("encoding %q is not known: name one like utf-8, utf-16, cp1252, latin-1, iso-8859-2, shift_jis, gb18030", name)
+	return nil, wrong("encoding", "%q is not known: name one like utf-8, utf-16, cp1252, latin-1, iso-8859-2, shift_jis, gb18030", name)
 }
 
 // A textForm says how the bytes of a text are read.

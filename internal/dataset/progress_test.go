@@ -1,8 +1,11 @@
 package dataset
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,6 +50,41 @@ func TestAPipeIsReadFromItsBeginningWhileItIsWritten(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestTheWaitForAPipeEndsWithTheContext(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	out, in := io.Pipe()
+	defer in.Close() // ends the read that was left behind
+	ctx, cancel := context.WithCancel(t.Context())
+	s, err := NewSource(SourceOptions{Inputs: []string{"-"}, Stdin: out, Context: ctx})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := make(chan struct{})
+	go func() {
+		_, _ = io.WriteString(in, "{\"n\":1}\n")
+		close(began)
+	}()
+	ended := make(chan error)
+	go func() {
+		r, err := s.Open()
+		for err == nil {
+			_, err = r.Next()
+		}
+		ended <- err
+	}()
+	<-began
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(os.Getenv("TMPDIR")); len(left) > 0 {
+		t.Errorf("%s is left", left[0].Name())
 	}
 }
 

@@ -32,7 +32,7 @@ type Selected struct {
 // condition.
 func (s *Source) Select(chosen Selection, drawing func(rows int, done, total int64)) (*Selected, error) {
 	if chosen.Random && chosen.Limit <= 0 {
-		return nil, errors.New("drawing rows by a seed needs a limit: say how many")
+		return nil, wrong("random", "drawing rows by a seed needs a limit: say how many")
 	}
 	if chosen.Where != "" {
 		if _, err := newCondition(chosen.Where); err != nil {

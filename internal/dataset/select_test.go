@@ -99,7 +99,7 @@ func TestConditionsChooseRows(t *testing.T) {
 		}
 	}
 	for where, want := range map[string]string{
-		`levle == 1`: `the condition "levle == 1": no row has a column "levle": the columns are "q", "level", "score", "tags", "meta", "type", "count", "Question Text"`,
+		`levle == 1`: `input-where: the condition "levle == 1": no row has a column "levle": the columns are "q", "level", "score", "tags", "meta", "type", "count", "Question Text"`,
 	} {
 		if rows, _ := chosen(t, text, Selection{Where: where}); len(rows) != 1 || rows[0] != want {
 			t.Errorf("%s: %q, want %s", where, rows, want)

@@ -44,11 +44,13 @@ func NewSource(o SourceOptions) (*Source, error) {
 	}
 	s.files, s.leftOut, s.name = e.files, e.leftOut, nameOf(o.Inputs, e.files)
 	for _, f := range s.files {
-		if f.spool != nil {
-			s.total = 0
-			break
-		}
 		s.total += f.Size
+	}
+	for _, f := range s.files {
+		if f.spool != nil {
+			f.spool.in = &interruptible{ctx: o.Context, in: f.spool.in}
+			s.total = 0 // not known
+		}
 	}
 	return s, nil
 }
@@ -56,7 +58,7 @@ func NewSource(o SourceOptions) (*Source, error) {
 func (s *Source) addStdin(e *expansion) error {
 	for _, f := range e.files {
 		if f.spool != nil && f.Path == stdinName {
-			return errors.New("the standard input, -, is given twice: it can be read once")
+			return wrong("input", "the standard input, -, is given twice: it can be read once")
 		}
 	}
 	in := s.options.Stdin

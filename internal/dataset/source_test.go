@@ -161,10 +161,10 @@ func TestAMissingInputSaysWhatThereIs(t *testing.T) {
 		o    SourceOptions
 		want string
 	}{
-		{SourceOptions{}, "no dataset: name a file, a folder, a pattern in quotes, or - for the standard input"},
-		{SourceOptions{Inputs: []string{"-", "-"}}, "the standard input, -, is given twice: it can be read once"},
-		{SourceOptions{Inputs: []string{"-"}, NaN: "0"}, "--nan 0: there is only --nan null, which reads NaN and Infinity as null"},
-		{SourceOptions{Inputs: []string{"-"}, Encoding: "klingon"}, `encoding "klingon" is not known: name one like utf-8, utf-16, cp1252, latin-1, iso-8859-2, shift_jis, gb18030`},
+		{SourceOptions{}, "input: no dataset: name a file, a folder, a pattern in quotes, or - for the standard input"},
+		{SourceOptions{Inputs: []string{"-", "-"}}, "input: the standard input, -, is given twice: it can be read once"},
+		{SourceOptions{Inputs: []string{"-"}, NaN: "0"}, `nan: there is no "0": the only value is null, which reads NaN and Infinity as null`},
+		{SourceOptions{Inputs: []string{"-"}, Encoding: "klingon"}, `encoding: "klingon" is not known: name one like utf-8, utf-16, cp1252, latin-1, iso-8859-2, shift_jis, gb18030`},
 	} {
 		if _, err := NewSource(c.o); err == nil || err.Error() != c.want {
 			t.Errorf("%v, want %s", err, c.want)

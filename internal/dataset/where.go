@@ -12,6 +12,9 @@ import (
 	"github.com/expr-lang/expr/vm"
 )
 
+// whereFlag is the flag of a condition.
+const whereFlag = "input-where"
+
 // A condition decides by an expression over its columns whether a row is taken. It belongs to one
 // goroutine.
 type condition struct {
@@ -33,7 +36,7 @@ func newCondition(text string) (*condition, error) {
 	options := []expr.Option{expr.Env(map[string]any{}), expr.AllowUndefinedVariables()}
 	tokens, err := lexer.Lex(file.NewSource(text))
 	if err != nil {
-		return nil, fmt.Errorf("the condition %q: %w", text, err)
+		return nil, wrong(whereFlag, "the condition %q: %v", text, err)
 	}
 	for i, token := range tokens {
 		if token.Kind != lexer.Identifier || i > 0 && (tokens[i-1].Is(lexer.Operator, ".") || tokens[i-1].Is(lexer.Operator, "?.")) {
@@ -44,7 +47,7 @@ func newCondition(text string) (*condition, error) {
 		switch name := token.Value; {
 		case inMap || slices.Contains([]string{"true", "false", "nil", "let", "if", "else"}, name):
 		case called && !slices.Contains(builtin.Names, name):
-			return nil, fmt.Errorf("the condition %q: there is no function %q; functions like len, float, lower, trim, any and all are those of expr-lang", text, name)
+			return nil, wrong(whereFlag, "the condition %q: there is no function %q; functions like len, float, lower, trim, any and all are those of expr-lang", text, name)
 		case called:
 		case name == "row" || name == "$env":
 			c.all = true
@@ -58,7 +61,7 @@ func newCondition(text string) (*condition, error) {
 		}
 	}
 	if c.program, err = expr.Compile(text, options...); err != nil {
-		return nil, fmt.Errorf("the condition %q cannot be used: %w", text, err)
+		return nil, wrong(whereFlag, "the condition %q cannot be used: %v", text, err)
 	}
 	return c, nil
 }
@@ -162,5 +165,5 @@ func (c *condition) missing() error {
 		return nil
 	}
 	slices.Sort(names)
-	return fmt.Errorf("the condition %q: no row has a column %q: the columns are %s", c.text, names[0], list(c.seen))
+	return wrong(whereFlag, "the condition %q: no row has a column %q: the columns are %s", c.text, names[0], list(c.seen))
 }

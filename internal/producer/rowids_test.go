@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"gleaner/internal/pipeline"
 )
 
@@ -50,5 +52,25 @@ func TestAnIDThatNoRowHasIsAMistakeInTheFlag(t *testing.T) {
 	var wrong *pipeline.SpecError
 	if !errors.As(err, &wrong) || wrong.Field != "id" || !strings.Contains(err.Error(), `no row has a column "meta.id": the columns are n, question`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestASetOfHashesIsASet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var set hashSet
+		there := map[uint64]bool{}
+		hashes := rapid.SliceOf(rapid.OneOf(rapid.Uint64Min(1), rapid.Uint64Range(1, 40), rapid.Just(^uint64(0)))).Draw(t, "hashes")
+		for _, hash := range hashes {
+			if added := set.add(hash); added == there[hash] {
+				t.Fatalf("%x was there: %v, added: %v", hash, there[hash], added)
+			}
+			there[hash] = true
+		}
+	})
+	var set hashSet
+	for n := range uint64(200_000) {
+		if hash := (n + 1) * 0x9e3779b97f4a7c15; !set.add(hash) || set.add(hash) {
+			t.Fatalf("%d", n)
+		}
 	}
 }
