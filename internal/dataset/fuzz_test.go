@@ -149,3 +149,27 @@ func FuzzForms(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPacked compares packed texts with plain ones, and damages them.
+func FuzzPacked(f *testing.F) {
+	for _, seed := range []string{"{\"a\":1}\n{\"b\":2}\n", "[{\"a\":1},\n{}]", "a,b\n1,2\n", "\xff\xfe{\x00}\x00", strings.Repeat("{\"a\":\"xyz\"}\n", 100)} {
+		f.Add([]byte(seed), uint16(10), byte(0))
+		f.Add([]byte(seed), uint16(20), byte(0x55))
+	}
+	f.Fuzz(func(t *testing.T, content []byte, at uint16, change byte) {
+		if len(content) == 0 {
+			return
+		}
+		rows, bad := drain(t, content)
+		for _, format := range []string{"gzip", "zstd"} {
+			data := []byte(packed(t, format, string(content)))
+			if got, gotBad := drain(t, data); !slices.Equal(rows, got) || bad != gotBad {
+				t.Fatalf("%s of %q: %q and %d bad ones, want %q and %d", format, content, got, gotBad, rows, bad)
+			}
+			i := int(at) % len(data)
+			drain(t, data[:i])
+			data[i] ^= change
+			drain(t, data)
+		}
+	})
+}
