@@ -62,6 +62,12 @@ func withoutLineCommas() string {
 		`python3 -c 'import sys; sys.stdout.buffer.writelines(l.strip().rstrip(b",") + b"\n" for l in open(sys.argv[1], "rb"))' ` + fileMark + ` > ` + newMark + `.jsonl`
 }
 
+// fromColumns writes the rows of a table that one object holds column by column.
+func fromColumns() string {
+	return `write it with orient="records" and lines=True, or convert it with: ` +
+		`python3 -c 'import json,sys; d=json.load(open(sys.argv[1], encoding="utf-8")); v=[c.values() if isinstance(c, dict) else c for c in d.values()]; [print(json.dumps(dict(zip(d, r)))) for r in zip(*v)]' ` + fileMark + ` > ` + newMark + `.jsonl`
+}
+
 // fromPython converts lines that hold what Python's repr shows.
 func fromPython() string {
 	return `write such rows with json.dumps, or convert them with: ` +

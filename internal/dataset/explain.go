@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"unicode/utf8"
 
@@ -82,10 +83,7 @@ func isPython(rest []byte) bool {
 
 // tooLong says that a row exceeds the limit, and what the reason may be.
 func tooLong(row []byte) string {
-	if path := arrayIn(row); path != "" {
-		return fmt.Sprintf("is longer than %d MiB, the limit of a row: if the rows stand in its list %q, add --rows-at %s", pipeline.MaxRowBytes>>20, path, path)
-	}
-	return fmt.Sprintf("is longer than %d MiB, the limit of a row: shorten it or leave it out", pipeline.MaxRowBytes>>20)
+	return fmt.Sprintf("is longer than %d MiB, the limit of a row: %s", pipeline.MaxRowBytes>>20, cmp.Or(hintOf(row), "shorten it or leave it out"))
 }
 
 func kindOf(b byte) string {

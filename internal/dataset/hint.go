@@ -31,6 +31,49 @@ func list(names []string) string {
 	return b.String()
 }
 
+// hintOf says what an object may be that is not a row but holds rows; nothing where it looks like a
+// row. It may be cut off.
+func hintOf(object []byte) string {
+	if path := arrayIn(object); path != "" {
+		return fmt.Sprintf("if the rows stand in its list %q, add --rows-at %s", path, path)
+	}
+	if isColumnar(object) {
+		return "it holds a table column by column, as to_json of pandas writes it: " + fromColumns()
+	}
+	return ""
+}
+
+// isColumnar reports whether an object holds columns: objects whose keys are the numbers of rows,
+// or two lists or more of the same length. Of such objects the beginning is enough.
+func isColumnar(object []byte) bool {
+	d := json.NewDecoder(bytes.NewReader(object[:min(len(object), pipeline.MaxKeptBytes)]))
+	d.UseNumber()
+	for _, want := range []any{json.Delim('{'), nil, json.Delim('{'), "0", nil, "1"} {
+		token, err := d.Token()
+		if _, nested := token.(json.Delim); err != nil || want == nil && nested || want != nil && token != want {
+			return hasEqualLists(object)
+		}
+	}
+	return true
+}
+
+// hasEqualLists reports whether all values of an object are lists of one length. Lists of one are
+// found in rows.
+func hasEqualLists(object []byte) bool {
+	var columns map[string][]json.RawMessage
+	if len(object) > pipeline.MaxRowBytes || json.Unmarshal(object, &columns) != nil || len(columns) < 2 {
+		return false
+	}
+	length := -1
+	for _, column := range columns {
+		if length >= 0 && len(column) != length {
+			return false
+		}
+		length = len(column)
+	}
+	return length > 1
+}
+
 // arrayIn returns the path of the first list of objects in a row, or nothing. It reads only the
 // beginning of the row, which may be cut off.
 func arrayIn(row []byte) string {

@@ -29,7 +29,7 @@ type jsonRows struct {
 	read, repeated int64 // bytes of rows, and of those that were scanned for nothing
 
 	rows, nulled, halves int    // for the notes
-	hint                 string // the list of objects in the first row
+	hint                 string // what the first row may be instead, if it is the only one
 }
 
 // next returns the next row, io.EOF, a *RowError, or what ends reading.
@@ -203,7 +203,7 @@ func (j *jsonRows) row(end int) ([]byte, error) {
 		j.halves++
 	}
 	if j.rows++; j.rows == 1 {
-		j.hint = arrayIn(row)
+		j.hint = hintOf(row)
 	}
 	return row, nil
 }

@@ -38,7 +38,7 @@ func (t *tableRows) position() int { return t.line }
 func (j *jsonRows) notes() notes {
 	n := notes{nulled: j.nulled, halves: j.halves}
 	if j.rows == 1 && j.hint != "" {
-		n.hint = fmt.Sprintf("the file is one object and was read as one row: if the rows stand in its list %q, add --rows-at %s", j.hint, j.hint)
+		n.hint = "the file is one object and was read as one row: " + j.hint
 	}
 	return n
 }

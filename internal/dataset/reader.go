@@ -128,7 +128,7 @@ func (r *Reader) finish() error {
 	r.found.Nulled += n.nulled
 	r.found.HalfCharacters += n.halves
 	if n.hint != "" {
-		r.found.Hints = append(r.found.Hints, r.shown()+": "+n.hint)
+		r.found.Hints = append(r.found.Hints, r.shown()+": "+withFile(n.hint, r.name))
 	}
 	r.line = r.current.position()
 	err := r.current.close()
