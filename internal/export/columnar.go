@@ -26,7 +26,7 @@ type columnarWriter struct {
 
 // Write takes a row.
 func (w *columnarWriter) Write(row []byte) error {
-	if err := w.schema.Observe(row); err != nil {
+	if err := w.schema.ObserveValid(row); err != nil {
 		return err
 	}
 	return w.spool.add(row)

@@ -90,9 +90,9 @@ func (e *Encoder) append(dst []byte, answers []pipeline.Answer) ([]byte, error) 
 }
 
 func (e *Encoder) line(dst []byte, answers []pipeline.Answer) ([]byte, error) {
-	row := bytes.Trim(answers[0].Input, whitespace)
+	row := trimmedSpace(answers[0].Input)
 	var err error
-	if e.fields, err = scan(row, e.fields[:0]); err != nil {
+	if e.fields, err = scanStored(row, e.fields[:0]); err != nil {
 		return nil, err
 	}
 	whole, broken := wholePairs(oneLine(row))

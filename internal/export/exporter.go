@@ -37,7 +37,9 @@ type Exporter struct {
 	line    []byte
 	item    []pipeline.Answer // layout openai-batch: the answers of the present item
 	leading int               // lines in front of the first one that has an answer
-	engines map[string]int
+	engines map[string]int         // answers by engine and digest, but for
+	last    *pipeline.StoredResult // the last ones, which are of one,
+	alike   int                    // and so many
 	err     error // the first failure; nothing is written after it
 	done    bool  // after Commit or Abort
 }
@@ -149,7 +151,12 @@ func (x *Exporter) Add(a pipeline.Answer) error {
 func (x *Exporter) count(a pipeline.Answer) {
 	switch {
 	case a.Result != nil:
-		x.engines[engineOf(a)]++
+		if x.last != nil && x.last.Engine == a.Result.Engine && x.last.Digest == a.Result.Digest {
+			x.alike++
+			return
+		}
+		x.countEngine()
+		x.last, x.alike = a.Result, 1
 		return
 	case a.Failure != nil:
 		if x.tally.Classes == nil {
@@ -163,16 +170,20 @@ func (x *Exporter) count(a pipeline.Answer) {
 	x.tally.Missing++
 }
 
-// engineOf names the engine of an answer and the digest of its model.
-func engineOf(a pipeline.Answer) string {
-	name := string(a.Result.Engine)
-	if digest := pipeline.ShortDigest(a.Result.Digest); digest != "" {
+// countEngine adds the last answers, which are of one engine and digest, to what is known.
+func (x *Exporter) countEngine() {
+	if x.last == nil {
+		return
+	}
+	name := string(x.last.Engine)
+	if digest := pipeline.ShortDigest(x.last.Digest); digest != "" {
 		name += " " + digest
 	}
 	if name == "" {
-		return "not recorded"
+		name = "not recorded"
 	}
-	return name
+	x.engines[name] += x.alike
+	x.last = nil
 }
 
 // flushItem writes the line of the item whose answers have come.
@@ -244,6 +255,7 @@ func (x *Exporter) commitFile() error {
 }
 
 func (x *Exporter) commitFolder() error {
+	x.countEngine()
 	x.tally.Files = len(x.folder.shards)
 	c := card{run: x.run, config: x.config, names: x.encoder.names, tally: x.tally, engines: x.engines, features: x.out.(*columnarWriter).schema.Features()}
 	_, err := x.folder.commit(c.text())

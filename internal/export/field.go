@@ -55,45 +55,90 @@ func scan(row []byte, fields []field) ([]field, error) {
 	return scanValid(row, fields), nil
 }
 
+// scanStored is scan for a row that was checked before it was stored: what is no object at all, or
+// was cut, is an error still.
+func scanStored(row []byte, fields []field) ([]field, error) {
+	if len(row) < 2 || row[0] != '{' || row[len(row)-1] != '}' || !utf8.Valid(row) {
+		return fields, fmt.Errorf("the row is no JSON object: %.80q", row)
+	}
+	fields, whole := scanFields(row, fields)
+	if !whole {
+		return fields, fmt.Errorf("the row is no JSON object: %.80q", row)
+	}
+	return fields, nil
+}
+
 // scanValid is scan for what is known to be a JSON object.
 func scanValid(row []byte, fields []field) []field {
+	fields, _ = scanFields(row, fields)
+	return fields
+}
+
+// scanFields appends the fields of a row that begins with a brace, and reports whether all that is
+// opened in it is closed at its end, and not before.
+func scanFields(row []byte, fields []field) (_ []field, whole bool) {
 	depth, isName, from := 0, false, 0
 	var name []byte
-	end := func(i int) {
-		if depth == 1 && name != nil {
-			fields = append(fields, field{name, bytes.Trim(row[from:i], whitespace)})
-			name = nil
-		}
-	}
 	for i := 0; i < len(row); i++ {
 		switch row[i] {
 		case '"':
 			stop := stringEnd(row, i)
+			if stop == 0 {
+				return fields, false
+			}
 			if isName && depth == 1 {
 				name, isName = row[i:stop], false
-				from = stop + bytes.IndexByte(row[stop:], ':') + 1
+				colon := bytes.IndexByte(row[stop:], ':')
+				if colon < 0 {
+					return fields, false
+				}
+				from = stop + colon + 1
 				stop = from
 			}
 			i = stop - 1
 		case '{', '[':
 			depth++
 			isName = depth == 1
-		case '}', ']':
-			end(i)
-			depth--
-		case ',':
-			end(i)
-			isName = depth == 1
+		case '}', ']', ',':
+			if depth == 1 {
+				if name != nil {
+					value := trimmedSpace(row[from:i])
+					if len(value) == 0 {
+						return fields, false
+					}
+					fields, name = append(fields, field{name, value}), nil
+				}
+				isName = row[i] == ','
+			}
+			if row[i] != ',' {
+				if depth--; depth == 0 {
+					return fields, i == len(row)-1
+				}
+			}
 		}
 	}
-	return fields
+	return fields, false
+}
+
+// isSpace reports whether JSON allows a character between its tokens.
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// trimmedSpace returns JSON without the space around it.
+func trimmedSpace(data []byte) []byte {
+	for len(data) > 0 && isSpace(data[0]) {
+		data = data[1:]
+	}
+	for len(data) > 0 && isSpace(data[len(data)-1]) {
+		data = data[:len(data)-1]
+	}
+	return data
 }
 
 // elements returns the elements of a list, which is valid JSON.
 func elements(list []byte) (all [][]byte) {
 	depth, from := 0, 1
 	end := func(i int) {
-		if value := bytes.Trim(list[from:i], whitespace); depth == 1 && len(value) > 0 {
+		if value := trimmedSpace(list[from:i]); depth == 1 && len(value) > 0 {
 			all = append(all, value)
 		}
 	}
@@ -116,10 +161,14 @@ func elements(list []byte) (all [][]byte) {
 	return all
 }
 
-// stringEnd returns the index after the string that begins at start.
+// stringEnd returns the index after the string that begins at start, or 0 if it does not end.
 func stringEnd(row []byte, start int) int {
 	for i := start + 1; ; i++ {
-		i += bytes.IndexByte(row[i:], '"')
+		n := bytes.IndexByte(row[i:], '"')
+		if n < 0 {
+			return 0
+		}
+		i += n
 		escapes := 0
 		for row[i-1-escapes] == '\\' {
 			escapes++

@@ -289,7 +289,7 @@ func asText(value, null []byte) []byte {
 	case string(value) == "null":
 		return null
 	}
-	return appendText(nil, value)
+	return appendText(nil, string(value))
 }
 
 // oneMessage returns an error for a request that is more than the user's one message, in a run of

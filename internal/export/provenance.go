@@ -22,13 +22,16 @@ func (s source) appendProvenance(dst []byte, a pipeline.Answer) []byte {
 	o := object{append(dst, '{')}
 	o.text("id", pipeline.GenerationID(run.Name, a.Item, a.Sample))
 	o.text(provenanceRow, s.rowID)
-	o.raw("model", appendText(nil, run.Spec.Model))
+	o.raw("model", nil)
+	o.dst = appendText(o.dst, run.Spec.Model)
 	if run.Spec.Simulated { // the answer is made up
 		o.raw("simulated", []byte("true"))
 	}
 	o.raw("options", s.options)
-	o.raw("seed", strconv.AppendInt(nil, int64(a.Seed(*run)), 10))
-	o.raw("sample", strconv.AppendInt(nil, int64(a.Sample), 10))
+	o.raw("seed", nil)
+	o.dst = strconv.AppendInt(o.dst, int64(a.Seed(*run)), 10)
+	o.raw("sample", nil)
+	o.dst = strconv.AppendInt(o.dst, int64(a.Sample), 10)
 	if r := a.Result; r != nil {
 		o.text("finish", string(r.Finish))
 		o.number("prompt_tokens", r.PromptTokens)
@@ -40,7 +43,8 @@ func (s source) appendProvenance(dst []byte, a pipeline.Answer) []byte {
 		o.text("engine", string(r.Engine))
 		o.text("digest", pipeline.ShortDigest(r.Digest)) // the beginning of the model's
 		if !r.CreatedAt.IsZero() {
-			o.text("created_at", r.CreatedAt.Format(time.RFC3339Nano))
+			o.raw("created_at", nil)
+			o.dst = append(r.CreatedAt.AppendFormat(append(o.dst, '"'), time.RFC3339Nano), '"')
 		}
 	} else if f := a.Failure; f != nil {
 		if f.Class == pipeline.Truncated {
@@ -115,7 +119,7 @@ func flat(nested []byte, prefix string, rowIDs, failures bool) []column {
 				continue
 			}
 			if c.value = f.value; name == "options" {
-				c.value = appendText(nil, f.value)
+				c.value = appendText(nil, string(f.value))
 			}
 		}
 		if name == "simulated" && string(c.value) == "null" {

@@ -13,23 +13,20 @@ const hexDigits = "0123456789abcdef"
 
 // appendText appends a text as JSON. The characters at which some readers end a line (U+0085,
 // U+2028 and U+2029) are escaped, and invalid UTF-8 becomes U+FFFD.
-func appendText[T string | []byte](dst []byte, text T) []byte {
+func appendText(dst []byte, text string) []byte {
 	dst = append(dst, '"')
 	from := 0
-	for i := 0; i < len(text); {
+	for i := plainUntil(text, 0); i < len(text); {
 		c := text[i]
 		if c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' {
-				i++
-				continue
+			if c < ' ' || c == '"' || c == '\\' {
+				dst = appendEscape(append(dst, text[from:i]...), c)
+				from = i + 1
 			}
-			dst = append(dst, text[from:i]...)
-			dst = appendEscape(dst, c)
-			i++
-			from = i
+			i = plainUntil(text, i+1)
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(string(text[i:min(len(text), i+utf8.UTFMax)]))
+		r, size := utf8.DecodeRuneInString(text[i:])
 		if r == utf8.RuneError && size == 1 || r == 0x85 || r == 0x2028 || r == 0x2029 {
 			dst = append(dst, text[from:i]...)
 			dst = append(dst, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
@@ -38,6 +35,21 @@ func appendText[T string | []byte](dst []byte, text T) []byte {
 		i += size
 	}
 	return append(append(dst, text[from:]...), '"')
+}
+
+// plainUntil skips characters that a JSON string has as they are, eight at a time. What it returns
+// is at or in front of the first that may not be one.
+func plainUntil(text string, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(text); i += 8 {
+		eight := uint64(text[i]) | uint64(text[i+1])<<8 | uint64(text[i+2])<<16 | uint64(text[i+3])<<24 |
+			uint64(text[i+4])<<32 | uint64(text[i+5])<<40 | uint64(text[i+6])<<48 | uint64(text[i+7])<<56
+		quote, backslash := eight^'"'*ones, eight^'\\'*ones
+		if (eight|(eight-' '*ones)|(quote-ones)&^quote|(backslash-ones)&^backslash)&highs != 0 {
+			break
+		}
+	}
+	return i
 }
 
 func appendEscape(dst []byte, c byte) []byte {

@@ -10,11 +10,25 @@ import (
 
 // ItemID returns the id of the item with this number in its run. Ids sort as strings in dataset
 // order.
-func ItemID(run string, item int) string { return fmt.Sprintf("%s/%09d", run, item) }
+func ItemID(run string, item int) string { return string(appendItemID(nil, run, item)) }
+
+func appendItemID(dst []byte, run string, item int) []byte {
+	return appendDigits(append(append(dst, run...), '/'), item, 9)
+}
+
+// appendDigits appends a number with at least so many digits.
+func appendDigits(dst []byte, n, width int) []byte {
+	for limit, i := 10, 1; i < width; limit, i = limit*10, i+1 {
+		if n < limit {
+			dst = append(dst, '0')
+		}
+	}
+	return strconv.AppendInt(dst, int64(n), 10)
+}
 
 // GenerationID returns the id of one answer wanted for an item; it is also the id of its result.
 func GenerationID(run string, item, sample int) string {
-	return fmt.Sprintf("%s/%09d.%03d", run, item, sample)
+	return string(appendDigits(append(appendItemID(make([]byte, 0, len(run)+16), run, item), '.'), sample, 3))
 }
 
 // BatchID returns the id of the batch with this index in its run.
@@ -74,6 +88,6 @@ func number(digits string, width int) (int, bool) {
 // that samples of one item differ and the same run asks for the same answers again. It has 31
 // bits, which every model server accepts.
 func Seed(runSeed int, generationID string) int {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s", runSeed, generationID))
+	sum := sha256.Sum256(append(append(strconv.AppendInt(make([]byte, 0, 96), int64(runSeed), 10), ' '), generationID...))
 	return int(binary.BigEndian.Uint32(sum[:4]) & 0x7fffffff)
 }

@@ -53,9 +53,18 @@ type Schema struct {
 // Observe takes note of a row, which is a JSON object. An error says why the row cannot be written:
 // it is no object, has a name twice, or the rows have more than 10,000 columns together.
 func (s *Schema) Observe(row []byte) error {
-	scan, err := scanRow(row)
-	if err != nil {
+	if _, err := scanRow(row); err != nil {
 		return err
+	}
+	return s.ObserveValid(row)
+}
+
+// ObserveValid is Observe for what is known to be a JSON object, such as a row that was just put
+// together.
+func (s *Schema) ObserveValid(row []byte) error {
+	scan := scanner{data: row}
+	if scan.kind() != '{' {
+		return fmt.Errorf("the row %.100q is no JSON object", row)
 	}
 	s.rows++
 	s.root.flags |= isObject
