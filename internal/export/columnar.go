@@ -7,10 +7,11 @@ import (
 )
 
 // shardBytes is the most that one file of a folder has, and shardMargin what a Parquet writer may
-// hold back when it says how much it has written.
+// hold back when it says how much it has written, and what it is given before it is asked again.
 const (
-	shardBytes  = 256 << 20
-	shardMargin = 16 << 20
+	shardBytes    = 256 << 20
+	shardMargin   = 16 << 20
+	measuredBytes = 1 << 20
 )
 
 // A columnarWriter writes Parquet: one file, or shards. The types of the columns are known when all
@@ -51,13 +52,22 @@ func (w *columnarWriter) Close() error {
 	if err := begin(); err != nil {
 		return err
 	}
+	defer func() {
+		if file != nil {
+			file.Abort()
+		}
+	}()
+	unmeasured := 0 // bytes of rows since the size of the file was asked for
 	err := w.spool.each(func(row []byte) error {
-		if w.limit > 0 && file.Size() >= w.limit {
-			if err := file.Close(); err != nil {
-				return err
-			}
-			if err := begin(); err != nil {
-				return err
+		if unmeasured += len(row); w.limit > 0 && unmeasured > int(min(measuredBytes, w.limit/16)) {
+			unmeasured = 0
+			if file.Size() >= w.limit {
+				if err := file.Close(); err != nil {
+					return err
+				}
+				if err := begin(); err != nil {
+					return err
+				}
 			}
 		}
 		w.rows[len(w.rows)-1]++

@@ -35,13 +35,13 @@ type Exporter struct {
 	out    output
 
 	line    []byte
-	item    []pipeline.Answer // layout openai-batch: the answers of the present item
-	leading int               // lines in front of the first one that has an answer
-	engines map[string]int         // answers by engine and digest, but for
-	last    *pipeline.StoredResult // the last ones, which are of one,
-	alike   int                    // and so many
-	err     error // the first failure; nothing is written after it
-	done    bool  // after Commit or Abort
+	item    []pipeline.Answer      // layout openai-batch: the answers of the present item
+	leading int                    // lines in front of the first one that has an answer
+	engines map[string]int         // answers by engine and digest, but for the last ones
+	last    *pipeline.StoredResult // the first of these, which are of one engine and digest
+	alike   int                    // how many these are
+	err     error                  // the first failure; nothing is written after it
+	done    bool                   // after Commit or Abort
 }
 
 // New begins an export of a run. It checks the settings as Check does. The names are those that

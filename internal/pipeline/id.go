@@ -16,7 +16,7 @@ func appendItemID(dst []byte, run string, item int) []byte {
 	return appendDigits(append(append(dst, run...), '/'), item, 9)
 }
 
-// appendDigits appends a number with at least so many digits.
+// appendDigits appends a number, with zeros in front of it up to a width.
 func appendDigits(dst []byte, n, width int) []byte {
 	for limit, i := 10, 1; i < width; limit, i = limit*10, i+1 {
 		if n < limit {

@@ -17,7 +17,7 @@ type AnswerWriter interface {
 // ctx.
 func Export(ctx context.Context, answers iter.Seq2[pipeline.Answer, error], to AnswerWriter, progress func(seen int)) error {
 	seen := 0
-	for answer, err := range answers {
+	for answer, err := range ahead(ctx, answers) {
 		if err != nil {
 			return err
 		}

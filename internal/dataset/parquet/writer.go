@@ -23,19 +23,27 @@ const (
 )
 
 // A Writer writes rows into one Parquet file, compressed with zstd, in row groups of at most
-// 100,000 rows and about 64 MiB. It needs memory for one row group. It is for one goroutine.
+// 100,000 rows and about 64 MiB. It needs memory for one row group. It is for one goroutine; while
+// that takes rows apart, another one of its own packs those before them.
 type Writer struct {
 	out     *pq.GenericWriter[any]
 	root    *plan
 	columns []*pq.ColumnWriter
-	values  [][]pq.Value // of the rows that the library does not have yet, for each column
-	arena   []byte       // their texts
-	rows    int          // of the batch
+	batch              // what the library does not have yet
+	spare   batch      // memory for the next one
+	handed  chan error // gets the outcome of the batch that the library is given; nil: there is none
 	objects int64
 	group   struct{ rows, bytes int }
 
 	replaced int
 	err      error
+}
+
+// A batch is rows that are handed to the library together.
+type batch struct {
+	values [][]pq.Value // for each column
+	arena  []byte       // their texts
+	rows   int
 }
 
 // NewWriter begins a file with the columns and types of a Schema that has observed every row. The
@@ -65,12 +73,20 @@ func NewWriter(w io.Writer, s *Schema) (out *Writer, err error) {
 		return nil, fmt.Errorf("begin a Parquet file: %w", err)
 	}
 	file := pq.NewGenericWriter[any](w, config)
-	return &Writer{out: file, root: root, columns: file.ColumnWriters(), values: make([][]pq.Value, p.leaves)}, nil
+	return &Writer{
+		out: file, root: root, columns: file.ColumnWriters(),
+		batch: batch{values: make([][]pq.Value, p.leaves)}, spare: batch{values: make([][]pq.Value, p.leaves)},
+	}, nil
 }
 
 // Size returns about how many bytes the file would have if it ended now; what is not compressed
-// yet counts as it is.
-func (w *Writer) Size() int64 { return w.out.Size() + int64(len(w.arena)) }
+// yet counts as it is. It waits until all rows but those of the last batch are packed.
+func (w *Writer) Size() int64 {
+	if err := w.wait(); err != nil && w.err == nil {
+		w.err = fmt.Errorf("write a row into a Parquet file: %w", err)
+	}
+	return w.out.Size() + int64(len(w.arena))
+}
 
 // Write adds a row, which is a JSON object that the Schema has observed. After an error the file is
 // not complete and nothing more can be written.
@@ -90,16 +106,13 @@ func (w *Writer) Write(row []byte) (err error) {
 	w.group.rows++
 	w.group.bytes += len(row)
 	full := w.group.rows == groupRows || w.group.bytes >= groupBytes
-	if w.rows == batchRows || len(w.arena) >= batchBytes || full {
-		if err := w.flush(); err != nil {
-			return err
-		}
+	if w.rows < batchRows && len(w.arena) < batchBytes && !full {
+		return nil
 	}
 	if full {
 		w.group.rows, w.group.bytes = 0, 0
-		return w.out.Flush()
 	}
-	return nil
+	return w.flush(full)
 }
 
 // fail keeps an error, or makes one of a panic of the library.
@@ -117,9 +130,32 @@ func (w *Writer) fail(err *error) {
 // surrogate pair, and have U+FFFD for it in the file.
 func (w *Writer) Replaced() int { return w.replaced }
 
-// flush hands the batch to the library, which copies it.
-func (w *Writer) flush() error {
-	for i, values := range w.values {
+// flush hands the batch to the library, which packs it while the next one is made, and ends the row
+// group where that is full.
+func (w *Writer) flush(full bool) error {
+	if err := w.wait(); err != nil {
+		return err
+	}
+	given := w.batch
+	w.batch, w.spare = w.spare, given
+	w.rows, w.arena = 0, w.arena[:0]
+	for i := range w.values {
+		w.values[i] = w.values[i][:0]
+	}
+	handed := make(chan error, 1)
+	go func() { handed <- w.hand(given, full) }()
+	w.handed = handed
+	return nil
+}
+
+// hand gives a batch to the library, which copies it.
+func (w *Writer) hand(given batch, full bool) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the library failed: %v", p)
+		}
+	}()
+	for i, values := range given.values {
 		if len(values) == 0 {
 			continue
 		}
@@ -127,10 +163,30 @@ func (w *Writer) flush() error {
 			return err
 		}
 		clear(values)
-		w.values[i] = values[:0]
 	}
-	w.arena, w.rows = w.arena[:0], 0
+	if full {
+		return w.out.Flush()
+	}
 	return nil
+}
+
+// wait waits until the library has all that it was given.
+func (w *Writer) wait() error {
+	if w.handed == nil {
+		return nil
+	}
+	err := <-w.handed
+	w.handed = nil
+	return err
+}
+
+// Abort ends the writer of a file that will not be complete, and waits for what it does in the
+// background. After Close it does nothing.
+func (w *Writer) Abort() {
+	_ = w.wait() // it is given up in any case
+	if w.err == nil {
+		w.err = errors.New("the Parquet file is given up")
+	}
 }
 
 // Close writes what is left and the description of the data, without which a file cannot be read.
@@ -140,7 +196,10 @@ func (w *Writer) Close() (err error) {
 		return w.err
 	}
 	defer w.fail(&err)
-	if err := w.flush(); err != nil {
+	if err := w.flush(false); err != nil {
+		return err
+	}
+	if err := w.wait(); err != nil {
 		return err
 	}
 	if err := w.out.Close(); err != nil {

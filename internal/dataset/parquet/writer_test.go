@@ -228,6 +228,7 @@ func TestMemoryStaysTheSameWhileRowsGrow(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		w.Size() // waits for what is done in the background
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
@@ -326,4 +327,56 @@ func TestRowsAreTheSameAfterWritingAndReading(t *testing.T) {
 			}
 		}
 	})
+}
+
+// fullDisk takes some bytes and no more.
+type fullDisk struct{ room int }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.room -= len(p); d.room < 0 {
+		return 0, errors.New("no space left")
+	}
+	return len(p), nil
+}
+
+// A batch is packed while the next one is made, so a failure may come a little later, and it ends
+// the file all the same.
+func TestAFailureInTheBackgroundEndsTheFile(t *testing.T) {
+	row := []byte(`{"text": "` + strings.Repeat("a b c ", 4000) + `"}`)
+	var schema Schema
+	if err := schema.Observe(row); err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range []int{2, 1 << 14} {
+		w, err := NewWriter(&fullDisk{room}, &schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < 20_000 && err == nil; i++ {
+			if err = w.Write(row); i%1000 == 999 {
+				w.Size()
+			}
+		}
+		if err == nil {
+			err = w.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("%v", err)
+		}
+		w.Abort()
+		if again := w.Write(row); again == nil {
+			t.Error("a row is taken after a failure")
+		}
+	}
+	w, err := NewWriter(io.Discard, &schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(row); err != nil {
+		t.Fatal(err)
+	}
+	w.Abort()
+	if err := w.Close(); err == nil || !strings.Contains(err.Error(), "given up") {
+		t.Errorf("%v", err)
+	}
 }
