@@ -15,10 +15,11 @@ func (e *Encoder) batch(answers []pipeline.Answer, rowID string) ([]column, erro
 	item := pipeline.ItemID(e.run.Name, answers[0].Item)
 	var tools pipeline.JSON
 	if slices.ContainsFunc(answers, func(a pipeline.Answer) bool { return a.Result != nil && pipeline.MayCall(a.Result.Text) }) {
-		var err error
-		if _, tools, err = e.renderer.RenderWithTools(answers[0].Input); err != nil {
+		request, err := e.renderer.Request(answers[0].Input)
+		if err != nil {
 			return nil, err
 		}
+		tools = request.Tools
 	}
 	response, failure := e.batchResponse(item, answers, tools), []byte("null")
 	if response == nil {

@@ -52,7 +52,7 @@ type Config struct {
 	Expand        bool     // the fields of answers that fit the run's schema become columns, too
 	Field         string   // the column that is the prompt, if one is
 	Chats         bool     // a request may have more than one message
-	Tools         bool     // a request may have tools
+	FromChats     bool     // the rows hold chats, which may have tools and end with an answer
 	Inputs        []string // files and folders that are never overwritten, also not through links
 
 	// Thought returns the thinking that belongs to an answer. Nil if the run has none.
@@ -72,7 +72,7 @@ func (c Config) For(spec pipeline.Spec) (Config, error) {
 	if c.ResponseField == "" && c.Replace == "" && hasResponseField(cmp.Or(c.Layout, LayoutRows)) {
 		c.ResponseField = spec.ResponseField
 	}
-	c.Field, c.Chats, c.Tools = spec.Field, c.Chats || spec.Chats || spec.System != "", spec.Chats
+	c.Field, c.Chats, c.FromChats = spec.Field, c.Chats || spec.Chats || spec.System != "", spec.Chats
 	if think := spec.Options.Think; !think.IsOff() {
 		c.Thought, c.MayThink = reasoningOf, !think.IsAsked()
 	}
@@ -93,9 +93,8 @@ func reasoningOf(a pipeline.Answer) string { return a.Result.Reasoning }
 
 // A MessageRenderer makes the messages of a request from a row, and knows its id.
 type MessageRenderer interface {
-	// RenderWithTools returns the messages for a row, which is one JSON object, and the tools that
-	// they may call.
-	RenderWithTools(row []byte) ([]pipeline.Message, pipeline.JSON, error)
+	// Request returns the request for a row, which is one JSON object.
+	Request(row []byte) (pipeline.Rendered, error)
 	// RowID returns the id by which the user knows a row; empty: the run names no column for it.
 	RowID(row []byte) (string, error)
 }

@@ -19,12 +19,12 @@ import (
 // asked is a renderer: a system message if there is one, and one question for every row.
 type asked struct{ system, question string }
 
-func (a asked) RenderWithTools([]byte) ([]pipeline.Message, pipeline.JSON, error) {
+func (a asked) Request([]byte) (pipeline.Rendered, error) {
 	messages := pipeline.User(a.question)
 	if a.system != "" {
 		messages = append([]pipeline.Message{{Role: pipeline.RoleSystem, Content: a.system}}, messages...)
 	}
-	return messages, "", nil
+	return pipeline.Rendered{Messages: messages}, nil
 }
 
 func (asked) RowID([]byte) (string, error) { return "", nil }

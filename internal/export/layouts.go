@@ -10,21 +10,24 @@ import (
 // columns returns Gleaner's columns in front of the row's and after them, but for the provenance.
 func (e *Encoder) columns(rowID string, answers []pipeline.Answer) (head, tail []column, err error) {
 	a := answers[0]
-	if e.config.Layout == LayoutRows {
-		return nil, append(e.answer(columnResponse, a), e.expand(a)...), nil
-	}
 	if e.config.Layout == LayoutOpenAIBatch {
 		head, err = e.batch(answers, rowID)
 		return head, nil, err
 	}
-	request, tools, err := e.renderer.RenderWithTools(a.Input)
-	if n := len(request); n > 0 && request[n-1].Role == pipeline.RoleAssistant { // the answer begins with it
-		request = request[:n-1]
+	if e.config.Layout == LayoutRows && !e.config.FromChats {
+		return nil, append(e.answer(columnResponse, a), e.expand(a)...), nil
 	}
+	asked, err := e.renderer.Request(a.Input)
 	if err != nil {
 		return nil, nil, err
 	}
+	request, tools := asked.Messages, asked.Tools
+	if n := len(request); n > 0 && request[n-1].Role == pipeline.RoleAssistant { // the answer begins with it
+		request = request[:n-1]
+	}
 	switch e.config.Layout {
+	case LayoutRows:
+		tail = e.answer(columnResponse, a)
 	case LayoutChat:
 		head = []column{{e.names.of(columnMessages), e.messages(request, a, tools)}}
 	case LayoutShareGPT:
@@ -34,7 +37,11 @@ func (e *Encoder) columns(rowID string, answers []pipeline.Answer) (head, tail [
 	case LayoutPromptCompletion:
 		head, err = e.promptCompletion(request, a, tools)
 	}
-	return append(head, e.tools(tools)...), e.expand(a), err
+	head = append(head, e.tools(tools)...)
+	if asked.Reference != "" && e.config.FromChats {
+		tail = append(tail, column{e.names.of(columnReference), appendText(nil, asked.Reference)})
+	}
+	return head, append(tail, e.expand(a)...), err
 }
 
 // tools returns the column of the tools of a request, if it has some and the row has no such column

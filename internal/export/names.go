@@ -27,6 +27,7 @@ const (
 	columnCustomID      = "custom_id"
 	columnError         = "error"
 	columnTools         = "tools"
+	columnReference     = "reference"
 )
 
 // Names says how the columns of an export are called, settled before anything is generated.
@@ -303,24 +304,31 @@ func (s *settling) flags() map[string]string {
 func layoutColumns(layout string) []string {
 	switch layout {
 	case LayoutChat:
-		return []string{columnMessages, columnTools}
+		return []string{columnMessages, columnTools, columnReference}
 	case LayoutShareGPT:
-		return []string{columnConversations, columnTools}
+		return []string{columnConversations, columnTools, columnReference}
 	case LayoutAlpaca:
-		return []string{columnInstruction, columnInput, columnOutput, columnSystem, columnHistory}
+		return []string{columnInstruction, columnInput, columnOutput, columnSystem, columnHistory, columnReference}
 	case LayoutPromptCompletion:
-		return []string{columnPrompt, columnCompletion, columnTools}
+		return []string{columnPrompt, columnCompletion, columnTools, columnReference}
 	case LayoutOpenAIBatch:
 		return []string{columnID, columnCustomID, columnResponse, columnError}
 	}
-	return []string{columnResponse, columnReasoning}
+	return []string{columnResponse, columnReasoning, columnReference}
 }
 
 // layoutColumns returns those of the layout's columns that this export has.
 func (c Config) layoutColumns() []string {
 	return slices.DeleteFunc(layoutColumns(c.Layout), func(name string) bool {
-		return name == columnReasoning && (c.Thought == nil || c.Reasoning != ReasoningColumn) ||
-			(name == columnSystem || name == columnHistory) && !c.Chats || name == columnTools && !c.Tools
+		switch name {
+		case columnReasoning:
+			return c.Thought == nil || c.Reasoning != ReasoningColumn
+		case columnSystem, columnHistory:
+			return !c.Chats
+		case columnTools, columnReference:
+			return !c.FromChats
+		}
+		return false
 	})
 }
 

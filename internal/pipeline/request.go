@@ -20,6 +20,13 @@ type Request struct {
 	OnTokens func(n int)
 }
 
+// A Rendered is a row as a request.
+type Rendered struct {
+	Messages  []Message
+	Tools     JSON   // that the model may call; empty: none
+	Reference string // the answer that the row's chat ended with; empty: none
+}
+
 // Prompt returns the content of the last message, to which the answer replies.
 func (r Request) Prompt() string { return lastContent(r.Messages) }
 

@@ -36,7 +36,7 @@ func Cut(ctx context.Context, checked Preflight, take func(batch int) bool, do f
 		return do(workOf(run, shared, b, generations))
 	})
 	seq := 0
-	pass := pass{data: checked.Dataset, spec: run.Spec, bad: func(*pipeline.RowError) error { return nil }, row: func(_ []byte, request prompt.Rendered) error {
+	pass := pass{data: checked.Dataset, spec: run.Spec, bad: func(*pipeline.RowError) error { return nil }, row: func(_ []byte, request pipeline.Rendered) error {
 		messages := request.Messages[len(shared):]
 		bytes, err := generationBytes(messages, request.Tools)
 		if err != nil {

@@ -117,7 +117,7 @@ func (w *writer) write(ctx context.Context, data Dataset) (err error) {
 		return w.flushBatches(ctx)
 	})
 	pass := pass{data: data, spec: spec,
-		row: func(row []byte, request prompt.Rendered) error { return w.add(ctx, row, request) },
+		row: func(row []byte, request pipeline.Rendered) error { return w.add(ctx, row, request) },
 		bad: func(e *pipeline.RowError) error {
 			if data.Bad == nil {
 				return nil
@@ -148,7 +148,7 @@ func (w *writer) write(ctx context.Context, data Dataset) (err error) {
 }
 
 // add stores the next row and cuts its generations into batches.
-func (w *writer) add(ctx context.Context, row []byte, request prompt.Rendered) error {
+func (w *writer) add(ctx context.Context, row []byte, request pipeline.Rendered) error {
 	seq := w.seq
 	w.seq++
 	if seq >= w.skipItems {

@@ -108,7 +108,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	found := Preflight{Run: pipeline.Run{Name: name, Spec: spec}, Dataset: data, Note: note}
 	var alike sameness
 	pass := pass{data: data, spec: spec,
-		row: func(row []byte, request prompt.Rendered) error {
+		row: func(row []byte, request pipeline.Rendered) error {
 			if found.Run.Items == 0 {
 				found.Messages = request.Messages
 			}
@@ -197,8 +197,8 @@ func checkSchema(spec pipeline.Spec) error {
 type pass struct {
 	data Dataset
 	spec pipeline.Spec
-	row  func(row []byte, request prompt.Rendered) error // called for each row, with what it asks
-	bad  func(*pipeline.RowError) error                  // called for each that cannot be used
+	row  func(row []byte, request pipeline.Rendered) error // called for each row, with what it asks
+	bad  func(*pipeline.RowError) error                    // called for each that cannot be used
 
 	digests digests // of the rows that were taken
 }
@@ -224,7 +224,7 @@ func (p *pass) run(ctx context.Context) (err error) {
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		var request prompt.Rendered
+		var request pipeline.Rendered
 		if err == nil {
 			if request, err = renderer.Request(row); err == nil {
 				err = ids.add(renderer, row)

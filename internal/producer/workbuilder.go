@@ -63,7 +63,7 @@ func BuildFrom(store ItemReader) func(run pipeline.Run) (pipeline.BuildFunc, err
 func (w *WorkBuilder) Build(ctx context.Context, batches []pipeline.Batch) ([]pipeline.Work, error) {
 	final := batches[len(batches)-1]
 	end, _ := final.Generation(final.Count-1, w.run.Spec.Samples)
-	requests := map[int]prompt.Rendered{} // by item, without what they share
+	requests := map[int]pipeline.Rendered{} // by item, without what they share
 	var works []pipeline.Work
 	for bytes := 0; len(works) < len(batches) && bytes < maxPublishBytes; {
 		b := batches[len(works)]
@@ -85,7 +85,7 @@ func (w *WorkBuilder) Build(ctx context.Context, batches []pipeline.Batch) ([]pi
 }
 
 // read renders the prompts of an item and of some that follow it, at most count.
-func (w *WorkBuilder) read(ctx context.Context, first, count int, into map[int]prompt.Rendered) error {
+func (w *WorkBuilder) read(ctx context.Context, first, count int, into map[int]pipeline.Rendered) error {
 	items, err := w.items.Items(ctx, w.run.Name, first, min(count, w.most))
 	if err != nil {
 		return err

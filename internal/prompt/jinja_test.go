@@ -11,7 +11,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-func requestOf(t *testing.T, spec pipeline.Spec, row string) (Rendered, error) {
+func requestOf(t *testing.T, spec pipeline.Spec, row string) (pipeline.Rendered, error) {
 	t.Helper()
 	r, err := New(spec)
 	if err != nil {

@@ -35,13 +35,6 @@ func problem(kind pipeline.BadKind, format string, args ...any) error {
 	return &RowProblem{kind, fmt.Sprintf(format, args...)}
 }
 
-// A Rendered is a row as a request.
-type Rendered struct {
-	Messages  []pipeline.Message // those of Shared first
-	Tools     pipeline.JSON      // that the model may call; empty: none
-	Reference string             // the answer that the row's chat ended with; empty: none
-}
-
 // NewChecking returns a renderer for rows that are not loaded yet: one that is a request and asks
 // for other options than the run's is refused.
 func NewChecking(spec pipeline.Spec) (*Renderer, error) {
@@ -104,32 +97,25 @@ func (r *Renderer) Render(row []byte) ([]pipeline.Message, error) {
 	return request.Messages, err
 }
 
-// RenderWithTools returns the messages for a row and the tools that they may call, with the same
-// errors.
-func (r *Renderer) RenderWithTools(row []byte) ([]pipeline.Message, pipeline.JSON, error) {
-	request, err := r.Request(row)
-	return request.Messages, request.Tools, err
-}
-
 // Request returns the request for a row, with the same errors.
-func (r *Renderer) Request(row []byte) (request Rendered, err error) {
+func (r *Renderer) Request(row []byte) (request pipeline.Rendered, err error) {
 	if r.spec.Field != "" {
 		request, err = r.byField(row)
 	} else {
 		request.Messages, err = r.byTemplate(row)
 	}
 	if err != nil {
-		return Rendered{}, err
+		return pipeline.Rendered{}, err
 	}
 	if r.system != nil {
 		system, err := r.system.Render(row)
 		if err != nil {
-			return Rendered{}, problem(pipeline.NotRendered, "%v", err)
+			return pipeline.Rendered{}, problem(pipeline.NotRendered, "%v", err)
 		}
 		request.Messages = withSystem(request.Messages, system)
 	}
 	if bytes := pipeline.ContentBytes(request.Messages); bytes > pipeline.MaxPromptBytes+len(r.spec.System) {
-		return Rendered{}, problem(pipeline.TooLong, "the prompt has %d bytes, the limit is %d", bytes, pipeline.MaxPromptBytes)
+		return pipeline.Rendered{}, problem(pipeline.TooLong, "the prompt has %d bytes, the limit is %d", bytes, pipeline.MaxPromptBytes)
 	}
 	request.Messages = chat.WithPrefill(request.Messages, r.spec.Prefill)
 	return request, nil

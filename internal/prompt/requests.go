@@ -59,20 +59,20 @@ func Requests(spec pipeline.Spec, rows [][]byte, unset []string) (settled pipeli
 }
 
 // byRequest makes the request from a row that is one of OpenAI's batch API.
-func (r *Renderer) byRequest(row []byte) (Rendered, error) {
+func (r *Renderer) byRequest(row []byte) (pipeline.Rendered, error) {
 	line, is, err := chat.BatchRequest(row)
 	if !is {
-		return Rendered{}, problem(pipeline.NotRendered, "it is no request of OpenAI's batch API with %s and %s, as the first row is one", requestID, RequestMessages)
+		return pipeline.Rendered{}, problem(pipeline.NotRendered, "it is no request of OpenAI's batch API with %s and %s, as the first row is one", requestID, RequestMessages)
 	}
 	if err := r.chatProblem(err, "%v", err); err != nil {
-		return Rendered{}, err
+		return pipeline.Rendered{}, err
 	}
 	if r.checks {
 		if err := r.otherOptions(&line); err != nil {
-			return Rendered{}, err
+			return pipeline.Rendered{}, err
 		}
 	}
-	return Rendered{Messages: r.opened(line.Chat.Messages), Tools: line.Chat.Tools, Reference: line.Chat.Reference}, nil
+	return pipeline.Rendered{Messages: r.opened(line.Chat.Messages), Tools: line.Chat.Tools, Reference: line.Chat.Reference}, nil
 }
 
 // alone ends what is said of a row that asks for something else.

@@ -77,7 +77,7 @@ func TestARequestIsSentWithItsTools(t *testing.T) {
 	settled.System = "Be brief."
 	for name, spec := range map[string]pipeline.Spec{"as a request": settled, "its messages alone": {Field: RequestMessages, Chats: true, System: "Be brief."}} {
 		got, err := requestOf(t, spec, row)
-		want := Rendered{Messages: []pipeline.Message{said("system", "Be brief."), said("user", "2+2?")}, Tools: `[{"type":"function","function":{"name":"f"}}]`, Reference: "4"}
+		want := pipeline.Rendered{Messages: []pipeline.Message{said("system", "Be brief."), said("user", "2+2?")}, Tools: `[{"type":"function","function":{"name":"f"}}]`, Reference: "4"}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
 		}

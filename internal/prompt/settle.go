@@ -57,9 +57,11 @@ func Settle(spec pipeline.Spec, rows [][]byte, same bool) (settled pipeline.Spec
 		}
 	}
 	if spec.Field != "" {
-		value, err := firstValue(rows, "field", spec.Field)
-		spec.Chats = err == nil && chat.IsChat(value)
-		return spec, "", err
+		_, err := firstValue(rows, "field", spec.Field)
+		if err == nil {
+			spec.Chats, note = holdsChats(rows, spec.Field)
+		}
+		return spec, note, err
 	}
 	if spec.Language != pipeline.Jinja {
 		return spec, "", nil
@@ -89,6 +91,26 @@ func Settle(spec pipeline.Spec, rows [][]byte, same bool) (settled pipeline.Spec
 	return spec, "", noColumn(fmt.Sprintf("name one in braces, as in {{ %s }} (the columns are %s)", spelled(columns), strings.Join(columns, ", ")))
 }
 
+// holdsChats reports whether a column holds chats, as far as the first rows tell, which may also
+// have texts there. Of a list of texts that is so only if it comes first: in a column of texts it
+// is a mistake. A note says that the chats are texts of JSON, as in a table.
+func holdsChats(rows [][]byte, column string) (chats bool, note string) {
+	texts := false
+	for _, row := range rows {
+		value, found, err := chat.Lookup(row, column)
+		switch {
+		case err != nil || !found || string(value) == "null" || string(value) == "[]":
+		case chat.IsChat(value) && (!texts || !chat.IsListOfTexts(value)):
+			return true, ""
+		case !texts && chat.InText(value):
+			return true, fmt.Sprintf("column %q holds chats as texts of JSON, which are sent as chats: --prompt '{{ %s }}' sends the texts", column, spelled([]string{column}))
+		default:
+			texts = true
+		}
+	}
+	return false, ""
+}
+
 // firstValue returns the first value of a column, or the error that none of the rows has it.
 func firstValue(rows [][]byte, flag, column string) (json.RawMessage, error) {
 	for _, row := range rows {
@@ -109,7 +131,7 @@ func spelled(columns []string) string {
 		return "question"
 	}
 	odd := func(r rune) bool {
-		return r != '_' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+		return r != '_' && r != '.' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
 	}
 	if name := columns[0]; name != "" && strings.IndexFunc(name, odd) < 0 {
 		return name

@@ -107,6 +107,42 @@ func IsChat(value json.RawMessage) bool {
 	return false
 }
 
+// IsListOfTexts reports whether a value begins as a list of texts, which is a chat of turns that
+// alternate.
+func IsListOfTexts(value json.RawMessage) bool {
+	value = bytes.TrimLeft(value, whitespace)
+	i := skipSpace(value, min(1, len(value)))
+	return i < len(value) && value[0] == '[' && value[i] == '"'
+}
+
+// InText reports whether a text holds the JSON of a chat, beyond doubt: a list of objects, or an
+// object with one, of which the first has a role that is known, and a content.
+func InText(value json.RawMessage) bool {
+	inner, ok := chatInText(bytes.Trim(value, whitespace))
+	if ok && inner[0] == '{' {
+		inner, _, _ = turnsOf(inner)
+	}
+	if !ok || len(inner) == 0 || inner[0] != '[' {
+		return false
+	}
+	known := false
+	_ = eachElement(inner, func(_ int, turn []byte) error {
+		var hasRole, hasContent bool
+		if turn[0] == '{' {
+			_ = eachMember(turn, func(key string, value []byte) error {
+				if name, err := Text(value); err == nil && (key == "role" || key == "from") {
+					_, hasRole = kindOf(name)
+				}
+				hasContent = hasContent || contentRank(key) > 0
+				return nil
+			})
+		}
+		known = hasRole && hasContent
+		return errDone
+	})
+	return known
+}
+
 // isTurn reports whether an object has a role, or names one as its key.
 func isTurn(object []byte) bool {
 	found := false
