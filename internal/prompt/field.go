@@ -64,8 +64,8 @@ func (r *Renderer) byChat(row []byte, value json.RawMessage) (pipeline.Rendered,
 	return pipeline.Rendered{Messages: r.opened(found.Messages), Tools: tools, Reference: found.Reference}, nil
 }
 
-// mediaBeside returns an error if a chat speaks of an image, or the like, that stands in a column of
-// its own, as <image> in LLaVA's conversations.
+// mediaBeside returns an error if a chat speaks of an image, or the like, that stands in a column
+// of its own, as <image> in LLaVA's conversations.
 func (r *Renderer) mediaBeside(row []byte, messages []pipeline.Message) error {
 	for _, kind := range []string{"image", "video", "audio"} {
 		said := slices.IndexFunc(messages, func(m pipeline.Message) bool { return strings.Contains(m.Content, "<"+kind+">") })
