@@ -11,6 +11,7 @@ import (
 
 // A row is one JSON object. Of its columns only those are decoded that are used.
 type row struct {
+	data    []byte
 	columns []column
 	index   map[string]int // of wide rows
 	dotted  bool           // a name has a dot, so that it may beat a path
@@ -28,20 +29,17 @@ type column struct {
 const wideRow = 32
 
 // parseRow finds the columns of a row. What read the row has checked it, so it is walked over once;
-// where the walk ends too early encoding/json says what is wrong.
+// where the walk cannot go on encoding/json says what is wrong.
 func parseRow(data []byte) (r *row, err error) {
-	defer func() {
-		if recover() != nil || err == errNotJSON {
-			var v any
-			r, err = nil, problem("the row is not JSON: %v", json.Unmarshal(data, &v))
-		}
-	}()
+	r = &row{data: data, columns: make([]column, 0, 8)}
+	defer r.explain(&err)
 	d := decoder{data: data}
-	d.space()
-	if d.data[d.at] != '{' && json.Valid(data) {
-		return nil, problem("the row is not a JSON object")
+	if d.space(); d.data[d.at] != '{' {
+		if json.Valid(data) {
+			return nil, problem("the row is not a JSON object")
+		}
+		return nil, errNotJSON
 	}
-	r = &row{columns: make([]column, 0, 8)}
 	err = d.object(func(name string) error {
 		start := d.at
 		d.skip()
@@ -72,17 +70,32 @@ func parseRow(data []byte) (r *row, err error) {
 // errNotJSON ends the walk over a row that is no JSON.
 var errNotJSON = errors.New("it is not JSON")
 
+// explain is deferred where a row is walked over. It says why the walk ended or went beyond the end
+// of the row.
+func (r *row) explain(err *error) {
+	left := recover()
+	if left == nil && !errors.Is(*err, errNotJSON) {
+		return
+	}
+	var v any
+	wrong := json.Unmarshal(r.data, &v)
+	if wrong == nil {
+		panic(left) // the fault of the walk
+	}
+	*err = problem("the row is not JSON: %v", wrong)
+}
+
 // column returns the value of a column.
-func (r *row) column(name string) (value, bool, error) {
+func (r *row) column(name string) (v value, ok bool, err error) {
 	i := r.find(name)
 	if i < 0 {
 		return nil, false, nil
 	}
 	c := &r.columns[i]
 	if !c.decoded {
+		defer r.explain(&err)
 		d := decoder{data: c.raw}
-		v, err := d.value()
-		if err != nil {
+		if v, err = d.value(); err != nil {
 			return nil, true, err
 		}
 		c.value, c.decoded = v, true
@@ -130,7 +143,8 @@ func (r *row) names() []string {
 	return all
 }
 
-// A decoder reads JSON that is known to be valid.
+// A decoder reads JSON. It does not check it: where that is none it may return errNotJSON, panic,
+// or take it for something else, and it always ends.
 type decoder struct {
 	data   []byte
 	at     int
@@ -268,6 +282,9 @@ func (d *decoder) value() (value, error) {
 	start := d.at
 	for d.at < len(d.data) && strings.IndexByte("+-.0123456789eE", d.data[d.at]) >= 0 {
 		d.at++
+	}
+	if d.at == start {
+		return nil, errNotJSON
 	}
 	return number(string(d.data[start:d.at])), nil
 }

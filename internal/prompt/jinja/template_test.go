@@ -412,3 +412,17 @@ func TestTheTextOfAFileIsCleaned(t *testing.T) {
 		}
 	}
 }
+
+// The reader of a dataset gives no such rows.
+func TestARowThatIsNoJSONIsRefused(t *testing.T) {
+	c := mustCompile(t, "{{ q }}")
+	for row, want := range map[string]string{
+		``: "unexpected end", `{`: "unexpected end", `{"q": "x`: "unexpected end", `{"q": "x\`: "in string escape code", `{"q": "a"} x`: "after top-level value", `{"q" 1}`: "after object key",
+		`{"q": }`: "looking for beginning of value", `{"q": [b]}`: "looking for beginning of value", `{"q": {"a"}}`: "after object key", `0 "n":}`: "after top-level value", `{q: 1}`: "looking for beginning of object key",
+		`[1]`: "not a JSON object", `"q"`: "not a JSON object",
+	} {
+		if text, err := c.Render([]byte(row)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q makes %q, %v; want an error with %q", row, text, err, want)
+		}
+	}
+}
