@@ -18,6 +18,7 @@ import (
 	"gleaner/internal/hub/hubtest"
 )
 
+// hubToken is the key of an account of the hub; no output may show it.
 const hubToken = "hf_aVeryLongAndSecretToken"
 
 // hubCard is laid out like the card of GSM8K.

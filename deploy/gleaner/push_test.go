@@ -13,9 +13,6 @@ import (
 	"gleaner/internal/hub/hubtest"
 )
 
-// hubToken is one that may write; no output may show it.
-const hubToken = "hf_aVeryLongAndSecretToken"
-
 // A pusher runs gleaner in a folder of its own, against a hub of its own.
 type pusher struct {
 	t   *testing.T
