@@ -92,9 +92,10 @@ func (p *Progress) Write(data []byte) (int, error) {
 // Clear takes the lines away.
 func (p *Progress) Clear() { _, _ = p.Write(nil) }
 
-// rewind moves to the first drawn line and clears from there on. The caller holds mu.
+// rewind moves to the first drawn line and clears from there on, also where ^C was typed below it.
+// The caller holds mu.
 func (p *Progress) rewind(b *strings.Builder) {
 	if p.drawn > 0 {
-		fmt.Fprintf(b, "\x1b[%dA\x1b[J", p.drawn)
+		fmt.Fprintf(b, "\r\x1b[%dA\x1b[J", p.drawn)
 	}
 }

@@ -65,7 +65,7 @@ func TestOnATerminalTheLinesAreDrawnOverEachOther(t *testing.T) {
 		p.Show("three")
 		p.Clear()
 		p.Clear()
-		want := "one\n" + strings.Repeat("x", 78) + "…\n" + "\x1b[2A\x1b[Jtwo\n" + "\x1b[1A\x1b[Ja log line\n" + "three\n" + "\x1b[1A\x1b[J"
+		want := "one\n" + strings.Repeat("x", 78) + "…\n" + "\r\x1b[2A\x1b[Jtwo\n" + "\r\x1b[1A\x1b[Ja log line\n" + "three\n" + "\r\x1b[1A\x1b[J"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
