@@ -88,7 +88,7 @@ func rules() map[string]rule {
 		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/gpu":       {},
 
-		"internal/view":            {ours: "pipeline cli status plan reconcile ownership producer", theirs: "humanize"},
+		"internal/view":            {ours: "pipeline cli status plan reconcile ownership producer dataset", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu holdings stream telemetry", theirs: programLibraries},
 

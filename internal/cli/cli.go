@@ -97,6 +97,7 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		return WrongUse
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
+	command.Bind(InForce(func() []Setting { return chosen(command, job) }))
 	stray := text.SecretsOf(strayWords(args)...)
 	return report(ctx, name, located(command.Run(t), command, job), stray, t)
 }

@@ -56,6 +56,19 @@ func settingsOf(parsed *kong.Context, job *jobfile.Job) (settings []Setting, ign
 	return settings, ignored
 }
 
+// InForce returns what is in force for the flags of the command that runs, without those that are
+// as by default or not set. Passwords are not shown.
+type InForce func() []Setting
+
+// chosen returns the settings that are neither the default nor not set.
+func chosen(parsed *kong.Context, job *jobfile.Job) []Setting {
+	settings, _ := settingsOf(parsed, job)
+	return slices.DeleteFunc(settings, func(s Setting) bool { return !s.isChosen })
+}
+
+// Cells returns the setting for a line of a table: the flag, its value, and where that is from.
+func (s Setting) Cells() []string { return []string{s.Flag, cell(s.Value), s.From} }
+
 // keyVariable is a variable for which there is no flag, because it is a secret.
 const keyVariable = "OLLAMA_API_KEY"
 
@@ -152,7 +165,7 @@ func printSettings(t *Terminal, verb string, job *jobfile.Job, settings []Settin
 			left++
 			continue
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", s.Flag, cell(s.Value), s.From)
+		fmt.Fprintln(table, strings.Join(s.Cells(), "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return err

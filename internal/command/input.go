@@ -160,7 +160,12 @@ func refuseGoTemplate(ctx context.Context, store interface {
 
 // preview shows the first request of a run, and what a person should know of its rows.
 func preview(t *cli.Terminal, data *input, found producer.Preflight) {
-	view.Preview(t, found.Run, found.Messages)
+	view.Preview(t, found.Run, found.Messages, found.Tools)
+	noted(t, data, found)
+}
+
+// noted says what a person should know of the rows.
+func noted(t *cli.Terminal, data *input, found producer.Preflight) {
 	notes(t, data.notes())
 	if found.Note != "" {
 		fmt.Fprintf(t.Err, "note: %s\n", text.OneLine(found.Note))

@@ -23,13 +23,13 @@ type LoadRun struct {
 	AnswerFlags    `embed:""`
 	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
 	Digest         string `placeholder:"DIGEST|any" help:"Take only answers of this digest of the model, all 64 digits, or of any. Default: the digest of the first answer."`
-	DryRun         bool   `help:"Check everything and show the first prompt; write nothing."`
-	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+	DryRun         bool   `help:"Check everything; show the first request, the columns, how long the requests are, and what the flags come to; write nothing."`
+	JSON           bool   `name:"json" help:"Print the summary as JSON; of a dry run all that it found."`
 }
 
 // Run checks the dataset, shows its first prompt, and writes the run. Of several runs none is
 // written before all are checked.
-func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
+func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce) error {
 	variants, err := c.SpecFlags.Variants(c.Name)
 	if err != nil {
 		return err
@@ -55,32 +55,42 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal) error {
 	var columns export.Columns
 	data.Taken = columns.Take
 	var checked []producer.Preflight
+	var dry []view.DryRun
 	for _, v := range variants {
 		spec, err := specOf(ctx, v.SpecFlags)
 		if err != nil {
 			return err
 		}
-		preflight, err := producer.RunPreflight(ctx, v.Name, spec, data.Dataset, data.watch(progress, "checking"))
+		rows, profile := data.profiled(c.DryRun)
+		preflight, err := producer.RunPreflight(ctx, v.Name, spec, rows, data.watch(progress, "checking"))
 		progress.Clear()
 		if err != nil {
 			return data.failed(t, err)
 		}
 		preflight.Run = preflight.Run.PinTo(pin)
-		names, err := c.settle(&preflight.Run.Spec, columns)
+		config, names, err := c.settle(&preflight.Run.Spec, columns)
 		if err != nil {
 			return err
 		}
 		preview(t, data, preflight)
 		notes(t, names.Notes)
 		checked = append(checked, preflight)
+		if c.DryRun {
+			found, err := data.dryRun(ctx, found{checked: preflight, profile: profile, export: config, names: names}, inForce())
+			if err != nil {
+				return err
+			}
+			dry = append(dry, found)
+		}
+	}
+	if c.DryRun {
+		return dryRuns(t, dry, c.JSON)
 	}
 	var loaded []loadedRun
 	for _, preflight := range checked {
-		l := loadedRun{preflight.Run, "dry run: nothing was written"}
-		if !c.DryRun {
-			if l, err = c.write(ctx, t, preflight, data, progress); err != nil {
-				return err
-			}
+		l, err := c.write(ctx, t, preflight, data, progress)
+		if err != nil {
+			return err
 		}
 		loaded = append(loaded, l)
 	}
@@ -103,14 +113,15 @@ func (c *LoadRun) pin() (string, error) {
 }
 
 // settle decides how the columns of an export will be called, and has the run keep of what.
-func (c *LoadRun) settle(spec *pipeline.Spec, columns export.Columns) (export.Names, error) {
+func (c *LoadRun) settle(spec *pipeline.Spec, columns export.Columns) (export.Config, export.Names, error) {
 	spec.Dataset.Columns = columns.Kept()
 	spec.Layout, spec.ResponseField = c.Layout, c.ResponseField
 	config, err := export.Config{}.For(*spec)
 	if err != nil {
-		return export.Names{}, err
+		return config, export.Names{}, err
 	}
-	return export.Settle(config, columns.Names())
+	names, err := export.Settle(config, columns.Names())
+	return config, names, err
 }
 
 // keeps returns an error if a run that was loaded before has other defaults of its exports.

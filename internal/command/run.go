@@ -37,12 +37,13 @@ type RunLocal struct {
 	SimGPUs           int      `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
 	SimSpeed          float64  `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
 	MaxBytes          cli.Size `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for the queue in the folder, such as 64MiB. Default: what the dataset needs, at most 1GiB and two thirds of what is free."`
-	JSON              bool     `name:"json" help:"Print the summary as JSON."`
+	DryRun            bool     `help:"Check everything; show the first request, the columns, how long the requests are, and what the flags come to; write nothing, and make no folder."`
+	JSON              bool     `name:"json" help:"Print the summary as JSON; of a dry run all that it found."`
 }
 
 // Run generates every answer and exports them, one run after the other if there are several.
 // Without a dataset it answers the fifty problems of the demo.
-func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
+func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce) error {
 	progress := view.NewProgress(t)
 	log, err := c.Logger(&cli.Terminal{Err: progress})
 	if err != nil {
@@ -66,6 +67,9 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal) error {
 		defer outputs[i].remove()
 	}
 	view.Variants(t, variants)
+	if c.DryRun {
+		return c.dryRun(ctx, t, data, variants, outputs, inForce())
+	}
 	var done []local.Summary
 	for i, v := range variants {
 		one := *c
@@ -174,10 +178,10 @@ const (
 	madeUpAtEnd = "These answers are simulated: they are made up and mean nothing."
 )
 
-// servers returns the model servers, and says in plain words which they are.
-func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
+// serversConfig says which model servers to use.
+func (c *RunLocal) serversConfig(progress *view.Progress) local.ServersConfig {
 	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
-	servers, err := local.ChooseServers(ctx, local.ServersConfig{
+	return local.ServersConfig{
 		URL: c.Ollama, Simulate: c.Simulate, Fallback: !c.HasInput(), Model: strings.Join(c.Model, ""), NumCtx: c.NumCtx, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
 		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
@@ -185,7 +189,12 @@ func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.
 				progress.Show(fmt.Sprintf("pulling %s: %s %s", strings.Join(c.Model, ""), what, view.Percent(int(done), int(total))))
 			}
 		},
-	})
+	}
+}
+
+// servers returns the model servers, and says in plain words which they are.
+func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
+	servers, err := local.ChooseServers(ctx, c.serversConfig(progress))
 	progress.Clear()
 	if err != nil {
 		return nil, err

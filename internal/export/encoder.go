@@ -59,6 +59,9 @@ func NewEncoder(run pipeline.Run, c Config, n Names, r MessageRenderer) (*Encode
 	return e, nil
 }
 
+// Columns returns the names of the columns that are Gleaner's.
+func (e *Encoder) Columns() []string { return slices.Clone(e.ours) }
+
 // writes reports whether an answer gets a line. In layout rows a generation without a result gets
 // one if it is known why, or if all are asked for; what trains on a chat can do nothing with it.
 func (e *Encoder) writes(a pipeline.Answer) bool {

@@ -89,7 +89,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if cfg.Note != nil {
 		cfg.Note(names.Notes)
 	}
-	if err := refuseUnfit(ctx, checked.Run, cfg.GPUs); err != nil {
+	if err := RefuseUnfit(ctx, checked.Run, cfg.GPUs); err != nil {
 		return Summary{}, err
 	}
 	m := &machine{cfg: cfg, run: checked.Run, names: names}
@@ -128,7 +128,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 func (m *machine) adopt(ctx context.Context, checked *producer.Preflight) error {
 	earlier := checked.Run.Spec
 	earlier.Dataset.Digest = checked.EarlierDigest
-	if name := runName(earlier); m.cfg.Run == "" && name != checked.Run.Name {
+	if name := RunName(earlier); m.cfg.Run == "" && name != checked.Run.Name {
 		switch _, err := m.store.Run(ctx, name); {
 		case err == nil:
 			checked.Run.Name = name

@@ -14,10 +14,10 @@ const simulatedName = "sim-"
 
 var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// runName derives the name of a run from its spec, so that no one has to invent one: the dataset's
+// RunName derives the name of a run from its spec, so that no one has to invent one: the dataset's
 // name and a part of the spec's digest. Another spec gets another name, and that of a simulated run
 // says that it is one.
-func runName(spec pipeline.Spec) string {
+func RunName(spec pipeline.Spec) string {
 	base, _, _ := strings.Cut(strings.ToLower(spec.Dataset.Name), ".")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "-")
 	spec.Dataset.Name, spec.Dataset.Columns = "", nil

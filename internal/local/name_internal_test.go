@@ -10,19 +10,19 @@ import (
 func TestTheNameOfARunIsMadeOfWhatDecidesItsAnswers(t *testing.T) {
 	spec := pipeline.Spec{Model: "m", Field: "q", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}, Dataset: pipeline.DatasetID{Name: "Train set.jsonl", Digest: "d"}}
 	const want = "train-set-4b762ee9"
-	name := runName(spec)
+	name := RunName(spec)
 	spec.Dataset.Columns, spec.Dataset.Name = []string{"q", "response"}, "train-set.csv"
-	if got := runName(spec); got != name {
+	if got := RunName(spec); got != name {
 		t.Errorf("with columns it is %s, and without %s", got, name)
 	}
 	if name != want {
 		t.Errorf("it is %s, and earlier versions made %s", name, want)
 	}
 	spec.Dataset.Nulled = 3 // earlier versions did not count them
-	if got := runName(spec); got != name {
+	if got := RunName(spec); got != name {
 		t.Errorf("with a count it is %s, and without %s", got, name)
 	}
-	if spec.ID = "qid"; runName(spec) == name {
+	if spec.ID = "qid"; RunName(spec) == name {
 		t.Error("another column of ids gives the same run")
 	}
 }

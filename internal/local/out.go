@@ -2,6 +2,9 @@ package local
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -26,7 +29,12 @@ func preflight(ctx context.Context, cfg *Config) (producer.Preflight, export.Nam
 	}
 	var columns export.Columns
 	data := cfg.Dataset
-	data.Taken = columns.Take
+	data.Taken = func(row []byte) {
+		columns.Take(row)
+		if cfg.Dataset.Taken != nil {
+			cfg.Dataset.Taken(row)
+		}
+	}
 	checked, err := producer.RunPreflight(ctx, orDefault(cfg.Run, "unnamed"), cfg.Spec, data, cfg.Checked)
 	if err != nil {
 		return producer.Preflight{}, export.Names{}, err
@@ -36,12 +44,14 @@ func preflight(ctx context.Context, cfg *Config) (producer.Preflight, export.Nam
 		return producer.Preflight{}, export.Names{}, err
 	}
 	if cfg.Run == "" {
-		checked.Run.Name = runName(checked.Run.Spec)
+		checked.Run.Name = RunName(checked.Run.Spec)
 	}
 	if cfg.Out == "" {
 		cfg.Out = filepath.Join(cfg.Data, checked.Run.Name+".jsonl")
 		cfg.Export.Out, cfg.Export.OwnName = cfg.Out, true
-		if err := export.Check(cfg.Export); err != nil {
+		if _, err := os.Stat(cfg.Data); errors.Is(err, fs.ErrNotExist) {
+			// The folder is still to be made, and so nothing is in the way.
+		} else if err := export.Check(cfg.Export); err != nil {
 			return producer.Preflight{}, export.Names{}, err
 		}
 	}

@@ -31,6 +31,8 @@ type ServersConfig struct {
 	SimulatedGPUs  int     // simulated servers, one a GPU; at least 1
 	SimulatedSpeed float64 // times faster than the estimate for a T4
 
+	// NoPull makes a model that the server does not have an error that wraps ollama.ErrNoModel.
+	NoPull bool
 	// Pulling, which may be nil, is called while a missing model is pulled.
 	Pulling func(status string, done, total int64)
 }
@@ -69,6 +71,22 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 		return simulate(cfg, "")
 	}
 	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
+	client, err := reach(ctx, cfg, slots)
+	var none *NoServerError
+	if errors.As(err, &none) && cfg.Fallback {
+		return simulate(cfg, none.URL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &Servers{URL: client.URL(), Slots: slots}
+	gpu, err := s.load(ctx, client, cfg)
+	s.GPUs = []consumer.LaneConfig{gpu}
+	return s, err
+}
+
+// reach returns a client of the real server. If none answers the error is a *NoServerError.
+func reach(ctx context.Context, cfg ServersConfig, slots int) (*ollama.Client, error) {
 	client, err := ollama.New(cfg.URL, cfg.client(slots))
 	if err != nil {
 		return nil, err
@@ -77,24 +95,19 @@ func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
 	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
-	case (server.Simulated || away != nil) && cfg.Fallback:
-		return simulate(cfg, client.URL())
-	case away != nil && pipeline.ClassOf(away) == pipeline.Fatal: // it answers, and says what is missing
+	case away != nil && pipeline.ClassOf(away) == pipeline.Fatal && !cfg.Fallback: // it answers, and says what is missing
 		return nil, away
 	case server.Simulated || away != nil:
 		return nil, &NoServerError{client.URL(), server.Simulated, away}
 	}
-	s := &Servers{URL: client.URL(), Slots: slots}
-	gpu, err := s.load(ctx, client, cfg)
-	s.GPUs = []consumer.LaneConfig{gpu}
-	return s, err
+	return client, nil
 }
 
 // simulate starts simulated Ollama servers on free ports.
 func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 	s := &Servers{
 		URL: asked, Simulated: true,
-		Model: pipeline.SimulatedModel(cmp.Or(cfg.Model, ollamasim.DefaultModel)), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
+		Model: cfg.simulatedModel(), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
 	}
 	context := max(ollamasim.DefaultContext, cfg.NumCtx)
 	for i := range max(cfg.SimulatedGPUs, 1) {
@@ -115,27 +128,40 @@ func simulate(cfg ServersConfig, asked string) (*Servers, error) {
 	return s, nil
 }
 
+// simulatedModel returns the name of the model that simulated servers have.
+func (cfg ServersConfig) simulatedModel() string {
+	return pipeline.SimulatedModel(cmp.Or(cfg.Model, ollamasim.DefaultModel))
+}
+
 // simulatedGPU begins the name of each simulated GPU.
 const simulatedGPU = "simulated GPU"
 
 // chunkEvery keeps many fast streams cheap.
 const chunkEvery = 20 * time.Millisecond
 
+// modelOf returns the model that was asked for, or the first that the server has.
+func (cfg ServersConfig) modelOf(ctx context.Context, client *ollama.Client) (string, error) {
+	models, err := client.Models(ctx)
+	switch {
+	case err != nil || cfg.Model != "":
+		return cfg.Model, err
+	case len(models) > 0:
+		return models[0], nil
+	case cfg.NoPull:
+		return "", fmt.Errorf("the Ollama server %s: %w: it has none at all: run `ollama pull NAME` there", client.URL(), ollama.ErrNoModel)
+	}
+	return "", fmt.Errorf("the Ollama server %s has no model: name one to pull with --model, or use --simulate", client.URL())
+}
+
 // load loads the model on a server that is running, pulls it first if it is missing, and returns
 // the server as one GPU.
 func (s *Servers) load(ctx context.Context, client *ollama.Client, cfg ServersConfig) (consumer.LaneConfig, error) {
 	var none consumer.LaneConfig
-	models, err := client.Models(ctx)
-	if err != nil {
+	var err error
+	if s.Model, err = cfg.modelOf(ctx, client); err != nil {
 		return none, err
 	}
-	if s.Model = cfg.Model; s.Model == "" {
-		if len(models) == 0 {
-			return none, fmt.Errorf("the Ollama server %s has no model: name one to pull with --model, or use --simulate", client.URL())
-		}
-		s.Model = models[0]
-	}
-	if _, err := client.Describe(ctx, s.Model); errors.Is(err, ollama.ErrNoModel) {
+	if _, err := client.Describe(ctx, s.Model); errors.Is(err, ollama.ErrNoModel) && !cfg.NoPull {
 		if err := client.Pull(ctx, s.Model, cfg.Pulling); err != nil {
 			return none, err
 		}

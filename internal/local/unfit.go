@@ -13,9 +13,9 @@ import (
 // tryWithin is how long a server may take to answer one token. What it does later the run meets.
 const tryWithin = time.Minute
 
-// refuseUnfit returns an error if a server cannot do what a run asks of it, before anything is
+// RefuseUnfit returns an error if a server cannot do what a run asks of it, before anything is
 // written: its model is asked for one token with the options that servers refuse.
-func refuseUnfit(ctx context.Context, run pipeline.Run, gpus []consumer.LaneConfig) error {
+func RefuseUnfit(ctx context.Context, run pipeline.Run, gpus []consumer.LaneConfig) error {
 	options := run.Spec.Options
 	info := pipeline.RunInfo{Run: run.Name, NumCtx: options.NumCtx, Think: options.Think}
 	for _, gpu := range gpus {

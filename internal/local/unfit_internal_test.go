@@ -40,7 +40,7 @@ func TestARunThatNoServerCanDoIsRefusedBeforeItBegins(t *testing.T) {
 	} {
 		server := &refusing{err: c.err}
 		run := pipeline.Run{Name: "r", Spec: pipeline.Spec{Model: "m", Options: c.options}}
-		err := refuseUnfit(t.Context(), run, []consumer.LaneConfig{{Name: "g", Backend: server, Model: c.model}})
+		err := RefuseUnfit(t.Context(), run, []consumer.LaneConfig{{Name: "g", Backend: server, Model: c.model}})
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}

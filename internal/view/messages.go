@@ -14,12 +14,15 @@ import (
 // shownBytes is how much of a prompt is shown.
 const shownBytes = 2000
 
-// Preview shows what is about to be loaded and its first prompt, before anything is written.
-func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message) {
+// Preview shows what is about to be loaded and its first request, before anything is written.
+func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message, tools pipeline.JSON) {
 	fmt.Fprintf(t.Err, "run %s: %s of %s × %s = %s with model %s\n", run.Name, Plural(run.Items, "row", "rows"), text.OneLine(run.Spec.Dataset.Name),
 		Plural(run.Spec.Samples, "sample", "samples"), Plural(run.Generations, "generation", "generations"), text.OneLine(run.Spec.Model))
 	for i, m := range messages {
 		fmt.Fprintf(t.Err, "%s (%s bytes):\n%s\n", speaker(messages, i), Count(m.Bytes()), indent(said(m)))
+	}
+	if tools != "" {
+		fmt.Fprintf(t.Err, "tools (%s bytes):\n%s\n", Count(len(tools)), indent(string(tools)))
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 func TestAPreviewShowsTheFirstPromptOnStandardError(t *testing.T) {
 	var out, talk bytes.Buffer
 	run := pipeline.Run{Name: "r", Items: 2, Generations: 6, Spec: pipeline.Spec{Model: "tiny", Samples: 3, Dataset: pipeline.DatasetID{Name: "a.jsonl"}}}
-	Preview(&cli.Terminal{Out: &out, Err: &talk}, run, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief.\nBe kind."}, {Role: pipeline.RoleUser, Content: "How many?\nSay a number."}})
+	Preview(&cli.Terminal{Out: &out, Err: &talk}, run, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief.\nBe kind."}, {Role: pipeline.RoleUser, Content: "How many?\nSay a number."}}, "")
 	want := strings.Join([]string{
 		"run r: 2 rows of a.jsonl × 3 samples = 6 generations with model tiny",
 		"system prompt (18 bytes):", "  │ Be brief.", "  │ Be kind.",
@@ -57,9 +57,9 @@ func TestAChatIsShownTurnByTurn(t *testing.T) {
 		{Role: pipeline.RoleAssistant, Content: "It is"},
 	}
 	var talk strings.Builder
-	Preview(&cli.Terminal{Out: io.Discard, Err: &talk}, pipeline.Run{Name: "r"}, chat)
+	Preview(&cli.Terminal{Out: io.Discard, Err: &talk}, pipeline.Run{Name: "r"}, chat, "[1]")
 	_, got, _ := strings.Cut(talk.String(), "\n")
-	want := "user (11 bytes):\n  │ Is it warm?\nassistant (33 bytes):\n  │ calls [{\"function\":{\"name\":\"weather\"}}]\ntool weather (9 bytes):\n  │ 21\nthe answer begins with (5 bytes):\n  │ It is\n"
+	want := "user (11 bytes):\n  │ Is it warm?\nassistant (33 bytes):\n  │ calls [{\"function\":{\"name\":\"weather\"}}]\ntool weather (9 bytes):\n  │ 21\nthe answer begins with (5 bytes):\n  │ It is\ntools (3 bytes):\n  │ [1]\n"
 	if got != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
