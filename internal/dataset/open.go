@@ -49,6 +49,7 @@ func (t *tableRows) notes() notes { return notes{} }
 type content struct {
 	rowReader
 	count   func(int) // of bytes that were read
+	packing string    // gzip, zstd; empty: none
 	closers []func() error
 }
 
@@ -103,6 +104,7 @@ func (c *content) open(stream io.Reader, name string, o SourceOptions, count fun
 		return readError(name, 0, err)
 	}
 	if pack != nil {
+		c.packing = pack.format
 		c.closers = append(c.closers, func() error { pack.close(); return nil })
 		unpacked := bufio.NewReaderSize(pack, 64<<10)
 		if head, err = unpacked.Peek(sniffed); err != nil && err != io.EOF {

@@ -73,7 +73,7 @@ func (r *Reader) advance() (err error) {
 		r.current, err = openStream(r.stream, r.name, r.options, count)
 		r.stream = nil
 	case len(r.files) > 0:
-		next := r.files[0]
+		next := &r.files[0] // the source's, which says from then on what is in it
 		r.files = r.files[1:]
 		r.name = next.Path
 		switch {
@@ -83,6 +83,9 @@ func (r *Reader) advance() (err error) {
 			r.current, err = next.spool.open(r.name, r.options, count)
 		default:
 			r.current, err = openPath(next.Path, r.options, count)
+		}
+		if err == nil {
+			next.Format = r.current.format()
 		}
 	default:
 		err = io.EOF

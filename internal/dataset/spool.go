@@ -9,10 +9,11 @@ import (
 
 // An InputFile is one file of a source.
 type InputFile struct {
-	Path  string // as the user gave it or as it was found below that
-	Size  int64  // in bytes, 0 if it is not known
-	spool *spool // in place of a file that can be opened again
-	rows  int    // in place of a file: how many rows are counted
+	Path   string // as the user gave it or as it was found below that
+	Size   int64  // in bytes, 0 if it is not known
+	Format string // what is in it; empty until a reader has opened it
+	spool  *spool // in place of a file that can be opened again
+	rows   int    // in place of a file: how many rows are counted
 }
 
 // A spool keeps what came through a pipe in a temporary file, so that it can be read again. The
