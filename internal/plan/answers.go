@@ -64,7 +64,7 @@ func (a *answers) one(g pipeline.Generation) pipeline.Result {
 	}
 	at := time.Unix(1700000000, 123000000).UTC()
 	return pipeline.Result{
-		Text: a.cut(), Finish: pipeline.FinishStop, PromptTokens: len(g.Prompt())/bytesPerToken + 1, OutputTokens: a.tokens,
+		Text: a.cut(), Finish: pipeline.FinishStop, PromptTokens: AboutTokens(len(g.Prompt())), OutputTokens: a.tokens,
 		DurationMS: int(float64(a.tokens) / a.rate * 1000), CreatedAt: at,
 	}
 }

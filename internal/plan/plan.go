@@ -130,6 +130,9 @@ func (e Engines) validate() error {
 
 const bytesPerToken = 4 // of English
 
+// AboutTokens returns how many tokens a text of this length has, about.
+func AboutTokens(bytes int) int { return bytes/bytesPerToken + 1 }
+
 // A Planner adds up what batches of a run cost.
 type Planner struct {
 	cfg     Config

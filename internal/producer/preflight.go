@@ -52,7 +52,9 @@ type Preflight struct {
 	Run      pipeline.Run // as Load will write it, with the digest in its spec
 	Dataset  Dataset
 	Messages []pipeline.Message // the first request, rendered
+	Tools    pipeline.JSON      // of that
 	RowBytes int                // of all rows
+	Lengths  Lengths            // of all requests
 	Bad      pipeline.BadRows   // that are left out
 	Note     string             // what a person should know of the prompt; empty: nothing
 	// EarlierDigest is the digest of the dataset as earlier versions computed it.
@@ -110,7 +112,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	pass := pass{data: data, spec: spec,
 		row: func(row []byte, request pipeline.Rendered) error {
 			if found.Run.Items == 0 {
-				found.Messages = request.Messages
+				found.Messages, found.Tools = request.Messages, request.Tools
 			}
 			found.Run.Items++
 			found.Run.LongestPrompt = max(found.Run.LongestPrompt, pipeline.ContentBytes(request.Messages)+len(request.Tools))
@@ -148,6 +150,7 @@ func RunPreflight(ctx context.Context, name string, spec pipeline.Spec, data Dat
 	if data.Nulled != nil {
 		found.Run.Spec.Dataset.Nulled = data.Nulled()
 	}
+	found.Lengths = pass.lengths
 	found.Run.Generations = found.Run.Items * spec.Samples
 	return found, nil
 }
@@ -201,6 +204,8 @@ type pass struct {
 	bad  func(*pipeline.RowError) error                    // called for each that cannot be used
 
 	digests digests // of the rows that were taken
+	lengths Lengths // of their requests
+	rows    Rows    // that are read
 }
 
 // run reads until the end, the limit, or the first error of row or bad.
@@ -213,6 +218,7 @@ func (p *pass) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	p.rows = rows
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	p.digests = digests{canonical: p.data.Canonical, sum: sha256.New()}
 	ids := newRowIDs()
@@ -248,6 +254,7 @@ func (p *pass) run(ctx context.Context) (err error) {
 		if err := p.digests.add(row); err != nil {
 			return err
 		}
+		p.lengths.add(pipeline.ContentBytes(request.Messages)+len(request.Tools), rows.Position)
 		if err := p.row(row, request); err != nil {
 			return err
 		}

@@ -31,8 +31,11 @@ func TestAPreflightCountsTheDataset(t *testing.T) {
 	if found.Dataset.Name != "train.jsonl" || found.Dataset.Open == nil {
 		t.Errorf("it has lost its dataset: %+v", found.Dataset)
 	}
-	found.Dataset = Dataset{} // functions cannot be compared
-	if diff := cmp.Diff(want, found, cmp.AllowUnexported(pipeline.BadRows{})); diff != "" {
+	if l := found.Lengths; l.Quantile(0.5) != 2 || l.Max() != 3 || l.File != "train.jsonl" || l.Line != 4 {
+		t.Errorf("the lengths are %+v", l)
+	}
+	found.Dataset, found.Lengths = Dataset{}, Lengths{} // functions cannot be compared
+	if diff := cmp.Diff(want, found, cmp.AllowUnexported(pipeline.BadRows{}, Lengths{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]int{1, 2}, seen); diff != "" {
