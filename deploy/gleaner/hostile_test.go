@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -65,6 +67,12 @@ func TestNothingThatIsShownCommandsTheTerminal(t *testing.T) {
 		{ok, []string{"plan", "--input", w.input, "--field", hostile, "--model", "m"}},
 		{incomplete, []string{"export", "--run", "r", "--out", filepath.Join(w.dir, hostile+".jsonl")}},
 		{incomplete, []string{"export", "--run", "r", "--json", "--with-failed", "--out", filepath.Join(w.dir, "x"+hostile+".json")}},
+		{ok, []string{"load", "--dry-run", "--run", "s", "--input", w.input, "--field", hostile, "--model", "m" + hostile}},
+		{ok, []string{"load", "--dry-run", "--json", "--run", "s", "--input", w.input, "--field", hostile, "--model", "m" + hostile}},
+		{ok, []string{"preview", "--input", w.input, "--field", hostile, "--model", "m" + hostile, "--ollama", "http://127.0.0.1:1"}},
+		{ok, []string{"preview", "--input", w.input, "--field", hostile, "--model", "m", "--ollama", w.model}},
+		{ok, []string{"preview", "--json", "--input", w.input, "--field", hostile, "--model", "m", "--ollama", w.model}},
+		{incomplete, []string{"preview", "1", "--input", w.input, "--field", hostile, "--model", "broken", "--ollama", w.model}},
 		{ok, []string{"pin", "--run", "r", "any"}},
 		{ok, []string{"pin", "--run", "r", "--json", "any"}},
 		{usage, []string{"pin", "--run", "r", hostile}},
@@ -102,13 +110,14 @@ func TestNothingThatIsShownCommandsTheTerminal(t *testing.T) {
 // command the operator's terminal.
 type hostileWorld struct {
 	dir, input, broken string
+	model              string // the URL of a model server that is hostile, too
 	shown              bytes.Buffer
 }
 
 func newHostileWorld(t *testing.T) *hostileWorld {
 	ctx, dir := t.Context(), t.TempDir()
 	nats := natsdtest.Start(t, natsd.Config{Dir: filepath.Join(dir, "nats"), Port: -1})
-	w := &hostileWorld{dir: dir, input: filepath.Join(dir, "in"+hostile+".jsonl"), broken: filepath.Join(dir, "broken"+hostile)}
+	w := &hostileWorld{dir: dir, model: hostileModel(t), input: filepath.Join(dir, "in"+hostile+".jsonl"), broken: filepath.Join(dir, "broken"+hostile)}
 	uri := "sqlite:" + filepath.Join(dir, "store.db")
 	t.Setenv("MONGODB_URI", uri)
 	t.Setenv("NATS_URL", nats.URL())
@@ -146,6 +155,40 @@ func newHostileWorld(t *testing.T) *hostileWorld {
 		GPUs: []pipeline.GPUStatus{{Name: hostile, State: pipeline.GPUHeld, Detail: hostile + strings.Repeat("long ", 20)}}}))
 	w.store(t, books)
 	return w
+}
+
+// hostileModel returns the URL of a model server whose answers command the terminal, and whose
+// model "broken" has none.
+func hostileModel(t *testing.T) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct {
+			Model    string
+			Messages []json.RawMessage
+		}
+		_ = json.NewDecoder(r.Body).Decode(&asked) // a question without a body asks for no model
+		reason := "stop"
+		if len(asked.Messages) == 0 {
+			reason = "load"
+		}
+		answer := map[string]any{"model": asked.Model, "done": true, "done_reason": reason, "prompt_eval_count": 50, "eval_count": 3,
+			"message": map[string]string{"role": "assistant", "content": hostile, "thinking": hostile}}
+		switch r.URL.Path {
+		case "/api/version":
+			answer = map[string]any{"version": "0.17.4"}
+		case "/api/tags", "/api/ps":
+			answer = map[string]any{"models": []map[string]any{{"name": "m:latest", "model": "m:latest", "digest": strings.Repeat("a", 64)}, {"name": "broken:latest", "model": "broken:latest", "digest": strings.Repeat("b", 64)}}}
+		case "/api/show":
+			answer = map[string]any{"capabilities": []string{"completion", "thinking"}}
+		default:
+			if asked.Model == "broken" && reason == "stop" {
+				http.Error(w, `{"error":"`+"bad \u001b[2J\u202e"+`"}`, http.StatusBadRequest)
+				return
+			}
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 // store runs a sink until it has stored what came.

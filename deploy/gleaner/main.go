@@ -15,6 +15,7 @@ type commands struct {
 
 	Run command.RunLocal `cmd:"" group:"Everything on this machine:" help:"Generate a dataset, from its rows to the exported file. Without --input: fifty word problems, as a demo."`
 
+	Preview command.Preview `cmd:"" group:"The operator's side:" help:"Show some rows of a dataset with the messages that are sent, and what a model answers. Nothing is written."`
 	Plan    command.Plan    `cmd:"" group:"The operator's side:" help:"Say what a run will cost, and whether it fits into free tiers, before anything is spent."`
 	Load    command.LoadRun `cmd:"" group:"The operator's side:" help:"Load a dataset as a run into the store."`
 	Publish command.Publish `cmd:"" group:"The operator's side:" help:"Put the batches of a run on the queue."`
