@@ -33,7 +33,7 @@ func Spread(ctx context.Context, checked Preflight, n int, do func(Pick) error) 
 	n = min(n, run.Items)
 	seq, picked := 0, 0
 	p := pass{data: checked.Dataset, spec: run.Spec, bad: func(*pipeline.RowError) error { return nil }}
-	p.row = func(row []byte, request prompt.Rendered) error {
+	p.row = func(row []byte, request pipeline.Rendered) error {
 		item := seq
 		seq++
 		if item != spreadAt(picked, n, run.Items) {
