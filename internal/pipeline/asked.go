@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -11,19 +12,26 @@ import (
 // to its field. It reports whether there is one; the pointer is nil if the parameter is an older
 // name and the option is set already.
 func (o *Options) FromOpenAI(parameter string) (field any, known bool) {
-	if parameter == "" {
-		return nil, false
-	}
-	for _, x := range o.all() {
-		switch at := slices.Index(x.openAI, parameter); {
-		case at < 0:
-		case at > 0 && x.isSet():
-			return nil, true
-		default:
-			return x.value.Addr().Interface(), true
+	tags := tagsOfOptions()
+	for i := range tags {
+		at := slices.Index(tags[i].openAI, parameter)
+		if at < 0 || parameter == "" {
+			continue
 		}
+		x := option{&tags[i], reflect.ValueOf(o).Elem().Field(i)}
+		if at > 0 && x.isSet() {
+			return nil, true
+		}
+		return x.value.Addr().Interface(), true
 	}
 	return nil, false
+}
+
+// Sets reports whether an option is set, by its name as in flags.
+func (o *Options) Sets(name string) bool {
+	tags := tagsOfOptions()
+	i := slices.IndexFunc(tags, func(t optionTags) bool { return t.flag == name })
+	return i >= 0 && option{&tags[i], reflect.ValueOf(o).Elem().Field(i)}.isSet()
 }
 
 // An Asked option is one that something asks for.
@@ -34,11 +42,16 @@ type Asked struct {
 	Has       string // what there is in its place, in the same form; empty: nothing
 }
 
+// asked returns what asks for the option, which is set.
+func (x option) asked() Asked {
+	return Asked{x.flag, x.openAI[0], strings.Join(x.commandLine(), " "), ""}
+}
+
 // Asked returns the options that are set.
 func (o Options) Asked() (list []Asked) {
 	for _, x := range o.all() {
 		if x.isSet() {
-			list = append(list, Asked{x.flag, x.openAI[0], strings.Join(x.commandLine(), " "), ""})
+			list = append(list, x.asked())
 		}
 	}
 	return list
@@ -47,19 +60,15 @@ func (o Options) Asked() (list []Asked) {
 // Lacks returns what others ask for and these options have not, or have in another way.
 func (o Options) Lacks(others Options) (list []Asked) {
 	ours := o.all()
-	asked := others.Asked()
 	for i, x := range others.all() {
-		if !x.isSet() {
+		if !x.isSet() || x.same(ours[i]) {
 			continue
 		}
-		if !x.same(ours[i]) {
-			a := asked[0]
-			if ours[i].isSet() {
-				a.Has = strings.Join(ours[i].commandLine(), " ")
-			}
-			list = append(list, a)
+		a := x.asked()
+		if ours[i].isSet() {
+			a.Has = strings.Join(ours[i].commandLine(), " ")
 		}
-		asked = asked[1:]
+		list = append(list, a)
 	}
 	return list
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -43,15 +44,35 @@ const AnyJSON = `"json"`
 
 // An option is a field of Options.
 type option struct {
-	flag  string // as in flags: top-p
-	name  string // as in JSON: top_p
-	bound string // what a number may be; empty: anything
-	oneOf string // what a text may be, with commas; empty: anything
-	wire  bool   // whether a model server is told
-	// openAI are the names in OpenAI's API, the newest first.
-	openAI []string
-	value  reflect.Value
+	*optionTags
+	value reflect.Value
 }
+
+// optionTags are what the tags of a field say.
+type optionTags struct {
+	flag   string   // as in flags: top-p
+	name   string   // as in JSON: top_p
+	bound  string   // what a number may be; empty: anything
+	oneOf  string   // what a text may be, with commas; empty: anything
+	wire   bool     // whether a model server is told
+	openAI []string // the names in OpenAI's API, the newest first
+}
+
+// tagsOfOptions returns those of all fields, which are read once: each row of a dataset may ask for
+// options.
+var tagsOfOptions = sync.OnceValue(func() []optionTags {
+	typ := reflect.TypeFor[Options]()
+	list := make([]optionTags, typ.NumField())
+	for i := range list {
+		tag := typ.Field(i).Tag
+		name, _, _ := strings.Cut(tag.Get("json"), ",")
+		list[i] = optionTags{
+			flag: strings.ReplaceAll(name, "_", "-"), name: name, bound: tag.Get("range"), oneOf: tag.Get("oneof"), wire: tag.Get("wire") != "-",
+			openAI: strings.Split(tag.Get("openai"), ","),
+		}
+	}
+	return list
+})
 
 // isSet reports whether the option has a value.
 func (x option) isSet() bool {
@@ -63,15 +84,10 @@ func (x option) plain() any { return reflect.Indirect(x.value).Interface() }
 
 // all returns all options in the order of the fields.
 func (o *Options) all() []option {
-	v := reflect.ValueOf(o).Elem()
-	list := make([]option, v.NumField())
+	v, tags := reflect.ValueOf(o).Elem(), tagsOfOptions()
+	list := make([]option, len(tags))
 	for i := range list {
-		tag := v.Type().Field(i).Tag
-		name, _, _ := strings.Cut(tag.Get("json"), ",")
-		list[i] = option{
-			flag: strings.ReplaceAll(name, "_", "-"), name: name, bound: tag.Get("range"), oneOf: tag.Get("oneof"), wire: tag.Get("wire") != "-",
-			openAI: strings.Split(tag.Get("openai"), ","), value: v.Field(i),
-		}
+		list[i] = option{&tags[i], v.Field(i)}
 	}
 	return list
 }

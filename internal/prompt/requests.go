@@ -90,9 +90,8 @@ func (r *Renderer) otherOptions(line *chat.BatchLine) error {
 		}
 		return problem(pipeline.OtherRun, "its body.%s asks for %s, and the run has %s: give %[2]s if all rows ask for it, or %[4]s", a.Parameter, a.Flags, has, alone)
 	}
-	asked := line.Asked()
 	for _, name := range r.spec.Requests.Asks {
-		if !slices.ContainsFunc(asked, func(a pipeline.Asked) bool { return a.Option == name }) {
+		if !line.Asks(name) {
 			return problem(pipeline.OtherRun, "its body asks for no --%s, as the first row's does: give it as a flag to have it for all rows, or %s", name, alone)
 		}
 	}

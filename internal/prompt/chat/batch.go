@@ -53,8 +53,10 @@ func BatchRequest(row []byte) (BatchLine, bool, error) {
 	}); err != nil || id == nil || body == nil || body[0] != '{' {
 		return BatchLine{}, false, nil
 	}
-	if messages, _, _ := Lookup(body, "messages"); method == nil && url == nil && messages == nil {
-		return BatchLine{}, false, nil
+	if method == nil && url == nil {
+		if messages, _, _ := Lookup(body, "messages"); messages == nil {
+			return BatchLine{}, false, nil
+		}
 	}
 	r, err := readBatch(id, method, url, body)
 	return r, true, err

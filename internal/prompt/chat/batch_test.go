@@ -179,7 +179,7 @@ func TestOptionsThatTheRunDoesNotHaveAreNamedWithTheirFlags(t *testing.T) {
 	}
 	want := strings.Join([]string{"temperature: --temperature 0.7", "has --temperature 1", "top_k: --top-k 40", "min_p: --min-p 0.1", "repetition_penalty: --repeat-penalty 1.1",
 		"presence_penalty: --presence-penalty 0.5", "frequency_penalty: --frequency-penalty=-0.5", "max_completion_tokens: --num-predict 256", "has --num-predict 1024",
-		`stop: --stop $'\n' --stop END --stop 'it'\''s'`, "reasoning_effort: --think low", "has --think auto", `response_format: --schema '{"type":"object"}'`, "n: --samples 2", "seed: --seed=42"}, "\n")
+		`stop: --stop $'\n' --stop END --stop 'it'\''s'`, "reasoning_effort: --think low", "has --think auto", `response_format: --schema '{"type":"object"}'`, "n: --samples 2", "has --samples 1", "seed: --seed=42", "has --seed=0"}, "\n")
 	if diff := cmp.Diff(want, lacks(pipeline.Spec{Options: pipeline.Options{NumPredict: 1024, Temperature: p(1.0), Think: pipeline.ThinkAuto}, Samples: 1})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

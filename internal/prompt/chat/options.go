@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"gleaner/internal/pipeline"
 )
@@ -73,6 +72,17 @@ func (r *BatchLine) Asked() []pipeline.Asked {
 	return append(r.Options.Asked(), r.ofSpec(nil)...)
 }
 
+// Asks reports whether a line asks for an option, by its name as in flags.
+func (r *BatchLine) Asks(option string) bool {
+	switch option {
+	case "samples":
+		return r.N != nil
+	case "seed":
+		return r.Seed != nil
+	}
+	return r.Options.Sets(option)
+}
+
 // Lacks returns what a line asks for and the run has not, or has in another way. Nothing is said of
 // the model, which is another one anyway.
 func (r *BatchLine) Lacks(spec pipeline.Spec) []pipeline.Asked {
@@ -82,17 +92,23 @@ func (r *BatchLine) Lacks(spec pipeline.Spec) []pipeline.Asked {
 // ofSpec returns what a line asks for that is no option; with a spec only what that has in another
 // way.
 func (r *BatchLine) ofSpec(spec *pipeline.Spec) (list []pipeline.Asked) {
-	if r.N != nil {
-		list = append(list, pipeline.Asked{Option: "samples", Parameter: "n", Flags: fmt.Sprintf("--samples %d", *r.N)})
+	add := func(option, parameter, flag string, asks *int, has int) {
+		if asks == nil || spec != nil && *asks == has {
+			return
+		}
+		a := pipeline.Asked{Option: option, Parameter: parameter, Flags: fmt.Sprintf(flag, *asks)}
+		if spec != nil {
+			a.Has = fmt.Sprintf(flag, has)
+		}
+		list = append(list, a)
 	}
-	if r.Seed != nil {
-		list = append(list, pipeline.Asked{Option: "seed", Parameter: "seed", Flags: fmt.Sprintf("--seed=%d", *r.Seed)})
+	var has pipeline.Spec
+	if spec != nil {
+		has = *spec
 	}
-	if spec == nil {
-		return list
-	}
-	has := map[string]string{"samples": fmt.Sprintf("--samples %d", spec.Samples), "seed": fmt.Sprintf("--seed=%d", spec.Seed)}
-	return slices.DeleteFunc(list, func(a pipeline.Asked) bool { return a.Flags == has[a.Option] })
+	add("samples", "n", "--samples %d", r.N, has.Samples)
+	add("seed", "seed", "--seed=%d", r.Seed, has.Seed)
+	return list
 }
 
 // stops reads one stop sequence or a list of them.
