@@ -41,6 +41,16 @@ func (in *input) Close() error {
 	return err
 }
 
+// files returns the paths of the files that are read.
+func (in *input) files() (paths []string) {
+	if in.source != nil {
+		for _, f := range in.source.Files() {
+			paths = append(paths, f.Path)
+		}
+	}
+	return paths
+}
+
 // openInput finds the dataset that the flags name, and fetches what is elsewhere.
 func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress *view.Progress) (*input, error) {
 	if err := f.Check(); err != nil {

@@ -68,6 +68,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce)
 			return data.failed(t, err)
 		}
 		preflight.Run = preflight.Run.PinTo(pin)
+		preflight.Run.Spec.Dataset.Files = export.InputKeys(data.files())
 		config, names, err := c.settle(&preflight.Run.Spec, columns)
 		if err != nil {
 			return err

@@ -136,7 +136,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, p
 		err = errors.Join(err, data.bad.commit(t.Err))
 	}()
 	return local.Run(ctx, local.Config{
-		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data.Dataset, Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
+		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data.Dataset, Inputs: data.files(), Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
 		Export: c.export(data.local), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
 		Checked: data.watch(progress, "checking"), Loaded: data.watch(progress, "loading"),
 		Preflight: func(s producer.Preflight) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gleaner/internal/needtest"
+	"gleaner/internal/pipeline"
 )
 
 // python returns the interpreter that has the libraries with which people load datasets.
@@ -93,38 +94,78 @@ func TestATableIsLoadedWhoseFirstRowsAreNotLikeTheOthers(t *testing.T) {
 // Every layout in every format is loaded by datasets, pandas, polars, DuckDB and pyarrow, without
 // an argument: its columns, types, counts and texts.
 func TestEachLayoutInEachFormatIsLoaded(t *testing.T) {
-	rows, texts := varied(60)
 	dir := t.TempDir()
+	rows, texts := varied(60)
+	thinking := testRun()
+	thinking.Spec.Options.Think = "on"
+	thinking.Spec.System = "Be brief."
+	fields := testRun()
+	fields.Spec.Options.Schema = []byte(`{"properties":{"label":{},"score":{},"q":{},"list":{},"inner":{},"rare":{}}}`)
+	var objects []string
+	for i := range rows {
+		rare := ""
+		if i == 50 {
+			rare = `,"rare":0.5`
+		}
+		objects = append(objects, fmt.Sprintf(`{"label":"l %d","score":%d,"q":null,"list":["a","b%d"],"inner":{"x":[%d.5]}%s}`, i, i, i, i, rare))
+	}
 	var cases []loading
-	for _, layout := range Layouts() {
-		for _, provenance := range []string{ProvenanceNested, ProvenanceFlat} {
-			c := Config{Layout: layout, Provenance: provenance}
-			reference := filepath.Join(dir, layout+"-"+provenance+".jsonl")
-			var columns []string
-			for _, suffix := range []string{"jsonl", "json", "csv", "tsv", "parquet", "folder"} {
-				if layout == LayoutOpenAIBatch && suffix != "jsonl" {
-					continue
-				}
-				c.Out = strings.TrimSuffix(reference, "jsonl") + suffix
-				if suffix == "folder" {
-					c.Out += "/"
-				}
-				if _, err := exported(t, testRun(), c, asked{question: "why?"}, answered(rows, texts...)); err != nil {
-					t.Fatal(err)
-				}
-				if columns == nil {
-					first, _, _ := strings.Cut(unpacked(t, reference), "\n")
-					for _, f := range scanValid([]byte(first), nil) {
-						columns = append(columns, f.text())
-					}
-				}
-				is := loading{Path: c.Out, Suffix: suffix, Reference: reference, Columns: columns, Texts: []string{"q"}}
-				if answer := answerColumn(layout); answer != columnMessages && answer != columnConversations && layout != LayoutOpenAIBatch {
-					is.Texts = append(is.Texts, answer)
-				}
-				cases = append(cases, is)
+	for _, of := range []struct {
+		name   string
+		run    pipeline.Run
+		config Config
+		system string
+		texts  []string
+	}{
+		{"nested", testRun(), Config{Provenance: ProvenanceNested}, "", texts},
+		{"flat", testRun(), Config{Provenance: ProvenanceFlat}, "", texts},
+		{"thinking", thinking, Config{Provenance: ProvenanceFlat}, "Be brief.", texts},
+		{"fields", fields, Config{Provenance: ProvenanceNone, Expand: true}, "", objects},
+	} {
+		for _, layout := range Layouts() {
+			if layout == LayoutOpenAIBatch && of.config.Expand {
+				continue
 			}
+			c := of.config
+			c.Layout = layout
+			answers := answered(rows, of.texts...)
+			for i := range answers {
+				answers[i].Result.Reasoning = fmt.Sprint("Hm, ", i)
+			}
+			cases = append(cases, inEachFormat(t, filepath.Join(dir, layout+"-"+of.name), of.run, c, asked{of.system, "why?"}, answers)...)
 		}
 	}
 	load(t, cases)
+}
+
+// inEachFormat exports answers in every format, to names that begin alike.
+func inEachFormat(t *testing.T, begin string, run pipeline.Run, c Config, r MessageRenderer, answers []pipeline.Answer) (cases []loading) {
+	t.Helper()
+	var columns []string
+	for _, suffix := range []string{"jsonl", "json", "csv", "tsv", "parquet", "folder", "jsonl.gz", "json.gz", "csv.gz", "csv.zst"} {
+		if c.Layout == LayoutOpenAIBatch && suffix != "jsonl" {
+			continue
+		}
+		c.Out = begin + "." + suffix
+		if suffix == "folder" {
+			c.Out += "/"
+		}
+		if _, err := exported(t, run, c, r, answers); err != nil {
+			t.Fatal(err)
+		}
+		if columns == nil {
+			first, _, _ := strings.Cut(unpacked(t, c.Out), "\n")
+			for _, f := range scanValid([]byte(first), nil) {
+				columns = append(columns, f.text())
+			}
+		}
+		is := loading{Path: c.Out, Suffix: suffix, Reference: begin + ".jsonl", Columns: columns, Texts: []string{"q"}}
+		answer := answerColumn(c.Layout)
+		isTalk := answer == columnMessages || answer == columnConversations || c.Layout == LayoutPromptCompletion && run.Spec.System != ""
+		if !isTalk && c.Layout != LayoutOpenAIBatch {
+			is.Texts = append(is.Texts, answer)
+		}
+		cases = append(cases, is)
+	}
+	return cases
 }

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"gleaner/internal/pipeline"
 )
 
 // checkTarget returns an error for an output that cannot be written or may not be overwritten.
@@ -120,23 +118,6 @@ func within(path string, folder os.FileInfo) bool {
 		}
 		path = parent
 	}
-}
-
-// checkRun returns an error for an output that has the name of the run's dataset, and that this run
-// did not write: it is probably the dataset itself, of which the run knows no more than its name.
-func (c Config) checkRun(run pipeline.Run) error {
-	if c.Out == "-" || filepath.Base(c.Out) != filepath.Base(run.Spec.Dataset.Name) {
-		return nil
-	}
-	path, info, err := resolve(c.Out)
-	if err != nil || info == nil || !info.Mode().IsRegular() {
-		return err
-	}
-	m, err := readMark(markOf(path))
-	if err != nil || m.Run == run.Name {
-		return err
-	}
-	return fmt.Errorf("output %s has the name of the dataset of run %s, which is never overwritten: choose another name", c.Out, run.Name)
 }
 
 // A target is the one file that is written.

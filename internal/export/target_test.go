@@ -170,6 +170,35 @@ func TestAnInputIsNeverOverwritten(t *testing.T) {
 }
 
 // An export knows no more than the name of the run's dataset.
+// A run knows its inputs again when it is exported later, without their names.
+func TestAnInputOfTheRunIsNeverOverwritten(t *testing.T) {
+	dir := t.TempDir()
+	input, link, folder := filepath.Join(dir, "in.csv"), filepath.Join(dir, "link.jsonl"), filepath.Join(dir, "folder")
+	put(t, input, "q\n1\n")
+	if err := errors.Join(os.Symlink("in.csv", link), os.Mkdir(folder, 0o700)); err != nil {
+		needtest.Skip(t, "no links here: %v", err)
+	}
+	shard := filepath.Join(folder, shardName(0, 1))
+	put(t, shard, "rows")
+	run := testRun()
+	run.Spec.Dataset.Files = InputKeys([]string{link, shard, "standard input", filepath.Join(dir, "gone.jsonl")})
+	if keys := run.Spec.Dataset.Files; len(keys) != 2 || strings.Contains(strings.Join(keys, ""), "in") {
+		t.Errorf("its keys are %v", keys)
+	}
+	for _, out := range []string{input, link, folder, folder + "/"} {
+		_, err := exported(t, run, Config{Out: out, Force: true}, nil, answered([]string{`{"q": 1}`}, "A."))
+		if err == nil || !strings.Contains(err.Error(), "was an input of run r, which is never overwritten") {
+			t.Errorf("%s: %v", out, err)
+		}
+	}
+	if _, err := exported(t, run, Config{Out: filepath.Join(dir, "new.csv")}, nil, answered([]string{`{"q": 1}`}, "A.")); err != nil {
+		t.Error(err)
+	}
+	if unpacked(t, input) != "q\n1\n" || unpacked(t, shard) != "rows" {
+		t.Error("an input is changed")
+	}
+}
+
 func TestAFileWithTheNameOfTheDatasetIsNotOverwritten(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "rows.jsonl")
 	put(t, out, "{}\n")

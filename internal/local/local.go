@@ -39,6 +39,7 @@ type Config struct {
 	Spec        pipeline.Spec    // without the dataset's digest
 	FreeBatch   bool             // a new run has small batches, whatever the spec says
 	Dataset     producer.Dataset // where the rows come from
+	Inputs      []string         // the files that they are in, which no export overwrites
 	Data        string           // folder for the store and the queue
 	Out         string           // "": the run's name in the folder Data
 	MaxBytes    int64            // of all streams together; 0: by the dataset and the free space

@@ -20,9 +20,8 @@ var notInName = regexp.MustCompile(`[^a-z0-9]+`)
 func RunName(spec pipeline.Spec) string {
 	base, _, _ := strings.Cut(strings.ToLower(spec.Dataset.Name), ".")
 	base = strings.Trim(notInName.ReplaceAllString(base, "-"), "-")
-	spec.Dataset.Name, spec.Dataset.Columns = "", nil
-	spec.Dataset.Nulled = 0                       // earlier versions did not count them
-	if spec.Options.Think == pipeline.ThinkAuto { // earlier versions said nothing of it
+	spec.Dataset = pipeline.DatasetID{Digest: spec.Dataset.Digest, Skipped: spec.Dataset.Skipped} // what decides the answers
+	if spec.Options.Think == pipeline.ThinkAuto {                                                 // earlier versions said nothing of it
 		spec.Options.Think = ""
 	}
 	encoded, err := pipeline.Encode(spec)

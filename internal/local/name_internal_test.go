@@ -11,7 +11,7 @@ func TestTheNameOfARunIsMadeOfWhatDecidesItsAnswers(t *testing.T) {
 	spec := pipeline.Spec{Model: "m", Field: "q", Samples: 1, Batch: 1, Options: pipeline.Options{NumPredict: 2048}, Dataset: pipeline.DatasetID{Name: "Train set.jsonl", Digest: "d"}}
 	const want = "train-set-4b762ee9"
 	name := RunName(spec)
-	spec.Dataset.Columns, spec.Dataset.Name = []string{"q", "response"}, "train-set.csv"
+	spec.Dataset.Columns, spec.Dataset.Files, spec.Dataset.Name = []string{"q", "response"}, []string{"00ff"}, "train-set.csv"
 	if got := RunName(spec); got != name {
 		t.Errorf("with columns it is %s, and without %s", got, name)
 	}

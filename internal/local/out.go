@@ -39,7 +39,7 @@ func preflight(ctx context.Context, cfg *Config) (producer.Preflight, export.Nam
 	if err != nil {
 		return producer.Preflight{}, export.Names{}, err
 	}
-	checked.Run.Spec.Dataset.Columns = columns.Kept()
+	checked.Run.Spec.Dataset.Columns, checked.Run.Spec.Dataset.Files = columns.Kept(), export.InputKeys(cfg.Inputs)
 	if cfg.Export, err = cfg.Export.For(checked.Run.Spec); err != nil {
 		return producer.Preflight{}, export.Names{}, err
 	}

@@ -117,6 +117,8 @@ type DatasetID struct {
 	// Columns are the names of the rows' columns, in the order in which they came first. Empty where
 	// they are too many to keep, and in a run of an earlier version.
 	Columns []string `json:"columns,omitempty"`
+	// Files are keys of the files of the rows, by which an export knows not to overwrite them.
+	Files []string `json:"files,omitempty"`
 }
 
 var runName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)

@@ -41,7 +41,7 @@ def loaders(path, suffix):
 
     def of_pandas():
         if suffix == "parquet":
-            d = pandas.read_parquet(path)
+            d = pandas.read_parquet(path)  # what is packed is told by its name, here and in the others
         elif suffix in ("csv", "tsv"):
             d = pandas.read_csv(path, sep="," if suffix == "csv" else "\t")
         else:
@@ -126,9 +126,11 @@ def is_text(kind):
 def main():
     problems = 0
     for case in json.load(open(sys.argv[1])):
-        path, suffix = case["path"], case["suffix"]
+        path, suffix = case["path"], case["suffix"].removesuffix(".gz").removesuffix(".zst")
         want = [json.loads(line) for line in open(case["reference"], newline="\n")]
         for name, load in loaders(path, suffix):
+            if path.endswith(".zst") and name in ("datasets", "pandas"):
+                continue  # they need the package zstandard for it
             where = f"{name}, {os.path.basename(os.path.normpath(path))}"
             try:
                 columns, rows, types = load()

@@ -38,7 +38,7 @@ func (s *suite) newRun(items, samples int) pipeline.Run {
 		Spec: pipeline.Spec{
 			Model: "llama3.2:3b", System: "Be $brief.", Prompt: "Solve: {{.question}} <&>", Samples: samples, Batch: 4, Seed: 7,
 			Options: pipeline.Options{Temperature: &temperature, NumPredict: 512, Stop: []string{"\n\n", "</s>"}, Schema: []byte(`{"type":"object","title":"<b> & é"}`)},
-			Dataset: pipeline.DatasetID{Name: "gsm8k", Digest: "sha256:00ff", Columns: []string{"question", "é, \"<a>\""}},
+			Dataset: pipeline.DatasetID{Name: "gsm8k", Digest: "sha256:00ff", Columns: []string{"question", "é, \"<a>\""}, Files: []string{"00ff"}},
 			Layout:  "alpaca", ResponseField: "answer $1",
 		},
 	}
