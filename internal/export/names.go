@@ -88,6 +88,7 @@ func Settle(c Config, columns []string) (Names, error) {
 	if err := s.own(); err != nil {
 		return Names{}, err
 	}
+	s.distracting()
 	if c.Provenance != ProvenanceNone {
 		s.provenance()
 	}
@@ -215,7 +216,7 @@ func (s *settling) own() error {
 		case s.taken[usual]:
 			name = s.free(usual)
 			s.names.Ours[usual] = name
-			s.note("the rows have a column %q, which stays: Gleaner's is %q (--replace %s writes it in the rows' column)", usual, name, inShell(usual))
+			s.note("the rows have a column %q, which stays: Gleaner's is %q (--replace %s writes it in the rows' column%s)", usual, name, inShell(usual), s.found())
 			if usual == answer && answer != columnMessages && answer != columnConversations {
 				s.names.Notes[len(s.names.Notes)-1] += ", and --response-field NAME chooses another name"
 			}
@@ -225,6 +226,24 @@ func (s *settling) own() error {
 		s.taken[name] = true
 	}
 	return nil
+}
+
+// found says for a layout that is made for trainers that they know one name only.
+func (s *settling) found() string {
+	if s.config.Layout == LayoutRows {
+		return ""
+	}
+	return ", where trainers look for it"
+}
+
+// distracting notes columns of the rows that TRL takes for its own beside messages.
+func (s *settling) distracting() {
+	for _, name := range []string{columnPrompt, columnCompletion} {
+		if s.config.Layout == LayoutChat && s.taken[name] {
+			s.note("the rows have a column %q, from which TRL takes a prompt and not from %q: leave it out with --columns -%s if you train with that", name, s.names.of(columnMessages), name)
+			return
+		}
+	}
 }
 
 // holdsRequest reports whether one of Gleaner's columns holds what was sent.

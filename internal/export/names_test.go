@@ -30,6 +30,8 @@ func TestAUsualNameThatIsTakenGetsANumber(t *testing.T) {
 		{Config{Provenance: ProvenanceFlat}, "q gleaner", nil, ""},
 		{Config{Layout: LayoutChat}, "messages", map[string]string{"messages": "messages_2"}, `the rows have a column "messages", which stays`},
 		{Config{Layout: LayoutChat}, "response", nil, ""},
+		{Config{Layout: LayoutChat}, "prompt q", nil, `the rows have a column "prompt", from which TRL takes a prompt and not from "messages": leave it out with --columns -prompt`},
+		{Config{Layout: LayoutChat, Columns: "-prompt"}, "prompt q", nil, ""},
 		{Config{Layout: LayoutShareGPT}, "conversations", map[string]string{"conversations": "conversations_2"}, "the rows have"},
 		{Config{Layout: LayoutPromptCompletion}, "prompt", map[string]string{"prompt": "prompt_2"}, "the rows have"},
 		{Config{Columns: "-response"}, "response q", nil, ""},
