@@ -38,6 +38,7 @@ func drain(t *testing.T, content []byte) (rows []string, bad int) {
 		return nil, 0
 	}
 	defer r.Close()
+	isPacked := bytes.HasPrefix(content, []byte("\x1f\x8b")) || isZstd(content[:min(4, len(content))]) // and holds more than its length
 	for last := 0; ; {
 		row, err := r.Next()
 		var e *pipeline.RowError
@@ -50,7 +51,7 @@ func drain(t *testing.T, content []byte) (rows []string, bad int) {
 				t.Fatalf("line %d after line %d: %q", e.Line, last, e.Problem)
 			}
 			last = e.Line
-			if bad++; bad > len(content)+1 {
+			if bad++; bad > len(content)+1 && !isPacked {
 				t.Fatalf("%d bad rows in %d bytes", bad, len(content))
 			}
 			continue
