@@ -14,7 +14,7 @@ import (
 // AnswerFlags say how an exported dataset is laid out, and what the answer is called in it. A run
 // keeps those with which it was loaded, as the defaults of its exports.
 type AnswerFlags struct {
-	Layout        string `enum:",rows,chat,sharegpt,alpaca,prompt-completion,openai-batch" default:"" placeholder:"LAYOUT" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them. sharegpt: conversations. alpaca: instruction, input, output. prompt-completion: prompt, completion. openai-batch: the answer file of OpenAI's batch API. The row's columns stay in all of them. Default: what the run was loaded with, else rows."`
+	Layout        string `enum:"rows,chat,sharegpt,alpaca,prompt-completion,openai-batch," default:"" placeholder:"LAYOUT" help:"rows: the row's columns plus the answer. chat: messages, as chat fine-tuning takes them. sharegpt: conversations. alpaca: instruction, input, output. prompt-completion: prompt, completion. openai-batch: the answer file of OpenAI's batch API. The row's columns stay in all of them. Default: what the run was loaded with, else rows."`
 	ResponseField string `placeholder:"COLUMN" help:"Name of the answer's column. Default: what the run was loaded with, else response, or what the layout says; response_2 if the rows have that column already."`
 }
 
