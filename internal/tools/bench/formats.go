@@ -44,7 +44,7 @@ type FormatStep struct {
 	Format       string  `json:"format,omitempty"`
 	Store        string  `json:"store,omitempty"`
 	PerSecond    float64 `json:"rows_per_second"`
-	PerCPUSecond float64 `json:"rows_per_cpu_second"`
+	PerCPUSecond float64 `json:"rows_per_cpu_second"` // 0: too little to be counted, or not known on this system
 	Seconds      float64 `json:"seconds"`
 	Peak         int     `json:"peak_bytes"`
 	Note         string  `json:"note,omitempty"` // why nothing was measured
@@ -174,7 +174,10 @@ func (f *Formats) measure(ctx context.Context, s FormatStep, program string, arg
 		s.Program += " " + done.Version
 	}
 	s.Seconds, s.Peak = done.Seconds, done.Peak
-	s.PerSecond, s.PerCPUSecond = float64(done.Rows)/max(done.Seconds, 1e-9), float64(done.Rows)/max(done.CPU, 1e-9)
+	s.PerSecond = float64(done.Rows) / max(done.Seconds, 1e-9)
+	if done.CPU > 0 {
+		s.PerCPUSecond = float64(done.Rows) / done.CPU
+	}
 	f.Steps = append(f.Steps, s)
 	return nil
 }
