@@ -91,7 +91,7 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		return exit
 	}
 	if err != nil {
-		said := strings.Replace(err.Error(), `must be one of "",`, "must be one of ", 1) // a flag may be left open
+		said := strings.Replace(err.Error(), `,"" but got`, " but got", 1) // a flag may be left open
 		said = withLines(said, ofParsing(command, err), job)
 		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, job.Secrets().Hide(withoutSecrets(said, args)), name)
 		return WrongUse

@@ -1,12 +1,6 @@
 package command
 
 import (
-	"errors"
-	"fmt"
-	"strings"
-
-	"github.com/alecthomas/kong"
-
 	"gleaner/internal/cli"
 	"gleaner/internal/export"
 )
@@ -21,28 +15,14 @@ type AnswerFlags struct {
 // ExportFlags say what an exported dataset looks like.
 type ExportFlags struct {
 	AnswerFlags `embed:""`
-	Expand      bool       `help:"Also write the fields of answers that fit the run's --schema, each in a column of its own."`
-	Columns     columnList `placeholder:"LIST" help:"Which of the row's columns are written: a,b=new writes a, and b as new; -c writes all but c; *,b=new writes all."`
-	Replace     string     `placeholder:"COLUMN" help:"Write the answer in this column of the row, in the stead of what it has."`
-	Provenance  string     `enum:"nested,flat,none" default:"nested" help:"Where an answer comes from: nested in the column gleaner, flat in columns gleaner_id, gleaner_model, …, or none."`
-	Reasoning   string     `enum:"column,inline" default:"column" help:"Where the thinking of a model goes: a column of its own, or inline in front of the answer in <think>."`
-	CSVSafe     bool       `name:"csv-safe" help:"Write ' in front of texts that a spreadsheet would run as formulas (.csv and .tsv)."`
-	Force       bool       `help:"Overwrite what is there even if Gleaner did not write it. Never an input."`
-	Public      bool       `help:"Make the dataset of --out hf://datasets/ME/NAME a public one, if it is not there yet. Default: private. One that is there stays what it is."`
-}
-
-// A columnList is the value of --columns, which may begin with a hyphen.
-type columnList string
-
-// Decode is called by kong, which takes no such value otherwise.
-func (l *columnList) Decode(ctx *kong.DecodeContext) error {
-	token := ctx.Scan.Pop()
-	text := fmt.Sprint(token.Value)
-	if token.IsEOL() || strings.HasPrefix(text, "--") {
-		return errors.New("it takes a list of columns, such as a,b=new,-c")
-	}
-	*l = columnList(text)
-	return nil
+	Expand      bool           `help:"Also write the fields of answers that fit the run's --schema, each in a column of its own."`
+	Columns     cli.ColumnList `placeholder:"LIST" help:"Which of the row's columns are written: a,b=new writes a, and b as new; -c writes all but c; *,b=new writes all."`
+	Replace     string         `placeholder:"COLUMN" help:"Write the answer in this column of the row, in the stead of what it has."`
+	Provenance  string         `enum:"nested,flat,none" default:"nested" help:"Where an answer comes from: nested in the column gleaner, flat in columns gleaner_id, gleaner_model, …, or none."`
+	Reasoning   string         `enum:"column,inline" default:"column" help:"Where the thinking of a model goes: a column of its own, or inline in front of the answer in <think>."`
+	CSVSafe     bool           `name:"csv-safe" help:"Write ' in front of texts that a spreadsheet would run as formulas (.csv and .tsv)."`
+	Force       bool           `help:"Overwrite what is there even if Gleaner did not write it. Never an input."`
+	Public      bool           `help:"Make the dataset of --out hf://datasets/ME/NAME a public one, if it is not there yet. Default: private. One that is there stays what it is."`
 }
 
 // config returns the settings of an export.
