@@ -277,10 +277,10 @@ func (x *Exporter) notes() {
 		}
 	}
 	if !isColumnar && x.leading > 0 && x.config.Layout == LayoutRows {
-		note("the first %d lines have no answer, which hides the type of its column from readers that look at the beginning only, as datasets and polars do: write .parquet, or leave out --all and --with-failed", x.leading)
+		note("the first lines (%d) have no answer, which hides the type of its column from readers that look at the beginning only, as datasets and polars do: write .parquet, or leave out --all and --with-failed", x.leading)
 	}
 	if x.encoder.halves > 0 {
-		note("%d rows had half a surrogate pair, which no loader reads: it is written as U+FFFD", x.encoder.halves)
+		note("half a surrogate pair, which no loader reads, is written as U+FFFD; rows that had one: %d", x.encoder.halves)
 	}
 	if x.tally.LeftOut > 0 && x.config.Layout != LayoutRows && x.config.All {
 		note("layout %s has nothing to show of a generation without an answer: %d were left out", x.config.Layout, x.tally.LeftOut)
