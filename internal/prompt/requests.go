@@ -1,6 +1,7 @@
 package prompt
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -83,12 +84,10 @@ func (r *Renderer) otherOptions(line *chat.BatchLine) error {
 	if len(line.Unknown) > 0 {
 		return problem(pipeline.OtherRun, "its body has %s, for which a run has nothing: leave it out, or %s", strings.Join(line.Unknown, ", "), alone)
 	}
-	for _, a := range line.Lacks(r.spec) {
-		has := "nothing"
-		if a.Has != "" {
-			has = a.Has
-		}
-		return problem(pipeline.OtherRun, "its body.%s asks for %s, and the run has %s: give %[2]s if all rows ask for it, or %[4]s", a.Parameter, a.Flags, has, alone)
+	if lacks := line.Lacks(r.spec); len(lacks) > 0 {
+		a := lacks[0]
+		return problem(pipeline.OtherRun, "its body.%s asks for %s, and the run has %s: give %[2]s if all rows ask for it, or %[4]s",
+			a.Parameter, a.Flags, cmp.Or(a.Has, "nothing"), alone)
 	}
 	for _, name := range r.spec.Requests.Asks {
 		if !line.Asks(name) {
