@@ -30,23 +30,15 @@ type LoadRun struct {
 // Run checks the dataset, shows its first prompt, and writes the run. Of several runs none is
 // written before all are checked.
 func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	variants, err := c.SpecFlags.Variants(c.Name)
 	if err != nil {
 		return err
 	}
 	pin, err := c.pin()
 	if err != nil {
-		return err
-	}
-	if !c.DryRun {
-		if err := (cli.StoreFlags{Store: c.Store}).Validate(); err != nil {
-			return cli.Usage("%v", err)
-		}
-	}
-	if !c.HasInput() {
-		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
-	}
-	if err := export.CheckFlags(export.Config{Layout: c.Layout, ResponseField: c.ResponseField}); err != nil {
 		return err
 	}
 	progress := view.NewProgress(t)
@@ -101,6 +93,19 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce)
 		loaded = append(loaded, l)
 	}
 	return c.summary(t, loaded)
+}
+
+// check returns an error for flags that make no sense together.
+func (c *LoadRun) check() error {
+	if !c.DryRun {
+		if err := (cli.StoreFlags{Store: c.Store}).Validate(); err != nil {
+			return cli.Usage("%v", err)
+		}
+	}
+	if !c.HasInput() {
+		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
+	}
+	return export.CheckFlags(export.Config{Layout: c.Layout, ResponseField: c.ResponseField})
 }
 
 // pin returns the digest of the model that the flag names.
