@@ -35,7 +35,7 @@ func Main(m *testing.M, name string, main func()) {
 func Run(t *testing.T, prepare ...func(natsURL string) error) {
 	testscript.Run(t, testscript.Params{
 		Dir:      "testdata",
-		Deadline: time.Now().Add(2 * time.Minute), // a program that hangs is shown with what it said
+		Deadline: time.Now().Add(8 * time.Minute), // of all scripts: a program that hangs is shown with what it said
 		Setup: func(env *testscript.Env) error {
 			if err := setup(env); err != nil {
 				return err
