@@ -42,7 +42,7 @@ func TestWhatIsPromisedOfAFormat(t *testing.T) {
 		{FormatStep{Step: stepRead, Format: formatLines, PerSecond: 500, Peak: 1}, "≥ 500 met, < 100 MiB met"},
 		{FormatStep{Step: stepRead, Format: formatLines, PerSecond: 499, Peak: 1}, "≥ 500 MISSED, < 100 MiB met"},
 		{FormatStep{Step: stepRead, Format: formatTable, PerSecond: 1, Peak: memoryTarget}, "< 100 MiB MISSED"}, // DuckDB was not measured
-		{FormatStep{Step: stepExport, Format: formatParquet, PerSecond: 60_000, Peak: 1 << 40}, "≥ 60000 met"},  // a row group is in memory
+		{FormatStep{Step: stepExport, Format: formatParquet, PerSecond: 60_000, Peak: 1 << 40}, "≥ 60,000 met"}, // a row group is in memory
 		{FormatStep{Step: stepFill, PerSecond: 1, Peak: 1}, ""},
 	} {
 		c.step.Program = ourselves

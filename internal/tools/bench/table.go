@@ -25,19 +25,16 @@ func table(w io.Writer, title, what, head string, rows []string) {
 func rate(n int, took time.Duration) float64 { return float64(n) / max(took.Seconds(), 1e-9) }
 
 // atLeast says whether a figure reaches its target.
-func atLeast(is, target float64) string {
-	if is >= target {
-		return fmt.Sprintf("%g met", target)
-	}
-	return fmt.Sprintf("%g MISSED", target)
-}
+func atLeast(is, target float64) string { return judged(target, is >= target) }
 
 // atMost says whether a target that is an upper limit is met.
-func atMost(is, target float64) string {
-	if is <= target {
-		return fmt.Sprintf("%g met", target)
+func atMost(is, target float64) string { return judged(target, is <= target) }
+
+func judged(target float64, met bool) string {
+	if met {
+		return humanize.Commaf(target) + " met"
 	}
-	return fmt.Sprintf("%g MISSED", target)
+	return humanize.Commaf(target) + " MISSED"
 }
 
 // below says whether this many bytes are fewer than the target.
