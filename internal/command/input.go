@@ -52,11 +52,11 @@ func (in *input) files() (paths []string) {
 }
 
 // openInput finds the dataset that the flags name, and fetches what is elsewhere.
-func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress *view.Progress) (*input, error) {
-	if err := f.Check(); err != nil {
+func openInput(ctx context.Context, t *cli.Terminal, f cli.SpecFlags, progress *view.Progress) (*input, error) {
+	if err := f.InputFlags.Check(); err != nil {
 		return nil, err
 	}
-	fetched, err := fetchInputs(ctx, f, progress)
+	fetched, err := fetchInputs(ctx, f.InputFlags, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -73,12 +73,13 @@ func openInput(ctx context.Context, t *cli.Terminal, f cli.InputFlags, progress 
 	}
 	in := &input{source: source, local: fetched.paths, bad: &badRows{}}
 	in.Name = name
-	open, err := in.selected(f, progress)
+	open, err := in.selected(f.InputFlags, progress)
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
 	}
 	in.Dataset = producer.Dataset{
 		Name: name, Open: in.remember(open), Nulled: in.nulled, Canonical: dataset.Canonical, SkipBad: f.SkipBad, Bad: in.bad.write, SamePrompt: f.SamePrompt,
+		Unset: f.Unset(),
 	}
 	return in, nil
 }

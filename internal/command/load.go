@@ -42,12 +42,11 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce)
 		return err
 	}
 	progress := view.NewProgress(t)
-	data, err := openInput(ctx, t, c.InputFlags, progress)
+	data, err := openInput(ctx, t, c.SpecFlags, progress)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	data.Unset = c.SpecFlags.Unset()
 	view.Variants(t, variants)
 	var columns export.Columns
 	data.Taken = columns.Take

@@ -109,12 +109,11 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, 
 		return plan.Estimate{}, err
 	}
 	progress := view.NewProgress(t)
-	data, err := openInput(ctx, t, c.InputFlags, progress)
+	data, err := openInput(ctx, t, c.SpecFlags, progress)
 	if err != nil {
 		return plan.Estimate{}, err
 	}
 	defer data.Close()
-	data.Unset = c.SpecFlags.Unset()
 	name := c.Name
 	if name == "" {
 		name = "planned-run"

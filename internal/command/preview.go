@@ -48,12 +48,11 @@ func (c *Preview) Run(ctx context.Context, t *cli.Terminal) error {
 		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
 	}
 	progress := view.NewProgress(t)
-	data, err := openInput(ctx, t, c.InputFlags, progress)
+	data, err := openInput(ctx, t, c.SpecFlags, progress)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	data.Unset = c.SpecFlags.Unset()
 	view.Variants(t, variants)
 	p := previewing{t: t, data: data, progress: progress, rows: n, style: view.PreviewStyle{Columns: t.Columns(), Full: c.Full}, asJSON: c.JSON}
 	for _, v := range variants {

@@ -54,7 +54,6 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce
 		return err
 	}
 	defer data.Close()
-	data.Unset = c.SpecFlags.Unset()
 	variants, err := c.variants(ctx, t, data, progress)
 	if err != nil {
 		return err
@@ -164,7 +163,7 @@ func (c *RunLocal) export(inputs []string) export.Config {
 // dataset returns the rows that were asked for, or the project's own.
 func (c *RunLocal) dataset(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*input, error) {
 	if c.HasInput() {
-		return openInput(ctx, t, c.InputFlags, progress)
+		return openInput(ctx, t, c.SpecFlags, progress)
 	}
 	if c.Field == "" && c.Prompt == "" && len(c.PromptFile) == 0 {
 		c.Field = "question"
