@@ -73,6 +73,7 @@
 //     adapter of a model server uses it.
 //   - schema: whether an answer fits the JSON Schema that was asked for, and what of it is only
 //     wrapping. The flags and the consumer read schemas by it.
+//   - advice: spells the commands that messages tell people to give, for the program that they use.
 //   - text: shortens foreign text and makes it safe to show and to store. It knows nothing of the
 //     project.
 //

@@ -51,6 +51,7 @@ func rules() map[string]rule {
 		"internal/prompt/chat": {ours: "pipeline"},
 		"internal/schema":      {theirs: "jsonschema"},
 		"internal/text":        {},
+		"internal/advice":      {},
 		"internal/thinking":    {},
 		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 
@@ -235,7 +236,7 @@ func forbidden(s source, imported string) string {
 	if !ok {
 		return "its folder is not in the table of imports_test.go"
 	}
-	rule.ours += " text" // it knows nothing of us, and everything that shows or stores foreign text needs it
+	rule.ours += " text advice" // they know nothing of us, and everything that shows foreign text, or says what to do, needs them
 	if s.isTest() {
 		rule.ours += " " + forTests + " " + rule.testOurs + " " + strings.TrimPrefix(s.folder, "internal/")
 		rule.theirs += " " + testLibraries + " " + rule.testTheirs

@@ -1,0 +1,31 @@
+package advice
+
+import "testing"
+
+func TestACommandIsSpelledForWhoReadsIt(t *testing.T) {
+	defer caller.Store(caller.Load())
+	for _, c := range []struct {
+		caller Caller
+		verb   string
+		args   []string
+		want   string
+	}{
+		{Caller{"producer", nil}, "dead redrive", []string{"--run", "r"}, "producer dead redrive --run r"},
+		{Caller{"consumer", nil}, "publish", []string{"--run", "r", "--follow"}, "producer publish --run r --follow"},
+		{Caller{"producer", nil}, "show", []string{"--run", "r"}, "sink show --run r"},
+		{Caller{"sink", nil}, "sink", nil, "sink serve"},
+		{Caller{"sink", nil}, "run", nil, "gleaner run"},
+		{Caller{"gleaner", []string{"--data", "my runs"}}, "dead redrive", []string{"--run", "r"}, "gleaner dead redrive --run r --data 'my runs'"},
+		{Caller{"gleaner", nil}, "work", nil, "gleaner work"},
+		{Caller{"gleaner", nil}, "dead list", []string{"--row", "it's"}, `gleaner dead list --row 'it'\''s'`},
+	} {
+		Set(c.caller)
+		if got := Command(c.verb, c.args...); got != c.want {
+			t.Errorf("%v of %v: %s, want %s", c.verb, c.caller, got, c.want)
+		}
+	}
+	Set(Caller{"gleaner", []string{"--data", "d"}})
+	if got := Anywhere("load", "--run", "r"); got != "gleaner load --run r" {
+		t.Errorf("without flags: %s", got)
+	}
+}
