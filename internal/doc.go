@@ -31,6 +31,7 @@
 //   - natsd: a NATS server in this process, for one machine and for tests.
 //   - ollama: one answer from a model. ollama/ollamatest is the suite that the real server and
 //     the simulated one pass; ollama/serve runs a server on each GPU.
+//   - folder: the store and the queue of gleaner run, for other commands, while it works and after.
 //   - gpu: which GPUs this machine has.
 //   - holdings: what a consumer of this machine holds of the queue, for the next one if it is
 //     killed.

@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile ownership status plan"
+	forPrograms = "pipeline folder text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu autotune supervise producer consumer sink reconcile ownership status plan"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -67,6 +67,7 @@ func rules() map[string]rule {
 		"internal/hub":               {ours: "outage", theirs: "flock yaml errgroup"},                                           // the cache is a folder of this machine
 		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite compress", testOurs: "faultproxy"}, // connections that are neither alive nor dead
 		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
+		"internal/folder":            {ours: "outage natsd stream"}, // a queue that is in this process, or in another
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},
 		"internal/ollama":            {ours: "pipeline text thinking", theirs: "ollama"}, // what a server writes is shortened

@@ -17,6 +17,16 @@ type Caller struct {
 
 var caller atomic.Pointer[Caller]
 
+// Locate says by which flags this process was told where the runs are.
+func Locate(flags ...string) {
+	c := Caller{Program: "producer"}
+	if is := caller.Load(); is != nil {
+		c = *is
+	}
+	c.Flags = flags
+	Set(c)
+}
+
 // Set says how this process was called. The program does so once it has read its command line.
 func Set(c Caller) { caller.Store(&c) }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli/jobfile"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/text"
@@ -69,6 +70,7 @@ func Main(name, description string, commands any) {
 // Run runs a program with these arguments and returns its exit code.
 func Run(ctx context.Context, name, description string, commands any, args []string, t *Terminal) int {
 	t = t.escaping()
+	advice.Set(advice.Caller{Program: name})
 	exit := -1
 	var job *jobfile.Job
 	parser, err := kong.New(commands,

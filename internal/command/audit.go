@@ -14,16 +14,16 @@ import (
 
 // Audit is the command audit: is every generation accounted for?
 type Audit struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	JSON           bool   `name:"json" help:"Print JSON."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON          bool   `name:"json" help:"Print JSON."`
 }
 
 // Run prints the account. A run that is not balanced is an error.
 func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
-	both, err := openBoth(ctx, c.StoreFlags, c.NATSFlags, zap.NewNop())
+	both, err := openBoth(ctx, t, c.RunsFlags, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return err
 	}

@@ -13,16 +13,16 @@ import (
 
 // controlFlags are the flags of the commands that stop and start a run.
 type controlFlags struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON          bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 // do calls act with a control over the run, and prints what it says. Before that it calls agreed
 // with the run, if it is not nil.
 func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipeline.Run) error, act func(*producer.Control, pipeline.Run) (string, error)) error {
-	store, err := openStore(ctx, c.StoreFlags)
+	store, runs, err := openRuns(ctx, t, c.RunsFlags)
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipel
 	if err != nil {
 		return err
 	}
-	conn, err := connectTo(ctx, store, c.NATSFlags, zap.NewNop())
+	conn, err := connectTo(ctx, store, runs, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return err
 	}

@@ -13,13 +13,13 @@ import (
 
 // DeadGiveUp is the command dead give-up.
 type DeadGiveUp struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	Name           string `name:"run" required:"" placeholder:"NAME" help:"Of this run."`
-	Batch          []int  `byhand:"" placeholder:"INDEX" help:"These batches only. Default: all that are queued."`
-	Resting        bool   `byhand:"" help:"Only those that were handed back and wait for their next try."`
-	Yes            bool   `byhand:"run" help:"Do it: without this flag the batches are only counted."`
-	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	Name          string `name:"run" required:"" placeholder:"NAME" help:"Of this run."`
+	Batch         []int  `byhand:"" placeholder:"INDEX" help:"These batches only. Default: all that are queued."`
+	Resting       bool   `byhand:"" help:"Only those that were handed back and wait for their next try."`
+	Yes           bool   `byhand:"run" help:"Do it: without this flag the batches are only counted."`
+	JSON          bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 // Help is called by kong.
@@ -30,7 +30,7 @@ func (DeadGiveUp) Help() string {
 // Run gives up batches that are still queued.
 func (c *DeadGiveUp) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
-	both, err := openBoth(ctx, c.StoreFlags, c.NATSFlags, zap.NewNop())
+	both, err := openBoth(ctx, t, c.RunsFlags, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return err
 	}

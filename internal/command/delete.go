@@ -15,11 +15,11 @@ import (
 // Delete is the command delete: it removes a run with everything that belongs to it, from the store
 // and from the streams.
 type Delete struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Yes            bool   `byhand:"run" help:"Do not ask."`
-	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Yes           bool   `byhand:"run" help:"Do not ask."`
+	JSON          bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 // Run asks for confirmation and removes the run.
@@ -28,7 +28,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := pipeline.ValidateRunName(c.Name); err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c.StoreFlags)
+	store, runs, err := openRuns(ctx, t, c.RunsFlags)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	conn, err := connectTo(ctx, store, c.NATSFlags, zap.NewNop())
+	conn, err := connectTo(ctx, store, runs, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return fmt.Errorf("a run is removed from the streams too: %w", err)
 	}

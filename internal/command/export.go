@@ -7,6 +7,8 @@ import (
 	"iter"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/cli"
 	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
@@ -18,14 +20,14 @@ import (
 
 // Export is the command export: store → dataset.
 type Export struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	ExportFlags    `embed:""`
-	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Out            string `required:"" path:"file" placeholder:"FILE" help:"The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet. DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output."`
-	All            bool   `help:"Also write generations without an answer, with null, in layout rows."`
-	WithFailed     bool   `help:"Also write generations that failed, with null, and in gleaner why, and what there was of an answer that was cut off. Reads the dead letters, so it needs NATS."`
-	JSON           bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	ExportFlags   `embed:""`
+	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Out           string `required:"" path:"file" placeholder:"FILE" help:"The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet. DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output."`
+	All           bool   `help:"Also write generations without an answer, with null, in layout rows."`
+	WithFailed    bool   `help:"Also write generations that failed, with null, and in gleaner why, and what there was of an answer that was cut off. Reads the dead letters, so it needs NATS."`
+	JSON          bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
 }
 
 // Run writes the dataset. Generations without an answer make it end with cli.DeadLetters.
@@ -43,7 +45,7 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := export.Check(config); err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c.StoreFlags)
+	store, runs, err := openRuns(ctx, t, c.RunsFlags)
 	if err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer out.Abort()
 	started := time.Now()
-	answers, closeStreams, err := c.answers(ctx, store, run)
+	answers, closeStreams, err := c.answers(ctx, runs, store, run)
 	if err != nil {
 		return err
 	}
@@ -149,12 +151,12 @@ func (c *Export) missing(layout string, exported export.Tally) string {
 
 // answers returns the answers of a run, with the failures if they are asked for. The caller has to
 // call the function that comes with them.
-func (c *Export) answers(ctx context.Context, store store.Store, run pipeline.Run) (iter.Seq2[pipeline.Answer, error], func(), error) {
+func (c *Export) answers(ctx context.Context, runs cli.RunsFlags, store store.Store, run pipeline.Run) (iter.Seq2[pipeline.Answer, error], func(), error) {
 	answers := store.Answers(ctx, run.Name)
 	if !c.WithFailed {
 		return answers, func() {}, nil
 	}
-	conn, err := connect(ctx, c.NATSFlags)
+	conn, err := connect(ctx, runs, c.NATSFlags, zap.NewNop())
 	if err != nil {
 		return nil, nil, err
 	}

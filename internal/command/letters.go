@@ -18,17 +18,17 @@ import (
 
 // letterFlags choose dead letters, and say where they are.
 type letterFlags struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	Name           string           `name:"run" placeholder:"NAME" help:"Of this run only."`
-	Batch          []int            `byhand:"" placeholder:"INDEX" help:"Of these batches only."`
-	Row            []string         `byhand:"" sep:"none" placeholder:"ID" help:"Of the batches in which these rows failed: a row's own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. Needs --run; may be repeated."`
-	Class          []pipeline.Class `byhand:"" placeholder:"CLASS" help:"Of these classes, with commas between them."`
-	Message        string           `byhand:"" placeholder:"REGEXP" help:"Whose message matches."`
-	OlderThan      time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
-	NewerThan      time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at most this long ago."`
-	Orphaned       bool             `byhand:"" help:"Letters of runs that are not in the store, and those that cannot be read. All others are left out then, and without this flag these are."`
-	Limit          int              `byhand:"" placeholder:"N" help:"At most this many."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	Name          string           `name:"run" placeholder:"NAME" help:"Of this run only."`
+	Batch         []int            `byhand:"" placeholder:"INDEX" help:"Of these batches only."`
+	Row           []string         `byhand:"" sep:"none" placeholder:"ID" help:"Of the batches in which these rows failed: a row's own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. Needs --run; may be repeated."`
+	Class         []pipeline.Class `byhand:"" placeholder:"CLASS" help:"Of these classes, with commas between them."`
+	Message       string           `byhand:"" placeholder:"REGEXP" help:"Whose message matches."`
+	OlderThan     time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
+	NewerThan     time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at most this long ago."`
+	Orphaned      bool             `byhand:"" help:"Letters of runs that are not in the store, and those that cannot be read. All others are left out then, and without this flag these are."`
+	Limit         int              `byhand:"" placeholder:"N" help:"At most this many."`
 }
 
 // Help is called by kong.
@@ -78,7 +78,7 @@ func (f letterFlags) open(ctx context.Context, t *cli.Terminal, log *zap.Logger,
 	if err != nil {
 		return err
 	}
-	both, err := openBoth(ctx, f.StoreFlags, f.NATSFlags, log)
+	both, err := openBoth(ctx, t, f.RunsFlags, f.NATSFlags, log)
 	if err != nil {
 		return err
 	}

@@ -97,6 +97,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce)
 // check returns an error for flags that make no sense together.
 func (c *LoadRun) check() error {
 	if !c.DryRun {
+		cli.RunsFlags{Store: c.Store}.Advise()
 		if err := (cli.StoreFlags{Store: c.Store}).Validate(); err != nil {
 			return cli.Usage("%v", err)
 		}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/folder"
 	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
@@ -19,6 +20,39 @@ import (
 	"gleaner/internal/store"
 	"gleaner/internal/stream"
 )
+
+// locate returns where the runs are: what the flags name, or else the folder of gleaner run that is
+// here, which is said. Commands in messages name the same.
+func locate(t *cli.Terminal, flags cli.RunsFlags) (cli.RunsFlags, error) {
+	switch {
+	case flags.Data != "":
+		if !folder.Exists(flags.Data) {
+			return flags, fmt.Errorf("there are no runs in the folder %s: gleaner run makes some there. Check --data", flags.Data)
+		}
+	case flags.Store == "" && folder.Exists(folder.Default):
+		flags.Data = folder.Default
+		fmt.Fprintf(t.Err, "Runs in the folder %s.\n", flags.Data)
+		return flags, nil // which commands in messages find by themselves, too
+	case flags.Store == "":
+		return flags, cli.Usage("where are the runs? Name a store with --store URI or in MONGODB_URI, or a folder of gleaner run with --data DIR; there is no %s here", folder.Default)
+	}
+	flags.Advise()
+	return flags, nil
+}
+
+// openRuns opens the store in which the runs are, and returns where that is, see locate.
+func openRuns(ctx context.Context, t *cli.Terminal, flags cli.RunsFlags) (store.Store, cli.RunsFlags, error) {
+	runs, err := locate(t, flags)
+	if err != nil {
+		return nil, runs, err
+	}
+	address := runs.Store
+	if runs.Data != "" {
+		address = folder.Store(runs.Data)
+	}
+	opened, err := openStore(ctx, cli.StoreFlags{Store: address})
+	return opened, runs, err
+}
 
 // openStore opens the store that the flags name. It makes none, and one to which nothing was ever
 // written counts as none.
@@ -44,15 +78,29 @@ func streamConfig(flags cli.NATSFlags, lease time.Duration, log *zap.Logger) str
 	return stream.Config{URL: flags.NATSURL, Creds: flags.NATSCreds, Name: "producer", Timeout: cli.ConnectWithin, Lease: lease, Log: log}
 }
 
-// connect connects to the streams that the flags name. What the connection logs is not shown.
-func connect(ctx context.Context, flags cli.NATSFlags) (*stream.Conn, error) {
-	return stream.Connect(ctx, streamConfig(flags, 0, zap.NewNop()))
+// connect connects to the streams beside the runs: those of their folder, or else of the NATS
+// account that the flags name. What a connection logs is not for a command that ends at once, which
+// gives no log.
+func connect(ctx context.Context, runs cli.RunsFlags, flags cli.NATSFlags, log *zap.Logger) (*stream.Conn, error) {
+	if runs.Data == "" {
+		return stream.Connect(ctx, streamConfig(flags, 0, log))
+	}
+	config, err := folder.Reach(ctx, runs.Data, func(line string) { log.Warn("nats: " + line) })
+	if err != nil {
+		return nil, err
+	}
+	config.Name, config.Timeout, config.Log = "operator", cli.ConnectWithin, log
+	conn, err := stream.Connect(ctx, config)
+	if err != nil && config.OnClose != nil {
+		config.OnClose()
+	}
+	return conn, err
 }
 
-// connectTo connects to the streams that the flags name, and compares whose they are: what is
-// written to them, or taken from them, is of this store.
-func connectTo(ctx context.Context, store store.Store, flags cli.NATSFlags, log *zap.Logger) (*stream.Conn, error) {
-	conn, err := stream.Connect(ctx, streamConfig(flags, 0, log))
+// connectTo does the same, and compares whose the streams are: what is written to them, or taken
+// from them, is of this store.
+func connectTo(ctx context.Context, store store.Store, runs cli.RunsFlags, flags cli.NATSFlags, log *zap.Logger) (*stream.Conn, error) {
+	conn, err := connect(ctx, runs, flags, log)
 	if err != nil {
 		return nil, err
 	}
@@ -74,12 +122,13 @@ type opened struct {
 
 // openBoth opens the store and the streams that the flags name, within the patience of a person.
 // The caller has to close what it returns.
-func openBoth(ctx context.Context, flags cli.StoreFlags, nats cli.NATSFlags, log *zap.Logger) (o opened, err error) {
+func openBoth(ctx context.Context, t *cli.Terminal, flags cli.RunsFlags, nats cli.NATSFlags, log *zap.Logger) (o opened, err error) {
 	ctx = brief(ctx)
-	if o.store, err = openStore(ctx, flags); err != nil {
+	var runs cli.RunsFlags
+	if o.store, runs, err = openRuns(ctx, t, flags); err != nil {
 		return o, err
 	}
-	if o.conn, err = connectTo(ctx, o.store, nats, log); err != nil {
+	if o.conn, err = connectTo(ctx, o.store, runs, nats, log); err != nil {
 		return opened{}, errors.Join(err, o.store.Close())
 	}
 	if o.reconciler, err = newReconciler(o.store, o.conn, 0, log); err != nil {

@@ -15,11 +15,11 @@ import (
 
 // Pin is the command pin: which digest of its model a run takes answers of.
 type Pin struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	Name           string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Digest         string `arg:"" placeholder:"DIGEST|any" help:"Digest of the model, all 64 digits, or any for answers of any digest."`
-	JSON           bool   `name:"json" help:"Print the summary as JSON."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Digest        string `arg:"" placeholder:"DIGEST|any" help:"Digest of the model, all 64 digits, or any for answers of any digest."`
+	JSON          bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 // Run changes the pin, and says from what to what and what becomes of the answers that are stored.
@@ -29,7 +29,7 @@ func (c *Pin) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return cli.Usage("%v", err)
 	}
-	store, err := openStore(ctx, c.StoreFlags)
+	store, runs, err := openRuns(ctx, t, c.RunsFlags)
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (c *Pin) Run(ctx context.Context, t *cli.Terminal) error {
 	asking, cancel := context.WithTimeout(ctx, askNATS)
 	defer cancel()
 	var streams producer.PinStreams
-	conn, away := connectTo(asking, store, c.NATSFlags, zap.NewNop())
+	conn, away := connectTo(asking, store, runs, c.NATSFlags, zap.NewNop())
 	switch {
 	case errors.Is(away, pipeline.ErrOtherStore):
 		return away

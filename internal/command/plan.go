@@ -20,7 +20,7 @@ import (
 // Plan is the command plan: what a run will cost, before anything is spent.
 type Plan struct {
 	cli.SpecFlags   `embed:""`
-	Store           string        `env:"MONGODB_URI" path:"sqlite" placeholder:"URI" help:"Where a loaded run and its answers are, as for the other commands. A dataset needs none."`
+	cli.RunsFlags   `embed:""`
 	Name            string        `name:"run" placeholder:"NAME" help:"Plan this loaded run, with the lengths and times of the answers that it has. With --input: the name that the run will have."`
 	Like            string        `placeholder:"RUN" help:"Take lengths and times from the answers of this run, which has the same model and such prompts: load a few rows under another name, let them be answered, then plan all."`
 	AnswerTokens    int           `default:"200" help:"Tokens of an answer, where there are none to look at."`
@@ -44,10 +44,7 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	}
 	var store store.Store
 	if !c.HasInput() || c.Like != "" {
-		if c.Store == "" {
-			return cli.Usage("missing flags: --store=URI, or MONGODB_URI in the environment: that is where runs are")
-		}
-		if store, err = openStore(ctx, cli.StoreFlags{Store: c.Store}); err != nil {
+		if store, _, err = openRuns(ctx, t, c.RunsFlags); err != nil {
 			return err
 		}
 		defer store.Close()

@@ -43,6 +43,7 @@ func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	cli.RunsFlags{Store: c.Store}.Advise()
 	store, err := awaitStore(ctx, c.StoreFlags, false, log)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/export"
+	"gleaner/internal/folder"
 	"gleaner/internal/local"
 	"gleaner/internal/ollama"
 	"gleaner/internal/pipeline"
@@ -44,6 +45,9 @@ type RunLocal struct {
 // Run generates every answer and exports them, one run after the other if there are several.
 // Without a dataset it answers the fifty problems of the demo.
 func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce) error {
+	if c.Data != folder.Default || os.Getenv("MONGODB_URI") != "" { // else the commands in messages find it
+		cli.RunsFlags{Data: c.Data}.Advise()
+	}
 	progress := view.NewProgress(t)
 	log, err := c.Logger(&cli.Terminal{Err: progress})
 	if err != nil {

@@ -36,6 +36,7 @@ func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
+	cli.RunsFlags{Store: c.Store}.Advise()
 	store, err := awaitStore(ctx, c.StoreFlags, true, log)
 	if err != nil {
 		return err

@@ -16,12 +16,12 @@ import (
 
 // Show is the command show: a few answers, to see what one gets.
 type Show struct {
-	cli.StoreFlags `embed:""`
-	Name           string   `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Row            []string `byhand:"" sep:"none" placeholder:"ID" help:"All answers of this row: its own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. May be repeated."`
-	Limit          int      `byhand:"" default:"5" help:"How many answers."`
-	Random         bool     `byhand:"" help:"Random ones instead of the first."`
-	JSON           bool     `name:"json" help:"Print JSON Lines, as export writes them."`
+	cli.RunsFlags `embed:""`
+	Name          string   `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Row           []string `byhand:"" sep:"none" placeholder:"ID" help:"All answers of this row: its own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. May be repeated."`
+	Limit         int      `byhand:"" default:"5" help:"How many answers."`
+	Random        bool     `byhand:"" help:"Random ones instead of the first."`
+	JSON          bool     `name:"json" help:"Print JSON Lines, as export writes them."`
 }
 
 // Run prints some answers.
@@ -30,7 +30,7 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Limit < 1 {
 		return cli.Usage("limit %d is not positive", c.Limit)
 	}
-	store, err := openStore(ctx, c.StoreFlags)
+	store, _, err := openRuns(ctx, t, c.RunsFlags)
 	if err != nil {
 		return err
 	}

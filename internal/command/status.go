@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"gleaner/internal/cli"
 	"gleaner/internal/status"
 	"gleaner/internal/store"
@@ -13,10 +15,10 @@ import (
 
 // Status is the command status: one look at all runs or at one.
 type Status struct {
-	cli.StoreFlags `embed:""`
-	cli.NATSFlags  `embed:""`
-	Name           string `name:"run" placeholder:"NAME" help:"Name of the run. Without it all runs are listed."`
-	JSON           bool   `name:"json" help:"Print JSON."`
+	cli.RunsFlags `embed:""`
+	cli.NATSFlags `embed:""`
+	Name          string `name:"run" placeholder:"NAME" help:"Name of the run. Without it all runs are listed."`
+	JSON          bool   `name:"json" help:"Print JSON."`
 }
 
 // askNATS is how long the status waits for NATS, without which it shows less.
@@ -25,7 +27,7 @@ const askNATS = 3 * time.Second
 // Run prints the state of one run or of all.
 func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
-	store, err := openStore(ctx, c.StoreFlags)
+	store, runs, err := openRuns(ctx, t, c.RunsFlags)
 	if err != nil {
 		return err
 	}
@@ -36,7 +38,7 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	var streams status.Streams
 	asking, cancel := context.WithTimeout(ctx, askNATS)
 	defer cancel()
-	conn, away := connect(asking, c.NATSFlags)
+	conn, away := connect(asking, runs, c.NATSFlags, zap.NewNop())
 	if away == nil {
 		defer conn.Close()
 		streams = conn

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,7 +19,7 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/export"
-	"gleaner/internal/natsd"
+	"gleaner/internal/folder"
 	"gleaner/internal/outage"
 	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
@@ -201,35 +200,34 @@ type machine struct {
 	run   pipeline.Run
 	names export.Names // of the dataset's columns
 	store store.Store
-	nats  *natsd.Server
 	conn  *stream.Conn
+
+	giveBack func() // the queue's folder
 }
 
 // start brings up the store and the queue.
 func (m *machine) start(ctx context.Context, dataset producer.Preflight) error {
-	queue := filepath.Join(m.cfg.Data, "nats")
-	bytes, err := queueBytes(queue, m.cfg.MaxBytes, dataset)
+	bytes, err := queueBytes(folder.Queue(m.cfg.Data), m.cfg.MaxBytes, dataset)
 	if err != nil {
 		return err
 	}
-	// The server locks the queue's folder, so that two processes never share one data folder.
-	m.nats, err = natsd.Start(natsd.Config{
-		Dir: queue, SyncAlways: true, Warn: func(line string) { m.cfg.Log.Warn("nats: " + line) },
-		MaxStore: math.MaxInt64, // the streams have sizes of their own, and those that are there keep theirs
+	// The queue's folder is locked, so that two processes never share one data folder.
+	config, giveBack, err := folder.Take(ctx, folder.Config{
+		Dir: m.cfg.Data, Serve: true, Warn: func(line string) { m.cfg.Log.Warn("nats: " + line) },
 	})
 	if err != nil {
 		return err
 	}
+	m.giveBack = giveBack
 	if m.store, err = store.Open(ctx, m.address()); err != nil {
 		return err
 	}
-	m.conn, err = stream.Connect(ctx, stream.Config{
-		InProcess: m.nats, Name: "local", User: "local", Lease: lease, SinkLease: lease, MaxBytes: bytes, Enlarge: m.cfg.MaxBytes > 0, Log: m.cfg.Log,
-	})
-	if err != nil {
+	config.Name, config.Lease, config.SinkLease, config.Log = "local", lease, lease, m.cfg.Log
+	config.MaxBytes, config.Enlarge, config.OnClose = bytes, m.cfg.MaxBytes > 0, nil
+	if m.conn, err = stream.Connect(ctx, config); err != nil {
 		return err
 	}
-	// No other program reaches this server: what another store left in the folder is of no use.
+	// No program of another store reaches this server: what one left in the folder is of no use.
 	guard := ownership.New(ownership.Publisher, m.store, m.conn, m.cfg.Log)
 	m.conn.GuardWith(guard.Confirm)
 	if err := guard.Seize(ctx); err != nil {
@@ -239,7 +237,7 @@ func (m *machine) start(ctx context.Context, dataset producer.Preflight) error {
 }
 
 // address returns the address of the store.
-func (m *machine) address() string { return "sqlite:" + filepath.Join(m.cfg.Data, "gleaner.db") }
+func (m *machine) address() string { return folder.Store(m.cfg.Data) }
 
 // pinCommand is the command by which a person pins a run of this machine.
 func (m *machine) pinCommand() string { return "gleaner pin --store " + m.address() }
@@ -251,8 +249,8 @@ func (m *machine) close() {
 	if m.store != nil {
 		_ = m.store.Close() // every write is committed already
 	}
-	if m.nats != nil {
-		m.nats.Shutdown()
+	if m.giveBack != nil {
+		m.giveBack()
 	}
 }
 

@@ -1,12 +1,16 @@
 package natsd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/gofrs/flock"
 )
+
+// ErrInUse is wrapped by the error of Start if another server has the folder.
+var ErrInUse = errors.New("it is in use by another NATS server")
 
 // lockFolder keeps a folder for one server, until the lock is released or the process ends, however
 // it ends. JetStream itself does not notice when two servers write the same files.
@@ -17,7 +21,7 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the folder %s cannot be written: %w", dir, err)
 	case !locked:
-		return nil, fmt.Errorf("the folder %s is in use by another NATS server: end that one, or choose another folder", dir)
+		return nil, fmt.Errorf("the folder %s: %w: end that one, or choose another folder", dir, ErrInUse)
 	}
 	return lock, nil
 }

@@ -19,6 +19,7 @@ type Config struct {
 	Name       string // of the server, seen by clients; default "gleaner"
 	Host       string // address to listen on; default 127.0.0.1
 	Port       int    // 0: connections in this process only; -1: any free port
+	Key        string // a secret that clients have to give, also those in this process; "": none
 	SyncAlways bool   // every write reaches the disk before it is confirmed, else within two minutes
 	MaxStore   int64  // bytes of all streams together; 0: three quarters of the free disk
 
@@ -116,6 +117,7 @@ func options(cfg Config) *server.Options {
 		StoreDir:          cfg.Dir,
 		JetStreamMaxStore: cfg.MaxStore,
 		SyncAlways:        cfg.SyncAlways,
+		Authorization:     cfg.Key,
 		NoSigs:            true, // signals belong to the program
 		MaxPingsOut:       2,
 		PingInterval:      20 * time.Second, // a client that vanished is noticed within a minute

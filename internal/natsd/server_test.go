@@ -100,7 +100,7 @@ func TestServerSaysWhyItDoesNotStart(t *testing.T) {
 	}{
 		"no folder":            {Config{}, "no folder is given"},
 		"port in use":          {Config{Dir: t.TempDir(), Port: n}, "end what listens there"},
-		"folder in use":        {Config{Dir: used}, "in use by another NATS server"},
+		"folder in use":        {Config{Dir: used}, "it is in use by another NATS server"},
 		"folder is a file":     {Config{Dir: file}, "not a directory"},
 		"file in the way":      {Config{Dir: filepath.Join(file, "x")}, "not a directory"},
 		"address not our own":  {Config{Dir: t.TempDir(), Host: "192.0.2.1", Port: 4222}, "192.0.2.1:4222"},

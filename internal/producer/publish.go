@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -109,6 +110,10 @@ func Publishable(run pipeline.Run) error {
 func notOpen(run pipeline.Run) error {
 	if run.State == pipeline.RunLoading {
 		return fmt.Errorf("run %s is not loaded completely: repeat `producer load`, which goes on where it stopped", run.Name)
+	}
+	if run.State == pipeline.RunCancelled {
+		return fmt.Errorf("run %s is cancelled: nothing more of it is generated. Its answers stay: `%s` writes them; to generate the rest give another run the same dataset, under another name with --run",
+			run.Name, advice.Command("export", "--run", run.Name, "--out", run.Name+".jsonl"))
 	}
 	return fmt.Errorf("run %s is %s: it cannot be published", run.Name, run.State)
 }

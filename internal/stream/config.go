@@ -15,6 +15,7 @@ type Config struct {
 	// User names the inbox: replies come to _INBOX_<user>. Default the user in the credentials or
 	// the URL, else a random one.
 	User      string
+	Key       string                     // the secret of a server that has one, see natsd.Config
 	InProcess nats.InProcessConnProvider // a server in this process, instead of URL
 	Timeout   time.Duration              // for the first connection; default 10 s
 	// Patient waits for the first connection without end, and says after ten seconds what to check.
@@ -24,6 +25,8 @@ type Config struct {
 	// Lease is how long a batch is held without a sign of life. Default what the run has; a new run
 	// gets pipeline.DefaultLease.
 	Lease time.Duration
+	// OnClose, if it is not nil, is called once at the end of Close.
+	OnClose func()
 	// SinkLease is the same for results and dead letters, which a sink holds only while it writes
 	// them. Default what they have, at first DefaultSinkLease.
 	SinkLease time.Duration

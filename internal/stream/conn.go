@@ -24,6 +24,9 @@ type Conn struct {
 	mirror      *durable // of the dead letters
 	works       sync.Map // run → *durable, for those that Work was called for
 
+	onClose func() // see Config
+	closed  sync.Once
+
 	pullExpiry time.Duration // of a pull for work; a test shortens it
 }
 
@@ -45,7 +48,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		results: resultsPublisher(publisher), deadLetters: deadLetterPublisher(publisher),
 		sink:       newDurable(client, ResultsStream, sinkDurable, provisioner.setSinkLease),
 		mirror:     newDurable(client, DeadStream, mirrorDurable, provisioner.setSinkLease),
-		pullExpiry: PullExpiry,
+		pullExpiry: PullExpiry, onClose: cfg.OnClose,
 	}, nil
 }
 
@@ -55,4 +58,9 @@ func (c *Conn) Healthy(ctx context.Context) error { return c.healthy(ctx) }
 // Close sends what is still to be sent, closes the connection and waits for the goroutines. The
 // server forgets the pulls of this connection at once, so it delivers nothing to a process that is
 // gone. Calling it again does nothing.
-func (c *Conn) Close() { c.close() }
+func (c *Conn) Close() {
+	c.close()
+	if c.onClose != nil {
+		c.closed.Do(c.onClose)
+	}
+}

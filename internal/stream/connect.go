@@ -157,6 +157,9 @@ func (k *connector) options() (address string, opts []nats.Option, err error) {
 		opts = append(opts, k.creds.option())
 		user = cmp.Or(user, creds.user())
 	}
+	if k.cfg.Key != "" {
+		opts = append(opts, nats.Token(k.cfg.Key))
+	}
 	if k.cfg.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(k.cfg.InProcess))
 	} else if address, user, err = checkURL(k.cfg.URL, user); err != nil {

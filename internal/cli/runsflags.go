@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"os"
+
+	"gleaner/internal/advice"
+	"gleaner/internal/text"
+)
+
+// RunsFlags say where the runs are that a command is about: in a store, or in a folder of gleaner
+// run.
+type RunsFlags struct {
+	Store string `env:"MONGODB_URI" path:"sqlite" placeholder:"URI" help:"Where the runs are: mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password."`
+	Data  string `path:"file" placeholder:"DIR" help:"Folder of gleaner run in which the runs are, while it works and after. Default, where no store is named: gleaner-data, if that is there."`
+}
+
+// Validate is called by kong.
+func (f RunsFlags) Validate() error {
+	if f.Data != "" && f.Store != "" && f.Store != os.Getenv("MONGODB_URI") {
+		return Usage("--store and --data name two places: say one of them")
+	}
+	return nil
+}
+
+// Advise has the commands in messages name the same store or folder, where the environment does
+// not. What may hold a secret is left to the reader.
+func (f RunsFlags) Advise() {
+	switch {
+	case f.Data != "":
+		advice.Locate("--data", f.Data)
+	case f.Store != os.Getenv("MONGODB_URI"):
+		store := f.Store
+		if text.Address(store) != store {
+			store = "URI" // which the reader knows
+		}
+		advice.Locate("--store", store)
+	}
+}
