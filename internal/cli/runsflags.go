@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"os"
+	"slices"
+
+	"github.com/alecthomas/kong"
 
 	"gleaner/internal/advice"
 	"gleaner/internal/text"
@@ -14,10 +18,20 @@ type RunsFlags struct {
 	Data  string `path:"file" placeholder:"DIR" help:"Folder of gleaner run in which the runs are, while it works and after. Default, where no store is named: gleaner-data, if that is there."`
 }
 
-// Validate is called by kong.
-func (f RunsFlags) Validate() error {
-	if f.Data != "" && f.Store != "" && f.Store != os.Getenv("MONGODB_URI") {
-		return Usage("--store and --data name two places: say one of them")
+// AfterApply is called by kong. A folder and a store that are both named are so in different places:
+// the command line counts before the environment, and that before a file.
+func (f *RunsFlags) AfterApply(parsed *kong.Context) error {
+	byHand := func(name string) bool {
+		return slices.ContainsFunc(parsed.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == name && !p.Resolved })
+	}
+	switch {
+	case f.Store == "" || f.Data == "":
+	case byHand("store") && byHand("data"):
+		return errors.New("--store and --data name two places: say one of them")
+	case byHand("data"):
+		f.Store = ""
+	default: // by hand or in the environment, or of a file that serves gleaner run, too
+		f.Data = ""
 	}
 	return nil
 }
