@@ -18,7 +18,7 @@ type RunsFlags struct {
 	Data  string `path:"file" placeholder:"DIR" help:"Folder of gleaner run in which the runs are, while it works and after. Default, where no store is named: gleaner-data, if that is there."`
 }
 
-// AfterApply is called by kong. A folder and a store that are both named are so in different places:
+// AfterApply is called by kong. Where a folder and a store are both named, the nearer one counts:
 // the command line counts before the environment, and that before a file.
 func (f *RunsFlags) AfterApply(parsed *kong.Context) error {
 	byHand := func(name string) bool {
