@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/reconcile"
@@ -49,8 +50,9 @@ func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
 		_, err = fmt.Fprint(t.Out, view.Account(account), view.Digests(run, digests))
 	}
 	if err == nil && !account.Balanced() {
-		err = fmt.Errorf("run %s: %s not accounted for in %s; producer publish --follow repairs what the streams have lost",
-			c.Name, view.Plural(account.Lost, "generation is", "generations are"), view.Plural(account.Breaches, "batch", "batches"))
+		err = fmt.Errorf("run %s: %s not accounted for in %s; `%s` repairs what the streams have lost",
+			c.Name, view.Plural(account.Lost, "generation is", "generations are"), view.Plural(account.Breaches, "batch", "batches"),
+			advice.Command("publish", "--run", c.Name, "--follow"))
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
@@ -169,8 +170,8 @@ func (c *LoadRun) write(ctx context.Context, t *cli.Terminal, preflight producer
 		return loadedRun{}, err
 	}
 	if pinned := preflight.Run.Pins[pipeline.Ollama]; pinned != "" && run.Pins[pipeline.Ollama] != pinned {
-		return loadedRun{}, fmt.Errorf("run %s was loaded before and is pinned to %s: change that with `producer pin --run %s %s`",
-			run.Name, cmp.Or(run.Pins[pipeline.Ollama], "no digest yet"), run.Name, pinned)
+		return loadedRun{}, fmt.Errorf("run %s was loaded before and is pinned to %s: change that with `%s`",
+			run.Name, cmp.Or(run.Pins[pipeline.Ollama], "no digest yet"), advice.Command("pin", "--run", run.Name, pinned))
 	}
 	if err := c.keeps(run); err != nil {
 		return loadedRun{}, err

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/folder"
 	"gleaner/internal/ownership"
@@ -64,7 +65,7 @@ func openStore(ctx context.Context, flags cli.StoreFlags) (store.Store, error) {
 	empty, err := store.IsEmpty(ctx, opened)
 	if err == nil && empty {
 		who, _ := opened.Identity(ctx) // as a moment ago
-		err = fmt.Errorf("%w at %s: nothing was ever written to it. Check the address, `producer load` makes a store", pipeline.ErrNoStore, who.Name)
+		err = fmt.Errorf("%w at %s: nothing was ever written to it. Check the address, `%s` makes a store", pipeline.ErrNoStore, who.Name, advice.Command("load"))
 	}
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())

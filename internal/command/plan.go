@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/pipeline"
@@ -40,7 +41,7 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 		return cli.Usage("consumers, gpus-each, slots, answer-tokens and tokens-per-second have to be positive, window not negative, and lease a second or more")
 	}
 	if !c.HasInput() && c.Name == "" {
-		return cli.Usage("nothing to plan: give a dataset (--input FILE, with the flags of producer load) or a loaded run (--run NAME)")
+		return cli.Usage("nothing to plan: give a dataset (--input FILE, with the flags of `%s`) or a loaded run (--run NAME)", advice.Anywhere("load"))
 	}
 	var store store.Store
 	if !c.HasInput() || c.Like != "" {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/local"
@@ -97,7 +98,7 @@ func (c *Preview) count() (int, error) {
 		c.Files = append([]string{c.N}, c.Files...)
 		return 5, nil
 	case n < 1 || n > mostPreviewed:
-		return 0, cli.Usage("n %d is not in 1..%d: for more rows there is gleaner run --limit", n, mostPreviewed)
+		return 0, cli.Usage("n %d is not in 1..%d: for more rows there is `%s`", n, mostPreviewed, advice.Anywhere("run", "--limit", "N"))
 	}
 	return n, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/export"
 	"gleaner/internal/pipeline"
@@ -92,8 +93,8 @@ func (c *Show) answers(ctx context.Context, t *cli.Terminal, store store.Store, 
 		}
 		stored := slices.DeleteFunc(all, func(a pipeline.Answer) bool { return a.Result == nil })
 		if len(stored) == 0 {
-			return nil, fmt.Errorf("row %q of run %s has no answer yet; if it failed, `producer dead show --run %s --row %s` says why",
-				c.Row[i], run.Name, run.Name, pipeline.ItemID(run.Name, item))
+			return nil, fmt.Errorf("row %q of run %s has no answer yet; if it failed, `%s` says why",
+				c.Row[i], run.Name, advice.Command("dead show", "--run", run.Name, "--row", pipeline.ItemID(run.Name, item)))
 		}
 		answers = append(answers, stored...)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -171,10 +172,11 @@ func (w *runWait) runs(ctx context.Context) (runs []pipeline.RunInfo, err error)
 // mismatch says why servers and run do not belong together.
 func (c ChooseConfig) mismatch(run pipeline.RunInfo) error {
 	if c.Simulated {
-		return fmt.Errorf("run %s wants a real model, and the servers are simulated: name servers that have model %s with --ollama, or load a run for simulated servers with `producer load --simulate`",
-			run.Run, run.Model)
+		return fmt.Errorf("run %s wants a real model, and the servers are simulated: name servers that have model %s with --ollama, or load a run for simulated servers with `%s`",
+			run.Run, run.Model, advice.Anywhere("load", "--simulate"))
 	}
-	return fmt.Errorf("run %s is for simulated servers, and these have real models: start a simulated one with `gleaner simulate` and name it with --ollama, or load the dataset again without --simulate", run.Run)
+	return fmt.Errorf("run %s is for simulated servers, and these have real models: start a simulated one with `%s` and name it with --ollama, or load the dataset again without --simulate",
+		run.Run, advice.Anywhere("simulate"))
 }
 
 // onlyRun returns the only run that may be worked for without its name.
@@ -205,7 +207,7 @@ func (c ChooseConfig) onlyRun(all []pipeline.RunInfo) (pipeline.RunInfo, error) 
 	case len(runs) > 0:
 		return pipeline.RunInfo{}, fmt.Errorf("%w: all runs are complete: %s", ErrNothingToDo, strings.Join(runNames(runs), ", "))
 	}
-	return pipeline.RunInfo{}, errors.New("no run is published: publish one with producer publish, or name the one to wait for with --run")
+	return pipeline.RunInfo{}, fmt.Errorf("no run is published: publish one with `%s`, or name the one to wait for with --run", advice.Command("publish", "--run", "NAME"))
 }
 
 func runNames(runs []pipeline.RunInfo) []string {

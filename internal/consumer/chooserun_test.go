@@ -99,7 +99,7 @@ func TestTheRunIsTheNamedOneOrTheOnlyOne(t *testing.T) {
 		{"a named one that is simulated", []pipeline.RunInfo{mock, words}, ChooseConfig{Run: "mock"}, pipeline.RunInfo{}, "run mock is for simulated servers, and these have real models: start a simulated one with `gleaner simulate` and name it with --ollama, or load the dataset again without --simulate", false},
 		{"a named one that is not simulated", []pipeline.RunInfo{mock, words}, ChooseConfig{Run: "words", Simulated: true}, pipeline.RunInfo{}, "run words wants a real model, and the servers are simulated: name servers that have model tiny with --ollama, or load a run for simulated servers with `producer load --simulate`", false},
 		{"all are simulated", []pipeline.RunInfo{mock, mimic}, ChooseConfig{}, pipeline.RunInfo{}, "all runs that are published are for simulated servers, and these have real models: mock, mimic", false},
-		{"none", nil, ChooseConfig{}, pipeline.RunInfo{}, "no run is published: publish one with producer publish, or name the one to wait for with --run", false},
+		{"none", nil, ChooseConfig{}, pipeline.RunInfo{}, "no run is published: publish one with `producer publish --run NAME`, or name the one to wait for with --run", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			lister := &published{began: time.Now(), runs: listed(c.runs...)}

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -196,7 +197,7 @@ func (c *collector) Unreadable(ctx context.Context, delivery pipeline.Delivery[p
 		c.HandBack(ctx, delivery, delay)
 		return
 	}
-	c.log.Error("a work message that no consumer could read is removed from the queue: `producer publish --follow` publishes its batch again "+
+	c.log.Error("a work message that no consumer could read is removed from the queue: `"+advice.Command("publish", "--run", c.lane.run.Info().Run, "--follow")+"` publishes its batch again "+
 		"from the store; if that one cannot be read either, use consumers of the producer's version", about...)
 	c.remove(ctx, delivery, delivery.Err.Error())
 }

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,9 +56,6 @@ type Config struct {
 	Stay bool
 	// Lag returns how long answers take at present until they are stored. Nil: that is not known.
 	Lag func() time.Duration
-	// PinCommand is the command by which a person pins a run, without the run and the digest;
-	// default "producer pin".
-	PinCommand string
 }
 
 // ClientPatience is what the client of a server has to be told to wait for a token. That a request
@@ -101,7 +97,6 @@ func (c Config) complete() (Config, error) {
 	if c.Log == nil {
 		c.Log = zap.NewNop()
 	}
-	c.PinCommand = cmp.Or(c.PinCommand, pipeline.DefaultPinCommand)
 	c.Identity.Started, c.Identity.Tokens = time.Now().UTC(), true
 	return c, nil
 }

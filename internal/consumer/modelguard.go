@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 )
 
@@ -26,7 +27,6 @@ type modelDescriber interface {
 // server is asked when a batch is taken and once more before its answers are published.
 type modelGuard struct {
 	name    string // of the model
-	pin     string // the command by which a person pins a run
 	server  Generator
 	run     *runWatch
 	breaker *breaker
@@ -40,7 +40,7 @@ type modelGuard struct {
 }
 
 func newModelGuard(cfg Config, gpu LaneConfig, run *runWatch, breaker *breaker) *modelGuard {
-	return &modelGuard{name: cfg.Identity.Model, pin: cfg.PinCommand, server: gpu.Backend, known: gpu.Model, run: run, breaker: breaker, turn: make(chan struct{}, 1)}
+	return &modelGuard{name: cfg.Identity.Model, server: gpu.Backend, known: gpu.Model, run: run, breaker: breaker, turn: make(chan struct{}, 1)}
 }
 
 // Known returns what the server said last. What is zero is not known.
@@ -169,7 +169,7 @@ func (m *modelGuard) problem(has pipeline.ModelInfo) string {
 		return ""
 	}
 	return fmt.Sprintf("model %s is %s on this server, and the answers of run %s are made by %s: load that one here%s",
-		m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), pipeline.OrPin(m.pin, run.Run, has.Engine, digest))
+		m.name, pipeline.ShortDigest(digest), run.Run, pipeline.ShortDigest(pin), pipeline.OrPin(advice.Command("pin", "--run", run.Run, digest), has.Engine, digest))
 }
 
 // Watch looks again now and then until ctx ends, and more often while the lane is held: nothing

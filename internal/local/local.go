@@ -239,9 +239,6 @@ func (m *machine) start(ctx context.Context, dataset producer.Preflight) error {
 // address returns the address of the store.
 func (m *machine) address() string { return folder.Store(m.cfg.Data) }
 
-// pinCommand is the command by which a person pins a run of this machine.
-func (m *machine) pinCommand() string { return "gleaner pin --store " + m.address() }
-
 func (m *machine) close() {
 	if m.conn != nil {
 		m.conn.Close()
@@ -266,7 +263,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	host, _ := os.Hostname() // a machine without a name will do
-	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, PinCommand: m.pinCommand(), Log: m.cfg.Log}, m.conn, m.store)
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.store)
 	if err != nil {
 		return err
 	}
@@ -279,10 +276,9 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 			Run: m.run.Name, UID: m.run.UID, Model: m.run.Spec.Model, Pins: m.run.Pins, Simulated: m.run.Spec.Simulated,
 			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt, NumCtx: m.run.Spec.Options.NumCtx, Think: m.run.Spec.Options.Think,
 		},
-		Info:       func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
-		PinCommand: m.pinCommand(),
-		Lag:        way.lag,
-		Stay:       true, // until the run is at its end, which this process sees by itself
+		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
+		Lag:  way.lag,
+		Stay: true, // until the run is at its end, which this process sees by itself
 	}, func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, way, m.cfg.GPUs)
 	if err != nil {
 		return err

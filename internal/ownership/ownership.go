@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/text"
@@ -203,7 +204,7 @@ func (g *Guard) settle(ctx context.Context, briefly bool) error {
 		}
 		briefly = false
 		if g.waiting.Begins(errWaiting) {
-			g.log.Info("waiting for the streams of this store: `producer publish --run NAME` makes them")
+			g.log.Info("waiting for the streams of this store: `" + advice.Command("publish", "--run", "NAME") + "` makes them")
 		}
 		if err := outage.Sleep(ctx, min(max(time.Since(started)/60, 500*time.Millisecond), 10*time.Second)); err != nil {
 			return err
@@ -306,7 +307,7 @@ func (g *Guard) knows(ctx context.Context, info pipeline.RunInfo) (bool, error) 
 func refusal(me pipeline.StoreIdentity, other string) error {
 	return pipeline.Fail(pipeline.Fatal, "%w: those of this NATS account belong to %s, and this program works for %s. "+
 		"Use that store (--store, MONGODB_URI) or another NATS account (--nats-url, NATS_URL and NATS_CREDS); "+
-		"or, if that store is given up, take them from it: `producer publish --run NAME --take-over`", pipeline.ErrOtherStore, other, me.Name)
+		"or, if that store is given up, take them from it: `%s`", pipeline.ErrOtherStore, other, me.Name, advice.Command("publish", "--run", "NAME", "--take-over"))
 }
 
 // nameOf names another store for people. Anyone who may write to the account may have chosen the

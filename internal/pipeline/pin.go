@@ -43,17 +43,14 @@ func ParsePin(text string) (string, error) {
 	return digest, nil
 }
 
-// DefaultPinCommand is the command by which a person pins a run, without the run and the digest,
-// where the three programs work.
-const DefaultPinCommand = "producer pin"
-
 // OrPin returns the end of an advice for who has another digest than the run's: that a person may
-// pin the run to that one with a command, or nothing if the command would not take it.
-func OrPin(command, run string, engine EngineName, digest string) string {
+// pin the run to that one with the command that does so, or nothing if the command would not take
+// it.
+func OrPin(command string, engine EngineName, digest string) string {
 	if pin, err := ParsePin(digest); err != nil || pin != digest || engine != Ollama {
 		return ""
 	}
-	return fmt.Sprintf(", or have the run made by this one with `%s --run %s %s`", command, run, digest)
+	return fmt.Sprintf(", or have the run made by this one with `%s`", command)
 }
 
 // ShortDigest returns as much of a digest as people are shown, who know it so from `ollama list`.

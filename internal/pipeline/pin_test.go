@@ -23,11 +23,11 @@ func TestAPinIsAWholeDigestOrAny(t *testing.T) {
 
 func TestOnlyACommandThatWorksIsAdvised(t *testing.T) {
 	digest := strings.Repeat("0123456789abcdef", 4)
-	if got, want := OrPin("producer pin", "r", Ollama, digest), ", or have the run made by this one with `producer pin --run r "+digest+"`"; got != want {
+	if got, want := OrPin("producer pin --run r "+digest, Ollama, digest), ", or have the run made by this one with `producer pin --run r "+digest+"`"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	for digest, engine := range map[string]EngineName{"mistral:latest": Ollama, "any": "", "x`; rm -rf ~; `": Ollama, strings.ToUpper(digest): Ollama, digest: "other"} {
-		if got := OrPin("producer pin", "r", engine, digest); got != "" {
+		if got := OrPin("producer pin --run r "+digest, engine, digest); got != "" {
 			t.Errorf("%s of %s: %q", digest, engine, got)
 		}
 	}

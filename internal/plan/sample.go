@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 )
 
@@ -60,7 +61,7 @@ func EstimateDataset(ctx context.Context, cfg Config, meters Meters, store Answe
 func EstimateRun(ctx context.Context, cfg Config, meters Meters, store RunReader, newBuild func(RowReader) (pipeline.BuildFunc, error)) (Estimate, error) {
 	run := cfg.Run
 	if run.State == pipeline.RunLoading || run.Batches == 0 {
-		return Estimate{}, fmt.Errorf("run %s is not loaded completely: repeat `producer load`, or plan its dataset with --input", run.Name)
+		return Estimate{}, fmt.Errorf("run %s is not loaded completely: repeat `%s` with its flags, or plan its dataset with --input", run.Name, advice.Command("load", "--run", run.Name))
 	}
 	rows := &rowCounter{store: store}
 	build, err := newBuild(rows)

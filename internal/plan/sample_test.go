@@ -107,7 +107,7 @@ func TestWhatCannotBePlannedSaysWhy(t *testing.T) {
 		store *fakeStore
 		want  string
 	}{
-		"a run that is loading":   {loading, &fakeStore{}, "run r is not loaded completely: repeat `producer load`, or plan its dataset with --input"},
+		"a run that is loading":   {loading, &fakeStore{}, "run r is not loaded completely: repeat `producer load --run r` with its flags, or plan its dataset with --input"},
 		"a run without batches":   {empty, &fakeStore{}, "run r is not loaded completely"},
 		"a batch that is missing": {config(100), &fakeStore{missing: 7}, "batch r/0000007 is missing in the store"},
 		"like a run that has no answers": {like, &fakeStore{answers: map[string]int{"r": 1}},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -74,7 +75,8 @@ func (c *Control) Resume(ctx context.Context, run pipeline.Run) error {
 func (c *Control) queued(ctx context.Context, run pipeline.Run) error {
 	info, err := c.streams.RunInfo(ctx, run.Name)
 	if err == nil && info.UID != "" && info.UID != run.UID {
-		err = fmt.Errorf("what the queue has under the name %s is another load of it: `producer publish --run %s` puts the present one there: %w", run.Name, run.Name, pipeline.ErrNoRun)
+		err = fmt.Errorf("what the queue has under the name %s is another load of it: `%s` puts the present one there: %w",
+			run.Name, advice.Command("publish", "--run", run.Name), pipeline.ErrNoRun)
 	}
 	return err
 }

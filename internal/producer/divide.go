@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -65,7 +66,7 @@ func (p *Publisher) tellTooLarge(letter pipeline.DeadLetter) {
 		p.log.Debug("rows are too large for the NATS server", fields...)
 		return
 	}
-	p.log.Warn("rows are too large for the NATS server and go into dead letters; all others go on. `producer dead list` shows them", fields...)
+	p.log.Warn("rows are too large for the NATS server and go into dead letters; all others go on. `"+advice.Command("dead list", "--run", letter.Run)+"` shows them", fields...)
 }
 
 // largeOf returns the messages of a run that are too large and did not all go out, by batch.

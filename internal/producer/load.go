@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/prompt"
 )
@@ -33,8 +34,8 @@ type SpecConflict struct {
 }
 
 func (e *SpecConflict) Error() string {
-	return fmt.Sprintf("run %s exists with another %s; a run never changes: load under another name, or remove it first with `producer delete --run %s`",
-		e.Run, strings.Join(e.Differences, ", "), e.Run)
+	return fmt.Sprintf("run %s exists with another %s; a run never changes: load under another name, or remove it first with `%s`",
+		e.Run, strings.Join(e.Differences, ", "), advice.Command("delete", "--run", e.Run))
 }
 
 // Load writes a run to the store: items and batches first, and it seals the run last. It continues
@@ -50,7 +51,7 @@ func Load(ctx context.Context, store LoadStore, checked Preflight, uid string, p
 		return run, false, err
 	}
 	if run.State == pipeline.RunDeleting {
-		return run, false, fmt.Errorf("run %s is being deleted: finish that first with `producer delete --run %s`", run.Name, run.Name)
+		return run, false, fmt.Errorf("run %s is being deleted: finish that first with `%s`", run.Name, advice.Command("delete", "--run", run.Name))
 	}
 	if run.Spec.Dataset.Digest == checked.EarlierDigest {
 		want.Spec.Dataset.Digest = run.Spec.Dataset.Digest
@@ -129,8 +130,8 @@ func (w *writer) write(ctx context.Context, data Dataset) (err error) {
 		return err
 	}
 	if digest, earlier := pass.digests.both(); digest != spec.Dataset.Digest && earlier != spec.Dataset.Digest {
-		return fmt.Errorf("dataset %s changed while it was being loaded; run %s is not usable: remove it with `producer delete --run %s` and load again",
-			data.Name, w.run.Name, w.run.Name)
+		return fmt.Errorf("dataset %s changed while it was being loaded; run %s is not usable: remove it with `%s` and load again",
+			data.Name, w.run.Name, advice.Command("delete", "--run", w.run.Name))
 	}
 	if err := w.flushItems(ctx); err != nil {
 		return err

@@ -109,7 +109,8 @@ func Publishable(run pipeline.Run) error {
 // notOpen says why a run that is not open cannot be published.
 func notOpen(run pipeline.Run) error {
 	if run.State == pipeline.RunLoading {
-		return fmt.Errorf("run %s is not loaded completely: repeat `producer load`, which goes on where it stopped", run.Name)
+		return fmt.Errorf("run %s is not loaded completely: repeat `%s` with its flags, which goes on where it stopped",
+			run.Name, advice.Command("load", "--run", run.Name))
 	}
 	if run.State == pipeline.RunCancelled {
 		return fmt.Errorf("run %s is cancelled: nothing more of it is generated. Its answers stay: `%s` writes them; to generate the rest give another run the same dataset, under another name with --run",
@@ -129,7 +130,8 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 		depth, err := p.queue.Depth(ctx, run)
 		asking.Wait()
 		if errors.Is(err, pipeline.ErrNoRun) { // it was there a moment ago, and can be created again
-			return 0, pipeline.Fail(pipeline.Retryable, "the stream has lost the run: %w: `producer publish --follow` puts right what was lost", err)
+			return 0, pipeline.Fail(pipeline.Retryable, "the stream has lost the run: %w: `%s` puts right what was lost",
+				err, advice.Command("publish", "--run", run, "--follow"))
 		}
 		if err != nil {
 			return 0, err

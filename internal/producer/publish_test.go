@@ -343,7 +343,7 @@ func TestWhatCannotBePublishedIsExplained(t *testing.T) {
 		want   string
 	}{
 		{"no such run", func(store *fakeStore, _ *fakeQueue) { store.run.Name = "other" }, "run r was deleted"},
-		{"half loaded", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunLoading }, "run r is not loaded completely: repeat `producer load`"},
+		{"half loaded", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunLoading }, "run r is not loaded completely: repeat `producer load --run r` with its flags"},
 		{"cancelled", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunCancelled }, "run r is cancelled"},
 		{"being deleted", func(store *fakeStore, _ *fakeQueue) { store.run.State = pipeline.RunDeleting }, "run r is deleting"},
 		{"an item is gone", func(store *fakeStore, _ *fakeQueue) { delete(store.items, 8) }, "item r/000000008 is missing in the store"},

@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -134,7 +135,8 @@ func Unanswered(run string, p pipeline.Progress, why string) error {
 		err = fmt.Errorf("%w: %s", err, why)
 	}
 	if p.Failed > 0 {
-		err = fmt.Errorf("%w: `producer dead list --run %s` says why, `producer dead redrive --run %s` gives them another round", err, run, run)
+		err = fmt.Errorf("%w: `%s` says why, `%s` gives them another round",
+			err, advice.Command("dead list", "--run", run), advice.Command("dead redrive", "--run", run))
 	}
 	return err
 }

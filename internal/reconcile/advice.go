@@ -3,46 +3,60 @@ package reconcile
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 )
 
 // Advice says what a person can do about a dead letter, with the command that does it.
 func (l Letter) Advice() string {
-	command := func(verb string) string {
-		return fmt.Sprintf("producer dead %s --run %s --batch %d", verb, l.Run, l.Batch)
-	}
-	redrive, drop := command("redrive"), command("drop")+" --yes"
+	redrive, drop := l.command("redrive"), l.command("drop", "--yes")
 	if l.orphaned() {
-		drop = "producer dead drop --orphaned --yes"
+		drop = advice.Command("dead drop", "--orphaned", "--yes")
 		if pipeline.ValidateRunName(l.Run) == nil { // of one that cannot be read, the subject's
-			drop = command("drop") + " --orphaned --yes"
+			drop = l.command("drop", "--orphaned", "--yes")
 		}
 	}
+	follow := l.follow()
 	switch l.Disposition {
 	case UnderWay:
 		return "nothing: its batch is on the way again, or the sink has not read this letter yet"
 	case Stale:
-		return "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + redrive
+		return "nothing: all its answers are stored; " + follow + " removes the letter, and so does " + redrive
 	case Dropped:
-		return "nothing: its batch was given up; producer publish --follow removes the letter, and so does " + drop
+		return "nothing: its batch was given up; " + follow + " removes the letter, and so does " + drop
 	case Orphaned:
 		return "nothing: remove the letter with " + drop
 	case Unreadable:
-		return "producer publish --follow gives its batch another round if it needs one; remove the letter with " + drop
+		return follow + " gives its batch another round if it needs one; remove the letter with " + drop
 	}
 	return l.secondOpinion() + l.cure(redrive, drop)
+}
+
+// command returns the command of a verb of dead for the letter's batch.
+func (l Letter) command(verb string, flags ...string) string {
+	return advice.Command("dead "+verb, append([]string{"--run", l.Run, "--batch", strconv.Itoa(l.Batch)}, flags...)...)
+}
+
+// follow returns the command that looks after the letter's run. Of a letter that cannot be read
+// the name is the subject's, and need not be one.
+func (l Letter) follow() string {
+	if pipeline.ValidateRunName(l.Run) != nil {
+		return advice.Command("publish", "--follow")
+	}
+	return advice.Command("publish", "--run", l.Run, "--follow")
 }
 
 // secondOpinion says whether the letter may get another round by itself.
 func (l Letter) secondOpinion() string {
 	if l.waitsForRoom() {
-		return "nothing while producer publish --follow runs, which gives it another round by itself; else "
+		return "nothing while " + l.follow() + " runs, which gives it another round by itself; else "
 	}
 	if l.Now.Opinions >= pipeline.MaxOpinions || len(doubtful(l.DeadLetter)) == 0 {
 		return ""
 	}
-	return "nothing while producer publish --follow runs and another GPU could do better, which then tries it by itself; else "
+	return "nothing while " + l.follow() + " runs and another GPU could do better, which then tries it by itself; else "
 }
 
 // cure says what a person can do about a letter that waits.

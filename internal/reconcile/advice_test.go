@@ -16,10 +16,10 @@ func TestEachDispositionAndClassHasAnAdvice(t *testing.T) {
 	}}}
 	for disposition, want := range map[Disposition]string{
 		UnderWay:   "nothing: its batch is on the way again, or the sink has not read this letter yet",
-		Stale:      "nothing: all its answers are stored; producer publish --follow removes the letter, and so does " + redrive,
-		Dropped:    "nothing: its batch was given up; producer publish --follow removes the letter, and so does " + drop,
+		Stale:      "nothing: all its answers are stored; producer publish --run r --follow removes the letter, and so does " + redrive,
+		Dropped:    "nothing: its batch was given up; producer publish --run r --follow removes the letter, and so does " + drop,
 		Orphaned:   "nothing: remove the letter with producer dead drop --run r --batch 7 --orphaned --yes",
-		Unreadable: "producer publish --follow gives its batch another round if it needs one; remove the letter with producer dead drop --run r --batch 7 --orphaned --yes",
+		Unreadable: "producer publish --run r --follow gives its batch another round if it needs one; remove the letter with producer dead drop --run r --batch 7 --orphaned --yes",
 		Waiting:    "give the answer more room: " + redrive + " --num-predict 80",
 	} {
 		letter.Disposition = disposition
@@ -71,14 +71,14 @@ func TestMoreRoomIsNoAdviceForAnAnswerThatDoesNotEnd(t *testing.T) {
 
 func TestTheAdviceNamesTheContextAndTheSecondOpinion(t *testing.T) {
 	const redrive, drop = "producer dead redrive --run r --batch 7", "producer dead drop --run r --batch 7 --yes"
-	const alone = "nothing while producer publish --follow runs and another GPU could do better, which then tries it by itself; else "
+	const alone = "nothing while producer publish --run r --follow runs and another GPU could do better, which then tries it by itself; else "
 	letter := func(f pipeline.GenerationFailure) Letter {
 		return Letter{Disposition: Waiting, StoredDeadLetter: pipeline.StoredDeadLetter{DeadLetter: pipeline.DeadLetter{
 			Run: "r", Batch: 7, Class: f.Class, Options: pipeline.Options{NumPredict: 20}, Failures: []pipeline.GenerationFailure{f},
 		}}}
 	}
 	crowded := letter(pipeline.GenerationFailure{Class: pipeline.TooLarge, Crowded: true})
-	if want := "nothing while producer publish --follow runs, which gives it another round by itself; else " + redrive; crowded.Advice() != want {
+	if want := "nothing while producer publish --run r --follow runs, which gives it another round by itself; else " + redrive; crowded.Advice() != want {
 		t.Errorf("it advises %q", crowded.Advice())
 	}
 	large := letter(pipeline.GenerationFailure{Class: pipeline.BadItem, Exceeds: true, Context: 512, Needs: 700})

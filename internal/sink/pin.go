@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/text"
 )
@@ -17,10 +18,9 @@ import (
 // pinned by the first answer that comes, before any of them is written. The pins are read with the
 // run at each flush, so one that a person changes counts from the next flush on.
 type pinner struct {
-	store   Store
-	command string // by which a person pins a run
-	log     *zap.Logger
-	seen    map[string]map[pipeline.EngineName]string // the pins of each run when it was last seen, by uid
+	store Store
+	log   *zap.Logger
+	seen  map[string]map[pipeline.EngineName]string // the pins of each run when it was last seen, by uid
 }
 
 // A pinned is what came of comparing deliveries with the pins of their runs.
@@ -38,8 +38,8 @@ const (
 
 var errEngines = fmt.Errorf("the run has answers of %d engines already", maxEngines)
 
-func newPinner(store Store, command string, log *zap.Logger) *pinner {
-	return &pinner{store: store, command: command, log: log, seen: map[string]map[pipeline.EngineName]string{}}
+func newPinner(store Store, log *zap.Logger) *pinner {
+	return &pinner{store: store, log: log, seen: map[string]map[pipeline.EngineName]string{}}
 }
 
 // split divides deliveries into those of the digest that their run is pinned to and the others. It
@@ -173,5 +173,5 @@ func (p *pinner) otherDigest(run pipeline.Run, pin string, r pipeline.Results) s
 		return fmt.Sprintf("it does not say its digest, and run %s is pinned to %s: update the consumer", run.Name, pin)
 	}
 	return fmt.Sprintf("it is of digest %s, and run %s is pinned to %s: give that server the run's model%s",
-		text.OneLine(r.Digest), run.Name, pin, pipeline.OrPin(p.command, run.Name, r.Engine, r.Digest))
+		text.OneLine(r.Digest), run.Name, pin, pipeline.OrPin(advice.Command("pin", "--run", run.Name, r.Digest), r.Engine, r.Digest))
 }

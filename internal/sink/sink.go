@@ -8,7 +8,6 @@
 package sink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,10 +31,9 @@ type Config struct {
 	ExtendEvery   time.Duration // how often the leases of held results are renewed while the store is away; default 10 s
 	// Compare asks whether the streams are this store's, before a message is removed that is not
 	// stored. Nil: they can be no other's.
-	Compare    func(ctx context.Context) error
-	PinCommand string   // by which a person pins a run; default pipeline.DefaultPinCommand
-	Metrics    *Metrics // nil: none
-	Log        *zap.Logger
+	Compare func(ctx context.Context) error
+	Metrics *Metrics // nil: none
+	Log     *zap.Logger
 }
 
 // A Sink moves results from the stream to the store, and writes to the store which generations are
@@ -68,7 +66,6 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 		return nil, fmt.Errorf("sink: flush messages %d, flush every %s and extend every %s may not be negative",
 			cfg.FlushMessages, cfg.FlushEvery, cfg.ExtendEvery)
 	}
-	cfg.PinCommand = cmp.Or(cfg.PinCommand, pipeline.DefaultPinCommand)
 	if cfg.FlushMessages == 0 {
 		cfg.FlushMessages = 128
 	}
@@ -87,7 +84,7 @@ func New(cfg Config, source Source, store Store) (*Sink, error) {
 	}
 	return &Sink{
 		cfg: cfg, source: source, store: store, log: cfg.Log,
-		check: newChecker(store), pins: newPinner(store, cfg.PinCommand, cfg.Log),
+		check: newChecker(store), pins: newPinner(store, cfg.Log),
 		rejected: &rejections{log: cfg.Log, count: cfg.Metrics.rejected.Inc, says: "results refused; their batch stays outstanding"},
 		refused:  &rejections{log: cfg.Log, count: cfg.Metrics.otherDigest.Inc, says: "results of another digest refused; their batch is generated again"},
 		forged: &rejections{

@@ -31,11 +31,11 @@ func TestMongoErrorsHaveAClass(t *testing.T) {
 		{command(13, "command update requires authentication"), pipeline.Fatal, adviceCredentials},
 		{command(18, "Authentication failed."), pipeline.Fatal, adviceCredentials},
 		{command(8000, "bad auth : authentication failed"), pipeline.Fatal, adviceCredentials},
-		{command(8000, "you are over your space quota, using 513 MB of 512 MB"), pipeline.Retryable, adviceQuota},
-		{command(12501, "quota exceeded"), pipeline.Retryable, adviceQuota},
-		{command(14031, "Cannot write, disk full"), pipeline.Retryable, adviceQuota},
+		{command(8000, "you are over your space quota, using 513 MB of 512 MB"), pipeline.Retryable, adviceQuota()},
+		{command(12501, "quota exceeded"), pipeline.Retryable, adviceQuota()},
+		{command(14031, "Cannot write, disk full"), pipeline.Retryable, adviceQuota()},
 		{command(59, "no such command"), pipeline.Fatal, adviceIncompatible},
-		{mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{duplicate, {WriteError: mongo.WriteError{Code: 8000, Message: "you are over your space quota"}}}}, pipeline.Retryable, adviceQuota},
+		{mongo.BulkWriteException{WriteErrors: []mongo.BulkWriteError{duplicate, {WriteError: mongo.WriteError{Code: 8000, Message: "you are over your space quota"}}}}, pipeline.Retryable, adviceQuota()},
 		{errors.New("connection() error occurred during connection handshake: auth error: sasl conversation error"), pipeline.Fatal, adviceCredentials},
 	} {
 		class, advice := diagnoseMongo(fmt.Errorf("wrapped: %w", c.err))

@@ -8,6 +8,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 )
 
@@ -20,11 +21,15 @@ const (
 	mongoAuthFailed    = 18
 	adviceCredentials  = "check the user, the password and, if the users are kept in another database, authSource=admin; the user needs readWrite on this database"
 	adviceReadOnly     = "this user may only read: give it the role readWrite on this database (Atlas: Database Access, Edit, Read and write to any database)"
-	adviceQuota        = "the database is full: delete runs that are exported (producer delete --run NAME) or use a bigger cluster; what is stored can still be read and exported"
 	adviceUnreachable  = "check the address, that the server is running, that this machine may reach it, and with Atlas that this machine's IP is on the project's access list"
 	adviceAway         = "the MongoDB server is away at present, or does not answer; is it running?"
 	adviceIncompatible = "the server does not support what Gleaner needs: use MongoDB 5 or later, or a server that is compatible with it"
 )
+
+// adviceQuota says how room is made in a database that is full.
+func adviceQuota() string {
+	return "the database is full: delete runs that are exported (" + advice.Command("delete", "--run", "NAME") + ") or use a bigger cluster; what is stored can still be read and exported"
+}
 
 // incompatible are the codes with which a server refuses a command for good: bad value, failed to
 // parse, type mismatch, no such command, not supported, document too big, not implemented,
@@ -43,7 +48,7 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 		for _, code := range server.ErrorCodes() {
 			switch {
 			case code == mongoOverQuota || code == mongoOutOfDisk || code == mongoAtlasError && aboutQuota(err):
-				return pipeline.Retryable, adviceQuota
+				return pipeline.Retryable, adviceQuota()
 			case code == mongoUnauthorized && !strings.Contains(err.Error(), "requires authentication"):
 				return pipeline.Fatal, adviceReadOnly
 			case code == mongoUnauthorized || code == mongoAuthFailed || code == mongoAtlasError:
@@ -53,7 +58,7 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 			}
 		}
 		if aboutQuota(err) {
-			return pipeline.Retryable, adviceQuota
+			return pipeline.Retryable, adviceQuota()
 		}
 	}
 	switch {
@@ -68,7 +73,7 @@ func diagnoseMongo(err error) (pipeline.Class, string) {
 // overQuota reports whether the server refuses writes because the database is too full.
 func overQuota(err error) bool {
 	_, advice := diagnoseMongo(err)
-	return advice == adviceQuota
+	return advice == adviceQuota()
 }
 
 // aboutQuota recognizes errors of Atlas by their texts, since its proxy gives the same code for

@@ -46,7 +46,7 @@ func (e unreachedError) Unwrap() error { return e.driver }
 // whether the URI asks for TLS.
 func diagnoseMongoOpen(err error, secure bool) (pipeline.Class, string, error) {
 	class, advice := diagnoseMongo(err)
-	if class != pipeline.Retryable || advice == adviceQuota {
+	if class != pipeline.Retryable || advice == adviceQuota() {
 		return class, advice, err
 	}
 	var selection topology.ServerSelectionError

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 )
 
@@ -72,7 +73,7 @@ func noRun(what string) error {
 
 // noStore returns the error of opening a store that is not there.
 func noStore(what, why string) error {
-	return pipeline.Fail(pipeline.Fatal, "%s: %w: %s. Check the address, `producer load` makes a store", what, pipeline.ErrNoStore, why)
+	return pipeline.Fail(pipeline.Fatal, "%s: %w: %s. Check the address, `%s` makes a store", what, pipeline.ErrNoStore, why, advice.Command("load"))
 }
 
 // beingDeleted returns the error of a method that would write to a run which is being deleted.

@@ -3,6 +3,7 @@ package stream
 import (
 	"fmt"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 
 	"github.com/dustin/go-humanize"
@@ -91,7 +92,8 @@ func explainRefusal(err error, bytes int64, a account) error {
 	case codeStreams:
 		hint = fmt.Sprintf("the account allows %d streams and Gleaner needs 4 of its own: delete one that is not needed, or use a larger account", a.streams)
 	case codeConsumers:
-		hint = fmt.Sprintf("the account allows %d JetStream consumers on one stream and each run needs one: delete finished runs (producer delete --run NAME), or use a larger account", a.consumers)
+		hint = fmt.Sprintf("the account allows %d JetStream consumers on one stream and each run needs one: delete finished runs (%s), or use a larger account",
+			a.consumers, advice.Command("delete", "--run", "NAME"))
 	case codeNoTier:
 		hint = fmt.Sprintf("the account has no storage with %d replicas: use fewer (1 always works where there is any)", a.replicas)
 	case codeNeedsMaxBytes:

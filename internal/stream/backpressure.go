@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
@@ -36,8 +37,8 @@ func deadLetterPublisher(p *publisher) *blockingPublisher {
 
 // deadLetterAdvice says how room is made for dead letters. Trying them again needs room on WORK.
 func deadLetterAdvice(run string) string {
-	return fmt.Sprintf("make room: try again what failed (producer dead redrive --run %[1]s), give it up (producer dead drop --run %[1]s --yes), "+
-		"or enlarge the streams (producer publish --run %[1]s --max-bytes SIZE)", run)
+	return fmt.Sprintf("make room: try again what failed (%s), give it up (%s), or enlarge the streams (%s)",
+		advice.Command("dead redrive", "--run", run), advice.Command("dead drop", "--run", run, "--yes"), advice.Command("publish", "--run", run, "--max-bytes", "SIZE"))
 }
 
 // publish sends a message, and waits until the stream has room for it.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
@@ -76,7 +77,7 @@ func (d *durable) findPrepared(ctx context.Context) (lease time.Duration, err er
 		}
 	}
 	if isAbsent(err) {
-		return 0, pipeline.Fail(pipeline.Retryable, "%w: `producer publish --run NAME` makes it", err)
+		return 0, pipeline.Fail(pipeline.Retryable, "%w: `%s` makes it", err, advice.Command("publish", "--run", "NAME"))
 	}
 	if err != nil {
 		return 0, err

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -176,7 +177,7 @@ func (p *provisioner) provide(ctx context.Context, wanted []jetstream.StreamConf
 			return err
 		}
 		if !ok && p.ensured.Load() {
-			p.c.log.Warn("a stream was gone, with all that was on it, and is made again; producer publish --follow puts right what was lost", zap.String("stream", s.Name))
+			p.c.log.Warn("a stream was gone, with all that was on it, and is made again; `"+advice.Command("publish", "--run", "NAME", "--follow")+"` puts right what was lost", zap.String("stream", s.Name))
 		}
 	}
 	return nil

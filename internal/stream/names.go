@@ -39,6 +39,14 @@ func deadSubject(run string, batch int) string {
 	return fmt.Sprintf("gleaner.dead.%s.%07d", run, batch)
 }
 
+// runOf returns the run of a message's subject, or NAME if the subject has none.
+func runOf(subject string) string {
+	if parts := strings.Split(subject, "."); len(parts) > 2 {
+		return parts[2]
+	}
+	return "NAME"
+}
+
 // ofBatch reports whether a message on this subject may speak for the batch, so that a permission
 // for some subjects covers their batches only.
 func ofBatch(subject, kind, run string, batch int) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 
@@ -82,7 +83,8 @@ func (p *publisher) publish(ctx context.Context, msg *nats.Msg, maxAbsent int) e
 			absent = 0
 		}
 		if maxAbsent > 0 && absent == maxAbsent {
-			return pipeline.Fail(pipeline.Retryable, "%w: the stream is gone, and what was on it: `producer publish --follow` makes it again and publishes what was lost", err)
+			return pipeline.Fail(pipeline.Retryable, "%w: the stream is gone, and what was on it: `%s` makes it again and publishes what was lost",
+				err, advice.Command("publish", "--run", runOf(msg.Subject), "--follow"))
 		}
 		// A lost connection is logged where it is noticed, and a single answer that does not come
 		// is not worth a line. Nor is a stream that its publisher creates again, nor one that its

@@ -42,7 +42,7 @@ func TestABatchForAStreamThatIsGoneIsRefusedWithWhatToDo(t *testing.T) {
 	server := serve(t)
 	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
 	must(t, js.DeleteStream(t.Context(), WorkStream))
-	wantError(t, c.Publish(t.Context(), testWork("r", 0)), pipeline.Retryable, "publish batch r/0000000", "the stream is gone", "publish --follow")
+	wantError(t, c.Publish(t.Context(), testWork("r", 0)), pipeline.Retryable, "publish batch r/0000000", "the stream is gone", "producer publish --run r --follow")
 	must(t, c.EnsureRun(t.Context(), testRun("r")))
 	must(t, c.Publish(t.Context(), testWork("r", 0)))
 }

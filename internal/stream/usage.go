@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"gleaner/internal/advice"
 )
 
 // usageMaxAge is how long a usage is good enough: a full stream refuses many messages at once.
@@ -69,8 +71,8 @@ func (u *usageCache) explain(ctx context.Context, run string, refusal error) err
 	}
 	refusal = fmt.Errorf("%w: %s", refusal, u.work)
 	if u.dead.full() {
-		refusal = fmt.Errorf("%w. The dead letters are full, too (%s), so workers cannot give up what fails for good; give it up (producer dead drop --run %[3]s --yes), "+
-			"or enlarge the streams (producer publish --run %[3]s --max-bytes SIZE)", refusal, u.dead, run)
+		refusal = fmt.Errorf("%w. The dead letters are full, too (%s), so workers cannot give up what fails for good; give it up (%s), or enlarge the streams (%s)",
+			refusal, u.dead, advice.Command("dead drop", "--run", run, "--yes"), advice.Command("publish", "--run", run, "--max-bytes", "SIZE"))
 	}
 	return refusal
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/text"
 )
@@ -33,7 +34,7 @@ func Account(a reconcile.Account) string {
 	for _, left := range []struct {
 		where  string
 		copies reconcile.Copies
-	}{{"answers on the stream of results, which the sink removes", a.OnResults}, {"dead letters, which `producer publish --follow` removes", a.OnDead}} {
+	}{{"answers on the stream of results, which the sink removes", a.OnResults}, {"dead letters, which `" + advice.Command("publish", "--run", a.Run, "--follow") + "` removes", a.OnDead}} {
 		if n := left.copies.Count; n > 0 {
 			fmt.Fprintf(&b, "%s that %s done still %s %s: %s\n", Plural(n, "batch", "batches"), isAre(n), hasHave(n), left.where, firstOf(left.copies.Batches, n))
 		}

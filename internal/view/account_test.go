@@ -57,7 +57,7 @@ func TestAnAccountNamesCopiesOfFinishedBatches(t *testing.T) {
 	account := reconcile.Account{Run: "r", OnResults: reconcile.Copies{Count: 12, Batches: strings.Split("a b c d e f g h i j k l", " ")}, OnDead: reconcile.Copies{Count: 1, Batches: []string{"r/0000001"}}}
 	for _, want := range []string{
 		"\n12 batches that are done still have answers on the stream of results, which the sink removes: a, b, c, d, e, f, g, h, i, j, …\n",
-		"\n1 batch that is done still has dead letters, which `producer publish --follow` removes: r/0000001\n",
+		"\n1 batch that is done still has dead letters, which `producer publish --run r --follow` removes: r/0000001\n",
 	} {
 		if got := Account(account); !strings.Contains(got, want) {
 			t.Errorf("no %q in:\n%s", want, got)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/text"
@@ -27,8 +28,8 @@ func Pinned(r producer.PinReport) string {
 			"For answers of one digest alone, load the rows under another name.\n", Plural(others, "answer is", "answers are"))
 	}
 	if r.Untold != "" {
-		fmt.Fprintf(&b, "NATS could not be asked (%s), so the consumers are told by the process that follows the run: `producer publish --run %s --follow`\n",
-			text.OneLine(r.Untold), r.Run)
+		fmt.Fprintf(&b, "NATS could not be asked (%s), so the consumers are told by the process that follows the run: `%s`\n",
+			text.OneLine(r.Untold), advice.Command("publish", "--run", r.Run, "--follow"))
 	}
 	return b.String()
 }

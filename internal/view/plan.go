@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/plan"
 )
@@ -106,9 +107,9 @@ func caveats(e plan.Estimate) string {
 	}
 	return fmt.Sprintf("Left running for 30 days with nothing to do: %s on the wire. "+
 		"Content is what a NATS server counts; on the wire are subjects and protocol, too, but not TLS. "+
-		"Not counted: reading of prompts by the GPUs, batches that are generated twice because a consumer vanished, dead letters, `producer status`. "+
+		"Not counted: reading of prompts by the GPUs, batches that are generated twice because a consumer vanished, dead letters, `%s`. "+
 		"If no sink runs to the end, %s of answers wait on the stream. The free tiers are those that their documents named when this program was written.",
-		strings.Join(idle, ", "), Bytes(e.ResultBytes))
+		strings.Join(idle, ", "), advice.Command("status"), Bytes(e.ResultBytes))
 }
 
 func amount(v float64, unit string) string {

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/status"
 	"gleaner/internal/text"
@@ -114,8 +116,9 @@ func Reasons(reasons []status.Reason) string {
 
 // Overdue says which batch is in progress for too long, who has it, and what to do.
 func Overdue(run string, h pipeline.HeldBatch) string {
-	return fmt.Sprintf("batch %d is in progress for %s, longer than its answers may take, with %s on %s (consumer %s): end that consumer, or give the batch up (producer dead give-up --run %s --batch %d --yes)",
-		h.Batch, Duration(time.Duration(h.Seconds)*time.Second), text.OneLine(h.GPU), text.OneLine(h.Host), h.Consumer, run, h.Batch)
+	return fmt.Sprintf("batch %d is in progress for %s, longer than its answers may take, with %s on %s (consumer %s): end that consumer, or give the batch up (%s)",
+		h.Batch, Duration(time.Duration(h.Seconds)*time.Second), text.OneLine(h.GPU), text.OneLine(h.Host), h.Consumer,
+		advice.Command("dead give-up", "--run", run, "--batch", strconv.Itoa(h.Batch), "--yes"))
 }
 
 const mostReason = 120 // characters of one reason
@@ -223,7 +226,7 @@ func ETA(s status.Snapshot) string {
 // Snapshots lists runs for people, one line for each.
 func Snapshots(all []status.Snapshot) string {
 	if len(all) == 0 {
-		return "no runs; load one with producer load\n"
+		return "no runs; load one with `" + advice.Command("load") + "`\n"
 	}
 	var b strings.Builder
 	g := newGrid(&b)
