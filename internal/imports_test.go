@@ -50,7 +50,7 @@ func rules() map[string]rule {
 		"internal/prompt":      {ours: "pipeline prompt/jinja prompt/chat"},
 		"internal/prompt/chat": {ours: "pipeline"},
 		"internal/schema":      {theirs: "jsonschema"},
-		"internal/text":        {},
+		"internal/text":        {theirs: "x-text"}, // how wide characters are
 		"internal/advice":      {},
 		"internal/thinking":    {},
 		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},

@@ -43,16 +43,6 @@ func End(s string, maxBytes int) string {
 	return ellipsis + s[start:]
 }
 
-// Clip returns the beginning of a text, of at most this many characters, for a line of a table.
-// An ellipsis stands for what was cut off.
-func Clip(s string, columns int) string {
-	runes := []rune(s)
-	if len(runes) <= columns {
-		return s
-	}
-	return string(runes[:max(columns-1, 0)]) + ellipsis
-}
-
 // OneLine returns a text with every sequence of white space replaced by one space.
 func OneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 

@@ -55,15 +55,6 @@ func TestWhatIsNoTextIsCutToValidText(t *testing.T) {
 	}
 }
 
-func TestClipCutsByCharacters(t *testing.T) {
-	if got := Clip("éééé", 3); got != "éé…" {
-		t.Errorf("got %q", got)
-	}
-	if got := Clip("abc", 3); got != "abc" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestOneLineHasNoLineEnds(t *testing.T) {
 	if got := OneLine(" a \n\t b "); got != "a b" {
 		t.Errorf("got %q", got)

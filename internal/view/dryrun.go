@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"gleaner/internal/cli"
 	"gleaner/internal/dataset"
@@ -134,11 +133,11 @@ func (d DryRun) Text(columns int) string {
 	var rows [][]string
 	widest := 0
 	for _, r := range d.Resolved {
-		widest = max(widest, utf8.RuneCountInString(r.What))
+		widest = max(widest, text.Width(r.What))
 	}
 	for _, r := range d.Resolved {
 		what := r.What
-		for _, line := range folded(text.OneLine(r.Value), max(columns-widest-2, 20)) {
+		for _, line := range text.Fold(text.OneLine(r.Value), max(columns-widest-2, 20)) {
 			rows = append(rows, []string{what, line})
 			what = ""
 		}
@@ -198,12 +197,12 @@ func (d DryRun) columns(b *strings.Builder) {
 // numbers returns a table whose cells stand on the right from a column on.
 func numbers(head []string, rows [][]string, from int) string {
 	for column := from; column < len(head); column++ {
-		widest := utf8.RuneCountInString(head[column])
+		widest := text.Width(head[column])
 		for _, row := range rows {
-			widest = max(widest, utf8.RuneCountInString(row[column]))
+			widest = max(widest, text.Width(row[column]))
 		}
 		for _, row := range append(rows, head) {
-			row[column] = strings.Repeat(" ", widest-utf8.RuneCountInString(row[column])) + row[column]
+			row[column] = strings.Repeat(" ", widest-text.Width(row[column])) + row[column]
 		}
 	}
 	return Table(head, rows)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"gleaner/internal/text"
 )
 
 // Count returns a number with thousands separated.
@@ -89,20 +91,4 @@ func LeftOut(rows int) string {
 }
 
 // wrap breaks a text into lines of at most 80 columns.
-func wrap(text string) string {
-	var b strings.Builder
-	column := 0
-	for _, word := range strings.Fields(text) {
-		if column > 0 && column+1+len(word) > 80 {
-			b.WriteString("\n")
-			column = 0
-		}
-		if column > 0 {
-			b.WriteString(" ")
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String() + "\n"
-}
+func wrap(s string) string { return strings.Join(text.Fold(text.OneLine(s), 80), "\n") + "\n" }

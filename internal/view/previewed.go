@@ -211,7 +211,7 @@ const nameColumns = 9
 
 // part shows a text behind its name, in lines that fit.
 func (s PreviewStyle) part(b *strings.Builder, p part) {
-	lines := folded(strings.TrimRight(p.text, "\n"), max(s.Columns-nameColumns-3, 20))
+	lines := text.Fold(strings.TrimRight(p.text, "\n"), max(s.Columns-nameColumns-3, 20))
 	shown := lines
 	if !s.Full && len(lines) > mostLines+1 { // one line more is no longer than saying so
 		shown = lines[:mostLines]
