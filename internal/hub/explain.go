@@ -70,7 +70,7 @@ func nearest(name string, all []string, begin string) string {
 	}
 	best, least := "", max(1, len(name)/4)
 	for _, a := range all[:min(len(all), mostCompared)] {
-		if d := distance(strings.ToLower(name), strings.ToLower(a), least); d <= least && (best == "" || d < least) {
+		if d := text.Distance(strings.ToLower(name), strings.ToLower(a), least); d <= least && (best == "" || d < least) {
 			best, least = a, d
 		}
 	}
@@ -97,35 +97,6 @@ func names(all []string) string {
 		shown = append(shown, fmt.Sprintf("and %d more", len(all)-mostNamed))
 	}
 	return strings.Join(shown, ", ")
-}
-
-// distance returns how many characters have to be changed, added, taken out or exchanged with the
-// next for one name to become another, or more than limit where it is more.
-func distance(a, b string, limit int) int {
-	x, y := []rune(a), []rune(b)
-	if max(len(x)-len(y), len(y)-len(x)) > limit || len(x) > 300 || len(y) > 300 {
-		return limit + 1
-	}
-	before, last := []int(nil), make([]int, len(y)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range x {
-		row := make([]int, len(y)+1)
-		row[0] = i + 1
-		for j := range y {
-			cost := 1
-			if x[i] == y[j] {
-				cost = 0
-			}
-			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(y)]
 }
 
 // sorted returns the texts in order.

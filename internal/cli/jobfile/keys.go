@@ -98,21 +98,11 @@ func (f *Job) Validate(app *kong.Application) error {
 
 // suggest returns "; did you mean …?" for a name that is like a known one, and otherwise nothing.
 func suggest(name string, known map[string]bool) string {
-	name = strings.ToLower(text.Shorten(strings.Trim(name, "- "), 40))
-	best, least := "", max(2, len(name)/3)+1
-	for _, candidate := range sorted(known) {
-		distance := distance(name, candidate)
-		if len(name) > 2 && (strings.HasPrefix(candidate, name) || strings.HasPrefix(name, candidate+"-")) {
-			distance = 1
-		}
-		if known[candidate] && distance < least {
-			best, least = candidate, distance
-		}
+	taken := slices.DeleteFunc(sorted(known), func(candidate string) bool { return !known[candidate] })
+	if best := text.Nearest(name, taken); best != "" {
+		return "; did you mean " + best + "?"
 	}
-	if best == "" || least >= len(best) {
-		return ""
-	}
-	return "; did you mean " + best + "?"
+	return ""
 }
 
 func sorted(known map[string]bool) (names []string) {
@@ -121,27 +111,4 @@ func sorted(known map[string]bool) (names []string) {
 	}
 	slices.Sort(names)
 	return names
-}
-
-// distance returns how many bytes have to be changed, added, left out or exchanged with the next to
-// make one text from another.
-func distance(a, b string) int {
-	rows := make([][]int, len(a)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(b)+1)
-		for j := range rows[i] {
-			switch {
-			case i == 0 || j == 0:
-				rows[i][j] = i + j
-			case a[i-1] == b[j-1]:
-				rows[i][j] = rows[i-1][j-1]
-			default:
-				rows[i][j] = 1 + min(rows[i-1][j], rows[i][j-1], rows[i-1][j-1])
-			}
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(a)][len(b)]
 }

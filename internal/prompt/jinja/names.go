@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"gleaner/internal/text"
 )
 
 // isIdentifier says whether a template can use a name as it is.
@@ -94,34 +96,9 @@ func nearest(wrong string, names []string) string {
 		if strings.EqualFold(name, wrong) {
 			return name
 		}
-		if d := edits(wrong, name, distance); d < distance || d == distance && best != "" && name < best {
+		if d := text.Distance(wrong, name, distance); d < distance || d == distance && best != "" && name < best {
 			best, distance = name, d
 		}
 	}
 	return best
-}
-
-// edits counts the letters to change, add or remove to make one word of another; beyond limit it
-// does not look closely.
-func edits(a, b string, limit int) int {
-	if len(a) > 64 || len(b) > 64 || len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit + 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = row[j+1]
-			row[j+1] = min(cost, row[j]+1, last+1)
-		}
-	}
-	return row[len(b)]
 }
