@@ -93,15 +93,15 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 		return exit
 	}
 	if err != nil {
-		said := strings.Replace(err.Error(), `,"" but got`, " but got", 1) // a flag may be left open
-		said = withLines(said, ofParsing(command, err), job)
-		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, job.Secrets().Hide(withoutSecrets(said, args)), name)
+		wrong := ofParsing(command, err)
+		said := withLines(wrongUse(err), wrong, job)
+		fmt.Fprintf(t.Err, "%s: %s\nSee `%s --help`.\n", name, job.Secrets().Hide(withoutSecrets(said, args)), verb(name, wrong))
 		return WrongUse
 	}
 	command.BindTo(ctx, (*context.Context)(nil))
 	command.Bind(InForce(func() []Setting { return chosen(command, job) }))
 	stray := text.SecretsOf(strayWords(args)...)
-	return report(ctx, name, located(command.Run(t), command, job), stray, t)
+	return report(ctx, verb(name, command), located(command.Run(t), command, job), stray, t)
 }
 
 // helpShown is the value of the panic that takes the place of ending the process when kong has
@@ -124,7 +124,8 @@ func parse(parser *kong.Kong, args []string) (command *kong.Context, err error) 
 }
 
 // report says how a command ended and returns its exit code.
-func report(ctx context.Context, name string, err error, stray text.Secrets, t *Terminal) int {
+func report(ctx context.Context, verb string, err error, stray text.Secrets, t *Terminal) int {
+	name, _, _ := strings.Cut(verb, " ")
 	var exit *Exit
 	var spec *pipeline.SpecError
 	switch {
@@ -137,7 +138,8 @@ func report(ctx context.Context, name string, err error, stray text.Secrets, t *
 		fmt.Fprintf(t.Err, "%s: interrupted; the same command goes on where it stopped\n", name)
 		return Interrupted
 	case errors.As(err, &spec):
-		fmt.Fprintf(t.Err, "%s: %s\nSee %s --help.\n", name, stray.Hide(err.Error()), name)
+		said := strings.Replace(err.Error(), spec.Error(), "--"+spec.Error(), 1) // a field of a spec is called as its flag
+		fmt.Fprintf(t.Err, "%s: %s\nSee `%s --help`.\n", name, stray.Hide(said), verb)
 		return WrongUse
 	case pipeline.IsOutage(err):
 		fmt.Fprintf(t.Err, "%s: %s\nNothing is lost: give the same command again once that is mended.\n", name, stray.Hide(err.Error()))

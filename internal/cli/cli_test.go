@@ -66,7 +66,7 @@ func TestTheExitCodeSaysHowACommandEnded(t *testing.T) {
 			"tool: list: NATS is away\nNothing is lost: give the same command again once that is mended.\n"},
 		{"failed by a timeout of its own", t.Context(), canceled, 1, "tool: reading: context canceled\n"},
 		{"wrong use", t.Context(), Usage("limit %d is not positive", 0), 2, "tool: limit 0 is not positive\n"},
-		{"a spec that is not valid", t.Context(), fmt.Errorf("run r: %w", spec), 2, "tool: run r: samples: 0 is not in 1..1000\nSee tool --help.\n"},
+		{"a spec that is not valid", t.Context(), fmt.Errorf("run r: %w", spec), 2, "tool: run r: --samples: 0 is not in 1..1000\nSee `tool do --help`.\n"},
 		{"no answer for some", t.Context(), &Exit{DeadLetters, errors.New("3 generations have no answer")}, 3, "tool: 3 generations have no answer\n"},
 		{"interrupted", ended, canceled, 130, "tool: interrupted; the same command goes on where it stopped\n"},
 		{"interrupted, in its own words", ended, &Exit{Interrupted, errors.New("handed back")}, 130, "tool: handed back\n"},
@@ -108,14 +108,21 @@ func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                                "expected one of",
 		"fly":                             "unexpected argument fly",
-		"do --speed=1":                    "unknown flag --speed",
-		"do --count=x":                    `--count`,
+		"do --speed=1":                    "there is no flag --speed\n",
+		"do --cuont=1":                    "there is no flag --cuont: did you mean --count?",
+		"do -x":                           "there is no flag -x\n",
+		"do --count=x":                    `--count takes a whole number, not "x"`,
+		"do --count=3.5":                  `--count takes a whole number, not "3.5"`,
+		"do --count":                      "--count needs a value: a whole number",
+		"keep --store":                    "--store needs a value: URI",
+		"keep --mongodb-uri x":            "there is no flag --mongodb-uri: did you mean --store?",
+		"keep --store x --log-level wran": `not "wran": did you mean warn?`,
 		"do more":                         "unexpected argument more",
 		"keep":                            "missing flags: --store=URI",
-		"keep --store x --log-level loud": "--log-level must be one of",
+		"keep --store x --log-level loud": `--log-level takes debug, info, warn or error, not "loud"`,
 	} {
 		code, out, talk := run(t.Context(), &tool{}, strings.Fields(args)...)
-		if code != WrongUse || out != "" || !strings.HasPrefix(talk, "tool: ") || !strings.Contains(talk, want) || !strings.HasSuffix(talk, "\nSee tool --help.\n") {
+		if code != WrongUse || out != "" || !strings.HasPrefix(talk, "tool: ") || !strings.Contains(talk, want) || !strings.HasSuffix(talk, " --help`.\n") {
 			t.Errorf("%q: exit code %d, standard output %q, standard error %q; want %q", args, code, out, talk, want)
 		}
 	}

@@ -71,7 +71,7 @@ type StreamFlags struct {
 // Validate is called by kong.
 func (s StreamFlags) Validate() error {
 	if s.Replicas < 1 || s.Replicas > 5 {
-		return fmt.Errorf("replicas %d: use 1, 3 or 5", s.Replicas)
+		return fmt.Errorf("--replicas %d: use 1, 3 or 5", s.Replicas)
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ type PatienceFlags struct {
 // Validate is called by kong.
 func (f PatienceFlags) Validate() error {
 	if min(f.FirstToken, f.Stall, f.AnswerLimit) < time.Second {
-		return fmt.Errorf("first-token %s, stall %s and answer-limit %s have to be a second or more", f.FirstToken, f.Stall, f.AnswerLimit)
+		return fmt.Errorf("--first-token %s, --stall %s and --answer-limit %s have to be a second or more", f.FirstToken, f.Stall, f.AnswerLimit)
 	}
 	return nil
 }

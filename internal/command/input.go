@@ -137,7 +137,7 @@ func fetchInputs(ctx context.Context, f cli.InputFlags, progress *view.Progress)
 		}
 	}
 	if all.name == "" && (f.Subset != "" || f.InputSplit != "") {
-		return fetched{}, cli.Usage("subset and input-split are of datasets on the hub: give --input hf://datasets/OWNER/NAME")
+		return fetched{}, cli.Usage("--subset and --input-split are of datasets on the hub: give --input hf://datasets/OWNER/NAME")
 	}
 	if len(f.Inputs()) > 1 {
 		all.name = ""

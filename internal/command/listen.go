@@ -11,11 +11,11 @@ import (
 func listenAddress(addr string) (string, int, error) {
 	host, digits, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", 0, cli.Usage("addr %q: use HOST:PORT", addr)
+		return "", 0, cli.Usage("--addr or --http %q: use HOST:PORT", addr)
 	}
 	port, err := strconv.Atoi(digits)
 	if err != nil || port < 0 || port > 65535 {
-		return "", 0, cli.Usage("addr %q: %s is not a port", addr, digits)
+		return "", 0, cli.Usage("--addr or --http %q: %s is not a port", addr, digits)
 	}
 	if port == 0 {
 		port = -1 // any free one

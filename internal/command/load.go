@@ -116,10 +116,10 @@ func (c *LoadRun) pin() (string, error) {
 	}
 	pin, err := pipeline.ParsePin(c.Digest)
 	if err != nil {
-		return "", cli.Usage("digest: %v", err)
+		return "", cli.Usage("--digest: %v", err)
 	}
 	if len(c.Model) > 1 {
-		return "", cli.Usage("digest: it is of one model, and --model names %d", len(c.Model))
+		return "", cli.Usage("--digest: it is of one model, and --model names %d", len(c.Model))
 	}
 	return pin, nil
 }

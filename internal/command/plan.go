@@ -38,7 +38,7 @@ type Plan struct {
 func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 	ctx = brief(ctx)
 	if c.Consumers < 1 || c.GPUsEach < 1 || c.Slots < 1 || c.Window < 0 || c.AnswerTokens < 1 || c.TokensPerSecond < 0 || c.Lease < time.Second {
-		return cli.Usage("consumers, gpus-each, slots, answer-tokens and tokens-per-second have to be positive, window not negative, and lease a second or more")
+		return cli.Usage("--consumers, --gpus-each, --slots, --answer-tokens and --tokens-per-second have to be positive, --window not negative, and --lease a second or more")
 	}
 	if !c.HasInput() && c.Name == "" {
 		return cli.Usage("nothing to plan: give a dataset (--input FILE, with the flags of `%s`) or a loaded run (--run NAME)", advice.Anywhere("load"))

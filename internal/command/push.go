@@ -40,7 +40,7 @@ type hubOutput struct {
 func (f ExportFlags) outputOf(ctx context.Context, config export.Config, below string, progress *view.Progress) (hubOutput, error) {
 	if !export.OnHub(config.Out) {
 		if f.Public {
-			return hubOutput{}, cli.Usage("public: it is of datasets on the hub: give --out hf://datasets/ME/NAME")
+			return hubOutput{}, cli.Usage("--public: it is of datasets on the hub: give --out hf://datasets/ME/NAME")
 		}
 		return hubOutput{}, nil
 	}

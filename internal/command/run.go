@@ -53,6 +53,9 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce
 	if err != nil {
 		return err
 	}
+	if err := c.Options.Check(); err != nil { // before anything is read or asked
+		return err
+	}
 	data, err := c.dataset(ctx, t, progress)
 	if err != nil {
 		return err
@@ -102,7 +105,7 @@ func (c *RunLocal) variants(ctx context.Context, t *cli.Terminal, data *input, p
 		return variants, err
 	}
 	if c.Out == "-" {
-		return nil, cli.Usage("out: %d runs have a file each, which - is not: name a file, of which each gets one beside it", len(variants))
+		return nil, cli.Usage("--out: %d runs have a file each, which - is not: name a file, of which each gets one beside it", len(variants))
 	}
 	for _, v := range variants {
 		spec, err := specOf(ctx, v.SpecFlags)

@@ -30,7 +30,7 @@ type Serve struct {
 // Run writes results until ctx ends.
 func (c *Serve) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Lease < time.Second || c.FlushEvery < 0 || c.Report < 0 {
-		return cli.Usage("lease %s has to be a second or more, flush-every %s and report %s may not be negative", c.Lease, c.FlushEvery, c.Report)
+		return cli.Usage("--lease %s has to be a second or more, --flush-every %s and --report %s may not be negative", c.Lease, c.FlushEvery, c.Report)
 	}
 	log, err := c.Logger(t)
 	if err != nil {

@@ -29,7 +29,7 @@ type Show struct {
 func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
 	if c.Limit < 1 {
-		return cli.Usage("limit %d is not positive", c.Limit)
+		return cli.Usage("--limit %d is not positive", c.Limit)
 	}
 	store, _, err := openRuns(ctx, t, c.RunsFlags)
 	if err != nil {

@@ -42,7 +42,7 @@ func (c *SimulatedOllama) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if port == ollamaPort {
-		return cli.Usage("addr %q: port %d is where programs expect a real Ollama, and would take made up answers for its own; leave --addr out to listen on port %s, and give that to the consumer as --ollama http://127.0.0.1:%s",
+		return cli.Usage("--addr %q: port %d is where programs expect a real Ollama, and would take made up answers for its own; leave --addr out to listen on port %s, and give that to the consumer as --ollama http://127.0.0.1:%s",
 			c.Addr, ollamaPort, simulatedPort, simulatedPort)
 	}
 	names := make([]string, len(c.Models))

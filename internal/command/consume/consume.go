@@ -95,7 +95,7 @@ func (c *Command) runFor(ctx context.Context, log *zap.Logger, conn *stream.Conn
 // check refuses what makes no sense.
 func (c *Command) check() error {
 	if c.Rest < time.Second {
-		return cli.Usage("rest %s has to be a second or more", c.Rest)
+		return cli.Usage("--rest %s has to be a second or more", c.Rest)
 	}
 	return c.serverFlags.check()
 }

@@ -52,7 +52,7 @@ func (f *serverFlags) client() ollama.Config {
 func (f *serverFlags) check() error {
 	switch {
 	case f.startsServers() && f.Context != nil && *f.Context < 1:
-		return cli.Usage("context %d is not positive", *f.Context)
+		return cli.Usage("--context %d is not positive", *f.Context)
 	case !f.startsServers() && (f.ModelFile != "" || f.Models != "" || f.AllowCPU):
 		return cli.Usage("--models, --model-file and --allow-cpu are for servers that --gpus starts")
 	case strings.TrimSpace(f.GPUs) == "":
