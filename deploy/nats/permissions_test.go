@@ -156,7 +156,7 @@ func TestEachRoleDoesItsWholeJob(t *testing.T) {
 	}
 	must("producer takes a message off the queue", producer.RemoveWork(ctx, run.Name, 0, 1))
 	must("producer reports on a run", producer.ReportRun(ctx, run, 1, 0))
-	must("producer pauses", producer.PauseRun(ctx, run.Name))
+	must("producer pauses", producer.PauseRun(ctx, run))
 	must("producer resumes", producer.ResumeRun(ctx, run.Name))
 	must("producer removes a run", producer.RemoveRun(ctx, run.Name))
 }

@@ -55,6 +55,9 @@ type RunInfo struct {
 	// known.
 	Quiet  time.Duration
 	Paused bool
+	// PausedAs is the beginning of the store's pause for which the queue is paused, or was a moment
+	// ago; zero: an earlier version has paused it, which wrote nothing into the store.
+	PausedAs time.Time
 	// Complete is true if CompleteRun has declared every generation stored, dead or dropped for
 	// good, and nothing is on the queue.
 	Complete bool

@@ -39,6 +39,8 @@ type Run struct {
 	// Key makes the tokens of its batches. It is new with each load, and empty for a run that was
 	// loaded before there were any.
 	Key Key `json:"-"`
+	// Pause is the last time in which the run was paused, which may go on; nil: there was none.
+	Pause *RunPause `json:"pause,omitempty"`
 }
 
 // TooOld reports whether a consumer works on the run and does not bring back the tokens of its

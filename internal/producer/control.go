@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,9 +15,11 @@ import (
 // to notice that the run is cancelled.
 const cancelAgain = 2 * time.Second
 
-// ControlStore is the part of the store that cancels and deletes runs.
+// ControlStore is the part of the store that pauses, cancels and deletes runs.
 type ControlStore interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
+	Pause(ctx context.Context, run, uid string, pause pipeline.RunPause) error
+	Resume(ctx context.Context, run, uid string, at time.Time) error
 	Cancel(ctx context.Context, run string) error
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	DeleteRun(ctx context.Context, run string, progress func(removed int)) error
@@ -24,7 +27,7 @@ type ControlStore interface {
 
 // ControlStreams is the part of the streams that pauses, resumes and removes runs.
 type ControlStreams interface {
-	PauseRun(ctx context.Context, run string) error
+	PauseRun(ctx context.Context, run pipeline.Run) error
 	ResumeRun(ctx context.Context, run string) error
 	CancelRun(ctx context.Context, run string) (removed int, err error)
 	RemoveRun(ctx context.Context, run string) error
@@ -51,23 +54,55 @@ func NewControl(store ControlStore, streams ControlStreams) *Control {
 	return &Control{store: store, streams: streams}
 }
 
-// Pause stops handing out the batches of a run: workers finish what they hold and get nothing new.
-func (c *Control) Pause(ctx context.Context, run pipeline.Run) error {
-	if err := c.queued(ctx, run); err != nil {
+// Pause stops handing out the batches of a run, for a reason in words that may be empty: workers
+// finish what they hold and get nothing new. It pauses the run in the store first. The process that
+// follows the run takes that over to the queue if Pause does not get there. A run that is paused
+// already keeps its pause.
+func (c *Control) Pause(ctx context.Context, run pipeline.Run, cause pipeline.PauseCause, reason string) error {
+	if err := c.here(ctx, run, "paused"); err != nil {
 		return err
 	}
-	return c.streams.PauseRun(ctx, run.Name)
+	if err := c.store.Pause(ctx, run.Name, run.UID, pipeline.RunPause{Since: time.Now(), Cause: cause, Reason: reason}); err != nil {
+		return err
+	}
+	run, err := c.store.Run(ctx, run.Name)
+	if err == nil {
+		err = c.streams.PauseRun(ctx, run)
+	}
+	if errors.Is(err, pipeline.ErrNoRun) { // it is paused as soon as it is published
+		return nil
+	}
+	return err
 }
 
-// Resume hands out the batches of a run again.
+// Resume hands out the batches of a run again. It resumes the run in the store first, see Pause.
 func (c *Control) Resume(ctx context.Context, run pipeline.Run) error {
-	if err := c.queued(ctx, run); err != nil {
+	if err := c.here(ctx, run, "resumed"); err != nil {
 		return err
 	}
-	if err := c.streams.ResumeRun(ctx, run.Name); err != nil {
+	if err := c.store.Resume(ctx, run.Name, run.UID, time.Now()); err != nil {
+		return err
+	}
+	if err := c.streams.ResumeRun(ctx, run.Name); err != nil && !errors.Is(err, pipeline.ErrNoRun) {
 		return err
 	}
 	_ = c.streams.TellConsumers(ctx, run, pipeline.NewsPublished) // they have pulls waiting, too
+	return nil
+}
+
+// here returns an error unless it is this run that the store and the queue have under its name, and
+// it is open. The queue need not have it.
+func (c *Control) here(ctx context.Context, run pipeline.Run, what string) error {
+	now, err := c.store.Run(ctx, run.Name)
+	if err = run.StillThere(now, err); err != nil {
+		return err
+	}
+	if now.State != pipeline.RunOpen {
+		return fmt.Errorf("run %s is %s: it cannot be %s", run.Name, now.State, what)
+	}
+	if err := c.queued(ctx, run); err != nil && !errors.Is(err, pipeline.ErrNoRun) {
+		return err
+	}
 	return nil
 }
 
@@ -75,8 +110,8 @@ func (c *Control) Resume(ctx context.Context, run pipeline.Run) error {
 func (c *Control) queued(ctx context.Context, run pipeline.Run) error {
 	info, err := c.streams.RunInfo(ctx, run.Name)
 	if err == nil && info.UID != "" && info.UID != run.UID {
-		err = fmt.Errorf("what the queue has under the name %s is another load of it: `%s` puts the present one there: %w",
-			run.Name, advice.Command("publish", "--run", run.Name), pipeline.ErrNoRun)
+		err = fmt.Errorf("what the queue has under the name %s is another load of it: `%s` puts the present one there",
+			run.Name, advice.Command("publish", "--run", run.Name))
 	}
 	return err
 }

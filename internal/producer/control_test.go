@@ -20,7 +20,11 @@ type fakeControl struct {
 	fails string       // the call that fails
 	run   pipeline.Run // that the store has
 	told  []pipeline.News
-	left  []int // batches on the queue, at each time that it is emptied
+
+	passed   *pipeline.RunPause // to the queue
+	queueUID string             // of the run that the queue has, if it is another
+	unqueued error              // what the queue says of the run
+	left     []int              // batches on the queue, at each time that it is emptied
 }
 
 func (f *fakeControl) call(name string) error {
@@ -35,7 +39,10 @@ func (f *fakeControl) call(name string) error {
 func (f *fakeControl) Run(context.Context, string) (pipeline.Run, error) { return f.run, nil }
 
 func (f *fakeControl) RunInfo(context.Context, string) (pipeline.RunInfo, error) {
-	return pipeline.RunInfo{Run: f.run.Name, UID: f.run.UID}, nil
+	if f.queueUID != "" {
+		return pipeline.RunInfo{Run: f.run.Name, UID: f.queueUID}, nil
+	}
+	return pipeline.RunInfo{Run: f.run.Name, UID: f.run.UID}, f.unqueued
 }
 
 func (f *fakeControl) TellConsumers(_ context.Context, _ pipeline.Run, what pipeline.News) error {
@@ -43,8 +50,20 @@ func (f *fakeControl) TellConsumers(_ context.Context, _ pipeline.Run, what pipe
 	return errAway // no one depends on it
 }
 
-func (f *fakeControl) Cancel(context.Context, string) error    { return f.call("store.Cancel") }
-func (f *fakeControl) PauseRun(context.Context, string) error  { return f.call("PauseRun") }
+func (f *fakeControl) Pause(_ context.Context, _, _ string, pause pipeline.RunPause) error {
+	f.run.Pause = &pause
+	return f.call("store.Pause")
+}
+
+func (f *fakeControl) Resume(context.Context, string, string, time.Time) error {
+	return f.call("store.Resume")
+}
+
+func (f *fakeControl) Cancel(context.Context, string) error { return f.call("store.Cancel") }
+func (f *fakeControl) PauseRun(_ context.Context, run pipeline.Run) error {
+	f.passed = run.Pause
+	return f.call("PauseRun")
+}
 func (f *fakeControl) ResumeRun(context.Context, string) error { return f.call("ResumeRun") }
 func (f *fakeControl) RemoveRun(context.Context, string) error { return f.call("RemoveRun") }
 
@@ -65,7 +84,7 @@ func (f *fakeControl) DeleteRun(_ context.Context, _ string, progress func(int))
 }
 
 func newControl(fails string) (*fakeControl, *Control) {
-	f := &fakeControl{began: time.Now(), fails: fails, left: []int{4, 2}, run: theRun}
+	f := &fakeControl{began: time.Now(), fails: fails, left: []int{4, 2}, run: openRun}
 	return f, NewControl(f, f)
 }
 
@@ -135,16 +154,69 @@ func TestDeleteRemovesTheRunFromTheStreamsBeforeAndAfterTheStore(t *testing.T) {
 	}
 }
 
-func TestPauseAndResumeReachTheStreams(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+// openRun is theRun as the store has it.
+var openRun = pipeline.Run{Name: "r", UID: "uid", State: pipeline.RunOpen}
+
+// The store comes first: the process that follows the run takes it over to the queue.
+func TestPauseAndResumeReachTheStoreAndThenTheStreams(t *testing.T) {
+	for fails, want := range map[string][]string{
+		"":             {"store.Pause after 0s", "PauseRun after 0s", "store.Resume after 0s", "ResumeRun after 0s"},
+		"store.Pause":  {"store.Pause after 0s"},
+		"PauseRun":     {"store.Pause after 0s", "PauseRun after 0s"},
+		"store.Resume": {"store.Pause after 0s", "PauseRun after 0s", "store.Resume after 0s"},
+		"ResumeRun":    {"store.Pause after 0s", "PauseRun after 0s", "store.Resume after 0s", "ResumeRun after 0s"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f, control := newControl(fails)
+			err := control.Pause(t.Context(), theRun, pipeline.PausedByFailures, "the first 20 failed")
+			if err == nil {
+				err = control.Resume(t.Context(), theRun)
+			}
+			if (err != nil) != (fails != "") {
+				t.Errorf("%q fails: %v", fails, err)
+			}
+			if diff := cmp.Diff(want, f.calls); diff != "" {
+				t.Errorf("%q fails (-want +got):\n%s", fails, diff)
+			}
+			stored := &pipeline.RunPause{Since: f.began, Cause: pipeline.PausedByFailures, Reason: "the first 20 failed"}
+			if diff := cmp.Diff(stored, f.run.Pause); diff != "" {
+				t.Errorf("%q fails: what is stored (-want +got):\n%s", fails, diff)
+			}
+			if fails == "" && f.passed != f.run.Pause {
+				t.Errorf("the queue got %+v", f.passed)
+			}
+		})
+	}
+}
+
+func TestARunThatIsNotOnTheQueueIsPausedInTheStore(t *testing.T) {
+	f, control := newControl("")
+	f.unqueued = pipeline.ErrNoRun
+	if err := errors.Join(control.Pause(t.Context(), theRun, pipeline.PausedByPerson, ""), control.Resume(t.Context(), theRun)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestOnlyAnOpenRunIsPaused(t *testing.T) {
+	for _, state := range []pipeline.RunState{pipeline.RunLoading, pipeline.RunCancelled, pipeline.RunDeleting} {
 		f, control := newControl("")
-		if err := errors.Join(control.Pause(t.Context(), theRun), control.Resume(t.Context(), theRun)); err != nil {
-			t.Error(err)
+		f.run.State = state
+		err := control.Pause(t.Context(), theRun, pipeline.PausedByPerson, "")
+		if want := "run r is " + string(state) + ": it cannot be paused"; err == nil || err.Error() != want || len(f.calls) > 0 {
+			t.Errorf("got %v after %q, want %s", err, f.calls, want)
 		}
-		if diff := cmp.Diff([]string{"PauseRun after 0s", "ResumeRun after 0s"}, f.calls); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The store may have been restored, or the queue may be behind.
+func TestAnotherLoadOnTheQueueIsNotPaused(t *testing.T) {
+	f, control := newControl("")
+	f.queueUID = "another"
+	for _, err := range []error{control.Pause(t.Context(), theRun, pipeline.PausedByPerson, ""), control.Resume(t.Context(), theRun)} {
+		if err == nil || !strings.Contains(err.Error(), "another load of it") || len(f.calls) > 0 {
+			t.Errorf("got %v after %q", err, f.calls)
 		}
-	})
+	}
 }
 
 func TestNothingIsDoneToAnotherRunOfTheSameName(t *testing.T) {
@@ -153,13 +225,9 @@ func TestNothingIsDoneToAnotherRunOfTheSameName(t *testing.T) {
 		f.run.UID, f.run.CreatedAt = "another", time.Date(2026, 3, 1, 7, 30, 0, 0, time.UTC)
 		_, cancelled := control.Cancel(t.Context(), theRun)
 		_, deleted := control.Delete(t.Context(), theRun, nil)
-		for _, err := range []error{cancelled, deleted} {
+		paused, resumed := control.Pause(t.Context(), theRun, pipeline.PausedByPerson, ""), control.Resume(t.Context(), theRun)
+		for _, err := range []error{cancelled, deleted, paused, resumed} {
 			if err == nil || !errors.Is(err, pipeline.ErrNoRun) || err.Error() != "run r was deleted; a new run of that name was loaded at 2026-03-01 07:30:00 UTC" {
-				t.Errorf("got %v", err)
-			}
-		}
-		for _, err := range []error{control.Pause(t.Context(), theRun), control.Resume(t.Context(), theRun)} {
-			if err == nil || !strings.Contains(err.Error(), "another load of it") {
 				t.Errorf("got %v", err)
 			}
 		}

@@ -76,6 +76,22 @@ func (s *fakeStore) Run(ctx context.Context, name string) (run pipeline.Run, err
 	return run, err
 }
 
+func (s *fakeStore) Resume(ctx context.Context, _, uid string, at time.Time) error {
+	return s.call(ctx, "Resume", func() error {
+		if s.run.UID == uid && s.run.Paused() {
+			s.run.Pause = &pipeline.RunPause{Since: s.run.Pause.Since, Ended: at, Cause: s.run.Pause.Cause}
+		}
+		return nil
+	})
+}
+
+// pause pauses the run as a person or its failures do.
+func (s *fakeStore) pause(cause pipeline.PauseCause) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run.Pause = &pipeline.RunPause{Since: time.Now(), Cause: cause}
+}
+
 func (s *fakeStore) PutItems(ctx context.Context, items []pipeline.Item) error {
 	return s.call(ctx, "PutItems", func() error {
 		for _, item := range items {
@@ -224,6 +240,7 @@ type fakeQueue struct {
 	mu        sync.Mutex
 	ensured   bool
 	pins      map[pipeline.EngineName]string
+	paused    bool
 	waiting   []pipeline.Work
 	most      int
 	published map[int]int // how often, by batch
@@ -262,7 +279,7 @@ func (q *fakeQueue) Consumers(ctx context.Context) (present []pipeline.Presence,
 }
 
 func (q *fakeQueue) EnsureRun(ctx context.Context, run pipeline.Run) error {
-	return q.call(ctx, "EnsureRun", func() error { q.ensured, q.pins = true, run.Pins; return nil })
+	return q.call(ctx, "EnsureRun", func() error { q.ensured, q.pins, q.paused = true, run.Pins, run.Paused(); return nil })
 }
 
 func (q *fakeQueue) Publish(ctx context.Context, work pipeline.Work) error {

@@ -17,7 +17,7 @@ const recentForRate = 5 * time.Minute
 // Follow publishes a run and then waits until every generation is stored, dead or dropped. It
 // returns the last progress. Watch, which may be nil, gets the progress after each look at the run.
 // Follow does not repair what the streams lose: FollowToEnd does. It tells the consumers which
-// digests of the model are pinned, as soon as that changes.
+// digests of the model are pinned, and that the run is paused or goes on, as soon as that changes.
 //
 // While the store or the stream is away it waits and says so, since a run lasts longer than most
 // outages. If one refuses for good it ends, unless that has worked before: see outage.Trust.
@@ -36,13 +36,13 @@ func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch fun
 	// store more, so the looks are further apart then. A single look that an outage delayed says
 	// little, so this at most doubles with each look.
 	var usual time.Duration
-	var pins map[pipeline.EngineName]string // as the consumers know them
+	var told pipeline.Run // as the consumers know it
 	for {
 		started := time.Now()
 		run, progress, err := p.look(ctx, followed)
-		if err == nil && !maps.Equal(run.Pins, pins) {
+		if err == nil && (!maps.Equal(run.Pins, told.Pins) || run.Paused() != told.Paused() || !run.PausedAs().Equal(told.PausedAs())) {
 			if err = p.queue.EnsureRun(ctx, run); err == nil {
-				pins = run.Pins
+				told = run
 			}
 		}
 		took := time.Since(started)

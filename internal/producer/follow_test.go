@@ -108,6 +108,36 @@ func TestFollowTellsTheConsumersWhichDigestIsPinned(t *testing.T) {
 	})
 }
 
+// A person pauses and resumes the run in the store, and the process that follows it takes that to
+// the queue: the one that did it may have been killed in between.
+func TestFollowPausesAndResumesTheQueueAsTheStoreSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, q := loaded(t, spec(), numbered(10)...), newQueue()
+		f := follow(t.Context(), publisher(t, Config{}, store, q))
+		for i, do := range []func(){
+			func() {},
+			func() { store.pause(pipeline.PausedByPerson) },
+			func() { _ = store.Resume(t.Context(), "r", "uid", time.Now()) },
+			func() { store.pause(pipeline.PausedByFailures) },
+			func() { _ = store.Resume(t.Context(), "r", "uid", time.Now()) },
+		} {
+			do()
+			if f.ended(2 * time.Second) {
+				t.Fatal(f.err)
+			}
+			q.mu.Lock()
+			if want := i%2 == 1; q.paused != want {
+				t.Errorf("step %d: paused %t, want %t", i, q.paused, want)
+			}
+			q.mu.Unlock()
+		}
+		finish(store, q)
+		if !f.ended(2*time.Second) || f.err != nil {
+			t.Error(f.err)
+		}
+	})
+}
+
 func TestFollowGoesOnAfterAnOutage(t *testing.T) {
 	for name, change := range map[string]func(store *fakeStore, q *fakeQueue, away func() bool){
 		"of the store": func(store *fakeStore, _ *fakeQueue, away func() bool) {

@@ -30,6 +30,7 @@ type Store interface {
 	Batches(ctx context.Context, run string, state pipeline.BatchState, from, count int) ([]pipeline.Batch, error)
 	MarkQueued(ctx context.Context, run string, indexes []int, at time.Time) error
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
+	Resume(ctx context.Context, run, uid string, at time.Time) error
 }
 
 // Queue is where batches are published.

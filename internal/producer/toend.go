@@ -36,16 +36,33 @@ type Reconciler interface {
 // dead letter on which no other GPU can do better. Meanwhile the reconciler repairs what the
 // streams lose. If dead letters are lost the run is not at its end, since its failed generations
 // are then tried again. FollowToEnd tells the consumers if the run is complete for good. It returns
-// the last progress; watch, which may be nil, gets each one.
+// the last progress; watch, which may be nil, gets each one. A run that its failures have paused
+// goes on, one that a person has paused waits.
 //
 // While the store or the streams are away it waits. It returns an error if ctx ends, the run is
 // gone or not open, or a person has to act.
 func (p *Publisher) FollowToEnd(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+	if err := p.goOn(ctx, run); err != nil {
+		return pipeline.Progress{}, err
+	}
 	final, err := p.followUntilSettled(ctx, run, reconciler, watch)
 	if err == nil {
 		p.tellIfComplete(ctx, run, final)
 	}
 	return final, err
+}
+
+// goOn ends the pause of a run whose failures have paused it: the person who starts it again knows
+// why it stopped.
+func (p *Publisher) goOn(ctx context.Context, known pipeline.Run) error {
+	loop := outage.Loop{Log: p.log, Away: "cannot read whether the run is paused; trying again until it works", Back: "the store can be read again", Stops: p.looks.Ends}
+	return loop.Do(ctx, func(ctx context.Context) error {
+		run, err := p.again(ctx, known)
+		if err != nil || !run.Paused() || run.Pause.Cause != pipeline.PausedByFailures {
+			return err
+		}
+		return p.store.Resume(ctx, run.Name, run.UID, time.Now())
+	})
 }
 
 func (p *Publisher) followUntilSettled(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {

@@ -195,3 +195,18 @@ func TestWhatIsUnansweredIsNamedWithTheCommandsThatHelp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestARunThatItsFailuresPausedGoesOnWhenItIsStartedAgain(t *testing.T) {
+	for cause, paused := range map[pipeline.PauseCause]bool{pipeline.PausedByFailures: false, pipeline.PausedByPerson: true} {
+		synctest.Test(t, func(t *testing.T) {
+			store, q := loaded(t, spec(), numbered(10)...), newQueue()
+			store.pause(cause)
+			if _, err := toEnd(t, Config{}, store, q, newReconciler(nothingLost)); err != nil {
+				t.Fatal(err)
+			}
+			if store.run.Paused() != paused {
+				t.Errorf("paused by %s: it is paused: %t", cause, store.run.Paused())
+			}
+		})
+	}
+}

@@ -38,6 +38,8 @@ type Store interface {
 	// Drop marks a dead or queued batch as dropped if it is still in the state and round in which
 	// it was seen, and reports whether it did.
 	Drop(ctx context.Context, seen pipeline.Batch) (bool, error)
+	// Pause writes down that a run is paused, unless it is already.
+	Pause(ctx context.Context, run, uid string, pause pipeline.RunPause) error
 }
 
 // Streams hold the batches, results and dead letters that are under way, and know who is there.

@@ -194,7 +194,7 @@ func (v view) ReportRun(_ context.Context, _ pipeline.Run, lanes, awaitOpinion i
 
 func (v view) RunInfo(context.Context, string) (info pipeline.RunInfo, _ error) {
 	err := v.pass(func() {
-		info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.onQueue()) - v.held, Held: v.held, HandedOut: v.handedOut, Settled: v.settled()}
+		info = pipeline.RunInfo{Run: testRun, UID: testUID, Waiting: len(v.onQueue()) - v.held, Held: v.held, HandedOut: v.handedOut, Settled: v.settled(), Paused: v.paused, PausedAs: v.pausedAs}
 	})
 	return info, err
 }

@@ -215,6 +215,9 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 	if err != nil {
 		return report, err
 	}
+	if err := r.adoptPause(ctx, run.Run, info); err != nil {
+		return report, err
+	}
 	r.pass++
 	r.inStore, r.strays = 0, 0
 	for _, state := range []pipeline.BatchState{pipeline.Queued, pipeline.Dead} {
@@ -247,6 +250,15 @@ func (r *RunReconciler) Pass(ctx context.Context) (report PassReport, err error)
 		r.sweepAt = r.now().Add(r.cfg.SweepEvery)
 	}
 	return report, nil
+}
+
+// adoptPause writes down in the store that the queue has the run paused. An earlier version pauses
+// a run there alone, where only those see it who ask the queue.
+func (r *RunReconciler) adoptPause(ctx context.Context, run pipeline.Run, info pipeline.RunInfo) error {
+	if !info.Paused || !info.PausedAs.IsZero() || run.Paused() {
+		return nil
+	}
+	return r.store.Pause(ctx, run.Name, run.UID, pipeline.RunPause{Since: r.now(), Cause: pipeline.PausedByPerson})
 }
 
 // Unstored returns how many batches were neither on the queue nor stored in the last two passes.

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -33,6 +34,37 @@ func TestAReconcilerActsAfterTwiceThreeLeases(t *testing.T) {
 			t.Errorf("repaired after %s, round %d", after, m.batches[0].Round)
 		}
 	})
+}
+
+// An earlier version pauses a run on the queue alone, and not everyone asks the queue.
+func TestAPauseOfAnEarlierVersionIsWrittenDown(t *testing.T) {
+	now := time.Date(2026, 3, 1, 7, 30, 0, 0, time.UTC)
+	earlier := &pipeline.RunPause{Since: now.Add(-time.Hour), Reason: "lunch"}
+	for name, c := range map[string]struct {
+		paused bool
+		as     time.Time
+		before *pipeline.RunPause
+		want   *pipeline.RunPause
+	}{
+		"it is not paused":                     {false, time.Time{}, nil, nil},
+		"by an earlier version":                {true, time.Time{}, nil, &pipeline.RunPause{Since: now, Cause: pipeline.PausedByPerson}},
+		"the store knows it":                   {true, time.Time{}, earlier, earlier},
+		"the store's pause has just ended":     {true, now.Add(-time.Hour), nil, nil},
+		"the store knows it, and so do others": {true, now.Add(-time.Hour), earlier, earlier},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &machine{world: newWorld(1)}
+			m.paused, m.pausedAs, m.run.Pause = c.paused, c.as, c.before
+			l := m.engine(nil)
+			l.now = func() time.Time { return now }
+			if _, err := l.Reconciler(testRun).Pass(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, m.run.Pause); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestAReconcilerGoesOnWhenTheStoreComesBack(t *testing.T) {

@@ -21,6 +21,9 @@ const (
 // A world is a store and three streams in memory, with everything that works on them except the
 // engine under test. Nothing happens in it by itself.
 type world struct {
+	paused   bool      // the queue hands out nothing
+	pausedAs time.Time // of which pause of the store it knows that
+
 	run     pipeline.Run
 	batches []pipeline.Batch
 	texts   map[int]string // stored, by number of the generation
@@ -354,6 +357,14 @@ func (v view) Drop(_ context.Context, seen pipeline.Batch) (did bool, _ error) {
 		}
 	})
 	return did && err == nil, err
+}
+
+func (v view) Pause(_ context.Context, _, uid string, pause pipeline.RunPause) error {
+	return v.pass(func() {
+		if uid == v.run.UID && !v.run.Paused() {
+			v.run.Pause = &pause
+		}
+	})
 }
 
 func (v view) KeepRun(ctx context.Context, run pipeline.Run) (pipeline.RunInfo, error) {

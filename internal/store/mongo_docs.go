@@ -24,6 +24,7 @@ type runDoc struct {
 	LongestPrompt int                            `bson:"longest_prompt,omitempty"`
 	Pins          map[pipeline.EngineName]string `bson:"pins,omitempty"`
 	Key           pipeline.Key                   `bson:"key,omitempty"`
+	Pause         *pipeline.RunPause             `bson:"pause,omitempty"`
 }
 
 func (d runDoc) run() pipeline.Run { return pipeline.Run(d) }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -76,12 +77,12 @@ func (m *mongoStore) Seal(ctx context.Context, name string, batches int) error {
 }
 
 func (m *mongoStore) Pin(ctx context.Context, run string, engine pipeline.EngineName, from, to string) (pinned string, err error) {
-	field := "pins." + string(engine)
-	before := bson.E{Key: field, Value: from}
+	path := "pins." + string(engine)
+	before := bson.E{Key: path, Value: from}
 	if from == "" {
-		before = bson.E{Key: field, Value: op("$in", bson.A{nil, ""})} // null is also a field that is not there
+		before = bson.E{Key: path, Value: op("$in", bson.A{nil, ""})} // null is also a field that is not there
 	}
-	result, err := m.runs.UpdateOne(ctx, bson.D{{Key: "_id", Value: run}, before}, op("$set", op(field, to)))
+	result, err := m.runs.UpdateOne(ctx, bson.D{{Key: "_id", Value: run}, before}, op("$set", op(path, to)))
 	switch {
 	case err != nil:
 		return "", m.fail(ctx, err, "pin run "+run)
@@ -90,6 +91,38 @@ func (m *mongoStore) Pin(ctx context.Context, run string, engine pipeline.Engine
 	}
 	stored, err := m.Run(ctx, run)
 	return stored.Pins[engine], err
+}
+
+func (m *mongoStore) Pause(ctx context.Context, name, uid string, pause pipeline.RunPause) error {
+	notPaused := bson.A{op("pause", nil), op("pause.ended", op("$ne", nil))} // null is also a field that is not there
+	result, err := m.runs.UpdateOne(ctx, append(openRun(name, uid), field("$or", notPaused)),
+		op("$set", op("pause", bson.D{field("since", pause.Since), field("cause", pause.Cause), field("reason", pause.Reason)})))
+	return m.changed(ctx, name, "pause", result, err)
+}
+
+func (m *mongoStore) Resume(ctx context.Context, name, uid string, at time.Time) error {
+	result, err := m.runs.UpdateOne(ctx,
+		append(openRun(name, uid), field("pause", op("$ne", nil)), field("pause.ended", nil)),
+		op("$set", op("pause.ended", at)))
+	return m.changed(ctx, name, "resume", result, err)
+}
+
+// openRun finds a load of a run if it is open.
+func openRun(name, uid string) bson.D {
+	return bson.D{field("_id", name), field("uid", uid), field("state", pipeline.RunOpen)}
+}
+
+func field(key string, value any) bson.E { return bson.E{Key: key, Value: value} }
+
+// changed returns the error of an update of a run, which is pipeline.ErrNoRun if there is none.
+func (m *mongoStore) changed(ctx context.Context, name, what string, result *mongo.UpdateResult, err error) error {
+	if err != nil {
+		return m.fail(ctx, err, what+" run "+name)
+	}
+	if result.MatchedCount == 0 {
+		_, err = m.Run(ctx, name)
+	}
+	return err
 }
 
 func (m *mongoStore) Cancel(ctx context.Context, name string) error {

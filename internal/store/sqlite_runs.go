@@ -12,7 +12,7 @@ import (
 	"gleaner/internal/pipeline"
 )
 
-const runColumns = "name, uid, spec, state, items, generations, batches, created_at, longest_prompt, pins, key"
+const runColumns = "name, uid, spec, state, items, generations, batches, created_at, longest_prompt, pins, key, pause"
 
 func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored pipeline.Run, created bool, err error) {
 	run.State = pipeline.RunLoading
@@ -28,7 +28,7 @@ func (s *sqliteStore) CreateRun(ctx context.Context, run pipeline.Run) (stored p
 		if err := makeIdentity(ctx, tx); err != nil {
 			return err
 		}
-		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (name) DO NOTHING",
+		result, err := tx.ExecContext(ctx, "INSERT INTO runs ("+runColumns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,'') ON CONFLICT (name) DO NOTHING",
 			run.Name, run.UID, string(spec), string(run.State), run.Items, run.Generations, run.Batches, millis(run.CreatedAt), run.LongestPrompt, string(pins), append([]byte{}, run.Key...)) // nil would be NULL
 		if err != nil {
 			return err
@@ -55,9 +55,9 @@ func makeIdentity(ctx context.Context, tx *sql.Tx) error {
 
 func scanRun(row interface{ Scan(...any) error }) (pipeline.Run, error) {
 	var run pipeline.Run
-	var spec, pins, key []byte
+	var spec, pins, key, pause []byte
 	var created int64
-	if err := row.Scan(&run.Name, &run.UID, &spec, &run.State, &run.Items, &run.Generations, &run.Batches, &created, &run.LongestPrompt, &pins, &key); err != nil {
+	if err := row.Scan(&run.Name, &run.UID, &spec, &run.State, &run.Items, &run.Generations, &run.Batches, &created, &run.LongestPrompt, &pins, &key, &pause); err != nil {
 		return pipeline.Run{}, err
 	}
 	run.CreatedAt = fromMillis(created)
@@ -66,6 +66,11 @@ func scanRun(row interface{ Scan(...any) error }) (pipeline.Run, error) {
 	}
 	if len(pins) > 0 {
 		if err := json.Unmarshal(pins, &run.Pins); err != nil {
+			return pipeline.Run{}, err
+		}
+	}
+	if len(pause) > 0 {
+		if err := json.Unmarshal(pause, &run.Pause); err != nil {
 			return pipeline.Run{}, err
 		}
 	}
@@ -98,6 +103,50 @@ func (s *sqliteStore) Pin(ctx context.Context, run string, engine pipeline.Engin
 		return "", err
 	}
 	return pinned, nil
+}
+
+func (s *sqliteStore) Pause(ctx context.Context, name, uid string, pause pipeline.RunPause) error {
+	return s.changePause(ctx, "pause run "+name, pipeline.Run{Name: name, UID: uid}, func(run pipeline.Run) *pipeline.RunPause {
+		if run.Paused() {
+			return nil
+		}
+		return &pause
+	})
+}
+
+func (s *sqliteStore) Resume(ctx context.Context, name, uid string, at time.Time) error {
+	return s.changePause(ctx, "resume run "+name, pipeline.Run{Name: name, UID: uid}, func(run pipeline.Run) *pipeline.RunPause {
+		if !run.Paused() {
+			return nil
+		}
+		ended := *run.Pause
+		ended.Ended = at
+		return &ended
+	})
+}
+
+// changePause replaces the pause of a load of a run if it is open and there is another one.
+func (s *sqliteStore) changePause(ctx context.Context, what string, known pipeline.Run, another func(pipeline.Run) *pipeline.RunPause) error {
+	return s.write(ctx, what, func(ctx context.Context, tx *sql.Tx) error {
+		run, err := scanRun(tx.QueryRowContext(ctx, "SELECT "+runColumns+" FROM runs WHERE name = ?", known.Name))
+		if errors.Is(err, sql.ErrNoRows) {
+			return noRun(what)
+		}
+		if err != nil || run.UID != known.UID || run.State != pipeline.RunOpen {
+			return err
+		}
+		pause := another(run)
+		if pause == nil {
+			return nil
+		}
+		pause.Since, pause.Ended = fromMillis(millis(pause.Since)), fromMillis(millis(pause.Ended))
+		text, err := pipeline.Encode(pause)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE runs SET pause = ? WHERE name = ?", string(text), known.Name)
+		return err
+	})
 }
 
 // millis and fromMillis keep a time to the millisecond, as MongoDB does, and the zero time as 0.

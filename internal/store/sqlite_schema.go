@@ -8,7 +8,7 @@ import "gleaner/internal/pipeline"
 // sets with one bit for each generation of the batch; stored is the number of bits set in done.
 const schema = `
 PRAGMA application_id = 0x476c6e72;
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;
 CREATE TABLE runs (
 	id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
 	name        TEXT NOT NULL UNIQUE,
@@ -21,7 +21,8 @@ CREATE TABLE runs (
 	created_at  INTEGER NOT NULL,
 	longest_prompt INTEGER NOT NULL DEFAULT 0,
 	pins        TEXT NOT NULL DEFAULT '', -- JSON
-	key         BLOB NOT NULL DEFAULT x'' -- the secret of the run's tokens
+	key         BLOB NOT NULL DEFAULT x'', -- the secret of the run's tokens
+	pause       TEXT NOT NULL DEFAULT '' -- JSON of the last pause
 );
 CREATE TABLE items (
 	id    INTEGER PRIMARY KEY, -- run << 40 | item << 10
@@ -100,6 +101,10 @@ ALTER TABLE runs ADD COLUMN key BLOB NOT NULL DEFAULT x'';
 	upgrade3 = `
 PRAGMA user_version = 4;
 ALTER TABLE results ADD COLUMN reasoning BLOB NOT NULL DEFAULT '';
+`
+	upgrade4 = `
+PRAGMA user_version = 5;
+ALTER TABLE runs ADD COLUMN pause TEXT NOT NULL DEFAULT '';
 `
 )
 

@@ -21,6 +21,7 @@ import (
 // class.
 type Store interface {
 	RunStore
+	PauseStore
 	Loader
 	BatchStore
 	ResultStore
@@ -53,6 +54,15 @@ type RunStore interface {
 	// call is repeated safely. Progress, which may be nil, gets the number of documents removed
 	// so far.
 	DeleteRun(ctx context.Context, name string, progress func(removed int)) error
+}
+
+// A PauseStore knows which runs are paused, and since when and why.
+type PauseStore interface {
+	// Pause writes down that a run is paused, since when and why. It does nothing to a run that is
+	// paused already, or is not open, or is another load than the one with this uid.
+	Pause(ctx context.Context, name, uid string, pause pipeline.RunPause) error
+	// Resume ends the pause of a run at a time, under the same rules.
+	Resume(ctx context.Context, name, uid string, at time.Time) error
 }
 
 // A Loader takes the items and batches of a run that is loading, in chunks, and knows where an

@@ -11,19 +11,23 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// pauseLength is how long a pause lasts if the run is not resumed: the server wants a time.
-const pauseLength = 10 * 365 * 24 * time.Hour
-
-// PauseRun stops the delivery of a run's batches. Workers finish what they hold. A run that is not
-// on the stream is pipeline.ErrNoRun. The pause lasts until ResumeRun. If the server loses the run,
-// a process that has seen the pause before pauses the new run, too, as producer publish --follow
-// does.
-func (c *Conn) PauseRun(ctx context.Context, run string) error {
-	return c.pause(ctx, run, "pause", time.Now().Add(pauseLength))
+// PauseRun stops the delivery of a run's batches for the pause that the run has. Workers finish
+// what they hold. A run that is not on the stream is pipeline.ErrNoRun. The pause lasts until
+// ResumeRun, or until EnsureRun sees that the store has ended it. The mark comes first: a pause
+// without one is that of an earlier version.
+func (c *Conn) PauseRun(ctx context.Context, run pipeline.Run) error {
+	err := pipeline.ValidateRunName(run.Name)
+	if err == nil {
+		err = c.owner.allows(ctx)
+	}
+	if err == nil && run.Pause != nil {
+		err = c.provisioner.durables.report(ctx, run, map[string]string{metaPause: pauseMark(run)})
+	}
+	if err == nil {
+		err = c.provisioner.durables.pause(ctx, run.Name, time.Now().Add(pauseLength))
+	}
+	return wrappedPause("pause", run.Name, err)
 }
-
-// resumeIn is how far ahead a pause ends that is lifted: far enough for a slow connection.
-const resumeIn = time.Second
 
 // ResumeRun starts the delivery again, within a moment. Resuming a run that is not paused changes
 // nothing.
@@ -39,32 +43,17 @@ func (c *Conn) ResumeRun(ctx context.Context, run string) error {
 	if err == nil {
 		info, err = c.durableInfo(ctx, WorkStream, run)
 	}
-	if isAbsent(err) {
-		return fmt.Errorf("resume run %s: it is not on the stream: %w", run, pipeline.ErrNoRun)
+	if err != nil || !info.Paused {
+		return wrappedPause("resume", run, err)
 	}
+	err = c.provisioner.durables.pause(ctx, run, info.TimeStamp.Add(resumeIn))
 	if err != nil {
-		return fmt.Errorf("resume run %s: %w", run, err)
-	}
-	if !info.Paused {
-		return nil
-	}
-	if err := c.pause(ctx, run, "resume", info.TimeStamp.Add(resumeIn)); err != nil {
-		return err
+		return wrappedPause("resume", run, err)
 	}
 	return outage.Sleep(ctx, resumeIn)
 }
 
-func (c *Conn) pause(ctx context.Context, run, what string, until time.Time) error {
-	err := pipeline.ValidateRunName(run)
-	if err == nil {
-		err = c.owner.allows(ctx)
-	}
-	if err == nil {
-		err = c.api(ctx, func(ctx context.Context) error {
-			_, err := c.js.PauseConsumer(ctx, WorkStream, run, until)
-			return err
-		})
-	}
+func wrappedPause(what, run string, err error) error {
 	switch {
 	case isAbsent(err):
 		return fmt.Errorf("%s run %s: it is not on the stream: %w", what, run, pipeline.ErrNoRun)

@@ -62,8 +62,8 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	must(t, c.Publish(t.Context(), testWork("r", 2)))
 	held := next(t, c.Work("r"))
-	must(t, c.PauseRun(t.Context(), "r"))
-	must(t, c.PauseRun(t.Context(), "r"))
+	must(t, c.PauseRun(t.Context(), testRun("r")))
+	must(t, c.PauseRun(t.Context(), testRun("r")))
 	must(t, c.EnsureRun(t.Context(), testRun("r"))) // a producer that starts changes nothing
 	server.Restart()                                // and neither does a restart
 	eventually(t, func() bool { return c.Healthy(t.Context()) == nil }, func() string { return "no reconnect" })
@@ -91,8 +91,8 @@ func TestPausedRunDeliversNothingAndTakesAcks(t *testing.T) {
 	if info.Paused {
 		t.Error("it is still paused")
 	}
-	for _, do := range []func(context.Context, string) error{c.PauseRun, c.ResumeRun} {
-		if err := do(t.Context(), "unknown"); !errors.Is(err, pipeline.ErrNoRun) {
+	for _, err := range []error{c.PauseRun(t.Context(), testRun("unknown")), c.ResumeRun(t.Context(), "unknown")} {
+		if !errors.Is(err, pipeline.ErrNoRun) {
 			t.Error(err)
 		}
 	}
@@ -105,7 +105,7 @@ func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
 	c, js := ready(t, Config{URL: server.URL()}), admin(t, server.URL())
 	for _, paused := range []bool{true, false} {
 		if paused {
-			must(t, c.PauseRun(t.Context(), "r"))
+			must(t, c.PauseRun(t.Context(), testRun("r")))
 		} else {
 			must(t, c.ResumeRun(t.Context(), "r"))
 		}
@@ -117,6 +117,47 @@ func TestARunThatIsLostAndMadeAgainIsStillPaused(t *testing.T) {
 		if info.Paused != paused {
 			t.Errorf("paused: %t, want %t", info.Paused, paused)
 		}
+	}
+}
+
+// The store is right about each pause that it knows, whatever was interrupted between the two. A
+// pause of an earlier version is in the queue alone, and stays.
+func TestTheQueueIsPausedAsTheStoreSays(t *testing.T) {
+	t.Parallel()
+	c := ready(t, Config{})
+	run := testRun("r")
+	since := time.Date(2026, 3, 1, 7, 30, 0, 123e6, time.UTC)
+	paused, ended, again := run, run, run
+	paused.Pause = &pipeline.RunPause{Since: since}
+	ended.Pause = &pipeline.RunPause{Since: since, Ended: since.Add(time.Hour)}
+	again.Pause = &pipeline.RunPause{Since: since.Add(2 * time.Hour)}
+	for i, step := range []struct {
+		do     func() error
+		paused bool
+		as     time.Time
+	}{
+		{func() error { return c.EnsureRun(t.Context(), paused) }, true, since}, // the process that paused it was killed
+		{func() error { return c.EnsureRun(t.Context(), paused) }, true, since},
+		{func() error { return c.EnsureRun(t.Context(), run) }, true, since}, // by a process that read it before
+		{func() error { return c.EnsureRun(t.Context(), again) }, true, since.Add(2 * time.Hour)},
+		{func() error { return c.EnsureRun(t.Context(), ended) }, true, since.Add(2 * time.Hour)}, // the same
+		{func() error { return c.EnsureRun(t.Context(), paused) }, true, since},
+		{func() error { return c.EnsureRun(t.Context(), ended) }, false, time.Time{}}, // the process that resumed it was killed
+		{func() error { return c.PauseRun(t.Context(), run) }, true, time.Time{}},     // an earlier version
+		{func() error { return c.EnsureRun(t.Context(), ended) }, true, time.Time{}},
+		{func() error { return c.ResumeRun(t.Context(), "r") }, false, time.Time{}},
+		{func() error { return c.PauseRun(t.Context(), paused) }, true, since},
+	} {
+		must(t, step.do())
+		eventually(t, func() bool {
+			must(t, c.EnsureRun(t.Context(), testRun("r")))
+			info, err := c.RunInfo(t.Context(), "r")
+			must(t, err)
+			return info.Paused == step.paused && info.PausedAs.Equal(step.as)
+		}, func() string {
+			info, err := c.RunInfo(t.Context(), "r")
+			return fmt.Sprintf("step %d: paused %t as %s (%v)", i, info.Paused, info.PausedAs, err)
+		})
 	}
 }
 
@@ -139,7 +180,7 @@ func TestCompleteRunIsOpenAgainWithAnyWork(t *testing.T) {
 	is(false, "new")
 	must(t, c.CompleteRun(t.Context(), testRun("r")))
 	is(true, "marked")
-	must(t, c.PauseRun(t.Context(), "r"))
+	must(t, c.PauseRun(t.Context(), testRun("r")))
 	// By a process that ensured the run before it was marked.
 	must(t, c.Publish(t.Context(), testWork("r", 1)))
 	is(false, "with a batch that waits")

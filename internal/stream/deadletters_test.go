@@ -371,7 +371,7 @@ func TestConsumerMayPublishDeadLettersAndDoNothingElseToThem(t *testing.T) {
 	wantError(t, consumer.DeleteDeadLetter(t.Context(), 1), pipeline.Fatal, "MSG.DELETE")
 	_, err = consumer.DeadLettersToMirror(t.Context(), 1, time.Second)
 	wantError(t, err, pipeline.Fatal, "GLEANER_DEAD")
-	wantError(t, consumer.PauseRun(t.Context(), "r"), pipeline.Fatal, "CONSUMER.PAUSE")
+	wantError(t, consumer.PauseRun(t.Context(), testRun("r")), pipeline.Fatal, "CONSUMER.PAUSE")
 	_, err = consumer.CancelRun(t.Context(), "r")
 	wantError(t, err, pipeline.Fatal, "CONSUMER.DELETE")
 	_, err = consumer.InWork(t.Context(), "r", 1)

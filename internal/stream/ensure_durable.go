@@ -68,7 +68,9 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 	if errors.Is(err, jetstream.ErrConsumerNotFound) && newLease > 0 {
 		created := want
 		created.AckWait = cmp.Or(want.AckWait, newLease)
-		created.PauseUntil = d.pausedUntil(want.Durable)
+		if created.PauseUntil == nil {
+			created.PauseUntil = d.pausedUntil(want.Durable)
+		}
 		info, err = d.write(ctx, stream, created, d.c.js.CreateConsumer)
 		if err == nil {
 			return info, nil
@@ -82,7 +84,7 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	is := info.Config
-	d.pauses.Store(want.Durable, time.Now().Add(info.PauseRemaining))
+	d.sawPause(info)
 	if is.AckPolicy != want.AckPolicy || is.FilterSubject != want.FilterSubject || is.MaxDeliver != want.MaxDeliver || len(is.BackOff) > 0 {
 		return nil, pipeline.Fail(pipeline.Fatal, "durable %s on stream %s is there with another ack policy, filter, delivery limit or backoff: delete it and start again",
 			want.Durable, stream)
@@ -94,16 +96,17 @@ func (d *durables) ensure(ctx context.Context, stream string, want jetstream.Con
 			want.Metadata[key] = was
 		}
 	}
+	until := pauseFor(info, want)
 	if is.AckWait == want.AckWait && maps.Equal(is.Metadata, want.Metadata) && is.MaxRequestBatch == want.MaxRequestBatch &&
 		(is.MaxAckPending == want.MaxAckPending || d.limited.Load()) {
-		return info, nil
+		return d.pauseIf(ctx, info, until)
 	}
 	is.AckWait, is.Metadata = want.AckWait, want.Metadata
 	is.MaxAckPending, is.MaxRequestBatch = want.MaxAckPending, want.MaxRequestBatch
 	if info, err = d.write(ctx, stream, is, d.c.js.UpdateConsumer); err != nil {
 		return nil, fmt.Errorf("update durable %s on stream %s: %w", want.Durable, stream, err)
 	}
-	return info, nil
+	return d.pauseIf(ctx, info, until)
 }
 
 // write creates or updates a durable. Where the account limits how many of its messages may be held
@@ -178,6 +181,56 @@ func (d *durables) report(ctx context.Context, run pipeline.Run, news map[string
 		_, err := d.c.js.UpdateConsumer(ctx, WorkStream, is)
 		return err
 	})
+}
+
+// pause pauses the durable of a run until a time. That is a call of its own: an update of a durable
+// leaves its pause as it is.
+func (d *durables) pause(ctx context.Context, run string, until time.Time) error {
+	return d.c.api(ctx, func(ctx context.Context) error {
+		_, err := d.c.js.PauseConsumer(ctx, WorkStream, run, until)
+		return err
+	})
+}
+
+// pauseIf pauses the durable of a run if there is a time until when, and returns what it says then.
+func (d *durables) pauseIf(ctx context.Context, info *jetstream.ConsumerInfo, until *time.Time) (*jetstream.ConsumerInfo, error) {
+	if until == nil {
+		return info, nil
+	}
+	if err := d.pause(ctx, info.Name, *until); err != nil {
+		return nil, fmt.Errorf("pause or resume run %s as the store says: %w", info.Name, err)
+	}
+	return d.c.durableInfo(ctx, WorkStream, info.Name)
+}
+
+// pauseFor returns until when a durable has to be paused so that it does what is wanted, or nil if
+// it may stay as it is. It leaves the mark in want that the durable gets.
+func pauseFor(info *jetstream.ConsumerInfo, want jetstream.ConsumerConfig) *time.Time {
+	mark, asked := info.Config.Metadata[metaPause], want.Metadata[metaPause]
+	if want.PauseUntil != nil {
+		if info.Paused && mark == asked {
+			return nil
+		}
+		return want.PauseUntil
+	}
+	delete(want.Metadata, metaPause)
+	if info.Paused && mark != "" { // the store's pause may be newer than what the caller knows of it
+		want.Metadata[metaPause] = mark
+	}
+	if info.Paused && mark != "" && mark == asked && info.PauseRemaining > resumeIn {
+		until := info.TimeStamp.Add(resumeIn)
+		return &until
+	}
+	return nil
+}
+
+// sawPause remembers until when a durable is paused of which the store may know nothing.
+func (d *durables) sawPause(info *jetstream.ConsumerInfo) {
+	until := time.Now()
+	if info.Config.Metadata[metaPause] == "" {
+		until = until.Add(info.PauseRemaining)
+	}
+	d.pauses.Store(info.Name, until)
 }
 
 // pausedUntil returns until when a durable was paused that the server has lost since, or nil. The

@@ -109,7 +109,7 @@ func TestNothingIsChangedOrTakenOnTheStreamsOfAnotherStore(t *testing.T) {
 		"ReportRun":           func() error { return stray.ReportRun(ctx, run, 1, 1) },
 		"Publish":             func() error { return stray.Publish(ctx, testWork("r", 5)) },
 		"RemoveWork":          func() error { return stray.RemoveWork(ctx, "r", 0, 1) },
-		"PauseRun":            func() error { return stray.PauseRun(ctx, "r") },
+		"PauseRun":            func() error { return stray.PauseRun(ctx, testRun("r")) },
 		"ResumeRun":           func() error { return stray.ResumeRun(ctx, "r") },
 		"CancelRun":           func() error { _, err := stray.CancelRun(ctx, "r"); return err },
 		"RemoveRun":           func() error { return stray.RemoveRun(ctx, "r") },

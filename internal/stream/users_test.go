@@ -121,7 +121,7 @@ func TestDeadLettersAreTendedWithFewPermissions(t *testing.T) {
 	must(t, err)
 	must(t, producer.DeleteDeadLetter(t.Context(), letter.Sequence))
 	must(t, producer.DeleteDeadLetter(t.Context(), letter.Sequence))
-	must(t, producer.PauseRun(t.Context(), "r"))
+	must(t, producer.PauseRun(t.Context(), testRun("r")))
 	must(t, producer.ResumeRun(t.Context(), "r"))
 	removed, err := producer.CancelRun(t.Context(), "r")
 	must(t, err)

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"drop needs a dead or queued batch and its round", drop},
 		{"refusing marks a planned or queued batch of the round", refuse},
 		{"a pin changes from the value that was seen", pin},
+		{"a pause has a beginning, a cause and an end", pause},
 		{"failures settle a batch", failures},
 		{"a failure of another round changes nothing", otherRound},
 		{"the first of two answers stays", firstAnswerStays},
