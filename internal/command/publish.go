@@ -126,10 +126,11 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 	if err != nil {
 		return err
 	}
-	final, err := publisher.FollowToEnd(ctx, run, engine, func(p pipeline.Progress) {
+	follower := status.NewFollower(conn, nil)
+	final, err := publisher.FollowToEnd(ctx, run, engine, func(look producer.Look) {
+		snapshot := follower.Look(ctx, look.Run, look.Progress, look.Away, time.Now())
 		if progress.Due() {
-			snapshot := status.Of(run, p, time.Now())
-			snapshot.Unstored = min(engine.Unstored(run.Name)*max(1, run.Spec.Batch), run.Generations-p.Stored)
+			snapshot.Unstored = min(engine.Unstored(run.Name)*max(1, run.Spec.Batch), run.Generations-look.Progress.Stored)
 			progress.Show(view.Line(snapshot))
 		}
 	})

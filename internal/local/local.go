@@ -295,10 +295,10 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	var group, sinks errgroup.Group
 	sinks.Go(func() error { return writer.Run(sinking) })
 	group.Go(func() error { return workers.Run(working) })
-	_, failure := publisher.FollowToEnd(ctx, m.run, reconciler, func(p pipeline.Progress) {
+	follower := status.NewFollower(m.conn, func() []pipeline.Presence { return []pipeline.Presence{workers.Snapshot()} })
+	_, failure := publisher.FollowToEnd(ctx, m.run, reconciler, func(look producer.Look) {
 		if m.cfg.Watch != nil {
-			snapshot := status.Of(m.run, p, time.Now())
-			snapshot.Consumers = []pipeline.Presence{workers.Snapshot()}
+			snapshot := follower.Look(ctx, look.Run, look.Progress, look.Away, time.Now())
 			written := writer.Written()
 			snapshot.Unstored = max(0, generated(snapshot.Consumers[0])-written.New-written.Duplicate)
 			m.cfg.Watch(snapshot)

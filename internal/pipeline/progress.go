@@ -32,6 +32,10 @@ type StreamDepth struct {
 	Waiting int `json:"waiting"` // batches on the queue that no worker holds
 	Held    int `json:"held"`    // batches that workers hold
 	Results int `json:"results"` // messages with results that are not stored yet
+	// Untaken is for how long no sink has asked for results; 0: one does, or it is not known.
+	Untaken time.Duration `json:"-"`
+	// Full says which stream has no room, and how much it holds; empty: all have some.
+	Full string `json:"full,omitempty"`
 }
 
 // Complete reports whether every generation is stored, dead or dropped.

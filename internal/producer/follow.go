@@ -14,14 +14,21 @@ import (
 // recentForRate is the period from which a rate is computed.
 const recentForRate = 5 * time.Minute
 
+// A Look is what one look at a run that is followed has shown.
+type Look struct {
+	Run      pipeline.Run
+	Progress pipeline.Progress
+	Away     error // why this look failed; the rest is what an earlier one has shown
+}
+
 // Follow publishes a run and then waits until every generation is stored, dead or dropped. It
-// returns the last progress. Watch, which may be nil, gets the progress after each look at the run.
+// returns the last progress. Watch, which may be nil, gets what each look at the run has shown.
 // Follow does not repair what the streams lose: FollowToEnd does. It tells the consumers which
 // digests of the model are pinned, and that the run is paused or goes on, as soon as that changes.
 //
 // While the store or the stream is away it waits and says so, since a run lasts longer than most
 // outages. If one refuses for good it ends, unless that has worked before: see outage.Trust.
-func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch func(Look)) (pipeline.Progress, error) {
 	published := make(chan error, 1)
 	publishing, stop := context.WithCancel(ctx)
 	defer stop()
@@ -37,6 +44,7 @@ func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch fun
 	// little, so this at most doubles with each look.
 	var usual time.Duration
 	var told pipeline.Run // as the consumers know it
+	var last Look
 	for {
 		started := time.Now()
 		run, progress, err := p.look(ctx, followed)
@@ -54,9 +62,12 @@ func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch fun
 		}
 		looking.Observe(err)
 		if err == nil {
-			if watch != nil {
-				watch(progress)
-			}
+			last = Look{Run: run, Progress: progress}
+		}
+		if watch != nil && last.Run.Name != "" {
+			watch(Look{last.Run, last.Progress, err})
+		}
+		if err == nil {
 			p.cfg.Metrics.saw(progress)
 			if progress.Complete() {
 				return progress, nil

@@ -26,7 +26,11 @@ func follow(ctx context.Context, p *Publisher) *following {
 	f := &following{done: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		f.last, f.err = p.Follow(ctx, theRun, func(progress pipeline.Progress) { f.seen = append(f.seen, progress) })
+		f.last, f.err = p.Follow(ctx, theRun, func(look Look) {
+			if look.Away == nil {
+				f.seen = append(f.seen, look.Progress)
+			}
+		})
 	}()
 	return f
 }

@@ -36,12 +36,12 @@ type Reconciler interface {
 // dead letter on which no other GPU can do better. Meanwhile the reconciler repairs what the
 // streams lose. If dead letters are lost the run is not at its end, since its failed generations
 // are then tried again. FollowToEnd tells the consumers if the run is complete for good. It returns
-// the last progress; watch, which may be nil, gets each one. A run that its failures have paused
+// the last progress; watch, which may be nil, gets each look. A run that its failures have paused
 // goes on, one that a person has paused waits.
 //
 // While the store or the streams are away it waits. It returns an error if ctx ends, the run is
 // gone or not open, or a person has to act.
-func (p *Publisher) FollowToEnd(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func (p *Publisher) FollowToEnd(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(Look)) (pipeline.Progress, error) {
 	if err := p.goOn(ctx, run); err != nil {
 		return pipeline.Progress{}, err
 	}
@@ -65,7 +65,7 @@ func (p *Publisher) goOn(ctx context.Context, known pipeline.Run) error {
 	})
 }
 
-func (p *Publisher) followUntilSettled(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(pipeline.Progress)) (pipeline.Progress, error) {
+func (p *Publisher) followUntilSettled(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(Look)) (pipeline.Progress, error) {
 	reconciling, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	background.Go(func() { _ = reconciler.Reconcile(reconciling, run.Name) }) // it fails with the run, and then Follow says why

@@ -45,7 +45,7 @@ func (s *Snapshot) estimate() {
 		}
 		left -= s.Resting.Batches * s.Generations / max(batches, 1)
 	}
-	if left <= 0 || s.PerSecond == 0 || s.State == pipeline.RunCancelled {
+	if left <= 0 || s.PerSecond == 0 || s.State.Word != Running {
 		return
 	}
 	s.ETASeconds = float64(left) / s.PerSecond

@@ -30,7 +30,8 @@ type Streams interface {
 // A Snapshot is the state of a run at one moment.
 type Snapshot struct {
 	Run         string                         `json:"run"`
-	State       pipeline.RunState              `json:"state"`
+	State       State                          `json:"state"`
+	StoredState pipeline.RunState              `json:"stored_state"` // what the store's run says, which decides what may be done with it
 	Model       string                         `json:"model"`
 	Simulated   bool                           `json:"simulated,omitempty"` // its answers are made up
 	Pins        map[pipeline.EngineName]string `json:"pins,omitempty"`      // digests of which its answers have to be, see pipeline.Run
@@ -80,11 +81,16 @@ const (
 type RunsStore interface {
 	Runs(ctx context.Context) ([]pipeline.Run, error)
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
+	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
 }
 
 // All looks at all runs, by name, as the store alone knows them.
 func All(ctx context.Context, store RunsStore, now time.Time) ([]Snapshot, error) {
 	runs, err := store.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := store.Consumers(ctx, "", now.Add(-presence))
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +100,11 @@ func All(ctx context.Context, store RunsStore, now time.Time) ([]Snapshot, error
 		if err != nil {
 			return nil, err
 		}
-		snapshots = append(snapshots, Of(run, progress, now))
+		s := base(run, progress)
+		its, _ := of(run.Name, seen)
+		s.rate(progress, now)
+		s.decide(signs{now: now, run: run, last: progress.LastDone, present: its})
+		snapshots = append(snapshots, s)
 	}
 	return snapshots, nil
 }
@@ -111,13 +121,13 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	if err != nil {
 		return Snapshot{}, err
 	}
-	s := Of(run, progress, now)
+	s, g := base(run, progress), signs{now: now, run: run, last: progress.LastDone}
 	if streams != nil {
 		asking := ctx
 		if !outage.IsPatient(ctx) {
 			asking = outage.WithPatience(ctx, streamsPatience)
 		}
-		s.ask(asking, streams, run)
+		s.ask(asking, streams, &g)
 	}
 	if s.Stream == nil {
 		seen, err := store.Consumers(ctx, name, now.Add(-presence))
@@ -126,6 +136,7 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 		}
 		s.Consumers = append(s.Consumers, seen...)
 	}
+	g.present = s.Consumers
 	s.Consumers, s.MoreConsumers = pipeline.Shown(s.Consumers)
 	for _, c := range s.Consumers {
 		if run.TooOld(c) {
@@ -136,12 +147,13 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	if s.Stream != nil {
 		s.Overdue = pipeline.Overdue(s.Run, s.Consumers)
 	}
-	s.estimate()
+	s.rate(progress, now)
+	s.decide(g)
 	return s, nil
 }
 
 // ask adds what the streams know, or why they do not answer.
-func (s *Snapshot) ask(ctx context.Context, streams Streams, run pipeline.Run) {
+func (s *Snapshot) ask(ctx context.Context, streams Streams, g *signs) {
 	depth, err := streams.Depth(ctx, s.Run)
 	if err != nil && !errors.Is(err, pipeline.ErrNoRun) { // a run that is not published yet is not on the streams
 		s.StreamError = err.Error()
@@ -158,23 +170,23 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams, run pipeline.Run) {
 		return
 	}
 	if s.Failed > 0 {
-		if s.Reasons, err = reasons(streams.DeadLetters(ctx, s.Run), run); err != nil {
+		if s.Reasons, err = reasons(streams.DeadLetters(ctx, s.Run), g.run); err != nil {
 			s.StreamError = err.Error()
 			return
 		}
 	}
 	s.Stream, s.AwaitOpinion = &depth, info.AwaitOpinion
-	for _, c := range consumers {
-		if c.Run == s.Run {
-			s.Consumers = append(s.Consumers, c)
-		}
+	s.Consumers, g.elsewhere = of(s.Run, consumers)
+	g.sees, g.depth = true, &depth
+	if info.Run != "" {
+		g.info = &info
 	}
 }
 
-// Of returns the Snapshot of what the store alone knows.
-func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
+// base returns what the store says of a run.
+func base(run pipeline.Run, p pipeline.Progress) Snapshot {
 	s := Snapshot{
-		Run: run.Name, State: run.State, Model: run.Spec.Model, Simulated: run.Spec.Simulated, Pins: run.Pins, Dataset: run.Spec.Dataset.Name,
+		Run: run.Name, StoredState: run.State, Model: run.Spec.Model, Simulated: run.Spec.Simulated, Pins: run.Pins, Dataset: run.Spec.Dataset.Name,
 		Items: run.Items, Skipped: run.Spec.Dataset.Skipped, Generations: run.Generations,
 		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Refused: p.Refused, Batches: p.Batches,
 		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
@@ -183,11 +195,15 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	if s.Batches == nil {
 		s.Batches = map[pipeline.BatchState]int{}
 	}
+	return s
+}
+
+// rate computes the rates of the last minutes. Batches done in the window were generated since its
+// beginning, or since the run's first batch was done.
+func (s *Snapshot) rate(p pipeline.Progress, now time.Time) {
 	if p.RecentGenerations == 0 {
-		return s
+		return
 	}
-	// Batches done in the window were generated since its beginning, or since the run's first
-	// batch was done.
 	begin := p.FirstDone
 	if p.Since.After(begin) {
 		begin = p.Since
@@ -195,6 +211,4 @@ func Of(run pipeline.Run, p pipeline.Progress, now time.Time) Snapshot {
 	seconds := max(min(window, now.Sub(begin)).Seconds(), 1)
 	s.PerSecond = float64(p.RecentGenerations) / seconds
 	s.TokensPerSecond = float64(p.RecentTokens) / seconds
-	s.estimate()
-	return s
 }

@@ -18,6 +18,7 @@ var now = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
 
 // A fakeStore knows one run.
 type fakeStore struct {
+	run       *pipeline.Run // nil: one that is open
 	progress  pipeline.Progress
 	consumers []pipeline.Presence
 	failing   error // of Progress
@@ -27,6 +28,9 @@ type fakeStore struct {
 func (s *fakeStore) Run(_ context.Context, name string) (pipeline.Run, error) {
 	if name != "gsm8k" {
 		return pipeline.Run{}, pipeline.Fail(pipeline.Fatal, "run %s: %w", name, pipeline.ErrNoRun)
+	}
+	if s.run != nil {
+		return *s.run, nil
 	}
 	return pipeline.Run{
 		Name: "gsm8k", UID: "u", State: pipeline.RunOpen, Items: 500, Generations: 1000, Batches: 200,
@@ -155,8 +159,8 @@ func TestRatesAreThoseOfTheLastMinutes(t *testing.T) {
 		{"when the run was resumed half a minute ago", func(p *pipeline.Progress) { p.Since = now.Add(-30 * time.Second) }, 2, 300, 150 * time.Second},
 		{"with a store whose clock is ahead", func(p *pipeline.Progress) { p.FirstDone = now.Add(time.Minute) }, 60, 9000, 5 * time.Second},
 		{"when nothing was done lately", func(p *pipeline.Progress) { p.RecentGenerations, p.RecentTokens = 0, 0 }, 0, 0, 0},
-		{"when nothing is left", func(p *pipeline.Progress) { p.Stored = 990 }, 0.2, 30, 0},
-		{"when dead letters were answered late", func(p *pipeline.Progress) { p.Stored = 999 }, 0.2, 30, 0},
+		{"when nothing is left", func(p *pipeline.Progress) { p.Stored = 990 }, 0, 0, 0},
+		{"when dead letters were answered late", func(p *pipeline.Progress) { p.Stored = 999 }, 0, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := halfway()
@@ -172,14 +176,25 @@ func TestRatesAreThoseOfTheLastMinutes(t *testing.T) {
 	}
 }
 
-func TestACancelledRunHasNoETA(t *testing.T) {
-	if s := Of(pipeline.Run{State: pipeline.RunCancelled, Generations: 1000}, halfway(), now); s.ETA != 0 || s.PerSecond == 0 {
-		t.Errorf("ETA %s at %g generations a second", s.ETA, s.PerSecond)
+// at returns what the store alone says of a run.
+func at(run pipeline.Run, p pipeline.Progress) Snapshot {
+	s := base(run, p)
+	s.rate(p, now)
+	s.decide(signs{now: now, run: run, last: p.LastDone})
+	return s
+}
+
+func TestARunThatDoesNotRunHasNoETAAndNoRate(t *testing.T) {
+	paused := pipeline.Run{State: pipeline.RunOpen, Generations: 1000, Pause: &pipeline.RunPause{Since: now}}
+	for _, run := range []pipeline.Run{{State: pipeline.RunCancelled, Generations: 1000}, paused} {
+		if s := at(run, halfway()); s.ETA != 0 || s.PerSecond != 0 || s.TokensPerSecond != 0 {
+			t.Errorf("%s: ETA %s at %g generations a second", s.State, s.ETA, s.PerSecond)
+		}
 	}
 }
 
 func TestAnETABeyondAllTimeIsStillOne(t *testing.T) {
-	s := Of(pipeline.Run{Generations: 1e12}, pipeline.Progress{RecentGenerations: 1, FirstDone: now.Add(-time.Hour)}, now)
+	s := at(pipeline.Run{Generations: 1e12}, pipeline.Progress{RecentGenerations: 1, FirstDone: now.Add(-time.Hour), LastDone: now, Batches: map[pipeline.BatchState]int{pipeline.Done: 1}})
 	if s.ETA < 100*365*24*time.Hour {
 		t.Errorf("the ETA is %s", s.ETA)
 	}
@@ -214,7 +229,10 @@ func TestTheFormOfJSONStays(t *testing.T) {
 	}}
 	const wantFull = `{
  "run": "gsm8k",
- "state": "open",
+ "state": {
+  "word": "running"
+ },
+ "stored_state": "open",
  "model": "tiny",
  "dataset": "train.jsonl",
  "items": 500,
@@ -294,7 +312,10 @@ func TestTheFormOfJSONStays(t *testing.T) {
 	}
 	const wantEmpty = `{
  "run": "gsm8k",
- "state": "open",
+ "state": {
+  "word": "planned"
+ },
+ "stored_state": "open",
  "model": "tiny",
  "dataset": "train.jsonl",
  "items": 500,
@@ -325,7 +346,7 @@ func TestAllRunsAreLookedAtInTheSameWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Snapshot{Of(run, store.progress, now)}, all); diff != "" {
+	if diff := cmp.Diff([]Snapshot{at(run, store.progress)}, all); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	store.failing = errors.New("away")

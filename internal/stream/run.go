@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"gleaner/internal/pipeline"
 
@@ -64,8 +65,15 @@ func (c *Conn) Depth(ctx context.Context, run string) (pipeline.StreamDepth, err
 	depth := pipeline.StreamDepth{Waiting: info.Waiting, Held: info.Held}
 	err = c.api(ctx, func(ctx context.Context) error {
 		s, err := c.js.Stream(ctx, ResultsStream)
-		if err != nil || s.CachedInfo().State.Msgs == 0 {
+		if err != nil {
 			return err
+		}
+		now := s.CachedInfo()
+		if u := usageOf(ResultsStream, now); u.full() {
+			depth.Full = u.String()
+		}
+		if now.State.Msgs == 0 {
+			return nil
 		}
 		state, err := s.Info(ctx, jetstream.WithSubjectFilter(resultSubjects(run)))
 		if err != nil {
@@ -80,7 +88,25 @@ func (c *Conn) Depth(ctx context.Context, run string) (pipeline.StreamDepth, err
 	if err != nil && !isAbsent(err) { // a stream that does not exist holds nothing
 		return pipeline.StreamDepth{}, fmt.Errorf("count the results of run %s: %w", run, err)
 	}
+	if depth.Results > 0 {
+		depth.Untaken = c.untaken(ctx)
+	}
 	return depth, nil
+}
+
+// untaken returns for how long no sink has asked for results, or 0 if that is not known.
+func (c *Conn) untaken(ctx context.Context) time.Duration {
+	info, err := c.durableInfo(ctx, ResultsStream, sinkDurable)
+	if err != nil || info.NumWaiting > 0 || info.TimeStamp.IsZero() {
+		return 0
+	}
+	last := info.Created
+	for _, at := range []*time.Time{info.Delivered.Last, info.AckFloor.Last} {
+		if at != nil && at.After(last) {
+			last = *at
+		}
+	}
+	return max(0, info.TimeStamp.Sub(last))
 }
 
 // RunInfo returns what the stream knows of a run, or pipeline.ErrNoRun.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"gleaner/internal/advice"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // usageMaxAge is how long a usage is good enough: a full stream refuses many messages at once.
@@ -37,12 +39,15 @@ func (c *client) streamUsage(ctx context.Context, stream string) streamUsage {
 	_ = c.call(ctx, "$JS.API.STREAM.INFO."+stream, 2*time.Second, func(ctx context.Context) error {
 		s, err := c.js.Stream(ctx, stream)
 		if err == nil {
-			info := s.CachedInfo()
-			u.bytes, u.max, u.messages = int64(info.State.Bytes), info.Config.MaxBytes, info.State.Msgs
+			u = usageOf(stream, s.CachedInfo())
 		}
 		return err
 	})
 	return u
+}
+
+func usageOf(stream string, info *jetstream.StreamInfo) streamUsage {
+	return streamUsage{stream: stream, bytes: int64(info.State.Bytes), max: info.Config.MaxBytes, messages: info.State.Msgs}
 }
 
 // A usageCache knows how full WORK and DEAD are. It may be used by many goroutines.

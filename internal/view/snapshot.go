@@ -31,6 +31,9 @@ func Line(s status.Snapshot) string {
 	if s.ETA > 0 {
 		line += "  ETA " + ETA(s)
 	}
+	if waits(s) {
+		line += "  " + State(s)
+	}
 	return line
 }
 
@@ -59,6 +62,9 @@ func Snapshot(s status.Snapshot) string {
 	var b strings.Builder
 	g := newGrid(&b)
 	g.row("run", "%s (%s)", s.Run, runState(s))
+	if said := stateSince(s); said != "" {
+		g.row("state", "%s", said)
+	}
 	g.row("dataset", "%s, %s%s", s.Dataset, Plural(s.Items, "row", "rows"), LeftOut(s.Skipped))
 	g.row("model", "%s", s.Model)
 	for _, engine := range slices.Sorted(maps.Keys(s.Pins)) {
@@ -146,9 +152,9 @@ func resting(r status.Resting) string {
 // runState shows the state of a run, and whether its answers are made up.
 func runState(s status.Snapshot) string {
 	if s.Simulated {
-		return string(s.State) + ", simulated"
+		return s.State.String() + ", simulated"
 	}
-	return string(s.State)
+	return s.State.String()
 }
 
 func batches(s status.Snapshot) string {
@@ -217,6 +223,8 @@ func ETA(s status.Snapshot) string {
 	switch {
 	case s.Stored+s.Failed+s.Dropped >= s.Generations:
 		return "done"
+	case waits(s):
+		return "-"
 	case s.ETA == 0:
 		return "not known yet"
 	}

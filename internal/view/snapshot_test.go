@@ -14,7 +14,7 @@ import (
 
 func snapshot() status.Snapshot {
 	return status.Snapshot{
-		Run: "gsm8k", State: pipeline.RunOpen, Model: "tiny", Dataset: "train.jsonl", Items: 7473, Generations: 14946, Stored: 7000, Failed: 12, Dropped: 3,
+		Run: "gsm8k", State: status.State{Word: status.Running}, Model: "tiny", Dataset: "train.jsonl", Items: 7473, Generations: 14946, Stored: 7000, Failed: 12, Dropped: 3,
 		Batches:      map[pipeline.BatchState]int{pipeline.Planned: 900, pipeline.Queued: 100, pipeline.Done: 1000, pipeline.Dead: 2},
 		PromptTokens: 700000, OutputTokens: 1400000, TokensPerSecond: 1234.5, PerSecond: 8.04, ETA: 16*time.Minute + 30*time.Second,
 		Stream:       &pipeline.StreamDepth{Waiting: 90, Held: 10, Results: 1},
@@ -41,6 +41,10 @@ func TestALineShowsHowFarARunIs(t *testing.T) {
 		{status.Snapshot{Generations: 50}, "░░░░░░░░░░░░░░░░░░░░░░░░ 0 %  0 of 50"},
 		{snapshot(), "███████████░░░░░░░░░░░░░ 46 %  7,000 of 14,946  12 failed  1,234 tok/s  ETA 16m30s"},
 		{status.Snapshot{Generations: 50, Stored: 50, TokensPerSecond: 5}, "████████████████████████ 100 %  50 of 50  5.0 tok/s"},
+		{status.Snapshot{Run: "r", Generations: 50, State: status.State{Word: status.Paused, Reason: "the GPUs\nare needed"}},
+			"░░░░░░░░░░░░░░░░░░░░░░░░ 0 %  0 of 50  paused: the GPUs are needed (`producer resume --run r` lets it go on)"},
+		{status.Snapshot{Generations: 50, State: status.State{Word: status.WaitingConsumer, Reason: "none is present"}},
+			"░░░░░░░░░░░░░░░░░░░░░░░░ 0 %  0 of 50  waiting for a consumer: none is present"},
 	} {
 		if diff := cmp.Diff(c.want, Line(c.snapshot)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -64,7 +68,7 @@ func TestASnapshotIsShownAsATable(t *testing.T) {
 		full := snapshot()
 		full.Consumers = consumersAt(time.Now())
 		const wantFull = `
-run             gsm8k (open)
+run             gsm8k (running)
 dataset         train.jsonl, 7,473 rows
 model           tiny
 done            7,000 of 14,946 generations, 46 %
@@ -94,11 +98,11 @@ done       0 of 1 generations, 0 %
 batches    none
 tokens     0 out, 0 in
 rate       0.0 tok/s, 0.0 generations/s
-ETA        not known yet
+ETA        -
 stream     not asked: no servers
 consumers  none present
 `
-		empty := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "tiny", Dataset: "a.jsonl", Items: 1, Generations: 1, StreamError: "no servers"}
+		empty := status.Snapshot{Run: "r", State: status.State{Word: status.Loading}, Model: "tiny", Dataset: "a.jsonl", Items: 1, Generations: 1, StreamError: "no servers"}
 		if diff := cmp.Diff(wantEmpty, "\n"+Snapshot(empty)); diff != "" {
 			t.Errorf("with nothing in it (-want +got):\n%s", diff)
 		}
@@ -110,7 +114,7 @@ func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
 	s.Simulated, s.Refused, s.Pins = true, 2, map[pipeline.EngineName]string{"ollama": strings.Repeat("a", 64), "other": "any", "unsaid": "x"}
 	got := Snapshot(s)
 	for _, row := range []string{
-		"gsm8k (open, simulated)\n", strings.Repeat("a", 64) + " on ollama\n", "any digest on other\n",
+		"gsm8k (running, simulated)\n", strings.Repeat("a", 64) + " on ollama\n", "any digest on other\n",
 		"answers of 2 batches, because they were of another digest or came without their token; each gets another round if it needs one\n",
 	} {
 		if !strings.Contains(got, row) {
@@ -141,6 +145,7 @@ func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 		want     string
 	}{
 		{status.Snapshot{Generations: 5, Stored: 4}, "not known yet"},
+		{status.Snapshot{Generations: 5, Stored: 4, State: status.State{Word: status.Paused}}, "-"},
 		{status.Snapshot{Generations: 5, Stored: 4, ETA: 90 * time.Second}, "1m30s"},
 		{status.Snapshot{Generations: 5, Stored: 3, Failed: 1, Dropped: 1}, "done"},
 	} {
@@ -151,11 +156,11 @@ func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 }
 
 func TestRunsAreListed(t *testing.T) {
-	foreign := status.Snapshot{Run: "r", State: pipeline.RunLoading, Model: "m\n2", Generations: 1}
+	foreign := status.Snapshot{Run: "r", State: status.State{Word: status.Loading}, Model: "m\n2", Generations: 1}
 	want := `
 RUN    STATE    MODEL  DONE   OF            TOKENS/S  ETA
-gsm8k  open     tiny   7,000  14,946  46 %  1,234     16m30s
-r      loading  m 2    0      1       0 %   0.0       not known yet
+gsm8k  running  tiny   7,000  14,946  46 %  1,234     16m30s
+r      loading  m 2    0      1       0 %   0.0       -
 `
 	if diff := cmp.Diff(want, "\n"+Snapshots([]status.Snapshot{snapshot(), foreign})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -163,4 +168,23 @@ r      loading  m 2    0      1       0 %   0.0       not known yet
 	if got := Snapshots(nil); !strings.Contains(got, "no runs") {
 		t.Errorf("without a run: %q", got)
 	}
+}
+
+func TestAStateIsShownWithItsReasonAndForHowLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := snapshot()
+		for _, c := range []struct {
+			state status.State
+			want  string
+		}{
+			{status.State{Word: status.Paused, Reason: "lunch", Since: time.Now().Add(-5 * time.Minute)}, "paused: lunch (`producer resume --run gsm8k` lets it go on), since 5m0s ago"},
+			{status.State{Word: status.Complete, Failed: 12, Since: time.Now().Add(-time.Hour)}, "complete with 12 failed, since 1h0m0s ago"},
+			{status.State{Word: status.WaitingRoom, Reason: "WORK is full"}, "waiting for room: WORK is full"},
+		} {
+			s.State = c.state
+			if got := Snapshot(s); !strings.Contains(got, "\nstate           "+c.want+"\n") {
+				t.Errorf("there is no %q in\n%s", c.want, got)
+			}
+		}
+	})
 }
