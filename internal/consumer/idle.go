@@ -20,8 +20,9 @@ var (
 )
 
 const (
-	checkEvery = time.Second // between two checks whether it is time to end
-	askWithout = time.Minute // an answer, after which a consumer ends that was idle for too long
+	checkEvery = time.Second     // between two checks whether it is time to end
+	sayIdle    = 4 * time.Second // without work, after which a consumer says why
+	askWithout = time.Minute     // an answer, after which a consumer ends that was idle for too long
 )
 
 // askAfter is how long a consumer without work waits between two questions about the run: mostly a
@@ -49,9 +50,12 @@ type idleWatch struct {
 // ends first.
 func (w *idleWatch) Run(ctx context.Context) (cause error) {
 	var asked time.Time
-	said := false
+	said, because := false, ""
 	for outage.Sleep(ctx, checkEvery) == nil {
 		idle := w.idle()
+		if idle < checkEvery {
+			because = ""
+		}
 		over := w.exit > 0 && idle >= w.exit
 		switch {
 		case over && (w.info == nil || !w.canWork()):
@@ -72,6 +76,11 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 			return errComplete
 		case over && !mayCome(info):
 			return w.why(idle)
+		case idle >= sayIdle && noBatches(info) != because && w.canWork():
+			because = noBatches(info)
+			if because != "" {
+				w.log.Info("no batches: " + because)
+			}
 		case over && !said:
 			said = true
 			w.log.Info("there was no work for long, but some may come yet", zap.Int("waiting", info.Waiting), zap.Int("held_or_resting", info.Held),
@@ -79,6 +88,21 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 		}
 	}
 	return nil
+}
+
+// noBatches says why a consumer gets none, as the queue knows it, or nothing if some wait.
+func noBatches(info pipeline.RunInfo) string {
+	switch {
+	case info.Complete:
+		return "the run is complete"
+	case info.Paused:
+		return "the run is paused"
+	case info.Waiting > 0:
+		return ""
+	case info.Held > 0:
+		return "all batches are held by others, or rest after a failure"
+	}
+	return "waiting until some are published"
 }
 
 // mayCome reports whether there is work that this consumer may get yet: what waits, what others

@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"gleaner/internal/pipeline"
 )
 
@@ -104,6 +107,33 @@ func TestAConsumerEndsWhenTheRunIsComplete(t *testing.T) {
 			t.Errorf("it ended after %s, asked %d times", took, asked.Load())
 		}
 	})
+}
+
+func TestAConsumerSaysWithinTenSecondsWhyItHasNoBatches(t *testing.T) {
+	for want, info := range map[string]pipeline.RunInfo{
+		"no batches: the run is paused":                                       {Paused: true, Waiting: 5},
+		"no batches: all batches are held by others, or rest after a failure": {Held: 3},
+		"no batches: waiting until some are published":                        {},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			core, logs := observer.New(zap.InfoLevel)
+			cfg := config()
+			cfg.Log, cfg.Info = zap.New(core), func(context.Context) (pipeline.RunInfo, error) { return info, nil }
+			r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 2})
+			time.Sleep(10 * time.Second)
+			if n := logs.FilterMessage(want).Len(); n != 1 {
+				t.Errorf("%q was said %d times in ten seconds: %v", want, n, logs.All())
+			}
+			time.Sleep(10 * time.Minute)
+			if n := logs.FilterMessage(want).Len(); n != 1 {
+				t.Errorf("%q was said %d times in ten minutes", want, n)
+			}
+			if err := r.end(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // What rests, or what others hold, may come yet.

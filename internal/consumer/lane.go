@@ -224,11 +224,12 @@ func (l *lane) contextLength() int {
 
 // status returns what people see of the GPU.
 func (l *lane) status() pipeline.GPUStatus {
-	s := pipeline.GPUStatus{Name: l.id.GPU, TokensPerSecond: l.answers.PerSecond(l.requests.since())}
+	s := pipeline.GPUStatus{Name: l.id.GPU}
 	if s.State, s.Detail = l.breaker.State(); s.State == pipeline.GPUServing && s.Detail == "" {
 		s.Detail = cmp.Or(l.requests.Says(), l.model.Known().Note)
 	}
 	s.Busy, s.Slots = l.slots.InUse()
+	s.TokensPerSecond = l.answers.PerSecond(l.requests.since(), s.Busy > 0)
 	s.Generations, s.OutputTokens = l.answers.Totals()
 	model := l.model.Known()
 	s.Engine, s.Digest, s.Context = model.Engine, digestOf(model), l.contextLength()

@@ -45,12 +45,16 @@ func (t *throughput) Totals() (generations, tokens int) {
 }
 
 // PerSecond returns the tokens per second of the last rateWindow, or of the time since the GPU
-// began, if that is shorter.
-func (t *throughput) PerSecond(began time.Time) float64 {
+// began, if that is shorter. A busy GPU of which no answer has ended in it, because its answers take
+// so long, has those of all its work so far.
+func (t *throughput) PerSecond(began time.Time, busy bool) float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	t.forget(now)
+	if len(t.recent) == 0 && busy && !began.IsZero() {
+		return float64(t.tokens) / max(now.Sub(began).Seconds(), 1)
+	}
 	if len(t.recent) == 0 {
 		return 0
 	}

@@ -358,6 +358,26 @@ func TestTokensPerSecondAreThoseOfTheLastMinute(t *testing.T) {
 	})
 }
 
+// Answers of a minute and more leave minutes in which none ends.
+func TestABusyGPUHasTheRateOfItsWorkSoFar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var answers throughput
+		began := time.Now()
+		time.Sleep(100 * time.Second)
+		if got := answers.PerSecond(began, true); got != 0 {
+			t.Errorf("before its first answer it makes %g tokens a second", got)
+		}
+		answers.Add(1000)
+		time.Sleep(100 * time.Second)
+		if got := answers.PerSecond(began, true); got != 5 {
+			t.Errorf("1,000 tokens in 200 s are %g a second", got)
+		}
+		if got := answers.PerSecond(began, false); got != 0 {
+			t.Errorf("without work it makes %g tokens a second", got)
+		}
+	})
+}
+
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	w := newWorld(t)
 	gpus := []LaneConfig{{Name: "T4", Backend: &fakeModel{}, Slots: 1}}
