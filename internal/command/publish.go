@@ -180,5 +180,9 @@ func (c *Publish) summary(t *cli.Terminal, snapshot status.Snapshot, published i
 	}
 	_, err := fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", c.Name,
 		view.Plural(published, "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))
+	if c.Follow {
+		printUnlessEmpty(t.Out, fmt.Sprintf("%s: %s out, %s in; ", snapshot.State, view.Plural(snapshot.OutputTokens, "token", "tokens"),
+			view.Count(snapshot.PromptTokens)), view.Worked(snapshot))
+	}
 	return err
 }

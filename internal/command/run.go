@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -230,12 +231,14 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 			return err
 		}
 	} else {
-		rate := float64(s.OutputTokens) / max(s.Took.Seconds(), 0.001)
-		fmt.Fprintf(talk, "\n%s of %s in %s: %s, %s tok/s\n", view.Plural(s.Stored, "answer", "answers"), view.Count(s.Generations),
-			view.Duration(s.Took), view.Plural(s.OutputTokens, "token", "tokens"), view.Rate(rate))
+		fmt.Fprintf(talk, "\n%s of %s in %s: %s out, %s in\n", view.Plural(s.Stored, "answer", "answers"), view.Count(s.Generations),
+			view.Duration(s.Took), view.Plural(s.OutputTokens, "token", "tokens"), view.Count(s.PromptTokens))
 		if s.Generated < s.Stored {
-			fmt.Fprintf(talk, "%s made just now, the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"))
+			fmt.Fprintf(talk, "%s made just now (%s), the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"),
+				view.Plural(s.Tokens, "token", "tokens"))
 		}
+		printUnlessEmpty(talk, "", view.Worked(s.Snapshot))
+		printUnlessEmpty(talk, "no answer: ", view.Reasons(s.Reasons))
 		fmt.Fprintf(talk, "%s in %s%s\n", view.Plural(s.Lines, "line", "lines"), s.Out, view.LeftOut(s.Skipped))
 	}
 	notes(t, s.Notes)
@@ -251,13 +254,20 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 	return nil
 }
 
+// printUnlessEmpty prints a line, unless there is nothing to say.
+func printUnlessEmpty(to io.Writer, what, said string) {
+	if said != "" {
+		fmt.Fprintln(to, what+said)
+	}
+}
+
 // summaries prints a table of several runs, as JSON a list.
 func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
 	var rows [][]string
 	missing, simulated := 0, false
 	for _, s := range done {
 		rows = append(rows, []string{s.Run, s.Model, view.Count(s.Stored), view.Count(s.Generations), view.Count(s.OutputTokens),
-			view.Rate(float64(s.OutputTokens) / max(s.Took.Seconds(), 0.001)), view.Duration(s.Took), s.Out + view.LeftOut(s.Skipped)})
+			view.Rate(s.MeanTokensPerSecond), view.Duration(s.Took), s.Out + view.LeftOut(s.Skipped)})
 		missing += s.Generations - s.Stored
 		simulated = simulated || s.Simulated
 	}

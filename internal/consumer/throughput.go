@@ -45,8 +45,8 @@ func (t *throughput) Totals() (generations, tokens int) {
 }
 
 // PerSecond returns the tokens per second of the last rateWindow, or of the time since the GPU
-// began, if that is shorter. A busy GPU of which no answer has ended in it, because its answers take
-// so long, has those of all its work so far.
+// began, if that is shorter. A busy GPU of which no answer has ended in it, because its answers
+// take so long, has those of all its work so far.
 func (t *throughput) PerSecond(began time.Time, busy bool) float64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

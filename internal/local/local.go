@@ -60,9 +60,10 @@ type Summary struct {
 	status.Snapshot
 	Out       string        `json:"out"`
 	Lines     int           `json:"lines"`
-	Generated int           `json:"generated"`       // answers that this process generated
-	Duplicate int           `json:"duplicate"`       // of these, answers to generations that had one already
-	Notes     []string      `json:"notes,omitempty"` // what a reader of the dataset should know
+	Generated int           `json:"generated"`        // answers that this process generated
+	Tokens    int           `json:"generated_tokens"` // output tokens of these
+	Duplicate int           `json:"duplicate"`        // of these, answers to generations that had one already
+	Notes     []string      `json:"notes,omitempty"`  // what a reader of the dataset should know
 	Took      time.Duration `json:"-"`
 	Seconds   float64       `json:"seconds"`
 }
@@ -313,6 +314,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	failure = errors.Join(failure, sinks.Wait())
 	for _, g := range workers.Snapshot().GPUs {
 		summary.Generated += g.Generations
+		summary.Tokens += g.OutputTokens
 	}
 	summary.Duplicate = writer.Written().Duplicate
 	return failure

@@ -82,7 +82,7 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 		return err
 	}
 	consumers := summary.Snapshot.Consumers
-	if summary.Snapshot, err = status.Take(ctx, m.store, nil, m.run.Name, time.Now()); err != nil {
+	if summary.Snapshot, err = status.Take(ctx, m.store, m.conn, m.run.Name, time.Now()); err != nil {
 		return err
 	}
 	summary.Consumers = consumers

@@ -17,6 +17,7 @@ type Store interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
 	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
+	Measure(ctx context.Context, run string) (pipeline.Measures, error)
 }
 
 // Streams are what NATS knows about a run.
@@ -53,6 +54,12 @@ type Snapshot struct {
 	ETASeconds      float64       `json:"eta_seconds,omitempty"` // the same
 	FirstDone       time.Time     `json:"first_done,omitzero"`
 	LastDone        time.Time     `json:"last_done,omitzero"`
+
+	// What the stored answers come to, and how fast they were made, of the time of work alone; of a
+	// run of many answers it is not known.
+	Answers             *pipeline.Measures `json:"answers,omitempty"`
+	WorkSeconds         float64            `json:"work_seconds,omitempty"`
+	MeanTokensPerSecond float64            `json:"mean_tokens_per_second,omitempty"` // output tokens
 
 	Unstored    int                   `json:"unstored,omitempty"` // answers that are generated and not stored, where that is known
 	Stream      *pipeline.StreamDepth `json:"stream,omitempty"`   // nil: the stream could not be asked
@@ -147,9 +154,31 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	if s.Stream != nil {
 		s.Overdue = pipeline.Overdue(s.Run, s.Consumers)
 	}
+	if err := s.measure(ctx, store); err != nil {
+		return Snapshot{}, err
+	}
 	s.rate(progress, now)
 	s.decide(g)
 	return s, nil
+}
+
+// mostMeasured is how many answers are read to measure a run: more take a person's patience.
+const mostMeasured = 500_000
+
+// measure adds what the stored answers come to.
+func (s *Snapshot) measure(ctx context.Context, store Store) error {
+	if s.Stored == 0 || s.Stored > mostMeasured {
+		return nil
+	}
+	m, err := store.Measure(ctx, s.Run)
+	if err != nil || m.Answers == 0 {
+		return err
+	}
+	s.Answers, s.WorkSeconds = &m, m.Work.Seconds()
+	if m.Work > 0 {
+		s.MeanTokensPerSecond = float64(s.OutputTokens) / max(s.WorkSeconds, 0.001)
+	}
+	return nil
 }
 
 // ask adds what the streams know, or why they do not answer.

@@ -20,6 +20,7 @@ var now = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
 type fakeStore struct {
 	run       *pipeline.Run // nil: one that is open
 	progress  pipeline.Progress
+	measures  pipeline.Measures
 	consumers []pipeline.Presence
 	failing   error // of Progress
 	asked     string
@@ -56,6 +57,10 @@ func (s *fakeStore) Consumers(_ context.Context, run string, since time.Time) ([
 		return nil, errors.New("another time")
 	}
 	return s.consumers, nil
+}
+
+func (s *fakeStore) Measure(context.Context, string) (pipeline.Measures, error) {
+	return s.measures, nil
 }
 
 // A fakeStream has consumers of several runs.
@@ -387,5 +392,13 @@ func TestTheETADoesNotCountOnWhatRests(t *testing.T) {
 		if diff := cmp.Diff(c.want, s.Resting); diff != "" || s.ETA.Round(time.Millisecond) != c.eta {
 			t.Errorf("ETA %s, want %s, resting (-want +got):\n%s", s.ETA, c.eta, diff)
 		}
+	}
+}
+
+func TestTheMeanRateIsOfTheTimeOfWork(t *testing.T) {
+	m := pipeline.Measures{Answers: 690, Shortest: 1, Median: 100, Longest: 900, Work: 30 * time.Minute}
+	s, err := Take(t.Context(), &fakeStore{progress: halfway(), measures: m}, nil, "gsm8k", now)
+	if err != nil || s.WorkSeconds != 1800 || s.MeanTokensPerSecond != 50 || *s.Answers != m { // 90,000 tokens, begun an hour ago
+		t.Errorf("%v: %g s of work, %g tokens a second, %+v", err, s.WorkSeconds, s.MeanTokensPerSecond, s.Answers)
 	}
 }

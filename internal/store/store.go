@@ -136,6 +136,9 @@ type AnswerReader interface {
 	// ItemAnswers returns all generations of one item, each with its result if there is one; none if
 	// there is no such item. A run that does not exist is pipeline.ErrNoRun.
 	ItemAnswers(ctx context.Context, run string, item int) ([]pipeline.Answer, error)
+	// Measure reads what all stored answers of a run come to; nothing of a run that does not exist.
+	// It reads all of them, as Digests does.
+	Measure(ctx context.Context, run string) (pipeline.Measures, error)
 	// Digests counts the stored answers of a run by the model's digest, most answers first. It
 	// reads all of them, which takes seconds for a million.
 	Digests(ctx context.Context, run string) ([]pipeline.DigestCount, error)

@@ -96,6 +96,9 @@ func Snapshot(s status.Snapshot) string {
 		g.row("overdue", "%s", Overdue(s.Run, h))
 	}
 	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
+	if said := Worked(s); said != "" {
+		g.row("so far", "%s", said)
+	}
 	g.row("rate", "%s tok/s, %.1f generations/s", Rate(s.TokensPerSecond), s.PerSecond)
 	g.row("ETA", "%s", ETA(s))
 	if s.Stream != nil {

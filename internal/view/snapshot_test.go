@@ -188,3 +188,18 @@ func TestAStateIsShownWithItsReasonAndForHowLong(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWasWorkedIsSaidWithTheLengthsOfTheAnswers(t *testing.T) {
+	s := snapshot()
+	s.Answers, s.WorkSeconds, s.MeanTokensPerSecond = &pipeline.Measures{Answers: 7000, Shortest: 3, Median: 180, Longest: 1024, Thought: 12}, 3600, 388.9
+	const want = "1h0m0s of work, 388 tok/s; answers of 3 to 1,024 tokens, median 180, 12 with thinking"
+	if got := Worked(s); got != want {
+		t.Errorf("got %q", got)
+	}
+	if got := Snapshot(s); !strings.Contains(got, "so far          "+want+"\n") {
+		t.Errorf("it is missing in\n%s", got)
+	}
+	if got := Worked(snapshot()); got != "" {
+		t.Errorf("of a run that was not measured: %q", got)
+	}
+}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"gleaner/internal/pipeline"
 )
@@ -146,4 +147,29 @@ func samples(t *testing.T, s *suite) {
 			seen[n] = true
 		}
 	}
+}
+
+func measures(t *testing.T, s *suite) {
+	f := s.load(t, 20, 1, 4)
+	is := func(want pipeline.Measures) {
+		t.Helper()
+		got, err := f.store.Measure(f.ctx, f.run.Name)
+		f.ok(err)
+		same(t, got, want)
+	}
+	is(pipeline.Measures{})
+	for batch, text := range []string{"", "four", "of five", "four", "another one"} {
+		m := f.results(batch, text, f.all(batch)...)
+		for i := range m.Results { // an hour apart, a batch takes 30 s of work and stands still for 10
+			m.Results[i].CreatedAt, m.Results[i].DurationMS = start().Add(time.Duration(batch)*time.Hour+time.Duration(20*(i%3))*time.Second), 10_000
+			m.Results[i].Reasoning = map[bool]string{true: "hm"}[i == 0]
+		}
+		f.write(m)
+	}
+	want := pipeline.Measures{Answers: 20, Thought: 5, Shortest: 0, Median: 4, Longest: 11, Work: 5 * 30 * time.Second}
+	is(want)
+	s.load(t, 1, 1, 1) // another run changes nothing
+	is(want)
+	none, err := f.store.Measure(f.ctx, s.name())
+	same(t, []any{none, err}, []any{pipeline.Measures{}, nil})
 }

@@ -59,6 +59,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		{"samples are stored answers", samples},
 		{"the answers of one item are all of its generations", itemAnswers},
 		{"answers are counted by digest", digests},
+		{"answers are measured", measures},
 		{"consumers are kept by their id", consumers},
 		{"deleting a run leaves others alone", deleteOne},
 		{"deleting can be interrupted and repeated", deleteInterrupted},
