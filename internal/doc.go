@@ -70,6 +70,7 @@
 //   - autotune: the number of slots with which a GPU is fastest, found while it works.
 //   - supervise: keeps one model server alive: preparation, health checks, restarts.
 //   - outage: waits while something is away, and says once that it is and once that it is back.
+//   - failures: sorts why generations have no answer by class and cause, and knows what helps each.
 //   - thinking: tells the thinking of a model from its answer, where both came in one text. Each
 //     adapter of a model server uses it.
 //   - schema: whether an answer fits the JSON Schema that was asked for, and what of it is only

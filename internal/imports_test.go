@@ -53,6 +53,7 @@ func rules() map[string]rule {
 		"internal/text":        {theirs: "x-text"}, // how wide characters are
 		"internal/advice":      {},
 		"internal/thinking":    {},
+		"internal/failures":    {ours: "pipeline"},
 		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 
 		// Templates of Jinja: gonja cuts them into tags, and nothing else knows it.
@@ -80,9 +81,9 @@ func rules() map[string]rule {
 		"internal/producer":  {ours: "pipeline outage prompt schema", theirs: engineLibraries + " prometheus"},  // rows may bring a schema
 		"internal/consumer":  {ours: "pipeline outage text schema autotune supervise", theirs: engineLibraries}, // no metrics: the consumer stays slim
 		"internal/sink":      {ours: "pipeline outage", theirs: engineLibraries + " prometheus", testOurs: "ownership"},
-		"internal/reconcile": {ours: "pipeline outage", theirs: engineLibraries + " rate prometheus"},
+		"internal/reconcile": {ours: "pipeline outage failures", theirs: engineLibraries + " rate prometheus"},
 		"internal/ownership": {ours: "pipeline outage", theirs: engineLibraries},
-		"internal/status":    {ours: "pipeline outage", theirs: engineLibraries + " prometheus"},
+		"internal/status":    {ours: "pipeline outage failures", theirs: engineLibraries + " prometheus"},
 		"internal/plan":      {ours: "pipeline"},
 
 		// Parts of engines that stand alone.
@@ -90,7 +91,7 @@ func rules() map[string]rule {
 		"internal/supervise": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/gpu":       {},
 
-		"internal/view":            {ours: "pipeline cli status plan reconcile ownership producer dataset", theirs: "humanize"},
+		"internal/view":            {ours: "pipeline failures cli status plan reconcile ownership producer dataset", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise autotune ollama ollama/serve gpu holdings stream telemetry", theirs: programLibraries},
 

@@ -127,11 +127,18 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 		if printed == 0 && !f.JSON {
 			fmt.Fprintln(t.Err, "no dead letters")
 		}
-		if others > 0 && !f.Orphaned {
-			fmt.Fprintf(t.Err, "%s not shown: of runs that are not in the store, or not readable; see them with --orphaned\n", view.Plural(others, "letter is", "letters are"))
+		if !f.Orphaned {
+			noteOthers(t, others)
 		}
 		return nil
 	})
+}
+
+// noteOthers says that there are letters which are left out unless they are asked for.
+func noteOthers(t *cli.Terminal, others int) {
+	if others > 0 {
+		fmt.Fprintf(t.Err, "%s not shown: of runs that are not in the store, or not readable; see them with --orphaned\n", view.Plural(others, "letter is", "letters are"))
+	}
 }
 
 // printReport prints what became of the chosen dead letters, as JSON or in the given words. An

@@ -145,7 +145,10 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 	if err := c.summary(t, snapshot, publisher.Published()); err != nil {
 		return err
 	}
-	if err := producer.Unanswered(run.Name, final, view.Reasons(snapshot.Reasons)); err != nil {
+	if err := producer.Unanswered(run.Name, final, view.Reasons(snapshot.Failures)); err != nil {
+		if !c.JSON {
+			fmt.Fprint(t.Err, view.Failures(snapshot.Failures, t.Columns()))
+		}
 		return &cli.Exit{Code: cli.DeadLetters, Err: err}
 	}
 	return nil
@@ -180,9 +183,8 @@ func (c *Publish) summary(t *cli.Terminal, snapshot status.Snapshot, published i
 	}
 	_, err := fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", c.Name,
 		view.Plural(published, "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))
-	if c.Follow {
-		printUnlessEmpty(t.Out, fmt.Sprintf("%s: %s out, %s in; ", snapshot.State, view.Plural(snapshot.OutputTokens, "token", "tokens"),
-			view.Count(snapshot.PromptTokens)), view.Worked(snapshot))
+	if worked := view.Worked(snapshot); c.Follow && worked != "" {
+		fmt.Fprintf(t.Out, "%s: %s out, %s in; %s\n", snapshot.State, view.Plural(snapshot.OutputTokens, "token", "tokens"), view.Count(snapshot.PromptTokens), worked)
 	}
 	return err
 }

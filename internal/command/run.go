@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -237,8 +236,9 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 			fmt.Fprintf(talk, "%s made just now (%s), the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"),
 				view.Plural(s.Tokens, "token", "tokens"))
 		}
-		printUnlessEmpty(talk, "", view.Worked(s.Snapshot))
-		printUnlessEmpty(talk, "no answer: ", view.Reasons(s.Reasons))
+		if worked := view.Worked(s.Snapshot); worked != "" {
+			fmt.Fprintln(talk, worked)
+		}
 		fmt.Fprintf(talk, "%s in %s%s\n", view.Plural(s.Lines, "line", "lines"), s.Out, view.LeftOut(s.Skipped))
 	}
 	notes(t, s.Notes)
@@ -248,27 +248,18 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 		}
 		fmt.Fprintln(talk, madeUpAtEnd)
 	}
-	if s.Stored < s.Generations {
-		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer", view.Plural(s.Generations-s.Stored, "generation has", "generations have"))}
-	}
-	return nil
-}
-
-// printUnlessEmpty prints a line, unless there is nothing to say.
-func printUnlessEmpty(to io.Writer, what, said string) {
-	if said != "" {
-		fmt.Fprintln(to, what+said)
-	}
+	return unanswered(t, c.JSON, s)
 }
 
 // summaries prints a table of several runs, as JSON a list.
 func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
 	var rows [][]string
-	missing, simulated := 0, false
+	var ended []error
+	simulated := false
 	for _, s := range done {
 		rows = append(rows, []string{s.Run, s.Model, view.Count(s.Stored), view.Count(s.Generations), view.Count(s.OutputTokens),
 			view.Rate(s.MeanTokensPerSecond), view.Duration(s.Took), s.Out + view.LeftOut(s.Skipped)})
-		missing += s.Generations - s.Stored
+		ended = append(ended, unanswered(t, c.JSON, s))
 		simulated = simulated || s.Simulated
 	}
 	talk := t.Out
@@ -283,8 +274,8 @@ func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
 	if simulated {
 		fmt.Fprintln(talk, madeUpAtEnd)
 	}
-	if missing > 0 {
-		return &cli.Exit{Code: cli.DeadLetters, Err: fmt.Errorf("%s no answer", view.Plural(missing, "generation has", "generations have"))}
+	if err := errors.Join(ended...); err != nil {
+		return &cli.Exit{Code: cli.DeadLetters, Err: err}
 	}
 	return nil
 }

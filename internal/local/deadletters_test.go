@@ -155,7 +155,7 @@ type letter struct {
 func listLetters(p *programs) []letter {
 	p.t.Helper()
 	var letters []letter
-	for decoder := json.NewDecoder(bytes.NewReader(p.run("producer", "dead", "list", "--run", "dead", "--json"))); decoder.More(); {
+	for decoder := json.NewDecoder(bytes.NewReader(p.run("producer", "dead", "list", "--run", "dead", "--each", "--json"))); decoder.More(); {
 		var l letter
 		if err := decoder.Decode(&l); err != nil {
 			p.t.Fatal(err)

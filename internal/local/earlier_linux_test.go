@@ -356,7 +356,7 @@ func finishAnEarlierRun(v *versions) {
 	before := v.record(ollamasim.Config{TokensPerSecond: func(int) float64 { return 200 }})
 	v.begin(before)
 	letters := deadGenerations(v.earlier.run("producer", "dead", "list", "--run", v.run, "--json"))
-	if diff := cmp.Diff(letters, deadGenerations(v.present.run("producer", "dead", "list", "--run", v.run, "--json"))); diff != "" || len(letters) == 0 {
+	if diff := cmp.Diff(letters, deadGenerations(v.present.run("producer", "dead", "list", "--run", v.run, "--each", "--json"))); diff != "" || len(letters) == 0 {
 		v.t.Errorf("the dead letters that each version lists (-earlier +present):\n%s", diff)
 	}
 	v.store = v.open(v.earlier.uri)
@@ -372,12 +372,12 @@ func finishAnEarlierRun(v *versions) {
 	consumer := v.present.start("consumer", "--run", v.run, "--ollama", after.url, "--stay")
 	v.publish(v.present, 3)
 	const dead = begunRows / longEvery * begunSamples
-	if all := deadGenerations(v.present.run("producer", "dead", "list", "--run", v.run, "--json")); len(all) != dead {
+	if all := deadGenerations(v.present.run("producer", "dead", "list", "--run", v.run, "--each", "--json")); len(all) != dead {
 		v.t.Errorf("%d dead generations, want %d", len(all), dead)
 	}
 	v.present.run("producer", "dead", "redrive", "--run", v.run, "--num-predict", "400")
 	v.publish(v.present, 0)
-	if all := deadGenerations(v.present.run("producer", "dead", "list", "--run", v.run, "--json")); len(all) != 0 {
+	if all := deadGenerations(v.present.run("producer", "dead", "list", "--run", v.run, "--each", "--json")); len(all) != 0 {
 		v.t.Errorf("%d dead generations are left after the redrive", len(all))
 	}
 	v.checkAnswers(prompts, begunSamples, true)

@@ -202,7 +202,7 @@ func (j *job) checkLetters() {
 			want[row] = jobClasses()[kind]
 		}
 	}
-	for lines := json.NewDecoder(bytes.NewReader(j.p.run("producer", "dead", "list", "--run", "job", "--json"))); lines.More(); {
+	for lines := json.NewDecoder(bytes.NewReader(j.p.run("producer", "dead", "list", "--run", "job", "--each", "--json"))); lines.More(); {
 		var letter pipeline.DeadLetter
 		if err := lines.Decode(&letter); err != nil {
 			j.t.Fatal(err)

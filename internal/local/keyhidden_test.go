@@ -48,7 +48,7 @@ func TestTheKeyOfARunIsShownNowhere(t *testing.T) {
 	publish.Ends(3)
 	for _, line := range []string{
 		"producer status --run words --json", "producer status --run words", "producer status --json", "producer audit --run words --json",
-		"producer dead list --run words --json", "producer dead show --run words --json", "producer dead show --run words",
+		"producer dead list --run words --json", "producer dead list --run words --each --json", "producer dead show --run words --json", "producer dead show --run words",
 	} {
 		args := strings.Fields(line)
 		say(args[0], args[1:]...)

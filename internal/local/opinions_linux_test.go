@@ -90,7 +90,7 @@ func TestWhereAllGPUsAreBrokenEachRowGetsItsDeadLetter(t *testing.T) {
 		t.Fatalf("producer publish ended with %d, want 3:\n%s", code, f.said())
 	}
 	dead := 0
-	for lines := json.NewDecoder(bytes.NewReader(f.p.run("producer", "dead", "list", "--run", "few", "--json"))); lines.More(); {
+	for lines := json.NewDecoder(bytes.NewReader(f.p.run("producer", "dead", "list", "--run", "few", "--each", "--json"))); lines.More(); {
 		var letter pipeline.DeadLetter
 		if err := lines.Decode(&letter); err != nil {
 			t.Fatal(err)

@@ -49,7 +49,7 @@ func TestRowsThatAreTooLargeForNATSHoldUpNoOthers(t *testing.T) {
 	if err := json.Unmarshal(p.run("producer", "status", "--run", "r", "--json"), &status); err != nil || status.Stored != rows-1 {
 		t.Errorf("%+v, %v", status, err)
 	}
-	list, show := string(p.run("producer", "dead", "list", "--run", "r")), string(p.run("producer", "dead", "show", "--run", "r"))
+	list, show := string(p.run("producer", "dead", "list", "--run", "r", "--each")), string(p.run("producer", "dead", "show", "--run", "r"))
 	for _, part := range []string{"too-large", "65,536 in one (max_payload)", "raise max_payload of the NATS server, or shorten the rows"} {
 		if !strings.Contains(list+show, part) {
 			t.Errorf("it does not say %q:\n%s%s", part, list, show)

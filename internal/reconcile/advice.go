@@ -1,11 +1,11 @@
 package reconcile
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 
 	"gleaner/internal/advice"
+	"gleaner/internal/failures"
 	"gleaner/internal/pipeline"
 )
 
@@ -31,13 +31,16 @@ func (l Letter) Advice() string {
 	case Unreadable:
 		return follow + " gives its batch another round if it needs one; remove the letter with " + drop
 	}
-	return l.secondOpinion() + l.cure(redrive, drop)
+	return l.secondOpinion() + l.cure()
 }
 
 // command returns the command of a verb of dead for the letter's batch.
 func (l Letter) command(verb string, flags ...string) string {
-	return advice.Command("dead "+verb, append([]string{"--run", l.Run, "--batch", strconv.Itoa(l.Batch)}, flags...)...)
+	return advice.Command("dead "+verb, append(l.flags(), flags...)...)
 }
+
+// flags choose the letter.
+func (l Letter) flags() []string { return []string{"--run", l.Run, "--batch", strconv.Itoa(l.Batch)} }
 
 // follow returns the command that looks after the letter's run. Of a letter that cannot be read
 // the name is the subject's, and need not be one.
@@ -60,43 +63,12 @@ func (l Letter) secondOpinion() string {
 }
 
 // cure says what a person can do about a letter that waits.
-func (l Letter) cure(redrive, drop string) string {
-	rule := l.Class.Rule()
-	if !rule.Outcome { // no consumer writes such a letter
-		rule = pipeline.Undeliverable.Rule()
+func (l Letter) cure() string {
+	if l.waitsForRoom() {
+		return l.command("redrive")
 	}
-	switch {
-	case l.waitsForRoom():
-		return redrive
-	case l.needs() > 0:
-		return fmt.Sprintf("give the servers a context of %d tokens or more and then %s, or give it up: %s", l.needs(), redrive, drop)
-	case rule.Hopeless:
-		return fmt.Sprintf("%s and then %s, or give it up: %s", rule.Help, redrive, drop)
-	case rule.Retry == pipeline.RetryMoreRoom && l.endless():
-		return fmt.Sprintf("the answer does not end, so more room is of no use; try another seed: %s --seed 2, or give it up: %s", redrive, drop)
-	case rule.Retry == pipeline.RetryMoreRoom:
-		return fmt.Sprintf("%s: %s --num-predict %d", rule.Help, redrive, min(4*l.Options.NumPredict, pipeline.MaxNumPredict))
-	case rule.Retry == pipeline.RetryNewSeed:
-		return fmt.Sprintf("%s: %s --seed 2", rule.Help, redrive)
-	}
-	return fmt.Sprintf("%s, then %s", rule.Help, redrive)
+	return failures.OfLetter(l.DeadLetter, l.flags()...).Sentence()
 }
 
 // waitsForRoom reports whether generations of the letter only had no room in a message.
 func (l Letter) waitsForRoom() bool { return slices.ContainsFunc(doubtful(l.DeadLetter), isCrowded) }
-
-// endless reports whether all generations of the letter have answers that did not end.
-func (l Letter) endless() bool {
-	return len(l.Failures) > 0 && !slices.ContainsFunc(l.Failures, func(f pipeline.GenerationFailure) bool { return !f.Endless })
-}
-
-// needs returns the tokens of context that all generations of the letter need which did not fit, as
-// far as that is known.
-func (l Letter) needs() (tokens int) {
-	for _, f := range l.Failures {
-		if f.Exceeds {
-			tokens = max(tokens, f.Needs)
-		}
-	}
-	return tokens
-}

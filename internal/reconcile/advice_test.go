@@ -84,7 +84,7 @@ func TestTheAdviceNamesTheContextAndTheSecondOpinion(t *testing.T) {
 	large := letter(pipeline.GenerationFailure{Class: pipeline.BadItem, Exceeds: true, Context: 512, Needs: 700})
 	judged := large
 	judged.Now.Opinions = pipeline.MaxOpinions
-	const room = "give the servers a context of 700 tokens or more and then " + redrive + ", or give it up: " + drop
+	const room = "give the servers a context of 700 tokens or more (--num-ctx, OLLAMA_CONTEXT_LENGTH) and then " + redrive + ", or give it up: " + drop
 	for want, l := range map[string]Letter{
 		alone + room: large,
 		room:         judged,

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"time"
 
+	"gleaner/internal/failures"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
 )
@@ -71,7 +72,7 @@ type Snapshot struct {
 	// As far as the streams and the consumers say it.
 	AwaitOpinion int                  `json:"await_opinion,omitempty"` // generations that failed and are tried by another GPU
 	Resting      *Resting             `json:"resting,omitempty"`       // nil: nothing rests
-	Reasons      []Reason             `json:"reasons,omitempty"`       // why generations failed
+	Failures     []failures.Group     `json:"failures,omitempty"`      // why generations failed, and what helps; of the first thousand dead letters
 	Overdue      []pipeline.HeldBatch `json:"overdue,omitempty"`       // in progress for longer than their answers may take
 	TooOld       []string             `json:"too_old,omitempty"`       // consumers whose answers are refused, because they bring no tokens back
 }
@@ -199,7 +200,7 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams, g *signs) {
 		return
 	}
 	if s.Failed > 0 {
-		if s.Reasons, err = reasons(streams.DeadLetters(ctx, s.Run), g.run); err != nil {
+		if s.Failures, err = failed(streams.DeadLetters(ctx, s.Run), g.run); err != nil {
 			s.StreamError = err.Error()
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -81,7 +82,7 @@ func (s fakeStream) RunInfo(context.Context, string) (pipeline.RunInfo, error) {
 
 func (s fakeStream) DeadLetters(context.Context, string) iter.Seq2[pipeline.StoredDeadLetter, error] {
 	letter := func(uid string, classes ...pipeline.Class) (d pipeline.StoredDeadLetter) {
-		d.UID = uid
+		d.UID, d.Run = uid, "gsm8k"
 		for _, c := range classes {
 			d.Failures = append(d.Failures, pipeline.GenerationFailure{Class: c, Message: "why " + string(c)})
 		}
@@ -290,21 +291,55 @@ func TestTheFormOfJSONStays(t *testing.T) {
   }
  ],
  "await_opinion": 2,
- "reasons": [
+ "failures": [
   {
    "class": "unanswered",
+   "cause": "why unanswered",
    "generations": 3,
-   "message": "why unanswered"
+   "batches": 1,
+   "example": {
+    "run": "gsm8k",
+    "batch": 0,
+    "generation": "gsm8k/000000000.000",
+    "message": "why unanswered"
+   },
+   "cure": {
+    "help": "read the last error: the server fails with this prompt and with no other",
+    "redrive": "producer dead redrive --run gsm8k --class unanswered"
+   }
   },
   {
    "class": "truncated",
+   "cause": "why truncated",
    "generations": 2,
-   "message": "why truncated"
+   "batches": 1,
+   "example": {
+    "run": "gsm8k",
+    "batch": 0,
+    "generation": "gsm8k/000000000.000",
+    "message": "why truncated"
+   },
+   "cure": {
+    "help": "give the answer more room",
+    "redrive": "producer dead redrive --run gsm8k --class truncated --num-predict 4"
+   }
   },
   {
    "class": "bad-item",
+   "cause": "why bad-item",
    "generations": 1,
-   "message": "why bad-item"
+   "batches": 1,
+   "example": {
+    "run": "gsm8k",
+    "batch": 0,
+    "generation": "gsm8k/000000000.000",
+    "message": "why bad-item"
+   },
+   "cure": {
+    "help": "it fails again as it is: give the servers a larger context",
+    "redrive": "producer dead redrive --run gsm8k --class bad-item",
+    "drop": "producer dead drop --run gsm8k --class bad-item --yes"
+   }
   }
  ]
 }`
@@ -365,8 +400,20 @@ func TestASnapshotSaysWhyGenerationsFailedAndWhatWaits(t *testing.T) {
 	if err != nil || s.AwaitOpinion != 2 {
 		t.Fatalf("%v, %d await a second opinion", err, s.AwaitOpinion)
 	}
-	want := []Reason{{pipeline.Unanswered, 3, "why unanswered"}, {pipeline.Truncated, 2, "why truncated"}, {pipeline.BadItem, 1, "why bad-item"}}
-	if diff := cmp.Diff(want, s.Reasons); diff != "" {
+	type group struct {
+		class       pipeline.Class
+		generations int
+		cause       string
+	}
+	var got []group
+	for _, g := range s.Failures {
+		got = append(got, group{g.Class, g.Generations, g.Cause})
+		if !strings.Contains(g.Cure.Redrive, "producer dead redrive --run gsm8k --class "+string(g.Class)) {
+			t.Errorf("what helps %s is %+v", g.Class, g.Cure)
+		}
+	}
+	want := []group{{pipeline.Unanswered, 3, "why unanswered"}, {pipeline.Truncated, 2, "why truncated"}, {pipeline.BadItem, 1, "why bad-item"}}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(group{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

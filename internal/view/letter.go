@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/failures"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/reconcile"
 	"gleaner/internal/text"
@@ -153,7 +154,7 @@ const (
 // brief returns the letter's message in one line of at most this many columns, without where it
 // happened, which all messages begin with. The user's ids of its rows come first, if there are any.
 func brief(letter reconcile.Letter, columns int) string {
-	return text.Clip(text.OneLine(rows(letter)+withoutWhere(letter.Message)), max(columns, leastMessage))
+	return text.Clip(text.OneLine(rows(letter)+failures.What(letter.Message)), max(columns, leastMessage))
 }
 
 // rows names the rows of a letter by the ids by which the user knows them.
@@ -171,14 +172,4 @@ func rows(letter reconcile.Letter) string {
 		return ids[0] + ": "
 	}
 	return fmt.Sprintf("%s and %d more: ", ids[0], len(ids)-1)
-}
-
-// withoutWhere returns a message without where it happened, and without what stands before that.
-func withoutWhere(message string) string {
-	if _, where, ok := strings.Cut(message, "generate with model "); ok {
-		if _, rest, ok := strings.Cut(where, ": "); ok {
-			return rest
-		}
-	}
-	return message
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/failures"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/text"
 )
@@ -53,7 +54,7 @@ func RepliedOf(c pipeline.Completion, tools pipeline.JSON, err error) *Replied {
 	}
 	if err != nil {
 		class := pipeline.ClassOf(err)
-		r.Failure = &Failed{class, pipeline.Brief(err), withoutWhere(err.Error()), again(class.Rule().Retry)}
+		r.Failure = &Failed{class, pipeline.Brief(err), failures.What(err.Error()), again(class.Rule().Retry)}
 	}
 	return r
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gleaner/internal/advice"
+	"gleaner/internal/failures"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/status"
 	"gleaner/internal/text"
@@ -76,9 +77,6 @@ func Snapshot(s status.Snapshot) string {
 	if s.Failed+s.Dropped > 0 {
 		g.row("no answer", "%s failed, %s dropped", Count(s.Failed), Count(s.Dropped))
 	}
-	if len(s.Reasons) > 0 {
-		g.row("because", "%s", Reasons(s.Reasons))
-	}
 	if s.AwaitOpinion > 0 {
 		g.row("second opinion", "%s another GPU", Plural(s.AwaitOpinion, "failed one waits for", "failed ones wait for"))
 	}
@@ -111,17 +109,18 @@ func Snapshot(s status.Snapshot) string {
 		g.row("consumers", "none present")
 	}
 	_ = g.flush() // into a strings.Builder, as below
-	return b.String() + consumers(s)
+	return b.String() + consumers(s) + why(s.Failures)
 }
 
-// Reasons says why generations failed.
-func Reasons(reasons []status.Reason) string {
-	var parts []string
-	for _, r := range reasons {
-		parts = append(parts, fmt.Sprintf("%s %s (%s)", Count(r.Generations), r.Class, text.Clip(text.OneLine(withoutWhere(r.Message)), mostReason)))
+// why says why generations failed, below everything else.
+func why(groups []failures.Group) string {
+	if len(groups) == 0 {
+		return ""
 	}
-	return strings.Join(parts, "; ")
+	return "\nwhat failed, and what helps\n\n" + Failures(groups, snapshotColumns)
 }
+
+const snapshotColumns = 80 // of lines that are made of words
 
 // Overdue says which batch is in progress for too long, who has it, and what to do.
 func Overdue(run string, h pipeline.HeldBatch) string {
@@ -129,8 +128,6 @@ func Overdue(run string, h pipeline.HeldBatch) string {
 		h.Batch, Duration(time.Duration(h.Seconds)*time.Second), text.OneLine(h.GPU), text.OneLine(h.Host), h.Consumer,
 		advice.Command("dead give-up", "--run", run, "--batch", strconv.Itoa(h.Batch), "--yes"))
 }
-
-const mostReason = 120 // characters of one reason
 
 const mostTooOld = 5 // consumers that are named
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gleaner/internal/failures"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/status"
 )
@@ -19,9 +20,9 @@ func snapshot() status.Snapshot {
 		PromptTokens: 700000, OutputTokens: 1400000, TokensPerSecond: 1234.5, PerSecond: 8.04, ETA: 16*time.Minute + 30*time.Second,
 		Stream:       &pipeline.StreamDepth{Waiting: 90, Held: 10, Results: 1},
 		AwaitOpinion: 2, Resting: &status.Resting{Batches: 5, Seconds: 43, Because: "the server answers 500"},
-		Reasons: []status.Reason{
-			{Class: pipeline.Unanswered, Generations: 9, Message: "generate with model tiny on http://gpu: the server answers 500"},
-			{Class: pipeline.Truncated, Generations: 3, Message: "the answer was\ncut off"},
+		Failures: []failures.Group{
+			{Class: pipeline.Unanswered, Generations: 9, Cause: "the server answers N", Example: failures.Example{Generation: "gsm8k/000000001.000", Message: "the server answers 500"},
+				Cure: failures.Cure{Help: "read the last error", Redrive: "producer dead redrive --run gsm8k --class unanswered"}},
 		},
 	}
 }
@@ -73,7 +74,6 @@ dataset         train.jsonl, 7,473 rows
 model           tiny
 done            7,000 of 14,946 generations, 46 %
 no answer       12 failed, 3 dropped
-because         9 unanswered (the server answers 500); 3 truncated (the answer was cut off)
 second opinion  2 failed ones wait for another GPU
 batches         900 planned, 100 queued, 1,000 done, 2 dead
 resting         5 rest, next try in 43s (the server answers 500)
@@ -86,6 +86,13 @@ CONSUMER  HOST      GPU   STATE                    SLOTS  ANSWERS  TOKENS/S  CON
 01J       notebook  T4 0  serving                  8/8    1,500    101       4,096    d1d1d1d1d1d1  0.17.4  7s ago  in 3h20m0s
 01J       notebook  T4 1  model tiny is not there  0/8    1        1.2       -        -             0.17.4  7s ago  in 3h20m0s
 01K       ahead     A     serving                  0/1    0        0.0       -        -             -       0s ago  -
+
+what failed, and what helps
+
+9 unanswered: the server answers N
+  such as gsm8k/000000001.000: the server answers 500
+  to do: read the last error
+    producer dead redrive --run gsm8k --class unanswered
 `
 		if diff := cmp.Diff(wantFull, "\n"+Snapshot(full)); diff != "" {
 			t.Errorf("in the middle (-want +got):\n%s", diff)

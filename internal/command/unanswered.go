@@ -1,0 +1,25 @@
+package command
+
+import (
+	"fmt"
+
+	"gleaner/internal/advice"
+	"gleaner/internal/cli"
+	"gleaner/internal/local"
+	"gleaner/internal/view"
+)
+
+// unanswered shows why generations of a run that has ended have no answer, and returns that as an
+// error; nil: all have one.
+func unanswered(t *cli.Terminal, asJSON bool, s local.Summary) error {
+	missing := s.Generations - s.Stored
+	if missing <= 0 {
+		return nil
+	}
+	if !asJSON { // where they are part of the summary
+		fmt.Fprint(t.Err, view.Failures(s.Failures, t.Columns()))
+	}
+	err := fmt.Errorf("run %s: %s no answer: `%s` lists them", s.Run, view.Plural(missing, "generation has", "generations have"),
+		advice.Command("dead list", "--run", s.Run, "--each"))
+	return &cli.Exit{Code: cli.DeadLetters, Err: err}
+}
