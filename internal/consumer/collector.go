@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,7 @@ type collector struct {
 
 	cut     atomic.Bool // a stop has cut a batch
 	unacked atomic.Bool // the last acknowledgement failed, which was logged
+	failed  sync.Map    // classes of which a dead letter was logged
 }
 
 // Collect takes a delivery to its end and reports whether the batch is done:
@@ -102,9 +104,18 @@ func (c *collector) publish(ctx context.Context, delivery pipeline.Delivery[pipe
 	if err := c.publisher.PublishDeadLetter(ctx, letter); err != nil {
 		return c.unpublished(ctx, "publishing a dead letter", work, err)
 	}
-	c.log.Info("some generations have no answer, they are in a dead letter", zap.String("batch", letter.ID()),
-		zap.Int("generations", len(letter.Failures)), zap.String("class", string(letter.Class)), zap.String("message", letter.Message))
+	c.sayFailed(letter)
 	return nil
+}
+
+// sayFailed logs the first dead letter of each class; all others are for finding faults.
+func (c *collector) sayFailed(letter pipeline.DeadLetter) {
+	level := zap.DebugLevel
+	if _, said := c.failed.LoadOrStore(letter.Class, true); !said {
+		level = zap.InfoLevel
+	}
+	c.log.Log(level, "some generations have no answer, they are in a dead letter; more of this kind are not logged", zap.String("batch", letter.ID()),
+		zap.Int("generations", len(letter.Failures)), zap.String("class", string(letter.Class)), zap.String("message", letter.Message))
 }
 
 func (c *collector) unpublished(ctx context.Context, what string, work pipeline.Work, err error) error {

@@ -173,10 +173,10 @@ func (r *opinions) second(ctx context.Context, run openRun, seen pipeline.Batch,
 	}
 	given, err := r.start(ctx, b, opinions, newRound{work: work, letter: letter.Sequence})
 	if given && opinions == b.Opinions {
-		r.log.Info("rows that had no room in the message of their batch go out in another round", zap.String("batch", b.ID()), zap.Int("round", work.Round),
+		r.log.Debug("rows that had no room in the message of their batch go out in another round", zap.String("batch", b.ID()), zap.Int("round", work.Round),
 			zap.Int("generations", len(work.Generations)))
 	} else if given {
-		r.log.Info("another GPU shall judge what one could not generate", zap.String("batch", b.ID()), zap.Int("round", work.Round),
+		r.log.Debug("another GPU shall judge what one could not generate", zap.String("batch", b.ID()), zap.Int("round", work.Round),
 			zap.Int("generations", len(work.Generations)), zap.String("class", string(letter.Class)), zap.String("consumer", letter.Consumer),
 			zap.String("gpu", letter.GPU), zap.Int("needs_context", work.Needs))
 	}

@@ -17,6 +17,9 @@ import (
 // "console" (the default) for people or "json" for machines; the level is debug, info (the
 // default), warn or error. It returns an error for any other word.
 //
+// What is the same within a minute, but for numbers, ids and addresses, is written once, and then
+// counted.
+//
 // In JSON, ts is in UTC with milliseconds and durations are in seconds.
 func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {
 	least, ok := map[string]zapcore.Level{
@@ -28,10 +31,10 @@ func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {
 	out := zapcore.Lock(zapcore.AddSync(w))
 	switch format {
 	case "", "console":
-		return zap.New(&console{LevelEnabler: least, out: out, colour: takesColour(w)}), nil
+		return zap.New(withoutRepeats(&console{LevelEnabler: least, out: out, colour: takesColour(w)})), nil
 	case "json":
 		escaped := zapcore.AddSync(text.Escaper{To: out, Make: text.PrintableJSON})
-		return zap.New(zapcore.NewCore(zapcore.NewJSONEncoder(forMachines()), escaped, least)), nil
+		return zap.New(withoutRepeats(zapcore.NewCore(zapcore.NewJSONEncoder(forMachines()), escaped, least))), nil
 	}
 	return nil, fmt.Errorf("log format %q is not known: use console or json", format)
 }
