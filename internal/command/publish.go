@@ -3,11 +3,13 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
@@ -33,6 +35,7 @@ type Publish struct {
 	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
 	TakeOver        bool          `byhand:"" help:"Take the streams from another store that is given up: say which runs are on them, and with --yes remove those of the other store. Refused while one of them is in use."`
 	Yes             bool          `byhand:"" help:"With --take-over: do it."`
+	MaxFailures     string        `placeholder:"N|P%" help:"With --follow: pause the run, and end with exit code 1, when this many generations have failed, or this part of all that ended. Nothing is given up. off: never. Default: when the first 20 have all failed, or half of the first 200."`
 	JSON            bool          `name:"json" help:"Print the summary as JSON."`
 }
 
@@ -108,7 +111,13 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 		return err
 	}
 	defer stop()
-	publisher, err := producer.NewPublisher(producer.Config{Window: c.Window, Metrics: producer.NewMetrics(registry), Log: log}, store, conn)
+	limit, err := failureLimit(c.MaxFailures)
+	if err != nil {
+		return err
+	}
+	publisher, err := producer.NewPublisher(producer.Config{
+		Window: c.Window, Metrics: producer.NewMetrics(registry), Log: log, MaxFailures: limit, PauseRun: producer.NewControl(store, conn).Pause,
+	}, store, conn)
 	if err != nil {
 		return err
 	}
@@ -135,12 +144,17 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 		}
 	})
 	progress.Clear()
-	if err != nil {
+	tooMany, isPaused := errors.AsType[*producer.TooManyFailures](err)
+	if err != nil && !isPaused {
 		return err
 	}
 	snapshot, err := c.snapshot(ctx, log, store, conn)
 	if err != nil {
 		return err
+	}
+	if isPaused {
+		return paused(t, c.JSON, tooMany, snapshot, fmt.Sprintf("The same command goes on; whatever fails: `%s`",
+			advice.Command("publish", "--run", c.Name, "--follow", "--max-failures", "off")))
 	}
 	if err := c.summary(t, snapshot, publisher.Published()); err != nil {
 		return err

@@ -38,6 +38,7 @@ type RunLocal struct {
 	SimGPUs           int      `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
 	SimSpeed          float64  `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
 	MaxBytes          cli.Size `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for the queue in the folder, such as 64MiB. Default: what the dataset needs, at most 1GiB and two thirds of what is free."`
+	MaxFailures       string   `placeholder:"N|P%" help:"Pause the run, and end with exit code 1, when this many generations have failed, or this part of all that ended. Nothing is given up, and the same command goes on. off: never. Default: when the first 20 have all failed, or half of the first 200."`
 	DryRun            bool     `help:"Check everything; show the first request, the columns, how long the requests are, and what the flags come to; write nothing, and make no folder."`
 	JSON              bool     `name:"json" help:"Print the summary as JSON; of a dry run all that it found."`
 }
@@ -81,6 +82,9 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce
 		one := *c
 		one.SpecFlags, one.Name, one.Out = v.SpecFlags, v.Name, outputs[i].path(v.Of(c.Out))
 		summary, err := one.generate(ctx, t, data, progress, log)
+		if tooMany, ok := errors.AsType[*producer.TooManyFailures](err); ok {
+			err = paused(t, c.JSON, tooMany, summary.Snapshot, "The same command goes on; with --max-failures off whatever fails")
+		}
 		if err == nil {
 			err = outputs[i].send(ctx, summary.Run, summary.Model, &summary.Out, &summary.Notes)
 		}
@@ -128,6 +132,10 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, p
 	if err != nil {
 		return local.Summary{}, err
 	}
+	limit, err := failureLimit(c.MaxFailures)
+	if err != nil {
+		return local.Summary{}, err
+	}
 	servers, err := c.servers(ctx, t, progress)
 	if err != nil {
 		return local.Summary{}, err
@@ -143,7 +151,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, p
 	}()
 	return local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data.Dataset, Inputs: data.files(), Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
-		Export: c.export(data.local), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, Log: log,
+		Export: c.export(data.local), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, MaxFailures: limit, Log: log,
 		Checked: data.watch(progress, "checking"), Loaded: data.watch(progress, "loading"),
 		Preflight: func(s producer.Preflight) {
 			checked = true

@@ -206,7 +206,7 @@ func TestATruncatedAnswerIsRedrivenWithMoreRoomAndAnotherSeed(t *testing.T) {
 	p.start("consumer", "--run", "cut", "--ollama", url, "--slots", "2")
 	publish := func(want int) {
 		t.Helper()
-		if running := p.start("producer", "publish", "--run", "cut", "--follow", "--lease", "2s"); running.Wait() != want {
+		if running := p.start("producer", "publish", "--run", "cut", "--follow", "--max-failures", "off", "--lease", "2s"); running.Wait() != want {
 			t.Fatalf("producer publish did not end with %d:\n%s", want, running.Said())
 		}
 	}

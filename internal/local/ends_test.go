@@ -65,7 +65,7 @@ func TestARunEndsWithWhatCanBeAnswered(t *testing.T) {
 		j.p.env = append(j.p.env, "MONGODB_URI=sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"), "NATS_URL="+server.URL())
 		j.p.run("producer", "load", "--run", "job", "--input", j.input, "--field", "question", "--simulate", "--model", "sim", "--num-predict", "1024")
 		j.p.start("sink", "serve", "--flush-every", "100ms")
-		publish := j.p.start("producer", "publish", "--run", "job", "--follow", "--lease", "5s")
+		publish := j.p.start("producer", "publish", "--run", "job", "--follow", "--max-failures", "off", "--lease", "5s")
 		j.p.start("consumer", "--run", "job", "--ollama", j.url, "--slots", "8", "--stay")
 		j.ends("publish", publish.Wait(), publish.Said)
 		j.checkLetters()
@@ -77,7 +77,7 @@ func TestARunEndsWithWhatCanBeAnswered(t *testing.T) {
 		j.checkRows(out, nil)
 
 		j.redrive()
-		if code := j.p.start("producer", "publish", "--run", "job", "--follow", "--lease", "5s").Wait(); code != 3 {
+		if code := j.p.start("producer", "publish", "--run", "job", "--follow", "--max-failures", "off", "--lease", "5s").Wait(); code != 3 {
 			t.Errorf("after the redrive producer publish ended with %d, want 3", code)
 		}
 		j.checkRedriven()

@@ -47,6 +47,7 @@ type Config struct {
 	FirstToken  time.Duration // as in consumer.Config
 	Stall       time.Duration
 	AnswerLimit time.Duration // the same
+	MaxFailures producer.FailureLimit
 	Log         *zap.Logger
 	Preflight   func(producer.Preflight) // called before anything is written
 	Watch       func(status.Snapshot)    // called while the run goes on
@@ -74,7 +75,7 @@ const lease = 10 * time.Second
 
 // Run loads the dataset, generates every answer and exports the result. It continues from where an
 // earlier call with the same arguments stopped. If ctx ends it stops cleanly and returns ctx's
-// error.
+// error. The summary of a run that its failures have paused says what failed.
 func Run(ctx context.Context, cfg Config) (Summary, error) {
 	started := time.Now()
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
@@ -113,7 +114,12 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 		return Summary{}, err
 	}
 	summary := Summary{}
-	if err := m.generate(ctx, &summary); err != nil {
+	err = m.generate(ctx, &summary)
+	if _, ok := errors.AsType[*producer.TooManyFailures](err); ok {
+		err = errors.Join(err, m.snapshot(ctx, &summary))
+		return summary, err
+	}
+	if err != nil {
 		return Summary{}, err
 	}
 	if err := m.export(ctx, &summary); err != nil {
@@ -254,7 +260,9 @@ func (m *machine) close() {
 
 // generate runs producer, reconciler, consumer and sink until the run is at its end or ctx ends.
 func (m *machine) generate(ctx context.Context, summary *Summary) error {
-	publisher, err := producer.NewPublisher(producer.Config{Poll: 200 * time.Millisecond, Log: m.cfg.Log}, m.store, m.conn)
+	control := producer.NewControl(m.store, m.conn)
+	follow := producer.Config{Poll: 200 * time.Millisecond, Log: m.cfg.Log, MaxFailures: m.cfg.MaxFailures, PauseRun: control.Pause}
+	publisher, err := producer.NewPublisher(follow, m.store, m.conn)
 	if err != nil {
 		return err
 	}

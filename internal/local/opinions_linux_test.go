@@ -137,7 +137,7 @@ func startFew(t *testing.T, cfg fewConfig) *few {
 	})
 	f.p.run("producer", append([]string{"load", "--run", "few", "--input", input, "--field", "question"}, cfg.load...)...)
 	f.p.start("sink", "serve", "--flush-every", "100ms")
-	f.publish = f.p.start("producer", "publish", "--run", "few", "--follow", "--lease", "3s")
+	f.publish = f.p.start("producer", "publish", "--run", "few", "--follow", "--max-failures", "off", "--lease", "3s")
 	return f
 }
 

@@ -81,11 +81,17 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 	if err != nil {
 		return err
 	}
-	consumers := summary.Snapshot.Consumers
-	if summary.Snapshot, err = status.Take(ctx, m.store, m.conn, m.run.Name, time.Now()); err != nil {
+	if err := m.snapshot(ctx, summary); err != nil {
 		return err
 	}
-	summary.Consumers = consumers
 	summary.Out, summary.Lines, summary.Notes = m.cfg.Out, exported.Lines, exported.Notes
 	return nil
+}
+
+// snapshot writes into the summary how far the run is, and what failed.
+func (m *machine) snapshot(ctx context.Context, summary *Summary) (err error) {
+	consumers := summary.Snapshot.Consumers
+	summary.Snapshot, err = status.Take(ctx, m.store, m.conn, m.run.Name, time.Now())
+	summary.Consumers = consumers
+	return err
 }

@@ -58,6 +58,10 @@ type Config struct {
 	Poll    time.Duration // the time between two looks at the run while waiting; default DefaultPoll
 	Metrics *Metrics      // nil: none
 	Log     *zap.Logger
+
+	// MaxFailures says when FollowToEnd pauses the run, with PauseRun; nil: never.
+	MaxFailures FailureLimit
+	PauseRun    func(ctx context.Context, run pipeline.Run, cause pipeline.PauseCause, reason string) error
 }
 
 // A Publisher puts the batches of a run on the queue and follows the run to its end. Several

@@ -40,12 +40,15 @@ type Reconciler interface {
 // goes on, one that a person has paused waits.
 //
 // While the store or the streams are away it waits. It returns an error if ctx ends, the run is
-// gone or not open, or a person has to act.
+// gone or not open, or a person has to act, and a *TooManyFailures if it has paused the run because
+// too much of it fails, see Config.MaxFailures.
 func (p *Publisher) FollowToEnd(ctx context.Context, run pipeline.Run, reconciler Reconciler, watch func(Look)) (pipeline.Progress, error) {
 	if err := p.goOn(ctx, run); err != nil {
 		return pipeline.Progress{}, err
 	}
-	final, err := p.followUntilSettled(ctx, run, reconciler, watch)
+	final, err := p.limited(ctx, run, watch, func(ctx context.Context, watch func(Look)) (pipeline.Progress, error) {
+		return p.followUntilSettled(ctx, run, reconciler, watch)
+	})
 	if err == nil {
 		p.tellIfComplete(ctx, run, final)
 	}

@@ -169,7 +169,7 @@ func (b *testbed) late(t *tally) float64 {
 // finish follows the run once more, since the last faults may have come after its end, until
 // nothing is under way.
 func (b *testbed) finish(ctx context.Context, f *findings, logf func(string, ...any)) {
-	code, _, err := b.runOnce(ctx, "operator", 0, "producer", "publish", "--run", run, "--follow", "--lease", lease.String())
+	code, _, err := b.runOnce(ctx, "operator", 0, "producer", "publish", "--run", run, "--follow", "--max-failures", "off", "--lease", lease.String())
 	if (err != nil || !complete(code)) && ctx.Err() == nil {
 		f.add("producer publish --follow ended with %d (%v), want 0 or 3", code, err)
 	}

@@ -213,7 +213,7 @@ func (b *testbed) startWorkers() error {
 
 // startProducer publishes the run, which is loaded, and follows it.
 func (b *testbed) startProducer() error {
-	return b.start("producer", complete, "producer", "publish", "--run", run, "--follow", "--lease", lease.String(), "--window", window)
+	return b.start("producer", complete, "producer", "publish", "--run", run, "--follow", "--max-failures", "off", "--lease", lease.String(), "--window", window)
 }
 
 // complete reports whether an exit code of the producer means that every generation is stored or
