@@ -34,6 +34,9 @@ func (c *DeadDrop) Run(ctx context.Context, t *cli.Terminal) error {
 		if c.DryRun {
 			verb = "would be dropped"
 		}
+		if err == nil && report.Chosen == 0 {
+			err = c.none()
+		}
 		return printReport(t, c.JSON, report, fmt.Sprintf("%s chosen: %s with %s %s, %d letters without use removed, %d skipped",
 			view.Plural(report.Chosen, "dead letter", "dead letters"), view.Plural(report.Dropped, "batch", "batches"),
 			view.Plural(report.Generations, "generation", "generations"), verb, report.Removed, report.Skipped), err)

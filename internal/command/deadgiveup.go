@@ -35,6 +35,13 @@ func (c *DeadGiveUp) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer both.close()
+	run, err := both.store.Run(ctx, c.Name)
+	if err == nil {
+		err = hasBatches(run, c.Batch)
+	}
+	if err != nil {
+		return err
+	}
 	report, err := both.reconciler.GiveUp(ctx, c.Name, reconcile.GiveUpOptions{Batches: c.Batch, Resting: c.Resting, DryRun: !c.Yes})
 	said := fmt.Sprintf("given up: %s with %s, %d skipped (not queued)", view.Plural(report.GivenUp, "batch", "batches"),
 		view.Plural(report.Generations, "generation", "generations"), report.Skipped)

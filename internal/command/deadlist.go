@@ -45,6 +45,9 @@ func (c *DeadList) Run(ctx context.Context, t *cli.Terminal) error {
 			return err
 		}
 		noteOthers(t, others)
+		if grouped.Letters == 0 {
+			return c.none()
+		}
 		return nil
 	})
 }

@@ -42,6 +42,9 @@ func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
 		if c.DryRun {
 			verb = "would be redriven"
 		}
+		if err == nil && report.Chosen == 0 {
+			err = c.none()
+		}
 		return printReport(t, c.JSON, report, fmt.Sprintf("%s chosen: %s with %s %s, %d refused (still on the queue), %d stale, %d skipped",
 			view.Plural(report.Chosen, "dead letter", "dead letters"), view.Plural(report.Redriven, "batch", "batches"),
 			view.Plural(report.Generations, "generation", "generations"), verb, report.Refused, report.Stale, report.Skipped), err)

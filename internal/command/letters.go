@@ -1,18 +1,20 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/reconcile"
+	"gleaner/internal/text"
 	"gleaner/internal/view"
 )
 
@@ -45,7 +47,7 @@ func (f letterFlags) filter() (reconcile.Filter, error) {
 	}
 	for _, class := range f.Class {
 		if !class.IsOutcome() {
-			return filter, cli.Usage("class %q: no dead letter has it; the classes are %s", class, strings.Join(letterClasses(), ", "))
+			return filter, cli.Usage("class %q: no dead letter has it%s", class, text.DidYouMean(string(class), letterClasses()))
 		}
 	}
 	if f.Message != "" {
@@ -83,8 +85,11 @@ func (f letterFlags) open(ctx context.Context, t *cli.Terminal, log *zap.Logger,
 		return err
 	}
 	defer both.close()
-	if len(f.Row) > 0 {
+	if f.Name != "" && !f.Orphaned { // whose run may be gone
 		run, err := both.store.Run(ctx, f.Name)
+		if err == nil {
+			err = hasBatches(run, f.Batch)
+		}
 		if err != nil {
 			return err
 		}
@@ -93,6 +98,14 @@ func (f letterFlags) open(ctx context.Context, t *cli.Terminal, log *zap.Logger,
 		}
 	}
 	return do(both, filter)
+}
+
+// none returns an error if batches or rows were named that have no dead letter.
+func (f letterFlags) none() error {
+	if len(f.Batch)+len(f.Row) == 0 {
+		return nil
+	}
+	return cli.Usage("no dead letter is of what was named: `%s` lists those that there are", advice.Command("dead list", "--run", cmp.Or(f.Name, "NAME"), "--each"))
 }
 
 // readFlags are the flags of the commands that print dead letters.
@@ -129,6 +142,9 @@ func (f readFlags) print(ctx context.Context, t *cli.Terminal, show func(reconci
 		}
 		if !f.Orphaned {
 			noteOthers(t, others)
+		}
+		if printed == 0 {
+			return f.none()
 		}
 		return nil
 	})

@@ -70,7 +70,7 @@ func openStore(ctx context.Context, flags cli.StoreFlags) (store.Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, opened.Close())
 	}
-	return opened, nil
+	return helpful{opened}, nil
 }
 
 // streamConfig says how an operator's command reaches the streams that the flags name. Lease 0 is

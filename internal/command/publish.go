@@ -171,7 +171,7 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 // read reads the run, as soon as the store lets it.
 func (c *Publish) read(ctx context.Context, log *zap.Logger, store store.Store) (run pipeline.Run, err error) {
 	err = outlast(ctx, log, "read the run", func(ctx context.Context) (err error) {
-		run, err = store.Run(ctx, c.Name)
+		run, err = helpful{store}.Run(ctx, c.Name)
 		return err
 	})
 	return run, err
