@@ -18,6 +18,7 @@ type DeadRedrive struct {
 	Rate             float64 `placeholder:"N" help:"Batches a second, at most."`
 	DryRun           bool    `help:"Only count."`
 	Seed             *int    `placeholder:"N" help:"Seed for the new round. Default: the run's."`
+	Yes              bool    `byhand:"" help:"Also what would end alike, because its last round had the same options and seeds."`
 	JSON             bool    `name:"json" help:"Print the summary as JSON."`
 }
 
@@ -30,7 +31,7 @@ func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	return c.open(ctx, t, log, func(o opened, filter reconcile.Filter) error {
 		report, err := o.reconciler.Redrive(ctx, filter, reconcile.RedriveOptions{
-			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, Options: c.Options, Seed: c.Seed,
+			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, Options: c.Options, Seed: c.Seed, Again: c.Yes,
 			Progress: func(r reconcile.RedriveReport) {
 				if progress.Due() {
 					progress.Show(fmt.Sprintf("redriving: %s of %s", view.Count(r.Redriven), view.Plural(r.Chosen, "dead letter", "dead letters")))
@@ -45,8 +46,21 @@ func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
 		if err == nil && report.Chosen == 0 {
 			err = c.none()
 		}
+		if err == nil && report.Alike > 0 {
+			err = alike(t, report)
+		}
 		return printReport(t, c.JSON, report, fmt.Sprintf("%s chosen: %s with %s %s, %d refused (still on the queue), %d stale, %d skipped",
 			view.Plural(report.Chosen, "dead letter", "dead letters"), view.Plural(report.Redriven, "batch", "batches"),
 			view.Plural(report.Generations, "generation", "generations"), verb, report.Refused, report.Stale, report.Skipped), err)
 	})
+}
+
+// alike says what was left because it would end as before. It is an error if that was all.
+func alike(t *cli.Terminal, report reconcile.RedriveReport) error {
+	said := fmt.Sprintf("%s left: %s; or say --yes", view.Plural(report.Alike, "dead letter is", "dead letters are"), report.WhyAlike)
+	if report.Redriven == 0 {
+		return cli.Usage("%s", said)
+	}
+	fmt.Fprintln(t.Err, said)
+	return nil
 }

@@ -57,7 +57,7 @@ func wholePipeline(t *testing.T, p *programs) {
 	p.run("producer", "audit", "--run", "free")
 	p.run("producer", "dead", "list", "--run", "free")
 	ollama.ClearFaults()
-	p.run("producer", "dead", "redrive", "--run", "free")
+	p.run("producer", "dead", "redrive", "--run", "free", "--yes")
 	last := p.start("producer", "publish", "--run", "free", "--follow", "--lease", "5s")
 	if code := last.Wait(); code != 0 {
 		t.Errorf("after the redrive producer publish ended with %d:\n%s", code, last.Said())

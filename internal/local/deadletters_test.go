@@ -94,7 +94,7 @@ func redriveConcurrently(p *programs, letters int) {
 		eventually(p.t, func() bool { return redriven() >= want }, func() string { return fmt.Sprintf("%d batches are redriven, not %d", redriven(), want) })
 	}
 	redrive := func(args ...string) *processtest.Process {
-		return p.start("producer", append([]string{"dead", "redrive", "--run", "dead", "--class", "degenerate", "--json"}, args...)...)
+		return p.start("producer", append([]string{"dead", "redrive", "--run", "dead", "--class", "degenerate", "--yes", "--json"}, args...)...)
 	}
 	report := func(running *processtest.Process, code int) (r redriveReport) {
 		p.t.Helper()

@@ -18,6 +18,7 @@ type RedriveOptions struct {
 	Limit  int     // letters to queue, at most; 0: no limit
 	Rate   float64 // letters a second, at most; 0: no limit
 	DryRun bool    // only count
+	Again  bool    // also what would end alike: with the same options and seeds as in its last round
 
 	// These hold for the new round only. The run's spec stays, and a later repair uses that.
 	Options pipeline.Options // what is not set is the run's
@@ -36,7 +37,10 @@ type RedriveReport struct {
 	Generations int `json:"generations"` // of the redriven letters
 	Refused     int `json:"refused"`     // taken, but the batch is still on the queue, so the letter stays
 	Stale       int `json:"stale"`       // letters whose batch is done; deleted, unless in a dry run
+	Alike       int `json:"alike"`       // left, because with these options they would end as before
 	Skipped     int `json:"skipped"`     // the batch is not dead: under way, dropped, gone, or taken by another process
+
+	WhyAlike string `json:"why_alike,omitempty"` // of the first of those, and what helps
 }
 
 // validate returns what is wrong with the options.
@@ -161,6 +165,11 @@ func (r *redrive) one(ctx context.Context, letter Letter, named bool) error {
 		return nil
 	case letter.Owner.State != pipeline.RunOpen:
 		return fmt.Errorf("redriving %s: run %s is %s: %w", letter.ID(), letter.Owner.Name, letter.Owner.State, errNotOpen)
+	case !r.options.Again && r.options.alike(letter):
+		if r.report.Alike++; r.report.Alike == 1 {
+			r.report.WhyAlike = sayAlike(letter)
+		}
+		return nil
 	case r.options.DryRun:
 		r.count(len(letter.Now.Missing()))
 		return nil
