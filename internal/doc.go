@@ -82,8 +82,10 @@
 // # The commands and the programs
 //
 // command has a file for each command: it parses, builds its parts, runs one engine and draws.
-// command/consume stands apart, so that the consumer links no driver. view is how everything looks
-// as text. cli is the frame of all programs: signals, parsing, exit codes, groups of flags.
+// command/consume stands apart, so that the consumer links no driver. lanes makes the lanes of a
+// consumer of Ollama servers, those that run and those that are started on GPUs. view is how
+// everything looks as text. cli is the frame of all programs: signals, parsing, exit codes, groups
+// of flags.
 // cli/jobfile reads flags from a file.
 //
 // The programs list their commands and do nothing else: producer, consumer and sink at the top,

@@ -44,7 +44,7 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	now := time.Now()
-	deadline, err := c.deadline(now)
+	deadline, err := c.Deadline(now)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 
 // runFor works for the run of this name, once it is there, and returns which it was.
 func (c *Command) runFor(ctx context.Context, log *zap.Logger, conn *stream.Conn, servers servers, deadline time.Time, name string) (string, error) {
-	idleExit := c.idleExit(c.startsServers())
+	idleExit := c.idleExit(c.StartsServers())
 	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: name, Stay: c.Stay, Simulated: servers.simulated, Deadline: deadline, IdleExit: idleExit, Log: log})
 	if ctx.Err() != nil {
 		return name, nil
@@ -97,7 +97,7 @@ func (c *Command) check() error {
 	if c.Rest < time.Second {
 		return cli.Usage("--rest %s has to be a second or more", c.Rest)
 	}
-	return c.serverFlags.check()
+	return errors.Join(c.endingFlags.check(), c.serverFlags.check())
 }
 
 // work runs the engine and says how far it is.

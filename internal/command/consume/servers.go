@@ -2,13 +2,11 @@ package consume
 
 import (
 	"context"
-	"strings"
 
 	"go.uber.org/zap"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
-	"gleaner/internal/ollama"
+	"gleaner/internal/lanes"
 	"gleaner/internal/ollama/serve"
 	"gleaner/internal/pipeline"
 )
@@ -24,8 +22,11 @@ type servers struct {
 // open finds the servers that the flags name, and returns once all that run already answer. The
 // caller has to call release.
 func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err error) {
-	if f.startsServers() {
-		s.reserved, s.release, err = f.reserve(ctx, log)
+	if f.StartsServers() {
+		s.reserved, s.release, err = lanes.Reserve(ctx, f.GPUs, f.started(), log)
+		if err != nil {
+			s.release()
+		}
 		return s, err
 	}
 	s.release = func() {}
@@ -38,23 +39,17 @@ func (f *serverFlags) open(ctx context.Context, log *zap.Logger) (s servers, err
 
 // running returns the servers that run already, all of which answer.
 func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.RunningServer, error) {
-	var running []consumer.RunningServer
-	seen := map[string]bool{}
-	for _, url := range f.Ollama {
-		client, err := ollama.New(strings.TrimSpace(url), f.client())
-		if err != nil {
-			return nil, err
-		}
-		if seen[client.URL()] {
-			return nil, cli.Usage("the Ollama server %s is named twice", client.URL())
-		}
-		seen[client.URL()] = true
-		running = append(running, consumer.RunningServer{URL: client.URL(), Backend: client})
+	clients, err := lanes.Clients(f.Ollama, f.client())
+	if err != nil {
+		return nil, err
 	}
-	for _, server := range running {
+	var running []consumer.RunningServer
+	for _, client := range clients {
+		server := consumer.RunningServer{URL: client.URL(), Backend: client}
 		if err := consumer.AwaitServer(ctx, server, log); err != nil {
 			return nil, err
 		}
+		running = append(running, server)
 	}
 	return running, nil
 }
@@ -62,23 +57,17 @@ func (f *serverFlags) running(ctx context.Context, log *zap.Logger) ([]consumer.
 // lanes returns the servers as the lanes of an engine, with what they say of themselves. On those
 // that run already it loads the model.
 func (f *serverFlags) lanes(ctx context.Context, servers servers, run pipeline.RunInfo) ([]consumer.LaneConfig, pipeline.Presence, error) {
-	if f.startsServers() {
+	if f.StartsServers() {
 		tokens, err := f.context(run)
 		if err != nil {
 			return nil, pipeline.Presence{}, err
 		}
-		return f.lanesOf(servers.reserved, tokens), pipeline.Presence{}, nil
+		return lanes.Started(servers.reserved, tokens, f.Slots.Most, f.Slots.Auto), pipeline.Presence{}, nil
 	}
 	models, err := consumer.LoadModel(ctx, servers.running, run.Model)
 	if err != nil {
 		return nil, pipeline.Presence{}, err
 	}
-	lanes := make([]consumer.LaneConfig, len(models))
-	for i, server := range servers.running {
-		lanes[i] = consumer.LaneConfig{
-			Name: strings.TrimPrefix(server.URL, "http://"), Backend: server.Backend, Slots: f.Slots.Most, Auto: f.Slots.Auto,
-			Context: models[i].Context, Model: models[i],
-		}
-	}
-	return lanes, pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest, Simulated: servers.simulated}, nil
+	return lanes.Running(servers.running, models, f.Slots.Most, f.Slots.Auto),
+		pipeline.Presence{ServerVersion: models[0].ServerVersion, Digest: models[0].Digest, Simulated: servers.simulated}, nil
 }
