@@ -286,3 +286,15 @@ func TestOnlyWhatHappensWhileAllSlotsAreBusyIsMeasured(t *testing.T) {
 		}
 	})
 }
+
+func TestItIsSaidHowManyTimesAsFastAsOneSlotTheBestIs(t *testing.T) {
+	for want, tuned := range map[float64]*tuner{
+		1.9: {best: 4, ratios: map[int]float64{1: 0.53, 2: 0.8, 4: 1}},
+		1:   {best: 1, ratios: map[int]float64{1: 1, 8: 0.7}},
+		0:   {best: 4, ratios: map[int]float64{4: 1}},
+	} {
+		if got := tuned.timesOne(); got != want {
+			t.Errorf("of %s it is %v, want %v", tuned.describe(), got, want)
+		}
+	}
+}

@@ -51,7 +51,7 @@ func Run(ctx context.Context, target Target, meter *SpeedMeter, end time.Time, l
 		}
 		if t.settled() && t.best != logged {
 			logged = t.best
-			log.Info("the number of slots is found", zap.Int("slots", t.best),
+			log.Info("measured how many slots are fastest", zap.Int("slots", t.best), zap.Float64("times_as_fast_as_one", t.timesOne()),
 				zap.Float64("tokens_per_second", t.bestRate), zap.String("compared", t.describe()))
 		}
 	}

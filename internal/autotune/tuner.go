@@ -73,6 +73,15 @@ func (t *tuner) slots() int {
 // settled reports whether no comparison is under way.
 func (t *tuner) settled() bool { return !t.searching && t.candidate == 0 && t.compared == 0 }
 
+// timesOne returns how many times as fast as one slot the best number is, rounded to tenths, by the
+// last search; 0 if one slot was not compared.
+func (t *tuner) timesOne() float64 {
+	if t.ratios[1] <= 0 {
+		return 0
+	}
+	return math.Round(10*t.ratios[t.best]/t.ratios[1]) / 10
+}
+
 // describe returns what the last search compared, for people.
 func (t *tuner) describe() string {
 	var parts []string

@@ -28,11 +28,11 @@ type Preview struct {
 	N                 string `arg:"" optional:"" name:"n" help:"How many rows, spread over the dataset: the first, the last, and others at even distances. Default: 5."`
 	cli.SpecFlags     `embed:""`
 	cli.PatienceFlags `embed:""`
-	Name              string `name:"run" placeholder:"NAME" help:"Name that the run will have: the seeds of its answers are made from it. Default: that of gleaner run."`
-	Ollama            string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server that answers. If none does, the messages are shown alone."`
-	Slots             int    `placeholder:"N" help:"Generations at a time. Default: OLLAMA_NUM_PARALLEL, else 1; 8 if simulated."`
-	Full              bool   `byhand:"" help:"Show long texts to their end."`
-	JSON              bool   `name:"json" help:"Print a list in JSON, with all texts to their end."`
+	Name              string   `name:"run" placeholder:"NAME" help:"Name that the run will have: the seeds of its answers are made from it. Default: that of gleaner run."`
+	Ollama            []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers that answer, with commas between them. If none does, the messages are shown alone."`
+	Slots             int      `placeholder:"N" help:"Generations at a time. Default: OLLAMA_NUM_PARALLEL, else 1; 8 if simulated."`
+	Full              bool     `byhand:"" help:"Show long texts to their end."`
+	JSON              bool     `name:"json" help:"Print a list in JSON, with all texts to their end."`
 }
 
 // Run shows the rows of each run that the flags ask for. Nothing is written.
@@ -181,8 +181,11 @@ func (c *Preview) preview(ctx context.Context, p *previewing) error {
 
 // servers returns the servers that answer, or the error that says why none does.
 func (c *Preview) servers(ctx context.Context, p *previewing) (*local.Servers, error) {
-	run := RunLocal{SpecFlags: c.SpecFlags, PatienceFlags: c.PatienceFlags, Ollama: c.Ollama, Slots: c.Slots, SimGPUs: 1, SimSpeed: 100}
+	run := RunLocal{SpecFlags: c.SpecFlags, PatienceFlags: c.PatienceFlags, ServerFlags: cli.ServerFlags{GPUs: "none", Ollama: c.Ollama}, SimGPUs: 1, SimSpeed: 100}
 	config := run.serversConfig(p.progress)
+	if config.Slots = c.Slots; !c.Simulate { // there are too few rows to find the number
+		config.Slots = cmp.Or(c.Slots, config.RealSlots, 1)
+	}
 	config.NoPull, config.Fallback = true, false
 	if p.t.Redraws() {
 		p.progress.Show("loading the model")
@@ -198,7 +201,7 @@ func (c *Preview) servers(ctx context.Context, p *previewing) (*local.Servers, e
 // begin says of a run what holds for all of its rows.
 func (p *previewing) begin(run pipeline.Run, servers *local.Servers, shown int) {
 	if !p.asJSON {
-		fmt.Fprint(p.t.Out, view.PreviewHead(run, servers.URL, servers.Thinks, shown))
+		fmt.Fprint(p.t.Out, view.PreviewHead(run, strings.Join(servers.URLs, ", "), servers.Thinks, shown))
 	}
 }
 

@@ -8,8 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -17,8 +16,6 @@ import (
 	"gleaner/internal/export"
 	"gleaner/internal/folder"
 	"gleaner/internal/local"
-	"gleaner/internal/ollama"
-	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
 	"gleaner/internal/status"
 	"gleaner/internal/view"
@@ -29,18 +26,19 @@ type RunLocal struct {
 	cli.SpecFlags     `embed:""`
 	cli.LogFlags      `embed:""`
 	cli.PatienceFlags `embed:""`
+	cli.ServerFlags   `embed:""`
+	cli.EndFlags      `embed:""`
 	ExportFlags       `embed:""`
-	Name              string   `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
-	Data              string   `default:"gleaner-data" path:"file" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
-	Out               string   `path:"file" placeholder:"FILE" help:"Where the dataset goes. The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet; DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output. Default: DIR/RUN.jsonl."`
-	Ollama            string   `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama server. If none answers there, the demo is simulated, and a dataset of your own needs --simulate."`
-	Slots             int      `placeholder:"N" help:"Generations at a time on each GPU. Default: OLLAMA_NUM_PARALLEL, else 1; 8 on simulated GPUs."`
-	SimGPUs           int      `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
-	SimSpeed          float64  `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
-	MaxBytes          cli.Size `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for the queue in the folder, such as 64MiB. Default: what the dataset needs, at most 1GiB and two thirds of what is free."`
-	MaxFailures       string   `placeholder:"N|P%" help:"Pause the run, and end with exit code 1, when this many generations have failed, or this part of all that ended. Nothing is given up, and the same command goes on. off: never. Default: when the first 20 have all failed, or half of the first 200."`
-	DryRun            bool     `help:"Check everything; show the first request, the columns, how long the requests are, and what the flags come to; write nothing, and make no folder."`
-	JSON              bool     `name:"json" help:"Print the summary as JSON; of a dry run all that it found."`
+	Name              string    `name:"run" placeholder:"NAME" help:"Name of the run. Default: made from the dataset's name and what is asked for, so that another prompt is another run."`
+	Data              string    `default:"gleaner-data" path:"file" placeholder:"DIR" help:"Folder for the store and the queue. With the same folder an interrupted run goes on."`
+	Out               string    `path:"file" placeholder:"FILE" help:"Where the dataset goes. The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet; DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output. Default: DIR/RUN.jsonl."`
+	Slots             cli.Slots `placeholder:"N|auto" help:"Generations at a time on each GPU. Default: auto, the number with the most tokens a second, found at work, at most OLLAMA_NUM_PARALLEL if that is set, else 16; 8 on simulated GPUs."`
+	SimGPUs           int       `name:"sim-gpus" default:"2" help:"Simulated GPUs."`
+	SimSpeed          float64   `name:"sim-speed" default:"10" help:"How many times faster than a T4 the simulated GPUs are."`
+	MaxBytes          cli.Size  `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for the queue in the folder, such as 64MiB. Default: what the dataset needs, at most 1GiB and two thirds of what is free."`
+	MaxFailures       string    `placeholder:"N|P%" help:"Pause the run, and end with exit code 1, when this many generations have failed, or this part of all that ended. Nothing is given up, and the same command goes on. off: never. Default: when the first 20 have all failed, or half of the first 200."`
+	DryRun            bool      `help:"Check everything; show the first request, the columns, how long the requests are, and what the flags come to; write nothing, and make no folder."`
+	JSON              bool      `name:"json" help:"Print the summary as JSON; of a dry run all that it found."`
 }
 
 // Run generates every answer and exports them, one run after the other if there are several.
@@ -48,6 +46,13 @@ type RunLocal struct {
 func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce) error {
 	if c.Data != folder.Default || os.Getenv("MONGODB_URI") != "" { // else the commands in messages find it
 		cli.RunsFlags{Data: c.Data}.Advise()
+	}
+	deadline, err := c.Deadline(time.Now())
+	if err == nil {
+		err = c.Check()
+	}
+	if err != nil {
+		return err
 	}
 	progress := view.NewProgress(t)
 	log, err := c.Logger(&cli.Terminal{Err: progress})
@@ -81,7 +86,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce
 	for i, v := range variants {
 		one := *c
 		one.SpecFlags, one.Name, one.Out = v.SpecFlags, v.Name, outputs[i].path(v.Of(c.Out))
-		summary, err := one.generate(ctx, t, data, progress, log)
+		summary, err := one.generate(ctx, t, deadline, data, progress, log)
 		if tooMany, ok := errors.AsType[*producer.TooManyFailures](err); ok {
 			err = paused(t, c.JSON, tooMany, summary.Snapshot, "The same command goes on; with --max-failures off whatever fails")
 		}
@@ -94,9 +99,11 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce
 			}
 			return err
 		}
-		done = append(done, summary)
+		if done = append(done, summary); summary.Left > 0 {
+			break // the time is over for the others, too
+		}
 	}
-	if len(done) > 1 {
+	if len(variants) > 1 {
 		return c.summaries(t, done)
 	}
 	return c.summary(t, done[0])
@@ -127,7 +134,7 @@ func (c *RunLocal) variants(ctx context.Context, t *cli.Terminal, data *input, p
 }
 
 // generate does one run.
-func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, progress *view.Progress, log *zap.Logger) (_ local.Summary, err error) {
+func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, deadline time.Time, data *input, progress *view.Progress, log *zap.Logger) (_ local.Summary, err error) {
 	spec, err := specOf(ctx, c.SpecFlags)
 	if err != nil {
 		return local.Summary{}, err
@@ -136,7 +143,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, p
 	if err != nil {
 		return local.Summary{}, err
 	}
-	servers, err := c.servers(ctx, t, progress)
+	servers, err := c.servers(ctx, t, progress, log)
 	if err != nil {
 		return local.Summary{}, err
 	}
@@ -151,7 +158,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, data *input, p
 	}()
 	return local.Run(ctx, local.Config{
 		Run: c.Name, Spec: spec, FreeBatch: c.Batch == nil, Dataset: data.Dataset, Inputs: data.files(), Data: c.Data, Out: c.Out, MaxBytes: int64(c.MaxBytes),
-		Export: c.export(data.local), GPUs: servers.GPUs, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, MaxFailures: limit, Log: log,
+		Export: c.export(data.local), GPUs: servers.GPUs, AllowCPU: c.AllowCPU, Deadline: deadline, FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, MaxFailures: limit, Log: log,
 		Checked: data.watch(progress, "checking"), Loaded: data.watch(progress, "loading"),
 		Preflight: func(s producer.Preflight) {
 			checked = true
@@ -186,48 +193,6 @@ func (c *RunLocal) dataset(ctx context.Context, t *cli.Terminal, progress *view.
 	return &input{Dataset: local.Problems(c.Limit), bad: &badRows{}}, nil
 }
 
-// Words for answers that may not be taken for a model's.
-const (
-	madeUp      = "its answers are readable, made up, and mean nothing"
-	madeUpAtEnd = "These answers are simulated: they are made up and mean nothing."
-)
-
-// serversConfig says which model servers to use.
-func (c *RunLocal) serversConfig(progress *view.Progress) local.ServersConfig {
-	realSlots, _ := strconv.Atoi(os.Getenv("OLLAMA_NUM_PARALLEL")) // what is no number counts as not set
-	return local.ServersConfig{
-		URL: c.Ollama, Simulate: c.Simulate, Fallback: !c.HasInput(), Model: strings.Join(c.Model, ""), NumCtx: c.NumCtx, Slots: c.Slots, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
-		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
-		Pulling: func(what string, done, total int64) {
-			if progress.Due() {
-				progress.Show(fmt.Sprintf("pulling %s: %s %s", strings.Join(c.Model, ""), what, view.Percent(int(done), int(total))))
-			}
-		},
-	}
-}
-
-// servers returns the model servers, and says in plain words which they are.
-func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress) (*local.Servers, error) {
-	servers, err := local.ChooseServers(ctx, c.serversConfig(progress))
-	progress.Clear()
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case !servers.Simulated:
-		fmt.Fprintf(t.Err, "Using the Ollama server at %s with model %s and %s.\n", servers.URL, servers.Model, view.Plural(servers.Slots, "slot", "slots"))
-		if servers.Thinks && (c.Think == "" || c.Think == pipeline.ThinkAuto) {
-			fmt.Fprintln(t.Err, "The model thinks before it answers, and its thinking is stored beside the answers: --think off for answers alone.")
-		}
-	case servers.URL != "":
-		fmt.Fprintf(t.Err, "This run is simulated, because no real Ollama answers at %s: %s.\n"+
-			"Install Ollama and start it to get real ones.\n", servers.URL, madeUp)
-	default:
-		fmt.Fprintf(t.Err, "This run is simulated: %s.\n", madeUp)
-	}
-	return servers, nil
-}
-
 func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 	talk := t.Out
 	if c.Out == "-" {
@@ -256,6 +221,9 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 		}
 		fmt.Fprintln(talk, madeUpAtEnd)
 	}
+	if err := c.timeOver(s.Left); err != nil {
+		return err
+	}
 	return unanswered(t, c.JSON, s)
 }
 
@@ -263,11 +231,12 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
 	var rows [][]string
 	var ended []error
-	simulated := false
+	left, simulated := 0, false
 	for _, s := range done {
 		rows = append(rows, []string{s.Run, s.Model, view.Count(s.Stored), view.Count(s.Generations), view.Count(s.OutputTokens),
 			view.Rate(s.MeanTokensPerSecond), view.Duration(s.Took), s.Out + view.LeftOut(s.Skipped)})
 		ended = append(ended, unanswered(t, c.JSON, s))
+		left += s.Left
 		simulated = simulated || s.Simulated
 	}
 	talk := t.Out
@@ -281,6 +250,9 @@ func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
 	}
 	if simulated {
 		fmt.Fprintln(talk, madeUpAtEnd)
+	}
+	if err := c.timeOver(left); err != nil {
+		return err
 	}
 	if err := errors.Join(ended...); err != nil {
 		return &cli.Exit{Code: cli.DeadLetters, Err: err}

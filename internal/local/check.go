@@ -35,7 +35,10 @@ func ChooseModel(ctx context.Context, cfg ServersConfig) (Choice, error) {
 	if cfg.Simulate {
 		return Choice{cfg.simulatedModel(), true, "simulated, as --simulate says"}, nil
 	}
-	client, err := reach(ctx, cfg, 1)
+	if cfg.GPUs != "" && cfg.Model != "" {
+		return Choice{Model: cfg.Model, How: "as asked for, on servers that are started here"}, nil
+	}
+	clients, err := reach(ctx, cfg, 1)
 	var none *NoServerError
 	switch {
 	case errors.As(err, &none) && cfg.Fallback:
@@ -49,7 +52,7 @@ func ChooseModel(ctx context.Context, cfg ServersConfig) (Choice, error) {
 	case err != nil:
 		return Choice{}, err
 	}
-	choice := Choice{How: "as asked for"}
+	client, choice := clients[0], Choice{How: "as asked for"}
 	if cfg.Model == "" {
 		choice.How = "the first that the server at " + client.URL() + " has"
 	}

@@ -27,16 +27,16 @@ func TestTheModelOfARunIsKnownBeforeItBegins(t *testing.T) {
 		simulated bool
 		how       string
 	}{
-		"the first of a server":     {local.ServersConfig{URL: real}, "first", false, "the first that the server at " + real + " has"},
-		"as asked for":              {local.ServersConfig{URL: real, Model: "second"}, "second", false, "as asked for"},
-		"which has to be pulled":    {local.ServersConfig{URL: real, Model: "third"}, "third", false, "so it is pulled first"},
-		"without a server":          {local.ServersConfig{URL: none, Model: "m"}, "m", false, "no server answers at " + none + " now"},
-		"not known":                 {local.ServersConfig{URL: none}, "", false, "none answers there now"},
-		"simulated as asked for":    {local.ServersConfig{URL: real, Simulate: true, Model: "m"}, "simulated/m", true, "--simulate"},
-		"simulated, for the demo":   {local.ServersConfig{URL: none, Fallback: true}, ollamasim.DefaultModel, true, "no real Ollama answers at " + none},
-		"the demo, where one is":    {local.ServersConfig{URL: pretends, Fallback: true}, ollamasim.DefaultModel, true, "no real Ollama answers at"},
-		"the demo with a real one":  {local.ServersConfig{URL: real, Fallback: true}, "first", false, "the first that"},
-		"of a server without a URL": {local.ServersConfig{URL: strings.TrimPrefix(real, "http://")}, "first", false, "the first that"},
+		"the first of a server":     {local.ServersConfig{URLs: []string{real}}, "first", false, "the first that the server at " + real + " has"},
+		"as asked for":              {local.ServersConfig{URLs: []string{real}, Model: "second"}, "second", false, "as asked for"},
+		"which has to be pulled":    {local.ServersConfig{URLs: []string{real}, Model: "third"}, "third", false, "so it is pulled first"},
+		"without a server":          {local.ServersConfig{URLs: []string{none}, Model: "m"}, "m", false, "no server answers at " + none + " now"},
+		"not known":                 {local.ServersConfig{URLs: []string{none}}, "", false, "none answers there now"},
+		"simulated as asked for":    {local.ServersConfig{URLs: []string{real}, Simulate: true, Model: "m"}, "simulated/m", true, "--simulate"},
+		"simulated, for the demo":   {local.ServersConfig{URLs: []string{none}, Fallback: true}, ollamasim.DefaultModel, true, "no real Ollama answers at " + none},
+		"the demo, where one is":    {local.ServersConfig{URLs: []string{pretends}, Fallback: true}, ollamasim.DefaultModel, true, "no real Ollama answers at"},
+		"the demo with a real one":  {local.ServersConfig{URLs: []string{real}, Fallback: true}, "first", false, "the first that"},
+		"of a server without a URL": {local.ServersConfig{URLs: []string{strings.TrimPrefix(real, "http://")}}, "first", false, "the first that"},
 	} {
 		got, err := local.ChooseModel(t.Context(), c.cfg)
 		got.Model = strings.TrimSuffix(got.Model, map[bool]string{false: ":latest"}[c.simulated])
@@ -45,7 +45,7 @@ func TestTheModelOfARunIsKnownBeforeItBegins(t *testing.T) {
 		}
 	}
 	var is *local.NoServerError
-	if _, err := local.ChooseModel(t.Context(), local.ServersConfig{URL: pretends, Model: "m"}); !errors.As(err, &is) || !is.Simulated {
+	if _, err := local.ChooseModel(t.Context(), local.ServersConfig{URLs: []string{pretends}, Model: "m"}); !errors.As(err, &is) || !is.Simulated {
 		t.Errorf("a simulated server is taken for a real one: %v", err)
 	}
 }
@@ -53,7 +53,7 @@ func TestTheModelOfARunIsKnownBeforeItBegins(t *testing.T) {
 // A preview has nothing pulled.
 func TestAModelIsPulledOnlyWhereThatIsAllowed(t *testing.T) {
 	_, real := disguisetest.Start(t, ollamasim.Config{Models: []string{"first"}, Instant: true})
-	_, err := local.ChooseServers(t.Context(), local.ServersConfig{URL: real, Model: "missing", NoPull: true, Pulling: func(string, int64, int64) { t.Error("it is pulled") }})
+	_, err := local.ChooseServers(t.Context(), local.ServersConfig{URLs: []string{real}, Model: "missing", NoPull: true, Pulling: func(string, int64, int64) { t.Error("it is pulled") }})
 	if !errors.Is(err, ollama.ErrNoModel) {
 		t.Errorf("%v", err)
 	}

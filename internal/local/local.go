@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
-	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
 	"gleaner/internal/export"
 	"gleaner/internal/folder"
@@ -44,6 +43,8 @@ type Config struct {
 	MaxBytes    int64            // of all streams together; 0: by the dataset and the free space
 	Export      export.Config    // what the dataset looks like; its Out is the one above
 	GPUs        []consumer.LaneConfig
+	AllowCPU    bool          // as in supervise.HealthChecks, for servers that are started
+	Deadline    time.Time     // when Run has returned, whatever is left; zero: never
 	FirstToken  time.Duration // as in consumer.Config
 	Stall       time.Duration
 	AnswerLimit time.Duration // the same
@@ -64,6 +65,7 @@ type Summary struct {
 	Generated int           `json:"generated"`        // answers that this process generated
 	Tokens    int           `json:"generated_tokens"` // output tokens of these
 	Duplicate int           `json:"duplicate"`        // of these, answers to generations that had one already
+	Left      int           `json:"left"`             // generations without an outcome, because the deadline came first
 	Notes     []string      `json:"notes,omitempty"`  // what a reader of the dataset should know
 	Took      time.Duration `json:"-"`
 	Seconds   float64       `json:"seconds"`
@@ -125,6 +127,7 @@ func Run(ctx context.Context, cfg Config) (Summary, error) {
 	if err := m.export(ctx, &summary); err != nil {
 		return Summary{}, err
 	}
+	summary.Left = m.left(summary.Snapshot)
 	summary.Took = time.Since(started)
 	summary.Seconds = summary.Took.Seconds()
 	return summary, nil
@@ -271,24 +274,12 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	if err != nil {
 		return err
 	}
-	host, _ := os.Hostname() // a machine without a name will do
 	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.store)
 	if err != nil {
 		return err
 	}
 	way := &wayToStore{OutcomePublisher: m.conn, wrote: writer.Lag}
-	workers, err := consumer.New(consumer.Config{
-		Identity: pipeline.Presence{ID: id, Run: m.run.Name, Host: host, Version: cli.Version(), Model: m.run.Spec.Model, Simulated: m.run.Spec.Simulated},
-		Lease:    lease, Grace: 10 * time.Second, Log: m.cfg.Log,
-		FirstToken: m.cfg.FirstToken, Stall: m.cfg.Stall, AnswerLimit: m.cfg.AnswerLimit,
-		Known: pipeline.RunInfo{
-			Run: m.run.Name, UID: m.run.UID, Model: m.run.Spec.Model, Pins: m.run.Pins, Simulated: m.run.Spec.Simulated,
-			Generations: m.run.Generations, LongestPrompt: m.run.LongestPrompt, NumCtx: m.run.Spec.Options.NumCtx, Think: m.run.Spec.Options.Think,
-		},
-		Info: func(ctx context.Context) (pipeline.RunInfo, error) { return m.conn.RunInfo(ctx, m.run.Name) },
-		Lag:  way.lag,
-		Stay: true, // until the run is at its end, which this process sees by itself
-	}, func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, way, m.cfg.GPUs)
+	workers, err := consumer.New(m.consumerConfig(id, way), func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, way, m.cfg.GPUs)
 	if err != nil {
 		return err
 	}
@@ -301,11 +292,16 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	defer stopSink()
 	working, stopWork := context.WithCancel(ctx)
 	defer stopWork()
+	following, stopFollowing := context.WithCancel(ctx)
+	defer stopFollowing()
 	var group, sinks errgroup.Group
 	sinks.Go(func() error { return writer.Run(sinking) })
-	group.Go(func() error { return workers.Run(working) })
+	group.Go(func() error {
+		defer stopFollowing() // without workers nothing follows
+		return workers.Run(working)
+	})
 	follower := status.NewFollower(m.conn, func() []pipeline.Presence { return []pipeline.Presence{workers.Snapshot()} })
-	_, failure := publisher.FollowToEnd(ctx, m.run, reconciler, func(look producer.Look) {
+	_, failure := publisher.FollowToEnd(following, m.run, reconciler, func(look producer.Look) {
 		if m.cfg.Watch != nil {
 			snapshot := follower.Look(ctx, look.Run, look.Progress, look.Away, time.Now())
 			written := writer.Written()
@@ -313,9 +309,17 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 			m.cfg.Watch(snapshot)
 		}
 	})
+	early := failure != nil && following.Err() != nil && ctx.Err() == nil // the workers ended first
 	stopWork()
-	failure = errors.Join(failure, group.Wait())
-	if ctx.Err() != nil {
+	stopped := group.Wait()
+	if early {
+		failure = nil
+		if errors.Is(stopped, consumer.ErrCut) { // by the deadline: what was cut is generated next time
+			stopped = nil
+		}
+	}
+	failure = errors.Join(failure, stopped)
+	if early || ctx.Err() != nil {
 		m.settle()
 	}
 	stopSink()

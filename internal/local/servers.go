@@ -5,24 +5,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
+	"go.uber.org/zap"
+
+	"gleaner/internal/cli"
 	"gleaner/internal/consumer"
+	"gleaner/internal/lanes"
 	"gleaner/internal/ollama"
+	"gleaner/internal/ollama/serve"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/pipeline"
 )
 
 // ServersConfig says which model servers to use.
 type ServersConfig struct {
-	URL      string // of an Ollama server that may be running
-	Simulate bool   // use simulated servers, whatever answers there
-	Fallback bool   // use simulated servers if no real one answers there, instead of an error
-	Model    string // empty: the first that the server has, or the simulated one's default
-	Slots    int    // of each GPU; 0: RealSlots, or the simulated server's default
+	URLs     []string // of Ollama servers that may be running, one a GPU
+	Simulate bool     // use simulated servers, whatever answers there
+	Fallback bool     // use simulated servers if no real one answers there, instead of an error
+	Model    string   // empty: the first that the server has, or the simulated one's default
+	Slots    int      // of each GPU; 0: found at work, or the simulated server's default
 
-	RealSlots int // that a real server is thought to have; 0: 1, as is Ollama's default
+	RealSlots int // that a real server has at most, where the number is found at work; 0: cli.MaxAutoSlots
+
+	GPUs  string       // to start a real server on, one each, as gpu.Find names them; empty: those of URLs run
+	Start serve.Config // of those that are started
+	Log   *zap.Logger  // nil: nothing is logged
 
 	NumCtx int // the context that a simulated server has at least
 
@@ -45,68 +53,107 @@ func (cfg ServersConfig) client(slots int) ollama.Config {
 	return client
 }
 
+// slots returns how many generations at a time a real server gets, at most if the number is found
+// at work.
+func (cfg ServersConfig) slots() (most int, auto bool) {
+	if cfg.Slots > 0 {
+		return cfg.Slots, false
+	}
+	most = cmp.Or(cfg.RealSlots, cli.MaxAutoSlots)
+	return most, most > 1
+}
+
 // Servers are the model servers that were chosen. The caller has to call Close.
 type Servers struct {
 	GPUs      []consumer.LaneConfig
-	URL       string // of the real server that was asked; empty if none was
+	URLs      []string // of the real servers that were asked; empty if none was
 	Model     string
-	Slots     int // of each GPU
+	Slots     int  // of each GPU, at most if Auto
+	Auto      bool // how many are fastest is found at work
 	Simulated bool
 	Thinks    bool // the real server's model thinks by itself where nothing is said
 
 	simulated []*ollamasim.Server
+	release   func() // the GPUs; nil: there are none
 }
 
-// Close stops the simulated servers.
+// Close stops the simulated servers, and leaves the GPUs.
 func (s *Servers) Close() {
+	if s.release != nil {
+		s.release()
+	}
 	for _, server := range s.simulated {
 		server.Close()
 	}
 }
 
-// ChooseServers returns the real Ollama server, with its model loaded, or the simulated ones that
-// were asked for. If no real one answers the error is a *NoServerError.
+// ChooseServers returns the real Ollama servers, with the model loaded, the GPUs on which they are
+// started, or the simulated ones that were asked for. If a real one does not answer the error is a
+// *NoServerError.
 func ChooseServers(ctx context.Context, cfg ServersConfig) (*Servers, error) {
-	if cfg.Simulate {
-		return simulate(cfg, "")
+	if cfg.Log == nil {
+		cfg.Log = zap.NewNop()
 	}
-	slots := max(cmp.Or(cfg.Slots, cfg.RealSlots), 1)
-	client, err := reach(ctx, cfg, slots)
+	switch {
+	case cfg.Simulate:
+		return simulate(cfg, nil)
+	case cfg.GPUs != "":
+		return reserve(ctx, cfg)
+	}
+	most, auto := cfg.slots()
+	clients, err := reach(ctx, cfg, most)
 	var none *NoServerError
 	if errors.As(err, &none) && cfg.Fallback {
-		return simulate(cfg, none.URL)
+		return simulate(cfg, []string{none.URL})
 	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Servers{URL: client.URL(), Slots: slots}
-	gpu, err := s.load(ctx, client, cfg)
-	s.GPUs = []consumer.LaneConfig{gpu}
-	return s, err
+	s := &Servers{Slots: most, Auto: auto}
+	return s, s.load(ctx, clients, cfg)
 }
 
-// reach returns a client of the real server. If none answers the error is a *NoServerError.
-func reach(ctx context.Context, cfg ServersConfig, slots int) (*ollama.Client, error) {
-	client, err := ollama.New(cfg.URL, cfg.client(slots))
+// reach returns a client of each real server. If one does not answer the error is a *NoServerError.
+func reach(ctx context.Context, cfg ServersConfig, slots int) ([]*ollama.Client, error) {
+	clients, err := lanes.Clients(cfg.URLs, cfg.client(slots))
 	if err != nil {
 		return nil, err
 	}
-	server, away := client.Identify(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case away != nil && pipeline.ClassOf(away) == pipeline.Fatal && !cfg.Fallback: // it answers, and says what is missing
-		return nil, away
-	case server.Simulated || away != nil:
-		return nil, &NoServerError{client.URL(), server.Simulated, away}
+	for _, client := range clients {
+		server, away := client.Identify(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case away != nil && pipeline.ClassOf(away) == pipeline.Fatal && !cfg.Fallback: // it answers, and says what is missing
+			return nil, away
+		case server.Simulated || away != nil:
+			return nil, &NoServerError{client.URL(), server.Simulated, away}
+		}
 	}
-	return client, nil
+	return clients, nil
+}
+
+// reserve takes the GPUs. Their servers are started when the run begins.
+func reserve(ctx context.Context, cfg ServersConfig) (*Servers, error) {
+	if cfg.Model == "" {
+		return nil, &pipeline.SpecError{Field: "model", Problem: "with --gpus the servers are started for the run, so it has to be named: add --model NAME, such as --model qwen2.5:3b"}
+	}
+	most, auto := cfg.slots()
+	s := &Servers{Model: cfg.Model, Slots: most, Auto: auto}
+	cfg.Start.Client = cfg.client(most)
+	reserved, release, err := lanes.Reserve(ctx, cfg.GPUs, cfg.Start, cfg.Log)
+	if s.release = release; err != nil {
+		s.Close()
+		return nil, err
+	}
+	s.GPUs = lanes.Started(reserved, max(cfg.NumCtx, serve.DefaultContext), most, auto)
+	return s, nil
 }
 
 // simulate starts simulated Ollama servers on free ports.
-func simulate(cfg ServersConfig, asked string) (*Servers, error) {
+func simulate(cfg ServersConfig, asked []string) (*Servers, error) {
 	s := &Servers{
-		URL: asked, Simulated: true,
+		URLs: asked, Simulated: true,
 		Model: cfg.simulatedModel(), Slots: cmp.Or(cfg.Slots, ollamasim.DefaultSlots),
 	}
 	context := max(ollamasim.DefaultContext, cfg.NumCtx)
@@ -153,28 +200,35 @@ func (cfg ServersConfig) modelOf(ctx context.Context, client *ollama.Client) (st
 	return "", fmt.Errorf("the Ollama server %s has no model: name one to pull with --model, or use --simulate", client.URL())
 }
 
-// load loads the model on a server that is running, pulls it first if it is missing, and returns
-// the server as one GPU.
-func (s *Servers) load(ctx context.Context, client *ollama.Client, cfg ServersConfig) (consumer.LaneConfig, error) {
-	var none consumer.LaneConfig
-	var err error
-	if s.Model, err = cfg.modelOf(ctx, client); err != nil {
-		return none, err
+// load loads the model on servers that are running, pulls it first where it is missing, and takes
+// each server as one GPU. All have to have the same weights under its name.
+func (s *Servers) load(ctx context.Context, clients []*ollama.Client, cfg ServersConfig) (err error) {
+	if s.Model, err = cfg.modelOf(ctx, clients[0]); err != nil {
+		return err
 	}
-	if _, err := client.Describe(ctx, s.Model); errors.Is(err, ollama.ErrNoModel) && !cfg.NoPull {
-		if err := client.Pull(ctx, s.Model, cfg.Pulling); err != nil {
-			return none, err
+	var running []consumer.RunningServer
+	for _, client := range clients {
+		s.URLs = append(s.URLs, client.URL())
+		running = append(running, consumer.RunningServer{URL: client.URL(), Backend: client})
+		if _, err := client.Describe(ctx, s.Model); errors.Is(err, ollama.ErrNoModel) && !cfg.NoPull {
+			if err := client.Pull(ctx, s.Model, cfg.Pulling); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
 		}
-	} else if err != nil {
-		return none, err
 	}
-	if err := client.WarmUp(ctx, s.Model); err != nil {
-		return none, err
-	}
-	described, err := client.Describe(ctx, s.Model)
+	models, err := consumer.LoadModel(ctx, running, s.Model)
 	if err != nil {
-		return none, err
+		return err
 	}
-	s.Thinks = described.SaysThinks && described.Thinks
-	return consumer.LaneConfig{Name: strings.TrimPrefix(client.URL(), "http://"), Backend: client, Slots: s.Slots, Context: described.Context, Model: described}, nil
+	for i, model := range models[1:] {
+		if a, b := models[0].Digest, model.Digest; a != "" && b != "" && a != b {
+			return fmt.Errorf("model %s is %s on %s and %s on %s, and a run takes answers of one: run `ollama pull %[1]s` on both, or leave one out of --ollama",
+				s.Model, pipeline.ShortDigest(a), s.URLs[0], pipeline.ShortDigest(b), s.URLs[i+1])
+		}
+	}
+	s.Thinks = models[0].SaysThinks && models[0].Thinks
+	s.GPUs = lanes.Running(running, models, s.Slots, s.Auto)
+	return nil
 }

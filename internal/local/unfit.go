@@ -19,6 +19,9 @@ func RefuseUnfit(ctx context.Context, run pipeline.Run, gpus []consumer.LaneConf
 	options := run.Spec.Options
 	info := pipeline.RunInfo{Run: run.Name, NumCtx: options.NumCtx, Think: options.Think}
 	for _, gpu := range gpus {
+		if gpu.Backend == nil {
+			continue // its server is started later, and its lane says so then
+		}
 		if unfit := consumer.Unfit(info, gpu.Model); unfit != "" {
 			return errors.New(unfit)
 		}

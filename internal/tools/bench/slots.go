@@ -117,7 +117,7 @@ func (c foundCore) Enabled(level zapcore.Level) bool { return level == zap.InfoL
 func (c foundCore) With([]zap.Field) zapcore.Core { return c }
 
 func (c foundCore) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if strings.Contains(e.Message, "number of slots is found") {
+	if strings.Contains(e.Message, "measured how many slots") {
 		select {
 		case c.settled <- struct{}{}:
 		default:
