@@ -59,6 +59,8 @@
 //     missing.
 //   - plan: what a run will cost, and whether that fits into free accounts. The adapters say what
 //     an exchange or a document costs, and it knows how many there will be.
+//   - doctor: whether NATS, store, model server, GPUs and this machine are in order, and what to do
+//     if not.
 //   - ownership: whose the streams are. It keeps the programs of one store from working on those of
 //     another.
 //   - status: what a person wants to know about a run, from the store and the streams together.

@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline folder text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu lanes autotune supervise producer consumer sink reconcile ownership status plan"
+	forPrograms = "pipeline folder text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu lanes autotune supervise producer consumer sink reconcile ownership status plan doctor"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -85,6 +85,7 @@ func rules() map[string]rule {
 		"internal/ownership": {ours: "pipeline outage", theirs: engineLibraries},
 		"internal/status":    {ours: "pipeline outage failures", theirs: engineLibraries + " prometheus"},
 		"internal/plan":      {ours: "pipeline"},
+		"internal/doctor":    {ours: "pipeline"},
 
 		// Parts of engines that stand alone.
 		"internal/autotune":  {ours: "pipeline outage", theirs: engineLibraries, testOurs: "ollamasim"},
@@ -92,7 +93,7 @@ func rules() map[string]rule {
 		"internal/gpu":       {},
 		"internal/lanes":     {ours: "pipeline consumer supervise ollama ollama/serve gpu", theirs: "zap"}, // for the two commands whose servers generate
 
-		"internal/view":            {ours: "pipeline failures cli status plan reconcile ownership producer dataset", theirs: "humanize"},
+		"internal/view":            {ours: "pipeline failures cli status plan doctor reconcile ownership producer dataset", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise lanes ollama ollama/serve holdings stream telemetry", theirs: programLibraries},
 

@@ -34,6 +34,8 @@ type commands struct {
 	Audit  command.Audit  `cmd:"" group:"What there is:" help:"Check that every generation of a run is accounted for."`
 	Export command.Export `cmd:"" group:"What there is:" help:"Write a run as a dataset."`
 
+	Doctor command.Doctor `cmd:"" group:"What there is:" help:"Look whether NATS, store, model server, GPUs and this machine are in order, and what to do if not."`
+
 	Config cli.ShowConfig `cmd:"" group:"What there is:" help:"Show what is in force for the flags of a command, and whether it is from the command line, the environment, or gleaner.yaml."`
 
 	NATS     command.NATSServer      `cmd:"" name:"nats" group:"For trying things out:" help:"Run the embedded NATS server alone."`

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,26 +34,80 @@ const listWithin = 30 * time.Second
 // it is a list of indexes or UUIDs with commas between them. It fails if there is no GPU, or not
 // one that is wanted.
 func Find(ctx context.Context, wanted string) ([]Device, error) {
+	stdout, err := query(ctx, "--query-gpu=index,uuid,name,memory.total")
+	if err != nil {
+		return nil, err
+	}
+	all, err := parse(stdout)
+	if err != nil {
+		return nil, fmt.Errorf("looking for GPUs: %w", err)
+	}
+	return choose(all, wanted)
+}
+
+// query asks the driver, and returns lines with commas between the fields.
+func query(ctx context.Context, what string) (string, error) {
 	limited, cancel := context.WithTimeout(ctx, listWithin)
 	defer cancel()
-	command := exec.CommandContext(limited, "nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
+	command := exec.CommandContext(limited, "nvidia-smi", what, "--format=csv,noheader,nounits")
 	command.WaitDelay = time.Second
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	stdout, err := command.Output()
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return nil, fmt.Errorf("looking for GPUs: %w: without an NVIDIA driver there is no GPU to use; switch the notebook's accelerator on, or name running servers with --ollama", err)
+		return "", fmt.Errorf("looking for GPUs: %w: without an NVIDIA driver there is no GPU to use; switch the notebook's accelerator on, or name running servers with --ollama", err)
 	case limited.Err() != nil && ctx.Err() == nil:
-		return nil, fmt.Errorf("looking for GPUs: nvidia-smi did not answer within %s: the driver hangs, restart the machine", listWithin)
+		return "", fmt.Errorf("looking for GPUs: nvidia-smi did not answer within %s: the driver hangs, restart the machine", listWithin)
 	case err != nil:
-		return nil, fmt.Errorf("looking for GPUs: nvidia-smi: %w: %s", err, firstLine(stderr.String()+string(stdout)))
+		return "", fmt.Errorf("looking for GPUs: nvidia-smi: %w: %s", err, firstLine(stderr.String()+string(stdout)))
 	}
-	all, err := parse(string(stdout))
+	return string(stdout), nil
+}
+
+// A Use is what a GPU's memory is used for.
+type Use struct {
+	UsedMiB   int
+	Processes []string // such as "ollama (4711)"
+}
+
+// Uses returns what uses the GPUs of this machine, by UUID. What the driver does not tell is left
+// out: in a container it names no processes.
+func Uses(ctx context.Context) (map[string]Use, error) {
+	memory, err := query(ctx, "--query-gpu=uuid,memory.used")
 	if err != nil {
-		return nil, fmt.Errorf("looking for GPUs: %w", err)
+		return nil, err
 	}
-	return choose(all, wanted)
+	uses := map[string]Use{}
+	for fields := range rows(memory, 2) {
+		used, _ := strconv.Atoi(fields[1])
+		uses[fields[0]] = Use{UsedMiB: used}
+	}
+	apps, err := query(ctx, "--query-compute-apps=gpu_uuid,pid,process_name")
+	if err != nil {
+		return uses, nil // a driver that does not tell
+	}
+	for fields := range rows(apps, 3) {
+		use := uses[fields[0]]
+		use.Processes = append(use.Processes, fmt.Sprintf("%s (%s)", filepath.Base(fields[2]), fields[1]))
+		uses[fields[0]] = use
+	}
+	return uses, nil
+}
+
+// rows returns the fields of the lines that have that many.
+func rows(out string, n int) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		for line := range strings.Lines(out) {
+			fields := strings.SplitN(line, ",", n)
+			for i := range fields {
+				fields[i] = strings.TrimSpace(fields[i])
+			}
+			if len(fields) == n && !yield(fields) {
+				return
+			}
+		}
+	}
 }
 
 // parse reads nvidia-smi's lines, such as "0, GPU-1c9d…, Tesla T4, 15360".

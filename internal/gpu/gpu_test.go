@@ -53,3 +53,15 @@ func TestGPUsAreTakenFromNvidiaSmi(t *testing.T) {
 		t.Errorf("without nvidia-smi: %v", err)
 	}
 }
+
+func TestWhatUsesTheGPUsIsTold(t *testing.T) {
+	fakeSMI(t, `case "$1" in
+--query-gpu*) echo 'GPU-aaaa, 9000'; echo 'GPU-bbbb, [N/A]';;
+*) echo 'GPU-aaaa, 4711, /usr/bin/ollama'; echo 'GPU-aaaa, 4712, python, -c x';;
+esac`)
+	got, err := Uses(t.Context())
+	want := map[string]Use{"GPU-aaaa": {9000, []string{"ollama (4711)", "python, -c x (4712)"}}, "GPU-bbbb": {}}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}

@@ -25,3 +25,15 @@ func lockFolder(dir string) (*flock.Flock, error) {
 	}
 	return lock, nil
 }
+
+// InUse reports whether a server of any process has this folder, which may not be there.
+func InUse(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "server.lock")); err != nil {
+		return false
+	}
+	lock, err := lockFolder(dir)
+	if err == nil {
+		_ = lock.Unlock() // it was held for this question alone
+	}
+	return err != nil
+}
