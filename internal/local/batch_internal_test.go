@@ -27,7 +27,7 @@ func TestANewRunHasSmallBatchesAndOneThatIsThereKeepsItsOwn(t *testing.T) {
 		generations int
 		want        int
 	}{
-		{"new", true, 20, 1}, {"new", true, batchesOfOne - 1, 1}, {"new", true, 3 * batchesOfOne, 4}, {"new", true, 50_000_000, 8},
+		{"new", true, 20, 1}, {"new", true, 150_000, 1}, {"new", true, batchesOfOne - 1, 1}, {"new", true, 3 * batchesOfOne, 4}, {"new", true, 50_000_000, 8},
 		{"new", false, 20, 3}, {"there", true, 20, 8},
 	} {
 		m := &machine{cfg: Config{FreeBatch: c.free}, store: s}
