@@ -4,8 +4,10 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"errors"
+	"io"
 	"io/fs"
 	"path"
 	"time"
@@ -44,10 +46,20 @@ func tarball(folder string, members []member, at time.Time) ([]byte, error) {
 
 // zipfile does the same as a .zip.
 func zipfile(folder string, members []member, at time.Time) ([]byte, error) {
+	inFolder := make([]member, len(members))
+	for i, m := range members {
+		inFolder[i] = member{path.Join(folder, m.name), m.mode, m.data}
+	}
+	return zipOf(inFolder, at)
+}
+
+// zipOf packs files under their own names.
+func zipOf(members []member, at time.Time) ([]byte, error) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
+	w.RegisterCompressor(zip.Deflate, func(to io.Writer) (io.WriteCloser, error) { return flate.NewWriter(to, flate.BestCompression) })
 	for _, m := range members {
-		header := &zip.FileHeader{Name: path.Join(folder, m.name), Method: zip.Deflate, Modified: at.UTC()}
+		header := &zip.FileHeader{Name: m.name, Method: zip.Deflate, Modified: at.UTC()}
 		header.SetMode(m.mode)
 		f, err := w.CreateHeader(header)
 		if err != nil {

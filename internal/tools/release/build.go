@@ -87,15 +87,15 @@ func clone(ctx context.Context, root, into string, report func(string)) error {
 	return err
 }
 
-// build builds all programs for a platform into a folder. Nothing of this machine gets into them:
-// no cgo, no paths, no build id of the linker's. The version comes from git, through the go
-// command.
-func build(ctx context.Context, root, into string, p platform) error {
+// build builds the programs of an order for a platform into a folder. Nothing of this machine gets
+// into them: no cgo, no paths, no build id of the linker's. The version comes from git, through the
+// go command, unless what lies here is built.
+func build(ctx context.Context, root, into string, p platform, o order) error {
 	if err := os.MkdirAll(into, 0o755); err != nil {
 		return err
 	}
-	for _, program := range programs() {
-		command := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=true", "-ldflags=-s -w -buildid=",
+	for _, program := range o.programs() {
+		command := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", fmt.Sprintf("-buildvcs=%t", !o.here), "-ldflags=-s -w -buildid=",
 			"-o", filepath.Join(into, p.binary(program)), "./"+program)
 		command.Dir = root
 		command.Env = p.env()
@@ -104,6 +104,12 @@ func build(ctx context.Context, root, into string, p platform) error {
 		}
 	}
 	return nil
+}
+
+// stampHere returns the stamp of what lies in a folder, which has no commit. Its time is the first
+// that a zip can hold.
+func stampHere() stamp {
+	return stamp{version: "v0.0.0+here", commit: "none", time: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
 // stampOf reads the stamp of a binary.

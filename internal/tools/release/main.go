@@ -1,6 +1,6 @@
 // Release builds the files of a release: for each platform an archive with the static programs,
-// README and LICENSE, beside it a list of what is linked into them (SBOM), and the checksums of
-// all. The same commit gives the same bytes.
+// README and LICENSE, beside it a list of what is linked into them (SBOM), two wheels for Python,
+// and the checksums of all. The same commit gives the same bytes.
 package main
 
 import (
@@ -15,6 +15,8 @@ import (
 type command struct {
 	Out       string   `default:"dist" placeholder:"DIR" help:"Folder for the archives. What an earlier release left there is removed."`
 	Platforms []string `default:"linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64" placeholder:"OS/ARCH" help:"What to build for."`
+	Only      string   `enum:"archives,wheels," default:"" placeholder:"archives|wheels" help:"Build nothing else."`
+	Here      bool     `help:"Build what lies in the folder, committed or not, without a version. For trying things out: such files are not handed out."`
 }
 
 func main() { cli.Main("release", "Build the archives that are handed out.", &command{}) }
@@ -32,7 +34,7 @@ func (c *command) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	files, err := release(ctx, root, c.Out, platforms, func(line string) { fmt.Fprintln(t.Err, line) })
+	files, err := release(ctx, order{root: root, here: c.Here, only: c.Only, platforms: platforms}, c.Out, func(line string) { fmt.Fprintln(t.Err, line) })
 	if err != nil {
 		return err
 	}

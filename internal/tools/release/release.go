@@ -15,10 +15,29 @@ import (
 
 const sumsFile = "SHA256SUMS"
 
-// release builds the commit that is checked out in root: an archive and its SBOM for each
-// platform into a folder, with the checksums of all of them. It returns the names of the files,
-// in order.
-func release(ctx context.Context, root, out string, platforms []platform, report func(string)) (names []string, err error) {
+// An order says what to build.
+type order struct {
+	root      string // folder of the module
+	here      bool   // what lies there, and not the commit that is checked out
+	only      string // "archives", "wheels", or "" for both
+	platforms []platform
+}
+
+// programs returns the programs that it takes.
+func (o order) programs() []string {
+	if o.only != "wheels" {
+		return programs()
+	}
+	var needed []string
+	for _, d := range distributions() {
+		needed = append(needed, d.program)
+	}
+	return needed
+}
+
+// release builds what is ordered: an archive with its SBOM and the wheels for each platform into
+// a folder, with the checksums of all of them. It returns the names of the files, in order.
+func release(ctx context.Context, o order, out string, report func(string)) (names []string, err error) {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err
 	}
@@ -30,17 +49,34 @@ func release(ctx context.Context, root, out string, platforms []platform, report
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	source := filepath.Join(work, "source")
-	if err := clone(ctx, root, source, report); err != nil {
-		return nil, err
+	source := o.root
+	if !o.here {
+		source = filepath.Join(work, "source")
+		if err := clone(ctx, o.root, source, report); err != nil {
+			return nil, err
+		}
 	}
-	for _, p := range platforms {
+	for _, p := range o.platforms {
 		report("building for " + p.String())
-		made, err := releaseFor(ctx, source, work, out, p)
+		bin := filepath.Join(work, p.os+"_"+p.arch)
+		s, err := o.build(ctx, source, bin, p)
 		if err != nil {
 			return nil, err
 		}
-		names = append(names, made...)
+		if o.only != "wheels" {
+			made, err := archives(source, bin, out, p, s)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, made...)
+		}
+		if o.only != "archives" {
+			made, err := wheels(source, bin, out, p, s)
+			if err != nil {
+				return nil, err
+			}
+			names = append(names, made...)
+		}
 	}
 	slices.Sort(names)
 	if err := writeSums(out, names); err != nil {
@@ -49,9 +85,20 @@ func release(ctx context.Context, root, out string, platforms []platform, report
 	return append(names, sumsFile), nil
 }
 
+// build builds the programs of a platform into a folder, and says what they are.
+func (o order) build(ctx context.Context, source, bin string, p platform) (stamp, error) {
+	if err := build(ctx, source, bin, p, o); err != nil {
+		return stamp{}, err
+	}
+	if o.here {
+		return stampHere(), nil
+	}
+	return stampOf(filepath.Join(bin, p.binary(o.programs()[0])))
+}
+
 // sweep removes the files of an earlier release: the checksums would not name them.
 func sweep(out string) error {
-	old, err := filepath.Glob(filepath.Join(out, "gleaner_*"))
+	old, err := filepath.Glob(filepath.Join(out, "gleaner_*")) // archives, and wheels
 	if err != nil {
 		return err
 	}
@@ -63,16 +110,8 @@ func sweep(out string) error {
 	return nil
 }
 
-// releaseFor makes the archive of one platform and its SBOM, and returns their names.
-func releaseFor(ctx context.Context, source, work, out string, p platform) ([]string, error) {
-	bin := filepath.Join(work, p.os+"_"+p.arch)
-	if err := build(ctx, source, bin, p); err != nil {
-		return nil, err
-	}
-	s, err := stampOf(filepath.Join(bin, p.binary(programs()[0])))
-	if err != nil {
-		return nil, err
-	}
+// archives makes the archive of one platform and its SBOM, and returns their names.
+func archives(source, bin, out string, p platform, s stamp) ([]string, error) {
 	base := fmt.Sprintf("gleaner_%s_%s_%s", strings.TrimPrefix(s.version, "v"), p.os, p.arch)
 	bom, err := billOfMaterials(bin, p, s)
 	if err != nil {
@@ -102,8 +141,7 @@ func releaseFor(ctx context.Context, source, work, out string, p platform) ([]st
 	if err != nil {
 		return nil, fmt.Errorf("pack %s: %w", archive, err)
 	}
-	names := []string{archive, base + ".cdx.json"}
-	return names, errors.Join(
+	return []string{archive, base + ".cdx.json"}, errors.Join(
 		os.WriteFile(filepath.Join(out, archive), packed, 0o644),
 		os.WriteFile(filepath.Join(out, base+".cdx.json"), bom, 0o644))
 }

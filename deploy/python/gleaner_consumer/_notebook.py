@@ -1,0 +1,1 @@
+../gleaner/_notebook.py
