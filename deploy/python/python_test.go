@@ -21,17 +21,21 @@ import (
 // here, and installed without network. The tests run in that environment, which sees the libraries
 // of the Python that is named.
 func TestThePackages(t *testing.T) {
-	t.Parallel()
 	python := needtest.Env(t, "LOADERS_TEST_PYTHON", "the Python packages are not tested; .ci/loaders.sh prints what to set")
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
 	server := natsdtest.Start(t, natsd.Config{})
 	models := ollamatest.TinyModels()
 	installed := install(ctx, t, python)
+	tests, err := filepath.Abs("tests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir()) // where Python does not find the packages as they lie here
 	out := run(ctx, t, []string{
 		"OLLAMA_TEST_HOST=" + ollamatest.Host(t), "MODEL=" + models.Stop, "MODEL_ENDLESS=" + models.Endless,
 		"JUPYTER_TEST_PYTHON=" + os.Getenv("JUPYTER_TEST_PYTHON"), "TEST_NATS_URL=" + server.URL(), "PYTHONDONTWRITEBYTECODE=1", "CI=" + os.Getenv("CI"),
-	}, installed, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-v", "-s", "tests")
+	}, installed, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-v", "-s", tests)
 	t.Log(out)
 	for line := range strings.Lines(out) {
 		if strings.Contains(line, "... skipped") {

@@ -73,7 +73,7 @@ def join(frame: Frame, export: Export, items: Sequence[int], wanted: Wanted) -> 
         items: the row of each item of the run.
     """
     columns = frame.columns()
-    found: Dict[Tuple[int, int], Mapping[str, Any]] = {}
+    found: Dict[Tuple[int, int], Dict[str, Any]] = {}
     for line in export.lines:
         item, sample = place(line[export.provenance])
         found[items[item], sample] = line
@@ -93,12 +93,11 @@ def join(frame: Frame, export: Export, items: Sequence[int], wanted: Wanted) -> 
         new[export.provenance] = []
     for row in range(_length(frame)):
         for sample in range(wanted.samples):
-            line = found.get((row, sample))
-            if line is None or line.get(answer) is None:
+            line = found.get((row, sample), {})
+            if line.get(answer) is None:
                 missing.append((row, sample))
                 if wanted.on_missing == "drop":
                     continue
-                line = line or {}
             rows.append(row)
             for name in names:
                 new[name].append(line.get(name))

@@ -35,15 +35,15 @@ def flags(function: str, command: str, options: Mapping[str, Any]) -> List[str]:
     for name, value in options.items():
         flag = name.rstrip("_").replace("_", "-")
         if names and flag not in names:
-            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}" + _nearest(flag, names))
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}" + _nearest(command, flag, names))
         words += words_of(flag, value)
     return words
 
 
-def _nearest(flag: str, names: FrozenSet[str]) -> str:
+def _nearest(command: str, flag: str, names: FrozenSet[str]) -> str:
     also = {"max-tokens": "num-predict", "max-new-tokens": "num-predict", "n": "samples", "context": "num-ctx", "instructions": "system"}
     near = [also[flag]] if also.get(flag) in names else difflib.get_close_matches(flag, names, 1, 0.6)
-    return f": did you mean {near[0].replace('-', '_')!r}?" if near else f"; `gleaner run --help` lists what there is"
+    return f": did you mean {near[0].replace('-', '_')!r}?" if near else f"; `gleaner {command} --help` lists what there is"
 
 
 def words_of(flag: str, value: Any) -> List[str]:

@@ -32,7 +32,7 @@ class Sent(NamedTuple):
 
     frame: Frame
     path: str
-    count: int  # of rows; -1 if the program counts them
+    size: int  # rows; -1 if the program counts them
 
 
 def send(data: Frame, folder: Path) -> Sent:
@@ -169,15 +169,15 @@ def run(
         words.append(f"--run={name}")
     place = Path(folder or DATA)
     sent = send(given, place)
-    if sent.count == 0:
+    if sent.size == 0:
         return given.join([], {"response": []})
     words += [f"--input={sent.path}", f"--data={place}", "--layout=rows", "--provenance=nested", "--json"]
     result = executed("run", words, place, progress)
     summary = result.json()
-    if sent.count < 0:
+    if sent.size < 0:
         return _of_file(result, summary, place, wanted, options.get("response_field"))
     exported = _read(Path(summary["out"]))
-    both = _answers.join(given, exported, _items(sent.count, place, summary["run"]), wanted)
+    both = _answers.join(given, exported, _items(sent.size, place, summary["run"]), wanted)
     return settled(both, wanted, result, summary)
 
 
@@ -259,13 +259,11 @@ def _answer(exported: _answers.Export, wanted: _answers.Wanted, field: Optional[
     return names[-1] if names else "response"
 
 
-def store(folder: Path, verb: str) -> List[str]:
-    """Returns the flags that name the store of a folder."""
+def store(folder: Path) -> str:
+    """Returns the flag that names a folder with runs."""
     if not (folder / "gleaner.db").is_file():
         raise Error(f"{folder} holds no runs: gleaner.run makes them in the folder {DATA} of the working folder, or where its folder=… says")
-    if "data" in _flags.known(_flags.program(), verb):
-        return [f"--data={folder}"]
-    return [f"--store=sqlite:{folder / 'gleaner.db'}"]
+    return f"--data={folder}"
 
 
 def _asked(verb: str, words: Sequence[str], allowed: Sequence[int] = (0,)) -> _process.Result:
@@ -279,7 +277,7 @@ def _asked(verb: str, words: Sequence[str], allowed: Sequence[int] = (0,)) -> _p
 
 
 def _export(name: str, folder: Path, also: Sequence[str] = ()) -> _answers.Export:
-    words = [*store(folder, "export"), f"--run={name}", "--all", "--out=-", "--layout=rows", "--provenance=nested", *also]
+    words = [store(folder), f"--run={name}", "--all", "--out=-", "--layout=rows", "--provenance=nested", *also]
     result = _asked("export", words, (0, 3))
     return _answers.read(result.out.encode().splitlines())
 
@@ -293,14 +291,14 @@ def runs(folder: Optional[PathLike] = None) -> List[Dict[str, Any]]:
     place = Path(folder or DATA)
     if not (place / "gleaner.db").is_file():
         return []
-    return list(_asked("status", [*store(place, "status"), "--json"]).json() or [])
+    return list(_asked("status", [store(place), "--json"]).json() or [])
 
 
 def status(name: Optional[str] = None, folder: Optional[PathLike] = None) -> Dict[str, Any]:
     """Returns how far a run is: its state, how many answers are stored, tokens, rates. Without a name
     of the only run of the folder, or of the one that has begun last."""
     place = Path(folder or DATA)
-    return dict(_asked("status", [*store(place, "status"), f"--run={name or _last(place)}", "--json"]).json())
+    return dict(_asked("status", [store(place), f"--run={name or _last(place)}", "--json"]).json())
 
 
 def _last(folder: Path) -> str:
@@ -337,7 +335,7 @@ def results(
     checked(on_missing)
     words = _flags.flags("results", "export", options)
     if out is not None:
-        _asked("export", [*store(place, "export"), f"--run={name}", f"--out={os.fspath(out)}", *words], (0, 3))
+        _asked("export", [store(place), f"--run={name}", f"--out={os.fspath(out)}", *words], (0, 3))
         return os.fspath(out)
     summary = status(name, place)
     exported = _export(name, place, words)

@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+import threading
+import time
 import unittest
 
 ROWS = [{"question": f"What is {i} and 2?", "n": i} for i in range(5)]
@@ -23,3 +25,12 @@ def needs(variable: str) -> str:
     if not value:
         raise unittest.SkipTest(f"{variable} is not set")
     return value
+
+
+def until(what, seconds=60):
+    """Waits until something holds."""
+    ends = time.monotonic() + seconds
+    while not what():
+        if time.monotonic() > ends:
+            raise AssertionError("it does not come about")
+        threading.Event().wait(0.05)

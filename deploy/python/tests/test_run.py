@@ -5,12 +5,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 import unittest
 import unittest.mock
 
-from base import ROWS, InFolder, needs
+from base import ROWS, InFolder, needs, until
 
 import gleaner
 
@@ -233,15 +232,6 @@ class Docs(InFolder):
             failed, tried = doctest.testmod(module)
             self.assertEqual(failed, 0, module.__name__)
             self.assertGreater(tried, 0, module.__name__)
-
-
-def until(what, seconds=60):
-    """Waits until something holds."""
-    ends = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > ends:
-            raise AssertionError("it does not come about")
-        threading.Event().wait(0.05)
 
 
 if __name__ == "__main__":
