@@ -75,7 +75,7 @@ func rules() map[string]rule {
 		"internal/ollama/serve":      {ours: "pipeline ollama gpu", theirs: "flock"},     // the processes, beside the client to what they serve
 		"internal/ollamasim":         {ours: "pipeline outage", theirs: "ollama", testOurs: "ollama schema"},
 		"internal/holdings":          {theirs: "flock"}, // a folder of this machine
-		"internal/telemetry":         {ours: "pipeline text failures", theirs: "zap term"},
+		"internal/telemetry":         {ours: "pipeline text failures", theirs: "zap"},
 		"internal/telemetry/metrics": {ours: "pipeline", theirs: "prometheus"},
 
 		"internal/producer":  {ours: "pipeline outage prompt schema", theirs: engineLibraries + " prometheus"},  // rows may bring a schema

@@ -54,7 +54,7 @@ type grammar struct {
 // for kong, whose commands have a method Run(context.Context, *Terminal) error.
 func Main(name, description string, commands any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	terminal := &Terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	terminal := (&Terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}).escaping()
 	quiet := context.AfterFunc(ctx, func() {
 		stop() // so that a second signal ends the process at once
 		if terminal.Interactive() {

@@ -31,7 +31,10 @@ type LogFlags struct {
 
 // Logger returns the logger that the flags ask for.
 func (l LogFlags) Logger(t *Terminal) (*zap.Logger, error) {
-	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Control())
+	if l.LogFormat == "json" {
+		return telemetry.NewLogger(l.LogFormat, l.LogLevel, raw(t.Err), false)
+	}
+	return telemetry.NewLogger(l.LogFormat, l.LogLevel, t.Control(), Colours(t.Err))
 }
 
 // NATSFlags say how to reach the stream.

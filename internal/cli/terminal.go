@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"runtime"
 
 	"golang.org/x/term"
 
@@ -16,27 +17,48 @@ import (
 // of it: whatever a dataset, a model or another person's machine says, it cannot command the
 // terminal. JSON goes to PrintJSON, which escapes it as JSON does. A dataset is no talk: export
 // writes it to the standard output itself, byte for byte.
+//
+// What is written to either of them appears above the lines that Draw has drawn.
 type Terminal struct {
 	In       io.Reader
 	Out, Err io.Writer
+
+	screen *screen // nil: nothing is drawn
 }
 
 // escaping returns the terminal with escaping writers.
 func (t *Terminal) escaping() *Terminal {
-	return &Terminal{In: t.In, Out: text.Escaper{To: t.Out, Make: text.Printable}, Err: text.Escaper{To: t.Err, Make: text.Printable}}
+	if t.screen != nil {
+		return t
+	}
+	s := &screen{talk: t.Err, size: func() (columns, rows int) { return size(t.Err) }}
+	return &Terminal{
+		In: t.In, screen: s,
+		Out: text.Escaper{To: above{s, t.Out}, Make: text.Printable},
+		Err: text.Escaper{To: talking{s}, Make: text.Printable},
+	}
 }
 
 // raw returns the writer below an escaping one.
 func raw(w io.Writer) io.Writer {
-	if escaping, ok := w.(text.Escaper); ok {
-		return escaping.To
+	escaping, ok := w.(text.Escaper)
+	if !ok {
+		return w
 	}
-	return w
+	if talk, ok := escaping.To.(talking); ok {
+		return above{talk.screen, talk.talk}
+	}
+	return escaping.To
 }
 
-// Control returns Err without escaping, for what moves the cursor or has colours. Who uses it
-// escapes the text of others itself.
-func (t *Terminal) Control() io.Writer { return raw(t.Err) }
+// Control returns Err without escaping, for what has colours. Who uses it escapes the text of
+// others itself.
+func (t *Terminal) Control() io.Writer {
+	if t.screen != nil {
+		return talking{t.screen}
+	}
+	return raw(t.Err)
+}
 
 // PrintJSON writes a value as a line of JSON to Out or Err of a terminal.
 func PrintJSON(to io.Writer, v any) error {
@@ -53,33 +75,94 @@ func PrintJSONText(to io.Writer, data []byte) error {
 	return err
 }
 
+// Draw replaces the lines that the last call has drawn below the talk by these, of which each is
+// one line of text without control characters. Without lines it takes them away. Lines that have
+// no room on the terminal are clipped or left out.
+func (t *Terminal) Draw(lines ...string) {
+	if t.screen == nil {
+		t.screen = &screen{talk: raw(t.Err), size: func() (columns, rows int) { return size(t.Err) }}
+	}
+	t.screen.draw(lines)
+}
+
+// TalkJSON has each further line of talk be an object {"message": …} on a line, for programs.
+func (t *Terminal) TalkJSON() {
+	if t.screen != nil {
+		t.screen.wrap()
+	}
+}
+
 // Interactive reports whether a person can be asked.
 func (t *Terminal) Interactive() bool { return isTerminal(t.In) && isTerminal(t.Err) }
 
-// Redraws reports whether lines of talk can be drawn over each other.
-func (t *Terminal) Redraws() bool { return isTerminal(t.Err) }
+// Redraws reports whether lines of talk can be drawn over each other: on a terminal whose cursor
+// can be moved. Notebooks and CI keep line by line what is written there.
+func (t *Terminal) Redraws() bool { return isTerminal(t.Err) && movesCursor(os.Getenv) }
 
-// Columns returns how wide a line of data may be: as wide as the terminal, or 120 where there is
-// none.
-func (t *Terminal) Columns() int { return width(t.Out, 120) }
-
-// TalkColumns returns how wide a line of talk may be: as wide as the terminal, or 80 where there is
-// none.
-func (t *Terminal) TalkColumns() int { return width(t.Err, 80) }
-
-func isTerminal(v any) bool {
-	if w, ok := v.(io.Writer); ok {
-		v = raw(w)
-	}
-	f, ok := v.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-func width(w io.Writer, otherwise int) int {
-	if f, ok := raw(w).(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
+// movesCursor reports whether the environment is one in which a terminal's cursor can be moved.
+func movesCursor(getenv func(string) string) bool {
+	for _, notebook := range []string{"CI", "JPY_PARENT_PID", "KAGGLE_KERNEL_RUN_TYPE", "COLAB_RELEASE_TAG"} {
+		if getenv(notebook) != "" {
+			return false
 		}
 	}
-	return otherwise
+	kind := getenv("TERM")
+	return kind != "dumb" && (kind != "" || runtime.GOOS == "windows")
+}
+
+// Colours reports whether what is written to Out or Err of a terminal may have colours: on a
+// terminal that has them, unless NO_COLOR is set.
+func Colours(to io.Writer) bool {
+	if escaping, ok := to.(text.Escaper); ok {
+		to = escaping.To
+	}
+	if talk, ok := to.(talking); ok && talk.wraps() {
+		return false
+	}
+	return isTerminal(to) && takesColours(os.Getenv)
+}
+
+func takesColours(getenv func(string) string) bool {
+	kind := getenv("TERM")
+	return getenv("NO_COLOR") == "" && kind != "dumb" && kind != "" // also on Windows, whose consoles may show the codes
+}
+
+// Columns returns how wide a line of data may be: as wide as the terminal, or 80 where there is
+// none.
+func (t *Terminal) Columns() int {
+	columns, _ := size(t.Out)
+	return columns
+}
+
+// TalkSize returns how many columns and rows talk has: those of the terminal, or 80 and 24 where
+// there is none.
+func (t *Terminal) TalkSize() (columns, rows int) { return size(t.Err) }
+
+// file returns the file to which a writer writes in the end; nil: none.
+func file(v any) *os.File {
+	switch w := v.(type) {
+	case *os.File:
+		return w
+	case text.Escaper:
+		return file(w.To)
+	case above:
+		return file(w.to)
+	case talking:
+		return file(w.talk)
+	}
+	return nil
+}
+
+func isTerminal(v any) bool {
+	f := file(v)
+	return f != nil && term.IsTerminal(int(f.Fd()))
+}
+
+func size(w io.Writer) (columns, rows int) {
+	if f := file(w); f != nil {
+		if columns, rows, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 && rows > 0 {
+			return columns, rows
+		}
+	}
+	return 80, 24
 }

@@ -24,8 +24,8 @@ type DeadRedrive struct {
 
 // Run puts the batches of the chosen letters on the queue again.
 func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
-	progress := view.NewProgress(t)
-	log, err := c.Logger(&cli.Terminal{Err: progress})
+	progress := view.NewProgress(t, c.ProgressFlags)
+	log, err := c.Logger(t)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,12 @@ import (
 // Delete is the command delete: it removes a run with everything that belongs to it, from the store
 // and from the streams.
 type Delete struct {
-	cli.RunsFlags `embed:""`
-	cli.NATSFlags `embed:""`
-	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Yes           bool   `byhand:"run" help:"Do not ask."`
-	JSON          bool   `name:"json" help:"Print the summary as JSON."`
+	cli.RunsFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	cli.NATSFlags     `embed:""`
+	Name              string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Yes               bool   `byhand:"run" help:"Do not ask."`
+	JSON              bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 // Run asks for confirmation and removes the run.
@@ -45,7 +46,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	if err := confirm(t, c.Yes, run, fmt.Sprintf("This removes run %s with %s and every answer to it, for good.", run.Name, view.Plural(run.Items, "row", "rows"))); err != nil {
 		return err
 	}
-	progress := view.NewProgress(t)
+	progress := view.NewProgress(t, c.ProgressFlags)
 	removed, err := producer.NewControl(store, conn).Delete(ctx, run, func(n int) {
 		if progress.Due() {
 			progress.Show(fmt.Sprintf("deleting run %s: %s documents", c.Name, view.Count(n)))

@@ -30,14 +30,15 @@ import (
 
 // Doctor is the command doctor: it looks whether what is configured is in order.
 type Doctor struct {
-	Store     string   `env:"MONGODB_URI" path:"sqlite" placeholder:"URI" help:"Store to look at. Default: none, and that of the folder of gleaner run."`
-	NATSURL   string   `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS server to look at. Default: one at nats://127.0.0.1:4222, if it answers there."`
-	NATSCreds string   `name:"nats-creds" env:"NATS_CREDS" path:"file,content" help:"Credentials: the path of a .creds file, or its content. Content belongs into the environment: a command line can be seen by others."`
-	Ollama    []string `env:"OLLAMA_HOST" placeholder:"URL" help:"Ollama servers to look at, with commas between them. Default: one at http://127.0.0.1:11434, if it answers there or nothing else is configured."`
-	Model     []string `sep:"none" placeholder:"NAME" help:"Model that has to be there, and to answer."`
-	GPUs      string   `name:"gpus" default:"none" placeholder:"auto|0,1|none" help:"GPUs that have to be there. none: those that are there are shown."`
-	Data      string   `default:"gleaner-data" path:"file" placeholder:"DIR" help:"Folder of gleaner run: its store, whether a run goes on in it, and what is free there."`
-	JSON      bool     `name:"json" help:"Print a list of {check, state, says, advice} as JSON."`
+	cli.ProgressFlags `embed:""`
+	Store             string   `env:"MONGODB_URI" path:"sqlite" placeholder:"URI" help:"Store to look at. Default: none, and that of the folder of gleaner run."`
+	NATSURL           string   `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS server to look at. Default: one at nats://127.0.0.1:4222, if it answers there."`
+	NATSCreds         string   `name:"nats-creds" env:"NATS_CREDS" path:"file,content" help:"Credentials: the path of a .creds file, or its content. Content belongs into the environment: a command line can be seen by others."`
+	Ollama            []string `env:"OLLAMA_HOST" placeholder:"URL" help:"Ollama servers to look at, with commas between them. Default: one at http://127.0.0.1:11434, if it answers there or nothing else is configured."`
+	Model             []string `sep:"none" placeholder:"NAME" help:"Model that has to be there, and to answer."`
+	GPUs              string   `name:"gpus" default:"none" placeholder:"auto|0,1|none" help:"GPUs that have to be there. none: those that are there are shown."`
+	Data              string   `default:"gleaner-data" path:"file" placeholder:"DIR" help:"Folder of gleaner run: its store, whether a run goes on in it, and what is free there."`
+	JSON              bool     `name:"json" help:"Print a list of {check, state, says, advice} as JSON."`
 }
 
 const (
@@ -64,7 +65,7 @@ func (c *clocks) note(name string, ahead time.Duration) {
 
 // Run looks at everything side by side, and prints what was found. It fails if something is wrong.
 func (c *Doctor) Run(ctx context.Context, t *cli.Terminal) error {
-	progress := view.NewProgress(t)
+	progress := view.NewProgress(t, c.ProgressFlags)
 	times := &clocks{ahead: map[string]time.Duration{}}
 	found := doctor.Run(ctx, c.checks(ctx, times), canaryWithin, func(open []string) {
 		if t.Redraws() && len(open) > 0 {

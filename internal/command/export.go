@@ -20,14 +20,15 @@ import (
 
 // Export is the command export: store → dataset.
 type Export struct {
-	cli.RunsFlags `embed:""`
-	cli.NATSFlags `embed:""`
-	ExportFlags   `embed:""`
-	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Out           string `required:"" path:"file" placeholder:"FILE" help:"The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet. DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output."`
-	All           bool   `help:"Also write generations without an answer, with null, in layout rows."`
-	WithFailed    bool   `help:"Also write generations that failed, with null, and in gleaner why, and what there was of an answer that was cut off. Reads the dead letters, so it needs NATS."`
-	JSON          bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
+	cli.RunsFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	cli.NATSFlags     `embed:""`
+	ExportFlags       `embed:""`
+	Name              string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Out               string `required:"" path:"file" placeholder:"FILE" help:"The end of the name says the format: .jsonl, .json, .csv, .tsv (each also .gz or .zst), .parquet. DIR/ is a folder of Parquet with a card, hf://datasets/ME/NAME pushes such a folder to the hub; - is JSON Lines on standard output."`
+	All               bool   `help:"Also write generations without an answer, with null, in layout rows."`
+	WithFailed        bool   `help:"Also write generations that failed, with null, and in gleaner why, and what there was of an answer that was cut off. Reads the dead letters, so it needs NATS."`
+	JSON              bool   `name:"json" help:"Print the summary as JSON (on standard error if the dataset goes to standard output)."`
 }
 
 // Run writes the dataset. Generations without an answer make it end with cli.DeadLetters.
@@ -35,7 +36,7 @@ func (c *Export) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
 	config := c.config(c.Out)
 	config.All = c.All
-	progress := view.NewProgress(t)
+	progress := view.NewProgress(t, c.ProgressFlags)
 	remote, err := c.outputOf(ctx, config, "", progress)
 	if err != nil {
 		return err

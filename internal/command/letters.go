@@ -20,17 +20,18 @@ import (
 
 // letterFlags choose dead letters, and say where they are.
 type letterFlags struct {
-	cli.RunsFlags `embed:""`
-	cli.NATSFlags `embed:""`
-	Name          string           `name:"run" placeholder:"NAME" help:"Of this run only."`
-	Batch         []int            `byhand:"" placeholder:"INDEX" help:"Of these batches only."`
-	Row           []string         `byhand:"" sep:"none" placeholder:"ID" help:"Of the batches in which these rows failed: a row's own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. Needs --run; may be repeated."`
-	Class         []pipeline.Class `byhand:"" placeholder:"CLASS" help:"Of these classes, with commas between them."`
-	Message       string           `byhand:"" placeholder:"REGEXP" help:"Whose message matches."`
-	OlderThan     time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
-	NewerThan     time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at most this long ago."`
-	Orphaned      bool             `byhand:"" help:"Letters of runs that are not in the store, and those that cannot be read. All others are left out then, and without this flag these are."`
-	Limit         int              `byhand:"" placeholder:"N" help:"At most this many."`
+	cli.RunsFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	cli.NATSFlags     `embed:""`
+	Name              string           `name:"run" placeholder:"NAME" help:"Of this run only."`
+	Batch             []int            `byhand:"" placeholder:"INDEX" help:"Of these batches only."`
+	Row               []string         `byhand:"" sep:"none" placeholder:"ID" help:"Of the batches in which these rows failed: a row's own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. Needs --run; may be repeated."`
+	Class             []pipeline.Class `byhand:"" placeholder:"CLASS" help:"Of these classes, with commas between them."`
+	Message           string           `byhand:"" placeholder:"REGEXP" help:"Whose message matches."`
+	OlderThan         time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at least this long ago, such as 2h."`
+	NewerThan         time.Duration    `byhand:"" placeholder:"AGE" help:"That failed at most this long ago."`
+	Orphaned          bool             `byhand:"" help:"Letters of runs that are not in the store, and those that cannot be read. All others are left out then, and without this flag these are."`
+	Limit             int              `byhand:"" placeholder:"N" help:"At most this many."`
 }
 
 // Help is called by kong.
@@ -93,7 +94,7 @@ func (f letterFlags) open(ctx context.Context, t *cli.Terminal, log *zap.Logger,
 		if err != nil {
 			return err
 		}
-		if filter.Items, err = findItems(ctx, t, both.store, run, f.Row); err != nil {
+		if filter.Items, err = findItems(ctx, view.NewProgress(t, f.ProgressFlags), both.store, run, f.Row); err != nil {
 			return err
 		}
 	}

@@ -19,13 +19,14 @@ import (
 
 // LoadRun is the command load: dataset file → run in the store.
 type LoadRun struct {
-	Store         string `env:"MONGODB_URI" path:"sqlite" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password. A dry run needs none."`
-	cli.SpecFlags `embed:""`
-	AnswerFlags   `embed:""`
-	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
-	Digest        string `placeholder:"DIGEST|any" help:"Take only answers of this digest of the model, all 64 digits, or of any. Default: the digest of the first answer."`
-	DryRun        bool   `help:"Check everything; show the first request, the columns, how long the requests are, and what the flags come to; write nothing."`
-	JSON          bool   `name:"json" help:"Print the summary as JSON; of a dry run all that it found."`
+	Store             string `env:"MONGODB_URI" path:"sqlite" placeholder:"URI" help:"mongodb://…, mongodb+srv://… or sqlite:PATH. Better in the environment than on the command line: it may hold a password. A dry run needs none."`
+	cli.SpecFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	AnswerFlags       `embed:""`
+	Name              string `name:"run" required:"" placeholder:"NAME" help:"Name of the run: a-z, 0-9 and -."`
+	Digest            string `placeholder:"DIGEST|any" help:"Take only answers of this digest of the model, all 64 digits, or of any. Default: the digest of the first answer."`
+	DryRun            bool   `help:"Check everything; show the first request, the columns, how long the requests are, and what the flags come to; write nothing."`
+	JSON              bool   `name:"json" help:"Print the summary as JSON; of a dry run all that it found."`
 }
 
 // Run checks the dataset, shows its first prompt, and writes the run. Of several runs none is
@@ -42,7 +43,7 @@ func (c *LoadRun) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce)
 	if err != nil {
 		return err
 	}
-	progress := view.NewProgress(t)
+	progress := view.NewProgress(t, c.ProgressFlags)
 	data, err := openInput(ctx, t, c.SpecFlags, progress)
 	if err != nil {
 		return err

@@ -20,18 +20,19 @@ import (
 
 // Plan is the command plan: what a run will cost, before anything is spent.
 type Plan struct {
-	cli.SpecFlags   `embed:""`
-	cli.RunsFlags   `embed:""`
-	Name            string        `name:"run" placeholder:"NAME" help:"Plan this loaded run, with the lengths and times of the answers that it has. With --input: the name that the run will have."`
-	Like            string        `placeholder:"RUN" help:"Take lengths and times from the answers of this run, which has the same model and such prompts: load a few rows under another name, let them be answered, then plan all."`
-	AnswerTokens    int           `default:"200" help:"Tokens of an answer, where there are none to look at."`
-	Consumers       int           `default:"1" help:"Consumers at a time: notebooks."`
-	GPUsEach        int           `name:"gpus-each" default:"2" help:"GPUs of each consumer."`
-	Slots           int           `default:"8" help:"Slots of each GPU."`
-	TokensPerSecond float64       `placeholder:"T" help:"Tokens a second of each GPU, all its slots together. Default: by the answers' own times, or 160, an estimate of a 7B model in four bits on a T4."`
-	Window          int           `help:"Batches on the queue at a time, as for producer publish."`
-	Lease           time.Duration `default:"90s" help:"After how long without a sign of life a batch goes to another worker, as for producer publish."`
-	JSON            bool          `name:"json" help:"Print the estimate as JSON."`
+	cli.SpecFlags     `embed:""`
+	cli.RunsFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	Name              string        `name:"run" placeholder:"NAME" help:"Plan this loaded run, with the lengths and times of the answers that it has. With --input: the name that the run will have."`
+	Like              string        `placeholder:"RUN" help:"Take lengths and times from the answers of this run, which has the same model and such prompts: load a few rows under another name, let them be answered, then plan all."`
+	AnswerTokens      int           `default:"200" help:"Tokens of an answer, where there are none to look at."`
+	Consumers         int           `default:"1" help:"Consumers at a time: notebooks."`
+	GPUsEach          int           `name:"gpus-each" default:"2" help:"GPUs of each consumer."`
+	Slots             int           `default:"8" help:"Slots of each GPU."`
+	TokensPerSecond   float64       `placeholder:"T" help:"Tokens a second of each GPU, all its slots together. Default: by the answers' own times, or 160, an estimate of a 7B model in four bits on a T4."`
+	Window            int           `help:"Batches on the queue at a time, as for producer publish."`
+	Lease             time.Duration `default:"90s" help:"After how long without a sign of life a batch goes to another worker, as for producer publish."`
+	JSON              bool          `name:"json" help:"Print the estimate as JSON."`
 }
 
 // Run prints the estimate.
@@ -106,7 +107,7 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, 
 	if err != nil {
 		return plan.Estimate{}, err
 	}
-	progress := view.NewProgress(t)
+	progress := view.NewProgress(t, c.ProgressFlags)
 	data, err := openInput(ctx, t, c.SpecFlags, progress)
 	if err != nil {
 		return plan.Estimate{}, err

@@ -28,6 +28,7 @@ type Preview struct {
 	N                 string `arg:"" optional:"" name:"n" help:"How many rows, spread over the dataset: the first, the last, and others at even distances. Default: 5."`
 	cli.SpecFlags     `embed:""`
 	cli.PatienceFlags `embed:""`
+	cli.ProgressFlags `embed:""`
 	Name              string   `name:"run" placeholder:"NAME" help:"Name that the run will have: the seeds of its answers are made from it. Default: that of gleaner run."`
 	Ollama            []string `env:"OLLAMA_HOST" default:"http://127.0.0.1:11434" placeholder:"URL" help:"Ollama servers that answer, with commas between them. If none does, the messages are shown alone."`
 	Slots             int      `placeholder:"N" help:"Generations at a time. Default: OLLAMA_NUM_PARALLEL, else 1; 8 if simulated."`
@@ -48,7 +49,7 @@ func (c *Preview) Run(ctx context.Context, t *cli.Terminal) error {
 	if !c.HasInput() {
 		return cli.Usage("no dataset: give --input FILE, or --input - for standard input")
 	}
-	progress := view.NewProgress(t)
+	progress := view.NewProgress(t, c.ProgressFlags)
 	data, err := openInput(ctx, t, c.SpecFlags, progress)
 	if err != nil {
 		return err
@@ -187,9 +188,7 @@ func (c *Preview) servers(ctx context.Context, p *previewing) (*local.Servers, e
 		config.Slots = cmp.Or(c.Slots, config.RealSlots, 1)
 	}
 	config.NoPull, config.Fallback = true, false
-	if p.t.Redraws() {
-		p.progress.Show("loading the model")
-	}
+	p.progress.Show("loading the model")
 	servers, err := local.ChooseServers(ctx, config)
 	p.progress.Clear()
 	if err != nil {
@@ -232,7 +231,7 @@ func (p *previewing) without(away error) {
 // ask has the servers answer, and shows the rows with their answers.
 func (p *previewing) ask(ctx context.Context, cfg consumer.Config, servers *local.Servers, rows []view.Previewed, requests []pipeline.Request) error {
 	waiting := func(i int) {
-		if p.t.Redraws() && i < len(rows) {
+		if i < len(rows) {
 			p.progress.Show(view.Steps("answering", i, len(rows), "rows"))
 		}
 	}

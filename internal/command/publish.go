@@ -23,26 +23,27 @@ import (
 
 // Publish is the command publish: planned batches of a run → the queue.
 type Publish struct {
-	cli.StoreFlags  `embed:""`
-	cli.NATSFlags   `embed:""`
-	cli.StreamFlags `embed:""`
-	cli.HTTPFlags   `embed:""`
-	cli.LogFlags    `embed:""`
-	Name            string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Window          int           `help:"Batches on the queue at a time, at most. Default: 2,000, or three for each worker that is present if that is more; a GPU has two workers more than slots."`
-	Follow          bool          `help:"Stay until every generation is stored or dead. Exits 3 if some have no answer."`
-	Lease           time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for this long."`
-	MaxBytes        cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
-	TakeOver        bool          `byhand:"" help:"Take the streams from another store that is given up: say which runs are on them, and with --yes remove those of the other store. Refused while one of them is in use."`
-	Yes             bool          `byhand:"" help:"With --take-over: do it."`
-	MaxFailures     string        `placeholder:"N|P%" help:"With --follow: pause the run, and end with exit code 1, when this many generations have failed, or this part of all that ended. Nothing is given up. off: never. Default: when the first 20 have all failed, or half of the first 200."`
-	JSON            bool          `name:"json" help:"Print the summary as JSON."`
+	cli.StoreFlags    `embed:""`
+	cli.NATSFlags     `embed:""`
+	cli.StreamFlags   `embed:""`
+	cli.HTTPFlags     `embed:""`
+	cli.LogFlags      `embed:""`
+	cli.ProgressFlags `embed:""`
+	Name              string        `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Window            int           `help:"Batches on the queue at a time, at most. Default: 2,000, or three for each worker that is present if that is more; a GPU has two workers more than slots."`
+	Follow            bool          `help:"Stay until every generation is stored or dead. Exits 3 if some have no answer."`
+	Lease             time.Duration `default:"90s" help:"A batch goes to another worker when its worker gave no sign of life for this long."`
+	MaxBytes          cli.Size      `env:"GLEANER_MAX_BYTES" placeholder:"SIZE" help:"Room for all streams together, such as 2GiB. Streams that are there are enlarged to it, never made smaller. Default: what the NATS account allows, at most 4GiB, and no change."`
+	TakeOver          bool          `byhand:"" help:"Take the streams from another store that is given up: say which runs are on them, and with --yes remove those of the other store. Refused while one of them is in use."`
+	Yes               bool          `byhand:"" help:"With --take-over: do it."`
+	MaxFailures       string        `placeholder:"N|P%" help:"With --follow: pause the run, and end with exit code 1, when this many generations have failed, or this part of all that ended. Nothing is given up. off: never. Default: when the first 20 have all failed, or half of the first 200."`
+	JSON              bool          `name:"json" help:"Print the summary as JSON."`
 }
 
 // Run publishes what is planned; with Follow it stays until the run is done.
 func (c *Publish) Run(ctx context.Context, t *cli.Terminal) error {
-	progress := view.NewProgress(t)
-	log, err := c.Logger(&cli.Terminal{Err: progress})
+	progress := view.NewProgress(t, c.ProgressFlags)
+	log, err := c.Logger(t)
 	if err != nil {
 		return err
 	}
@@ -135,12 +136,13 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 	if err != nil {
 		return err
 	}
-	follower := status.NewFollower(conn, nil)
+	follower, roll := status.NewFollower(conn, nil), status.Roll{}
 	final, err := publisher.FollowToEnd(ctx, run, engine, func(look producer.Look) {
 		snapshot := follower.Look(ctx, look.Run, look.Progress, look.Away, time.Now())
 		if progress.Due() {
 			snapshot.Unstored = min(engine.Unstored(run.Name)*max(1, run.Spec.Batch), run.Generations-look.Progress.Stored)
-			progress.Show(view.Line(snapshot))
+			snapshot.Fleet(ctx, conn, &roll)
+			progress.Run(snapshot)
 		}
 	})
 	progress.Clear()

@@ -25,6 +25,7 @@ import (
 type RunLocal struct {
 	cli.SpecFlags     `embed:""`
 	cli.LogFlags      `embed:""`
+	cli.ProgressFlags `embed:""`
 	cli.PatienceFlags `embed:""`
 	cli.ServerFlags   `embed:""`
 	cli.EndFlags      `embed:""`
@@ -54,8 +55,8 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce
 	if err != nil {
 		return err
 	}
-	progress := view.NewProgress(t)
-	log, err := c.Logger(&cli.Terminal{Err: progress})
+	progress := view.NewProgress(t, c.ProgressFlags)
+	log, err := c.Logger(t)
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, deadline time.
 		Note: func(lines []string) { notes(t, lines) },
 		Watch: func(s status.Snapshot) {
 			if progress.Due() {
-				progress.Show(append([]string{view.Line(s)}, view.GPULines(s.Consumers)...)...)
+				progress.Run(s)
 			}
 		},
 	})

@@ -11,7 +11,7 @@ import (
 
 // dryRun checks the runs, and prints what it found. Nothing is written, loaded or pulled.
 func (c *RunLocal) dryRun(ctx context.Context, t *cli.Terminal, data *input, variants []cli.Variant, outputs []hubOutput, settings []cli.Setting) error {
-	progress := view.NewProgress(t)
+	progress := view.NewProgress(t, c.ProgressFlags)
 	var found []view.DryRun
 	for i, v := range variants {
 		one := *c

@@ -17,12 +17,13 @@ import (
 
 // Show is the command show: a few answers, to see what one gets.
 type Show struct {
-	cli.RunsFlags `embed:""`
-	Name          string   `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	Row           []string `byhand:"" sep:"none" placeholder:"ID" help:"All answers of this row: its own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. May be repeated."`
-	Limit         int      `byhand:"" default:"5" help:"How many answers."`
-	Random        bool     `byhand:"" help:"Random ones instead of the first."`
-	JSON          bool     `name:"json" help:"Print JSON Lines, as export writes them."`
+	cli.RunsFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	Name              string   `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	Row               []string `byhand:"" sep:"none" placeholder:"ID" help:"All answers of this row: its own id, if the run was loaded with --id, or Gleaner's, such as NAME/000000012. May be repeated."`
+	Limit             int      `byhand:"" default:"5" help:"How many answers."`
+	Random            bool     `byhand:"" help:"Random ones instead of the first."`
+	JSON              bool     `name:"json" help:"Print JSON Lines, as export writes them."`
 }
 
 // Run prints some answers.
@@ -82,7 +83,7 @@ func (c *Show) answers(ctx context.Context, t *cli.Terminal, store store.Store, 
 		}
 		return answers, err
 	}
-	items, err := findItems(ctx, t, store, run, c.Row)
+	items, err := findItems(ctx, view.NewProgress(t, c.ProgressFlags), store, run, c.Row)
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +103,7 @@ func (c *Show) answers(ctx context.Context, t *cli.Terminal, store store.Store, 
 }
 
 // findItems returns the numbers of the items that a user names, and shows how far the search is.
-func findItems(ctx context.Context, t *cli.Terminal, store producer.ItemReader, run pipeline.Run, names []string) ([]int, error) {
-	progress := view.NewProgress(t)
+func findItems(ctx context.Context, progress *view.Progress, store producer.ItemReader, run pipeline.Run, names []string) ([]int, error) {
 	defer progress.Clear()
 	return producer.FindItems(ctx, store, run, names, func(rows int) {
 		if progress.Due() {

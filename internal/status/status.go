@@ -66,6 +66,7 @@ type Snapshot struct {
 	Stream      *pipeline.StreamDepth `json:"stream,omitempty"`   // nil: the stream could not be asked
 	StreamError string                `json:"stream_error,omitempty"`
 	Consumers   []pipeline.Presence   `json:"consumers"`
+	Missing     []Missing             `json:"missing,omitempty"` // consumers that were present and are not, where somebody goes on looking
 	// MoreConsumers is how many are present besides those.
 	MoreConsumers int `json:"more_consumers,omitempty"`
 

@@ -3,25 +3,23 @@ package telemetry
 import (
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"gleaner/internal/text"
 )
 
 // NewLogger returns a logger that writes to w, with a lock around each write. The format is
 // "console" (the default) for people or "json" for machines; the level is debug, info (the
-// default), warn or error. It returns an error for any other word.
+// default), warn or error. It returns an error for any other word. For people the levels can have
+// colours.
 //
 // What is the same within a minute, but for numbers, ids and addresses, is written once, and then
 // counted.
 //
 // In JSON, ts is in UTC with milliseconds and durations are in seconds.
-func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {
+func NewLogger(format, level string, w io.Writer, colour bool) (*zap.Logger, error) {
 	least, ok := map[string]zapcore.Level{
 		"": zap.InfoLevel, "debug": zap.DebugLevel, "info": zap.InfoLevel, "warn": zap.WarnLevel, "error": zap.ErrorLevel,
 	}[level]
@@ -31,7 +29,7 @@ func NewLogger(format, level string, w io.Writer) (*zap.Logger, error) {
 	out := zapcore.Lock(zapcore.AddSync(w))
 	switch format {
 	case "", "console":
-		return zap.New(withoutRepeats(&console{LevelEnabler: least, out: out, colour: takesColour(w)})), nil
+		return zap.New(withoutRepeats(&console{LevelEnabler: least, out: out, colour: colour})), nil
 	case "json":
 		escaped := zapcore.AddSync(text.Escaper{To: out, Make: text.PrintableJSON})
 		return zap.New(withoutRepeats(zapcore.NewCore(zapcore.NewJSONEncoder(forMachines()), escaped, least))), nil
@@ -46,10 +44,4 @@ func forMachines() zapcore.EncoderConfig {
 		EncodeLevel:    zapcore.LowercaseLevelEncoder,
 		EncodeDuration: zapcore.SecondsDurationEncoder,
 	}
-}
-
-// takesColour reports whether w is a terminal, and NO_COLOR is not set.
-func takesColour(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	return ok && runtime.GOOS != "windows" && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(file.Fd()))
 }

@@ -15,7 +15,7 @@ import (
 func logTo(t testing.TB, format, level string) (*zap.Logger, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
-	log, err := NewLogger(format, level, &out)
+	log, err := NewLogger(format, level, &out, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestUnknownFormatsAndLevelsAreRefused(t *testing.T) {
 		{"xml", "info", `log format "xml" is not known: use console or json`},
 		{"json", "loud", `log level "loud" is not known: use debug, info, warn or error`},
 	} {
-		if _, err := NewLogger(c.format, c.level, nil); err == nil || err.Error() != c.want {
+		if _, err := NewLogger(c.format, c.level, nil, false); err == nil || err.Error() != c.want {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 	}

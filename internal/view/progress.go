@@ -1,39 +1,54 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/pipeline"
+	"gleaner/internal/status"
 	"gleaner/internal/text"
 )
 
-// A Progress shows how far a long command is: lines that are redrawn on a terminal, or a plain
-// line now and then where there is none.
+// A Progress shows how far a long command is, on the terminal's Err: lines that are redrawn, a
+// plain line now and then, or objects for a program. Talk appears above the lines.
 type Progress struct {
 	term *cli.Terminal
-	live bool
+	mode string
 
 	mu    sync.Mutex
-	drawn int // lines that stand on the terminal
-	last  time.Time
-	plain string // the last plain line that was printed
+	began time.Time
+	tried time.Time // when something was shown last, or was as before
+	said  time.Time // when the last plain line was printed
+	plain string    // that line
 }
 
 const (
 	liveEvery  = 100 * time.Millisecond
-	plainEvery = 5 * time.Second
+	jsonEvery  = 500 * time.Millisecond
+	plainEvery = 10 * time.Second
+	plainRare  = 10 * time.Minute
+	plainLook  = time.Second // between two looks whether a plain line would be another one
 )
 
-// NewProgress returns a Progress on the terminal's Err.
-func NewProgress(t *cli.Terminal) *Progress {
-	p := &Progress{term: t, live: t.Redraws()}
-	if !p.live {
-		p.last = time.Now() // a short command needs no line
+// NewProgress returns a Progress in the way that the flags ask for.
+func NewProgress(t *cli.Terminal, flags cli.ProgressFlags) *Progress {
+	p := &Progress{term: t, mode: flags.Mode(t), began: time.Now()}
+	if p.mode == cli.ProgressJSON {
+		t.TalkJSON()
 	}
+	p.said = p.began // a short command needs no line
 	return p
+}
+
+// untilNext returns how long after a plain line the next one may follow, this long after the
+// command began: the longer that is ago, the less is new in a while. So there is no line in the
+// first ten seconds, 102 in three hours, and 156 in twelve.
+func untilNext(passed time.Duration) time.Duration {
+	return min(max(plainEvery, passed/20), plainRare)
 }
 
 // Due reports whether it is time to show something again, so that callers need not make what
@@ -41,61 +56,128 @@ func NewProgress(t *cli.Terminal) *Progress {
 func (p *Progress) Due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	every := plainEvery
-	if p.live {
-		every = liveEvery
-	}
-	return time.Since(p.last) >= every
+	return p.due()
 }
 
-// Show replaces the lines that were shown before. Without a terminal only the first one is printed,
-// and only if it differs from the last.
-func (p *Progress) Show(lines ...string) {
+// due does that. The caller holds mu.
+func (p *Progress) due() bool {
+	switch p.mode {
+	case cli.ProgressLive:
+		return time.Since(p.tried) >= liveEvery
+	case cli.ProgressJSON:
+		return time.Since(p.tried) >= jsonEvery
+	case cli.ProgressPlain:
+		return time.Since(p.said) >= untilNext(p.said.Sub(p.began)) && time.Since(p.tried) >= plainLook
+	}
+	return false
+}
+
+// Show shows a line, and on a terminal the others below it, in place of those that were shown
+// before. A plain line, or an object, is printed only if it is time for it, and a plain line only
+// if something changed.
+func (p *Progress) Show(line string, others ...string) {
+	p.show(line, line, others, nil)
+}
+
+// Run shows how far a run is, and what its GPUs do.
+func (p *Progress) Run(s status.Snapshot) {
+	_, rows := p.term.TalkSize()
+	p.show(Line(s), Line(s)+GPUsInALine(s.Consumers), runLines(s, rows-2), &s)
+}
+
+// An event is an object of the mode json.
+type event struct {
+	Progress struct {
+		Text     string           `json:"text"`
+		Seconds  float64          `json:"seconds"` // since the command began
+		Snapshot *status.Snapshot `json:"snapshot,omitempty"`
+	} `json:"progress"`
+}
+
+func (p *Progress) show(line, plain string, others []string, s *status.Snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last = time.Now()
-	if !p.live {
-		if line := shown(lines[0]); line != p.plain {
-			p.plain = line
-			fmt.Fprintln(p.term.Control(), line)
+	now := time.Now()
+	switch {
+	case p.mode == cli.ProgressLive:
+		lines := []string{shown(line)}
+		for _, other := range others {
+			lines = append(lines, shown(other))
 		}
+		p.term.Draw(lines...)
+	case !p.due():
 		return
+	case p.mode == cli.ProgressJSON:
+		var e event
+		e.Progress.Text, e.Progress.Snapshot = shown(line), s
+		e.Progress.Seconds = now.Sub(p.began).Round(100 * time.Millisecond).Seconds()
+		_ = cli.PrintJSON(p.term.Err, e) // a program that is gone reads nothing
+	case p.mode == cli.ProgressPlain && plain != p.plain:
+		p.plain, p.said = plain, now
+		fmt.Fprintf(p.term.Err, "%6s  %s\n", now.Sub(p.began).Round(time.Second), shown(plain))
 	}
-	var b strings.Builder
-	p.rewind(&b)
-	width := p.term.TalkColumns() - 1 // a full line would wrap
-	for _, line := range lines {
-		b.WriteString(text.Clip(shown(line), width))
-		b.WriteString("\n")
-	}
-	p.drawn = len(lines)
-	fmt.Fprint(p.term.Control(), b.String())
+	p.tried = now
 }
 
 // shown returns a line that neither commands the terminal nor breaks.
 func shown(line string) string { return text.Printable(strings.ReplaceAll(line, "\n", " ")) }
 
-// Write lets log lines appear above the progress: it takes the lines away, writes, and the next
-// Show draws again.
-func (p *Progress) Write(data []byte) (int, error) {
+// Clear takes the lines away.
+func (p *Progress) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.live {
-		var b strings.Builder
-		p.rewind(&b)
-		fmt.Fprint(p.term.Control(), b.String())
-		p.drawn, p.last = 0, time.Time{}
+	if p.mode == cli.ProgressLive {
+		p.term.Draw()
+		p.tried = time.Time{}
 	}
-	return p.term.Control().Write(data)
 }
 
-// Clear takes the lines away.
-func (p *Progress) Clear() { _, _ = p.Write(nil) }
-
-// rewind moves to the first drawn line and clears from there on, also where ^C was typed below it.
-// The caller holds mu.
-func (p *Progress) rewind(b *strings.Builder) {
-	if p.drawn > 0 {
-		fmt.Fprintf(b, "\r\x1b[%dA\x1b[J", p.drawn)
+// runLines shows the GPUs of a run and the consumers that are missing, in at most this many lines.
+func runLines(s status.Snapshot, most int) []string {
+	lines := GPULines(s.Consumers)
+	var missing []string
+	for _, m := range s.Missing {
+		missing = append(missing, fmt.Sprintf("  missing: %s on %s, last seen %s ago", m.Consumer, cmp.Or(text.OneLine(m.Host), "a host that is not known"), Duration(m.Ago)))
 	}
+	keep := max(most, 2)
+	missing = firstLines(missing, max(keep/2, keep-len(lines)))
+	return append(firstLines(lines, keep-len(missing)), missing...)
+}
+
+// firstLines returns at most this many lines, of which the last says how many there are besides.
+func firstLines(lines []string, most int) []string {
+	if len(lines) <= most {
+		return lines
+	}
+	kept := max(most-1, 0)
+	return append(lines[:kept:kept], fmt.Sprintf("  and %s more", Count(len(lines)-kept)))
+}
+
+// mostTroubled is how many GPUs a line names that do not serve.
+const mostTroubled = 3
+
+// GPUsInALine says in a few words what the GPUs do, behind a line on their run: how many slots are
+// busy, and which GPUs do not serve. It is empty if there are none.
+func GPUsInALine(consumers []pipeline.Presence) string {
+	gpus, busy, slots := 0, 0, 0
+	var troubled []string
+	for _, c := range consumers {
+		for _, g := range c.GPUs {
+			gpus, busy, slots = gpus+1, busy+g.Busy, slots+g.Slots
+			if g.State != pipeline.GPUServing {
+				troubled = append(troubled, g.Name+" "+text.Clip(g.Describe(), 40))
+			}
+		}
+	}
+	if gpus == 0 {
+		return ""
+	}
+	line := fmt.Sprintf("  %s, %d/%d slots", Plural(gpus, "GPU", "GPUs"), busy, slots)
+	if n := len(troubled); n > 0 {
+		line += "; " + strings.Join(troubled[:min(n, mostTroubled)], ", ")
+		if n > mostTroubled {
+			line += fmt.Sprintf(" and %s more", Count(n-mostTroubled))
+		}
+	}
+	return line
 }

@@ -2,6 +2,8 @@ package view
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,23 +12,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/status"
 )
 
-func TestWithoutATerminalAPlainLineIsPrintedNowAndThen(t *testing.T) {
+var (
+	plainly = cli.ProgressFlags{Progress: cli.ProgressPlain}
+	lively  = cli.ProgressFlags{Progress: cli.ProgressLive}
+)
+
+func TestAPlainLineIsPrintedNowAndThenIfSomethingChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		p := NewProgress(&cli.Terminal{Err: &out})
-		shown := 0
-		for range 300 { // 30 seconds
+		p := NewProgress(&cli.Terminal{Err: &out}, cli.ProgressFlags{}) // plain, since there is no terminal
+		began := time.Now()
+		for range 900 { // 90 seconds
 			if p.Due() {
-				shown++
-				p.Show("loading "+time.Now().Format("05"), "a line for each GPU")
+				step := int(time.Since(began).Seconds()) / 15
+				p.Show(fmt.Sprint("step ", step), "a line for each GPU")
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		p.Show("loading 25", "the same again")
+		p.Show("step 6", "too soon")
 		p.Clear()
-		want := "loading 05\nloading 10\nloading 15\nloading 20\nloading 25\n"
+		want := "   10s  step 0\n   20s  step 1\n   30s  step 2\n   45s  step 3\n  1m0s  step 4\n 1m15s  step 5\n 1m30s  step 6\n"
 		if diff := cmp.Diff(want, out.String()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -35,15 +43,28 @@ func TestWithoutATerminalAPlainLineIsPrintedNowAndThen(t *testing.T) {
 
 func TestAShortCommandNeedsNoLine(t *testing.T) {
 	var out bytes.Buffer
-	if NewProgress(&cli.Terminal{Err: &out}).Due() {
+	if NewProgress(&cli.Terminal{Err: &out}, plainly).Due() {
 		t.Error("a line at once")
+	}
+}
+
+func TestThreeHoursAreFewLines(t *testing.T) {
+	for hours, most := range map[int]int{1: 85, 3: 110, 12: 160} {
+		lines := 0
+		for passed := untilNext(0); passed <= time.Duration(hours)*time.Hour; passed += untilNext(passed) {
+			lines++
+		}
+		if lines > most || lines < most-30 {
+			t.Errorf("%d hours are %d lines", hours, lines)
+		}
 	}
 }
 
 func TestOnATerminalTheLinesAreDrawnOverEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		p := &Progress{term: &cli.Terminal{Err: &out}, live: true}
+		term := &cli.Terminal{Err: &out}
+		p := NewProgress(term, lively)
 		if !p.Due() {
 			t.Error("nothing is shown at once")
 		}
@@ -56,11 +77,8 @@ func TestOnATerminalTheLinesAreDrawnOverEachOther(t *testing.T) {
 			t.Error("it is not drawn again")
 		}
 		p.Show("two")
-		if _, err := p.Write([]byte("a log line\n")); err != nil {
+		if _, err := term.Control().Write([]byte("a log line\n")); err != nil {
 			t.Fatal(err)
-		}
-		if !p.Due() {
-			t.Error("what a log line took away is not drawn again")
 		}
 		p.Show("three")
 		p.Clear()
@@ -72,9 +90,77 @@ func TestOnATerminalTheLinesAreDrawnOverEachOther(t *testing.T) {
 	})
 }
 
+func TestAProgramGetsObjects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := NewProgress(&cli.Terminal{Err: &out}, cli.ProgressFlags{Progress: cli.ProgressJSON})
+		p.Show("loading")
+		time.Sleep(400 * time.Millisecond)
+		p.Show("too soon")
+		time.Sleep(100 * time.Millisecond)
+		p.Run(status.Snapshot{Run: "r", Generations: 4, Stored: 1})
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		if len(lines) != 2 || lines[0] != `{"progress":{"text":"loading","seconds":0}}` {
+			t.Fatalf("%q", lines)
+		}
+		var got struct {
+			Progress struct {
+				Snapshot struct {
+					Run    string
+					Stored int
+				}
+			}
+		}
+		if err := json.Unmarshal([]byte(lines[1]), &got); err != nil || got.Progress.Snapshot.Run != "r" || got.Progress.Snapshot.Stored != 1 {
+			t.Errorf("%v: %s", err, lines[1])
+		}
+	})
+}
+
+func TestNoneIsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := NewProgress(&cli.Terminal{Err: &out}, cli.ProgressFlags{Progress: cli.ProgressNone})
+		time.Sleep(time.Hour)
+		p.Show("loading")
+		p.Clear()
+		if p.Due() || out.Len() > 0 {
+			t.Errorf("%q", &out)
+		}
+	})
+}
+
+func TestAPlainLineHasTheGPUs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := NewProgress(&cli.Terminal{Err: &out}, plainly)
+		time.Sleep(time.Minute)
+		s := status.Snapshot{Generations: 4, Stored: 1, Consumers: consumersAt(time.Now())}
+		p.Run(s)
+		if want := "  1m0s  ██████░░░░░░░░░░░░░░░░░░ 25 %  1 of 4  3 GPUs, 8/17 slots; T4 1 model tiny is not there\n"; out.String() != want {
+			t.Errorf("%q, want %q", &out, want)
+		}
+	})
+}
+
+func TestWhatHasNoRoomBelowARunIsCounted(t *testing.T) {
+	s := status.Snapshot{Consumers: consumersAt(time.Now())}
+	for range 5 {
+		s.Missing = append(s.Missing, status.Missing{Consumer: "01M", Host: "gone", Ago: 3 * time.Minute})
+	}
+	if got := runLines(s, 20); len(got) != 8 {
+		t.Errorf("%d lines: %q", len(got), got)
+	}
+	got := runLines(s, 4)
+	want := []string{GPULines(s.Consumers)[0], "  and 2 more", "  missing: 01M on gone, last seen 3m0s ago", "  and 4 more"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestALineOfProgressNeitherCommandsTheTerminalNorBreaks(t *testing.T) {
 	var out bytes.Buffer
-	NewProgress(&cli.Terminal{Err: &out}).Show("a\x1b[2Jb\nc")
+	NewProgress(&cli.Terminal{Err: &out}, lively).Show("a\x1b[2Jb\nc")
 	if diff := cmp.Diff("a\uFFFD[2Jb c\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
