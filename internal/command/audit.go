@@ -15,10 +15,11 @@ import (
 
 // Audit is the command audit: is every generation accounted for?
 type Audit struct {
-	cli.RunsFlags `embed:""`
-	cli.NATSFlags `embed:""`
-	Name          string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
-	JSON          bool   `name:"json" help:"Print JSON."`
+	cli.RunsFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	cli.NATSFlags     `embed:""`
+	Name              string `name:"run" required:"" placeholder:"NAME" help:"Name of the run."`
+	JSON              bool   `name:"json" help:"Print JSON."`
 }
 
 // Run prints the account. A run that is not balanced is an error.
@@ -29,7 +30,13 @@ func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer both.close()
-	account, err := both.reconciler.Audit(ctx, c.Name)
+	progress := view.NewProgress(t, c.ProgressFlags)
+	account, err := both.reconciler.AuditWatched(ctx, c.Name, func(batches, of int) {
+		if progress.Due() {
+			progress.Show(view.Steps("auditing", batches, of, "batches"))
+		}
+	})
+	progress.Clear()
 	if err != nil {
 		return err
 	}

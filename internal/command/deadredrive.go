@@ -34,7 +34,7 @@ func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
 			Limit: c.Limit, Rate: c.Rate, DryRun: c.DryRun, Options: c.Options, Seed: c.Seed, Again: c.Yes,
 			Progress: func(r reconcile.RedriveReport) {
 				if progress.Due() {
-					progress.Show(fmt.Sprintf("redriving: %s of %s", view.Count(r.Redriven), view.Plural(r.Chosen, "dead letter", "dead letters")))
+					progress.Show(fmt.Sprintf("redriving: %s of %s so far", view.Plural(r.Redriven, "batch", "batches"), view.Plural(r.Chosen, "dead letter", "dead letters")))
 				}
 			},
 		})

@@ -19,9 +19,7 @@ func hubConfig(progress *view.Progress, what string) hub.Config {
 	config := hub.ConfigFromEnv(os.Getenv)
 	config.Free = natsd.Free
 	config.Progress = func(file string, done, total int64) {
-		if progress.Due() {
-			progress.Show(fmt.Sprintf("%s%s: %s of %s", what, file, view.Bytes(float64(done)), view.Bytes(float64(total))))
-		}
+		progress.Transfer(what+file, done, total)
 	}
 	return config
 }
@@ -48,7 +46,7 @@ func (f ExportFlags) outputOf(ctx context.Context, config export.Config, below s
 		return hubOutput{}, err
 	}
 	o := hubOutput{
-		config: hubConfig(progress, ""), progress: progress,
+		config: hubConfig(progress, "pushing "), progress: progress,
 		push: hub.Push{Repo: config.Out, Public: f.Public, Force: f.Force, Claims: export.FolderPatterns()},
 	}
 	if err := hub.CheckPush(ctx, o.config, o.push); err != nil {

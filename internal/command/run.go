@@ -168,6 +168,11 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, deadline time.
 			data.bad.path = filepath.Join(c.Data, s.Run.Name+badSuffix)
 		},
 		Note: func(lines []string) { notes(t, lines) },
+		Exported: func(generations, of int) {
+			if progress.Due() {
+				progress.Show(view.Steps("exporting", generations, of, "generations"))
+			}
+		},
 		Watch: func(s status.Snapshot) {
 			if progress.Due() {
 				progress.Run(s)

@@ -30,9 +30,7 @@ func (c *RunLocal) serversConfig(progress *view.Progress) local.ServersConfig {
 		URLs: c.Ollama, Simulate: c.Simulate, Fallback: !c.HasInput(), Model: strings.Join(c.Model, ""), NumCtx: c.NumCtx, Slots: c.Slots.Most, RealSlots: realSlots, SimulatedGPUs: c.SimGPUs, SimulatedSpeed: c.SimSpeed,
 		Client: ollama.Config{AnswerLimit: c.AnswerLimit, Key: os.Getenv(ollama.EnvKey)},
 		Pulling: func(what string, done, total int64) {
-			if progress.Due() {
-				progress.Show(fmt.Sprintf("pulling %s: %s %s", strings.Join(c.Model, ""), what, view.Percent(int(done), int(total))))
-			}
+			progress.Transfer("pulling "+strings.Join(c.Model, "")+": "+what, done, total)
 		},
 	}
 	if c.Slots.Auto {

@@ -50,11 +50,12 @@ type Config struct {
 	AnswerLimit time.Duration // the same
 	MaxFailures producer.FailureLimit
 	Log         *zap.Logger
-	Preflight   func(producer.Preflight) // called before anything is written
-	Watch       func(status.Snapshot)    // called while the run goes on
-	Checked     func(rows int)           // called while the dataset is checked
-	Loaded      func(rows int)           // called while it is loaded
-	Note        func(notes []string)     // called with what is not called as usual in the dataset; may be nil
+	Preflight   func(producer.Preflight)  // called before anything is written
+	Watch       func(status.Snapshot)     // called while the run goes on
+	Checked     func(rows int)            // called while the dataset is checked
+	Loaded      func(rows int)            // called while it is loaded
+	Exported    func(generations, of int) // called while the answers are exported; may be nil
+	Note        func(notes []string)      // called with what is not called as usual in the dataset; may be nil
 }
 
 // A Summary is the result of a call of Run.

@@ -74,7 +74,12 @@ func (m *machine) export(ctx context.Context, summary *Summary) error {
 	if m.cfg.Export.Layout == export.LayoutOpenAIBatch { // whose lines say why there is no answer
 		answers = sink.WithFailures(ctx, m.run, answers, m.conn)
 	}
-	if err := sink.Export(ctx, answers, out, nil); err != nil {
+	exporting := func(seen int) {
+		if m.cfg.Exported != nil {
+			m.cfg.Exported(seen, m.run.Generations)
+		}
+	}
+	if err := sink.Export(ctx, answers, out, exporting); err != nil {
 		return err
 	}
 	exported, err := out.Commit()

@@ -24,7 +24,13 @@ type suspect struct {
 // looks again at a batch that moves while the audit searches for it, and calls a batch lost only
 // after two looks that found it nowhere while the store did not change.
 func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
-	a, err := e.audit(ctx, name)
+	return e.AuditWatched(ctx, name, nil)
+}
+
+// AuditWatched does what Audit does. Watch, which may be nil, is called with how many batches are
+// accounted for, of how many.
+func (e *Engine) AuditWatched(ctx context.Context, name string, watch func(batches, of int)) (Account, error) {
+	a, err := e.audit(ctx, name, watch)
 	if err == nil {
 		err = a.copies(ctx)
 	}
@@ -34,7 +40,7 @@ func (e *Engine) Audit(ctx context.Context, name string) (Account, error) {
 	return a.account, nil
 }
 
-func (e *Engine) audit(ctx context.Context, name string) (*audit, error) {
+func (e *Engine) audit(ctx context.Context, name string, watch func(batches, of int)) (*audit, error) {
 	run, err := e.store.Run(ctx, name)
 	if err != nil {
 		return nil, err
@@ -53,6 +59,9 @@ func (e *Engine) audit(ctx context.Context, name string) (*audit, error) {
 	}
 	a.account.Letters = len(a.letters)
 	for from := 0; from < run.Batches; from += PageSize {
+		if watch != nil {
+			watch(from, run.Batches)
+		}
 		if err := a.page(ctx, from, min(from+PageSize, run.Batches)); err != nil {
 			return nil, err
 		}

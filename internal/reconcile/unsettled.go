@@ -91,7 +91,7 @@ func (f *follower) unaccounted(ctx context.Context) (int, error) {
 	}
 	before := f.left
 	f.left = 0
-	a, err := f.audit(ctx, f.run)
+	a, err := f.audit(ctx, f.run, nil)
 	if err != nil {
 		return 0, err
 	}

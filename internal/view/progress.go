@@ -24,6 +24,13 @@ type Progress struct {
 	tried time.Time // when something was shown last, or was as before
 	said  time.Time // when the last plain line was printed
 	plain string    // that line
+	moves map[string]transfer
+}
+
+// A transfer is when bytes of something began to move, and how many were there already.
+type transfer struct {
+	began time.Time
+	from  int64
 }
 
 const (
@@ -83,6 +90,42 @@ func (p *Progress) Show(line string, others ...string) {
 func (p *Progress) Run(s status.Snapshot) {
 	_, rows := p.term.TalkSize()
 	p.show(Line(s), Line(s)+GPUsInALine(s.Consumers), runLines(s, rows-2), &s)
+}
+
+// Transfer shows how many bytes of something are there, how fast they come, and how long the others
+// will take. A total that is not positive is not known. It may be called often.
+func (p *Progress) Transfer(what string, done, total int64) {
+	p.mu.Lock()
+	move, known := p.moves[what]
+	if !known || done < move.from {
+		if move = (transfer{time.Now(), done}); p.moves == nil {
+			p.moves = map[string]transfer{}
+		}
+		p.moves[what] = move
+	}
+	due := p.due()
+	p.mu.Unlock()
+	if due {
+		p.Show(transferred(what, done, total, done-move.from, time.Since(move.began)))
+	}
+}
+
+// transferred does that for bytes of which some came within a time.
+func transferred(what string, done, total, came int64, took time.Duration) string {
+	if total <= 0 {
+		if done <= 0 {
+			return what
+		}
+		return what + " " + Bytes(float64(done))
+	}
+	line := fmt.Sprintf("%s %s %s  %s of %s", what, Bar(int(done), int(total), readingCells), Percent(int(done), int(total)), Bytes(float64(done)), Bytes(float64(total)))
+	if rate := float64(came) / max(took.Seconds(), 0.001); came > 0 && took >= time.Second {
+		line += fmt.Sprintf("  %s/s", Bytes(rate))
+		if left := float64(total-done) / rate; left > 0 {
+			line += "  " + Duration(time.Duration(max(left, 1)*float64(time.Second)).Round(time.Second)) + " left"
+		}
+	}
+	return line
 }
 
 // An event is an object of the mode json.

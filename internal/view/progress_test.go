@@ -158,6 +158,25 @@ func TestWhatHasNoRoomBelowARunIsCounted(t *testing.T) {
 	}
 }
 
+func TestATransferHasItsRateAndTheTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := NewProgress(&cli.Terminal{Err: &out}, plainly)
+		p.Transfer("pulling m", 1<<20, 101<<20) // what is there already says nothing of the rate
+		time.Sleep(10 * time.Second)
+		p.Transfer("pulling m", 21<<20, 101<<20)
+		time.Sleep(10 * time.Second)
+		p.Transfer("pulling n", 0, 0)
+		time.Sleep(10 * time.Second)
+		p.Transfer("pulling m", 101<<20, 101<<20)
+		want := "   10s  pulling m █░░░░░░░ 20 %  21 MiB of 101 MiB  2.0 MiB/s  40s left\n" +
+			"   20s  pulling n\n" + "   30s  pulling m ████████ 100 %  101 MiB of 101 MiB  3.3 MiB/s\n"
+		if diff := cmp.Diff(want, out.String()); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestALineOfProgressNeitherCommandsTheTerminalNorBreaks(t *testing.T) {
 	var out bytes.Buffer
 	NewProgress(&cli.Terminal{Err: &out}, lively).Show("a\x1b[2Jb\nc")
