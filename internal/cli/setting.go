@@ -2,13 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -157,17 +157,17 @@ func printSettings(t *Terminal, verb string, job *jobfile.Job, settings []Settin
 	} else {
 		fmt.Fprintf(t.Out, "%s, with %s\n\n", verb, job.Path())
 	}
-	table := tabwriter.NewWriter(t.Out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "FLAG\tVALUE\tFROM")
+	table := Grid{Columns: t.Columns(), Clip: []int{1}}
+	table.Head("FLAG", "VALUE", "FROM")
 	left := 0
 	for _, s := range settings {
 		if !all && !s.isChosen && !strings.Contains(s.From, ";") {
 			left++
 			continue
 		}
-		fmt.Fprintln(table, strings.Join(s.Cells(), "\t"))
+		table.Line(s.Cells()...)
 	}
-	if err := table.Flush(); err != nil {
+	if _, err := io.WriteString(t.Out, table.Take()); err != nil {
 		return err
 	}
 	if left > 0 {

@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"gleaner/internal/advice"
 	"gleaner/internal/reconcile"
@@ -13,7 +12,8 @@ import (
 // Account shows where the generations of a run are, and which of them are not accounted for.
 func Account(a reconcile.Account) string {
 	var b strings.Builder
-	g := grid{tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)}
+	g := newGrid(&b, 0)
+	g.Right = []int{0, 1}
 	for _, row := range []struct {
 		what string
 		n    int
@@ -22,7 +22,7 @@ func Account(a reconcile.Account) string {
 		{"planned", a.Planned}, {"on the queue", a.Work}, {"results on their way", a.Results}, {"dead letters on their way", a.Unmirrored}, {"moving", a.Moving},
 		{"lost", a.Lost}, {"total", a.Total},
 	} {
-		g.line(row.what, Count(row.n), "")
+		g.line("  "+row.what, Count(row.n))
 	}
 	_ = g.flush() // into a strings.Builder
 	for _, breach := range a.Broken {

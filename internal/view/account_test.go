@@ -43,7 +43,7 @@ func TestABatchThatIsInProgressForTooLongIsNamedWithItsHolder(t *testing.T) {
 	}
 	for what, said := range map[string]string{
 		"audit":  Account(reconcile.Account{Run: "r", Overdue: []pipeline.HeldBatch{held}}),
-		"status": Snapshot(status.Snapshot{Run: "r", Overdue: []pipeline.HeldBatch{held}}),
+		"status": Snapshot(status.Snapshot{Run: "r", Overdue: []pipeline.HeldBatch{held}}, 80),
 	} {
 		for _, part := range []string{"batch 12 is in progress for 4h10m", "with GPU 0 on box (consumer 01K)", "producer dead give-up --run r --batch 12 --yes"} {
 			if !strings.Contains(said, part) {

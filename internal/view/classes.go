@@ -10,8 +10,8 @@ import (
 // are indented, so that they stay as they are in the help of a command.
 func Classes() string {
 	var b strings.Builder
-	g := newGrid(&b)
-	g.line("  CLASS", "WHAT IT MEANS", "WHAT HELPS")
+	g := newGrid(&b, 96) // those of the help
+	g.Head("  CLASS", "WHAT IT MEANS", "WHAT HELPS")
 	for _, rule := range pipeline.Classes() {
 		if !rule.Outcome {
 			continue

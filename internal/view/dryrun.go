@@ -124,31 +124,23 @@ const (
 // Text shows it for people, in tables that fit into this many columns where they can.
 func (d DryRun) Text(columns int) string {
 	var b strings.Builder
-	d.dataset(&b)
-	d.columns(&b)
-	b.WriteString("\n" + numbers([]string{"REQUEST", "P50", "P99", "MAX"}, [][]string{
+	d.dataset(&b, columns)
+	d.columns(&b, columns)
+	b.WriteString("\n" + Table(cli.Grid{Columns: columns, Right: []int{1, 2, 3}}, []string{"REQUEST", "P50", "P99", "MAX"}, [][]string{
 		d.Lengths.Bytes.cells("bytes"), d.Lengths.Tokens.cells("tokens, about"),
-	}, 1))
+	}))
 	fmt.Fprintf(&b, "The longest is of %s, line %d.\n\n", text.OneLine(d.Lengths.File), d.Lengths.Line)
 	var rows [][]string
-	widest := 0
 	for _, r := range d.Resolved {
-		widest = max(widest, text.Width(r.What))
+		rows = append(rows, []string{r.What, text.OneLine(r.Value)})
 	}
-	for _, r := range d.Resolved {
-		what := r.What
-		for _, line := range text.Fold(text.OneLine(r.Value), max(columns-widest-2, 20)) {
-			rows = append(rows, []string{what, line})
-			what = ""
-		}
-	}
-	b.WriteString(Table([]string{"THE RUN"}, rows))
+	b.WriteString(Table(cli.Grid{Columns: columns}, []string{"THE RUN"}, rows))
 	if len(d.Settings) > 0 {
 		rows = nil
 		for _, s := range d.Settings {
 			rows = append(rows, s.Cells())
 		}
-		b.WriteString("\n" + Table([]string{"FLAG", "VALUE", "FROM"}, rows))
+		b.WriteString("\n" + Table(cli.Grid{Columns: columns, Clip: []int{1}}, []string{"FLAG", "VALUE", "FROM"}, rows))
 	}
 	return b.String()
 }
@@ -158,7 +150,7 @@ func (q Quantiles) cells(what string) []string {
 }
 
 // dataset shows the files, and what was left out of them.
-func (d DryRun) dataset(b *strings.Builder) {
+func (d DryRun) dataset(b *strings.Builder, columns int) {
 	var rows [][]string
 	for _, f := range d.Files[:min(len(d.Files), mostFiles)] {
 		size := ""
@@ -167,7 +159,7 @@ func (d DryRun) dataset(b *strings.Builder) {
 		}
 		rows = append(rows, []string{text.Clip(text.OneLine(f.Path), 2*mostName), cmp.Or(f.Format, "not needed"), size})
 	}
-	b.WriteString(numbers([]string{"DATASET", "FORMAT", "SIZE"}, rows, 2))
+	b.WriteString(Table(cli.Grid{Columns: columns, Right: []int{2}, Clip: []int{0}}, []string{"DATASET", "FORMAT", "SIZE"}, rows))
 	andMore(b, len(d.Files)-mostFiles, "file", "files")
 	fmt.Fprintf(b, "%s, %s of JSON", Plural(d.Items, "row", "rows"), Bytes(float64(d.RowBytes)))
 	if len(d.Bad) == 0 {
@@ -182,30 +174,16 @@ func (d DryRun) dataset(b *strings.Builder) {
 }
 
 // columns shows what is in the columns.
-func (d DryRun) columns(b *strings.Builder) {
+func (d DryRun) columns(b *strings.Builder, columns int) {
 	var rows [][]string
 	for _, c := range d.Columns[:min(len(d.Columns), mostColumns)] {
 		rows = append(rows, []string{text.Clip(text.OneLine(c.Name), mostName), kindsOf(c, d.Items), share(c.Null, d.Items), share(c.Missing, d.Items)})
 	}
-	b.WriteString("\n" + numbers([]string{"COLUMN", "KIND", "NULL", "MISSING"}, rows, 2))
+	b.WriteString("\n" + Table(cli.Grid{Columns: columns, Right: []int{2, 3}, Clip: []int{1, 0}}, []string{"COLUMN", "KIND", "NULL", "MISSING"}, rows))
 	andMore(b, len(d.Columns)-mostColumns, "column", "columns")
 	if d.MoreColumns {
 		b.WriteString("and more than are counted\n")
 	}
-}
-
-// numbers returns a table whose cells stand on the right from a column on.
-func numbers(head []string, rows [][]string, from int) string {
-	for column := from; column < len(head); column++ {
-		widest := text.Width(head[column])
-		for _, row := range rows {
-			widest = max(widest, text.Width(row[column]))
-		}
-		for _, row := range append(rows, head) {
-			row[column] = strings.Repeat(" ", widest-text.Width(row[column])) + row[column]
-		}
-	}
-	return Table(head, rows)
 }
 
 func andMore(b *strings.Builder, n int, one, many string) {

@@ -13,11 +13,15 @@ import (
 
 // Failures shows groups of failures: each with how many there are, the first of them, and what
 // helps. The commands stand in lines of their own, which are as long as they have to be; all others
-// have at most this many columns.
+// have at most this many columns; 0: they are whole.
 func Failures(groups []failures.Group, columns int) string {
 	var b strings.Builder
 	say := func(indent, s string) {
-		for i, line := range text.Fold(text.OneLine(text.Printable(s)), max(columns-len(indent)-2, leastMessage)) {
+		within := 0
+		if columns > 0 {
+			within = max(columns-len(indent)-2, leastMessage)
+		}
+		for i, line := range text.Fold(text.OneLine(text.Printable(s)), within) {
 			if i > 0 {
 				line = "  " + line
 			}
@@ -30,7 +34,7 @@ func Failures(groups []failures.Group, columns int) string {
 		if g.Example.Row != "" {
 			example += " (" + text.OneLine(g.Example.Row) + ")"
 		}
-		say("  ", "such as "+example+": "+text.Clip(text.OneLine(g.Example.Message), 2*columns))
+		say("  ", "such as "+example+": "+text.Clip(text.OneLine(g.Example.Message), mostMessage))
 		say("  ", "to do: "+g.Cure.Help)
 		fmt.Fprintf(&b, "    %s\n", g.Cure.Redrive)
 		if g.Cure.Drop != "" {
@@ -61,4 +65,7 @@ func Reasons(groups []failures.Group) string {
 	return strings.Join(parts, "; ")
 }
 
-const mostReason = 120 // characters of one reason
+const (
+	mostReason   = 120 // columns of one reason
+	leastMessage = 20  // columns of a message that still says something
+)

@@ -3,28 +3,31 @@ package view
 import (
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
+
+	"gleaner/internal/cli"
 )
 
-// A grid lines up the cells of a table. What a cell says may come from anywhere, so it cannot
-// become several cells, or several lines.
-type grid struct{ w *tabwriter.Writer }
-
-func newGrid(to io.Writer) grid { return grid{tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)} }
-
-var oneCell = strings.NewReplacer("\t", " ", "\n", " ", "\v", " ", "\f", " ")
-
-// line adds a line whose cells are separated by blanks.
-func (g grid) line(cells ...string) {
-	for i, cell := range cells {
-		cells[i] = oneCell.Replace(cell)
-	}
-	fmt.Fprintln(g.w, strings.Join(cells, "\t"))
+// A grid is a table that is written to somewhere.
+type grid struct {
+	*cli.Grid
+	to io.Writer
 }
 
+// newGrid returns a table whose lines have at most this many columns where they can; 0 for any
+// number.
+func newGrid(to io.Writer, columns int) grid { return grid{&cli.Grid{Columns: columns}, to} }
+
+// line adds a line of cells.
+func (g grid) line(cells ...string) { g.Line(cells...) }
+
 // row adds a line of a name and a value.
-func (g grid) row(name, format string, args ...any) { g.line(name, fmt.Sprintf(format, args...)) }
+func (g grid) row(name, format string, args ...any) { g.Line(name, fmt.Sprintf(format, args...)) }
+
+// command adds a line of a name and a value with a command in it, which stays whole.
+func (g grid) command(name, value string) { g.Whole(name, value) }
 
 // flush writes all lines since the last call.
-func (g grid) flush() error { return g.w.Flush() }
+func (g grid) flush() error {
+	_, err := io.WriteString(g.to, g.Take())
+	return err
+}

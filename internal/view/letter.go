@@ -14,11 +14,12 @@ import (
 	"gleaner/internal/text"
 )
 
-// Letter shows all that is in a dead letter, and what can be done about it.
-func Letter(letter reconcile.Letter) string {
+// Letter shows all that is in a dead letter, and what can be done about it, in lines of this many
+// columns where they can be.
+func Letter(letter reconcile.Letter, columns int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "── %s ── %s, round %d, %s\n", letter.ID(), text.OneLine(string(letter.Class)), letter.Round, letter.Disposition)
-	g := newGrid(&b)
+	g := newGrid(&b, columns)
 	row := func(name, format string, args ...any) { g.row("  "+name, format, args...) }
 	if letter.Disposition == reconcile.Unreadable {
 		row("problem", "%s", letter.Message)
@@ -30,7 +31,7 @@ func Letter(letter reconcile.Letter) string {
 	for _, m := range letter.Shared {
 		row(string(m.Role), "%q", m.Content)
 	}
-	row("to do", "%s", letter.Advice())
+	g.command("  to do", letter.Advice())
 	_ = g.flush() // into a strings.Builder
 	for _, f := range letter.Failures {
 		verdict := judge(f)
@@ -105,22 +106,23 @@ func age(letter reconcile.Letter) string {
 // A LetterTable lists dead letters, one line for each.
 type LetterTable struct {
 	grid  grid
-	width int // columns of a line
 	lines int
 }
 
 // NewLetterTable returns a table that Flush writes to the terminal.
 func NewLetterTable(t *cli.Terminal) *LetterTable {
-	return &LetterTable{grid: newGrid(t.Out), width: t.Columns()}
+	table := newGrid(t.Out, t.Columns())
+	table.Right, table.Clip, table.Below = []int{1, 4, 7}, []int{6}, []int{6, 7, 1, 4, 2}
+	return &LetterTable{grid: table}
 }
 
 // Add adds a letter.
 func (l *LetterTable) Add(letter reconcile.Letter) {
 	if l.lines++; l.lines == 1 {
-		l.grid.line("BATCH", "ROUND", "DISPOSITION", "CLASS", "DEAD", "AGE", "GPU", "TRIES", "MESSAGE")
+		l.grid.Head("BATCH", "ROUND", "DISPOSITION", "CLASS", "DEAD", "AGE", "GPU", "TRIES", "MESSAGE")
 	}
 	l.grid.line(letter.ID(), strconv.Itoa(letter.Round), string(letter.Disposition), string(letter.Class), strconv.Itoa(len(letter.Failures)), age(letter),
-		text.Clip(judgedOn(letter), mostGPU), tries(letter), brief(letter, l.width-len(letter.ID())-besideMessage))
+		text.Clip(judgedOn(letter), mostGPU), tries(letter), brief(letter))
 }
 
 // judgedOn names the GPU that judged the letter last, with its context if that is known.
@@ -145,16 +147,12 @@ func tries(letter reconcile.Letter) string {
 // Flush writes the table, or nothing if there is no letter in it.
 func (l *LetterTable) Flush() error { return l.grid.flush() }
 
-const (
-	besideMessage = 48 + mostGPU + 9 // columns of a table with letters beside the batch's id and the message
-	mostGPU       = 20
-	leastMessage  = 20 // columns of a message that still says something
-)
+const mostMessage = 160 // columns of a message in the table
 
-// brief returns the letter's message in one line of at most this many columns, without where it
-// happened, which all messages begin with. The user's ids of its rows come first, if there are any.
-func brief(letter reconcile.Letter, columns int) string {
-	return text.Clip(text.OneLine(rows(letter)+failures.What(letter.Message)), max(columns, leastMessage))
+// brief returns the letter's message in one line without where it happened, which all messages
+// begin with. The user's ids of its rows come first, if there are any.
+func brief(letter reconcile.Letter) string {
+	return text.Clip(text.OneLine(rows(letter)+failures.What(letter.Message)), mostMessage)
 }
 
 // rows names the rows of a letter by the ids by which the user knows them.

@@ -18,7 +18,7 @@ func Plan(e plan.Estimate) string {
 	b.WriteString(wrap(basis(e)))
 
 	b.WriteString("\n")
-	g := newGrid(&b)
+	g := newGrid(&b, 80)
 	g.line("TIME")
 	g.line(Plural(e.Fleet.Consumers, "consumer", "consumers")+" with "+Plural(e.Fleet.GPUs, "GPU each", "GPUs each"), hours(e.Seconds))
 	g.line("GPU time", hours(e.GPUSeconds))

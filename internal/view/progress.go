@@ -88,8 +88,8 @@ func (p *Progress) Show(line string, others ...string) {
 
 // Run shows how far a run is, and what its GPUs do.
 func (p *Progress) Run(s status.Snapshot) {
-	_, rows := p.term.TalkSize()
-	p.show(Line(s), Line(s)+GPUsInALine(s.Consumers), runLines(s, rows-2), &s)
+	columns, rows := p.term.TalkSize()
+	p.show(lineOf(s, columns-1), Line(s)+GPUsInALine(s.Consumers), runLines(s, rows-2), &s)
 }
 
 // Transfer shows how many bytes of something are there, how fast they come, and how long the others

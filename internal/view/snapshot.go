@@ -17,9 +17,21 @@ import (
 )
 
 // Line shows a snapshot in one line: bar, done, rate, time left.
-func Line(s status.Snapshot) string {
+func Line(s status.Snapshot) string { return lineWith(s, barCells) }
+
+// lineOf does that in this many columns, with a shorter bar where that is needed.
+func lineOf(s status.Snapshot, columns int) (line string) {
+	for cells := barCells; cells >= barCells/4; cells /= 2 {
+		if line = lineWith(s, cells); text.Width(line) <= columns {
+			return line
+		}
+	}
+	return strings.TrimSpace(lineWith(s, 0))
+}
+
+func lineWith(s status.Snapshot, cells int) string {
 	ended := s.Stored + s.Failed + s.Dropped
-	line := fmt.Sprintf("%s %s  %s of %s", Bar(ended, s.Generations, barCells), Percent(ended, s.Generations), Count(s.Stored), Count(s.Generations))
+	line := fmt.Sprintf("%s %s  %s of %s", Bar(ended, s.Generations, cells), Percent(ended, s.Generations), Count(s.Stored), Count(s.Generations))
 	if s.Failed > 0 {
 		line += fmt.Sprintf("  %s failed", Count(s.Failed))
 	}
@@ -38,30 +50,10 @@ func Line(s status.Snapshot) string {
 	return line
 }
 
-// GPULines shows what each GPU does, one line for each.
-func GPULines(consumers []pipeline.Presence) []string {
-	var lines []string
-	for _, c := range consumers {
-		for _, g := range c.GPUs {
-			lines = append(lines, fmt.Sprintf("  %-20s %s %d/%d slots  %s  %s tok/s%s",
-				g.Name, Bar(g.Busy, g.Slots, 8), g.Busy, g.Slots, Plural(g.Generations, "answer", "answers"), Rate(g.TokensPerSecond),
-				unless(g.Describe(), string(pipeline.GPUServing))))
-		}
-	}
-	return lines
-}
-
-func unless(state, normal string) string {
-	if state == normal {
-		return ""
-	}
-	return "  " + state
-}
-
-// Snapshot shows one run for people.
-func Snapshot(s status.Snapshot) string {
+// Snapshot shows one run for people, in lines of this many columns.
+func Snapshot(s status.Snapshot, columns int) string {
 	var b strings.Builder
-	g := newGrid(&b)
+	g := newGrid(&b, columns)
 	g.row("run", "%s (%s)", s.Run, runState(s))
 	if said := stateSince(s); said != "" {
 		g.row("state", "%s", said)
@@ -91,7 +83,7 @@ func Snapshot(s status.Snapshot) string {
 		g.row("resting", "%s", resting(*s.Resting))
 	}
 	for _, h := range s.Overdue {
-		g.row("overdue", "%s", Overdue(s.Run, h))
+		g.command("overdue", Overdue(s.Run, h))
 	}
 	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
 	if said := Worked(s); said != "" {
@@ -109,18 +101,16 @@ func Snapshot(s status.Snapshot) string {
 		g.row("consumers", "none present")
 	}
 	_ = g.flush() // into a strings.Builder, as below
-	return b.String() + consumers(s) + why(s.Failures)
+	return b.String() + consumers(s, columns) + why(s.Failures, columns)
 }
 
 // why says why generations failed, below everything else.
-func why(groups []failures.Group) string {
+func why(groups []failures.Group, columns int) string {
 	if len(groups) == 0 {
 		return ""
 	}
-	return "\nwhat failed, and what helps\n\n" + Failures(groups, snapshotColumns)
+	return "\nwhat failed, and what helps\n\n" + Failures(groups, columns)
 }
-
-const snapshotColumns = 80 // of lines that are made of words
 
 // Overdue says which batch is in progress for too long, who has it, and what to do.
 func Overdue(run string, h pipeline.HeldBatch) string {
@@ -167,57 +157,6 @@ func batches(s status.Snapshot) string {
 	return cmp.Or(strings.Join(parts, ", "), "none")
 }
 
-// consumers shows who is there.
-func consumers(s status.Snapshot) string {
-	if len(s.Consumers) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("\n")
-	table := newGrid(&b)
-	table.line("CONSUMER", "HOST", "GPU", "STATE", "SLOTS", "ANSWERS", "TOKENS/S", "CONTEXT", "DIGEST", "SERVER", "SEEN", "ENDS")
-	for _, c := range s.Consumers {
-		for _, g := range c.GPUs {
-			table.line(c.ID, c.Host, g.Name, text.Clip(g.Describe(), mostState), fmt.Sprintf("%d/%d", g.Busy, g.Slots), Count(g.Generations), Rate(g.TokensPerSecond),
-				known(g.Context), cmp.Or(pipeline.ShortDigest(cmp.Or(g.Digest, c.Digest)), "-"), cmp.Or(c.ServerVersion, "-"), Duration(max(time.Since(c.Seen), 0))+" ago", ends(c.Deadline))
-		}
-	}
-	_ = table.flush()
-	if s.MoreConsumers > 0 {
-		fmt.Fprintf(&b, "and %s more\n", Plural(s.MoreConsumers, "consumer", "consumers"))
-	}
-	for _, c := range s.Consumers { // what has no room in the table
-		for _, g := range c.GPUs {
-			if len([]rune(g.Describe())) > mostState {
-				fmt.Fprintf(&b, "%s\n", text.OneLine(fmt.Sprintf("%s, %s: %s", c.ID, g.Name, g.Describe())))
-			}
-		}
-	}
-	return b.String()
-}
-
-const mostState = 56 // columns of a GPU's state in the table
-
-// known shows a number, unless it is not known.
-func known(n int) string {
-	if n == 0 {
-		return "-"
-	}
-	return Count(n)
-}
-
-// ends shows how far away a consumer's deadline is.
-func ends(deadline time.Time) string {
-	switch left := time.Until(deadline); {
-	case deadline.IsZero():
-		return "-"
-	case left <= 0:
-		return "now"
-	default:
-		return "in " + Duration(left)
-	}
-}
-
 // ETA shows the time that is left.
 func ETA(s status.Snapshot) string {
 	switch {
@@ -231,14 +170,15 @@ func ETA(s status.Snapshot) string {
 	return Duration(s.ETA)
 }
 
-// Snapshots lists runs for people, one line for each.
-func Snapshots(all []status.Snapshot) string {
+// Snapshots lists runs for people, in lines of this many columns.
+func Snapshots(all []status.Snapshot, columns int) string {
 	if len(all) == 0 {
 		return "no runs; load one with `" + advice.Command("load") + "`\n"
 	}
 	var b strings.Builder
-	g := newGrid(&b)
-	g.line("RUN", "STATE", "MODEL", "DONE", "OF", "", "TOKENS/S", "ETA")
+	g := newGrid(&b, columns)
+	g.Right, g.Below = []int{3, 4, 5, 6}, []int{2, 6, 1}
+	g.Head("RUN", "STATE", "MODEL", "DONE", "OF", "", "TOKENS/S", "ETA")
 	for _, s := range all {
 		g.line(s.Run, runState(s), s.Model, Count(s.Stored), Count(s.Generations), Percent(s.Stored, s.Generations), Rate(s.TokensPerSecond), ETA(s))
 	}

@@ -55,9 +55,9 @@ func TestALineShowsHowFarARunIs(t *testing.T) {
 
 func TestGPULinesShowWhatEachGPUDoes(t *testing.T) {
 	want := []string{
-		"  T4 0                 ████████ 8/8 slots  1,500 answers  101 tok/s",
-		"  T4 1                 ░░░░░░░░ 0/8 slots  1 answer  1.2 tok/s  model tiny is not there",
-		"  A                    ░░░░░░░░ 0/1 slots  0 answers  0.0 tok/s",
+		"  T4 0  ████████  8/8 slots  1,500 answers  101 tok/s",
+		"  T4 1  ░░░░░░░░  0/8 slots       1 answer  1.2 tok/s  model tiny is not there",
+		"  A     ░░░░░░░░  0/1 slots  no answer yet",
 	}
 	if diff := cmp.Diff(want, GPULines(consumersAt(time.Now()))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -82,10 +82,13 @@ rate            1,234 tok/s, 8.0 generations/s
 ETA             16m30s
 stream          90 waiting, 10 held by workers, 1 message on the way back
 
-CONSUMER  HOST      GPU   STATE                    SLOTS  ANSWERS  TOKENS/S  CONTEXT  DIGEST        SERVER  SEEN    ENDS
-01J       notebook  T4 0  serving                  8/8    1,500    101       4,096    d1d1d1d1d1d1  0.17.4  7s ago  in 3h20m0s
-01J       notebook  T4 1  model tiny is not there  0/8    1        1.2       -        -             0.17.4  7s ago  in 3h20m0s
-01K       ahead     A     serving                  0/1    0        0.0       -        -             -       0s ago  -
+  GPU   SLOTS  ANSWERS  TOKENS/S  CONTEXT  STATE
+consumer 01J on notebook, seen 7s ago, ends in 3h20m0s, digest d1d1d1d1d1d1,
+    server 0.17.4
+  T4 0    8/8    1,500       101    4,096  serving
+  T4 1    0/8        1       1.2        -  model tiny is not there
+consumer 01K on ahead, seen 0s ago
+  A       0/1        0       0.0        -  serving
 
 what failed, and what helps
 
@@ -94,7 +97,7 @@ what failed, and what helps
   to do: read the last error
     producer dead redrive --run gsm8k --class unanswered
 `
-		if diff := cmp.Diff(wantFull, "\n"+Snapshot(full)); diff != "" {
+		if diff := cmp.Diff(wantFull, "\n"+Snapshot(full, 80)); diff != "" {
 			t.Errorf("in the middle (-want +got):\n%s", diff)
 		}
 		const wantEmpty = `
@@ -110,7 +113,7 @@ stream     not asked: no servers
 consumers  none present
 `
 		empty := status.Snapshot{Run: "r", State: status.State{Word: status.Loading}, Model: "tiny", Dataset: "a.jsonl", Items: 1, Generations: 1, StreamError: "no servers"}
-		if diff := cmp.Diff(wantEmpty, "\n"+Snapshot(empty)); diff != "" {
+		if diff := cmp.Diff(wantEmpty, "\n"+Snapshot(empty, 80)); diff != "" {
 			t.Errorf("with nothing in it (-want +got):\n%s", diff)
 		}
 	})
@@ -119,7 +122,7 @@ consumers  none present
 func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
 	s := snapshot()
 	s.Simulated, s.Refused, s.Pins = true, 2, map[pipeline.EngineName]string{"ollama": strings.Repeat("a", 64), "other": "any", "unsaid": "x"}
-	got := Snapshot(s)
+	got := Snapshot(s, 200)
 	for _, row := range []string{
 		"gsm8k (running, simulated)\n", strings.Repeat("a", 64) + " on ollama\n", "any digest on other\n",
 		"answers of 2 batches, because they were of another digest or came without their token; each gets another round if it needs one\n",
@@ -133,13 +136,12 @@ func TestASnapshotSaysWhoseAnswersItTakes(t *testing.T) {
 	}
 }
 
-// A table is no place for a sentence, so that stands below it.
-func TestALongStateStandsBelowTheTable(t *testing.T) {
+func TestALongStateWraps(t *testing.T) {
 	s := snapshot()
 	s.Consumers = consumersAt(time.Now())
 	s.Consumers[0].GPUs[1].State, s.Consumers[0].GPUs[1].Detail = pipeline.GPUHeld, "model tiny is another one on this server,\n load that one here"
-	shown := Snapshot(s)
-	for _, want := range []string{"held: model tiny is another one on this server,  load t…  0/8", "\n01J, T4 1: held: model tiny is another one on this server, load that one here\n"} {
+	shown := Snapshot(s, 80)
+	for _, want := range []string{"held: model tiny is another one on\n", "\n" + strings.Repeat(" ", 43) + "this server,  load that one here\n"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is missing in:\n%s", want, shown)
 		}
@@ -165,14 +167,14 @@ func TestAnETAIsShownAsFarAsItIsKnown(t *testing.T) {
 func TestRunsAreListed(t *testing.T) {
 	foreign := status.Snapshot{Run: "r", State: status.State{Word: status.Loading}, Model: "m\n2", Generations: 1}
 	want := `
-RUN    STATE    MODEL  DONE   OF            TOKENS/S  ETA
-gsm8k  running  tiny   7,000  14,946  46 %  1,234     16m30s
-r      loading  m 2    0      1       0 %   0.0       -
+RUN    STATE    MODEL   DONE      OF        TOKENS/S  ETA
+gsm8k  running  tiny   7,000  14,946  46 %     1,234  16m30s
+r      loading  m 2        0       1   0 %       0.0  -
 `
-	if diff := cmp.Diff(want, "\n"+Snapshots([]status.Snapshot{snapshot(), foreign})); diff != "" {
+	if diff := cmp.Diff(want, "\n"+Snapshots([]status.Snapshot{snapshot(), foreign}, 80)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := Snapshots(nil); !strings.Contains(got, "no runs") {
+	if got := Snapshots(nil, 80); !strings.Contains(got, "no runs") {
 		t.Errorf("without a run: %q", got)
 	}
 }
@@ -189,7 +191,7 @@ func TestAStateIsShownWithItsReasonAndForHowLong(t *testing.T) {
 			{status.State{Word: status.WaitingRoom, Reason: "WORK is full"}, "waiting for room: WORK is full"},
 		} {
 			s.State = c.state
-			if got := Snapshot(s); !strings.Contains(got, "\nstate           "+c.want+"\n") {
+			if got := Snapshot(s, 200); !strings.Contains(got, "\nstate           "+c.want+"\n") {
 				t.Errorf("there is no %q in\n%s", c.want, got)
 			}
 		}
@@ -203,7 +205,7 @@ func TestWhatWasWorkedIsSaidWithTheLengthsOfTheAnswers(t *testing.T) {
 	if got := Worked(s); got != want {
 		t.Errorf("got %q", got)
 	}
-	if got := Snapshot(s); !strings.Contains(got, "so far          "+want+"\n") {
+	if got := Snapshot(s, 200); !strings.Contains(got, "so far          "+want+"\n") {
 		t.Errorf("it is missing in\n%s", got)
 	}
 	if got := Worked(snapshot()); got != "" {

@@ -30,14 +30,11 @@ func Variants(t *cli.Terminal, variants []cli.Variant) {
 	}
 }
 
-// Table returns rows of cells below a head, lined up.
-func Table(head []string, rows [][]string) string {
-	var b strings.Builder
-	g := newGrid(&b)
-	g.line(head...)
+// Table returns rows of cells below a head, lined up as the grid says.
+func Table(g cli.Grid, head []string, rows [][]string) string {
+	g.Head(head...)
 	for _, row := range rows {
-		g.line(row...)
+		g.Line(row...)
 	}
-	_ = g.flush() // into memory
-	return b.String()
+	return g.Take()
 }
