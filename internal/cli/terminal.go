@@ -134,6 +134,21 @@ func (t *Terminal) Columns() int {
 	return columns
 }
 
+// TalkColumns returns how wide a line of talk may be that wraps at words: as wide as the terminal, or
+// 0, for any width, where there is none.
+func (t *Terminal) TalkColumns() int { return wrapAt(t.Err) }
+
+// TextColumns does that for a line of text on Out.
+func (t *Terminal) TextColumns() int { return wrapAt(t.Out) }
+
+func wrapAt(to io.Writer) int {
+	if !isTerminal(to) {
+		return 0
+	}
+	columns, _ := size(to)
+	return columns
+}
+
 // TalkSize returns how many columns and rows talk has: those of the terminal, or 80 and 24 where
 // there is none.
 func (t *Terminal) TalkSize() (columns, rows int) { return size(t.Err) }

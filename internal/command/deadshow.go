@@ -17,7 +17,7 @@ type DeadShow struct {
 // Run prints all that is in each letter, or JSON Lines.
 func (c *DeadShow) Run(ctx context.Context, t *cli.Terminal) error {
 	return c.print(ctx, t, func(letter reconcile.Letter) error {
-		_, err := fmt.Fprintln(t.Out, view.Letter(letter, t.Columns()))
+		_, err := fmt.Fprintln(t.Out, view.Letter(letter, t.TextColumns()))
 		return err
 	})
 }

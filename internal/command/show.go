@@ -65,7 +65,7 @@ func (c *Show) Run(ctx context.Context, t *cli.Terminal) error {
 			err = c.line(t, encoder, answer)
 		} else {
 			rowID, _ := renderer.RowID(answer.Input) // a row without one has it nowhere
-			_, err = fmt.Fprint(t.Out, view.Answer(run.Name, rowID, answer, messages))
+			_, err = fmt.Fprint(t.Out, view.Answer(run.Name, rowID, answer, messages, t.TextColumns()))
 		}
 		if err != nil {
 			return err

@@ -64,8 +64,11 @@ func Pad(s string, columns int) string {
 }
 
 // Fold breaks a text into lines of at most this many columns, between words where that is possible.
-// Line ends of the text stay; blanks at the place of a break go.
+// Line ends of the text stay; blanks at the place of a break go. With 0 columns no line breaks.
 func Fold(s string, columns int) (lines []string) {
+	if columns <= 0 {
+		return strings.Split(s, "\n")
+	}
 	for line := range strings.SplitSeq(strings.ReplaceAll(s, "\t", "    "), "\n") {
 		for {
 			end := Fits(line, columns)

@@ -36,9 +36,9 @@ func Letter(letter reconcile.Letter, columns int) string {
 	for _, f := range letter.Failures {
 		verdict := judge(f)
 		fmt.Fprintf(&b, "  %s, seed %d: %s after %s\n    %s\n%s\n", withRowID(pipeline.GenerationID(letter.Run, f.Item, f.Sample), letter.Rows[f.Item]), f.Seed, text.OneLine(string(f.Class)),
-			Plural(f.Attempts, "try", "tries"), text.OneLine(f.Message), verdict+indent(f.Prompt()))
+			Plural(f.Attempts, "try", "tries"), text.OneLine(f.Message), verdict+indent(f.Prompt(), columns))
 		if f.Text != "" {
-			fmt.Fprintf(&b, "    its answer has %s bytes so far, and ends with:\n%s\n", Count(len(f.Text)), indent(lastLines(f.Text)))
+			fmt.Fprintf(&b, "    its answer has %s bytes so far, and ends with:\n%s\n", Count(len(f.Text)), indent(lastLines(f.Text), columns))
 		}
 	}
 	return b.String()

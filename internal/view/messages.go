@@ -16,13 +16,15 @@ const shownBytes = 2000
 
 // Preview shows what is about to be loaded and its first request, before anything is written.
 func Preview(t *cli.Terminal, run pipeline.Run, messages []pipeline.Message, tools pipeline.JSON) {
-	fmt.Fprintf(t.Err, "run %s: %s of %s × %s = %s with model %s\n", run.Name, Plural(run.Items, "row", "rows"), text.OneLine(run.Spec.Dataset.Name),
+	columns := t.TalkColumns()
+	head := fmt.Sprintf("run %s: %s of %s × %s = %s with model %s", run.Name, Plural(run.Items, "row", "rows"), text.OneLine(run.Spec.Dataset.Name),
 		Plural(run.Spec.Samples, "sample", "samples"), Plural(run.Generations, "generation", "generations"), text.OneLine(run.Spec.Model))
+	fmt.Fprintln(t.Err, strings.Join(text.Fold(head, columns), "\n"))
 	for i, m := range messages {
-		fmt.Fprintf(t.Err, "%s (%s bytes):\n%s\n", speaker(messages, i), Count(m.Bytes()), indent(said(m)))
+		fmt.Fprintf(t.Err, "%s (%s bytes):\n%s\n", speaker(messages, i), Count(m.Bytes()), indent(said(m), columns))
 	}
 	if tools != "" {
-		fmt.Fprintf(t.Err, "tools (%s bytes):\n%s\n", Count(len(tools)), indent(string(tools)))
+		fmt.Fprintf(t.Err, "tools (%s bytes):\n%s\n", Count(len(tools)), indent(string(tools), columns))
 	}
 }
 
@@ -72,8 +74,8 @@ func Answers(run pipeline.Run, answers []pipeline.Answer) string {
 }
 
 // Answer shows an answer: where it comes from, the end of what was asked, and the text. The row's
-// own id may be empty.
-func Answer(run, rowID string, answer pipeline.Answer, messages []pipeline.Message) string {
+// own id may be empty. The lines of what was asked have this many columns, or any with 0.
+func Answer(run, rowID string, answer pipeline.Answer, messages []pipeline.Message, columns int) string {
 	r := answer.Result
 	from := text.OneLine(r.GPU)
 	if r.Digest != "" {
@@ -83,7 +85,7 @@ func Answer(run, rowID string, answer pipeline.Answer, messages []pipeline.Messa
 		messages = messages[:len(messages)-1]
 	}
 	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", withRowID(pipeline.GenerationID(run, answer.Item, answer.Sample), rowID), Plural(r.OutputTokens, "token", "tokens"),
-		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(said(messages[len(messages)-1])), r.Text)
+		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(said(messages[len(messages)-1]), columns), r.Text)
 }
 
 // withRowID returns Gleaner's id of something with the id by which the user knows its row.
@@ -96,8 +98,15 @@ func withRowID(id, rowID string) string {
 
 const mostRowID = 60 // columns of an id that is shown
 
-// indent sets off a text that is shown, shortened if it is very long.
-func indent(s string) string {
-	s = text.Shorten(s, shownBytes)
-	return "  │ " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  │ ")
+// indent sets off a text that is shown, shortened if it is very long, in lines of this many
+// columns, or of any number with 0.
+func indent(s string, columns int) string {
+	const bar = "  │ "
+	if columns > 0 {
+		columns = max(columns-text.Width(bar), leastIndented)
+	}
+	lines := text.Fold(strings.TrimRight(text.Shorten(s, shownBytes), "\n"), columns)
+	return bar + strings.Join(lines, "\n"+bar)
 }
+
+const leastIndented = 20 // columns of a text that is set off

@@ -35,14 +35,14 @@ func TestWhatHoldsForAllAnswersIsSaidOnce(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := Answer("r", "", answers[0], pipeline.User("?")); !strings.Contains(got, ", digest 0123456789ab\n") {
+	if got := Answer("r", "", answers[0], pipeline.User("?"), 0); !strings.Contains(got, ", digest 0123456789ab\n") {
 		t.Errorf("an answer does not show its digest as people know it: %s", got)
 	}
 }
 
 func TestAnAnswerIsShownWithWhatWasAsked(t *testing.T) {
 	answer := pipeline.Answer{Item: 7, Sample: 1, Result: &pipeline.StoredResult{GPU: "T4\n2", Result: pipeline.Result{Text: "42\n", OutputTokens: 1, DurationMS: 1200}}}
-	got := Answer("r", "", answer, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief."}, {Role: pipeline.RoleUser, Content: "How many?"}})
+	got := Answer("r", "", answer, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief."}, {Role: pipeline.RoleUser, Content: "How many?"}}, 0)
 	want := "── r/000000007.001 ── 1 token in 1.2s on T4 2\n  │ How many?\n42\n\n\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -64,14 +64,14 @@ func TestAChatIsShownTurnByTurn(t *testing.T) {
 		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 	answer := pipeline.Answer{Result: &pipeline.StoredResult{Result: pipeline.Result{Text: "It is warm."}}}
-	if shown := Answer("r", "", answer, chat); !strings.Contains(shown, "│ 21\nIt is warm.\n") {
+	if shown := Answer("r", "", answer, chat, 0); !strings.Contains(shown, "│ 21\nIt is warm.\n") {
 		t.Errorf("got %s", shown)
 	}
 }
 
 func TestAnAnswerIsShownWithTheUsersID(t *testing.T) {
 	answer := pipeline.Answer{Item: 5, Result: &pipeline.StoredResult{}}
-	if got := Answer("r", "a\nb", answer, pipeline.User("?")); !strings.Contains(got, "── r/000000005.000 (a b) ──") {
+	if got := Answer("r", "a\nb", answer, pipeline.User("?"), 0); !strings.Contains(got, "── r/000000005.000 (a b) ──") {
 		t.Errorf("got %q", got)
 	}
 }

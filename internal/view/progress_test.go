@@ -196,8 +196,9 @@ func TestBarsAndNumbers(t *testing.T) {
 		{Bytes(0), "0 B"}, {Bytes(1023), "1023 B"}, {Bytes(1536), "1.5 KiB"}, {Bytes(10 << 30), "10 GiB"},
 		{Steps("loading a.jsonl", 1, 2, "rows"), "loading a.jsonl ████████████░░░░░░░░░░░░ 50 %  1 of 2 rows"},
 		{Plural(1, "row", "rows"), "1 row"}, {Plural(0, "row", "rows"), "0 rows"}, {Plural(2000, "row", "rows"), "2,000 rows"},
-		{indent("a\nb\n"), "  │ a\n  │ b"}, {indent(strings.Repeat("é", 1200)), "  │ " + strings.Repeat("é", 998) + "…"},
-		{indent("x" + strings.Repeat("é", 1200)), "  │ x" + strings.Repeat("é", 998) + "…"}, // never half a character
+		{indent("a\nb\n", 0), "  │ a\n  │ b"}, {indent(strings.Repeat("é", 1200), 0), "  │ " + strings.Repeat("é", 998) + "…"},
+		{indent("x"+strings.Repeat("é", 1200), 0), "  │ x" + strings.Repeat("é", 998) + "…"}, // never half a character
+		{indent("one two three four five", 24), "  │ one two three four\n  │ five"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
