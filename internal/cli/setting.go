@@ -157,7 +157,7 @@ func printSettings(t *Terminal, verb string, job *jobfile.Job, settings []Settin
 	} else {
 		fmt.Fprintf(t.Out, "%s, with %s\n\n", verb, job.Path())
 	}
-	table := Grid{Columns: t.Columns(), Clip: []int{1}}
+	table := Grid{Columns: t.TextColumns(), Clip: []int{1}}
 	table.Head("FLAG", "VALUE", "FROM")
 	left := 0
 	for _, s := range settings {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"os"
@@ -127,18 +128,16 @@ func takesColours(getenv func(string) string) bool {
 	return getenv("NO_COLOR") == "" && kind != "dumb" && kind != "" // also on Windows, whose consoles may show the codes
 }
 
-// Columns returns how wide a line of data may be: as wide as the terminal, or 80 where there is
+// Columns returns how wide a line of data should be: as wide as the terminal, or 120 where there is
 // none.
-func (t *Terminal) Columns() int {
-	columns, _ := size(t.Out)
-	return columns
-}
+func (t *Terminal) Columns() int { return cmp.Or(wrapAt(t.Out), 120) }
 
 // TalkColumns returns how wide a line of talk may be that wraps at words: as wide as the terminal, or
 // 0, for any width, where there is none.
 func (t *Terminal) TalkColumns() int { return wrapAt(t.Err) }
 
-// TextColumns does that for a line of text on Out.
+// TextColumns does that for a line on Out: where people search lines with other programs, those
+// are whole.
 func (t *Terminal) TextColumns() int { return wrapAt(t.Out) }
 
 func wrapAt(to io.Writer) int {

@@ -195,7 +195,7 @@ func (c *LoadRun) summary(t *cli.Terminal, loaded []loadedRun) error {
 		if c.JSON {
 			return cli.PrintJSON(t.Out, runs)
 		}
-		_, err := fmt.Fprint(t.Out, view.Table(cli.Grid{Columns: t.Columns(), Right: []int{2}, Below: []int{1}}, []string{"RUN", "MODEL", "GENERATIONS", ""}, rows))
+		_, err := fmt.Fprint(t.Out, view.Table(cli.Grid{Columns: t.TextColumns(), Right: []int{2}, Below: []int{1}}, []string{"RUN", "MODEL", "GENERATIONS", ""}, rows))
 		return err
 	}
 	run := loaded[0].Run

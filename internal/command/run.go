@@ -252,7 +252,7 @@ func (c *RunLocal) summaries(t *cli.Terminal, done []local.Summary) error {
 		}
 		talk = t.Err
 	} else {
-		fmt.Fprint(t.Out, "\n", view.Table(cli.Grid{Columns: t.Columns(), Right: []int{2, 3, 4, 5, 6}, Below: []int{1, 5, 3}}, []string{"RUN", "MODEL", "ANSWERS", "OF", "TOKENS", "TOKENS/S", "TIME", "FILE"}, rows))
+		fmt.Fprint(t.Out, "\n", view.Table(cli.Grid{Columns: t.TextColumns(), Right: []int{2, 3, 4, 5, 6}, Below: []int{1, 5, 3}}, []string{"RUN", "MODEL", "ANSWERS", "OF", "TOKENS", "TOKENS/S", "TIME", "FILE"}, rows))
 	}
 	if simulated {
 		fmt.Fprintln(talk, madeUpAtEnd)

@@ -53,7 +53,7 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.JSON {
 		return cli.PrintJSON(t.Out, snapshot)
 	}
-	_, err = fmt.Fprint(t.Out, view.Snapshot(snapshot, t.Columns()))
+	_, err = fmt.Fprint(t.Out, view.Snapshot(snapshot, t.TextColumns()))
 	return err
 }
 
@@ -66,6 +66,6 @@ func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store) er
 	if c.JSON {
 		return cli.PrintJSON(t.Out, snapshots)
 	}
-	_, err = fmt.Fprint(t.Out, view.Snapshots(snapshots, t.Columns()))
+	_, err = fmt.Fprint(t.Out, view.Snapshots(snapshots, t.TextColumns()))
 	return err
 }

@@ -10,8 +10,8 @@ import (
 // are indented, so that they stay as they are in the help of a command.
 func Classes() string {
 	var b strings.Builder
-	g := newGrid(&b, 96) // those of the help
-	g.Head("  CLASS", "WHAT IT MEANS", "WHAT HELPS")
+	g := newGrid(&b, 76) // the help indents it
+	g.Head("  CLASS", "WHAT IT MEANS; WHAT HELPS")
 	for _, rule := range pipeline.Classes() {
 		if !rule.Outcome {
 			continue
@@ -20,7 +20,7 @@ func Classes() string {
 		if rule.Hopeless {
 			help += ", or give it up"
 		}
-		g.line("  "+string(rule.Class), rule.Means, help)
+		g.line("  "+string(rule.Class), rule.Means+"; "+help)
 	}
 	_ = g.flush() // into a strings.Builder
 	return b.String()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 func TestTheClassesAreThoseThatALetterCanHave(t *testing.T) {
@@ -13,7 +14,7 @@ func TestTheClassesAreThoseThatALetterCanHave(t *testing.T) {
 		if got := strings.Contains(shown, "\n  "+string(rule.Class)+" "); got != rule.Outcome {
 			t.Errorf("%s is shown: %v, want %v in\n%s", rule.Class, got, rule.Outcome, shown)
 		}
-		if rule.Outcome && !strings.Contains(shown, rule.Help) {
+		if rule.Outcome && !strings.Contains(text.OneLine(shown), rule.Help) {
 			t.Errorf("what helps against %s is missing in\n%s", rule.Class, shown)
 		}
 	}
