@@ -132,8 +132,8 @@ func takesColours(getenv func(string) string) bool {
 // none.
 func (t *Terminal) Columns() int { return cmp.Or(wrapAt(t.Out), 120) }
 
-// TalkColumns returns how wide a line of talk may be that wraps at words: as wide as the terminal, or
-// 0, for any width, where there is none.
+// TalkColumns returns how wide a line of talk may be that wraps at words: as wide as the terminal,
+// or 0, for any width, where there is none.
 func (t *Terminal) TalkColumns() int { return wrapAt(t.Err) }
 
 // TextColumns does that for a line on Out: where people search lines with other programs, those
