@@ -124,6 +124,8 @@ func (c *Plan) ofDataset(ctx context.Context, t *cli.Terminal, cfg plan.Config, 
 	}
 	notes(t, data.notes())
 	cfg.Run, cfg.RowBytes = checked.Run, float64(checked.RowBytes)/float64(checked.Run.Items)
+	defer progress.Clear()
+	checked.Dataset = watched(checked.Dataset, data.watch(progress, "cutting"))
 	return plan.EstimateDataset(ctx, cfg, meters, store, func(ctx context.Context, take func(int) bool, do func(pipeline.Work) error) (int, error) {
 		return producer.Cut(ctx, checked, take, do)
 	})

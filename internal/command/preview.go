@@ -152,6 +152,7 @@ func (c *Preview) preview(ctx context.Context, p *previewing) error {
 	}
 	var rows []view.Previewed
 	var requests []pipeline.Request
+	checked.Dataset = watched(checked.Dataset, p.data.watch(p.progress, "reading"))
 	err = producer.Spread(ctx, checked, p.rows, func(pick producer.Pick) error {
 		row := view.Previewed{
 			Run: run.Name, Model: run.Spec.Model, Simulated: run.Spec.Simulated, Row: pick.Seq + 1, ID: pick.ID, File: pick.File, Line: pick.Line,

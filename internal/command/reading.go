@@ -44,6 +44,33 @@ func (in *input) watch(progress *view.Progress, doing string) func(rows int) {
 	}
 }
 
+// watched returns the rows of a dataset, with a function that is called with how many were read.
+func watched(data producer.Dataset, watch func(rows int)) producer.Dataset {
+	open := data.Open
+	data.Open = func() (producer.Rows, error) {
+		rows, err := open()
+		return &watchedRows{Rows: rows, watch: watch}, err
+	}
+	return data
+}
+
+// watchedRows count what is read of them.
+type watchedRows struct {
+	producer.Rows
+	watch func(rows int)
+	read  int
+}
+
+// Next returns the next row.
+func (w *watchedRows) Next() ([]byte, error) {
+	row, err := w.Rows.Next()
+	if err == nil {
+		w.read++
+		w.watch(w.read)
+	}
+	return row, err
+}
+
 // nulled returns how many numbers were read as null.
 func (in *input) nulled() int { return in.rows.Notes().Nulled }
 
