@@ -2,7 +2,9 @@ package cli
 
 import (
 	"bytes"
+	"io"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -106,5 +108,24 @@ func TestTalkForAProgramIsWrapped(t *testing.T) {
 	}
 	if Colours(term.Err) {
 		t.Error("colours for a program")
+	}
+}
+
+func TestSeveralWritersShareAScreen(t *testing.T) {
+	var out bytes.Buffer
+	term := (&Terminal{Out: &out, Err: &out}).escaping()
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			for range 50 {
+				term.Draw("line")
+				_, _ = [...]io.Writer{term.Err, term.Out, term.Control(), term.Err}[i].Write([]byte("talk\n"))
+			}
+		})
+	}
+	group.Wait()
+	term.Draw()
+	if lines := strings.Count(out.String(), "talk\n"); lines != 200 {
+		t.Errorf("%d lines of talk", lines)
 	}
 }
