@@ -133,7 +133,7 @@ func (w *worksite) start(t *testing.T, end time.Time) (logs *observer.ObservedLo
 // found returns the number of slots in the last line about a search.
 func found(t *testing.T, logs *observer.ObservedLogs) (slots int, compared any) {
 	t.Helper()
-	lines := logs.FilterMessageSnippet("is found").All()
+	lines := logs.FilterMessageSnippet("how many slots are fastest").All()
 	if len(lines) == 0 {
 		t.Fatal("nothing was found")
 	}

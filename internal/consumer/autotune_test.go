@@ -88,7 +88,7 @@ func TestTheNumberOfSlotsEndsCloseToTheBest(t *testing.T) {
 				tokens := c.Snapshot().GPUs[0].OutputTokens
 				stop()
 				await(t, "the end of a consumer that was stopped", done, bubbleTime)
-				found := logs.FilterMessageSnippet("is found").All()
+				found := logs.FilterMessageSnippet("how many slots are fastest").All()
 				if len(found) == 0 {
 					t.Fatal("nothing was found")
 				}
@@ -149,7 +149,7 @@ func TestTheTunerStaysWithinTheSlotsThatTheMemoryLeaves(t *testing.T) {
 		if _, after := last.Busy(); before <= 8 || after > 8 {
 			t.Errorf("of %d servers the first one had %d requests at a time, the last one %d", servers, before, after)
 		}
-		found := logs.FilterMessageSnippet("is found").All()
+		found := logs.FilterMessageSnippet("how many slots are fastest").All()
 		if is := int(found[len(found)-1].ContextMap()["slots"].(int64)); is > 8 || humps(is) < 0.95*humps(6) {
 			t.Errorf("it uses %d slots with %.0f tokens/s, with 6 it would be %.0f", is, humps(is), humps(6))
 		}

@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// State is how something is.
-type State string
+// A Condition is how something is.
+type Condition string
 
 // The states. A warning costs time or may become wrong; what is wrong makes a run fail.
 const (
-	OK      State = "ok"
-	Warning State = "warning"
-	Wrong   State = "wrong"
+	OK      Condition = "ok"
+	Warning Condition = "warning"
+	Wrong   Condition = "wrong"
 )
 
 // A Finding is one line of what was found.
 type Finding struct {
-	Check  string `json:"check"`
-	State  State  `json:"state"`
-	Says   string `json:"says"`
-	Advice string `json:"advice,omitempty"` // what to do; empty where all is well
+	Check  string    `json:"check"`
+	State  Condition `json:"state"`
+	Says   string    `json:"says"`
+	Advice string    `json:"advice,omitempty"` // what to do; empty where all is well
 }
 
 // A Question asks one thing. What it asks may have several lines.
