@@ -94,7 +94,7 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 	}
 	if err != nil {
 		wrong := ofParsing(command, err)
-		said := withLines(wrongUse(err), wrong, job)
+		said := withLines(wrongUse(err, wrong), wrong, job)
 		fmt.Fprintf(t.Err, "%s: %s\nSee `%s --help`.\n", name, job.Secrets().Hide(withoutSecrets(said, args)), verb(name, wrong))
 		return WrongUse
 	}

@@ -45,7 +45,7 @@ func (c *ShowConfig) Run(command *kong.Context, t *Terminal) error {
 	}
 	parsed, job, err := inForce(command.Kong, args)
 	if err != nil {
-		said := withLines(err.Error(), parsed, job)
+		said := withLines(wrongUse(err, parsed), parsed, job)
 		return Usage("%s", job.Secrets().Hide(withoutSecrets(said, args)))
 	}
 	node := parsed.Selected()

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -37,13 +36,8 @@ var (
 )
 
 // wrongUse says what is wrong with a command line in the words of who typed it.
-func wrongUse(err error) string {
-	said := err.Error()
-	var parsing *kong.ParseError
-	if !errors.As(err, &parsing) {
-		return said
-	}
-	flags := flagsOf(parsing.Context)
+func wrongUse(err error, command *kong.Context) string {
+	said, flags := err.Error(), flagsOf(command)
 	if m := unknownFlag.FindStringSubmatch(said); m != nil {
 		return "there is no flag " + typed(m[1]) + meant(strings.ReplaceAll(strings.ToLower(m[1]), "_", "-"), flags)
 	}

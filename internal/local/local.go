@@ -299,6 +299,10 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	defer stopFollowing()
 	var group, sinks errgroup.Group
 	sinks.Go(func() error { return writer.Run(sinking) })
+	if err := m.takeUp(ctx, reconciler); err != nil {
+		stopSink()
+		return errors.Join(err, sinks.Wait())
+	}
 	group.Go(func() error {
 		defer stopFollowing() // without workers nothing follows
 		return workers.Run(working)
@@ -327,16 +331,34 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	}
 	stopSink()
 	failure = errors.Join(failure, sinks.Wait())
-	for _, g := range workers.Snapshot().GPUs {
-		summary.Generated += g.Generations
-		summary.Tokens += g.OutputTokens
-	}
-	summary.Duplicate = writer.Written().Duplicate
+	summary.count(workers.Snapshot(), writer.Written())
 	return failure
 }
 
-// settle gives results a moment to reach the store when the run is interrupted. Those that do not
-// reach it stay on the queue.
+// count takes in what this process has generated.
+func (s *Summary) count(present pipeline.Presence, written pipeline.Written) {
+	for _, g := range present.GPUs {
+		s.Generated += g.Generations
+		s.Tokens += g.OutputTokens
+	}
+	s.Duplicate = written.Duplicate
+}
+
+// takeUp has nothing generated again that a killed process has finished: its results are stored, and
+// what it had acknowledged leaves the queue, before the workers begin.
+func (m *machine) takeUp(ctx context.Context, reconciler *reconcile.Engine) error {
+	switch depth, err := m.conn.Depth(ctx, m.run.Name); {
+	case err != nil:
+		return err
+	case depth.Waiting+depth.Held == 0:
+		return nil
+	}
+	m.settle()
+	return reconciler.ClearQueue(ctx, m.run)
+}
+
+// settle gives results a moment to reach the store, when the run is interrupted and before it goes
+// on. Those that do not reach it stay on the queue.
 func (m *machine) settle() {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()

@@ -78,6 +78,13 @@ func (r *tidier) clear(ctx context.Context, run pipeline.Run, restored bool) err
 	return nil
 }
 
+// ClearQueue takes batches of a run that are at their end off the queue. It is for a process that
+// starts and is the only one with workers: what a killed one had acknowledged may be on the queue
+// again, since a NATS server brings acknowledgements to the disk later than messages.
+func (e *Engine) ClearQueue(ctx context.Context, run pipeline.Run) error {
+	return (&tidier{Engine: e}).clear(ctx, run, true)
+}
+
 // removeStray takes the message of a batch off the queue if the queue hands it out to no one, and
 // reports whether it did. A server that is killed may have counted an acknowledgement, and find the
 // message again on its disk: it would be in the way of every further round of the batch.
