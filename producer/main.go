@@ -10,6 +10,9 @@ import (
 const description = "Turn a dataset into a run, put its batches on the queue, and see how far it is."
 
 type commands struct {
+	Bare cli.Bare `cmd:"" default:"1" hidden:"" help:"Show this help."`
+	Help cli.Help `cmd:"" hidden:"" help:"Show the help of a command."`
+
 	Preview command.Preview `cmd:"" help:"Show some rows of a dataset with the messages that are sent, and what a model answers. Nothing is written."`
 	Plan    command.Plan    `cmd:"" help:"Say what a run will cost, and whether it fits into free tiers, before anything is spent."`
 	Load    command.LoadRun `cmd:"" help:"Load a dataset as a run into the store."`

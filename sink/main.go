@@ -10,6 +10,9 @@ import (
 const description = "Write results to the store, read them in the terminal, and export the dataset."
 
 type commands struct {
+	Bare cli.Bare `cmd:"" default:"1" hidden:"" help:"Show this help."`
+	Help cli.Help `cmd:"" hidden:"" help:"Show the help of a command."`
+
 	Serve  command.Serve  `cmd:"" help:"Write results from the stream to the store until stopped."`
 	Show   command.Show   `cmd:"" help:"Read some answers in the terminal."`
 	Export command.Export `cmd:"" help:"Write a run as a dataset."`

@@ -88,6 +88,7 @@ func Run(ctx context.Context, name, description string, commands any, args []str
 	if err != nil {
 		panic(err) // the grammar itself is wrong
 	}
+	addManual(parser)
 	command, err := parse(parser, args)
 	if errors.Is(err, errHelpShown) {
 		return exit

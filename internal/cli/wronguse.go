@@ -32,7 +32,7 @@ var (
 	unknownFlag = regexp.MustCompile(`^unknown flag -*([^\s,]*)`)
 	noValue     = regexp.MustCompile(`^--([^\s:]+): (?:missing value|expected .* value but got "EOL" \(<EOL>\)|expected .* but got "EOL".*)`)
 	wrongValue  = regexp.MustCompile(`(?s)^--([^\s:]+): expected .* but got (".*?")(?: \(.*\)|: .*)?$`)
-	notOneOf    = regexp.MustCompile(`(?s)^--([^\s:]+) must be one of (.*) but got (".*")$`)
+	notOneOf    = regexp.MustCompile(`(?s)^(--[^\s:]+|<[^>]+>) must be one of (.*) but got (".*")$`)
 )
 
 // wrongUse says what is wrong with a command line in the words of who typed it.
@@ -51,7 +51,7 @@ func wrongUse(err error, command *kong.Context) string {
 		if n := text.Nearest(strings.Trim(m[3], `"`), words); n != "" {
 			near = ": did you mean " + n + "?"
 		}
-		return fmt.Sprintf("--%s takes %s, not %s%s", m[1], alternatives(words), m[3], near)
+		return fmt.Sprintf("%s takes %s, not %s%s", m[1], alternatives(words), m[3], near)
 	}
 	if m := wrongValue.FindStringSubmatch(said); m != nil {
 		return fmt.Sprintf("--%s takes %s, not %s", m[1], takes(flags, m[1]), m[2])

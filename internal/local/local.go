@@ -344,7 +344,7 @@ func (s *Summary) count(present pipeline.Presence, written pipeline.Written) {
 	s.Duplicate = written.Duplicate
 }
 
-// takeUp has nothing generated again that a killed process has finished: its results are stored, and
+// takeUp has nothing generated again that a killed process has finished: its results are stored and
 // what it had acknowledged leaves the queue, before the workers begin.
 func (m *machine) takeUp(ctx context.Context, reconciler *reconcile.Engine) error {
 	switch depth, err := m.conn.Depth(ctx, m.run.Name); {

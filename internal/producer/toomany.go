@@ -117,7 +117,9 @@ func (p *Publisher) limited(ctx context.Context, run pipeline.Run, watch func(Lo
 		return final, err
 	}
 	loop := outage.Loop{Log: p.log, Away: "cannot pause the run, of which too much fails; trying again until it works", Back: "the run can be paused", Stops: p.looks.Ends}
-	if err := loop.Do(ctx, func(ctx context.Context) error { return p.cfg.PauseRun(ctx, run, pipeline.PausedByFailures, tooMany.Reason()) }); err != nil {
+	if err := loop.Do(ctx, func(ctx context.Context) error {
+		return p.cfg.PauseRun(ctx, run, pipeline.PausedByFailures, tooMany.Reason())
+	}); err != nil {
 		return final, fmt.Errorf("%s; pausing it: %w", tooMany.Reason(), err)
 	}
 	return final, tooMany
