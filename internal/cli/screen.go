@@ -45,7 +45,8 @@ func (s talking) Write(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	s.takeAway()
 	if !s.asJSON {
-		return s.talk.Write(p)
+		_, err := io.WriteString(s.talk, text.Wrap(string(p), wrapAt(s.talk)))
+		return len(p), err
 	}
 	s.unfinish = append(s.unfinish, p...)
 	for {

@@ -86,3 +86,42 @@ func Fold(s string, columns int) (lines []string) {
 	}
 	return lines
 }
+
+// Wrap breaks lines that have more than this many columns between words, where none has to be
+// pasted: what stands between backquotes, a command, stays whole, and so does what begins a line.
+func Wrap(s string, columns int) string {
+	if columns <= 0 {
+		return s
+	}
+	var b strings.Builder
+	for line := range strings.SplitAfterSeq(s, "\n") {
+		at, blanks := 0, ""
+		for i, word := range words(line) {
+			said := strings.TrimRight(word, " ")
+			width := Width(strings.TrimRight(said, "\n"))
+			if at += len(blanks) + width; i > 0 && at > columns {
+				at, blanks = width, "\n"
+			}
+			b.WriteString(blanks + said)
+			blanks = word[len(said):]
+		}
+		b.WriteString(blanks)
+	}
+	return b.String()
+}
+
+// words cuts a line behind each of its blanks that does not stand between backquotes or at the
+// beginning.
+func words(line string) (words []string) {
+	begin, quoted := 0, false
+	for i, c := range line {
+		switch {
+		case c == '`':
+			quoted = !quoted
+		case c == ' ' && !quoted && strings.TrimLeft(line[:i], " ") != "" && !strings.HasPrefix(line[i+1:], " "):
+			words = append(words, line[begin:i+1])
+			begin = i + 1
+		}
+	}
+	return append(words, line[begin:])
+}

@@ -58,3 +58,22 @@ func TestNothingIsWiderThanItsColumns(t *testing.T) {
 		}
 	})
 }
+
+func TestTalkWrapsBetweenWordsAndKeepsCommandsWhole(t *testing.T) {
+	for s, want := range map[string]string{
+		"one two three":                     "one two\nthree",
+		"one two\nthree four five":          "one two\nthree four\nfive",
+		"say `gleaner run --input x` now\n": "say\n`gleaner run --input x`\nnow\n",
+		"  of a list, indented":             "  of a\nlist,\nindented",
+		"averyverylongword":                 "averyverylongword",
+		"日本 日本 日":                           "日本 日本\n日",
+		"":                                  "",
+	} {
+		if got := Wrap(s, 10); got != want {
+			t.Errorf("%q becomes %q, want %q", s, got, want)
+		}
+	}
+	if got := Wrap("one two three", 0); got != "one two three" {
+		t.Errorf("without a width: %q", got)
+	}
+}
