@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib.metadata as _metadata
 
 from ._errors import Error, Interrupted, MissingAnswers, NoProgram, UsageError
+from ._ollama import ollama
 from ._run import preview, results, run, runs, status
 from ._team import attach, submit
 
@@ -23,6 +24,6 @@ except _metadata.PackageNotFoundError:  # from a checkout
     __version__ = "0+checkout"
 
 __all__ = [
-    "run", "preview", "status", "results", "runs", "submit", "attach",
+    "run", "preview", "status", "results", "runs", "submit", "attach", "ollama",
     "Error", "UsageError", "MissingAnswers", "Interrupted", "NoProgram",
 ]

@@ -1,0 +1,1 @@
+../gleaner/_ollama.py
