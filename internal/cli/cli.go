@@ -53,7 +53,7 @@ type grammar struct {
 // Main runs a program and ends the process with its exit code. Commands is a pointer to a struct
 // for kong, whose commands have a method Run(context.Context, *Terminal) error.
 func Main(name, description string, commands any) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(withParent(context.Background(), os.Stdin), os.Interrupt, syscall.SIGTERM)
 	terminal := (&Terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}).escaping()
 	quiet := context.AfterFunc(ctx, func() {
 		stop() // so that a second signal ends the process at once

@@ -27,6 +27,8 @@ def frame(data: Any) -> "Frame":
         return PolarsFrame(data)
     if library == "datasets" and kind == "Dataset":
         return HubFrame(data)
+    if isinstance(data, str) and data == "-":
+        raise TypeError("the rows of standard input are Python's: give what was read from it, or a path")
     if isinstance(data, (str, os.PathLike)):
         return FileFrame(data)
     if kind == "LazyFrame":

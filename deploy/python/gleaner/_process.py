@@ -27,6 +27,10 @@ try:  # POSIX only
 except ImportError:  # Windows
     pty = None  # type: ignore[assignment]
 
+# Set for the program, it ends in order when its standard input does: when this process is gone,
+# also if that was killed.
+_WITH_US = "GLEANER_ENDS_WITH_STDIN"
+
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Za-z0-9]")
 
 
@@ -214,8 +218,8 @@ def execute(command: Sequence[str], show: Optional[Show] = None, *, own: bool = 
         _resize(master)
     try:
         child = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=slave if terminal else subprocess.PIPE, env={**os.environ, **(env or {})}, **options)
+            list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=slave if terminal else subprocess.PIPE, env={**os.environ, **(env or {}), _WITH_US: "1"}, **options)
     except OSError as failure:
         if terminal:
             os.close(master)
@@ -239,6 +243,8 @@ def execute(command: Sequence[str], show: Optional[Show] = None, *, own: bool = 
         reader.join()
     if terminal:
         os.close(master)
+    assert child.stdin is not None
+    child.stdin.close()
     return Result(list(command), child.returncode, b"".join(out).decode("utf-8", "replace"), said, run, interrupted)
 
 
