@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib.metadata as _metadata
 
-from ._errors import Error, Interrupted, MissingAnswers, NoProgram, UsageError
+from ._errors import Error, Interrupted, MissingAnswers, NoProgram, TimeOver, UsageError
 from ._ollama import ollama
 from ._run import preview, results, run, runs, status
 from ._team import attach, submit
@@ -25,5 +25,5 @@ except _metadata.PackageNotFoundError:  # from a checkout
 
 __all__ = [
     "run", "preview", "status", "results", "runs", "submit", "attach", "ollama",
-    "Error", "UsageError", "MissingAnswers", "Interrupted", "NoProgram",
+    "Error", "UsageError", "MissingAnswers", "Interrupted", "NoProgram", "TimeOver",
 ]

@@ -76,5 +76,10 @@ class Interrupted(KeyboardInterrupt):
         self.words = words
 
 
+class TimeOver(UserWarning):
+    """The time that was given is over, and some answers are still to be generated: the same call goes
+    on where this one stopped."""
+
+
 class NoProgram(Error):
     """The program is not where it should be."""

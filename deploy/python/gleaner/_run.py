@@ -7,11 +7,12 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
-from . import _answers, _flags, _notebook, _process
-from ._errors import Error, Interrupted, MissingAnswers
+from . import _answers, _flags, _notebook, _ollama, _process, _session
+from ._errors import Error, Interrupted, MissingAnswers, TimeOver
 from ._frames import FileFrame, Frame, encode, frame
 
 DATA = "gleaner-data"
@@ -109,6 +110,7 @@ def run(
     on_missing: str = "null",
     provenance: bool = False,
     seed: Optional[int] = None,
+    resume_from: Optional[PathLike] = None,
     progress: Union[None, bool, str] = None,
     **options: Any,
 ) -> Any:
@@ -132,14 +134,19 @@ def run(
         name: name of the run. By default it is made from the data and what is asked for.
         folder: where everything is kept, ``gleaner-data`` by default.
         simulate: the answers are made up, for trying things out.
-        gpus: GPUs of this machine to run an Ollama server on each: "auto", "0,1".
+        gpus: GPUs of this machine to run an Ollama server on each: "auto", "0,1". In a session of
+            Kaggle or Colab Ollama is got, too, as by `gleaner.ollama`.
         ollama: the Ollama server, or a list of them.
         slots: generations at a time on each GPU, or "auto".
-        until: when to stop, such as "07:30". for_: after which time, such as "11h40m".
+        until: when to stop, such as "07:30". for_: after which time, such as "11h40m". What is there
+            by then comes back, with a warning `TimeOver` if more is to be generated.
         on_missing: what becomes of a generation that has no answer: "null" gives None, "drop"
             leaves its row out, "raise" raises `MissingAnswers`.
         provenance: also return where each answer is from, in the column ``gleaner``.
         seed: seed of the run.
+        resume_from: a folder below which the folder of an earlier session lies. If this session has
+            none yet, that is copied here first. In a session of Kaggle these are the attached
+            datasets: attach the output of the last session, and the run goes on.
         progress: False shows none, "live" or "plain" choose how.
         **options: further flags of ``gleaner run`` with ``_`` for ``-``, such as
             ``temperature=0.7``, ``num_predict=200``, ``stop=["END"]``, ``var={"style": "terse"}``.
@@ -167,10 +174,14 @@ def run(
     })
     if name is not None:
         words.append(f"--run={name}")
+    words += _flags.flags("run", "run", _session.flags({"gpus": gpus, **options}))
     place = Path(folder or DATA)
     sent = send(given, place)
     if sent.size == 0:
         return given.join([], {"response": []})
+    among = Path(resume_from) if resume_from else _ollama.inputs() if _ollama.hosted() else None
+    inside = os.path.relpath(sent.path, place) if sent.size > 0 else None
+    _session.take_up(place, inside, name, among, runs)
     words += [f"--input={sent.path}", f"--data={place}", "--layout=rows", "--provenance=nested", "--json"]
     result = executed("run", words, place, progress)
     summary = result.json()
@@ -203,6 +214,9 @@ def executed(verb: str, words: Sequence[str], folder: Optional[Path], progress: 
             command.append(f"--progress={progress}")
     result = _process.execute(command, show, own=own and not isinstance(show, _notebook.Notebook), env=env)
     show.close()
+    if result.code == 130 and result.out.strip() and not result.interrupted:
+        warnings.warn(TimeOver(result.words.replace("the same command", "the same call") + _next_session()), stacklevel=3)
+        return result
     if result.interrupted or result.code == 130:
         raise Interrupted(_interrupted(result, folder), result.run, result.words)
     if result.code not in (0, 3):
@@ -216,7 +230,15 @@ def _interrupted(result: _process.Result, folder: Optional[Path]) -> str:
     if result.run is None:
         return "interrupted before anything was generated"
     where = "" if str(folder) == DATA else f", folder={str(folder)!r}"
-    return f"interrupted: the same call goes on where this one stopped, and gleaner.results({result.run!r}{where}) gives what is there"
+    file = folder / f"{result.run}.jsonl"
+    done = _process.execute([_flags.program(), "export", f"--data={folder}", f"--run={result.run}", f"--out={file}", "--config=none"])
+    there = f" and the file {file} have" if done.code in (0, 3) else " gives"
+    return f"interrupted: the same call goes on where this one stopped. gleaner.results({result.run!r}{where}){there} what is there" + _next_session()
+
+
+def _next_session() -> str:
+    """Returns how a run goes on when this session is over."""
+    return "; in another session attach the output of this one as input" if _ollama.hosted() else ""
 
 
 def _read(path: Path) -> _answers.Export:
