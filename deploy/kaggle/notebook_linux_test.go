@@ -29,7 +29,10 @@ type notebook struct {
 			Type, Name string
 			OutputType string `json:"output_type"`
 			Text       text
-			Traceback  []string
+			Data       struct {
+				Plain text `json:"text/plain"`
+			}
+			Traceback []string
 		}
 		Source text
 	}
