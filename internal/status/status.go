@@ -82,7 +82,7 @@ type Snapshot struct {
 const streamsPatience = 3 * time.Second
 
 const (
-	window   = 5 * time.Minute  // the period for rates
+	window   = 5 * time.Minute  // the longest period for rates
 	presence = 10 * time.Minute // how long ago the store saw a consumer that is shown without the streams
 )
 
@@ -105,7 +105,7 @@ func All(ctx context.Context, store RunsStore, now time.Time) ([]Snapshot, error
 	}
 	snapshots := make([]Snapshot, 0, len(runs)) // none is a list, too
 	for _, run := range runs {
-		progress, err := store.Progress(ctx, run.Name, now.Add(-window))
+		progress, err := lastly(ctx, store, run.Name, now)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +126,7 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	if err != nil {
 		return Snapshot{}, err
 	}
-	progress, err := store.Progress(ctx, name, now.Add(-window))
+	progress, err := lastly(ctx, store, name, now)
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -162,6 +162,26 @@ func Take(ctx context.Context, store Store, streams Streams, name string, now ti
 	s.rate(progress, now)
 	s.decide(g)
 	return s, nil
+}
+
+// lastly returns how far a run is, and what was done of it in the last half minute; or in the last
+// minutes, if its batches are so slow that none was done in that.
+func lastly(ctx context.Context, store interface {
+	Progress(ctx context.Context, run string, since time.Time) (pipeline.Progress, error)
+}, run string, now time.Time) (progress pipeline.Progress, err error) {
+	for _, over := range []time.Duration{rateOver, window} {
+		since := now.Add(-over)
+		if progress, err = store.Progress(ctx, run, since); err != nil {
+			return progress, err
+		}
+		if progress.Since.Before(since) {
+			progress.Since = since
+		}
+		if progress.RecentGenerations > 0 || now.Sub(progress.LastDone) >= window {
+			break
+		}
+	}
+	return progress, nil
 }
 
 // mostMeasured is how many answers are read to measure a run: more take a person's patience.

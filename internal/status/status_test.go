@@ -19,6 +19,7 @@ var now = time.Date(2025, 5, 1, 12, 0, 0, 0, time.UTC)
 
 // A fakeStore knows one run.
 type fakeStore struct {
+	lately    int           // generations of the last half minute
 	run       *pipeline.Run // nil: one that is open
 	progress  pipeline.Progress
 	measures  pipeline.Measures
@@ -46,10 +47,14 @@ func (s *fakeStore) Runs(ctx context.Context) ([]pipeline.Run, error) {
 }
 
 func (s *fakeStore) Progress(_ context.Context, _ string, since time.Time) (pipeline.Progress, error) {
-	if !since.Equal(now.Add(-window)) {
+	p := s.progress
+	switch {
+	case since.Equal(now.Add(-rateOver)):
+		p.RecentGenerations, p.RecentTokens = s.lately, 100*s.lately
+	case !since.Equal(now.Add(-window)):
 		return pipeline.Progress{}, errors.New("another window")
 	}
-	return s.progress, s.failing
+	return p, s.failing
 }
 
 func (s *fakeStore) Consumers(_ context.Context, run string, since time.Time) ([]pipeline.Presence, error) {
@@ -179,6 +184,13 @@ func TestRatesAreThoseOfTheLastMinutes(t *testing.T) {
 				t.Errorf("%g generations and %g tokens per second, ETA %s = %g s; want %g, %g, %s", s.PerSecond, s.TokensPerSecond, s.ETA, s.ETASeconds, c.per, c.tokens, c.eta)
 			}
 		})
+	}
+}
+
+func TestRatesAreThoseOfTheLastHalfMinuteIfSomethingWasDoneInIt(t *testing.T) {
+	s, err := Take(t.Context(), &fakeStore{progress: halfway(), lately: 15}, nil, "gsm8k", now)
+	if err != nil || s.PerSecond != 0.5 || s.TokensPerSecond != 50 {
+		t.Errorf("%g generations and %g tokens per second, %v", s.PerSecond, s.TokensPerSecond, err)
 	}
 }
 
