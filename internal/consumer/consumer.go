@@ -191,7 +191,7 @@ func (c *Consumer) hearNews(end *shutdown) (stop func(), err error) {
 
 // endWithoutWork ends taking when there is nothing left to do.
 func (c *Consumer) endWithoutWork(end *shutdown) {
-	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, stay: c.cfg.Stay, told: c.run.ToldComplete, log: c.log}
+	w := &idleWatch{lanes: c.lanes, exit: c.cfg.IdleExit, stay: c.cfg.Stay, known: c.run.Info, told: c.run.ToldComplete, log: c.log}
 	if c.cfg.Info != nil {
 		w.info = c.run.Ask
 	}

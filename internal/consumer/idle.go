@@ -41,8 +41,12 @@ type idleWatch struct {
 	exit  time.Duration                                   // after which without work it is time to end; 0: never
 	stay  bool                                            // a complete run is no reason to end
 	info  func(context.Context) (pipeline.RunInfo, error) // see Config; nil: nothing is known of the run
+	known func() pipeline.RunInfo                         // the last answer to that, which costs nothing
 	told  func() bool                                     // the run was said to be complete a moment ago
 	log   *zap.Logger
+
+	because string // why there are no batches, as was said last
+	asked   bool   // the queue, since there is no work
 }
 
 // Run waits until the run is complete or there was no work for too long, and returns which. What
@@ -50,17 +54,20 @@ type idleWatch struct {
 // ends first.
 func (w *idleWatch) Run(ctx context.Context) (cause error) {
 	var asked time.Time
-	said, because := false, ""
+	said := false
 	for outage.Sleep(ctx, checkEvery) == nil {
 		idle := w.idle()
 		if idle < checkEvery {
-			because = ""
+			w.because, w.asked = "", false
 		}
 		over := w.exit > 0 && idle >= w.exit
 		switch {
 		case over && (w.info == nil || !w.canWork()):
 			return w.why(idle)
-		case w.info == nil || idle < checkEvery || w.stay && !over || time.Since(asked) < askAfter(idle, over) && !w.told():
+		case w.info != nil && w.stay && !over:
+			w.sayWhyItStays(ctx, idle)
+			continue
+		case w.info == nil || idle < checkEvery || time.Since(asked) < askAfter(idle, over) && !w.told():
 			continue
 		}
 		asked = time.Now()
@@ -76,11 +83,8 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 			return errComplete
 		case over && !mayCome(info):
 			return w.why(idle)
-		case idle >= sayIdle && noBatches(info) != because && w.canWork():
-			because = noBatches(info)
-			if because != "" {
-				w.log.Info("no batches: " + because)
-			}
+		case idle >= sayIdle && noBatches(info) != w.because && w.canWork():
+			w.say(info)
 		case over && !said:
 			said = true
 			w.log.Info("there was no work for long, but some may come yet", zap.Int("waiting", info.Waiting), zap.Int("held_or_resting", info.Held),
@@ -88,6 +92,33 @@ func (w *idleWatch) Run(ctx context.Context) (cause error) {
 		}
 	}
 	return nil
+}
+
+// sayWhyItStays says why there is no work for a consumer that does not end for that. It asks the
+// queue once, and then says what others hear of it: such a consumer may wait for days.
+func (w *idleWatch) sayWhyItStays(ctx context.Context, idle time.Duration) {
+	if idle < sayIdle || !w.canWork() {
+		return
+	}
+	info := w.known()
+	if !w.asked {
+		var err error
+		if info, err = w.info(ctx); err != nil {
+			w.log.Debug("asking about the run", zap.Error(err))
+			return
+		}
+		w.asked = true
+	}
+	if noBatches(info) != w.because {
+		w.say(info)
+	}
+}
+
+// say says why there are no batches, unless some wait.
+func (w *idleWatch) say(info pipeline.RunInfo) {
+	if w.because = noBatches(info); w.because != "" {
+		w.log.Info("no batches: " + w.because)
+	}
 }
 
 // noBatches says why a consumer gets none, as the queue knows it, or nothing if some wait.

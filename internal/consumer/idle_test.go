@@ -114,26 +114,37 @@ func TestAConsumerSaysWithinTenSecondsWhyItHasNoBatches(t *testing.T) {
 		"no batches: the run is paused":                                       {Paused: true, Waiting: 5},
 		"no batches: all batches are held by others, or rest after a failure": {Held: 3},
 		"no batches: waiting until some are published":                        {},
+		"no batches: the run is complete":                                     {Complete: true},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			core, logs := observer.New(zap.InfoLevel)
-			cfg := config()
-			cfg.Log, cfg.Info = zap.New(core), func(context.Context) (pipeline.RunInfo, error) { return info, nil }
-			r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 2})
-			time.Sleep(10 * time.Second)
-			if n := logs.FilterMessage(want).Len(); n != 1 {
-				t.Errorf("%q was said %d times in ten seconds: %v", want, n, logs.All())
+		for _, stay := range []bool{false, true} {
+			if info.Complete && !stay {
+				continue // then it ends
 			}
-			time.Sleep(10 * time.Minute)
-			if n := logs.FilterMessage(want).Len(); n != 1 {
-				t.Errorf("%q was said %d times in ten minutes", want, n)
-			}
-			if err := r.end(); err != nil {
-				t.Error(err)
-			}
-		})
+			saysWhyItHasNoBatches(t, want, info, stay)
+		}
 	}
+}
+
+func saysWhyItHasNoBatches(t *testing.T, want string, info pipeline.RunInfo, stay bool) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		core, logs := observer.New(zap.InfoLevel)
+		cfg := config()
+		cfg.Log, cfg.Stay, cfg.Info = zap.New(core), stay, func(context.Context) (pipeline.RunInfo, error) { return info, nil }
+		r := w.start(cfg, LaneConfig{Backend: &fakeModel{}, Slots: 2})
+		time.Sleep(10 * time.Second)
+		if n := logs.FilterMessage(want).Len(); n != 1 {
+			t.Errorf("%q was said %d times in ten seconds: %v", want, n, logs.All())
+		}
+		time.Sleep(10 * time.Minute)
+		if n := logs.FilterMessage(want).Len(); n != 1 {
+			t.Errorf("%q was said %d times in ten minutes", want, n)
+		}
+		if err := r.end(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // What rests, or what others hold, may come yet.
