@@ -71,6 +71,12 @@ func (c mongoCollection) FindOne(ctx context.Context, filter any, opts ...option
 	})
 }
 
+func (c mongoCollection) CountDocuments(ctx context.Context, filter any) (int64, error) {
+	return ask(ctx, c.clients, 0, func(ctx context.Context, db *mongo.Database) (int64, error) {
+		return db.Collection(c.name).CountDocuments(ctx, filter)
+	})
+}
+
 // one returns a result that has its document, so that nothing is read after the deadline's context
 // has ended.
 func (c mongoCollection) one(ctx context.Context, find func(context.Context, *mongo.Collection) *mongo.SingleResult) *mongo.SingleResult {

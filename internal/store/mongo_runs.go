@@ -63,6 +63,11 @@ func (m *mongoStore) Runs(ctx context.Context) ([]pipeline.Run, error) {
 	return runs, nil
 }
 
+func (m *mongoStore) CountRuns(ctx context.Context, state pipeline.RunState) (int, error) {
+	n, err := m.runs.CountDocuments(ctx, bson.D{{Key: "state", Value: state}})
+	return int(n), m.fail(ctx, err, "count the runs")
+}
+
 func (m *mongoStore) Seal(ctx context.Context, name string, batches int) error {
 	result, err := m.runs.UpdateOne(ctx,
 		bson.D{{Key: "_id", Value: name}, {Key: "state", Value: pipeline.RunLoading}},

@@ -178,6 +178,11 @@ func (s *sqliteStore) Runs(ctx context.Context) ([]pipeline.Run, error) {
 	return runs, s.fail(ctx, err, "read all runs")
 }
 
+func (s *sqliteStore) CountRuns(ctx context.Context, state pipeline.RunState) (n int, err error) {
+	err = s.readers.QueryRowContext(ctx, "SELECT count(*) FROM runs WHERE state = ?", string(state)).Scan(&n)
+	return n, s.fail(ctx, err, "count the runs")
+}
+
 func (s *sqliteStore) Seal(ctx context.Context, name string, batches int) error {
 	return s.write(ctx, "seal run "+name, func(ctx context.Context, tx *sql.Tx) error {
 		if _, _, err := findRun(ctx, tx, name); err != nil {

@@ -40,6 +40,9 @@ type RunStore interface {
 	Run(ctx context.Context, name string) (pipeline.Run, error)
 	// Runs returns all runs by name.
 	Runs(ctx context.Context) ([]pipeline.Run, error)
+	// CountRuns counts the runs in a state. It costs little, however many there are, so that it can
+	// be asked every few seconds.
+	CountRuns(ctx context.Context, state pipeline.RunState) (int, error)
 	// Seal opens a run that is loading, with its number of batches. It does nothing to a run in
 	// another state, and returns pipeline.ErrNoRun if there is none.
 	Seal(ctx context.Context, name string, batches int) error

@@ -143,11 +143,25 @@ func secondSpec(t *testing.T, s *suite) {
 
 func listed(t *testing.T, s *suite) {
 	var want []string
+	count := func(state pipeline.RunState) int {
+		t.Helper()
+		n, err := s.store.CountRuns(t.Context(), state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	loading, open := count(pipeline.RunLoading), count(pipeline.RunOpen)
 	for range 3 {
 		f := s.prepare(t, 1, 1, 1)
 		f.ok(f.create())
 		want = append(want, f.run.Name)
 	}
+	same(t, count(pipeline.RunLoading), loading+3)
+	if err := s.store.Seal(t.Context(), want[0], 1); err != nil {
+		t.Fatal(err)
+	}
+	same(t, [2]int{count(pipeline.RunLoading), count(pipeline.RunOpen)}, [2]int{loading + 2, open + 1})
 	runs, err := s.store.Runs(t.Context())
 	if err != nil {
 		t.Fatal(err)
