@@ -68,7 +68,7 @@ func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch fun
 			watch(Look{last.Run, last.Progress, err})
 		}
 		if err == nil {
-			p.cfg.Metrics.saw(progress)
+			p.cfg.Metrics.saw(followed.Name, progress)
 			if progress.Complete() {
 				return progress, nil
 			}
@@ -82,11 +82,23 @@ func (p *Publisher) Follow(ctx context.Context, followed pipeline.Run, watch fun
 		default:
 		}
 		usual = min(took, max(2*usual, p.cfg.Poll/10))
-		if err := outage.Sleep(ctx, max(p.cfg.Poll, 10*usual)); err != nil {
+		if err := outage.Sleep(ctx, max(p.lookEvery(), 10*usual)); err != nil {
 			return progress, err
 		}
 	}
 }
+
+// mostLooks is the longest time between two looks that many runs alone make necessary, in polls.
+const mostLooks = 15
+
+// lookEvery is the time between two looks at a run: runs that are attended together are looked at
+// in turn.
+func (p *Publisher) lookEvery() time.Duration {
+	return time.Duration(min(p.runs(), mostLooks)) * p.cfg.Poll
+}
+
+// runs returns how many runs this publisher attends, at least one.
+func (p *Publisher) runs() int { return max(1, int(p.share.Load())) }
 
 // look returns a run and how far it is. Only what has happened since this publisher began counts as
 // recent: a run that is resumed may have stood still before, and its rate would seem low for

@@ -73,6 +73,7 @@ type Publisher struct {
 	log   *zap.Logger
 	began time.Time
 	count atomic.Int64 // batches published by this publisher
+	share atomic.Int64 // among how many runs that are attended the window is divided; 0: one
 	full  outage.Reporter
 	looks outage.Trust // in the store
 	sends outage.Trust // in the queue

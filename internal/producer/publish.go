@@ -153,8 +153,9 @@ func (p *Publisher) room(ctx context.Context, run string) (int, error) {
 	}
 }
 
-// window returns how many batches may be outstanding. It follows the fleet unless a person has set
-// it: what a worker holds, and what it finds when that is done.
+// window returns how many batches of a run may be outstanding. It follows the fleet unless a person
+// has set it: what a worker holds, and what it finds when that is done. What there is without a
+// fleet the runs share that are attended.
 func (p *Publisher) window(ctx context.Context, run string) int {
 	if p.cfg.Window > 0 {
 		return p.cfg.Window
@@ -162,7 +163,7 @@ func (p *Publisher) window(ctx context.Context, run string) int {
 	consumers, err := p.queue.Consumers(ctx)
 	if err != nil { // what is seen next is soon enough
 		p.log.Debug("looking who is present", zap.Error(err))
-		return pipeline.LeastWindow
+		return max(pipeline.LeastWindow/p.runs(), PublishChunk)
 	}
 	workers := 0
 	for _, c := range consumers {
@@ -173,7 +174,7 @@ func (p *Publisher) window(ctx context.Context, run string) int {
 			workers += pipeline.Workers(max(0, gpu.Slots))
 		}
 	}
-	return max(pipeline.LeastWindow, pipeline.WindowEach*workers)
+	return max(pipeline.LeastWindow/p.runs(), PublishChunk, pipeline.WindowEach*workers)
 }
 
 // publishBatches publishes consecutive batches and marks those that are on the queue.

@@ -411,8 +411,8 @@ func TestThePublisherCounts(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"gleaner_batches_published_total": 20, "gleaner_stream_full_total": 0, "gleaner_run_generations": 20, "gleaner_run_generations_stored": 20,
-		"gleaner_run_batches/planned": 0, "gleaner_run_batches/queued": 0, "gleaner_run_batches/done": 20, "gleaner_run_batches/dead": 0, "gleaner_run_batches/dropped": 0,
+		"gleaner_batches_published_total": 20, "gleaner_stream_full_total": 0, "gleaner_run_generations/r": 20, "gleaner_run_generations_stored/r": 20,
+		"gleaner_run_batches/r/planned": 0, "gleaner_run_batches/r/queued": 0, "gleaner_run_batches/r/done": 20, "gleaner_run_batches/r/dead": 0, "gleaner_run_batches/r/dropped": 0,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -70,7 +70,8 @@ func (e *TooManyFailures) Reason() string {
 	return fmt.Sprintf("%d of %d generations failed", e.Failed, e.Outcomes)
 }
 
-// An outcomeCount counts how many generations of a run have ended since it was first asked.
+// An outcomeCount counts how many generations of a run have ended since it was first asked, or
+// since the run goes on after a pause.
 type outcomeCount struct {
 	limit  FailureLimit
 	stored int // at first
@@ -81,7 +82,11 @@ type outcomeCount struct {
 
 // see takes in how far the run is, and returns how much failed if that is too much. What was stored
 // and failed while no one looked is judged as if it had come in the same proportion.
-func (c *outcomeCount) see(p pipeline.Progress) (failed, outcomes int, tooMany bool) {
+func (c *outcomeCount) see(p pipeline.Progress, paused bool) (failed, outcomes int, tooMany bool) {
+	if paused { // what comes until it goes on was handed out before
+		c.asked = false
+		return 0, 0, false
+	}
 	if !c.asked {
 		c.stored, c.failed, c.asked = p.Stored, p.Failed, true
 	}
@@ -108,7 +113,7 @@ func (p *Publisher) limited(ctx context.Context, run pipeline.Run, watch func(Lo
 		if watch != nil {
 			watch(now)
 		}
-		if failed, outcomes, tooMany := count.see(now.Progress); tooMany {
+		if failed, outcomes, tooMany := count.see(now.Progress, now.Run.Paused()); tooMany {
 			stop(&TooManyFailures{run.Name, failed, outcomes})
 		}
 	})

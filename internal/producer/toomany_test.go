@@ -51,7 +51,7 @@ func TestALimitCountsWhatEndedSinceTheRunIsFollowed(t *testing.T) {
 		}
 		count, got := outcomeCount{limit: limit}, false
 		for _, l := range c.looks {
-			_, _, tooMany := count.see(pipeline.Progress{Generations: 1000, Stored: l.stored, Failed: l.failed})
+			_, _, tooMany := count.see(pipeline.Progress{Generations: 1000, Stored: l.stored, Failed: l.failed}, false)
 			got = got || tooMany
 		}
 		if got != c.want {
