@@ -13,9 +13,9 @@ type commands struct {
 	Bare cli.Bare `cmd:"" default:"1" hidden:"" help:"Show this help."`
 	Help cli.Help `cmd:"" hidden:"" help:"Show the help of a command."`
 
-	Serve  command.Serve  `cmd:"" help:"Write results from the stream to the store until stopped."`
-	Show   command.Show   `cmd:"" help:"Read some answers in the terminal."`
-	Export command.Export `cmd:"" help:"Write a run as a dataset."`
+	Serve  command.RunSink `cmd:"" help:"Write results from the stream to the store until stopped."`
+	Show   command.Show    `cmd:"" help:"Read some answers in the terminal."`
+	Export command.Export  `cmd:"" help:"Write a run as a dataset."`
 }
 
 func main() { cli.Main("sink", description, &commands{}) }

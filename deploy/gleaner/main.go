@@ -21,7 +21,8 @@ type commands struct {
 	Load    command.LoadRun  `cmd:"" group:"Run things:" help:"Load a dataset as a run into the store of a team."`
 	Publish command.Publish  `cmd:"" group:"Run things:" help:"Put the batches of a run on the queue, and follow it to its end."`
 	Work    consume.Command  `cmd:"" group:"Run things:" help:"Where the GPUs are: take batches from the queue, generate their answers with Ollama, and publish them."`
-	Sink    command.Serve    `cmd:"" group:"Run things:" help:"Write results from the queue to the store until stopped."`
+	Serve   command.Serve    `cmd:"" group:"Run things:" help:"The operator's side in one process: publish and follow all open runs, and store their answers, until stopped."`
+	Sink    command.RunSink  `cmd:"" group:"Run things:" help:"Write results from the queue to the store until stopped."`
 	Export  command.Export   `cmd:"" group:"Run things:" help:"Write the answers of a run as a dataset, also while it goes on."`
 
 	Status command.Status `cmd:"" group:"Look:" help:"Show all runs, or one of them."`

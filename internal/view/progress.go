@@ -92,6 +92,38 @@ func (p *Progress) Run(s status.Snapshot) {
 	p.show(lineOf(s, columns-1), Line(s)+GPUsInALine(s.Consumers), runLines(s, rows-2), &s)
 }
 
+// Runs shows how far several runs are, in as many lines as the terminal has room for.
+func (p *Progress) Runs(all []status.Snapshot) {
+	columns, rows := p.term.TalkSize()
+	longest := 0
+	for _, s := range all {
+		longest = max(longest, len(s.Run))
+	}
+	var lines []string
+	for _, s := range all {
+		name := fmt.Sprintf("%-*s  ", min(longest, columns/3), s.Run)
+		lines = append(lines, name+lineOf(s, columns-1-len(name))+GPUsInALine(s.Consumers))
+	}
+	lines = firstLines(lines, max(rows-2, 2))
+	p.show(runsLine(all), runsLine(all), lines, nil)
+}
+
+// runsLine sums up several runs.
+func runsLine(all []status.Snapshot) string {
+	if len(all) == 0 {
+		return "no open run; those that are loaded are picked up"
+	}
+	stored, generations, rate := 0, 0, 0.0
+	for _, s := range all {
+		stored, generations, rate = stored+s.Stored, generations+s.Generations, rate+s.TokensPerSecond
+	}
+	line := fmt.Sprintf("%s: %s of %s", Plural(len(all), "open run", "open runs"), Count(stored), Count(generations))
+	if rate > 0 {
+		line += fmt.Sprintf("  %s tok/s", Rate(rate))
+	}
+	return line
+}
+
 // Transfer shows how many bytes of something are there, how fast they come, and how long the others
 // will take. A total that is not positive is not known. It may be called often.
 func (p *Progress) Transfer(what string, done, total int64) {

@@ -13,6 +13,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/status"
+	"gleaner/internal/text"
 )
 
 var (
@@ -203,5 +204,40 @@ func TestBarsAndNumbers(t *testing.T) {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
 		}
+	}
+}
+
+func TestSeveralRunsAreShownInAsManyLinesAsThereIsRoomFor(t *testing.T) {
+	var all []status.Snapshot
+	for i := range 40 {
+		all = append(all, status.Snapshot{
+			Run: fmt.Sprintf("run-%02d", i), State: status.State{Word: status.Running}, Generations: 200, Stored: 50, TokensPerSecond: 10,
+		})
+	}
+	var out bytes.Buffer
+	p := NewProgress(&cli.Terminal{Err: &out}, lively)
+	p.Runs(all)
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) > 24 || !strings.HasPrefix(lines[0], "40 open runs: 2,000 of 8,000  400 tok/s") || !strings.HasPrefix(lines[1], "run-00  ") ||
+		!strings.Contains(lines[len(lines)-1], "more") {
+		t.Errorf("%d lines:\n%s", len(lines), out.String())
+	}
+	for _, line := range lines {
+		if columns := text.Width(line); columns > 80 {
+			t.Errorf("%d columns: %s", columns, line)
+		}
+	}
+	out.Reset()
+	p.Runs(nil)
+	if !strings.Contains(out.String(), "no open run; those that are loaded are picked up") {
+		t.Errorf("without a run: %q", out.String())
+	}
+}
+
+func TestARunThatIsCompleteIsALineWithTheCommandThatExportsIt(t *testing.T) {
+	s := status.Snapshot{Run: "words", State: status.State{Word: status.Complete, Failed: 2}, Generations: 50, Stored: 48, OutputTokens: 1234, PromptTokens: 1}
+	want := "run words: complete with 2 failed; 48 of 50 generations done, 1,234 tokens out, 1 in. Export: `sink export --run words --out words.jsonl`"
+	if got := Completed(s); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -4,8 +4,19 @@ import (
 	"fmt"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/status"
 )
+
+// Completed says in a line how a run ended, and which command writes its answers.
+func Completed(s status.Snapshot) string {
+	said := fmt.Sprintf("run %s: %s; %s of %s generations done, %s out, %s in", s.Run, s.State.Describe(), Count(s.Stored), Count(s.Generations),
+		Plural(s.OutputTokens, "token", "tokens"), Count(s.PromptTokens))
+	if worked := Worked(s); worked != "" {
+		said += "; " + worked
+	}
+	return said + ". Export: `" + advice.Command("export", "--run", s.Run, "--out", s.Run+".jsonl") + "`"
+}
 
 // Worked says how long was worked for the answers of a run, how fast they were made in that time,
 // and how long they are; nothing where that is not known.
