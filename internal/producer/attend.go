@@ -170,7 +170,8 @@ func (a *Attendant) list(ctx context.Context, followers *sync.WaitGroup) (int, e
 }
 
 // begins reports whether a run has to be followed from now on. Only of one that may have begun or
-// ended unseen the store is asked how far it is.
+// ended unseen the store is asked how far it is: a redrive of what failed is done by another
+// process, and may be over before this one looks.
 func (a *Attendant) begins(ctx context.Context, run pipeline.Run, info pipeline.RunInfo, known bool) (bool, error) {
 	a.mu.Lock()
 	until, rested := a.rests[run.UID]
@@ -180,7 +181,7 @@ func (a *Attendant) begins(ctx context.Context, run pipeline.Run, info pipeline.
 	switch {
 	case following, rested && !until.IsZero() && time.Now().Before(until):
 		return false, nil
-	case rested && until.IsZero() && !onQueue:
+	case rested && until.IsZero() && !onQueue && (!known || info.Complete):
 		return false, nil
 	}
 	progress, err := a.store.Progress(ctx, run.Name, time.Now())
@@ -189,7 +190,8 @@ func (a *Attendant) begins(ctx context.Context, run pipeline.Run, info pipeline.
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if progress.Complete() && (rested || !known || info.Complete) && !onQueue { // nothing of it is left to do
+	untold := known && !info.Complete && (progress.Failed == 0 || !rested)
+	if progress.Complete() && !onQueue && !untold { // nothing of it is left to do
 		a.rests[run.UID] = time.Time{}
 		return false, nil
 	}

@@ -398,6 +398,28 @@ func TestARunThatIsRedrivenIsFollowedAnotherTime(t *testing.T) {
 	})
 }
 
+func TestARunThatIsRedrivenAndDoneUnseenIsToldToItsConsumers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.load("one", 4)
+		stop := w.attend(Config{})
+		defer stop()
+		w.expect(5*time.Second, "one begins")
+		w.fail("one")
+		w.expect(5*time.Second, "one ends <nil> false")
+		w.expect(10 * time.Minute) // it has failures, which may be redriven, so its consumers wait
+		store, q := w.of("one", "")
+		for batch := range store.batches {
+			store.finish(batch)
+		}
+		w.expect(2*time.Minute, "one begins", "one ends <nil> false")
+		if len(q.completed) != 1 {
+			t.Errorf("the consumers were told %d times that it is complete", len(q.completed))
+		}
+		w.expect(10 * time.Minute)
+	})
+}
+
 func TestARunThatCannotBeFollowedIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
