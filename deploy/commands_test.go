@@ -35,7 +35,7 @@ func TestEveryCommandLineIsOneThatTheProgramTakes(t *testing.T) {
 			t.Errorf("%s: %s %s\n%s", l.where, l.program, strings.Join(l.args, " "), problem)
 		}
 	}
-	for _, file := range []string{"atlas/README.md", "compose/README.md", "compose/compose.yaml", "kubernetes/run/producer.yaml", "synadia/README.md", "systemd/gleaner-sink.service"} {
+	for _, file := range []string{"atlas/README.md", "compose/README.md", "compose/compose.yaml", "kubernetes/run/producer.yaml", "synadia/README.md", "systemd/gleaner-serve.service"} {
 		if counts[file] == 0 {
 			t.Errorf("no command line was found in %s", file)
 		}
@@ -163,10 +163,10 @@ func TestTheNotebookKnowsTheConsumersFlags(t *testing.T) {
 // be there.
 func TestSystemdTakesTheUnits(t *testing.T) {
 	analyze := needtest.Tool(t, "systemd-analyze")
-	for _, name := range []string{"gleaner-sink.service", "gleaner-consumer.service"} {
+	for _, name := range []string{"gleaner-serve.service", "gleaner-consumer.service"} {
 		unit := text(t, filepath.Join("systemd", name))
 		path := filepath.Join(t.TempDir(), name)
-		unit = regexp.MustCompile(`/usr/local/bin/(sink|consumer) `).ReplaceAllString(unit, "/bin/true ")
+		unit = regexp.MustCompile(`/usr/local/bin/(gleaner|consumer) `).ReplaceAllString(unit, "/bin/true ")
 		if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
 			t.Fatal(err)
 		}

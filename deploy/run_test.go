@@ -19,14 +19,14 @@ import (
 // moved to where a test may have them.
 func configured(t *testing.T, path string, adjust func(*server.Options)) *server.Server {
 	t.Helper()
-	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
+	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK", "OPERATOR"} {
 		t.Setenv("GLEANER_"+role+"_PASSWORD", strings.ToLower(role)+"-password")
 	}
 	opts, err := server.ProcessConfigFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !opts.JetStream || len(opts.Users) != 3 {
+	if !opts.JetStream || len(opts.Users) != 4 {
 		t.Fatalf("%s: JetStream is %v, %d users", path, opts.JetStream, len(opts.Users))
 	}
 	opts.Host, opts.Port, opts.HTTPHost, opts.HTTPPort = "127.0.0.1", -1, "127.0.0.1", -1

@@ -21,7 +21,7 @@ type may struct{ Publish, Subscribe []string }
 // permitted returns what deploy/nats/permissions.conf says, as a real server reads it.
 func permitted(t *testing.T) map[string]may {
 	t.Helper()
-	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
+	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK", "OPERATOR"} {
 		t.Setenv("GLEANER_"+role+"_PASSWORD", "secret")
 	}
 	file, err := server.ProcessConfigFile("nats/permissions.conf")

@@ -35,7 +35,7 @@ func roles(t *testing.T) func(role string) *stream.Conn {
 // serve runs the server and returns its address with a role's credentials.
 func serve(t *testing.T) (address func(role string) string) {
 	t.Helper()
-	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
+	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK", "OPERATOR"} {
 		t.Setenv("GLEANER_"+role+"_PASSWORD", "secret")
 	}
 	file, err := server.ProcessConfigFile("permissions.conf")

@@ -34,6 +34,18 @@ func TestAProbeSaysWhichRoleAUserHas(t *testing.T) {
 	}
 }
 
+// Who serves has both roles of the operator's side, and not that of a notebook.
+func TestTheOperatorMayDoWhatProducerAndSinkDo(t *testing.T) {
+	as := roles(t)
+	if err := as("producer").Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	said, err := as("operator").Probe(t.Context())
+	if err != nil || len(said.Refused) != 1 || len(said.Refused["consumer"]) == 0 {
+		t.Errorf("the operator is refused %v (%v)", said.Refused, err)
+	}
+}
+
 func TestAProbeLeavesNothing(t *testing.T) {
 	server := natsdtest.Start(t, natsd.Config{Port: -1})
 	conn, err := stream.Connect(t.Context(), stream.Config{URL: server.URL(), Name: "doctor"})

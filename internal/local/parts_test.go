@@ -50,17 +50,27 @@ func newParts(t *testing.T, uri string) *parts {
 	t.Helper()
 	p := &parts{t: t, metrics: prometheus.NewRegistry()}
 	p.counts = sink.NewMetrics(p.metrics)
-	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK"} {
-		t.Setenv("GLEANER_"+role+"_PASSWORD", "secret")
-	}
-	permissions, err := server.ProcessConfigFile("../../deploy/nats/permissions.conf")
-	p.must(err)
+	permissions := permitted(t)
 	p.nats = natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.Users, o.Accounts = permissions.Users, permissions.Accounts }})
+	var err error
 	p.store, err = store.Open(t.Context(), uri)
 	p.must(err)
 	t.Cleanup(func() { p.must(p.store.Close()) })
 	p.must(p.as("producer").Ensure(t.Context()))
 	return p
+}
+
+// permitted returns a server's configuration with a user for each role, whose password is secret.
+func permitted(t *testing.T) *server.Options {
+	t.Helper()
+	for _, role := range []string{"PRODUCER", "CONSUMER", "SINK", "OPERATOR"} {
+		t.Setenv("GLEANER_"+role+"_PASSWORD", "secret")
+	}
+	permissions, err := server.ProcessConfigFile("../../deploy/nats/permissions.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return permissions
 }
 
 // load loads another run with this number of items, in batches of this size. Nothing of it is

@@ -4,13 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 
 	"gleaner/internal/cli/processtest"
+	"gleaner/internal/natsd"
+	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/ollamasim"
 	"gleaner/internal/ollamasim/disguisetest"
 	"gleaner/internal/pipeline"
@@ -22,8 +26,11 @@ const servedRows = 80
 // The operator's side of two runs is one process. Killed without warning it goes on where it was,
 // two of them do no harm, and a run that is loaded later is picked up.
 func TestServeIsTheOperatorsSideOfAllRuns(t *testing.T) {
-	t.Parallel()
-	p := withNATS(t)
+	p := build(t, "sqlite:"+filepath.Join(t.TempDir(), "gleaner.db"))
+	permissions := permitted(t)
+	nats := natsdtest.Start(t, natsd.Config{Adjust: func(o *server.Options) { o.Users, o.Accounts = permissions.Users, permissions.Accounts }})
+	p.env = append(p.env, "NATS_URL="+strings.Replace(nats.URL(), "nats://", "nats://operator:secret@", 1))
+	work := []string{"--nats-url", strings.Replace(nats.URL(), "nats://", "nats://consumer:secret@", 1), "--slots", "2"}
 	question := func(i int) string { return goodOrBad(i, false) }
 	load := func(run string) {
 		p.run("gleaner", "load", "--run", run, "--input", writeRows(t, servedRows, question), "--field", "question", "--model", "sim")
@@ -36,10 +43,10 @@ func TestServeIsTheOperatorsSideOfAllRuns(t *testing.T) {
 	load("first")
 	killed := serve()
 	_, ollama := disguisetest.Start(t, ollamasim.Config{Models: []string{"sim"}, TokensPerSecond: func(int) float64 { return 2000 }})
-	consumers := []*processtest.Process{p.start("gleaner", "work", "--run", "first", "--ollama", ollama, "--slots", "2")}
+	consumers := []*processtest.Process{p.start("gleaner", append([]string{"work", "--run", "first", "--ollama", ollama}, work...)...)}
 	load("second")
 	killed.WaitFor("second: followed from now on")
-	consumers = append(consumers, p.start("gleaner", "work", "--run", "second", "--ollama", ollama, "--slots", "2"))
+	consumers = append(consumers, p.start("gleaner", append([]string{"work", "--run", "second", "--ollama", ollama}, work...)...))
 
 	kept, err := store.Open(t.Context(), p.uri)
 	if err != nil {
@@ -80,12 +87,14 @@ func TestServeIsTheOperatorsSideOfAllRuns(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("answers that were stored before the kill (-then +now):\n%s", diff)
 	}
-	for _, s := range both {
+	printed := ""
+	for _, s := range both { // the other may not have seen yet that a run is complete
 		s.Stops()
-		for _, want := range []string{"run first: complete; 80 of 80", "--run first --out first.jsonl`", "run second: complete; 80 of 80"} {
-			if !strings.Contains(s.Out.String(), want) {
-				t.Errorf("it did not print %q but:\n%s%s", want, s.Out.String(), s.Said())
-			}
+		printed += s.Out.String()
+	}
+	for _, want := range []string{"run first: complete; 80 of 80", "--run first --out first.jsonl`", "run second: complete; 80 of 80"} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("they did not print %q but:\n%s%s%s", want, printed, both[0].Said(), both[1].Said())
 		}
 	}
 }
