@@ -365,7 +365,7 @@ func staysUntilStopped(t *testing.T, line string) bool {
 	if len(args) > 0 {
 		first = args[0]
 	}
-	return program == "consumer" || program == "gleaner" && slices.Contains([]string{"work", "sink", "nats", "simulate"}, first) ||
+	return program == "consumer" || program == "gleaner" && slices.Contains([]string{"work", "serve", "sink", "nats", "simulate"}, first) ||
 		program == "sink" && first == "serve"
 }
 
