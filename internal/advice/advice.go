@@ -13,6 +13,7 @@ import (
 type Caller struct {
 	Program string   // producer, consumer, sink or gleaner
 	Flags   []string // flags that say where the run is, such as --data DIR; none if that needs no saying
+	Folder  bool     // the runs are in a folder of gleaner run, which alone works on them
 }
 
 var caller atomic.Pointer[Caller]
@@ -25,6 +26,23 @@ func Locate(flags ...string) {
 	}
 	c.Flags = flags
 	Set(c)
+}
+
+// InFolder says that the runs are in a folder of gleaner run.
+func InFolder() {
+	c := Caller{Program: "gleaner"}
+	if is := caller.Load(); is != nil {
+		c = *is
+	}
+	c.Folder = true
+	Set(c)
+}
+
+// IsFolder reports whether the runs are in a folder of gleaner run. There no other command
+// publishes, generates or stores.
+func IsFolder() bool {
+	c := caller.Load()
+	return c != nil && c.Folder
 }
 
 // Set says how this process was called. The program does so once it has read its command line.

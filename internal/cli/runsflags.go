@@ -42,6 +42,7 @@ func (f RunsFlags) Advise() {
 	switch {
 	case f.Data != "":
 		advice.Locate("--data", f.Data)
+		advice.InFolder()
 	case f.Store != os.Getenv("MONGODB_URI"):
 		store := f.Store
 		if text.Address(store) != store {

@@ -49,6 +49,9 @@ func (c *DeadRedrive) Run(ctx context.Context, t *cli.Terminal) error {
 		if err == nil && report.Alike > 0 {
 			err = alike(t, report)
 		}
+		if report.Redriven > 0 && !c.DryRun && o.waits(ctx) {
+			fmt.Fprintln(t.Err, "no `gleaner run` works in this folder: the next one of the same command generates them")
+		}
 		return printReport(t, c.JSON, report, fmt.Sprintf("%s chosen: %s with %s %s, %d refused (still on the queue), %d stale, %d skipped",
 			view.Plural(report.Chosen, "dead letter", "dead letters"), view.Plural(report.Redriven, "batch", "batches"),
 			view.Plural(report.Generations, "generation", "generations"), verb, report.Refused, report.Stale, report.Skipped), err)

@@ -32,6 +32,7 @@ func locate(t *cli.Terminal, flags cli.RunsFlags) (cli.RunsFlags, error) {
 		}
 	case flags.Store == "" && folder.Exists(folder.Default):
 		flags.Data = folder.Default
+		advice.InFolder()
 		fmt.Fprintf(t.Err, "Runs in the folder %s.\n", flags.Data)
 		return flags, nil // which commands in messages find by themselves, too
 	case flags.Store == "":
@@ -116,6 +117,7 @@ func connectTo(ctx context.Context, store store.Store, runs cli.RunsFlags, flags
 
 // An opened is what a command has opened: the store, the streams, and the engine over both.
 type opened struct {
+	runs       cli.RunsFlags // where they are
 	store      store.Store
 	conn       *stream.Conn
 	reconciler *reconcile.Engine
@@ -125,17 +127,22 @@ type opened struct {
 // The caller has to close what it returns.
 func openBoth(ctx context.Context, t *cli.Terminal, flags cli.RunsFlags, nats cli.NATSFlags, log *zap.Logger) (o opened, err error) {
 	ctx = brief(ctx)
-	var runs cli.RunsFlags
-	if o.store, runs, err = openRuns(ctx, t, flags); err != nil {
+	if o.store, o.runs, err = openRuns(ctx, t, flags); err != nil {
 		return o, err
 	}
-	if o.conn, err = connectTo(ctx, o.store, runs, nats, log); err != nil {
+	if o.conn, err = connectTo(ctx, o.store, o.runs, nats, log); err != nil {
 		return opened{}, errors.Join(err, o.store.Close())
 	}
 	if o.reconciler, err = newReconciler(o.store, o.conn, 0, log); err != nil {
 		o.close()
 	}
 	return o, err
+}
+
+// waits reports whether what is on the queue waits for the next gleaner run: it is in a folder, and
+// none works there.
+func (o opened) waits(ctx context.Context) bool {
+	return o.runs.Data != "" && folder.WorksIn(ctx, o.runs.Data).PID == 0
 }
 
 func (o opened) close() {

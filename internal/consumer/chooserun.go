@@ -12,6 +12,7 @@ import (
 	"gleaner/internal/advice"
 	"gleaner/internal/outage"
 	"gleaner/internal/pipeline"
+	"gleaner/internal/text"
 )
 
 const (
@@ -157,7 +158,11 @@ func (w *runWait) look(ctx context.Context) (run pipeline.RunInfo, there bool, e
 		return pipeline.RunInfo{}, false, err
 	}
 	w.said = time.Now()
-	w.cfg.Log.Info("waiting for the run to be published", zap.String("run", w.cfg.Run), zap.Strings("there_are", runNames(runs)))
+	fields := []zap.Field{zap.String("run", w.cfg.Run), zap.Strings("there_are", runNames(runs))}
+	if nearest := text.Nearest(w.cfg.Run, runNames(runs)); nearest != "" {
+		fields = append(fields, zap.String("did_you_mean", nearest))
+	}
+	w.cfg.Log.Info("waiting for the run to be published", fields...)
 	return pipeline.RunInfo{}, false, nil
 }
 

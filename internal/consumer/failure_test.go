@@ -231,8 +231,11 @@ func TestACutAnswerGetsTwiceTheRoomOnceIfThereIsAny(t *testing.T) {
 				r := w.start(config(), LaneConfig{Backend: m, Slots: 1, Context: c.context})
 				time.Sleep(time.Minute)
 				var rooms []int
-				for _, request := range m.asked() {
+				for i, request := range m.asked() {
 					rooms = append(rooms, request.Options.NumPredict)
+					if first := request.FirstNumPredict; i > 0 && first != 100 {
+						t.Errorf("try %d names %d as the tokens of the first one", i+1, first)
+					}
 				}
 				if diff := cmp.Diff(c.rooms, rooms); diff != "" {
 					t.Errorf("tokens asked for (-want +got):\n%s", diff)

@@ -95,6 +95,7 @@ func (r *retry) Run(ctx context.Context) (pipeline.Completion, error) {
 		switch again := pipeline.ClassOf(a.err).Rule().Retry; {
 		case again == pipeline.RetryMoreRoom && !r.roomier && !errors.Is(a.err, pipeline.ErrEndless) && r.hasRoom(a.completion):
 			r.roomier, r.alone = true, false // it was answered, so it is no suspect
+			r.request.FirstNumPredict = r.request.Options.NumPredict
 			r.request.Options.NumPredict *= 2
 		case again == pipeline.RetryNewSeed && !r.reseeded:
 			r.reseeded, r.alone = true, false

@@ -60,6 +60,21 @@ type holder struct {
 	Key   string    `json:"key,omitempty"`
 }
 
+// A Worker is a process of gleaner run that works in a folder.
+type Worker struct {
+	PID   int // 0: none works there
+	Since time.Time
+}
+
+// WorksIn returns the gleaner run that works in a folder. It asks the server whose address the
+// folder says, because a process that was killed leaves that.
+func WorksIn(ctx context.Context, dir string) Worker {
+	if h := readHolder(dir); h.answers(ctx) {
+		return Worker{PID: h.PID, Since: h.Since}
+	}
+	return Worker{}
+}
+
 func holderPath(dir string) string { return filepath.Join(dir, "holder.json") }
 
 // Take takes the queue of a folder for this process and starts its NATS server. Close of the

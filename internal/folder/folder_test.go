@@ -50,6 +50,9 @@ func TestAFolderInUseLetsCommandsIn(t *testing.T) {
 		t.Error("a client without the key is let in")
 	}
 
+	if is := WorksIn(t.Context(), dir); is.PID != os.Getpid() || time.Since(is.Since) > time.Minute {
+		t.Errorf("who works in the folder: %+v", is)
+	}
 	_, _, err = Take(t.Context(), Config{Dir: dir, Serve: true})
 	if err == nil || !strings.Contains(err.Error(), "is in use by `gleaner run`, process ") {
 		t.Errorf("a second run in the folder: %v", err)
@@ -90,6 +93,9 @@ func TestAKilledProcessHoldsNoFolder(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(holderPath(dir), []byte(`{"pid":1,"url":"nats://127.0.0.1:1","key":"k"}`), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if is := WorksIn(t.Context(), dir); is.PID != 0 {
+		t.Errorf("who works in the folder: %+v", is)
 	}
 	reached, err := Reach(t.Context(), dir, nil)
 	if err != nil {

@@ -224,8 +224,8 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 		return pipeline.Fail(pipeline.Fatal, "%s: this server is too old, or not Ollama: the answer's end has no reason, so a cut answer cannot be told from a complete one: "+
 			"use Ollama 0.1.39 or later", what)
 	case reason == reasonLength:
-		return pipeline.Fail(pipeline.Truncated, "%s: %s was cut off after %d tokens, with num_predict %d and a prompt of %d tokens: "+
-			"ask for more tokens, or give the server a larger context", what, subject, got.OutputTokens, req.Options.NumPredict, got.PromptTokens)
+		return pipeline.Fail(pipeline.Truncated, "%s: %s was cut off after %d tokens, with %s and a prompt of %d tokens: "+
+			"ask for more tokens, or give the server a larger context", what, subject, got.OutputTokens, room(req), got.PromptTokens)
 	case reason == reasonLoad || reason == reasonUnload:
 		return pipeline.Fail(pipeline.Retryable, "%s: the server answered with the %s of its model and generated nothing", what, reason)
 	case reason != reasonStop:
@@ -246,6 +246,14 @@ func (c *Client) verdict(req pipeline.Request, a *answer, got pipeline.Completio
 		return pipeline.Fail(pipeline.Degenerate, "%s: %w: the model called a tool and said nothing", what, pipeline.ErrEmpty)
 	}
 	return pipeline.Fail(pipeline.Degenerate, "%s: %w", what, pipeline.ErrEmpty)
+}
+
+// room says how many tokens an answer could have, with the number that the user gave first.
+func room(req pipeline.Request) string {
+	if req.FirstNumPredict > 0 {
+		return fmt.Sprintf("--num-predict %d, and once more with %d,", req.FirstNumPredict, req.Options.NumPredict)
+	}
+	return fmt.Sprintf("--num-predict %d", req.Options.NumPredict)
 }
 
 // subject begins a sentence about an answer that was cut off, with what thinking had to do with it.

@@ -135,7 +135,7 @@ func TestACallThatCannotBeKeptIsNoAnswer(t *testing.T) {
 		{"the same call for ever", strings.Repeat(calling(`[{"function":{"name":"f","arguments":{}}}]`), 31), pipeline.Degenerate, pipeline.ErrRepeats, "31 times"},
 		{"calls without end", many + final("stop"), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},
 		{"a text that is too long as JSON", escapes + final("stop"), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},
-		{"cut off", calling(`[{"function":{"name":"f","arguments":{}}}]`) + final("length"), pipeline.Truncated, nil, "num_predict"},
+		{"cut off", calling(`[{"function":{"name":"f","arguments":{}}}]`) + final("length"), pipeline.Truncated, nil, "--num-predict"},
 		{"broken off", calling(`[{"function":{"name":"f","arguments":{}}}]`), pipeline.Retryable, pipeline.ErrDropped, "after 1 tokens"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -109,7 +109,7 @@ func TestWhatOllamaAnswersGetsItsClass(t *testing.T) {
 		{"the text has no end", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 9)+final("stop")), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},
 		{"the text is too long in its last line", status(200, strings.Repeat(token(strings.Repeat("x", 64<<10)), 8)+strings.Replace(final("stop"), `"content":""`, `"content":"y"`, 1)), pipeline.Truncated, pipeline.ErrEndless, "524288 bytes"},
 
-		{"the answer was cut off", status(200, token("a")+final("length")), pipeline.Truncated, nil, "num_predict 100"},
+		{"the answer was cut off", status(200, token("a")+final("length")), pipeline.Truncated, nil, "--num-predict 100"},
 		{"the answer was cut off before its first token", status(200, final("length")), pipeline.Truncated, nil, ""},
 		{"the answer was ended for another reason", status(200, token("a")+final("bored")), pipeline.Retryable, nil, `"bored"`},
 		{"the model was loaded instead", status(200, final("load")), pipeline.Retryable, nil, "the load of its model"},

@@ -13,6 +13,10 @@ type Request struct {
 	Seed     int
 	Options  Options
 
+	// FirstNumPredict is the num_predict of the first try, where this is one with more room. It is
+	// only for words: a person knows that number. 0: there is no such try before this one.
+	FirstNumPredict int
+
 	// OnTokens, if it is not nil, is called each time that tokens of the answer have arrived, with
 	// their number. The goroutine that reads the answer calls it, so it has to return quickly. It
 	// tells the caller how fast the model is before the answer is complete. A model need not call

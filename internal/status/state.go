@@ -128,6 +128,9 @@ func (s *Snapshot) waiting(g signs) State {
 	if g.now.Sub(g.last) < lately {
 		return State{Word: Running, Reason: s.restReason()}
 	}
+	if advice.IsFolder() && g.sees && !slices.ContainsFunc(g.present, func(c pipeline.Presence) bool { return !c.Left() }) {
+		return State{Word: WaitingConsumer, Since: g.last, Reason: "no `gleaner run` works in its folder: the same command as before goes on with it"}
+	}
 	if d := g.depth; d != nil {
 		switch {
 		case d.Results > 0 && d.Untaken >= sinkAfter:

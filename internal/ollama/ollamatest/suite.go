@@ -208,7 +208,7 @@ func (s *suite) seeds(t *testing.T) {
 func (s *suite) lengthIsTruncated(t *testing.T) {
 	c, err := s.client.Generate(t.Context(), request(s.models.Endless, 1, 7))
 	wantClass(t, err, pipeline.Truncated)
-	wantParts(t, err, "7 tokens", "num_predict 7")
+	wantParts(t, err, "7 tokens", "--num-predict 7")
 	if c.Text == "" || c.Finish != "length" || c.OutputTokens != 7 || c.PromptTokens < 5 {
 		t.Errorf("what came with the failure is %+v", c)
 	}
