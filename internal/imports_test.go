@@ -99,8 +99,8 @@ func rules() map[string]rule {
 
 		"internal/cli":         {ours: "pipeline schema telemetry text cli/jobfile", theirs: "kong zap term"},
 		"internal/cli/jobfile": {theirs: "kong yaml"},
-		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"}, // its tests lie to a server, and delete streams behind the programs' backs
-		"internal/tools/bench": {ours: everything, theirs: programLibraries + " nats.go mongo-driver sqlite"},            // measures the parts alone, too
+		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"},                  // its tests lie to a server, and delete streams behind the programs' backs
+		"internal/tools/bench": {ours: everything + " ollamasim/disguisetest", theirs: programLibraries + " nats.go mongo-driver sqlite"}, // measures the parts alone, too, and gleaner run with servers that it takes for real ones
 
 		"internal/tools/chaos": {ours: everything, theirs: programLibraries + " flock nats.go"}, // injects faults into the streams from outside
 

@@ -77,16 +77,16 @@ type keepBusyConfig struct {
 }
 
 func measureKeepBusy(ctx context.Context, cfg keepBusyConfig) (*KeepBusy, error) {
-	tokens, from, err := cfg.tokens()
+	most := 0
+	if cfg.quick {
+		most = 400
+	}
+	tokens, from, err := lengths(cfg.lengths, most)
 	if err != nil {
 		return nil, err
 	}
-	sum := 0
-	for _, t := range tokens {
-		sum += t
-	}
 	k := &KeepBusy{
-		What: keepBusyWhat, Lengths: from, Answers: len(tokens), MeanTokens: float64(sum) / float64(len(tokens)), TokenBytes: tokenBytes,
+		What: keepBusyWhat, Lengths: from, Answers: len(tokens), MeanTokens: mean(tokens), TokenBytes: tokenBytes,
 		SlotsPerGPU: gpuSlots, GPUsPerConsumer: gpusPerConsumer, TokensPerSecond: slotRate,
 	}
 	for i, r := range cfg.runs() {
@@ -122,25 +122,6 @@ func (cfg keepBusyConfig) runs() []KeepBusyRun {
 		runs = append(runs, r, far, restarted, farRestarted)
 	}
 	return runs
-}
-
-// tokens returns the answers' lengths in tokens and where they come from.
-func (cfg keepBusyConfig) tokens() ([]int, string, error) {
-	count := gsm8kAnswers
-	if cfg.quick {
-		count = 400
-	}
-	if cfg.lengths == "" {
-		return builtinLengths(count), "log-normal, fitted to the solutions of GSM8K train", nil
-	}
-	tokens, err := readLengths(cfg.lengths)
-	if err != nil {
-		return nil, "", err
-	}
-	if cfg.quick {
-		tokens = tokens[:min(count, len(tokens))]
-	}
-	return tokens, filepath.Base(cfg.lengths) + ", column answer", nil
 }
 
 // measure makes one run, of which this is the middle, and fills in its figures.

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 
 	"gleaner/internal/dataset"
 )
@@ -25,6 +27,31 @@ const (
 	gsm8kShortest = 50
 	gsm8kLongest  = 1228
 )
+
+// lengths returns the answers' lengths in tokens, at most this many (0: all), and where they come
+// from: a file, or without one the built-in ones.
+func lengths(path string, most int) ([]int, string, error) {
+	if path == "" {
+		return builtinLengths(cmp.Or(most, gsm8kAnswers)), "log-normal, fitted to the solutions of GSM8K train", nil
+	}
+	tokens, err := readLengths(path)
+	if err != nil {
+		return nil, "", err
+	}
+	if most > 0 {
+		tokens = tokens[:min(most, len(tokens))]
+	}
+	return tokens, filepath.Base(path) + ", column answer", nil
+}
+
+// mean returns the mean length.
+func mean(tokens []int) float64 {
+	sum := 0
+	for _, t := range tokens {
+		sum += t
+	}
+	return float64(sum) / float64(len(tokens))
+}
 
 // builtinLengths returns lengths in tokens distributed as GSM8K's, the same ones each time.
 func builtinLengths(count int) []int {

@@ -26,13 +26,21 @@ func TestAQuickRunMeasuresEverything(t *testing.T) {
 	if report.Machine.Cores == 0 || report.Machine.Go == "" || report.Machine.OS == "" {
 		t.Errorf("machine %+v", report.Machine)
 	}
-	if report.KeepBusy == nil || report.Capacity == nil || report.Formats == nil {
+	if report.KeepBusy == nil || report.Command == nil || report.Capacity == nil || report.Formats == nil {
 		t.Fatalf("a benchmark is missing: %+v", report)
 	}
 	for _, r := range report.KeepBusy.Runs {
 		if r.Use <= 0 || r.Use > 1 || r.Bound < r.Static || r.Bound > 1 || r.Ratio <= 0 || r.Seconds <= 0 || r.StoredSeconds <= 0 || r.IdleTail <= 0 {
 			t.Errorf("keep-busy: %+v", r)
 		}
+	}
+	for _, r := range report.Command.Runs {
+		if r.Ideal <= 0 || r.Ratio <= 0 || r.Ratio > 1 || r.Asked <= 0 || r.Asked > r.Answered || r.Answered > r.Seconds || r.IdleStart <= 0 || r.IdleTail <= 0 {
+			t.Errorf("command: %+v", r)
+		}
+	}
+	if n := len(report.Command.Runs); n != 2 {
+		t.Errorf("command has %d runs, want gleaner run and the three programs", n)
 	}
 	if n := len(report.KeepBusy.Runs); n != 8 {
 		t.Errorf("keep-busy has %d runs, want 2 and 20 GPUs, near and far", n)
@@ -86,7 +94,7 @@ func quick(t *testing.T) Report {
 	if code := cli.Run(context.Background(), "bench", description, &commands{}, args, terminal); code != cli.Done {
 		t.Fatalf("exit code %d\n%s%s", code, shown.String(), said.String())
 	}
-	for _, title := range []string{"KEEP-BUSY", "CAPACITY", "FORMATS", "IDLE", notMeasured} {
+	for _, title := range []string{"KEEP-BUSY", "COMMAND", "CAPACITY", "FORMATS", "IDLE", notMeasured} {
 		if !bytes.Contains(shown.Bytes(), []byte(title)) {
 			t.Errorf("%q is not in what is printed:\n%s", title, shown.String())
 		}

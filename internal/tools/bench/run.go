@@ -16,21 +16,23 @@ import (
 
 // A Report is everything that was measured; a benchmark that was not asked for is nil.
 type Report struct {
-	Machine  Machine   `json:"machine"`
-	Quick    bool      `json:"quick,omitempty"` // then the figures mean nothing
-	KeepBusy *KeepBusy `json:"keep_busy,omitempty"`
-	Capacity *Capacity `json:"capacity,omitempty"`
-	Formats  *Formats  `json:"formats,omitempty"`
-	Idle     *Idle     `json:"idle,omitempty"`
+	Machine  Machine       `json:"machine"`
+	Quick    bool          `json:"quick,omitempty"` // then the figures mean nothing
+	KeepBusy *KeepBusy     `json:"keep_busy,omitempty"`
+	Command  *WholeCommand `json:"command,omitempty"`
+	Capacity *Capacity     `json:"capacity,omitempty"`
+	Formats  *Formats      `json:"formats,omitempty"`
+	Idle     *Idle         `json:"idle,omitempty"`
 }
 
 // runCmd is the command that measures.
 type runCmd struct {
-	Only       []string      `enum:"keep-busy,capacity,formats,idle" default:"keep-busy,capacity,formats,idle" help:"What is measured."`
+	Only       []string      `enum:"keep-busy,command,capacity,formats,idle" default:"keep-busy,command,capacity,formats,idle" help:"What is measured."`
 	Out        string        `default:"bench.json" placeholder:"FILE" help:"Where the figures go as JSON."`
-	Lengths    string        `placeholder:"FILE" help:"JSON Lines whose column answer gives the lengths of the answers for keep-busy, such as GSM8K's train.jsonl. Default: lengths distributed as GSM8K's."`
+	Lengths    string        `placeholder:"FILE" help:"JSON Lines whose column answer gives the lengths of the answers for keep-busy and command, such as GSM8K's train.jsonl. Default: lengths distributed as GSM8K's."`
 	GPUs       []int         `name:"gpus" default:"2,20" help:"Numbers of GPUs for keep-busy."`
-	Speedup    float64       `placeholder:"X" help:"How many times faster than in reality time runs in keep-busy. Default: 25 with fewer than 20 GPUs, else 5. With 1, 20 GPUs take 5 minutes and 2 take 43, each twice."`
+	Speedup    float64       `placeholder:"X" help:"How many times faster than in reality time runs in keep-busy and command. Default: for command 1; for keep-busy 25 with fewer than 20 GPUs, else 5: with 1, 20 GPUs take 5 minutes and 2 take 43, each twice."`
+	Programs   string        `placeholder:"DIR" help:"Folder with gleaner, producer, consumer and sink, for command. Default: they are built from this checkout."`
 	MongoDB    string        `name:"mongodb" env:"MONGODB_URI" placeholder:"URI" help:"MongoDB to measure besides SQLite. Runs named bench-… are written there and removed."`
 	Rows       int           `default:"1000000" help:"Rows for formats."`
 	Python     string        `env:"LOADERS_TEST_PYTHON" placeholder:"PATH" help:"Python with pandas, polars and DuckDB, which formats measures on the same files. .ci/loaders.sh makes one."`
@@ -83,6 +85,14 @@ func (c *runCmd) measure(ctx context.Context, t *cli.Terminal, dir string, repor
 			return fmt.Errorf("%s: %w", keepBusyName, err)
 		}
 		report.KeepBusy.print(t.Out)
+	}
+	if slices.Contains(c.Only, commandName) {
+		if report.Command, err = measureCommand(ctx, commandConfig{
+			dir: sub(commandName), programs: c.Programs, lengths: c.Lengths, speedup: c.Speedup, quick: c.Quick, logf: logf,
+		}); err != nil {
+			return fmt.Errorf("%s: %w", commandName, err)
+		}
+		report.Command.print(t.Out)
 	}
 	if slices.Contains(c.Only, capacityName) {
 		if report.Capacity, err = measureCapacity(ctx, capacityConfig{dir: sub(capacityName), mongoDB: c.MongoDB, quick: c.Quick, logf: logf}); err != nil {
