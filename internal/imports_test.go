@@ -97,7 +97,7 @@ func rules() map[string]rule {
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
 		"internal/command/consume": {ours: "pipeline outage cli consumer supervise lanes ollama ollama/serve holdings stream telemetry", theirs: programLibraries},
 
-		"internal/cli":         {ours: "pipeline schema telemetry text cli/jobfile", theirs: "kong zap term"},
+		"internal/cli":         {ours: "pipeline schema telemetry text cli/jobfile", theirs: "kong zap term", testTheirs: "jsonschema"}, // scripts validate what programs print
 		"internal/cli/jobfile": {theirs: "kong yaml"},
 		"internal/local":       {ours: everything, theirs: programLibraries, testTheirs: "nats-server nats.go compress"},                  // its tests lie to a server, and delete streams behind the programs' backs
 		"internal/tools/bench": {ours: everything + " ollamasim/disguisetest", theirs: programLibraries + " nats.go mongo-driver sqlite"}, // measures the parts alone, too, and gleaner run with servers that it takes for real ones

@@ -55,14 +55,17 @@ func (c *ShowConfig) Run(command *kong.Context, t *Terminal) error {
 	settings, ignored := settingsOf(parsed, job)
 	verb := verbOf(parsed)
 	if asked.JSON {
-		return PrintJSON(t.Out, struct {
-			Command string    `json:"command"`
-			File    string    `json:"file,omitempty"`
-			Flags   []Setting `json:"flags"`
-			Ignored []string  `json:"ignored,omitempty"` // keys of the file that the command has no use for
-		}{verb, job.Path(), settings, ignored})
+		return PrintJSON(t.Out, Settings{verb, job.Path(), settings, ignored})
 	}
 	return printSettings(t, verb, job, settings, ignored, asked.All)
+}
+
+// Settings are what is in force for the flags of a command.
+type Settings struct {
+	Command string    `json:"command"`
+	File    string    `json:"file,omitempty"` // the job file that was read
+	Flags   []Setting `json:"flags"`
+	Ignored []string  `json:"ignored,omitempty"` // keys of the file that the command has no use for
 }
 
 // verbOf returns the names of a command, as in dead list.

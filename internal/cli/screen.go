@@ -24,6 +24,11 @@ type screen struct {
 	unfinish []byte // the beginning of a line of talk, which is wrapped once it is whole
 }
 
+// A TalkEvent is an object of the mode json that holds a line of talk.
+type TalkEvent struct {
+	Message string `json:"message"`
+}
+
 // above writes to a writer of a screen, above what is drawn there.
 type above struct {
 	*screen
@@ -56,7 +61,7 @@ func (s talking) Write(p []byte) (int, error) {
 		}
 		s.unfinish = rest
 		if said := strings.TrimRight(string(line), " "); said != "" {
-			if err := s.object(map[string]string{"message": text.Printable(said)}); err != nil {
+			if err := s.object(TalkEvent{text.Printable(said)}); err != nil {
 				return 0, err
 			}
 		}

@@ -49,10 +49,7 @@ func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if c.JSON {
-		err = cli.PrintJSON(t.Out, struct {
-			reconcile.Account
-			Digests []pipeline.DigestCount `json:"digests"` // of the stored answers
-		}{account, digests})
+		err = cli.PrintJSON(t.Out, audited{account, digests})
 	} else {
 		_, err = fmt.Fprint(t.Out, view.Account(account), view.Digests(run, digests))
 	}
@@ -62,4 +59,10 @@ func (c *Audit) Run(ctx context.Context, t *cli.Terminal) error {
 			advice.Command("publish", "--run", c.Name, "--follow"))
 	}
 	return err
+}
+
+// An audited run is where its generations are, and of which digests of the model its answers are.
+type audited struct {
+	reconcile.Account
+	Digests []pipeline.DigestCount `json:"digests"` // of the stored answers
 }

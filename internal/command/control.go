@@ -19,6 +19,12 @@ type controlFlags struct {
 	JSON          bool   `name:"json" help:"Print the summary as JSON."`
 }
 
+// A controlled run is one that was paused, resumed or cancelled.
+type controlled struct {
+	Run string `json:"run"`
+	Did string `json:"did"` // in words
+}
+
 // do calls act with a control over the run, and prints what it says. Before that it calls agreed
 // with the run, if it is not nil.
 func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipeline.Run) error, act func(*producer.Control, pipeline.Run) (string, error)) error {
@@ -44,7 +50,7 @@ func (c controlFlags) do(ctx context.Context, t *cli.Terminal, agreed func(pipel
 		return err
 	}
 	if c.JSON {
-		return cli.PrintJSON(t.Out, map[string]string{"run": c.Name, "did": said})
+		return cli.PrintJSON(t.Out, controlled{c.Name, said})
 	}
 	_, err = fmt.Fprintf(t.Out, "run %s %s\n", c.Name, said)
 	return err

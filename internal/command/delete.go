@@ -23,6 +23,12 @@ type Delete struct {
 	JSON              bool   `name:"json" help:"Print the summary as JSON."`
 }
 
+// A deleted run is what was removed.
+type deleted struct {
+	Run       string `json:"run"`
+	Documents int    `json:"documents"` // of the store
+}
+
 // Run asks for confirmation and removes the run.
 func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 	ctx = brief(ctx)
@@ -57,7 +63,7 @@ func (c *Delete) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	if c.JSON {
-		return cli.PrintJSON(t.Out, map[string]any{"run": c.Name, "documents": removed})
+		return cli.PrintJSON(t.Out, deleted{c.Name, removed})
 	}
 	_, err = fmt.Fprintf(t.Out, "run %s is deleted: %s\n", c.Name, view.Plural(removed, "document", "documents"))
 	return err

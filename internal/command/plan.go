@@ -56,13 +56,16 @@ func (c *Plan) Run(ctx context.Context, t *cli.Terminal) (err error) {
 		return err
 	}
 	if c.JSON {
-		return cli.PrintJSON(t.Out, struct {
-			plan.Estimate
-			Checks []plan.Check `json:"checks"`
-		}{estimate, estimate.Checks()})
+		return cli.PrintJSON(t.Out, planned{estimate, estimate.Checks()})
 	}
 	_, err = fmt.Fprint(t.Out, view.Plan(estimate))
 	return err
+}
+
+// A planned run is what it will cost, and whether that fits into free accounts.
+type planned struct {
+	plan.Estimate
+	Checks []plan.Check `json:"checks"`
 }
 
 // meters returns the meters that weigh messages and documents.

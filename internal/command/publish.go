@@ -189,13 +189,16 @@ func (c *Publish) snapshot(ctx context.Context, log *zap.Logger, store store.Sto
 	return snapshot, err
 }
 
+// A publishSummary is what was published of a run, and how far it is.
+type publishSummary struct {
+	Published int `json:"published"` // batches
+	status.Snapshot
+}
+
 // summary prints what was published and how far the run is.
 func (c *Publish) summary(t *cli.Terminal, snapshot status.Snapshot, published int) error {
 	if c.JSON {
-		return cli.PrintJSON(t.Out, struct {
-			Published int `json:"published"`
-			status.Snapshot
-		}{published, snapshot})
+		return cli.PrintJSON(t.Out, publishSummary{published, snapshot})
 	}
 	_, err := fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", c.Name,
 		view.Plural(published, "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))

@@ -160,13 +160,16 @@ func transferred(what string, done, total, came int64, took time.Duration) strin
 	return line
 }
 
-// An event is an object of the mode json.
-type event struct {
-	Progress struct {
-		Text     string           `json:"text"`
-		Seconds  float64          `json:"seconds"` // since the command began
-		Snapshot *status.Snapshot `json:"snapshot,omitempty"`
-	} `json:"progress"`
+// A ProgressEvent is an object of the mode json that says how far a command is.
+type ProgressEvent struct {
+	Progress Step `json:"progress"`
+}
+
+// A Step is how far a command is.
+type Step struct {
+	Text     string           `json:"text"`
+	Seconds  float64          `json:"seconds"` // since the command began
+	Snapshot *status.Snapshot `json:"snapshot,omitempty"`
 }
 
 func (p *Progress) show(line, plain string, others []string, s *status.Snapshot) {
@@ -183,7 +186,7 @@ func (p *Progress) show(line, plain string, others []string, s *status.Snapshot)
 	case !p.due():
 		return
 	case p.mode == cli.ProgressJSON:
-		var e event
+		var e ProgressEvent
 		e.Progress.Text, e.Progress.Snapshot = shown(line), s
 		e.Progress.Seconds = now.Sub(p.began).Round(100 * time.Millisecond).Seconds()
 		_ = cli.PrintJSON(p.term.Err, e) // a program that is gone reads nothing

@@ -30,7 +30,12 @@ func Main(m *testing.M, name string, main func()) {
 //
 //	exits CODE PROGRAM ARGS…
 //
-// which runs a program that has to end with this exit code. Prepare is called with the URL of
+// which runs a program that has to end with this exit code, and
+//
+//	fits SCHEMA [FILE]
+//
+// which checks that each line of the last standard output, of stderr or of a file is JSON that fits
+// docs/schemas/SCHEMA.json. Prepare is called with the URL of
 // each script's NATS server.
 func Run(t *testing.T, prepare ...func(natsURL string) error) {
 	testscript.Run(t, testscript.Params{
@@ -47,7 +52,7 @@ func Run(t *testing.T, prepare ...func(natsURL string) error) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "fits": fits},
 	})
 }
 
