@@ -3,7 +3,9 @@ package cli
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,5 +90,28 @@ func TestATerminalIsAskedForItsSizeAtEachDraw(t *testing.T) {
 	t.Setenv("TERM", "dumb")
 	if term.Redraws() || Colours(term.Err) {
 		t.Error("it draws on a terminal that cannot")
+	}
+}
+
+func TestWordsArePaintedWhereThereAreColours(t *testing.T) {
+	program, shown := pty(t)
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm")
+	term := (&Terminal{In: program, Out: program, Err: program}).escaping()
+	lines := bufio.NewReader(shown)
+	done := Painted{At: regexp.MustCompile(`is (done)`), Colour: Green}
+	for _, c := range []struct{ name, value, want string }{
+		{"TERM", "xterm", "it is \x1b[32mdone\x1b[0m, \uFFFD[31mred"}, {"TERM", "dumb", "it is done, \uFFFD[31mred"}, {"NO_COLOR", "1", "it is done, \uFFFD[31mred"},
+	} {
+		t.Setenv("TERM", "xterm")
+		t.Setenv(c.name, c.value)
+		for _, to := range []io.Writer{term.Out, term.Err} {
+			if err := Paint(to, "it is done, \x1b[31mred\n", done); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := lines.ReadString('\n'); err != nil || strings.TrimRight(got, "\r\n") != c.want {
+				t.Errorf("with %s=%s it is %q, want %q: %v", c.name, c.value, got, c.want, err)
+			}
+		}
 	}
 }

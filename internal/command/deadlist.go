@@ -41,7 +41,7 @@ func (c *DeadList) Run(ctx context.Context, t *cli.Terminal) error {
 		if grouped.Letters == 0 {
 			fmt.Fprintln(t.Err, "no dead letters")
 		}
-		if _, err := fmt.Fprint(t.Out, view.Grouped(grouped, t.TextColumns())); err != nil {
+		if err := view.Print(t.Out, view.Grouped(grouped, t.TextColumns())); err != nil {
 			return err
 		}
 		noteOthers(t, others)

@@ -85,7 +85,7 @@ func (c *Doctor) Run(ctx context.Context, t *cli.Terminal) error {
 			return err
 		}
 	} else {
-		fmt.Fprint(t.Out, view.Doctor(found, min(t.Columns(), 100)))
+		_ = view.Print(t.Out, view.Doctor(found, min(t.Columns(), 100))) // a terminal that is gone shows nothing
 	}
 	if doctor.Failed(found) {
 		return &cli.Exit{Code: cli.Failed, Err: errors.New("something is wrong: mend it, and look again")}

@@ -163,7 +163,7 @@ func (c *Publish) publish(ctx context.Context, t *cli.Terminal, progress *view.P
 	}
 	if err := producer.Unanswered(run.Name, final, view.Reasons(snapshot.Failures)); err != nil {
 		if !c.JSON {
-			fmt.Fprint(t.Err, view.Failures(snapshot.Failures, t.TalkColumns()))
+			_ = view.Print(t.Err, view.Failures(snapshot.Failures, t.TalkColumns())) // as all talk
 		}
 		return &cli.Exit{Code: cli.DeadLetters, Err: err}
 	}

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,8 +52,7 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.JSON {
 		return cli.PrintJSON(t.Out, snapshot)
 	}
-	_, err = fmt.Fprint(t.Out, view.Snapshot(snapshot, t.TextColumns()))
-	return err
+	return view.Print(t.Out, view.Snapshot(snapshot, t.TextColumns()))
 }
 
 // all lists the runs.
@@ -66,6 +64,5 @@ func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store) er
 	if c.JSON {
 		return cli.PrintJSON(t.Out, snapshots)
 	}
-	_, err = fmt.Fprint(t.Out, view.Snapshots(snapshots, t.TextColumns()))
-	return err
+	return view.Print(t.Out, view.Snapshots(snapshots, t.TextColumns()))
 }

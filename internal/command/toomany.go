@@ -26,7 +26,7 @@ func paused(t *cli.Terminal, asJSON bool, why *producer.TooManyFailures, s statu
 			return err
 		}
 	} else {
-		fmt.Fprint(t.Err, view.Failures(s.Failures, t.TalkColumns()))
+		_ = view.Print(t.Err, view.Failures(s.Failures, t.TalkColumns())) // as all talk
 	}
 	return fmt.Errorf("%w; nothing is given up. %s", why, how)
 }

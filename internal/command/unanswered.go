@@ -17,7 +17,7 @@ func unanswered(t *cli.Terminal, asJSON bool, s local.Summary) error {
 		return nil
 	}
 	if !asJSON { // where they are part of the summary
-		fmt.Fprint(t.Err, view.Failures(s.Failures, t.TalkColumns()))
+		_ = view.Print(t.Err, view.Failures(s.Failures, t.TalkColumns())) // as all talk
 	}
 	err := fmt.Errorf("run %s: %s no answer: `%s` lists them", s.Run, view.Plural(missing, "generation has", "generations have"),
 		advice.Command("dead list", "--run", s.Run, "--each"))
