@@ -54,7 +54,9 @@ type WholeCommandRun struct {
 	AskedTarget float64 `json:"asked_target"`   // of that
 	Answered    float64 `json:"answered_until"` // from the start until the last answer was complete
 	IdleStart   float64 `json:"idle_start"`     // share of all slot time before the slots' first answers
+	IdleBetween float64 `json:"idle_between"`   // between answers
 	IdleTail    float64 `json:"idle_tail"`      // after their last answers, until the last of all
+	Cores       float64 `json:"cores"`          // that the programs used on average, without the model servers; 0: not known
 }
 
 // A commandConfig says what is measured.
@@ -134,16 +136,18 @@ func (r *WholeCommandRun) measure(ctx context.Context, cfg commandConfig, tokens
 	before, after := b.trace.idle(slots, began)
 	all := r.Answered * float64(slots)
 	r.IdleStart, r.IdleTail = before.Seconds()/all, after.Seconds()/all
+	r.IdleBetween = 1 - use(made, slots, r.Answered*slotRate*cfg.speedup) - r.IdleStart - r.IdleTail
+	r.Cores = b.used.Seconds() / r.Seconds
 	return nil
 }
 
 func (c *WholeCommand) print(w io.Writer) {
 	var rows []string
 	for _, r := range c.Runs {
-		rows = append(rows, fmt.Sprintf("%s\t%.2f s\t%.2f s\t%.4f\t%s\t%.2f s\t%s\t%.2f s\t%.4f\t%.4f", r.Programs, r.Seconds, r.Ideal, r.Ratio, atLeast(r.Ratio, r.Target),
-			r.Asked, atMost(r.Asked, r.AskedTarget), r.Answered, r.IdleStart, r.IdleTail))
+		rows = append(rows, fmt.Sprintf("%s\t%.2f s\t%.2f s\t%.4f\t%s\t%.2f s\t%s\t%.2f s\t%.4f\t%.4f\t%.4f\t%.2f", r.Programs, r.Seconds, r.Ideal, r.Ratio, atLeast(r.Ratio, r.Target),
+			r.Asked, atMost(r.Asked, r.AskedTarget), r.Answered, r.IdleStart, r.IdleBetween, r.IdleTail, r.Cores))
 	}
 	what := fmt.Sprintf("%s\n%s answers of %.0f tokens on average (%s; a token is %d bytes), %d GPUs with %d slots, %g tokens/s a slot, time %g times faster.",
 		c.What, view.Count(c.Answers), c.MeanTokens, c.Lengths, tokenBytes, c.GPUs, c.SlotsPerGPU, c.TokensPerSecond, c.Speedup)
-	table(w, commandName, what, "PROGRAMS\tTIME\tIDEAL\tRATIO\tTARGET\tFIRST ASKED\tTARGET\tLAST ANSWER\tIDLE AT START\tAT END", rows)
+	table(w, commandName, what, "PROGRAMS\tTIME\tIDEAL\tRATIO\tTARGET\tFIRST ASKED\tTARGET\tLAST ANSWER\tIDLE AT START\tBETWEEN\tAT END\tCORES", rows)
 }

@@ -35,6 +35,7 @@ type commandBed struct {
 	rows     string
 	urls     string
 	trace    trace
+	used     time.Duration // of processors, by the programs
 	servers  []*http.Server
 	sims     []*ollamasim.Server
 }
@@ -137,13 +138,22 @@ func (p *launched) end(err error) error {
 	return nil
 }
 
+// count adds what a program has used of the processors.
+func (b *commandBed) count(p *launched) {
+	if s := p.ProcessState; s != nil {
+		b.used += s.UserTime() + s.SystemTime()
+	}
+}
+
 // run runs gleaner run, and returns when it was started and when it had ended.
 func (b *commandBed) run(ctx context.Context) (began, ended time.Time, err error) {
 	run := b.command(ctx, nil, "gleaner", "run", "--input", b.rows, "--field", "question", "--model", commandModel, "--ollama", b.urls,
 		"--slots", strconv.Itoa(gpuSlots), "--data", filepath.Join(b.dir, "data"))
 	began = time.Now()
 	err = run.Run()
-	return began, time.Now(), run.end(err)
+	ended = time.Now()
+	b.count(run)
+	return began, ended, run.end(err)
 }
 
 // programs does the same with the three programs, beside a NATS server.
@@ -173,9 +183,11 @@ func (b *commandBed) programs(ctx context.Context) (began, ended time.Time, err 
 		defer func() {
 			stop()
 			_ = beside[i].Wait() // the sink is killed: it waits for the next run
+			b.count(beside[i])
 		}()
 	}
 	err = publish.Run()
 	ended = time.Now()
+	b.count(publish)
 	return began, ended, publish.end(err)
 }
