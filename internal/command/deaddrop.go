@@ -29,7 +29,13 @@ func (c *DeadDrop) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	ctx = brief(ctx)
 	return c.open(ctx, t, zap.NewNop(), func(o opened, filter reconcile.Filter) error {
-		report, err := o.reconciler.Drop(ctx, filter, reconcile.DropOptions{Limit: c.Limit, DryRun: c.DryRun})
+		progress := view.NewProgress(t, c.ProgressFlags)
+		report, err := o.reconciler.Drop(ctx, filter, reconcile.DropOptions{Limit: c.Limit, DryRun: c.DryRun, Progress: func(r reconcile.DropReport) {
+			if progress.Due() {
+				progress.Show(fmt.Sprintf("dropping: %s of %s so far", view.Plural(r.Dropped, "batch", "batches"), view.Plural(r.Chosen, "dead letter", "dead letters")))
+			}
+		}})
+		progress.Clear()
 		verb := "dropped"
 		if c.DryRun {
 			verb = "would be dropped"

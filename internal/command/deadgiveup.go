@@ -13,13 +13,14 @@ import (
 
 // DeadGiveUp is the command dead give-up.
 type DeadGiveUp struct {
-	cli.RunsFlags `embed:""`
-	cli.NATSFlags `embed:""`
-	Name          string `name:"run" required:"" placeholder:"NAME" help:"Of this run."`
-	Batch         []int  `byhand:"" placeholder:"INDEX" help:"These batches only. Default: all that are queued."`
-	Resting       bool   `byhand:"" help:"Only those that were handed back and wait for their next try."`
-	Yes           bool   `byhand:"run" help:"Do it: without this flag the batches are only counted."`
-	JSON          bool   `name:"json" help:"Print the summary as JSON."`
+	cli.RunsFlags     `embed:""`
+	cli.ProgressFlags `embed:""`
+	cli.NATSFlags     `embed:""`
+	Name              string `name:"run" required:"" placeholder:"NAME" help:"Of this run."`
+	Batch             []int  `byhand:"" placeholder:"INDEX" help:"These batches only. Default: all that are queued."`
+	Resting           bool   `byhand:"" help:"Only those that were handed back and wait for their next try."`
+	Yes               bool   `byhand:"run" help:"Do it: without this flag the batches are only counted."`
+	JSON              bool   `name:"json" help:"Print the summary as JSON."`
 }
 
 // Help is called by kong.
@@ -42,7 +43,13 @@ func (c *DeadGiveUp) Run(ctx context.Context, t *cli.Terminal) error {
 	if err != nil {
 		return err
 	}
-	report, err := both.reconciler.GiveUp(ctx, c.Name, reconcile.GiveUpOptions{Batches: c.Batch, Resting: c.Resting, DryRun: !c.Yes})
+	progress := view.NewProgress(t, c.ProgressFlags)
+	report, err := both.reconciler.GiveUp(ctx, c.Name, reconcile.GiveUpOptions{Batches: c.Batch, Resting: c.Resting, DryRun: !c.Yes, Progress: func(r reconcile.GiveUpReport) {
+		if progress.Due() {
+			progress.Show(fmt.Sprintf("giving up: %s of %s so far", view.Count(r.GivenUp), view.Plural(r.Chosen, "batch", "batches")))
+		}
+	}})
+	progress.Clear()
 	said := fmt.Sprintf("given up: %s with %s, %d skipped (not queued)", view.Plural(report.GivenUp, "batch", "batches"),
 		view.Plural(report.Generations, "generation", "generations"), report.Skipped)
 	if !c.Yes {

@@ -90,6 +90,13 @@ func (c *Plan) estimate(ctx context.Context, t *cli.Terminal, store store.Store)
 	if cfg.Run, err = store.Run(ctx, c.Name); err != nil {
 		return plan.Estimate{}, err
 	}
+	progress := view.NewProgress(t, c.ProgressFlags)
+	defer progress.Clear()
+	cfg.Sampled = func(done, of int) {
+		if progress.Due() {
+			progress.Show(view.Steps("weighing run "+c.Name, done, of, "batches"))
+		}
+	}
 	return plan.EstimateRun(ctx, cfg, meters, store, func(rows plan.RowReader) (pipeline.BuildFunc, error) {
 		return producer.BuildFrom(rows)(cfg.Run)
 	})

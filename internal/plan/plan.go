@@ -92,6 +92,10 @@ type Config struct {
 	Lease   time.Duration // default pipeline.DefaultLease
 	Window  int           // batches on the queue at a time; 0: it follows the fleet, as a publisher's
 	Engines Engines
+
+	// Sampled is called with each batch of a loaded run that was read, and how many will be; it may
+	// be nil.
+	Sampled func(done, of int)
 }
 
 // Engines are the constants of the engines that decide what a run costs. The program that plans

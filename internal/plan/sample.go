@@ -68,7 +68,7 @@ func EstimateRun(ctx context.Context, cfg Config, meters Meters, store RunReader
 	if err != nil {
 		return Estimate{}, err
 	}
-	works, err := sampleOf(ctx, run, store, build)
+	works, err := sampleOf(ctx, cfg, store, build)
 	if err != nil {
 		return Estimate{}, err
 	}
@@ -111,8 +111,8 @@ func newFromAnswers(ctx context.Context, cfg Config, meters Meters, store Answer
 func stepOf(run pipeline.Run) int { return max(1, run.Batches/sampleBatches) }
 
 // sampleOf returns messages of a run as they are in their first round.
-func sampleOf(ctx context.Context, run pipeline.Run, store RunReader, build pipeline.BuildFunc) ([]pipeline.Work, error) {
-	var works []pipeline.Work
+func sampleOf(ctx context.Context, cfg Config, store RunReader, build pipeline.BuildFunc) ([]pipeline.Work, error) {
+	run, works := cfg.Run, []pipeline.Work(nil)
 	for at, step := 0, stepOf(run); at < run.Batches; at += step {
 		batches, err := store.BatchesAt(ctx, run.Name, []int{at})
 		if err != nil {
@@ -129,6 +129,9 @@ func sampleOf(ctx context.Context, run pipeline.Run, store RunReader, build pipe
 			return nil, err
 		}
 		works = append(works, w...)
+		if cfg.Sampled != nil {
+			cfg.Sampled(at/step+1, (run.Batches+step-1)/step)
+		}
 	}
 	return works, nil
 }

@@ -90,7 +90,14 @@ func TestALoadedRunIsPlannedByItsOwnRowsAndAnswers(t *testing.T) {
 
 func TestOfALargeRunSomeBatchesAreWeighed(t *testing.T) {
 	store := &fakeStore{}
-	e, err := EstimateRun(t.Context(), config(6*sampleBatches), prices(), store, builder)
+	cfg := config(6 * sampleBatches)
+	said := 0
+	cfg.Sampled = func(done, of int) {
+		if said++; done != said || of != sampleBatches {
+			t.Errorf("batch %d: %d of %d are read", said, done, of)
+		}
+	}
+	e, err := EstimateRun(t.Context(), cfg, prices(), store, builder)
 	if err != nil || e.Basis.Batches != sampleBatches || e.Batches != 6*sampleBatches {
 		t.Errorf("%v, %+v of %d batches", err, e.Basis, e.Batches)
 	}

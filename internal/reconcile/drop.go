@@ -10,6 +10,8 @@ import (
 type DropOptions struct {
 	Limit  int  // batches to drop, at most; 0: no limit
 	DryRun bool // only count
+
+	Progress func(DropReport) // called after each letter; may be nil
 }
 
 // A DropReport counts what Drop did with the chosen dead letters.
@@ -32,6 +34,9 @@ func (e *Engine) Drop(ctx context.Context, filter Filter, options DropOptions) (
 		}
 		if err != nil {
 			return report, err
+		}
+		if options.Progress != nil {
+			options.Progress(report)
 		}
 		if options.Limit > 0 && report.Dropped >= options.Limit {
 			break

@@ -14,6 +14,8 @@ type GiveUpOptions struct {
 	Batches []int // none: all that are queued
 	Resting bool  // those that were handed back and are not due yet, as far as that is known
 	DryRun  bool  // only count
+
+	Progress func(GiveUpReport) // called after each batch; may be nil
 }
 
 // A GiveUpReport counts what GiveUp did.
@@ -82,17 +84,25 @@ func (e *Engine) giveUpAll(ctx context.Context, run pipeline.Run, batches []pipe
 		if err != nil {
 			return err
 		}
-		if !did {
-			report.Skipped++
-			continue
-		}
-		report.GivenUp++
-		report.Generations += len(b.Missing())
-		if len(report.Batches) < mostGivenUpNamed {
-			report.Batches = append(report.Batches, b.Index)
+		report.count(b, did)
+		if options.Progress != nil {
+			options.Progress(*report)
 		}
 	}
 	return nil
+}
+
+// count adds a batch that was given up, or was not.
+func (r *GiveUpReport) count(b pipeline.Batch, did bool) {
+	if !did {
+		r.Skipped++
+		return
+	}
+	r.GivenUp++
+	r.Generations += len(b.Missing())
+	if len(r.Batches) < mostGivenUpNamed {
+		r.Batches = append(r.Batches, b.Index)
+	}
 }
 
 // giveUp drops one batch in the store first: whatever is left on the queue after that is of no use,

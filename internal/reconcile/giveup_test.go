@@ -43,7 +43,12 @@ func TestWhatIsQueuedIsGivenUp(t *testing.T) {
 			}
 			m.sink(0, true)
 			before := m.String()
+			var last GiveUpReport
+			c.options.Progress = func(r GiveUpReport) { last = r }
 			report, err := m.engine(nil).GiveUp(t.Context(), testRun, c.options)
+			if diff := cmp.Diff(report, last); diff != "" {
+				t.Errorf("the last progress is not the report (-report +progress):\n%s", diff)
+			}
 			if diff := cmp.Diff(c.want, report); diff != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}

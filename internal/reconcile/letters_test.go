@@ -95,7 +95,11 @@ func TestLettersSayWhatTheyAreWorth(t *testing.T) {
 		false: {Chosen: letterPage + 3, Dropped: letterPage, Generations: letterPage, Removed: 2, Skipped: 1},
 		true:  {Chosen: 2, Dropped: 1, Generations: 1, Removed: 1},
 	} {
-		report, err := m.engine(nil).Drop(t.Context(), Filter{Orphaned: orphaned}, DropOptions{})
+		var last DropReport
+		report, err := m.engine(nil).Drop(t.Context(), Filter{Orphaned: orphaned}, DropOptions{Progress: func(r DropReport) { last = r }})
+		if last != report {
+			t.Errorf("the last progress is %+v, and the report %+v", last, report)
+		}
 		if diff := cmp.Diff(want, report); diff != "" || err != nil {
 			t.Errorf("orphaned %t: %v, report (-want +got):\n%s", orphaned, err, diff)
 		}

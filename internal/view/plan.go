@@ -19,6 +19,7 @@ func Plan(e plan.Estimate) string {
 
 	b.WriteString("\n")
 	g := newGrid(&b, 80)
+	g.Right = []int{1, 2, 3}
 	g.line("TIME")
 	g.line(Plural(e.Fleet.Consumers, "consumer", "consumers")+" with "+Plural(e.Fleet.GPUs, "GPU each", "GPUs each"), hours(e.Seconds))
 	g.line("GPU time", hours(e.GPUSeconds))
@@ -44,6 +45,7 @@ func Plan(e plan.Estimate) string {
 	_ = g.flush()
 
 	b.WriteString("\n")
+	g.Right = []int{1, 2}
 	g.line("FREE TIERS", "NEEDED", "FREE", "FITS")
 	var advice []string
 	for _, c := range e.Checks() {
