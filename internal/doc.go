@@ -33,6 +33,7 @@
 //     the simulated one pass; ollama/serve runs a server on each GPU.
 //   - folder: the store and the queue of gleaner run, for other commands, while it works and after.
 //   - gpu: which GPUs this machine has.
+//   - disk: how much is free on its disks.
 //   - holdings: what a consumer of this machine holds of the queue, for the next one if it is
 //     killed.
 //   - hub: datasets and files from elsewhere into a cache of this machine, and a finished dataset

@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline folder text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu lanes autotune supervise producer consumer sink reconcile ownership status plan doctor"
+	forPrograms = "pipeline disk folder text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu lanes autotune supervise producer consumer sink reconcile ownership status plan doctor"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -54,6 +54,7 @@ func rules() map[string]rule {
 		"internal/advice":      {},
 		"internal/thinking":    {},
 		"internal/failures":    {ours: "pipeline"},
+		"internal/disk":        {},
 		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 
 		// Templates of Jinja: gonja cuts them into tags, and nothing else knows it.

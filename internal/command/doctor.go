@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/disk"
 	"gleaner/internal/doctor"
 	"gleaner/internal/gpu"
 	"gleaner/internal/lanes"
@@ -125,8 +126,8 @@ func (c *Doctor) checks(ctx context.Context, times *clocks) []doctor.Question {
 		add("GPUs", func(ctx context.Context) []doctor.Finding { return doctor.GPUs(devices(ctx, c.GPUs)) })
 	}
 	add("disk", func(context.Context) []doctor.Finding {
-		dir, free, err := freeFor(c.Data)
-		return doctor.Disk(dir, free, err)
+		free, err := disk.FreeFor(c.Data)
+		return doctor.Disk(c.Data, free, err)
 	})
 	if _, err := os.Stat(filepath.Join(c.Data, "gleaner.db")); err == nil {
 		add("run folder", func(ctx context.Context) []doctor.Finding {
@@ -231,23 +232,6 @@ func devices(ctx context.Context, wanted string) ([]doctor.Accelerator, error) {
 		all[i] = doctor.Accelerator{Name: d.String(), TotalMiB: d.MemoryMiB, UsedMiB: uses[d.UUID].UsedMiB, Processes: uses[d.UUID].Processes}
 	}
 	return all, nil
-}
-
-// freeFor returns the folder in which another one is, or will be made, and what is free there.
-func freeFor(dir string) (where string, free int64, err error) {
-	full, err := filepath.Abs(dir)
-	if err != nil {
-		return dir, 0, err
-	}
-	for at := full; ; at = filepath.Dir(at) {
-		if info, err := os.Stat(at); err == nil && info.IsDir() {
-			free, err = natsd.Free(at)
-			return dir, free, err
-		}
-		if at == filepath.Dir(at) {
-			return dir, 0, fmt.Errorf("there is no folder above %s", full)
-		}
-	}
 }
 
 // listens reports whether a process of this machine listens at an address.

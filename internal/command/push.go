@@ -8,16 +8,16 @@ import (
 	"strings"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/disk"
 	"gleaner/internal/export"
 	"gleaner/internal/hub"
-	"gleaner/internal/natsd"
 	"gleaner/internal/view"
 )
 
 // hubConfig returns how the hub is spoken to. What says what is done with a file.
 func hubConfig(progress *view.Progress, what string) hub.Config {
 	config := hub.ConfigFromEnv(os.Getenv)
-	config.Free = natsd.Free
+	config.Free = disk.Free
 	config.Progress = func(file string, done, total int64) {
 		progress.Transfer(what+file, done, total)
 	}

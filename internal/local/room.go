@@ -8,7 +8,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"gleaner/internal/natsd"
+	"gleaner/internal/disk"
 	"gleaner/internal/producer"
 	"gleaner/internal/stream"
 )
@@ -34,7 +34,7 @@ func queueBytes(dir string, chosen int64, dataset producer.Preflight) (int64, er
 	if _, err := os.Stat(filepath.Join(dir, "jetstream")); !errors.Is(err, os.ErrNotExist) {
 		return wanted, nil // the streams are there, with what they hold
 	}
-	free, err := natsd.Free(filepath.Dir(dir))
+	free, err := disk.Free(filepath.Dir(dir))
 	if err != nil {
 		return 0, err
 	}

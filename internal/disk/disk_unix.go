@@ -1,6 +1,6 @@
 //go:build !windows
 
-package natsd
+package disk
 
 import (
 	"fmt"
