@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 
+	"gleaner/internal/invite/sign"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
@@ -82,6 +83,14 @@ func TestTheScriptGivesEachUserWhatThePermissionsSay(t *testing.T) {
 		if diff := cmp.Diff(strings.Join(lines, "\n")+"\n", users(t, "bash synadia/users.sh list "+user)); diff != "" {
 			t.Errorf("the list for %s (-want +got):\n%s", user, diff)
 		}
+	}
+}
+
+// What an invitation's user may do is what the consumer's may, with an inbox of its own.
+func TestAnInvitationGivesWhatThePermissionsSay(t *testing.T) {
+	publish, subscribe := sign.Permissions("consumer")
+	if diff := cmp.Diff(permitted(t)["consumer"], may{publish, subscribe}); diff != "" {
+		t.Errorf("the consumer (-permissions.conf +invitation):\n%s", diff)
 	}
 }
 

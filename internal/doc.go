@@ -34,6 +34,7 @@
 //   - folder: the store and the queue of gleaner run, for other commands, while it works and after.
 //   - gpu: which GPUs this machine has.
 //   - disk: how much is free on its disks.
+//   - invite: one string with all that a helper needs; invite/sign makes it, with an account's key.
 //   - holdings: what a consumer of this machine holds of the queue, for the next one if it is
 //     killed.
 //   - hub: datasets and files from elsewhere into a cache of this machine, and a finished dataset

@@ -33,7 +33,7 @@ type rule struct {
 // Words for what several rules allow.
 const (
 	everything  = "*" // of ours, but for the packages that are for tests
-	forPrograms = "pipeline disk folder text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu lanes autotune supervise producer consumer sink reconcile ownership status plan doctor"
+	forPrograms = "pipeline disk invite invite/sign folder text prompt dataset export hub stream store ollama ollama/serve holdings telemetry telemetry/metrics cli view command command/consume outage gpu lanes autotune supervise producer consumer sink reconcile ownership status plan doctor"
 	forTests    = "natsd ollamasim" // besides the packages whose names end in "test"
 
 	engineLibraries  = "zap backoff errgroup"
@@ -55,6 +55,8 @@ func rules() map[string]rule {
 		"internal/thinking":    {},
 		"internal/failures":    {ours: "pipeline"},
 		"internal/disk":        {},
+		"internal/invite":      {}, // the consumer links it, so it reads with the standard library alone
+		"internal/invite/sign": {ours: "pipeline invite", theirs: "jwt nkeys", testOurs: "stream"}, // what it makes is shown to a real server
 		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 
 		// Templates of Jinja: gonja cuts them into tags, and nothing else knows it.
@@ -94,9 +96,9 @@ func rules() map[string]rule {
 		"internal/gpu":       {},
 		"internal/lanes":     {ours: "pipeline consumer supervise ollama ollama/serve gpu", theirs: "zap"}, // for the two commands whose servers generate
 
-		"internal/view":            {ours: "pipeline failures cli status plan doctor reconcile ownership producer dataset", theirs: "humanize"},
+		"internal/view":            {ours: "pipeline invite/sign failures cli status plan doctor reconcile ownership producer dataset", theirs: "humanize"},
 		"internal/command":         {ours: forPrograms + " local natsd ollamasim", theirs: programLibraries}, // gleaner run and the servers for trying things out, too
-		"internal/command/consume": {ours: "pipeline outage cli consumer supervise lanes ollama ollama/serve holdings stream telemetry", theirs: programLibraries},
+		"internal/command/consume": {ours: "pipeline outage cli invite doctor disk gpu consumer supervise lanes ollama ollama/serve holdings stream telemetry", theirs: programLibraries},
 
 		"internal/cli":         {ours: "pipeline schema telemetry text cli/jobfile", theirs: "kong zap term", testTheirs: "jsonschema"}, // scripts validate what programs print
 		"internal/cli/jobfile": {theirs: "kong yaml"},
@@ -116,7 +118,7 @@ func rules() map[string]rule {
 		"deploy/nats":    {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
 
 		// What configures something else than Go is read, run and executed by tests.
-		"deploy":        {testOurs: "pipeline stream natsd ollamasim", testTheirs: "nats-server nats.go compose kubernetes kube-yaml kustomize"}, // the schemas of those that read these files
+		"deploy":        {testOurs: "pipeline stream natsd ollamasim invite/sign", testTheirs: "nats-server nats.go compose kubernetes kube-yaml kustomize"}, // the schemas of those that read these files
 		"deploy/python": {testOurs: "natsd"},                                                                                                     // its tests are in Python; the queue of a team is real
 		"deploy/kaggle": {testOurs: "pipeline stream"},
 
@@ -385,7 +387,7 @@ func TestTheConsumerLinksNothingHeavy(t *testing.T) {
 	for _, linked := range strings.Fields(goCommand(t, "list", "-deps", "./consumer")) {
 		for _, heavy := range []string{
 			"go.mongodb.org", "modernc.org", "github.com/parquet-go", "github.com/prometheus", "github.com/nats-io/nats-server",
-			"charm.land", "github.com/charmbracelet", "html/template", "gleaner/internal/store", "gleaner/internal/natsd",
+			"charm.land", "github.com/charmbracelet", "html/template", "gleaner/internal/store", "gleaner/internal/natsd", "github.com/nats-io/jwt",
 		} {
 			if isBelow(linked, heavy) {
 				t.Errorf("the consumer links %s", linked)

@@ -37,6 +37,7 @@ type commands struct {
 	Cancel command.Cancel `cmd:"" group:"Mend:" help:"End a run: its batches leave the queue, its answers stay."`
 	Delete command.Delete `cmd:"" group:"Mend:" help:"Remove a run and all its results."`
 
+	Invite     command.Invite          `cmd:"" group:"Set up:" help:"Make one string of all that a helper needs to work for a run."`
 	Doctor     command.Doctor          `cmd:"" group:"Set up:" help:"Look whether NATS, store, model server, GPUs and this machine are in order, and say what to do if not."`
 	Completion cli.CompletionScript    `cmd:"" group:"Set up:" help:"Print what a shell reads to complete commands, flags and names of runs."`
 	NATS       command.NATSServer      `cmd:"" name:"nats" group:"Set up:" help:"Run the embedded NATS server alone, for trying things out."`

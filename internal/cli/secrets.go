@@ -58,5 +58,5 @@ func strayWords(args []string) (stray []string) {
 
 // holdsSecret reports whether a flag's value may hold a secret.
 func holdsSecret(flag string) bool {
-	return slices.Contains([]string{"--nats-creds", "--nats-url", "--store", "--ollama"}, flag)
+	return slices.Contains([]string{"--invite", "--signing-key", "--creds", "--nats-creds", "--nats-url", "--store", "--ollama"}, flag)
 }

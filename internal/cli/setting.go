@@ -109,15 +109,20 @@ func sourceOf(parsed *kong.Context, job *jobfile.Job, flag *kong.Flag, siblings 
 
 var address = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://`)
 
+// isWhole reports whether a flag takes a secret as a whole, or the file that holds it.
+func isWhole(flag string) bool {
+	return slices.Contains([]string{"nats-creds", "invite", "creds", "signing-key"}, flag)
+}
+
 // shown returns the value of a flag as it may be shown. Written is how the job file writes it, if
 // there are variables in it, and counts if the value is from there.
 func shown(flag *kong.Flag, written string, hidden text.Secrets, isFromFile bool) any {
 	mask := func(word string) string {
 		switch {
-		case flag.Name == "nats-creds" && text.MayBeSecret(word):
+		case isWhole(flag.Name) && text.MayBeSecret(word):
 			return "…"
 		case strings.HasPrefix(word, "hf://"), strings.HasPrefix(word, "sqlite:"):
-		case holdsSecret("--"+flag.Name) && flag.Name != "nats-creds", address.MatchString(word) && !strings.Contains(word, "\n"):
+		case holdsSecret("--"+flag.Name) && !isWhole(flag.Name), address.MatchString(word) && !strings.Contains(word, "\n"):
 			word = text.Address(word)
 		}
 		return hidden.Hide(word)

@@ -94,8 +94,8 @@ func (s Secrets) In(text string) bool {
 	return slices.ContainsFunc(s, func(secret string) bool { return strings.Contains(text, secret) })
 }
 
-var secretForms = regexp.MustCompile(`@|://|eyJ|---|\bS[UAONCX][A-Z2-7]{10}`)
+var secretForms = regexp.MustCompile(`@|://|eyJ|---|\bS[UAONCX][A-Z2-7]{10}|gleaner\d+\.`)
 
 // MayBeSecret reports whether a word looks like an address, which may have a user, or like a token,
-// a key, or a part of a file with credentials.
+// a key, an invitation, or a part of a file with credentials.
 func MayBeSecret(word string) bool { return secretForms.MatchString(word) }

@@ -42,6 +42,7 @@ func TestSecretsAreHiddenInEachOfTheirForms(t *testing.T) {
 func TestAWordThatMayBeSecretIsKnown(t *testing.T) {
 	for word, want := range map[string]bool{
 		"user:hush@host": true, "nats://host": true, "eyJ0eXAiOiJKV1Qi": true, "-----BEGIN": true, "SUAIBDPBAUTWCWBKIO6XHQNINK5FWJW4OHLXC3HQ2KFE4PEJUA44CNHTC4": true,
+		"gleaner1.kgIabc": true, "gleaner.yaml": false, "gleaner": false,
 		"run": false, "--store": false, "SUMMER": false,
 	} {
 		if got := MayBeSecret(word); got != want {

@@ -43,7 +43,7 @@ func (f *Job) pathOf(flag *kong.Flag, value string) string {
 		return value
 	case !has("file"), value == "", value == "-", has("=" + value), strings.Contains(value, "://"), strings.HasPrefix(value, "run:"):
 		return value
-	case has("content") && (strings.Contains(value, "\n") || strings.HasPrefix(value, "{") || strings.HasPrefix(value, "-----")):
+	case has("content") && (strings.Contains(value, "\n") || strings.HasPrefix(value, "{") || strings.HasPrefix(value, "-----") || strings.HasPrefix(value, "gleaner1.")):
 		return value
 	case has("program") && !strings.ContainsAny(value, `/\`):
 		return value

@@ -41,6 +41,7 @@ func StartAccount(t testing.TB, limits Limits) (s *Server, creds string) {
 type HostedAccount struct {
 	t      testing.TB
 	key    key
+	signer key // one of its signing keys
 	limits Limits
 	store  func(*jwt.AccountClaims)
 }
@@ -64,7 +65,7 @@ func StartTeam(t testing.TB, limits Limits) (s *Server, a *HostedAccount) {
 	t.Helper()
 	operator := newKey(t, nkeys.CreateOperator)
 	system := newKey(t, nkeys.CreateAccount)
-	account := newKey(t, nkeys.CreateAccount)
+	account, signer := newKey(t, nkeys.CreateAccount), newKey(t, nkeys.CreateAccount)
 
 	resolver := &server.MemAccResolver{}
 	store := func(claims *jwt.AccountClaims) {
@@ -73,7 +74,9 @@ func StartTeam(t testing.TB, limits Limits) (s *Server, a *HostedAccount) {
 		check(t, resolver.Store(claims.Subject, token))
 	}
 	store(jwt.NewAccountClaims(system.public))
-	store(accountClaims(account.public, limits))
+	claims := accountClaims(account.public, limits)
+	claims.SigningKeys.Add(signer.public)
+	store(claims)
 
 	operatorClaims := jwt.NewOperatorClaims(operator.public)
 	operatorClaims.SystemAccount = system.public
@@ -82,7 +85,18 @@ func StartTeam(t testing.TB, limits Limits) (s *Server, a *HostedAccount) {
 		o.SystemAccount = system.public
 		o.AccountResolver = resolver
 	}})
-	return s, &HostedAccount{t, account, limits, store}
+	return s, &HostedAccount{t, account, signer, limits, store}
+}
+
+// Keys returns the seed of the account's own key, that of one of its signing keys, and the public
+// key of the account.
+func (a *HostedAccount) Keys() (own, signing, account string) {
+	a.t.Helper()
+	ownSeed, err := a.key.pair.Seed()
+	check(a.t, err)
+	signingSeed, err := a.signer.pair.Seed()
+	check(a.t, err)
+	return string(ownSeed), string(signingSeed), a.key.public
 }
 
 func accountClaims(subject string, limits Limits) *jwt.AccountClaims {
