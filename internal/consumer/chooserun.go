@@ -40,6 +40,8 @@ type RunLister interface {
 type ChooseConfig struct {
 	Run       string        // the run's name; empty: the only one that is not complete
 	Stay      bool          // a complete run will do, too
+	Next      bool          // the first open run of the same model does in place of one that is over, and is waited for
+	Model     string        // with Next: which model that is, where the run is not there to say it; empty: not known
 	Simulated bool          // the servers are, and so is the run
 	Deadline  time.Time     // after which a run that is not published is not waited for; zero: never
 	IdleExit  time.Duration // the same as a time from now; zero: never
@@ -64,7 +66,7 @@ func ChooseRun(ctx context.Context, lister RunLister, cfg ChooseConfig) (pipelin
 	defer cancel()
 	run, err := w.choose(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		err = cfg.over()
+		err = w.cfg.over()
 	}
 	return run, err
 }
@@ -83,6 +85,9 @@ func (c ChooseConfig) over() error {
 	run := "a run"
 	if c.Run != "" {
 		run = "run " + c.Run
+	}
+	if c.Next && c.Model != "" {
+		run = "another run of this model"
 	}
 	if !c.Deadline.IsZero() && !time.Now().Before(c.Deadline) {
 		return fmt.Errorf("%w: the deadline is here and %s is not published", ErrNothingToDo, run)
@@ -146,6 +151,11 @@ func (w *runWait) look(ctx context.Context) (run pipeline.RunInfo, there bool, e
 		return pipeline.RunInfo{}, false, err
 	case there && run.Simulated != w.cfg.Simulated:
 		return pipeline.RunInfo{}, false, w.cfg.mismatch(run)
+	case run.Complete && w.cfg.Next:
+		w.cfg.Model = run.Model
+		return w.next(ctx)
+	case !there && w.cfg.Next && w.cfg.Model != "":
+		return w.next(ctx)
 	case there && run.Complete && !w.cfg.Stay:
 		return pipeline.RunInfo{}, false, fmt.Errorf("%w: run %s is complete", ErrNothingToDo, run.Run)
 	case there:
@@ -164,6 +174,29 @@ func (w *runWait) look(ctx context.Context) (run pipeline.RunInfo, there bool, e
 	}
 	w.cfg.Log.Info("waiting for the run to be published", fields...)
 	return pipeline.RunInfo{}, false, nil
+}
+
+// next returns the first open run of the model, if there is one, and says that it waits if not. One
+// that is paused is taken only where no other is there.
+func (w *runWait) next(ctx context.Context) (run pipeline.RunInfo, there bool, err error) {
+	runs, err := w.runs(ctx)
+	if err != nil {
+		return run, false, err
+	}
+	for _, one := range runs {
+		fits := one.Model == w.cfg.Model && one.Simulated == w.cfg.Simulated && !one.Complete
+		if fits && (!there || run.Paused && !one.Paused) {
+			run, there = one, true
+		}
+	}
+	switch {
+	case there:
+		w.cfg.Log.Info("going on to the next run of this model", zap.String("run", run.Run), zap.String("model", w.cfg.Model), zap.String("after", w.cfg.Run))
+	case time.Since(w.said) >= sayForRun:
+		w.said = time.Now()
+		w.cfg.Log.Info("waiting for another run of this model", zap.String("model", w.cfg.Model), zap.String("after", w.cfg.Run))
+	}
+	return run, there, nil
 }
 
 func (w *runWait) runs(ctx context.Context) (runs []pipeline.RunInfo, err error) {

@@ -24,6 +24,7 @@ import (
 // and publishes them.
 type Command struct {
 	cli.NATSFlags `embed:""`
+	inviteFlags   `embed:""`
 	cli.LogFlags  `embed:""`
 	serverFlags   `embed:""`
 	Name          string `name:"run" placeholder:"NAME" help:"Name of the run; it is waited for if it is not there yet. Default: the only one there is."`
@@ -32,10 +33,12 @@ type Command struct {
 	Rest          time.Duration `default:"30s" help:"How long a batch that failed here rests before another GPU tries it, doubled each time, and a GPU that has to be mended."`
 	Report        time.Duration `default:"1m" help:"Say this often how far each GPU is; 0 for never."`
 	HTTP          string        `name:"http" placeholder:"ADDR" help:"Serve /healthz here, such as :9091, which is on loopback. Off by default."`
+
+	made tally
 }
 
 // Run takes work until ctx ends, the run is complete, or the time is over.
-func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
+func (c *Command) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce) error {
 	log, err := c.Logger(t)
 	if err != nil {
 		return err
@@ -49,6 +52,9 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	c.sayEnd(log, deadline, now)
+	if err := c.begin(ctx, t, inForce(), log); err != nil || c.Check == "only" {
+		return err
+	}
 	servers, err := c.open(ctx, log)
 	if ctx.Err() != nil {
 		return nil // stopped while it had nothing to do
@@ -62,27 +68,45 @@ func (c *Command) Run(ctx context.Context, t *cli.Terminal) error {
 		return err
 	}
 	defer conn.Close()
-	for name := c.Name; ; {
-		run, err := c.runFor(ctx, log, conn, servers, deadline, name)
-		name = run // with --stay the next run of this name is waited for
-		if ctx.Err() != nil || !c.Stay || !errors.Is(err, consumer.ErrRunOver) {
-			return ended(log, err)
+	defer func() { c.made.say(log) }()
+	return ended(log, c.runs(ctx, log, conn, servers, deadline))
+}
+
+// runs works for one run after the other, as far as that is asked for.
+func (c *Command) runs(ctx context.Context, log *zap.Logger, conn *stream.Conn, servers servers, deadline time.Time) error {
+	for at := (pipeline.RunInfo{Run: c.Name}); ; {
+		run, err := c.runFor(ctx, log, conn, servers, deadline, at)
+		at = run // with --stay the next run of this name is waited for
+		switch {
+		case ctx.Err() != nil || !deadline.IsZero() && !time.Now().Before(deadline):
+			return err
+		case c.NextRun && (errors.Is(err, consumer.ErrRunOver) || err == nil && c.isComplete(ctx, conn, run)):
+		case c.Stay && errors.Is(err, consumer.ErrRunOver):
+			log.Info("staying for another run of this name", zap.String("run", run.Run), zap.NamedError("because", err))
+		default:
+			return err
 		}
-		log.Info("staying for another run of this name", zap.String("run", name), zap.NamedError("because", err))
 	}
 }
 
-// runFor works for the run of this name, once it is there, and returns which it was.
-func (c *Command) runFor(ctx context.Context, log *zap.Logger, conn *stream.Conn, servers servers, deadline time.Time, name string) (string, error) {
+// isComplete reports whether a run, which this consumer has ended to work for, is complete.
+func (c *Command) isComplete(ctx context.Context, conn *stream.Conn, run pipeline.RunInfo) bool {
+	info, err := conn.RunInfo(ctx, run.Run)
+	return err == nil && info.Complete
+}
+
+// runFor works for the run of this name, once it is there, or with --next-run for one that follows
+// it, and returns which it was.
+func (c *Command) runFor(ctx context.Context, log *zap.Logger, conn *stream.Conn, servers servers, deadline time.Time, last pipeline.RunInfo) (pipeline.RunInfo, error) {
 	idleExit := c.idleExit(c.StartsServers())
-	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: name, Stay: c.Stay, Simulated: servers.simulated, Deadline: deadline, IdleExit: idleExit, Log: log})
+	run, err := consumer.ChooseRun(ctx, conn, consumer.ChooseConfig{Run: last.Run, Stay: c.Stay, Next: c.NextRun, Model: last.Model, Simulated: servers.simulated, Deadline: deadline, IdleExit: idleExit, Log: log})
 	if ctx.Err() != nil {
-		return name, nil
+		return last, nil
 	}
 	if err != nil {
-		return name, err
+		return last, err
 	}
-	return run.Run, c.work(ctx, consumer.Config{
+	return run, c.work(ctx, consumer.Config{
 		Lease: run.Lease, Grace: max(c.Grace, time.Millisecond), Rest: c.Rest, Log: log,
 		FirstToken: c.FirstToken, Stall: c.Stall, AnswerLimit: c.AnswerLimit, HealthChecks: supervise.HealthChecks{AllowCPU: c.AllowCPU}, Known: run,
 		Deadline: deadline, IdleExit: idleExit, Stay: c.Stay,
@@ -94,6 +118,12 @@ func (c *Command) runFor(ctx context.Context, log *zap.Logger, conn *stream.Conn
 
 // check refuses what makes no sense.
 func (c *Command) check() error {
+	if c.NextRun && c.Stay {
+		return cli.Usage("--next-run goes on to another run, and --stay waits for the same: give one of them")
+	}
+	if c.JSON && c.Check != "only" {
+		return cli.Usage("--json is for --check=only")
+	}
 	if c.Rest < time.Second {
 		return cli.Usage("--rest %s has to be a second or more", c.Rest)
 	}
@@ -128,8 +158,10 @@ func (c *Command) work(ctx context.Context, config consumer.Config, conn *stream
 	}
 	log.Info("taking work", zap.String("run", run.Run), zap.String("model", run.Model), zap.Int("gpus", len(lanes)),
 		zap.Stringer("slots", c.Slots), zap.String("consumer", identity.ID))
+	began := time.Now()
 	err = engine.Run(ctx)
 	said := engine.Snapshot()
+	c.made.add(run.Run, said, time.Since(began))
 	for _, g := range said.GPUs {
 		log.Info("stopped", zap.String("gpu", g.Name), zap.Int("generations", g.Generations), zap.Int("output_tokens", g.OutputTokens))
 	}

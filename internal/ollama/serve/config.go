@@ -98,7 +98,7 @@ func (c Config) environment(device gpu.Device, marker, host string, slots int) [
 	set := map[string]bool{}
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "NATS_") || name == "MONGODB_URI" || name == ollama.EnvKey {
+		if strings.HasPrefix(name, "NATS_") || name == "GLEANER_INVITE" || name == "MONGODB_URI" || name == ollama.EnvKey {
 			continue
 		}
 		set[name] = true
