@@ -31,12 +31,14 @@ import (
 
 // The last commits whose programs know less than these: the first reads and writes version 1 of the
 // work message only, the second no message with verdicts and version 1 of the tables in SQLite, the
-// third no tokens, the fourth no Jinja, no thinking and one spelling of rows only.
+// third no tokens, the fourth no Jinja, no thinking and one spelling of rows only, the fifth no
+// pause in the store, and batches of eight in a run of its own.
 const (
 	beforeMessages = "fb14661777373b3b6a0d42465f56da23afa9889f"
 	beforeVerdicts = "c5958423408e7d187dc35c7a327c6aebc4f7933c"
 	beforeTokens   = "90639dac850c6d32341fe9bcc135d7bfba64d239"
 	beforeJinja    = "c0a85bc188c482420e6067549ded37779b5c697a"
+	beforeStates   = "24ce133cb917c7d75dd0f3b558fd3240c3d2ecdd"
 )
 
 // What an earlier version began is finished by this one, and what this one writes does no harm to
@@ -64,6 +66,11 @@ func TestAnEarlierVersionAndThisOneWorkOnTheSameRuns(t *testing.T) {
 			finish: finishAnEarlierRun,
 			"a load that the earlier one began goes on with the same cuts": goOnWithAnEarlierLoad,
 			"the same command goes on with a run of its own":               goOnWithALocalRun,
+		},
+		beforeStates: {
+			finish: finishAnEarlierRun,
+			"gleaner serve leaves a run paused that the earlier one paused, and finishes it": serveAnEarlierRun,
+			"the same command goes on with a run of its own that was killed":                 goOnWithAKilledRun,
 		},
 	} {
 		t.Run(commit[:7], func(t *testing.T) {
