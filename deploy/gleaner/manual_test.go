@@ -33,6 +33,7 @@ func grammar(t *testing.T) *kong.Kong {
 // The help of each command has what it needs, and examples that are commands.
 func TestEveryCommandHasExamplesThatAreCommands(t *testing.T) {
 	t.Setenv("MONGODB_URI", "sqlite:store.db")
+	t.Setenv("NATS_URL", "nats://127.0.0.1:4222")
 	for _, node := range grammar(t).Model.Leaves(true) {
 		var verb []string
 		for n := node; n.Parent != nil; n = n.Parent {
