@@ -1,6 +1,6 @@
 // Release builds the files of a release: for each platform an archive with the static programs,
-// README and LICENSE, beside it a list of what is linked into them (SBOM), two wheels for Python,
-// and the checksums of all. The same commit gives the same bytes.
+// their pages, notebooks and settings, beside it a list of what is linked into them (SBOM), two
+// wheels for Python, and the checksums of all. The same commit gives the same bytes.
 package main
 
 import (

@@ -117,14 +117,11 @@ func archives(source, bin, out string, p platform, s stamp) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	members := []member{{name: "sbom.cdx.json", mode: 0o644, data: bom}}
-	for _, name := range []string{"README.md", "LICENSE"} {
-		data, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			return nil, err
-		}
-		members = append(members, member{name, 0o644, data})
+	members, err := content(source, p, s)
+	if err != nil {
+		return nil, err
 	}
+	members = append(members, member{"sbom.cdx.json", 0o644, bom})
 	for _, program := range programs() {
 		name := p.binary(program)
 		data, err := os.ReadFile(filepath.Join(bin, name))

@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -46,6 +47,7 @@ func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
 
 	archive := names[slices.IndexFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".json") && !strings.HasSuffix(name, ".whl") })]
 	files := unpack(t, archive)
+	checkContent(t, files, here)
 	bill := checkBill(t, files, here)
 	checkWheels(t, first, bill.Metadata.Component.Version)
 	commit := run(t, root, "git", "rev-parse", "HEAD")[0]
@@ -177,6 +179,41 @@ func checkSums(t *testing.T, folder string, names []string) {
 	}
 }
 
+// inFolder returns the name of a file in the only folder of an archive.
+func inFolder(name string) string {
+	_, inside, _ := strings.Cut(name, "/")
+	return inside
+}
+
+// checkContent checks that an archive holds what its users need, no code, and what its README names.
+func checkContent(t *testing.T, files map[string][]byte, p platform) {
+	t.Helper()
+	for _, name := range []string{
+		"LICENSE", "README.md", "sbom.cdx.json", "deploy/kaggle/solo.ipynb", "deploy/kaggle/consumer.ipynb", "deploy/nats/permissions.conf", "deploy/compose/compose.yaml",
+		"deploy/compose/Dockerfile", "deploy/compose/env.example", "deploy/systemd/gleaner-sink.service", "deploy/systemd/gleaner-consumer.service", "docs/commands.md", "docs/team.md",
+	} {
+		if len(files[name]) == 0 {
+			t.Errorf("the archive has no %s", name)
+		}
+	}
+	for name := range files {
+		if strings.HasSuffix(name, ".go") || strings.HasPrefix(path.Base(name), ".") {
+			t.Errorf("the archive has %s", name)
+		}
+	}
+	page := string(files["README.md"])
+	for _, program := range programs() {
+		if !strings.Contains(page, "`"+p.binary(program)+"`") {
+			t.Errorf("the README does not name %s", program)
+		}
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(page, -1) {
+		if len(files[link[1]]) == 0 {
+			t.Errorf("the README links to %s, which is not in the archive", link[1])
+		}
+	}
+}
+
 // unpack returns the files of an archive by their names in its only folder.
 func unpack(t *testing.T, archive string) map[string][]byte {
 	t.Helper()
@@ -195,7 +232,7 @@ func unpack(t *testing.T, archive string) map[string][]byte {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if files[path.Base(f.Name)], err = io.ReadAll(in); err != nil {
+			if files[inFolder(f.Name)], err = io.ReadAll(in); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -213,7 +250,7 @@ func unpack(t *testing.T, archive string) map[string][]byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if files[path.Base(header.Name)], err = io.ReadAll(r); err != nil {
+		if files[inFolder(header.Name)], err = io.ReadAll(r); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -73,7 +73,7 @@ func checkWheels(t *testing.T, folder, version string) {
 		modes, sums, size := map[string]string{}, map[string]string{}, int64(0)
 		var listed string
 		for _, f := range r.File {
-			data := content(t, f)
+			data := inside(t, f)
 			modes[f.Name], size = f.Mode().String(), size+int64(f.CompressedSize64)
 			sum := sha256.Sum256(data)
 			sums[f.Name] = fmt.Sprintf("sha256=%s,%d", base64.RawURLEncoding.EncodeToString(sum[:]), len(data))
@@ -106,7 +106,7 @@ func checkWheels(t *testing.T, folder, version string) {
 	}
 }
 
-func content(t *testing.T, f *zip.File) []byte {
+func inside(t *testing.T, f *zip.File) []byte {
 	t.Helper()
 	in, err := f.Open()
 	if err != nil {
