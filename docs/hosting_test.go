@@ -43,6 +43,48 @@ func TestTheWorkflowRunsWhatHasToPass(t *testing.T) {
 	}
 }
 
+// A tag is tested as a change is, and what task release builds is attached to it. Only what attaches
+// may write.
+func TestATagBecomesARelease(t *testing.T) {
+	var workflow struct {
+		On struct {
+			Push *struct{ Tags, Branches []string }
+		} `json:"true"`
+		Permissions map[string]string
+		Jobs        map[string]struct {
+			Needs       string
+			Permissions map[string]string
+			Steps       []struct{ Run, Uses string }
+		}
+	}
+	content := text(t, ".github/workflows/release.yml")
+	if err := yaml.Unmarshal([]byte(content), &workflow); err != nil {
+		t.Fatal(err)
+	}
+	if on := workflow.On.Push; on == nil || !slices.Equal(on.Tags, []string{"v*"}) || on.Branches != nil || strings.Contains(content, "pull_request") {
+		t.Errorf("it runs on %+v", workflow.On)
+	}
+	runs := func(job string) (all []string) {
+		for _, step := range workflow.Jobs[job].Steps {
+			if step.Uses != "" && !strings.Contains(step.Uses, "@v") {
+				t.Errorf("%s is of no certain version", step.Uses)
+			}
+			all = append(all, step.Run)
+		}
+		return all
+	}
+	if !slices.Contains(runs("test"), ".ci/run") || workflow.Jobs["attach"].Needs != "test" {
+		t.Error("what is attached was not tested")
+	}
+	attaching := runs("attach")
+	if !slices.Contains(attaching, "go tool task release") || !strings.Contains(attaching[len(attaching)-1], "gh release create \"$TAG\" dist/* ") {
+		t.Errorf("what task release builds is not attached: %q", attaching)
+	}
+	if workflow.Permissions["contents"] != "read" || workflow.Jobs["test"].Permissions != nil || workflow.Jobs["attach"].Permissions["contents"] != "write" {
+		t.Error("more than the attaching may write, or it may not")
+	}
+}
+
 func TestTheTemplatesHaveWhatThePlatformShows(t *testing.T) {
 	templates, err := filepath.Glob(filepath.Join(root, ".github", "ISSUE_TEMPLATE", "*.md"))
 	if err != nil || len(templates) < 2 {
