@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Provides the libraries with which people load what Gleaner writes, and prints LOADERS_TEST_PYTHON=PATH, a Python that
-# has pyarrow, pandas, polars, duckdb, datasets, huggingface_hub and jinja2, also as HUB_TEST_PYTHON and
+# has pyarrow, pandas, polars, duckdb, datasets, huggingface_hub, jinja2 and pydantic, also as HUB_TEST_PYTHON and
 # JINJA_TEST_PYTHON. It takes LOADERS_TEST_PYTHON, else makes a venv in the user's cache,
 # ${XDG_CACHE_HOME:-$HOME/.cache}/gleaner/loaders, under a hash of its list: about two minutes and 650 MB, once.
 # It needs python3 with venv, which root on Debian gets from here. Everything but that line goes to stderr.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages="pyarrow==26.0.1 pandas==3.1.1 polars==2.1.0 duckdb==2.0.1 datasets==5.2.0 jinja2==3.1.6"
-imports="import pyarrow, pandas, polars, duckdb, datasets, huggingface_hub, jinja2"
+packages="pyarrow==26.0.1 pandas==3.1.1 polars==2.1.0 duckdb==2.0.1 datasets==5.2.0 jinja2==3.1.6 pydantic==2.14.4"
+imports="import pyarrow, pandas, polars, duckdb, datasets, huggingface_hub, jinja2, pydantic"
 
 say() { echo "loaders.sh: $*" >&2; }
 found() { printf '%s\n' "LOADERS_TEST_PYTHON=$1" "HUB_TEST_PYTHON=$1" "JINJA_TEST_PYTHON=$1"; }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gleaner/internal/hub/hubtest"
 	"gleaner/internal/natsd"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/needtest"
@@ -25,6 +26,8 @@ func TestThePackages(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 9*time.Minute)
 	defer cancel()
 	server := natsdtest.Start(t, natsd.Config{})
+	hub := hubtest.Start(t)
+	hub.Add("me/sums", hubtest.Repo{Files: map[string]string{"train.jsonl": "{\"question\": \"What is 1 and 2?\"}\n{\"question\": \"What is 2 and 2?\"}\n"}})
 	models := ollamatest.TinyModels()
 	installed := install(ctx, t, python)
 	tests, err := filepath.Abs("tests")
@@ -34,7 +37,7 @@ func TestThePackages(t *testing.T) {
 	t.Chdir(t.TempDir()) // where Python does not find the packages as they lie here
 	out := run(ctx, t, []string{
 		"OLLAMA_TEST_HOST=" + ollamatest.Host(t), "MODEL=" + models.Stop, "MODEL_ENDLESS=" + models.Endless,
-		"JUPYTER_TEST_PYTHON=" + os.Getenv("JUPYTER_TEST_PYTHON"), "TEST_NATS_URL=" + server.URL(), "PYTHONDONTWRITEBYTECODE=1", "CI=" + os.Getenv("CI"),
+		"JUPYTER_TEST_PYTHON=" + os.Getenv("JUPYTER_TEST_PYTHON"), "TEST_NATS_URL=" + server.URL(), "TEST_HF_ENDPOINT=" + hub.URL, "PYTHONDONTWRITEBYTECODE=1", "CI=" + os.Getenv("CI"),
 	}, installed, "-W", "error::ResourceWarning", "-m", "unittest", "discover", "-v", "-s", tests)
 	t.Log(out)
 	for line := range strings.Lines(out) {

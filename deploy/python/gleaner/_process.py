@@ -16,7 +16,7 @@ import tempfile
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, IO, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, IO, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ._errors import Error, NoProgram, UsageError
 
@@ -145,10 +145,10 @@ class Result:
         text = "\n".join(lines).strip()
         return re.sub(r"^[a-z-]+: ", "", text) or f"{name} ended with exit code {self.code}"
 
-    def error(self) -> Error:
-        """The exception for a program that failed."""
+    def error(self, named: Callable[[str], str] = str) -> Error:
+        """The exception for a program that failed, with its words as named returns them."""
         kind = UsageError if self.code == 2 else Error
-        return kind(self.words, self.code, self.command)
+        return kind(named(self.words), self.code, self.command)
 
     def json(self) -> Any:
         """What it printed, as JSON."""

@@ -35,6 +35,15 @@ class Sent(NamedTuple):
     path: str
     size: int  # rows; -1 if the program counts them
 
+    def named(self, words: str) -> str:
+        """Returns the program's words about the data as they are here: what was in memory has no file
+        and no lines, but rows, counted from 0."""
+        if self.size < 0:
+            return words
+        words = re.sub(re.escape(self.path) + r", line (\d+)", lambda line: f"row {int(line.group(1)) - 1}", words)
+        words = re.sub(r"^rows\.jsonl: ", "", words)
+        return words.replace("mend the file, or leave such rows out with --skip-bad", "mend them, or leave them out with skip_bad=True")
+
 
 def send(data: Frame, folder: Path) -> Sent:
     """Writes data where the program reads it: in a folder named by what is in it, so that the same
@@ -183,7 +192,7 @@ def run(
     inside = os.path.relpath(sent.path, place) if sent.size > 0 else None
     _session.take_up(place, inside, name, among, runs)
     words += [f"--input={sent.path}", f"--data={place}", "--layout=rows", "--provenance=nested", "--json"]
-    result = executed("run", words, place, progress)
+    result = executed("run", words, place, progress, sent=sent)
     summary = result.json()
     if sent.size < 0:
         return _of_file(result, summary, place, wanted, options.get("response_field"))
@@ -199,7 +208,8 @@ def checked(on_missing: str) -> str:
     return on_missing
 
 
-def executed(verb: str, words: Sequence[str], folder: Optional[Path], progress: Any, env: Optional[Mapping[str, str]] = None) -> _process.Result:
+def executed(verb: str, words: Sequence[str], folder: Optional[Path], progress: Any, env: Optional[Mapping[str, str]] = None,
+             sent: Optional[Sent] = None) -> _process.Result:
     """Runs a verb that takes its time, and shows how far it is. It ends with an exception unless
     there are answers."""
     show = _notebook.chosen(progress)
@@ -220,7 +230,7 @@ def executed(verb: str, words: Sequence[str], folder: Optional[Path], progress: 
     if result.interrupted or result.code == 130:
         raise Interrupted(_interrupted(result, folder), result.run, result.words)
     if result.code not in (0, 3):
-        raise result.error()
+        raise result.error(sent.named if sent else str)
     return result
 
 
@@ -412,5 +422,5 @@ def preview(data: Any, n: int = 3, *, schema: Any = None, think: Union[None, boo
     if result.interrupted:
         raise KeyboardInterrupt
     if result.code not in (0, 3):
-        raise result.error()
+        raise result.error(sent.named)
     return list(result.json())

@@ -56,7 +56,7 @@ def submit(
         "samples": samples if samples != 1 else None, "think": think, "schema": schema, **options})
     with tempfile.TemporaryDirectory(prefix="gleaner-") as folder:
         sent = _run.send(given, Path(folder))
-        _run.executed("load", [*words, f"--run={name}", f"--input={sent.path}", "--json"], None, progress, env)
+        _run.executed("load", [*words, f"--run={name}", f"--input={sent.path}", "--json"], None, progress, env, sent)
     wanted = _answers.Wanted(samples, on_missing, provenance, options.get("replace"))
     return _followed(name, given, wanted, progress, env)
 

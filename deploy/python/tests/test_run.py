@@ -107,8 +107,13 @@ class Wrong(InFolder):
 
     def test_rows_that_cannot_be_used_are_named_or_left_out(self):
         rows = [{"question": "a"}, {"question": None}, {"question": "c"}]
-        with self.assertRaisesRegex(gleaner.Error, 'line 2: column "question" is null'):
+        with self.assertRaises(gleaner.Error) as caught:
             simulated(rows)
+        self.assertRegex(caught.exception.words, '^row 1: column "question" is null .*mend them, or leave them out with skip_bad=True')
+        with self.assertRaisesRegex(gleaner.Error, '2 of 3 rows cannot(.|\n)*\n  row 1: column "question" is null(.|\n)*\n  row 2: there is no column'):
+            simulated([*rows[:2], {"other": "c"}])
+        with self.assertRaisesRegex(gleaner.Error, "^row 1: the prompt has 200000 bytes"):
+            simulated([{"question": "a"}, {"question": "a" * 200000}])
         answers = simulated(rows, skip_bad=True)
         self.assertEqual([row["response"] is None for row in answers], [False, True, False])
         self.assertEqual([row["question"] for row in simulated(rows, skip_bad=True, on_missing="drop")], ["a", "c"])
@@ -221,6 +226,37 @@ class Schemas(InFolder):
         for schema in (Answer, Answer.model_json_schema()):
             answer, = simulated([{"question": "a"}], schema=schema, expand=True)
             self.assertIn(answer["label"], ("yes", "no"))
+
+
+    def test_a_model_of_pydantic(self):
+        try:
+            from pydantic import BaseModel
+        except ImportError:
+            self.skipTest("there is no pydantic; .ci/loaders.sh installs it")
+        from typing import List, Literal
+
+        class Part(BaseModel):
+            label: Literal["yes", "no"]
+
+        class Answer(BaseModel):
+            parts: List[Part]
+            sure: bool
+
+        answer, = simulated([{"question": "a"}], schema=Answer)
+        made = Answer.model_validate_json(answer["response"])
+        self.assertLessEqual({part.label for part in made.parts}, {"yes", "no"})
+
+
+class Hub(InFolder):
+    def test_a_dataset_of_the_hub(self):
+        endpoint = needs("TEST_HF_ENDPOINT")
+        with unittest.mock.patch.dict(os.environ, {"HF_ENDPOINT": endpoint, "HF_HOME": os.path.abspath("hub")}):
+            answers = simulated("hf://datasets/me/sums", field=None, prompt="Solve: {{ question }}")
+            self.assertEqual([row["question"] for row in answers], ["What is 1 and 2?", "What is 2 and 2?"])
+            self.assertTrue(all(row["response"] for row in answers))
+            self.assertEqual(len(simulated("hf://datasets/me/sums", limit=1)), 1)
+            with self.assertRaisesRegex(gleaner.Error, "me/nothing"):
+                simulated("hf://datasets/me/nothing")
 
 
 class Docs(InFolder):
