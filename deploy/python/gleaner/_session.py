@@ -102,9 +102,10 @@ def _copy(folder: Path, place: Path) -> None:
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     queue = folder / "nats"
     if queue.is_dir():
-        shutil.copytree(queue, place / queue.name, copy_function=shutil.copyfile, dirs_exist_ok=True)
-        for at, _, _ in os.walk(place / queue.name):
-            os.chmod(at, 0o700)  # an attached dataset is only for reading
+        copy = place / queue.name
+        shutil.copytree(queue, copy, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        for made in (copy, *copy.rglob("*")):
+            made.chmod(0o700 if made.is_dir() else 0o600)  # an attached dataset is only for reading
     for file in sorted(folder.glob(STORE + "*"), reverse=True):  # the store itself last: without it a folder counts as empty
         if file.name not in _LEFT:
             draft = place / (file.name + ".new")
