@@ -120,7 +120,7 @@ func rules() map[string]rule {
 		// What configures something else than Go is read, run and executed by tests.
 		"deploy":        {testOurs: "pipeline stream natsd ollamasim invite/sign", testTheirs: "nats-server nats.go compose kubernetes kube-yaml kustomize"}, // the schemas of those that read these files
 		"deploy/python": {testOurs: "natsd"},                                                                                                     // its tests are in Python; the queue of a team is real
-		"deploy/kaggle": {testOurs: "pipeline stream"},
+		"deploy/kaggle": {testOurs: "pipeline stream invite invite/sign"},
 
 		"docs": {testTheirs: "kube-yaml"}, // its tests run the commands of the pages and read those of the hosting platform
 	}

@@ -120,6 +120,40 @@ func TestTheRunIsTheNamedOneOrTheOnlyOne(t *testing.T) {
 	}
 }
 
+// With Next a run that is over is followed by the first open one of its model, which is waited for.
+func TestTheNextRunOfTheModelFollowsOneThatIsOver(t *testing.T) {
+	other := pipeline.RunInfo{Run: "other", Model: "large"}
+	paused := pipeline.RunInfo{Run: "paused", Model: "tiny", Paused: true}
+	for name, c := range map[string]struct {
+		runs map[time.Duration][]pipeline.RunInfo
+		cfg  ChooseConfig
+		want string
+		took time.Duration
+		err  string
+	}{
+		"the named one is open":           {listed(words, chats), ChooseConfig{Run: "words"}, "words", 0, ""},
+		"it is complete":                  {listed(mock, other, done, paused, chats), ChooseConfig{Run: "done"}, "chats", 0, ""},
+		"only a paused one is open":       {listed(done, paused), ChooseConfig{Run: "done"}, "paused", 0, ""},
+		"it is gone, and its model known": {listed(other, chats), ChooseConfig{Run: "words", Model: "tiny"}, "chats", 0, ""},
+		"there is none for now":           {map[time.Duration][]pipeline.RunInfo{0: {done, other}, time.Hour: {done, words}}, ChooseConfig{Run: "done"}, "words", time.Hour, ""},
+		"there is none in time":           {listed(done, other), ChooseConfig{Run: "done", IdleExit: 10 * time.Minute}, "", 10 * time.Minute, "nothing to do: another run of this model was not published within 10m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				lister := &published{began: time.Now(), runs: c.runs}
+				c.cfg.Next = true
+				got, err := ChooseRun(t.Context(), lister, c.cfg)
+				if took := time.Since(lister.began); got.Run != c.want || took != c.took {
+					t.Errorf("got %q after %s, want %q after %s", got.Run, took, c.want, c.took)
+				}
+				if (err == nil) != (c.err == "") || err != nil && err.Error() != c.err {
+					t.Errorf("got %v, want %q", err, c.err)
+				}
+			})
+		})
+	}
+}
+
 func TestARunThatIsNotPublishedYetIsWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.InfoLevel)

@@ -21,7 +21,7 @@ import (
 
 const (
 	checkWithin   = 45 * time.Second // for each check: a driver takes up to half a minute at its first call
-	networkWithin = 15 * time.Second
+	networkWithin = 8 * time.Second
 )
 
 // checksFirst reports whether the checks come before anything else.
@@ -120,7 +120,7 @@ func (c *Command) begin(ctx context.Context, t *cli.Terminal, given []cli.Settin
 	if c.Invite != "" {
 		invited, wrong := c.accept(t.In, given, time.Now())
 		says, err = described(invited), wrong
-	} else if !isGiven(given, "nats-url") {
+	} else if !isGiven(given, "nats-url") || c.NATSURL == "" {
 		err = errors.New(doctor.NoInvitation + ": set GLEANER_INVITE to what `gleaner invite` printed, or name the server with NATS_URL")
 	}
 	if !c.checksFirst() {

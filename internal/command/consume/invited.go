@@ -59,17 +59,13 @@ func (c *Command) accept(in io.Reader, given []cli.Setting, now time.Time) (invi
 	if err != nil {
 		return invited, err
 	}
-	is := map[string]bool{}
-	for _, setting := range given {
-		is[setting.Flag] = true
-	}
-	if !is["nats-url"] {
+	if !isGiven(given, "nats-url") || c.NATSURL == "" { // a variable may be there and empty
 		c.NATSURL = invited.NATS
 	}
-	if !is["nats-creds"] {
+	if !isGiven(given, "nats-creds") || c.NATSCreds == "" {
 		c.NATSCreds = invited.Creds
 	}
-	if !is["run"] {
+	if !isGiven(given, "run") || c.Name == "" {
 		c.Name = invited.Run
 	}
 	return invited, nil
