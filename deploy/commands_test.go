@@ -146,13 +146,14 @@ func inUnits(t *testing.T) (all []line) {
 	return all
 }
 
-// The notebook gives the consumer no flag that it does not take.
+// The notebook gives the consumer no flag that it does not take: an argument of work is one.
 func TestTheNotebookKnowsTheConsumersFlags(t *testing.T) {
 	help, err := exec.CommandContext(t.Context(), filepath.Join(programs(t), "consumer"), "--help").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, flag := range regexp.MustCompile(`--[a-z]+(-[a-z]+)*`).FindAllString(text(t, "kaggle/consumer.ipynb"), -1) {
+	for _, argument := range regexp.MustCompile(`\b([a-z_]+)=`).FindAllStringSubmatch(regexp.MustCompile(`work\((.*)\)`).FindString(text(t, "kaggle/team.ipynb")), -1) {
+		flag := "--" + strings.ReplaceAll(strings.TrimSuffix(argument[1], "_"), "_", "-")
 		if !regexp.MustCompile(flag + `\b`).Match(help) {
 			t.Errorf("the consumer does not know %s", flag)
 		}

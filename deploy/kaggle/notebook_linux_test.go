@@ -13,9 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/needtest"
-	"gleaner/internal/ollama/ollamatest"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/stream"
 )
@@ -55,7 +53,7 @@ func (n notebook) shown() string {
 	var all strings.Builder
 	for _, cell := range n.Cells {
 		for _, out := range cell.Outputs {
-			all.WriteString(string(out.Text) + strings.Join(out.Traceback, "\n"))
+			all.WriteString(string(out.Text) + string(out.Data.Plain) + strings.Join(out.Traceback, "\n"))
 		}
 	}
 	return all.String()
@@ -140,10 +138,10 @@ func write(t *testing.T, path, content string) {
 
 // jupyter executes the notebook until ctx ends, in the background. It returns a context that ends
 // with the execution, and what waits for it.
-func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (executing context.Context, wait func() notebook) {
+func (m machine) jupyter(ctx context.Context, t *testing.T, python, book string) (executing context.Context, wait func() notebook) {
 	t.Helper()
 	done := filepath.Join(m.dir, "executed.ipynb")
-	command := exec.CommandContext(ctx, python, "-c", execute, "consumer.ipynb", done)
+	command := exec.CommandContext(ctx, python, "-c", execute, book, done)
 	command.Env = m.env
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
@@ -166,9 +164,9 @@ func (m machine) jupyter(ctx context.Context, t *testing.T, python string) (exec
 
 const batches = 6
 
-// publish puts batches on the queue, and returns what waits until all of them are answered, or
-// its context ends first.
-func publish(ctx context.Context, t *testing.T, url, creds string) (answered func(context.Context) bool) {
+// publish puts batches of a run on the queue, and returns what waits until all of them are
+// answered, or its context ends first.
+func publish(ctx context.Context, t *testing.T, conn *stream.Conn, run pipeline.Run) (answered func(context.Context) bool) {
 	t.Helper()
 	check := func(err error) {
 		t.Helper()
@@ -176,11 +174,6 @@ func publish(ctx context.Context, t *testing.T, url, creds string) (answered fun
 			t.Fatal(err)
 		}
 	}
-	conn, err := stream.Connect(ctx, stream.Config{URL: url, Creds: creds, Name: "test"})
-	check(err)
-	t.Cleanup(conn.Close)
-	run := pipeline.Run{Name: "words", UID: "uid", Spec: pipeline.Spec{Model: ollamatest.TinyModels().Stop}}
-	check(conn.Ensure(ctx))
 	check(conn.EnsureRun(ctx, run))
 	for batch := range batches {
 		check(conn.Publish(ctx, pipeline.Work{
@@ -223,45 +216,6 @@ func interrupt(t *testing.T, path string) {
 		return
 	}
 	t.Fatalf("%s does not run", path)
-}
-
-func TestTheNotebookRunsFromTheFirstToTheLastCell(t *testing.T) {
-	python, ollama := python(t), ollamatest.Host(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	server, creds := natsdtest.StartAccount(t, natsdtest.Limits{MaxStore: 5 << 30, MaxBytesRequired: true, UserName: "consumer"})
-	answered := publish(ctx, t, server.URL(), creds)
-	url := strings.Replace(server.URL(), "://", "://someone:secret-in-the-url@", 1)
-	m := newMachine(t, nil, "NATS_URL="+url, "NATS_CREDS="+creds, "OLLAMA_HOST="+ollama, "GLEANER_RUN=words")
-	build(t, filepath.Join(m.dir, "input", "team-gleaner", "consumer-linux-amd64"))
-
-	executing, wait := m.jupyter(ctx, t, python)
-	if answered(executing) {
-		interrupt(t, filepath.Join(m.dir, "work", "consumer"))
-	}
-	executed := wait()
-
-	shown := executed.shown()
-	t.Log(shown)
-	for _, want := range []string{"using the Ollama server", "starting " + m.dir, "taking work", "stopped", "the consumer has ended"} {
-		if !strings.Contains(shown, want) {
-			t.Errorf("the notebook does not show %q", want)
-		}
-	}
-	isComplete(t, executed)
-	isReadable(t, shown)
-	hides(t, shown, append(strings.Split(creds, "\n"), "secret-in-the-url")...)
-}
-
-// build builds the consumer as the guide says, for the machines of notebooks.
-func build(t *testing.T, binary string) {
-	t.Helper()
-	command := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "./consumer")
-	command.Dir = filepath.Join("..", "..")
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if said, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("building the consumer: %v\n%s", err, said)
-	}
 }
 
 // isComplete fails if a cell was not executed, or failed.

@@ -83,15 +83,15 @@ func (s session) solo(ctx context.Context, t *testing.T, python string, settings
 	return read(t, done)
 }
 
-// wheel builds the wheel of this machine.
-func wheel(t *testing.T) (path string) {
+// wheel builds one of the wheels of this machine, gleaner_llm or gleaner_consumer.
+func wheel(t *testing.T, name string) (path string) {
 	t.Helper()
 	dist := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "run", "../../internal/tools/release", "--here", "--only=wheels", "--platforms=linux/"+runtime.GOARCH, "--out="+dist)
 	if said, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the wheel: %v\n%s", err, said)
 	}
-	found, err := filepath.Glob(filepath.Join(dist, "gleaner_llm-*.whl"))
+	found, err := filepath.Glob(filepath.Join(dist, name+"-*.whl"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the wheels are %q, %v", found, err)
 	}
@@ -150,7 +150,7 @@ func TestOnesOwnNotebook(t *testing.T) {
 	python := python(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	wheel := wheel(t)
+	wheel := wheel(t, "gleaner_llm")
 	attachWheel := func(t *testing.T, s session) {
 		s.attach(t, wheel, "gleaner/"+strings.Replace(filepath.Base(wheel), "aarch64", "x86_64", 1))
 	}

@@ -38,6 +38,10 @@ class Error(RuntimeError):
             text += "\n\nThe command was: " + shown(command)
         super().__init__(text)
 
+    def _render_traceback_(self) -> List[str]:
+        """What a notebook shows: the words, and nothing of how this package is made."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(Error, ValueError):
     """What was asked for makes no sense: a column that no row has, a value that a flag does not
