@@ -55,7 +55,7 @@ func rules() map[string]rule {
 		"internal/thinking":    {},
 		"internal/failures":    {ours: "pipeline"},
 		"internal/disk":        {},
-		"internal/invite":      {}, // the consumer links it, so it reads with the standard library alone
+		"internal/invite":      {},                                                                 // the consumer links it, so it reads with the standard library alone
 		"internal/invite/sign": {ours: "pipeline invite", theirs: "jwt nkeys", testOurs: "stream"}, // what it makes is shown to a real server
 		"internal/outage":      {ours: "pipeline", theirs: "backoff zap"},
 
@@ -114,12 +114,12 @@ func rules() map[string]rule {
 		"producer":       {ours: "cli command"},
 		"consumer":       {ours: "cli command/consume", testOurs: "pipeline stream"},
 		"sink":           {ours: "cli command"},
-		"deploy/gleaner": {ours: "cli command command/consume", testOurs: "pipeline store stream cli/jobfile", testTheirs: "kong"},
-		"deploy/nats":    {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"}, // the permissions, in a real server
+		"deploy/gleaner": {ours: "cli command command/consume", testOurs: "pipeline store stream cli/jobfile", testTheirs: "kong nats-server"}, // a user of NATS with few rights
+		"deploy/nats":    {testOurs: "pipeline stream natsd", testTheirs: "nats-server nats.go"},                                               // the permissions, in a real server
 
 		// What configures something else than Go is read, run and executed by tests.
 		"deploy":        {testOurs: "pipeline stream natsd ollamasim invite/sign", testTheirs: "nats-server nats.go compose kubernetes kube-yaml kustomize"}, // the schemas of those that read these files
-		"deploy/python": {testOurs: "natsd"},                                                                                                     // its tests are in Python; the queue of a team is real
+		"deploy/python": {testOurs: "natsd"},                                                                                                                 // its tests are in Python; the queue of a team is real
 		"deploy/kaggle": {testOurs: "pipeline stream invite invite/sign"},
 
 		"docs": {testTheirs: "kube-yaml"}, // its tests run the commands of the pages and read those of the hosting platform

@@ -18,6 +18,7 @@ import (
 	"gleaner/internal/cli"
 	"gleaner/internal/disk"
 	"gleaner/internal/doctor"
+	"gleaner/internal/folder"
 	"gleaner/internal/gpu"
 	"gleaner/internal/lanes"
 	"gleaner/internal/natsd"
@@ -130,7 +131,7 @@ func (c *Doctor) checks(ctx context.Context, times *clocks) []doctor.Question {
 	})
 	if _, err := os.Stat(filepath.Join(c.Data, "gleaner.db")); err == nil {
 		add("run folder", func(ctx context.Context) []doctor.Finding {
-			return doctor.Folder(c.Data, natsd.InUse(filepath.Join(c.Data, "nats")), lookAtStore(ctx, "sqlite:"+filepath.Join(c.Data, "gleaner.db")))
+			return doctor.Folder(c.Data, natsd.InUse(folder.Queue(c.Data)), folder.WorksIn(ctx, c.Data).PID, lookAtStore(ctx, "sqlite:"+filepath.Join(c.Data, "gleaner.db")))
 		})
 	}
 	add("ports", func(context.Context) []doctor.Finding {
@@ -160,7 +161,19 @@ func lookAtStore(ctx context.Context, uri string) []doctor.Finding {
 		return doctor.Store(ctx, nil, err)
 	}
 	defer opened.Close()
-	return doctor.Store(ctx, opened, nil)
+	return doctor.Store(ctx, onDisk{opened}, nil)
+}
+
+// An onDisk store says what is free on the disk of its file, too.
+type onDisk struct{ store.Store }
+
+func (s onDisk) About(ctx context.Context) (pipeline.StoreAbout, error) {
+	about, err := s.Store.About(ctx)
+	if err == nil && about.Folder != "" {
+		about.Free, err = disk.Free(about.Folder)
+		about.HasFree = err == nil
+	}
+	return about, err
 }
 
 func (c *Doctor) server(ctx context.Context, client *ollama.Client, times *clocks) []doctor.Finding {

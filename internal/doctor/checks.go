@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/pipeline"
 )
 
@@ -34,7 +35,7 @@ func roles() []string { return []string{"producer", "consumer", "sink"} }
 // NATS judges a NATS server, or says why it does not answer.
 func NATS(q Broker, err error) []Finding {
 	if err != nil {
-		return bad(err.Error(), "start it, or give the right address and credentials with --nats-url and --nats-creds (NATS_URL, NATS_CREDS)")
+		return bad(err.Error(), "start it (on this machine `"+advice.Anywhere("nats")+"` does it), or give the right address and credentials with --nats-url and --nats-creds (NATS_URL, NATS_CREDS)")
 	}
 	lines := fine("NATS %s answers in %s at %s", q.Version, q.RoundTrip.Round(100*time.Microsecond), q.Where)
 	if q.JetStream != nil {
@@ -78,13 +79,14 @@ type StoreReport interface {
 	// MayWrite returns why this user may not write, and writes nothing.
 	MayWrite(ctx context.Context) error
 	Identity(ctx context.Context) (pipeline.StoreIdentity, error)
+	About(ctx context.Context) (pipeline.StoreAbout, error)
 }
 
 // Store judges a store, or says why it cannot be opened.
 func Store(ctx context.Context, store StoreReport, err error) []Finding {
 	switch {
 	case errors.Is(err, pipeline.ErrNoStore):
-		return warn(err.Error(), "nothing, if it is still to be made; else check the address given with --store (MONGODB_URI)")
+		return warn(err.Error(), "nothing, if it is still to be made (`"+advice.Command("load")+"` does it); else check the address given with --store (MONGODB_URI)")
 	case err != nil:
 		return bad(err.Error(), "start it, or give the right address with --store (MONGODB_URI)")
 	}
@@ -100,7 +102,28 @@ func Store(ctx context.Context, store StoreReport, err error) []Finding {
 	if err := store.MayWrite(ctx); err != nil {
 		return bad("it cannot be written: "+err.Error(), "give this user the right to write")
 	}
-	return fine("%s answers in %s, and this user may write", who.Name, took.Round(100*time.Microsecond))
+	lines := fine("%s answers in %s, and this user may write", who.Name, took.Round(100*time.Microsecond))
+	about, err := store.About(ctx)
+	if err != nil {
+		return append(lines, warn("what it is, it does not say: "+err.Error(), "nothing, if a run works")...)
+	}
+	return append(lines, room(about)...)
+}
+
+// room judges the room that is left for a store.
+func room(about pipeline.StoreAbout) []Finding {
+	says := about.Server
+	if about.Bytes > 0 {
+		says += ", which holds " + bytes(about.Bytes)
+	}
+	if !about.HasFree {
+		return fine("%s", says)
+	}
+	says += fmt.Sprintf("; %s is free on its disk", bytes(about.Free))
+	if about.Free < littleRoom {
+		return warn(says, "make room there before a large run")
+	}
+	return fine("%s", says)
 }
 
 // A ModelServer is a server that generates.
@@ -180,10 +203,14 @@ func Disk(dir string, free int64, err error) []Finding {
 	return fine("%s", says)
 }
 
-// Folder judges a folder of gleaner run by its store, and says whether a run goes on in it.
-func Folder(dir string, inUse bool, store []Finding) []Finding {
-	if inUse {
-		return append(store, fine("a run goes on in %s", dir)...)
+// Folder judges a folder of gleaner run by its store, and says whether a run goes on in it and in
+// which process; 0: it is not known.
+func Folder(dir string, inUse bool, pid int, store []Finding) []Finding {
+	switch {
+	case inUse && pid > 0:
+		return append(store, fine("a run goes on in %s, in process %d: `%s` shows how far it is", dir, pid, advice.Anywhere("status", "--data", dir))...)
+	case inUse:
+		return append(store, fine("a command works in %s", dir)...)
 	}
 	return append(store, fine("no run goes on in %s now", dir)...)
 }

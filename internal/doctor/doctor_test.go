@@ -92,10 +92,14 @@ func TestAQueueIsJudged(t *testing.T) {
 }
 
 // A keeper fails with what it is made of.
-type keeper struct{ ping, write, read error }
+type keeper struct {
+	ping, write, read, silent error
+	about                     pipeline.StoreAbout
+}
 
-func (k keeper) Ping(context.Context) error     { return k.ping }
-func (k keeper) MayWrite(context.Context) error { return k.write }
+func (k keeper) Ping(context.Context) error                         { return k.ping }
+func (k keeper) MayWrite(context.Context) error                     { return k.write }
+func (k keeper) About(context.Context) (pipeline.StoreAbout, error) { return k.about, k.silent }
 func (k keeper) Identity(context.Context) (pipeline.StoreIdentity, error) {
 	return pipeline.StoreIdentity{Name: "mongodb://h/gleaner"}, k.read
 }
@@ -103,7 +107,10 @@ func (k keeper) Identity(context.Context) (pipeline.StoreIdentity, error) {
 func TestAStoreIsJudged(t *testing.T) {
 	no := errors.New("not authorized")
 	check(t, map[string]judged{
-		"all":       {Store(t.Context(), keeper{}, nil), "ok", "mongodb://h/gleaner answers"},
+		"all":       {Store(t.Context(), keeper{}, nil), "ok ok", "mongodb://h/gleaner answers"},
+		"room":      {Store(t.Context(), keeper{about: pipeline.StoreAbout{Server: "SQLite 3.50", Bytes: 3 << 20, HasFree: true, Free: 5 << 30}}, nil), "ok ok", "SQLite 3.50, which holds 3 MiB; 5.0 GiB is free"},
+		"no room":   {Store(t.Context(), keeper{about: pipeline.StoreAbout{HasFree: true, Free: 5 << 20}}, nil), "ok warning", "make room there"},
+		"silent":    {Store(t.Context(), keeper{silent: no}, nil), "ok warning", "does not say"},
 		"none yet":  {Store(t.Context(), nil, fmt.Errorf("%w at x", pipeline.ErrNoStore)), "warning", "--store"},
 		"away":      {Store(t.Context(), nil, no), "wrong", "MONGODB_URI"},
 		"gone":      {Store(t.Context(), keeper{ping: no}, nil), "wrong", "whether it runs"},
@@ -154,8 +161,9 @@ func TestThisMachineIsJudged(t *testing.T) {
 		"little room":         {Disk("d", 500<<20, nil), "warning", "make room"},
 		"no room":             {Disk("d", 50<<20, nil), "wrong", "--data"},
 		"no disk":             {Disk("d", 0, no), "wrong", "another folder"},
-		"a run goes on":       {Folder("d", true, nil), "ok", "a run goes on in d"},
-		"no run":              {Folder("d", false, fine("store")), "ok ok", "no run goes on"},
+		"a run goes on":       {Folder("d", true, 47, nil), "ok", "a run goes on in d, in process 47: `"},
+		"a command works":     {Folder("d", true, 0, nil), "ok", "a command works in d"},
+		"no run":              {Folder("d", false, 0, fine("store")), "ok ok", "no run goes on"},
 		"one clock":           {Clock(map[string]time.Duration{"a": 400 * time.Millisecond}), "ok", "1s at most"},
 		"a late clock":        {Clock(map[string]time.Duration{"a": -5 * time.Minute, "b": 0}), "warning", "of a is 5m0s behind"},
 		"no clock":            {Clock(nil), "", ""},

@@ -8,6 +8,15 @@ type StoreIdentity struct {
 	Name string `json:"name"` // where it is, for people: host and database, never credentials
 }
 
+// A StoreAbout is what a store says of itself.
+type StoreAbout struct {
+	Server  string // what it is, with its version
+	Bytes   int64  // that the data and its indexes take; 0: this user may not see it
+	HasFree bool
+	Free    int64  // bytes, if HasFree
+	Folder  string // of its file on this machine; empty: it is a server
+}
+
 // A StreamOwner says whose a stream is.
 type StreamOwner struct {
 	Stream        string

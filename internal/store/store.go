@@ -174,6 +174,8 @@ type Connection interface {
 	Ping(ctx context.Context) error
 	// MayWrite returns why this user may not write, and nil if it may. It writes nothing.
 	MayWrite(ctx context.Context) error
+	// About says what the store is, and how much room it takes.
+	About(ctx context.Context) (pipeline.StoreAbout, error)
 	// Close releases the connection. The store must not be used afterwards.
 	Close() error
 }

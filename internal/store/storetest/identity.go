@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -37,6 +38,13 @@ func identity(t *testing.T, s *suite) {
 		})
 	}
 	f.ok(group.Wait())
+}
+
+func saysAbout(t *testing.T, s *suite) {
+	about, err := s.store.About(t.Context())
+	if err != nil || !regexp.MustCompile(`^(MongoDB|SQLite) \d+\.\d+`).MatchString(about.Server) || about.Bytes < 0 || about.HasFree && about.Free <= 0 {
+		t.Errorf("it says %+v, %v", about, err)
+	}
 }
 
 func mayWrite(t *testing.T, s *suite) {

@@ -18,6 +18,7 @@ func Run(t *testing.T, open func(testing.TB) store.Store) {
 		run  func(*testing.T, *suite)
 	}{
 		{"whether a store can be written is seen without writing", mayWrite},
+		{"a store says what it is and what it takes", saysAbout},
 		{"a store gets one id at its first write", identity}, // it needs the store to be empty
 		{"a run is stored once and comes back as it was", createdOnce},
 		{"the first key of a run stays, and an earlier run has none", keyOfARun},
