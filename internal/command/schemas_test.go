@@ -48,6 +48,7 @@ func outputs() map[string]output {
 		"plan":     {"gleaner plan --json: what a run will cost", []any{planned{}}},
 		"load":     {"gleaner load --json: the run, or a list for several", []any{pipeline.Run{}, []pipeline.Run{}}},
 		"publish":  {"gleaner publish --json: what was published, and how far the run is", []any{publishSummary{}, status.Snapshot{}}},
+		"serve":    {"gleaner serve --json: for each run that is complete a line with what came of it", []any{status.Snapshot{}}},
 		"status":   {"gleaner status --json: with --run how far that run is, without it a list of all runs", []any{status.Snapshot{}, []status.Snapshot{}}},
 		"export":   {"gleaner export --json: what was written", []any{exportSummary{}}},
 		"audit":    {"gleaner audit --json: where every generation of a run is", []any{audited{}}},

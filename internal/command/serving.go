@@ -106,7 +106,7 @@ func (s *serving) complete(ctx context.Context, run pipeline.Run) {
 	}
 	fmt.Fprintln(s.t.Out, view.Completed(now))
 	if now.Failed > 0 {
-		fmt.Fprint(s.t.Err, view.Failures(now.Failures, s.t.TalkColumns()))
+		_ = view.Print(s.t.Err, view.Failures(now.Failures, s.t.TalkColumns())) // as all talk
 	}
 }
 
