@@ -43,8 +43,8 @@ func TestTheWorkflowRunsWhatHasToPass(t *testing.T) {
 	}
 }
 
-// A tag is tested as a change is, and what task release builds is attached to it. Only what attaches
-// may write.
+// A tag is tested as a change is, and what task release builds is attached to it. Only what
+// attaches may write.
 func TestATagBecomesARelease(t *testing.T) {
 	var workflow struct {
 		On struct {

@@ -21,6 +21,7 @@ import (
 
 	"gleaner/internal/cli"
 	"gleaner/internal/doctor"
+	"gleaner/internal/invite/sign"
 	"gleaner/internal/local"
 	"gleaner/internal/pipeline"
 	"gleaner/internal/producer"
@@ -60,7 +61,8 @@ func outputs() map[string]output {
 		"redrive":  {"gleaner dead redrive --json: what became of the chosen letters", []any{reconcile.RedriveReport{}}},
 		"drop":     {"gleaner dead drop --json: what became of the chosen letters", []any{reconcile.DropReport{}}},
 		"giveup":   {"gleaner dead give-up --json: what became of the queued batches", []any{reconcile.GiveUpReport{}}},
-		"doctor":   {"gleaner doctor --json: what was found", []any{[]doctor.Finding{}}},
+		"invite":   {"gleaner invite --json: an invitation, which is a secret, and what it allows", []any{sign.Made{}}},
+		"doctor":   {"gleaner doctor --json, or work with --check=only --json: what was found", []any{[]doctor.Finding{}}},
 		"config":   {"gleaner config COMMAND --json: what is in force for the flags of a command", []any{cli.Settings{}}},
 		"progress": {"a line of standard error with --progress json: how far a command is, or a line of talk", []any{view.ProgressEvent{}, cli.TalkEvent{}}},
 	}

@@ -246,6 +246,9 @@ func (m *machine) start(ctx context.Context, dataset producer.Preflight) error {
 	if err := guard.Seize(ctx); err != nil {
 		return err
 	}
+	if err := m.conn.ForgetSink(ctx); err != nil {
+		return err
+	}
 	return m.conn.Ensure(ctx)
 }
 

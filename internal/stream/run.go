@@ -20,6 +20,18 @@ import (
 // what. Several processes may do it at once, and it may be repeated at any time.
 func (c *Conn) Ensure(ctx context.Context) error { return c.provisioner.ensure(ctx) }
 
+// ForgetSink has the server hand out again at once what it has handed to a sink that is gone, and
+// not after that one's lease. It is for the only process of a server, before it calls Ensure.
+func (c *Conn) ForgetSink(ctx context.Context) error {
+	for stream, name := range map[string]string{ResultsStream: sinkDurable, DeadStream: mirrorDurable} {
+		err := c.api(ctx, func(ctx context.Context) error { return c.js.DeleteConsumer(ctx, stream, name) })
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return fmt.Errorf("forget the sink of stream %s: %w", stream, err)
+		}
+	}
+	return nil
+}
+
 // EnsureRun creates the durable of a run, or brings its lease and metadata up to date. The streams
 // may be gone, too: like Ensure it first creates what is missing of them. The run is not complete
 // after that, because the caller is about to publish something.

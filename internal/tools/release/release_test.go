@@ -185,7 +185,8 @@ func inFolder(name string) string {
 	return inside
 }
 
-// checkContent checks that an archive holds what its users need, no code, and what its README names.
+// checkContent checks that an archive holds what its users need, no code, and what its README
+// names.
 func checkContent(t *testing.T, files map[string][]byte, p platform) {
 	t.Helper()
 	for _, name := range []string{
