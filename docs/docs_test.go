@@ -260,8 +260,8 @@ func blocks(t *testing.T, page string) (all []block) {
 			if reason := notRunForm.FindStringSubmatch(before); reason != nil {
 				open.notRun = reason[1]
 			}
-			if !slices.Contains([]string{shell, file, "text", "json"}, open.language) {
-				t.Errorf("%s: the block is of language %q; use sh for commands, yaml for a file that they read, text or json for what is not", open.where(), open.language)
+			if !slices.Contains([]string{shell, file, "python", "text", "json"}, open.language) {
+				t.Errorf("%s: the block is of language %q; use sh for commands, yaml for a file that they read, python, text or json for what is not", open.where(), open.language)
 			}
 		case open != nil && trimmed == "```":
 			all = append(all, *open)
