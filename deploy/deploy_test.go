@@ -88,7 +88,7 @@ func TestEachFolderHasAPageThatSaysWhatWasTried(t *testing.T) {
 			if strings.Contains(link[1], "://") {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(folder, link[1])); err != nil {
+			if _, err := os.Stat(filepath.Join(folder, strings.Split(link[1], "#")[0])); err != nil {
 				t.Errorf("%s links to nothing: %v", path, err)
 			}
 		}

@@ -307,6 +307,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		stopSink()
 		return errors.Join(err, sinks.Wait())
 	}
+	before := writer.Written() // of what a killed process has generated
 	group.Go(func() error {
 		defer stopFollowing() // without workers nothing follows
 		return workers.Run(working)
@@ -335,17 +336,17 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	}
 	stopSink()
 	failure = errors.Join(failure, sinks.Wait())
-	summary.count(workers.Snapshot(), writer.Written())
+	summary.count(workers.Snapshot(), writer.Written().Duplicate-before.Duplicate)
 	return failure
 }
 
 // count takes in what this process has generated.
-func (s *Summary) count(present pipeline.Presence, written pipeline.Written) {
+func (s *Summary) count(present pipeline.Presence, duplicate int) {
 	for _, g := range present.GPUs {
 		s.Generated += g.Generations
 		s.Tokens += g.OutputTokens
 	}
-	s.Duplicate = written.Duplicate
+	s.Duplicate = duplicate
 }
 
 // takeUp has nothing generated again that a killed process has finished: its results are stored and
@@ -354,7 +355,7 @@ func (m *machine) takeUp(ctx context.Context, reconciler *reconcile.Engine) erro
 	switch depth, err := m.conn.Depth(ctx, m.run.Name); {
 	case err != nil:
 		return err
-	case depth.Waiting+depth.Held == 0:
+	case depth.Waiting+depth.Held+depth.Results == 0:
 		return nil
 	}
 	m.settle()
