@@ -25,7 +25,8 @@ func (c *DeadList) Run(ctx context.Context, t *cli.Terminal) error {
 	if c.Each || c.Orphaned { // of those no generation waits
 		return c.each(ctx, t)
 	}
-	return c.open(brief(ctx), t, zap.NewNop(), func(o opened, filter reconcile.Filter) error {
+	ctx = brief(ctx)
+	return c.open(ctx, t, zap.NewNop(), func(o opened, filter reconcile.Filter) error {
 		others := 0
 		filter.Others = &others
 		grouped, err := o.reconciler.Group(ctx, filter, c.Limit)

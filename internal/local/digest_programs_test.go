@@ -282,7 +282,7 @@ func TestAModelThatIsReplacedWhileOneMachineDoesEverything(t *testing.T) {
 	gleaner := p.start("gleaner", "run", "--input", "problems.jsonl", "--field", "question", "--model", "m", "--ollama", url, "--slots", "4", "--data", data, "--run", "words")
 	gleaner.WaitFor("pinned to the digest")
 	sim.SetDigest("m", otherDigest)
-	gleaner.WaitFor("gleaner pin --store ")
+	gleaner.WaitFor("`gleaner pin ")
 	_, after, _ := strings.Cut(gleaner.Said(), "`gleaner ")
 	command, _, _ := strings.Cut(after, "`")
 	if said := string(p.run("gleaner", strings.Fields(command)...)); !strings.Contains(said, "run words is pinned to "+otherDigest+"; before it was pinned to "+oneDigest) {

@@ -280,8 +280,7 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	if err != nil {
 		return err
 	}
-	quiet := m.cfg.Log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)) // what a sink says of its work is for operators
-	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: quiet}, m.conn, m.store)
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.store)
 	if err != nil {
 		return err
 	}

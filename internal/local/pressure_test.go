@@ -83,7 +83,7 @@ func TestWhateverIsFullEverythingWaitsSaysWhyAndGoesOn(t *testing.T) {
 	p.server.Resize(stream.WorkStream, 4<<10)
 	before := p.times("the queue has no room; the redrive waits")
 	p.start("redrive", func(ctx context.Context) error {
-		report, err := p.engine.Redrive(ctx, reconcile.Filter{Run: "r"}, reconcile.RedriveOptions{})
+		report, err := p.engine.Redrive(ctx, reconcile.Filter{Run: "r"}, reconcile.RedriveOptions{Again: true})
 		if report.Redriven != pressureBad-dropped {
 			t.Errorf("the redrive says %+v", report)
 		}
