@@ -56,7 +56,7 @@ func (i Invitation) Text() string {
 }
 
 // again is what to do about a string that is none.
-const again = "ask for it again with `gleaner invite`, and copy the whole line, which begins with " + prefix
+const again = "ask for it again with `gleaner invite`, and copy the whole line, from " + prefix + " to its end"
 
 // Read reads an invitation, also if it came with line breaks or in quotes. Its errors say what is
 // wrong with it and what to do. Whether it has expired is not looked at.

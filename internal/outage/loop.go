@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"gleaner/internal/pipeline"
 )
@@ -84,7 +85,7 @@ func (l *Loop) Observe(err error) {
 	}
 	switch {
 	case err != nil && reporter.Begins(err):
-		l.Log.Warn(l.Away, append(l.Fields[:len(l.Fields):len(l.Fields)], zap.Error(err))...)
+		l.Log.Warn(l.Away, append(l.Fields[:len(l.Fields):len(l.Fields)], zap.Error(err), Begins())...)
 	case err == nil && reporter.Ends() && l.Back != "":
 		l.Log.Info(l.Back, l.Fields...)
 	}
@@ -96,3 +97,7 @@ func (l *Loop) ends(err error) bool {
 	}
 	return !pipeline.IsOutage(err)
 }
+
+// Begins marks a log line that says once that something is away: another time it is no repetition.
+// It is a field that is not written.
+func Begins() zap.Field { return zap.Field{Key: "begins", Type: zapcore.SkipType} }

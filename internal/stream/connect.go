@@ -182,7 +182,7 @@ func reconnectDelay(failures int) time.Duration {
 func (k *connector) onDisconnect(nc *nats.Conn, err error) {
 	k.client.pending.disconnect()
 	if !nc.IsClosed() {
-		k.client.log.Warn("lost the connection to NATS, trying to connect again", zap.Error(err))
+		k.client.log.Warn("lost the connection to NATS, trying to connect again", zap.Error(err), outage.Begins())
 	}
 }
 

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +20,7 @@ const mostRepeats = 1000
 
 // A repeats is a zapcore.Core that writes a message once a minute, and then how often it came. Two
 // messages are the same if they differ in numbers, ids and addresses only, also in their texts and
-// errors. What is no trouble, as how far something is, and what ends the program, is always written.
+// errors. What is no trouble, as how far something is, and what ends a program is always written.
 type repeats struct {
 	zapcore.Core
 	fields string // of the logger, as far as they tell messages apart
@@ -54,7 +55,7 @@ func (r *repeats) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore
 }
 
 func (r *repeats) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	if e.Level < zapcore.WarnLevel || e.Level > zapcore.ErrorLevel {
+	if e.Level < zapcore.WarnLevel || e.Level > zapcore.ErrorLevel || slices.ContainsFunc(fields, begins) {
 		return r.Core.Write(e, fields)
 	}
 	key := fmt.Sprintf("%d\x00%s\x00%s%s%s", e.Level, e.LoggerName, e.Message, r.fields, causes(fields))
@@ -63,6 +64,9 @@ func (r *repeats) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	}
 	return r.Core.Write(e, fields)
 }
+
+// begins reports whether a field marks a line that says that something is away, see outage.Begins.
+func begins(f zapcore.Field) bool { return f.Key == "begins" && f.Type == zapcore.SkipType }
 
 // sayRepeated writes how often a message came in the last minute.
 func (r *repeats) sayRepeated(e zapcore.Entry, fields []zapcore.Field, count int) {
