@@ -21,8 +21,6 @@
 //
 //   - dataset: rows of files, in and out: JSON in its forms, tables, plain or compressed;
 //     dataset/parquet the same for Parquet.
-//   - dataset: rows of a file, JSON Lines, plain or compressed; dataset/parquet reads and writes
-//     Parquet.
 //   - export: the answers of a run as files that people train on: layouts, names of columns,
 //     formats, and a mark beside each file, so that only Gleaner's own are overwritten.
 //   - store: the truth about all runs, in MongoDB or SQLite. Both pass one suite, store/storetest.

@@ -125,23 +125,12 @@ func (s session) rows(t *testing.T, count int) string {
 // shows fails if the notebook does not show these texts.
 func shows(t *testing.T, n notebook, wants ...string) {
 	t.Helper()
-	shown := n.all()
+	shown := n.shown()
 	for _, want := range wants {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the notebook does not show %q but\n%s", want, shown)
 		}
 	}
-}
-
-// all returns what a reader sees, displays too.
-func (n notebook) all() string {
-	var all strings.Builder
-	for _, cell := range n.Cells {
-		for _, out := range cell.Outputs {
-			all.WriteString(string(out.Text) + string(out.Data.Plain) + strings.Join(out.Traceback, "\n"))
-		}
-	}
-	return all.String()
 }
 
 // One person with one notebook: from the wheel in a dataset to ten answers and a file, without Go;

@@ -106,18 +106,13 @@ func valuesOf(flag *kong.Flag, begin string) Candidates {
 	case "run", "like":
 		return Candidates{Words: []string{}, Runs: true}
 	case "class":
-		var classes []string
-		for _, rule := range pipeline.Classes() {
-			if rule.Outcome {
-				classes = append(classes, string(rule.Class))
-			}
-		}
-		return Candidates{Words: beginWith(begin, classes)}
+		return Candidates{Words: beginWith(begin, pipeline.LetterClasses())}
 	}
 	return Candidates{Words: beginWith(begin, enumOf(flag.Enum))}
 }
 
-// enumOf returns the words of an enumeration in kong's form.
+// enumOf returns the words of an enumeration in kong's form. A flag that may be left open has an
+// empty one, too.
 func enumOf(enum string) []string {
 	return slices.DeleteFunc(strings.Split(enum, ","), func(w string) bool { return w == "" })
 }

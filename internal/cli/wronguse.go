@@ -45,8 +45,7 @@ func wrongUse(err error, command *kong.Context) string {
 		return fmt.Sprintf("--%s needs a value: %s", m[1], takes(flags, m[1]))
 	}
 	if m := notOneOf.FindStringSubmatch(said); m != nil {
-		words := strings.Split(strings.ReplaceAll(m[2], `"`, ""), ",")
-		words = slices.DeleteFunc(words, func(w string) bool { return w == "" }) // a flag may be left open
+		words := enumOf(strings.ReplaceAll(m[2], `"`, ""))
 		near := ""
 		if n := text.Nearest(strings.Trim(m[3], `"`), words); n != "" {
 			near = ": did you mean " + n + "?"
@@ -106,7 +105,7 @@ func takes(flags []*kong.Flag, name string) string {
 	}
 	switch {
 	case flags[i].Enum != "":
-		return alternatives(slices.DeleteFunc(strings.Split(flags[i].Enum, ","), func(w string) bool { return w == "" }))
+		return alternatives(enumOf(flags[i].Enum))
 	case kind == reflect.TypeFor[time.Duration]():
 		return "a time such as 45s, 10m or 1h30m"
 	case kind.Kind() == reflect.Float64:

@@ -48,7 +48,7 @@ func (f letterFlags) filter() (reconcile.Filter, error) {
 	}
 	for _, class := range f.Class {
 		if !class.IsOutcome() {
-			return filter, cli.Usage("class %q: no dead letter has it%s", class, text.DidYouMean(string(class), letterClasses()))
+			return filter, cli.Usage("class %q: no dead letter has it%s", class, text.DidYouMean(string(class), pipeline.LetterClasses()))
 		}
 	}
 	if f.Message != "" {
@@ -63,16 +63,6 @@ func (f letterFlags) filter() (reconcile.Filter, error) {
 // choosesAll reports whether no flag says which letters are meant.
 func (f letterFlags) choosesAll() bool {
 	return f.Name == "" && len(f.Batch) == 0 && len(f.Class) == 0 && f.Message == "" && f.OlderThan == 0 && f.NewerThan == 0 && !f.Orphaned
-}
-
-// letterClasses returns the names of the classes that a dead letter can have.
-func letterClasses() (names []string) {
-	for _, rule := range pipeline.Classes() {
-		if rule.Outcome {
-			names = append(names, string(rule.Class))
-		}
-	}
-	return names
 }
 
 // open opens the store and the streams, and calls do with the engine and what the flags choose.

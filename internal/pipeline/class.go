@@ -67,6 +67,16 @@ type ClassRule struct {
 	Hopeless bool     // another round fails as well unless a person does that, so the batch may be given up
 }
 
+// LetterClasses returns the names of the classes that a dead letter can have.
+func LetterClasses() (names []string) {
+	for _, rule := range Classes() {
+		if rule.Outcome {
+			names = append(names, string(rule.Class))
+		}
+	}
+	return names
+}
+
 // Classes returns the rules of all classes. This is the one place that decides what a class means.
 func Classes() []ClassRule {
 	return []ClassRule{

@@ -29,16 +29,6 @@ func painted() []cli.Painted {
 		state(cli.Yellow, string(status.Complete)+` with \d+ failed`, string(status.Paused), string(status.WaitingConsumer), string(status.WaitingSink), string(status.WaitingRoom), string(status.WaitingStore)),
 		state(cli.Red, string(status.Cancelled), string(status.Deleting)),
 		found(cli.Green, doctor.OK), found(cli.Yellow, doctor.Warning), found(cli.Red, doctor.Wrong),
-		{Colour: cli.Red, At: regexp.MustCompile(`(?m)^\d[\d,]* (` + strings.Join(outcomes(), "|") + `):`)},
+		{Colour: cli.Red, At: regexp.MustCompile(`(?m)^\d[\d,]* (` + strings.Join(pipeline.LetterClasses(), "|") + `):`)},
 	}
-}
-
-// outcomes returns the classes that a failed generation may have.
-func outcomes() (names []string) {
-	for _, rule := range pipeline.Classes() {
-		if rule.Outcome {
-			names = append(names, regexp.QuoteMeta(string(rule.Class)))
-		}
-	}
-	return names
 }
