@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -68,9 +69,7 @@ func (s natsServer) writeUsers(shipped string) error {
 		return fmt.Errorf("the users of the NATS server: %s has no %q", shipped, users)
 	}
 	text = strings.Replace(text, users, fmt.Sprintf("%s { user: %s, password: %s }", users, chaosRole, password), 1)
-	for _, r := range []role{producerRole, consumerRole, sinkRole} {
-		text = strings.ReplaceAll(text, "$GLEANER_"+strings.ToUpper(string(r))+"_PASSWORD", password)
-	}
+	text = regexp.MustCompile(`\$GLEANER_[A-Z]+_PASSWORD`).ReplaceAllString(text, password)
 	text = fmt.Sprintf("listen: %q\njetstream { store_dir: %q }\n%s", s.addr, s.dir, text)
 	return os.WriteFile(s.config, []byte(text), 0o600)
 }
