@@ -76,7 +76,7 @@ that they need is there.{{if .Quarantine}} If macOS refuses programs of a downlo
 | --- | --- |
 | {{.Programs}} | the programs; ` + "`gleaner`" + ` can do all that the others do |
 | [docs](docs/commands.md) | every command, datasets and prompts, [the files that come out](docs/export.md), [working as a team](docs/team.md) |
-| [deploy/kaggle](deploy/kaggle/README.md) | notebooks for Kaggle and Colab: ` + "`solo.ipynb`" + ` for one person, ` + "`consumer.ipynb`" + ` for helpers of a team |
+| [deploy/kaggle](deploy/kaggle/README.md) | notebooks for Kaggle and Colab: ` + "`solo.ipynb`" + ` for one person, ` + "`team.ipynb`" + ` for helpers of a team |
 | [deploy/compose](deploy/compose/README.md) | everything on one machine with containers; the Dockerfile takes the programs from here |
 | [deploy/systemd](deploy/systemd/README.md) | units for machines that stay on |
 | [deploy/nats](deploy/nats/permissions.conf) | users and permissions of a NATS server of your own |

@@ -190,8 +190,8 @@ func inFolder(name string) string {
 func checkContent(t *testing.T, files map[string][]byte, p platform) {
 	t.Helper()
 	for _, name := range []string{
-		"LICENSE", "README.md", "sbom.cdx.json", "deploy/kaggle/solo.ipynb", "deploy/kaggle/consumer.ipynb", "deploy/nats/permissions.conf", "deploy/compose/compose.yaml",
-		"deploy/compose/Dockerfile", "deploy/compose/env.example", "deploy/systemd/gleaner-sink.service", "deploy/systemd/gleaner-consumer.service", "docs/commands.md", "docs/team.md",
+		"LICENSE", "README.md", "sbom.cdx.json", "deploy/kaggle/solo.ipynb", "deploy/kaggle/team.ipynb", "deploy/nats/permissions.conf", "deploy/compose/compose.yaml",
+		"deploy/compose/Dockerfile", "deploy/compose/env.example", "deploy/systemd/gleaner-serve.service", "deploy/systemd/gleaner-consumer.service", "docs/commands.md", "docs/team.md",
 	} {
 		if len(files[name]) == 0 {
 			t.Errorf("the archive has no %s", name)
