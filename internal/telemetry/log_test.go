@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,14 +14,32 @@ import (
 	"go.uber.org/zap"
 )
 
-func logTo(t testing.TB, format, level string) (*zap.Logger, *bytes.Buffer) {
+func logTo(t testing.TB, format, level string) (*zap.Logger, *output) {
 	t.Helper()
-	var out bytes.Buffer
+	var out output
 	log, err := NewLogger(format, level, &out, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return log, &out
+}
+
+// An output is what a log has written, which may be read while timers write to it.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 func TestTheConsoleIsForPeople(t *testing.T) {
@@ -42,7 +62,7 @@ func TestLoggersDoNotShareFields(t *testing.T) {
 	base := log.With(zap.Int("a", 1))
 	_, _ = base.With(zap.Int("b", 2)), base.With(zap.Int("c", 3))
 	base.Info("x")
-	if want := " INFO  x a=1\n"; !bytes.HasSuffix(out.Bytes(), []byte(want)) {
+	if want := " INFO  x a=1\n"; !strings.HasSuffix(out.String(), want) {
 		t.Errorf("%q, want %q", out, want)
 	}
 }
@@ -58,7 +78,7 @@ func TestJSONIsForMachines(t *testing.T) {
 	log, out := logTo(t, "json", "debug")
 	log.Named("sink").Debug("written", zap.String("run", "demo"), zap.Duration("took", 1500*time.Millisecond))
 	var got map[string]any
-	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+	if err := json.Unmarshal([]byte(out.String()), &got); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := time.Parse(time.RFC3339, got["ts"].(string)); err != nil {
