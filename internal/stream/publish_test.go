@@ -3,9 +3,11 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,6 +124,31 @@ func TestLargeResultsAreSplitAndComeBackWhole(t *testing.T) {
 		t.Errorf("%d messages", messages)
 	}
 	depthIs(t, c, "r", pipeline.StreamDepth{})
+}
+
+// Those who wait for a run learn that nobody takes its results.
+func TestDepthSaysForHowLongNoSinkHasAskedForResults(t *testing.T) {
+	c := ready(t, Config{})
+	untaken := func() time.Duration {
+		depth, err := c.Depth(t.Context(), "r")
+		must(t, err)
+		return depth.Untaken
+	}
+	if got := untaken(); got != 0 {
+		t.Errorf("without results it is %s", got)
+	}
+	must(t, c.PublishResults(t.Context(), testResults("r", 1, "one")))
+	eventually(t, func() bool { return untaken() > 0 }, func() string { return "it is not known" })
+	ctx, stop := context.WithCancel(t.Context())
+	var sink sync.WaitGroup
+	sink.Go(func() {
+		for ctx.Err() == nil {
+			_, _ = c.Results(ctx, 10, time.Second) // what matters is that it asks
+		}
+	})
+	eventually(t, func() bool { return untaken() == 0 }, func() string { return fmt.Sprintf("with a sink it is %s", untaken()) })
+	stop()
+	sink.Wait()
 }
 
 func TestRepetitiveResultsTravelInOneMessage(t *testing.T) {

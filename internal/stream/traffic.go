@@ -209,11 +209,11 @@ func (m *TrafficMeter) Look(durable string) pipeline.Traffic {
 	return asked("$JS.API.CONSUMER.INFO."+WorkStream+"."+durable, 0, durableInfoBytes)
 }
 
-// Depth is what it costs to count a run's messages on the streams.
+// Depth is what it costs to count a run's messages on the streams while results wait there.
 func (m *TrafficMeter) Depth(run string) pipeline.Traffic {
 	info := "$JS.API.STREAM.INFO." + ResultsStream
 	filter := len(`{"subjects_filter":""}`) + len(resultSubjects(run))
-	return m.Look(run).Plus(asked(info, 0, streamInfoBytes)).Plus(asked(info, filter, streamInfoBytes+200))
+	return m.Look(run).Plus(asked(info, 0, streamInfoBytes)).Plus(asked(info, filter, streamInfoBytes+200)).Plus(m.Look(sinkDurable))
 }
 
 // Ensure is what it costs to see that all streams and durables of a run exist.
