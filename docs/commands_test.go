@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,14 +98,21 @@ func split(command string) (words []string) {
 	return words
 }
 
+// Names of the files of a release, as the release tool gives them.
+var (
+	wheelFile   = regexp.MustCompile(`^\./gleaner_(llm|consumer)-\*\.whl$`)
+	archiveFile = regexp.MustCompile(`^gleaner_\*_(linux|darwin|windows)_(amd64|arm64)\.(tar\.gz|zip)$`)
+	inArchive   = regexp.MustCompile(`^\./gleaner_\*_[a-z]+_[a-z0-9]+/`)
+)
+
 // ofProgram returns the program that a command runs, and its arguments.
 func ofProgram(t *testing.T, words []string) (program string, args []string, ok bool) {
 	t.Helper()
 	if len(words) == 0 {
 		return "", nil, false
 	}
-	if _, is := programs[words[0]]; is {
-		return words[0], words[1:], true
+	if name := inArchive.ReplaceAllString(words[0], ""); programs[name] != "" {
+		return name, words[1:], true
 	}
 	if len(words) >= 3 && slices.Equal(words[:2], []string{"go", "run"}) {
 		for name, folder := range programs {
@@ -113,7 +121,10 @@ func ofProgram(t *testing.T, words []string) (program string, args []string, ok 
 			}
 		}
 	}
-	if len(words) >= 3 && slices.Equal(words[:3], []string{"go", "tool", "task"}) && len(words) > 3 {
+	if len(words) > 4 && slices.Equal(words[:4], []string{"go", "tool", "task", "-x"}) {
+		words = slices.Delete(slices.Clone(words), 3, 4) // which ends with the code of the program
+	}
+	if len(words) > 3 && slices.Equal(words[:3], []string{"go", "tool", "task"}) {
 		command := strings.ReplaceAll(tasks(t)[words[3]], "{{.CLI_ARGS}}", "")
 		rest := words[4:]
 		if len(rest) > 0 && rest[0] == "--" {
@@ -130,6 +141,9 @@ func ofProgram(t *testing.T, words []string) (program string, args []string, ok 
 // parsed by the program, and tests, tasks and packages have to be there.
 func wrong(t *testing.T, command string) string {
 	t.Helper()
+	if one, other, ok := strings.Cut(command, " && "); ok {
+		return cmp.Or(wrong(t, one), wrong(t, other))
+	}
 	words := split(command)
 	for len(words) > 0 && regexp.MustCompile(`^[A-Z_]+=`).MatchString(words[0]) {
 		words = words[1:] // a variable in front of the command
@@ -147,6 +161,9 @@ func wrong(t *testing.T, command string) string {
 		}
 		return ""
 	case begin == "go tool task", strings.HasPrefix(begin, "export "):
+		return ""
+	case begin == "pip install "+words[len(words)-1] && wheelFile.MatchString(words[2]),
+		begin == "tar -xzf "+words[len(words)-1] && archiveFile.MatchString(words[2]):
 		return ""
 	case strings.HasPrefix(begin, "go build"):
 		return noPackage(words[len(words)-1])
@@ -210,7 +227,9 @@ func TestTheCheckOfCommandsBites(t *testing.T) {
 		"go run ./deploy/gleaner run --samples many": true, "producer load --run a": false,
 		"go tool task load -- --run a": false, "go tool task load -- --nonsense": true, "go tool task nonsense": true,
 		"go test ./internal/pipeline -run Batch": false, "go test ./internal/pipeline -run Nonsense": true, "go test ./nonsense": true,
-		"rm -rf /": true,
+		"go tool task -x load -- --run a": false, "go tool task -x nonsense": true,
+		"pip install ./gleaner_llm-*.whl && gleaner run": false, "pip install ./gleaner_llm-*.whl && gleaner rum": true,
+		"pip install gleaner": true, "./gleaner_*_linux_amd64/gleaner run": false, "rm -rf /": true,
 	} {
 		if got := wrong(t, command) != ""; got != isWrong {
 			t.Errorf("%s is wrong: %v, want %v (%s)", command, got, isWrong, wrong(t, command))
