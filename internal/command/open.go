@@ -93,10 +93,25 @@ func connect(ctx context.Context, runs cli.RunsFlags, flags cli.NATSFlags, log *
 	}
 	config.Name, config.Timeout, config.Log = "operator", cli.ConnectWithin, log
 	conn, err := stream.Connect(ctx, config)
-	if err != nil && config.OnClose != nil {
+	switch {
+	case config.OnClose == nil: // gleaner run works there
+	case err != nil:
 		config.OnClose()
+	default:
+		forgetConsumers(ctx, conn)
 	}
 	return conn, err
+}
+
+// forgetConsumers removes the presence of all consumers from a queue that nobody else has: a killed
+// one would be seen as working until three leases are over. It then is, if this fails.
+func forgetConsumers(ctx context.Context, conn *stream.Conn) {
+	present, err := conn.Consumers(ctx)
+	for _, p := range present {
+		if err == nil {
+			err = conn.ForgetConsumer(ctx, p.ID)
+		}
+	}
 }
 
 // connectTo does the same, and compares whose the streams are: what is written to them, or taken

@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"gleaner/internal/cli"
+	"gleaner/internal/folder"
 	"gleaner/internal/status"
 	"gleaner/internal/store"
 	"gleaner/internal/view"
@@ -32,7 +33,7 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer store.Close()
 	if c.Name == "" {
-		return c.all(ctx, t, store)
+		return c.all(ctx, t, store, nobodyWorks(ctx, runs.Data))
 	}
 	var streams status.Streams
 	asking, cancel := context.WithTimeout(ctx, askNATS)
@@ -55,9 +56,14 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	return view.Print(t.Out, view.Snapshot(snapshot, t.TextColumns()))
 }
 
+// nobodyWorks reports whether the runs are in a folder in which no gleaner run works.
+func nobodyWorks(ctx context.Context, dir string) bool {
+	return dir != "" && folder.WorksIn(ctx, dir).PID == 0
+}
+
 // all lists the runs.
-func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store) error {
-	snapshots, err := status.All(ctx, store, time.Now())
+func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store, nobody bool) error {
+	snapshots, err := status.All(ctx, store, nobody, time.Now())
 	if err != nil {
 		return err
 	}

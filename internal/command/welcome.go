@@ -7,6 +7,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gleaner/internal/advice"
 	"gleaner/internal/cli"
 	"gleaner/internal/folder"
 	"gleaner/internal/status"
@@ -28,7 +29,8 @@ func (Welcome) Run(ctx context.Context, t *cli.Terminal, command *kong.Context) 
 		return err
 	}
 	defer store.Close()
-	snapshots, err := status.All(ctx, store, time.Now())
+	advice.InFolder()
+	snapshots, err := status.All(ctx, store, nobodyWorks(ctx, folder.Default), time.Now())
 	if err != nil {
 		return err
 	}

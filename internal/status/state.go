@@ -125,11 +125,11 @@ func (s *Snapshot) untouched() bool {
 
 // waiting tells a run on which something works from one that waits.
 func (s *Snapshot) waiting(g signs) State {
-	if g.now.Sub(g.last) < lately {
-		return State{Word: Running, Reason: s.restReason()}
-	}
 	if advice.IsFolder() && g.sees && !slices.ContainsFunc(g.present, func(c pipeline.Presence) bool { return !c.Left() }) {
 		return State{Word: WaitingConsumer, Since: g.last, Reason: "no `gleaner run` works in its folder: the same command as before goes on with it"}
+	}
+	if g.now.Sub(g.last) < lately {
+		return State{Word: Running, Reason: s.restReason()}
 	}
 	if d := g.depth; d != nil {
 		switch {

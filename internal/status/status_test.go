@@ -390,7 +390,7 @@ func TestTheFormOfJSONStays(t *testing.T) {
 
 func TestAllRunsAreLookedAtInTheSameWay(t *testing.T) {
 	store := &fakeStore{progress: halfway()}
-	all, err := All(t.Context(), store, now)
+	all, err := All(t.Context(), store, false, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,7 +402,7 @@ func TestAllRunsAreLookedAtInTheSameWay(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	store.failing = errors.New("away")
-	if _, err := All(t.Context(), store, now); !errors.Is(err, store.failing) {
+	if _, err := All(t.Context(), store, false, now); !errors.Is(err, store.failing) {
 		t.Errorf("got %v", err)
 	}
 }
