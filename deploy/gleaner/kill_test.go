@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,7 +64,13 @@ func goesOnWhereItStopped(t *testing.T, held int, more ...string) {
 		if err := cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		_ = cmd.Wait() // it was killed
+		_ = cmd.Wait()                                           // it was killed
+		for _, of := range [][]string{{"--run", "killed"}, {}} { // nobody is said to work on it
+			status := program(t, append([]string{"status", "--data", data}, of...)...)
+			if said, err := status.Output(); err != nil || !bytes.Contains(said, []byte("waiting for a consumer")) {
+				t.Errorf("status %v: %v\n%s%s", of, err, said, status.Stderr)
+			}
+		}
 		same(t, before, stored(t, data))
 	}
 	before = stored(t, data)
@@ -77,6 +84,9 @@ func goesOnWhereItStopped(t *testing.T, held int, more ...string) {
 	if err := json.Unmarshal(said, &summary); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
+	if warned := fmt.Sprint(cmd.Stderr); strings.Contains(warned, "WARN") {
+		t.Errorf("the last start warned:\n%s", warned)
+	}
 	same(t, before, stored(t, data))
 	checkLines(t, out, input)
 	// Three kills cost at most what was held; the last start generates the rest.
@@ -85,6 +95,29 @@ func goesOnWhereItStopped(t *testing.T, held int, more ...string) {
 	}
 	if summary.Duplicate > held {
 		t.Errorf("%d answers were there already, at most %d were held when the last kill came", summary.Duplicate, held)
+	}
+}
+
+// A run that is cancelled from another terminal ends by that at once, without a warning.
+func TestACancelledRunEnds(t *testing.T) {
+	dir := t.TempDir()
+	input, data := filepath.Join(dir, "rows.jsonl"), filepath.Join(dir, "data")
+	if err := os.WriteFile(input, []byte(strings.Repeat("{\"q\": \"Why?\"}\n", 200)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := program(t, "run", "--simulate", "--input", input, "--field", "q", "--run", "killed", "--data", data, "--slots", "4", "--sim-speed", "4")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitForStored(t, data, 2)
+	cancel := program(t, "cancel", "--data", data, "--run", "killed", "--yes")
+	if said, err := cancel.Output(); err != nil || !bytes.Contains(said, []byte("run killed is cancelled")) {
+		t.Errorf("%v\n%s%s", err, said, cancel.Stderr)
+	}
+	_ = cmd.Wait()
+	said := fmt.Sprint(cmd.Stderr)
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(said, "run killed is cancelled: nothing more") || strings.Contains(said, "WARN") || strings.Contains(said, "grace") {
+		t.Errorf("it ends with code %d and says\n%s", code, said)
 	}
 }
 

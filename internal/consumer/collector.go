@@ -68,7 +68,7 @@ func (c *collector) Collect(ctx context.Context, delivery pipeline.Delivery[pipe
 	if err := delivery.Ack(ctx); err != nil {
 		// Everything is published; another consumer generates it again, and the sink ignores that.
 		level := zap.WarnLevel
-		if c.unacked.Swap(true) { // as with all batches of a run that was deleted
+		if c.unacked.Swap(true) || errors.Is(err, pipeline.ErrNoRun) { // a cancelled or deleted run wants none
 			level = zap.DebugLevel
 		}
 		c.log.Log(level, "acknowledging a batch", zap.String("batch", delivery.Body.ID()), zap.Error(err))
@@ -136,7 +136,7 @@ func (c *collector) handBackFailed(ctx context.Context, delivery pipeline.Delive
 	switch {
 	case isInterruption(failure):
 		if errors.Is(failure, errDeadline) {
-			c.log.Info("a batch did not end before the deadline and goes back", batch)
+			c.log.Debug("a batch did not end before the deadline and goes back", batch)
 		} else {
 			c.cut.Store(true)
 		}
@@ -181,9 +181,14 @@ func (c *collector) longestRest() time.Duration {
 func (c *collector) HandBack(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], delay time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.grace)
 	defer cancel()
-	if err := delivery.HandBack(ctx, delay); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
+	if err := delivery.HandBack(ctx, delay); err != nil && !isMoot(err) {
 		c.log.Warn("handing a batch back", zap.String("subject", delivery.Subject), zap.Error(err))
 	}
+}
+
+// isMoot reports whether a batch is not this consumer's to settle any more.
+func isMoot(err error) bool {
+	return errors.Is(err, pipeline.ErrLeaseLost) || errors.Is(err, pipeline.ErrNoRun)
 }
 
 // handBackLater hands a delivery back that is to rest, and shows people that it does and why.
@@ -217,7 +222,7 @@ func (c *collector) Unreadable(ctx context.Context, delivery pipeline.Delivery[p
 func (c *collector) remove(ctx context.Context, delivery pipeline.Delivery[pipeline.Work], reason string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishGrace)
 	defer cancel()
-	if err := delivery.Reject(ctx, reason); err != nil && !errors.Is(err, pipeline.ErrLeaseLost) {
+	if err := delivery.Reject(ctx, reason); err != nil && !isMoot(err) {
 		c.log.Warn("removing a work message", zap.String("subject", delivery.Subject), zap.Error(err))
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"gleaner/internal/pipeline"
 )
 
 // ErrCut says that the grace was over before the work in hand was: it was handed back unfinished.
@@ -17,7 +19,8 @@ var ErrCut = errors.New("the grace was over before all work in hand was finished
 //     no work for too long. The first of these is the cause of the context. Near the deadline each
 //     lane stops taking for itself when no further batch fits.
 //  2. Work in hand goes on. After a stop by the user, or when no GPU is left, it may take the
-//     grace; it ends at the cutoff, a little before the deadline, in any case.
+//     grace, but nothing if the user has cancelled the run; it ends at the cutoff, a little before
+//     the deadline, in any case.
 //  3. What is not finished then is cut: the one context in which all work on batches lives ends,
 //     and its cause is ErrCut or errDeadline, whichever comes first. Each worker publishes what is
 //     finished and hands back the rest, for which it has the publish grace.
@@ -60,7 +63,11 @@ func newShutdown(ctx context.Context, grace time.Duration, cutoff time.Time) (s 
 // Stop ends taking and begins the grace of what is in hand.
 func (s *shutdown) Stop(cause error) {
 	s.endTaking(cause)
-	s.cutAfter(s.grace, fmt.Errorf("%w: %w", ErrCut, cause))
+	grace := s.grace
+	if errors.Is(cause, pipeline.ErrCancelled) {
+		grace = 0
+	}
+	s.cutAfter(grace, fmt.Errorf("%w: %w", ErrCut, cause))
 }
 
 // NoWork ends taking because there is nothing to take. What is in hand after all has no limit.

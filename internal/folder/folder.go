@@ -49,6 +49,10 @@ const user = "local"
 // patience is how long a process waits for one that has taken the queue for a moment.
 const patience = 10 * time.Second
 
+// parting is how long a process that gives the queue back lets other commands end what they do
+// there: one that cancels or deletes the run ends this process by it.
+const parting = 2 * time.Second
+
 // retryEvery is the time between two tries to take the queue.
 const retryEvery = 50 * time.Millisecond
 
@@ -120,6 +124,9 @@ func taken(cfg Config, key string, server *natsd.Server) (stream.Config, func(),
 	}
 	giveBack := func() {
 		_ = os.Remove(holderPath(cfg.Dir)) // one that stays is of a process that is gone
+		for until := time.Now().Add(parting); server.Clients() > 0 && time.Now().Before(until); {
+			time.Sleep(retryEvery)
+		}
 		server.Shutdown()
 	}
 	return stream.Config{InProcess: server, Key: key, User: user, OnClose: giveBack}, giveBack, nil

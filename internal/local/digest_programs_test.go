@@ -279,7 +279,7 @@ func TestAModelThatIsReplacedWhileOneMachineDoesEverything(t *testing.T) {
 	p := build(t, "")
 	sim, url := disguisetest.Start(t, ollamasim.Config{Models: []string{"m"}, Digest: oneDigest, Signed: true, Slots: 4, Speed: 20, ChunkEvery: 20 * time.Millisecond})
 	data := filepath.Join(t.TempDir(), "data")
-	gleaner := p.start("gleaner", "run", "--input", "problems.jsonl", "--field", "question", "--model", "m", "--ollama", url, "--slots", "4", "--data", data, "--run", "words")
+	gleaner := p.start("gleaner", "run", "--input", "problems.jsonl", "--field", "question", "--model", "m", "--ollama", url, "--slots", "4", "--data", data, "--run", "words", "--log-level", "debug")
 	gleaner.WaitFor("pinned to the digest")
 	sim.SetDigest("m", otherDigest)
 	gleaner.WaitFor("`gleaner pin ")

@@ -19,6 +19,7 @@ import (
 	"gleaner/internal/consumer"
 	"gleaner/internal/export"
 	"gleaner/internal/folder"
+	"gleaner/internal/holdings"
 	"gleaner/internal/outage"
 	"gleaner/internal/ownership"
 	"gleaner/internal/pipeline"
@@ -280,12 +281,21 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	if err != nil {
 		return err
 	}
-	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.cfg.Log}, m.conn, m.store)
+	log := m.cfg.Log
+	if !log.Core().Enabled(zap.DebugLevel) {
+		log = log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)) // that the run is pinned needs no saying: there is one model
+	}
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: log}, m.conn, m.store)
 	if err != nil {
 		return err
 	}
 	way := &wayToStore{OutcomePublisher: m.conn, wrote: writer.Lag}
-	workers, err := consumer.New(m.consumerConfig(id, way), func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, way, m.cfg.GPUs)
+	if _, err := holdings.HandBack(ctx, m.cfg.Data, m.run.UID, m.conn); err != nil {
+		m.cfg.Log.Debug("what a killed process held waits for its lease", zap.Error(err))
+	}
+	work, release := m.note(id)
+	defer release()
+	workers, err := consumer.New(m.consumerConfig(id, way), work, way, m.cfg.GPUs)
 	if err != nil {
 		return err
 	}
@@ -296,8 +306,8 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	// The consumer stops first, so that the sink still stores what the consumer has finished.
 	sinking, stopSink := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSink()
-	working, stopWork := context.WithCancel(ctx)
-	defer stopWork()
+	working, stopWork := context.WithCancelCause(ctx)
+	defer stopWork(nil)
 	following, stopFollowing := context.WithCancel(ctx)
 	defer stopFollowing()
 	var group, sinks errgroup.Group
@@ -321,8 +331,12 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		}
 	})
 	early := failure != nil && following.Err() != nil && ctx.Err() == nil // the workers ended first
-	stopWork()
+	stopWork(failure)
 	stopped := group.Wait()
+	cancelled := errors.Is(failure, pipeline.ErrCancelled)
+	if cancelled && errors.Is(stopped, consumer.ErrCut) {
+		stopped = nil
+	}
 	if early {
 		failure = nil
 		if errors.Is(stopped, consumer.ErrCut) { // by the deadline: what was cut is generated next time
@@ -330,13 +344,24 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		}
 	}
 	failure = errors.Join(failure, stopped)
-	if early || ctx.Err() != nil {
+	if early || cancelled || ctx.Err() != nil {
 		m.settle()
 	}
 	stopSink()
 	failure = errors.Join(failure, sinks.Wait())
 	summary.count(workers.Snapshot(), writer.Written().Duplicate-before.Duplicate)
 	return failure
+}
+
+// note returns what hands out batches. Which of them are held stands in the folder until release is
+// called, so that the next process takes them up at once if this one is killed.
+func (m *machine) note(id string) (work func() consumer.WorkQueue, release func()) {
+	file, err := holdings.Open(m.cfg.Data, holdings.Owner{UID: m.run.UID, Consumer: id, Lease: lease})
+	if err != nil {
+		m.cfg.Log.Debug("what is held is not noted", zap.Error(err))
+		return func() consumer.WorkQueue { return m.conn.Work(m.run.Name) }, func() {}
+	}
+	return func() consumer.WorkQueue { return m.conn.Work(m.run.Name).Note(file) }, func() { _ = file.Close() }
 }
 
 // count takes in what this process has generated.

@@ -15,7 +15,7 @@ func TestAPausedRunSaysWhyItWaits(t *testing.T) {
 	p := build(t, "")
 	data := filepath.Join(t.TempDir(), "data")
 	run := func(args ...string) []string {
-		return append([]string{"run", "--simulate", "--sim-speed", "5", "--run", "words", "--data", data}, args...)
+		return append([]string{"run", "--simulate", "--sim-speed", "5", "--run", "words", "--data", data, "--log-level", "debug"}, args...)
 	}
 	working := p.start("gleaner", run()...)
 	working.WaitFor("the run is pinned")

@@ -140,6 +140,9 @@ func explain(cfg Config, reason string) error {
 	return fmt.Errorf("%s (folder %s)", reason, cfg.Dir)
 }
 
+// Clients returns how many clients are connected.
+func (s *Server) Clients() int { return s.running().NumClients() }
+
 // URL returns the address for clients, or "" if the server does not listen.
 func (s *Server) URL() string {
 	nats := s.running()

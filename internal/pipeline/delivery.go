@@ -17,7 +17,7 @@ type Delivery[T any] struct {
 
 // A Receipt settles a message that this process holds. The stream does not fence acks: after the
 // lease has expired Ack still works, which is harmless, but HandBack and Reject do nothing and
-// return ErrLeaseLost.
+// return ErrLeaseLost. All three return ErrNoRun once the run is not on the stream any more.
 type Receipt interface {
 	// Extend renews the lease from now on.
 	Extend(ctx context.Context) error
@@ -36,6 +36,7 @@ var (
 	// disk.
 	ErrNoStreams   = errors.New("the streams are not there")
 	ErrNoRun       = errors.New("no such run")
+	ErrCancelled   = errors.New("cancelled") // of a run
 	ErrNoBatch     = errors.New("no such batch")
 	ErrOutstanding = errors.New("the batch is outstanding already")
 	ErrFull        = errors.New("the stream is full")

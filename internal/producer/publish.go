@@ -113,8 +113,8 @@ func notOpen(run pipeline.Run) error {
 			run.Name, advice.Command("load", "--run", run.Name))
 	}
 	if run.State == pipeline.RunCancelled {
-		return fmt.Errorf("run %s is cancelled: nothing more of it is generated. Its answers stay: `%s` writes them; to generate the rest give another run the same dataset, under another name with --run",
-			run.Name, advice.Command("export", "--run", run.Name, "--out", run.Name+".jsonl"))
+		return fmt.Errorf("run %s is %w: nothing more of it is generated. Its answers stay: `%s` writes them; to generate the rest give another run the same dataset, under another name with --run",
+			run.Name, pipeline.ErrCancelled, advice.Command("export", "--run", run.Name, "--out", run.Name+".jsonl"))
 	}
 	return fmt.Errorf("run %s is %s: it cannot be published", run.Name, run.State)
 }

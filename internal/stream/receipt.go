@@ -133,7 +133,7 @@ func (r *receipt) Ack(ctx context.Context) error {
 			unanswered += 2
 		}
 		if !isUnanswered(err) && !isNoResponders(err) || unanswered >= 4 {
-			return fmt.Errorf("ack: %w", err)
+			return fmt.Errorf("ack: %w", goneIf(err))
 		}
 		if err := backoff.Sleep(ctx); err != nil {
 			return fmt.Errorf("ack: %w", err)
@@ -171,7 +171,16 @@ func (r *receipt) settle(ctx context.Context, body string) error {
 		return pipeline.ErrLeaseLost
 	}
 	r.released() // it may have another holder as soon as this is sent
-	return r.untilSent(ctx, left, func(ctx context.Context) error { return r.ask(ctx, min(ackWithin, r.remaining()), body) })
+	err := r.untilSent(ctx, left, func(ctx context.Context) error { return r.ask(ctx, min(ackWithin, r.remaining()), body) })
+	return goneIf(err)
+}
+
+// goneIf says what it means if nobody hears how a delivery is settled.
+func goneIf(err error) error {
+	if isNoResponders(err) {
+		return fmt.Errorf("%w on the stream: %w", pipeline.ErrNoRun, err)
+	}
+	return err
 }
 
 // untilSent repeats a request that was not sent because there is no connection, for as long as the

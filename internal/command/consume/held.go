@@ -2,7 +2,6 @@ package consume
 
 import (
 	"context"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -18,20 +17,12 @@ func (c *Command) handBackLeft(ctx context.Context, conn *stream.Conn, run pipel
 	folder, err := holdings.Folder()
 	var all []holdings.Left
 	if err == nil {
-		all, err = holdings.TakeOver(folder, run.UID, time.Now())
+		all, err = holdings.HandBack(ctx, folder, run.UID, conn)
 	}
 	if err != nil {
-		log.Warn("what an earlier consumer held is not known: it goes on after its lease", zap.Error(err))
+		log.Warn("what an earlier consumer held could not be handed back: it goes on after its lease", zap.Error(err))
 	}
 	for _, left := range all {
-		err := conn.HandBackFor(ctx, left.Replies)
-		if err == nil {
-			err = conn.ForgetConsumer(ctx, left.Consumer)
-		}
-		if err != nil {
-			log.Warn("what an earlier consumer held could not be handed back: it goes on after its lease", zap.Error(err))
-			continue
-		}
 		log.Info("handed back what an earlier consumer of this machine held, which is gone",
 			zap.Int("batches", len(left.Replies)), zap.String("consumer", left.Consumer))
 	}
