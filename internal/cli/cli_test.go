@@ -114,6 +114,7 @@ func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
 		"do --count=x":                    `--count takes a whole number, not "x"`,
 		"do --count=3.5":                  `--count takes a whole number, not "3.5"`,
 		"do --count":                      "--count needs a value: a whole number",
+		"do --count --help":               "--count needs a value: a whole number; if --help is meant as one, write --count=--help",
 		"keep --store":                    "--store needs a value: URI",
 		"keep --mongodb-uri x":            "there is no flag --mongodb-uri: did you mean --store?",
 		"keep --store x --log-level wran": `not "wran": did you mean warn?`,

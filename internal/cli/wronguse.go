@@ -31,6 +31,7 @@ var elsewhere = map[string]string{
 var (
 	unknownFlag = regexp.MustCompile(`^unknown flag -*([^\s,]*)`)
 	noValue     = regexp.MustCompile(`^--([^\s:]+): (?:missing value|expected .* value but got "EOL" \(<EOL>\)|expected .* but got "EOL".*)`)
+	aFlag       = regexp.MustCompile(`^--([^\s:]+): expected .* value but got "(.*)" \((?:long|short) flag\)`)
 	wrongValue  = regexp.MustCompile(`(?s)^--([^\s:]+): expected .* but got (".*?")(?: \(.*\)|: .*)?$`)
 	notOneOf    = regexp.MustCompile(`(?s)^(--[^\s:]+|<[^>]+>) must be one of (.*) but got (".*")$`)
 )
@@ -43,6 +44,9 @@ func wrongUse(err error, command *kong.Context) string {
 	}
 	if m := noValue.FindStringSubmatch(said); m != nil {
 		return fmt.Sprintf("--%s needs a value: %s", m[1], takes(flags, m[1]))
+	}
+	if m := aFlag.FindStringSubmatch(said); m != nil {
+		return fmt.Sprintf("--%s needs a value: %s; if %s is meant as one, write --%s=%s", m[1], takes(flags, m[1]), m[2], m[1], m[2])
 	}
 	if m := notOneOf.FindStringSubmatch(said); m != nil {
 		words := enumOf(strings.ReplaceAll(m[2], `"`, ""))

@@ -164,6 +164,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, deadline time.
 		Preflight: func(s producer.Preflight) {
 			checked = true
 			progress.Clear()
+			c.sayServers(t, servers)
 			preview(t, data, s)
 			data.bad.path = filepath.Join(c.Data, s.Run.Name+badSuffix)
 		},

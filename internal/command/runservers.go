@@ -42,15 +42,17 @@ func (c *RunLocal) serversConfig(progress *view.Progress) local.ServersConfig {
 	return config
 }
 
-// servers returns the model servers, and says in plain words which they are.
+// servers returns the model servers.
 func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress, log *zap.Logger) (*local.Servers, error) {
 	config := c.serversConfig(progress)
 	config.Log = log
 	servers, err := local.ChooseServers(ctx, config)
 	progress.Clear()
-	if err != nil {
-		return nil, err
-	}
+	return servers, err
+}
+
+// sayServers says in plain words which servers generate.
+func (c *RunLocal) sayServers(t *cli.Terminal, servers *local.Servers) {
 	switch {
 	case !servers.Simulated:
 		fmt.Fprintln(t.Err, using(servers))
@@ -63,7 +65,6 @@ func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.
 	default:
 		fmt.Fprintf(t.Err, "This run is simulated: %s.\n", madeUp)
 	}
-	return servers, nil
 }
 
 // using says which real servers generate, and with how many slots.

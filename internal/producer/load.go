@@ -34,7 +34,7 @@ type SpecConflict struct {
 }
 
 func (e *SpecConflict) Error() string {
-	return fmt.Sprintf("run %s exists with another %s; a run never changes: load under another name, or remove it first with `%s`",
+	return fmt.Sprintf("run %s was made with another %s, and a run never changes: name another one with --run, or remove it first with `%s`",
 		e.Run, strings.Join(e.Differences, ", "), advice.Command("delete", "--run", e.Run))
 }
 

@@ -122,7 +122,7 @@ func TestARunWithAnotherSpecIsAConflict(t *testing.T) {
 		if diff := cmp.Diff(&SpecConflict{"r", []string{"dataset", "model", "seed"}}, conflict); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if want := "run r exists with another dataset, model, seed; a run never changes: load under another name, or remove it first with `producer delete --run r`"; err.Error() != want {
+		if want := "run r was made with another dataset, model, seed, and a run never changes: name another one with --run, or remove it first with `producer delete --run r`"; err.Error() != want {
 			t.Errorf("it says %q", err)
 		}
 		if after := fmt.Sprint(store.content()); after != before {

@@ -167,7 +167,7 @@ func ETA(s status.Snapshot) string {
 	case s.ETA == 0:
 		return "not known yet"
 	}
-	return Duration(s.ETA)
+	return Duration(max(s.ETA, time.Second))
 }
 
 // Snapshots lists runs for people, in lines of this many columns.
