@@ -65,7 +65,7 @@ func goesOnWhereItStopped(t *testing.T, held int, more ...string) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()                                           // it was killed
-		for _, of := range [][]string{{"--run", "killed"}, {}} { // nobody is said to work on it
+		for _, of := range [][]string{{"--run", "killed"}, {}} { // no consumer is said to work on it
 			status := program(t, append([]string{"status", "--data", data}, of...)...)
 			if said, err := status.Output(); err != nil || !bytes.Contains(said, []byte("waiting for a consumer")) {
 				t.Errorf("status %v: %v\n%s%s", of, err, said, status.Stderr)

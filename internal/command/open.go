@@ -103,8 +103,8 @@ func connect(ctx context.Context, runs cli.RunsFlags, flags cli.NATSFlags, log *
 	return conn, err
 }
 
-// forgetConsumers removes the presence of all consumers from a queue that nobody else has: a killed
-// one would be seen as working until three leases are over. It then is, if this fails.
+// forgetConsumers removes the presence of all consumers from a queue that no other process has: a
+// killed one would be seen as working until three leases are over. It then is, if this fails.
 func forgetConsumers(ctx context.Context, conn *stream.Conn) {
 	present, err := conn.Consumers(ctx)
 	for _, p := range present {

@@ -33,7 +33,7 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	}
 	defer store.Close()
 	if c.Name == "" {
-		return c.all(ctx, t, store, nobodyWorks(ctx, runs.Data))
+		return c.all(ctx, t, store, isIdle(ctx, runs.Data))
 	}
 	var streams status.Streams
 	asking, cancel := context.WithTimeout(ctx, askNATS)
@@ -56,14 +56,14 @@ func (c *Status) Run(ctx context.Context, t *cli.Terminal) error {
 	return view.Print(t.Out, view.Snapshot(snapshot, t.TextColumns()))
 }
 
-// nobodyWorks reports whether the runs are in a folder in which no gleaner run works.
-func nobodyWorks(ctx context.Context, dir string) bool {
+// isIdle reports whether the runs are in a folder in which no gleaner run works.
+func isIdle(ctx context.Context, dir string) bool {
 	return dir != "" && folder.WorksIn(ctx, dir).PID == 0
 }
 
 // all lists the runs.
-func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store, nobody bool) error {
-	snapshots, err := status.All(ctx, store, nobody, time.Now())
+func (c *Status) all(ctx context.Context, t *cli.Terminal, store store.Store, idle bool) error {
+	snapshots, err := status.All(ctx, store, idle, time.Now())
 	if err != nil {
 		return err
 	}

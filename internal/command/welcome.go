@@ -30,7 +30,7 @@ func (Welcome) Run(ctx context.Context, t *cli.Terminal, command *kong.Context) 
 	}
 	defer store.Close()
 	advice.InFolder()
-	snapshots, err := status.All(ctx, store, nobodyWorks(ctx, folder.Default), time.Now())
+	snapshots, err := status.All(ctx, store, isIdle(ctx, folder.Default), time.Now())
 	if err != nil {
 		return err
 	}

@@ -24,20 +24,20 @@ type Left struct {
 	Replies  []string // where to hand back what it held, as far as that is certainly still its own
 }
 
-// A Queue is where work is handed back.
-type Queue interface {
+// Streams are where work is handed back.
+type Streams interface {
 	HandBackFor(ctx context.Context, replies []string) error
 	ForgetConsumer(ctx context.Context, id string) error
 }
 
 // HandBack hands back what dead consumers of this machine have left of the run with this uid, and
 // returns it. An error says what goes on only after its lease.
-func HandBack(ctx context.Context, folder, uid string, queue Queue) (handed []Left, err error) {
+func HandBack(ctx context.Context, folder, uid string, streams Streams) (handed []Left, err error) {
 	all, err := TakeOver(folder, uid, time.Now())
 	for _, left := range all {
-		failed := queue.HandBackFor(ctx, left.Replies)
+		failed := streams.HandBackFor(ctx, left.Replies)
 		if failed == nil {
-			failed = queue.ForgetConsumer(ctx, left.Consumer)
+			failed = streams.ForgetConsumer(ctx, left.Consumer)
 		}
 		if err = errors.Join(err, failed); failed == nil {
 			handed = append(handed, left)

@@ -281,18 +281,11 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	if err != nil {
 		return err
 	}
-	log := m.cfg.Log
-	if !log.Core().Enabled(zap.DebugLevel) {
-		log = log.WithOptions(zap.IncreaseLevel(zap.WarnLevel)) // that the run is pinned needs no saying: there is one model
-	}
-	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: log}, m.conn, m.store)
+	writer, err := sink.New(sink.Config{FlushEvery: 200 * time.Millisecond, ExtendEvery: lease / 3, Log: m.sinkLog()}, m.conn, m.store)
 	if err != nil {
 		return err
 	}
 	way := &wayToStore{OutcomePublisher: m.conn, wrote: writer.Lag}
-	if _, err := holdings.HandBack(ctx, m.cfg.Data, m.run.UID, m.conn); err != nil {
-		m.cfg.Log.Debug("what a killed process held waits for its lease", zap.Error(err))
-	}
 	work, release := m.note(id)
 	defer release()
 	workers, err := consumer.New(m.consumerConfig(id, way), work, way, m.cfg.GPUs)
@@ -321,27 +314,16 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 		defer stopFollowing() // without workers nothing follows
 		return workers.Run(working)
 	})
-	follower := status.NewFollower(m.conn, func() []pipeline.Presence { return []pipeline.Presence{workers.Snapshot()} })
-	_, failure := publisher.FollowToEnd(following, m.run, reconciler, func(look producer.Look) {
-		if m.cfg.Watch != nil {
-			snapshot := follower.Look(ctx, look.Run, look.Progress, look.Away, time.Now())
-			written := writer.Written()
-			snapshot.Unstored = max(0, generated(snapshot.Consumers[0])-written.New-written.Duplicate)
-			m.cfg.Watch(snapshot)
-		}
-	})
+	_, failure := publisher.FollowToEnd(following, m.run, reconciler, m.watcher(ctx, workers, writer))
 	early := failure != nil && following.Err() != nil && ctx.Err() == nil // the workers ended first
 	stopWork(failure)
 	stopped := group.Wait()
 	cancelled := errors.Is(failure, pipeline.ErrCancelled)
-	if cancelled && errors.Is(stopped, consumer.ErrCut) {
+	if (cancelled || early) && errors.Is(stopped, consumer.ErrCut) { // by the deadline what was cut is generated next time
 		stopped = nil
 	}
 	if early {
 		failure = nil
-		if errors.Is(stopped, consumer.ErrCut) { // by the deadline: what was cut is generated next time
-			stopped = nil
-		}
 	}
 	failure = errors.Join(failure, stopped)
 	if early || cancelled || ctx.Err() != nil {
@@ -351,6 +333,29 @@ func (m *machine) generate(ctx context.Context, summary *Summary) error {
 	failure = errors.Join(failure, sinks.Wait())
 	summary.count(workers.Snapshot(), writer.Written().Duplicate-before.Duplicate)
 	return failure
+}
+
+// watcher returns what hands each look at the run to the one who watches it, or nil without one.
+func (m *machine) watcher(ctx context.Context, workers *consumer.Consumer, writer *sink.Sink) func(producer.Look) {
+	if m.cfg.Watch == nil {
+		return nil
+	}
+	follower := status.NewFollower(m.conn, func() []pipeline.Presence { return []pipeline.Presence{workers.Snapshot()} })
+	return func(look producer.Look) {
+		snapshot := follower.Look(ctx, look.Run, look.Progress, look.Away, time.Now())
+		written := writer.Written()
+		snapshot.Unstored = max(0, generated(snapshot.Consumers[0])-written.New-written.Duplicate)
+		m.cfg.Watch(snapshot)
+	}
+}
+
+// sinkLog is the log of the sink, without what it says of each run's first answer: that the run is
+// pinned to its digest needs no saying where there is one model.
+func (m *machine) sinkLog() *zap.Logger {
+	if m.cfg.Log.Core().Enabled(zap.DebugLevel) {
+		return m.cfg.Log
+	}
+	return m.cfg.Log.WithOptions(zap.IncreaseLevel(zap.WarnLevel))
 }
 
 // note returns what hands out batches. Which of them are held stands in the folder until release is
@@ -374,8 +379,12 @@ func (s *Summary) count(present pipeline.Presence, duplicate int) {
 }
 
 // takeUp has nothing generated again that a killed process has finished: its results are stored and
-// what it had acknowledged leaves the queue, before the workers begin.
+// what it had acknowledged leaves the queue, before the workers begin. What it held they get at
+// once.
 func (m *machine) takeUp(ctx context.Context, reconciler *reconcile.Engine) error {
+	if _, err := holdings.HandBack(ctx, m.cfg.Data, m.run.UID, m.conn); err != nil {
+		m.cfg.Log.Debug("what a killed process held waits for its lease", zap.Error(err))
+	}
 	switch depth, err := m.conn.Depth(ctx, m.run.Name); {
 	case err != nil:
 		return err

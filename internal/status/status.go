@@ -93,9 +93,9 @@ type RunsStore interface {
 	Consumers(ctx context.Context, run string, since time.Time) ([]pipeline.Presence, error)
 }
 
-// All looks at all runs, by name, as the store alone knows them. Nobody says that no consumer can
+// All looks at all runs, by name, as the store alone knows them. Idle says that no consumer can
 // work on them: the store remembers also those that were killed.
-func All(ctx context.Context, store RunsStore, nobody bool, now time.Time) ([]Snapshot, error) {
+func All(ctx context.Context, store RunsStore, idle bool, now time.Time) ([]Snapshot, error) {
 	runs, err := store.Runs(ctx)
 	if err != nil {
 		return nil, err
@@ -112,11 +112,11 @@ func All(ctx context.Context, store RunsStore, nobody bool, now time.Time) ([]Sn
 		}
 		s := base(run, progress)
 		its, _ := of(run.Name, seen)
-		if nobody {
+		if idle {
 			its = nil
 		}
 		s.rate(progress, now)
-		s.decide(signs{now: now, run: run, last: progress.LastDone, present: its, sees: nobody})
+		s.decide(signs{now: now, run: run, last: progress.LastDone, present: its, sees: idle})
 		snapshots = append(snapshots, s)
 	}
 	return snapshots, nil

@@ -126,7 +126,7 @@ func TestLargeResultsAreSplitAndComeBackWhole(t *testing.T) {
 	depthIs(t, c, "r", pipeline.StreamDepth{})
 }
 
-// Those who wait for a run learn that nobody takes its results.
+// Those who wait for a run learn that no sink takes its results.
 func TestDepthSaysForHowLongNoSinkHasAskedForResults(t *testing.T) {
 	c := ready(t, Config{})
 	untaken := func() time.Duration {

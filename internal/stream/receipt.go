@@ -175,7 +175,7 @@ func (r *receipt) settle(ctx context.Context, body string) error {
 	return goneIf(err)
 }
 
-// goneIf says what it means if nobody hears how a delivery is settled.
+// goneIf says what it means if the server does not hear how a delivery is settled.
 func goneIf(err error) error {
 	if isNoResponders(err) {
 		return fmt.Errorf("%w on the stream: %w", pipeline.ErrNoRun, err)
