@@ -47,7 +47,7 @@ func TestTheOperatorMayDoWhatProducerAndSinkDo(t *testing.T) {
 }
 
 func TestAProbeLeavesNothing(t *testing.T) {
-	server := natsdtest.Start(t, natsd.Config{Port: -1})
+	server := natsdtest.Start(t, natsd.Config{Port: -1, Warn: func(line string) { t.Errorf("the server warns: %s", line) }})
 	conn, err := stream.Connect(t.Context(), stream.Config{URL: server.URL(), Name: "doctor"})
 	if err != nil {
 		t.Fatal(err)
