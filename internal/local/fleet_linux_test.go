@@ -149,7 +149,7 @@ func TestAConsumerRunsItsServersItself(t *testing.T) {
 	t.Run("and uses its GPUs evenly", func(t *testing.T) {
 		f := newFleet(t, built.dir, bin, others.Models)
 		publish := f.start("producer", "publish", "--run", "words", "--follow", "--lease", "5s")
-		consumer := f.start("consumer", f.args...)
+		consumer := f.start("consumer", append(f.args, "--stay")...)
 		if code := publish.Wait(); code != 0 {
 			t.Fatalf("producer publish ended with %d:\n%s\n%s", code, publish.Said(), consumer.Said())
 		}
