@@ -70,7 +70,7 @@ func rules() map[string]rule {
 		"internal/export":            {ours: "pipeline dataset/parquet", theirs: "compress", testOurs: "dataset prompt"},        // what it writes is read again
 		"internal/hub":               {ours: "outage", theirs: "flock yaml errgroup"},                                           // the cache is a folder of this machine
 		"internal/store":             {ours: "pipeline outage", theirs: "mongo-driver sqlite compress", testOurs: "faultproxy"}, // connections that are neither alive nor dead
-		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testTheirs: "nats-server"},
+		"internal/stream":            {ours: "pipeline outage", theirs: "nats.go zap compress humanize", testOurs: "faultproxy", testTheirs: "nats-server"},
 		"internal/folder":            {ours: "outage natsd stream"}, // a queue that is in this process, or in another
 		"internal/faultproxy":        {},
 		"internal/natsd":             {theirs: "nats-server flock", testTheirs: "nats.go jwt nkeys"},

@@ -129,8 +129,8 @@ func (r *receipt) Ack(ctx context.Context) error {
 			return nil
 		case isNoResponders(err): // the durable is gone
 			unanswered++
-		case isTimeout(err): // or was created again and does not know the delivery; a timeout takes long
-			unanswered += 2
+		case isTimeout(err) && r.c.answers(ctx): // or was created again and does not know the delivery
+			unanswered += 2 // a timeout takes long
 		}
 		if !isUnanswered(err) && !isNoResponders(err) || unanswered >= 4 {
 			return fmt.Errorf("ack: %w", goneIf(err))

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"gleaner/internal/faultproxy"
 	"gleaner/internal/natsd/natsdtest"
 	"gleaner/internal/pipeline"
 
@@ -309,6 +311,21 @@ func TestHandBackWithoutAConnectionIsNotSentLate(t *testing.T) {
 	}
 	server.Restart()
 	next(t, c.Work("r")) // in an hour, had the hand-back been sent
+}
+
+// An ack that is on its way when the connection becomes half-open is confirmed on the next one.
+func TestAnAckOutlivesAHalfOpenConnection(t *testing.T) {
+	t.Parallel()
+	server := serve(t)
+	network, err := faultproxy.Start(strings.TrimPrefix(server.URL(), "nats://"))
+	must(t, err)
+	t.Cleanup(network.Close)
+	c := ready(t, Config{URL: "nats://" + network.Addr()})
+	must(t, c.Publish(t.Context(), testWork("r", 1)))
+	d := next(t, c.Work("r"))
+	network.Freeze()
+	must(t, d.Ack(t.Context()))
+	depthIs(t, c, "r", pipeline.StreamDepth{})
 }
 
 func TestAckOfARunThatWasRemovedIsAnErrorNotAWait(t *testing.T) {
