@@ -34,7 +34,8 @@ type StreamDepth struct {
 	Results int `json:"results"` // messages with results that are not stored yet
 	// Untaken is for how long no sink has asked for results; 0: one does, or it is not known.
 	Untaken time.Duration `json:"-"`
-	// Full says which stream has no room, and how much it holds; empty: all have some.
+	// Full says which stream has no room, and how much it holds; empty: all have some, or none was
+	// asked.
 	Full string `json:"full,omitempty"`
 }
 

@@ -138,6 +138,9 @@ func (f *Follower) ask(ctx context.Context, run string) (h heard) {
 	if err != nil {
 		return heard{err: err}
 	}
+	if depth.Waiting == 0 {
+		depth.Full = f.streams.NoRoom(asking, depth.Held > 0)
+	}
 	h = heard{depth: &depth, info: &info}
 	if f.present == nil {
 		if h.consumers, err = f.streams.Consumers(asking); err != nil {

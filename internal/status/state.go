@@ -137,7 +137,7 @@ func (s *Snapshot) waiting(g signs) State {
 			return State{Word: WaitingSink, Since: g.now.Add(-d.Untaken), Reason: fmt.Sprintf(
 				"%s on the queue and none was taken for %s: `%s` stores them; one that runs may wait for its store",
 				plural(d.Results, "message with answers is", "messages with answers are"), d.Untaken.Round(time.Second), advice.Command("sink"))}
-		case d.Full != "" && d.Held == 0:
+		case d.Full != "":
 			return State{Word: WaitingRoom, Reason: d.Full, Since: g.last}
 		case d.Waiting+d.Held == 0 && s.Batches[pipeline.Planned] > 0:
 			return State{Word: Planned, Since: g.last, Reason: fmt.Sprintf("%s not published: `%s` does it",

@@ -23,6 +23,7 @@ func (s *told) Depth(context.Context, string) (pipeline.StreamDepth, error) {
 	s.asked++
 	return s.depth, nil
 }
+func (s *told) NoRoom(context.Context, bool) string                       { return s.depth.Full }
 func (s *told) RunInfo(context.Context, string) (pipeline.RunInfo, error) { return s.info, nil }
 func (s *told) Consumers(context.Context) ([]pipeline.Presence, error)    { return s.consumers, nil }
 

@@ -27,6 +27,7 @@ type Streams interface {
 	RunInfo(ctx context.Context, run string) (pipeline.RunInfo, error)
 	Consumers(ctx context.Context) ([]pipeline.Presence, error)
 	DeadLetters(ctx context.Context, run string) iter.Seq2[pipeline.StoredDeadLetter, error]
+	NoRoom(ctx context.Context, queued bool) string
 }
 
 // A Snapshot is the state of a run at one moment.
@@ -229,6 +230,9 @@ func (s *Snapshot) ask(ctx context.Context, streams Streams, g *signs) {
 			s.StreamError = err.Error()
 			return
 		}
+	}
+	if depth.Waiting == 0 {
+		depth.Full = streams.NoRoom(ctx, depth.Held > 0)
 	}
 	s.Stream, s.AwaitOpinion = &depth, info.AwaitOpinion
 	s.Consumers, g.elsewhere = of(s.Run, consumers)

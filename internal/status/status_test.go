@@ -81,6 +81,8 @@ func (s fakeStream) Depth(context.Context, string) (pipeline.StreamDepth, error)
 	return pipeline.StreamDepth{Waiting: 40, Held: 10, Results: 3}, nil
 }
 
+func (s fakeStream) NoRoom(context.Context, bool) string { return "" }
+
 func (s fakeStream) RunInfo(context.Context, string) (pipeline.RunInfo, error) {
 	return pipeline.RunInfo{AwaitOpinion: 2}, s.depth
 }

@@ -53,6 +53,9 @@ func TestFullWorkStreamIsSaidAndTakesMoreWhenThereIsRoom(t *testing.T) {
 	if !errors.Is(err, pipeline.ErrFull) || full < 10 {
 		t.Fatalf("after %d batches: %v", full, err)
 	}
+	if of, other := c.NoRoom(t.Context(), false), c.NoRoom(t.Context(), true); !strings.HasPrefix(of, WorkStream) || other != "" {
+		t.Errorf("no room is on %q and, for a run with batches there, on %q", of, other)
+	}
 	must(t, next(t, c.Work("r")).Ack(t.Context()))
 	must(t, c.Publish(t.Context(), testWork("r", 1000)))
 }

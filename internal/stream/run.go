@@ -80,11 +80,7 @@ func (c *Conn) Depth(ctx context.Context, run string) (pipeline.StreamDepth, err
 		if err != nil {
 			return err
 		}
-		now := s.CachedInfo()
-		if u := usageOf(ResultsStream, now); u.full() {
-			depth.Full = u.String()
-		}
-		if now.State.Msgs == 0 {
+		if s.CachedInfo().State.Msgs == 0 {
 			return nil
 		}
 		state, err := s.Info(ctx, jetstream.WithSubjectFilter(resultSubjects(run)))

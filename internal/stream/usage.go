@@ -46,6 +46,22 @@ func (c *client) streamUsage(ctx context.Context, stream string) streamUsage {
 	return u
 }
 
+// NoRoom says which stream is full of those to which a run publishes next, and how full, or nothing:
+// for a run of which batches are on the queue these are the results and the dead letters, else the
+// batches, too.
+func (c *Conn) NoRoom(ctx context.Context, queued bool) string {
+	streams := []string{WorkStream, ResultsStream, DeadStream}
+	if queued {
+		streams = streams[1:]
+	}
+	for _, stream := range streams {
+		if u := c.streamUsage(ctx, stream); u.full() {
+			return u.String()
+		}
+	}
+	return ""
+}
+
 func usageOf(stream string, info *jetstream.StreamInfo) streamUsage {
 	return streamUsage{stream: stream, bytes: int64(info.State.Bytes), max: info.Config.MaxBytes, messages: info.State.Msgs}
 }
