@@ -26,7 +26,7 @@ type Run struct {
 	Name        string    `json:"name"`
 	UID         string    `json:"uid"` // a ULID, new with each load, which tells a run from a deleted one of the same name
 	Spec        Spec      `json:"spec"`
-	State       RunState  `json:"state"`
+	State       RunState  `json:"stored_state"`
 	Items       int       `json:"items"`
 	Generations int       `json:"generations"` // items times samples
 	Batches     int       `json:"batches"`     // known once the run is open

@@ -11,7 +11,7 @@ import (
 // stored + dead + dropped + cancelled + outstanding + lost = total.
 type Account struct {
 	Run         string                      `json:"run"`
-	State       pipeline.RunState           `json:"state"`
+	State       pipeline.RunState           `json:"stored_state"`
 	Total       int                         `json:"total"`
 	Stored      int                         `json:"stored"`
 	Dead        int                         `json:"dead"`              // under a dead letter of their batch's round, in batches that are dead
