@@ -40,6 +40,7 @@ func TestTheFirstHour(t *testing.T) {
 		t.Errorf("%s has %d things, want fifty", firstHour, len(things))
 	}
 	h := newcomer(t, python)
+	h.jupyter = needtest.Env(t, "JUPYTER_TEST_PYTHON", "the cell of the first hour is not executed; .ci/jupyter.sh prints what to set")
 	for _, a := range things {
 		began := time.Now()
 		for _, m := range a.moves {
@@ -77,6 +78,7 @@ const (
 	markKill   = "kill -9 after: "
 	markOthers = "in the other terminals"        // what those say at their end
 	markStop   = "Ctrl-C in the other terminals" // the key is pressed there before
+	markCell   = "a cell"                        // of a notebook, which Jupyter executes
 )
 
 // thingsOf reads the page. What is seen stands below its commands, and the exit code, if it is not
@@ -135,13 +137,26 @@ func movesOf(t *testing.T, title, section string) (moves []move) {
 	return moves
 }
 
+// asCell executes a cell in a kernel of its own, and shows what stands below it then.
+const asCell = `
+import sys, nbformat
+from nbclient import NotebookClient
+book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(sys.argv[1])])
+NotebookClient(book, timeout=120, kernel_name="python3").execute()
+for output in book.cells[0].outputs:
+    print(output.get("text") or output["data"]["text/plain"])
+`
+
 // An hour is where the newcomer sits.
 type hour struct {
 	t      *testing.T
 	dir    string
 	env    []string
 	beside []*terminal
-	ports  *strings.Replacer // those of the page may be in use, so others stand for them
+
+	jupyter string            // a Python that has it, for cells
+	site    string            // where the newcomer's packages are installed
+	ports   *strings.Replacer // those of the page may be in use, so others stand for them
 }
 
 // newcomer builds what a release hands out, and prepares a folder with it, an empty home, and a
@@ -161,6 +176,7 @@ func newcomer(t *testing.T, python string) *hour {
 	const site = "import sysconfig; print(sysconfig.get_path('purelib'))"
 	libraries := output(t, python, "-c", site)
 	inside := strings.TrimSpace(output(t, filepath.Join(venv, "bin", "python"), "-c", site))
+	h.site = inside
 	if err := os.WriteFile(filepath.Join(inside, "libraries.pth"), []byte(libraries), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -240,12 +256,17 @@ func (h *hour) begin(m move) *terminal {
 		script = before + "exec " + strings.TrimSpace(m.content) // it is the command that is stopped, and that says how it ends
 	}
 	o := &terminal{cmd: exec.CommandContext(ctx, "bash", "-c", script), news: make(chan struct{}, 1), done: make(chan struct{})}
-	if m.language == "python" {
+	if m.mark == markCell {
+		o.cmd = exec.CommandContext(ctx, h.jupyter, "-c", asCell, m.content)
+	} else if m.language == "python" {
 		python := strings.TrimPrefix(strings.Split(h.env[1], ":")[0], "PATH=") + "/python"
 		o.cmd = exec.CommandContext(ctx, python, "-")
 		o.cmd.Stdin = strings.NewReader(m.content)
 	}
 	o.cmd.Dir, o.cmd.Env, o.cmd.Stdout, o.cmd.Stderr, o.cmd.WaitDelay = h.dir, h.env, o, o, 10*time.Second
+	if m.mark == markCell { // whose kernel is of another Python
+		o.cmd.Env = append(slices.Clone(h.env), "PYTHONPATH="+h.site)
+	}
 	if err := o.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}

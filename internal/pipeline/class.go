@@ -95,7 +95,7 @@ func Classes() []ClassRule {
 		{Unanswered, "tried to its end while the model answers others", "no answer", true, RetryNever, HandBackNot, DoubtAlways,
 			"read the last error: the server fails with this prompt and with no other", false},
 		{Poison, "it crashes the model's runner, also while nothing else runs", "crashes the runner", true, RetryNever, HandBackNot, DoubtNone,
-			"it crashes the model's runner: update the servers", true},
+			"update the servers", true},
 		{Undeliverable, "delivered too often without an outcome", "delivered too often", true, RetryNever, HandBackNot, DoubtNone,
 			"look into the consumers' logs", false},
 		{TooLarge, "its row, or its answer, is larger than a message that the NATS server accepts", "too large for NATS", true, RetryNever, HandBackNot, DoubtRoom,

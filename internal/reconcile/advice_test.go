@@ -37,7 +37,7 @@ func TestEachDispositionAndClassHasAnAdvice(t *testing.T) {
 		pipeline.Degenerate:    "try another seed, or a temperature: " + redrive + " --seed 2",
 		pipeline.Malformed:     "loosen the schema or use a larger model in a new run, or try another seed: " + redrive + " --seed 2",
 		pipeline.BadItem:       "it fails again as it is: give the servers a larger context and then " + redrive + ", or give it up: " + drop,
-		pipeline.Poison:        "it crashes the model's runner: update the servers and then " + redrive + ", or give it up: " + drop,
+		pipeline.Poison:        "update the servers and then " + redrive + ", or give it up: " + drop,
 		pipeline.TooLarge:      "raise max_payload of the NATS server, or shorten the rows or their answers and then " + redrive + ", or give it up: " + drop,
 		pipeline.Undeliverable: logs,
 		pipeline.Retryable:     logs,

@@ -29,7 +29,11 @@ func Failures(groups []failures.Group, columns int) string {
 		}
 	}
 	for _, g := range groups {
-		say("", fmt.Sprintf("%s %s: %s", Count(g.Generations), g.Class, g.Cause))
+		brief := g.Class.Rule().Brief // the example says the rest
+		if g.Cause == failures.Others {
+			brief += ", " + failures.Others
+		}
+		say("", fmt.Sprintf("%s %s: %s", Count(g.Generations), text.Printable(string(g.Class)), brief))
 		example := g.Example.Generation
 		if g.Example.Row != "" {
 			example += " (" + text.OneLine(g.Example.Row) + ")"

@@ -92,7 +92,7 @@ consumer 01K on ahead, seen 0s ago
 
 what failed, and what helps
 
-9 unanswered: the server answers N
+9 unanswered: no answer
   such as gsm8k/000000001.000: the server answers 500
   to do: read the last error
     producer dead redrive --run gsm8k --class unanswered
