@@ -43,6 +43,7 @@ if [ "$(CGO_ENABLED=1 go env CGO_ENABLED)" = 1 ] && command -v "$(go env CC)" >/
 else
   skipped+=("the race detector (it needs a C compiler)")
 fi
+export GORACE="${GORACE:-atexit_sleep_ms=10}" # else each program with the race detector waits a second at its end
 # The programs that tests build are compiled as in a release and in the lint, once for all; the tests themselves are not.
 CGO_ENABLED=$([ ${#race[@]} -gt 0 ] && echo 1 || echo 0) GOFLAGS="${GOFLAGS:-} -trimpath" \
   go test -trimpath=false "${race[@]}" -timeout 20m "$@" ./...
