@@ -108,7 +108,7 @@ func connect(ctx context.Context, runs cli.RunsFlags, flags cli.NATSFlags, log *
 func forgetConsumers(ctx context.Context, conn *stream.Conn) {
 	present, err := conn.Consumers(ctx)
 	for _, p := range present {
-		if err == nil {
+		if err == nil && !p.Left() { // what one has done that ended in order is worth a look
 			err = conn.ForgetConsumer(ctx, p.ID)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"gleaner/internal/text"
@@ -81,6 +82,9 @@ func (c *client) explainNetwork(ctx context.Context, shown string, err error) er
 	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
 		return fmt.Errorf("%s: there is no host %s: check the address and whether this machine is online", shown, text.Printable(dns.Name))
 	}
+	if errors.Is(err, syscall.ECONNREFUSED) && !c.reached.Load() {
+		return fmt.Errorf("%s: no server listens there: check the address (for hf:// that in HF_ENDPOINT) and whether this machine is online: %w", shown, err)
+	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("%s: its certificate is not trusted: where a proxy opens connections, name the file with its certificate in SSL_CERT_FILE: %w", shown, err)
 	}
@@ -90,6 +94,7 @@ func (c *client) explainNetwork(ctx context.Context, shown string, err error) er
 // check returns nil for an answer with data, else what the server said. It reads a little of the
 // body then.
 func (c *client) check(response *http.Response, shown string) error {
+	c.reached.Store(true)
 	if response.StatusCode/100 == 2 {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gleaner/internal/outage"
@@ -34,6 +35,8 @@ type client struct {
 	endpoint *url.URL
 	http     *http.Client
 	secrets  text.Secrets
+
+	reached atomic.Bool // a server has answered
 
 	mu sync.Mutex // held while Config.Progress runs
 }

@@ -211,3 +211,9 @@ func TestAnAddressOfTheStorageThatHasExpiredIsAskedForAgain(t *testing.T) {
 	s.Disturb(hubtest.Disturbance{Path: "/objects/", Handle: hubtest.Answer(http.StatusForbidden, "")})
 	failing(t, configOf(t, s), hub.Source{Input: "hf://datasets/me/big"}, "the host to which its server redirects answers 403", "tried 6 times")
 }
+
+// Where no server ever listened no further try helps.
+func TestAnAddressWithoutAServerIsSaidAtOnce(t *testing.T) {
+	cfg := hub.Config{Endpoint: "http://127.0.0.1:1", CacheDir: t.TempDir(), Wait: time.Hour} // no process that asks for a free port gets this one
+	failing(t, cfg, hub.Source{Input: "hf://datasets/me/rows"}, "no server listens there", "HF_ENDPOINT")
+}
