@@ -71,7 +71,7 @@ func setup(env *testscript.Env) error {
 	looksReal := httptest.NewServer(disguisetest.Handler(ollama))
 	env.Defer(looksReal.Close)
 	env.Setenv("REAL_OLLAMA", looksReal.URL)
-	env.Setenv("NO_SERVER", "127.0.0.1:1") // no process that asks for a free port gets this one
+	env.Setenv("NO_SERVER", "127.0.0.1:1")     // no process that asks for a free port gets this one
 	env.Setenv("GORACE", "atexit_sleep_ms=10") // with the race detector each of hundreds of programs would wait a second at its end
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("NATS_URL", nats.URL())
