@@ -299,7 +299,7 @@ func after(ctx context.Context, d time.Duration) (pipeline.Completion, error) {
 	if outage.Sleep(ctx, d) != nil {
 		return pipeline.Completion{}, ctx.Err()
 	}
-	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 60, OutputTokens: 60, Duration: d}, nil
+	return pipeline.Completion{Text: "42", Finish: "stop", PromptTokens: 60, OutputTokens: 60, ThinkingTokens: 20, Duration: d}, nil
 }
 
 // A runner is a consumer at work.

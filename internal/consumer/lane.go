@@ -151,7 +151,7 @@ func result(work pipeline.Work, r *retry, completion pipeline.Completion) pipeli
 	result := pipeline.Result{
 		Index: r.generation.Index, Item: r.generation.Item, Sample: r.generation.Sample,
 		Text: completion.Text, Reasoning: completion.Reasoning, Finish: completion.Finish,
-		PromptTokens: completion.PromptTokens, OutputTokens: completion.OutputTokens,
+		PromptTokens: completion.PromptTokens, OutputTokens: completion.OutputTokens, ThinkingTokens: completion.ThinkingTokens,
 		DurationMS: int(completion.Duration.Milliseconds()), CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
 	}
 	if work.Reseeded || r.reseeded {

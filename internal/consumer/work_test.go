@@ -62,7 +62,7 @@ func TestResultsArePublishedBeforeTheBatchIsAcknowledged(t *testing.T) {
 		}
 		result := func(i int) pipeline.Result {
 			return pipeline.Result{
-				Index: i, Item: 70 + i, Sample: 1, Text: "42", Finish: "stop", PromptTokens: 60, OutputTokens: 60, DurationMS: 1000,
+				Index: i, Item: 70 + i, Sample: 1, Text: "42", Finish: "stop", PromptTokens: 60, OutputTokens: 60, ThinkingTokens: 20, DurationMS: 1000,
 				CreatedAt: w.begin.Add(time.Duration(i+1) * time.Second).UTC(),
 			}
 		}

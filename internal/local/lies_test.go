@@ -229,6 +229,7 @@ func (l *liar) results() (refused int) {
 		func(r *pipeline.Results) { r.Results[0].Finish = "length" },
 		func(r *pipeline.Results) { r.Results[0].OutputTokens = -1 },
 		func(r *pipeline.Results) { r.Results[0].OutputTokens = math.MaxInt64 },
+		func(r *pipeline.Results) { r.Results[0].ThinkingTokens = r.Results[0].OutputTokens + 1 },
 		func(r *pipeline.Results) { r.Results[0].DurationMS = math.MinInt64 },
 		func(r *pipeline.Results) { r.GPU = strings.Repeat("x", 10_000) },
 	} {

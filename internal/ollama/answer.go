@@ -3,6 +3,7 @@ package ollama
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -45,6 +46,7 @@ type answer struct {
 	said    int                 // bytes of the text and of calls
 	called  bool                // the model called a tool
 	tokens  int                 // chunks that held something, about one for each token
+	thinks  float64             // chunks of these that held thinking; of one that held both, the part
 	idle    int                 // chunks in a row that held nothing
 	last    string              // the last chunk, without white space
 	repeats int                 // how often it came in a row
@@ -97,6 +99,9 @@ func (a *answer) add(next chunk) (some bool, err error) {
 	a.text.WriteString(m.Content)
 	a.thought.WriteString(m.Thinking)
 	a.called = a.called || len(m.ToolCalls) > 0
+	if m.Thinking != "" {
+		a.thinks += float64(len(m.Thinking)) / float64(len(m.Thinking)+len(m.Content))
+	}
 	a.idle, a.lastAt = 0, time.Now()
 	if a.tokens++; a.tokens == 1 {
 		a.firstAt = a.lastAt
@@ -178,7 +183,33 @@ func (a *answer) completion(req pipeline.Request, start time.Time) (pipeline.Com
 	if c.OutputTokens < 1 || c.OutputTokens > req.Options.NumPredict+spareTokens {
 		c.OutputTokens = a.tokens
 	}
+	c.ThinkingTokens = int(math.Round(float64(c.OutputTokens) * a.thinkingShare(parts)))
 	return c, parts
+}
+
+// thinkingShare returns about which part of the answer's tokens was thinking, from 0 to 1. A server
+// counts all tokens as one number. It sends about one chunk for each token, so the chunks that held
+// thinking are counted; inside of a text, and where a call of a tool came in one long chunk, the
+// only measure is bytes.
+func (a *answer) thinkingShare(parts thinking.Parts) float64 {
+	inText := 0.0 // the part of the text that is thinking, with its tags
+	switch whole := len(a.whole()); {
+	case parts.Open:
+		inText = 1
+	case parts.Thought != "":
+		inText = float64(whole-len(parts.Answer)) / float64(whole)
+	}
+	thought, all := a.thinks, float64(a.tokens)
+	if a.called {
+		thought, all = float64(a.thought.Len()), float64(a.thought.Len()+a.said)
+		thought += inText * float64(a.text.Len())
+	} else {
+		thought += inText * (all - thought)
+	}
+	if all == 0 {
+		return 0
+	}
+	return min(thought/all, 1)
 }
 
 func isEmpty(s string) bool { return s == "" }

@@ -159,6 +159,40 @@ func TestAWrongCountIsNoReasonToLoseAnAnswer(t *testing.T) {
 	}
 }
 
+// Servers count all tokens of an answer as one number, so those of thinking are estimated from what
+// they send.
+func TestTokensOfThinkingAreToldApart(t *testing.T) {
+	thought := func(s string) string { return `{"message":{"thinking":"` + s + `"}}` + "\n" }
+	end := `{"message":{"content":""},"done":true,"done_reason":"stop","prompt_eval_count":12,"eval_count":60}`
+	call := func(name string) string {
+		return `{"message":{"tool_calls":[{"function":{"name":"` + name + `","arguments":{}}}]}}` + "\n"
+	}
+	tools := toolRequest()
+	for name, c := range map[string]struct {
+		req  pipeline.Request
+		body string
+		want int
+	}{
+		"a chunk for each token, however long": {ask, thought("a long word") + thought(" b") + token("4") + end, 40},
+		"in front of a call, by bytes":         {tools, thought("123456789012") + call("1234") + end, 40},
+		"both in one chunk, by bytes":          {ask, `{"message":{"thinking":"123","content":"4"}}` + "\n" + end, 45},
+		"in the text, by bytes with the tags":  {ask, token("<think>a</think>") + token("12345678") + end, 40},
+		"beside the text and in it":            {ask, thought("a") + token("<think>a</think>") + token("12345678") + end, 47},
+		"in front of a lone tag":               {ask, token("well</think>") + token("1234") + end, 45},
+		"tags with nothing in them":            {ask, token("<think></think>") + token("42") + end, 0},
+		"none":                                 {ask, token("4") + token("2") + end, 0},
+	} {
+		got, err := serve(t, ollama.Config{}, status(200, c.body)).Generate(t.Context(), c.req)
+		if err != nil || got.OutputTokens != 60 || got.ThinkingTokens != c.want {
+			t.Errorf("%s: %d of %d tokens are thinking, want %d (%v)", name, got.ThinkingTokens, got.OutputTokens, c.want, err)
+		}
+	}
+	cut := strings.Replace(end, "stop", "length", 1)
+	if got, err := serve(t, ollama.Config{}, status(200, token("<think>a b")+token(" c")+cut)).Generate(t.Context(), ask); err == nil || got.ThinkingTokens != 60 {
+		t.Errorf("of an answer that was cut off in its thinking %d of %d tokens are thinking (%v)", got.ThinkingTokens, got.OutputTokens, err)
+	}
+}
+
 // One answer without a reason says nothing about a server that gives reasons otherwise, so it must
 // not take the GPU from everything else.
 func TestAReasonThatIsMissingOnceIsNoLackOfTheServer(t *testing.T) {

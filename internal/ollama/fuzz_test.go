@@ -55,6 +55,8 @@ func checkAnswer(t *testing.T, client *ollama.Client, req pipeline.Request, stat
 		t.Errorf("no failure: %v", err)
 	case !utf8.ValidString(c.Text) || len(c.Text) > pipeline.MaxTextBytes || c.PromptTokens < 0 || c.OutputTokens < 0 || c.Thinking < 0 || max(c.PromptTokens, c.OutputTokens) > math.MaxInt32:
 		t.Errorf("this cannot be stored: %+v, %v", c, err)
+	case c.ThinkingTokens < 0 || c.ThinkingTokens > c.OutputTokens:
+		t.Errorf("more tokens of thinking than tokens: %+v", c)
 	case err == nil && (c.Finish != "stop" || strings.TrimSpace(c.Text) == "" || !utf8.ValidString(c.Text)):
 		t.Errorf("this is no answer: %+v", c)
 	case err == nil && status >= 400:

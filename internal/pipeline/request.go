@@ -72,7 +72,10 @@ type Completion struct {
 	Finish       Finish
 	PromptTokens int
 	OutputTokens int
-	Thinking     int           // bytes of thinking that came with the text and are not in it
-	Reasoning    string        // that thinking, unless it was asked to be off
-	Duration     time.Duration // from the request to the last token, on the caller's clock
+	// ThinkingTokens is about how many of the output tokens were thinking: servers count all tokens
+	// of an answer as one number, so this is an estimate from what they sent.
+	ThinkingTokens int
+	Thinking       int           // bytes of thinking that came with the text and are not in it
+	Reasoning      string        // that thinking, unless it was asked to be off
+	Duration       time.Duration // from the request to the last token, on the caller's clock
 }

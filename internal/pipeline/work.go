@@ -152,17 +152,19 @@ func (r Results) ID() string { return BatchID(r.Run, r.Batch) }
 // them, the dataset package exports them, and plan assumes them for a run without answers: a new
 // field concerns all four, and neither the sink nor reconcile.
 type Result struct {
-	Index        int       `json:"index"` // in its batch
-	Item         int       `json:"item"`
-	Sample       int       `json:"sample"`
-	Text         string    `json:"text"`
-	Reasoning    string    `json:"reasoning,omitempty"` // what the model thought before it
-	Finish       Finish    `json:"finish"`
-	Seed         int       `json:"seed,omitempty"` // 0 if it is the one that follows from the run's
-	PromptTokens int       `json:"prompt_tokens"`
-	OutputTokens int       `json:"output_tokens"`
-	DurationMS   int       `json:"duration_ms"` // from the request to the last token
-	CreatedAt    time.Time `json:"created_at"`
+	Index        int    `json:"index"` // in its batch
+	Item         int    `json:"item"`
+	Sample       int    `json:"sample"`
+	Text         string `json:"text"`
+	Reasoning    string `json:"reasoning,omitempty"` // what the model thought before it
+	Finish       Finish `json:"finish"`
+	Seed         int    `json:"seed,omitempty"` // 0 if it is the one that follows from the run's
+	PromptTokens int    `json:"prompt_tokens"`
+	OutputTokens int    `json:"output_tokens"`
+	// ThinkingTokens is about how many of the output tokens were thinking, see Completion.
+	ThinkingTokens int       `json:"thinking_tokens,omitempty"`
+	DurationMS     int       `json:"duration_ms"` // from the request to the last token
+	CreatedAt      time.Time `json:"created_at"`
 }
 
 // Validate returns what is wrong with a results message by itself. Whether its run, batch and
@@ -206,6 +208,8 @@ func (r Results) Validate() error {
 			return fmt.Errorf("generation %d is not complete: finish %.32q", x.Index, x.Finish)
 		case !countable(x.PromptTokens) || !countable(x.OutputTokens) || !countable(x.DurationMS) || !countable(x.Seed):
 			return fmt.Errorf("a count or the seed of generation %d is out of range", x.Index)
+		case x.ThinkingTokens < 0 || x.ThinkingTokens > x.OutputTokens:
+			return fmt.Errorf("%d of the %d tokens of generation %d are said to be thinking", x.ThinkingTokens, x.OutputTokens, x.Index)
 		}
 		seen[x.Index] = true
 	}

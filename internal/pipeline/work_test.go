@@ -26,7 +26,7 @@ func validResults() Results {
 	return Results{
 		Run: "r", UID: "01J", Batch: 3, Round: 2, Consumer: "01K", GPU: "T4 0",
 		Results: []Result{
-			{Index: 2, Item: 6, Text: "<b> & 'c'", Finish: "stop", Seed: 5, PromptTokens: 1, OutputTokens: 2, DurationMS: 3, CreatedAt: time.Unix(1700000000, 5e6).UTC()},
+			{Index: 2, Item: 6, Text: "<b> & 'c'", Finish: "stop", Seed: 5, PromptTokens: 1, OutputTokens: 2, ThinkingTokens: 1, DurationMS: 3, CreatedAt: time.Unix(1700000000, 5e6).UTC()},
 			{Index: 0, Item: 5, Sample: 1, Text: "x", Finish: "stop"},
 		},
 	}
@@ -219,6 +219,8 @@ func TestResultsThatCannotBeStoredAreRefused(t *testing.T) {
 		"no reason to finish": func(r *Results) { r.Results[0].Finish = "" },
 		"negative tokens":     func(r *Results) { r.Results[0].OutputTokens = -1 },
 		"tokens beyond":       func(r *Results) { r.Results[0].OutputTokens = 1 << 40 },
+		"negative thinking":   func(r *Results) { r.Results[0].ThinkingTokens = -1 },
+		"too much thinking":   func(r *Results) { r.Results[0].ThinkingTokens = r.Results[0].OutputTokens + 1 },
 		"prompt tokens":       func(r *Results) { r.Results[0].PromptTokens = 1 << 40 },
 		"a duration":          func(r *Results) { r.Results[0].DurationMS = -5 },
 		"a negative seed":     func(r *Results) { r.Results[0].Seed = -5 },

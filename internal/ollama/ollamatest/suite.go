@@ -424,6 +424,9 @@ func (s *suite) thinks(t *testing.T) {
 		if (got.Reasoning != "") != c.should || (got.Thinking > 0) != c.should || !c.should && got.Text == "" {
 			t.Errorf("think %q: %d bytes of thinking, %q before %q", c.think, got.Thinking, got.Reasoning, got.Text)
 		}
+		if n := got.ThinkingTokens; (n > 0) != c.should || n > got.OutputTokens || n == got.OutputTokens && len(got.Text) > got.Thinking {
+			t.Errorf("think %q: %d of %d tokens are thinking, %q before %q", c.think, n, got.OutputTokens, got.Reasoning, got.Text)
+		}
 	}
 }
 
