@@ -12,8 +12,11 @@ type Progress struct {
 	Refused      int                // batches of which an answer was refused, because it was of another digest or came without its token
 	PromptTokens int                // of all stored results
 	OutputTokens int
-	FirstDone    time.Time // when the first batch was done; zero if none
-	LastDone     time.Time // when the last batch so far was done; zero if none
+	// ThinkingTokens is about how many of the output tokens were thinking; 0 for what consumers of an
+	// earlier version answered.
+	ThinkingTokens int
+	FirstDone      time.Time // when the first batch was done; zero if none
+	LastDone       time.Time // when the last batch so far was done; zero if none
 
 	// The batches that were done since the time that was asked for, from which rates are computed.
 	Since             time.Time // that time if the caller filled it in, else zero

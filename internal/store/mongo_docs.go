@@ -55,6 +55,8 @@ type batchDoc struct {
 	QueuedAt     time.Time           `bson:"queued_at,omitempty"`
 	DoneAt       time.Time           `bson:"done_at,omitempty"`
 	Error        string              `bson:"error,omitempty"`
+
+	ThinkingTokens int `bson:"thinking_tokens,omitempty"`
 }
 
 func newBatchDoc(b pipeline.Batch) batchDoc {
@@ -100,6 +102,8 @@ type resultDoc struct {
 	Engine       string    `bson:"engine,omitempty"`
 	Digest       string    `bson:"digest,omitempty"`
 	CreatedAt    time.Time `bson:"created_at"`
+
+	ThinkingTokens int `bson:"thinking_tokens,omitempty"`
 }
 
 func newResultDoc(m pipeline.Results, r pipeline.Result, reasoning any) resultDoc {
@@ -109,7 +113,7 @@ func newResultDoc(m pipeline.Results, r pipeline.Result, reasoning any) resultDo
 	return resultDoc{
 		Reasoning: reasoning,
 		ID:        pipeline.GenerationID(m.Run, r.Item, r.Sample), Batch: m.Batch, Index: r.Index, Round: m.Round, Text: r.Text, Finish: string(r.Finish), Seed: r.Seed,
-		PromptTokens: r.PromptTokens, OutputTokens: r.OutputTokens, DurationMS: r.DurationMS, Consumer: m.Consumer, GPU: m.GPU,
+		PromptTokens: r.PromptTokens, OutputTokens: r.OutputTokens, ThinkingTokens: r.ThinkingTokens, DurationMS: r.DurationMS, Consumer: m.Consumer, GPU: m.GPU,
 		Engine: string(m.Engine), Digest: m.Digest, CreatedAt: r.CreatedAt,
 	}
 }
@@ -120,7 +124,7 @@ func (d resultDoc) result(p *packer) (pipeline.StoredResult, error) {
 	return pipeline.StoredResult{
 		Result: pipeline.Result{
 			Index: d.Index, Item: item, Sample: sample, Text: d.Text, Reasoning: reasoning, Finish: pipeline.Finish(d.Finish), Seed: d.Seed,
-			PromptTokens: d.PromptTokens, OutputTokens: d.OutputTokens, DurationMS: d.DurationMS, CreatedAt: d.CreatedAt,
+			PromptTokens: d.PromptTokens, OutputTokens: d.OutputTokens, ThinkingTokens: d.ThinkingTokens, DurationMS: d.DurationMS, CreatedAt: d.CreatedAt,
 		},
 		Batch: d.Batch, Round: d.Round, Consumer: d.Consumer, GPU: d.GPU, Engine: pipeline.EngineName(d.Engine), Digest: d.Digest,
 	}, errors.Join(err, damage)

@@ -22,6 +22,7 @@ type stateCount struct {
 	Stored            int                 `bson:"stored"`
 	PromptTokens      int                 `bson:"prompt_tokens"`
 	OutputTokens      int                 `bson:"output_tokens"`
+	ThinkingTokens    int                 `bson:"thinking_tokens"`
 	FirstDone         time.Time           `bson:"first_done"` // zero if no batch has a done_at
 	LastDone          time.Time           `bson:"last_done"`
 	RecentGenerations int                 `bson:"recent_generations"`
@@ -38,6 +39,7 @@ func sum(counts []stateCount) pipeline.Progress {
 		p.Stored += c.Stored
 		p.PromptTokens += c.PromptTokens
 		p.OutputTokens += c.OutputTokens
+		p.ThinkingTokens += c.ThinkingTokens
 		p.RecentGenerations += c.RecentGenerations
 		p.RecentTokens += c.RecentTokens
 		p.Refused += c.Refused
@@ -72,6 +74,7 @@ func (m *mongoStore) Progress(ctx context.Context, run string, since time.Time) 
 			{Key: "stored", Value: op("$sum", op("$size", "$done"))},
 			{Key: "prompt_tokens", Value: op("$sum", "$prompt_tokens")},
 			{Key: "output_tokens", Value: op("$sum", "$output_tokens")},
+			{Key: "thinking_tokens", Value: op("$sum", "$thinking_tokens")},
 			{Key: "first_done", Value: op("$min", "$done_at")},
 			{Key: "last_done", Value: op("$max", "$done_at")},
 			{Key: "recent_generations", Value: recent("$generations")},

@@ -95,7 +95,7 @@ func (m *mongoStore) readTokens(ctx context.Context, results []batchResult, stor
 		ids = append(ids, results[i].doc.ID)
 	}
 	var docs []resultDoc
-	tokens := options.Find().SetProjection(bson.D{{Key: "prompt_tokens", Value: 1}, {Key: "output_tokens", Value: 1}})
+	tokens := options.Find().SetProjection(bson.D{{Key: "prompt_tokens", Value: 1}, {Key: "output_tokens", Value: 1}, {Key: "thinking_tokens", Value: 1}})
 	if err := m.results.findAll(ctx, op("_id", op("$in", ids)), &docs, tokens); err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (m *mongoStore) readTokens(ctx context.Context, results []batchResult, stor
 	for i := range stored {
 		doc := &results[i].doc
 		if f, ok := first[doc.ID]; ok {
-			doc.PromptTokens, doc.OutputTokens = f.PromptTokens, f.OutputTokens
+			doc.PromptTokens, doc.OutputTokens, doc.ThinkingTokens = f.PromptTokens, f.OutputTokens, f.ThinkingTokens
 		}
 	}
 	return nil
@@ -128,23 +128,33 @@ func batchUpdates(results []batchResult, at time.Time) []mongo.WriteModel {
 }
 
 // addResults adds results to their batch. The first stage still sees done as it was, and counts
-// the tokens only of results that are not in it; the second derives the state.
+// the tokens only of results that are not in it; the second derives the state. A batch without
+// thinking, and one of an earlier version, has no field for it.
 func addResults(results []batchResult, at time.Time) bson.A {
 	indexes := make(bson.A, len(results))
 	prompt, output := bson.A{"$prompt_tokens"}, bson.A{"$output_tokens"}
+	var thinking bson.A
 	for i, r := range results {
 		indexes[i] = r.doc.Index
 		known := op("$in", bson.A{r.doc.Index, "$done"})
 		prompt = append(prompt, when(known, 0, r.doc.PromptTokens))
 		output = append(output, when(known, 0, r.doc.OutputTokens))
+		if n := r.doc.ThinkingTokens; n > 0 {
+			thinking = append(thinking, when(known, 0, n))
+		}
+	}
+	first := bson.D{
+		{Key: "prompt_tokens", Value: op("$add", prompt)},
+		{Key: "output_tokens", Value: op("$add", output)},
+		{Key: "done", Value: op("$setUnion", bson.A{"$done", indexes})},
+	}
+	if len(thinking) > 0 {
+		before := op("$ifNull", bson.A{"$thinking_tokens", 0})
+		first = append(first, bson.E{Key: "thinking_tokens", Value: op("$add", append(thinking, before))})
 	}
 	now := op("$and", bson.A{complete(), op("$ne", bson.A{"$state", pipeline.Done})})
 	return bson.A{
-		op("$set", bson.D{
-			{Key: "prompt_tokens", Value: op("$add", prompt)},
-			{Key: "output_tokens", Value: op("$add", output)},
-			{Key: "done", Value: op("$setUnion", bson.A{"$done", indexes})},
-		}),
+		op("$set", first),
 		op("$set", bson.D{
 			{Key: "done_at", Value: when(now, at, "$done_at")},
 			{Key: "state", Value: settled()},

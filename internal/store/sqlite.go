@@ -147,7 +147,7 @@ func (s *sqliteStore) open(ctx context.Context) error {
 // Marks of a file that is Gleaner's: "Glnr" as the application id, and the version of the tables.
 const (
 	sqliteApplication = 0x476c6e72
-	sqliteVersion     = 5
+	sqliteVersion     = 6
 )
 
 // prepareFile creates the tables unless they exist, and upgrades those of an earlier version. It
@@ -211,14 +211,8 @@ func checkFile(ctx context.Context, db queryer) (change string, err error) {
 		return "", err
 	case application == sqliteApplication && version == sqliteVersion:
 		return "", nil
-	case application == sqliteApplication && version == 1:
-		return upgrade1 + upgrade2 + upgrade3 + upgrade4, nil
-	case application == sqliteApplication && version == 2:
-		return upgrade2 + upgrade3 + upgrade4, nil
-	case application == sqliteApplication && version == 3:
-		return upgrade3 + upgrade4, nil
-	case application == sqliteApplication && version == 4:
-		return upgrade4, nil
+	case application == sqliteApplication && version >= 1 && version < sqliteVersion:
+		return strings.Join([]string{upgrade1, upgrade2, upgrade3, upgrade4, upgrade5}[version-1:], ""), nil
 	case application == sqliteApplication:
 		return "", fmt.Errorf("its tables have version %d, this program knows version %d: use the program that made it", version, sqliteVersion)
 	case application != 0 || tables != 0:

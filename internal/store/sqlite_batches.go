@@ -17,7 +17,7 @@ func scanBatch(row interface{ Scan(...any) error }, name string) (batchRow, erro
 	var done, failed []byte
 	var queued, doneAt int64
 	err := row.Scan(&b.key, &b.First, &b.Count, &b.State, &b.Round, &done, &failed, &b.promptTokens, &b.outputTokens, &queued, &doneAt, &b.Error,
-		&b.Opinions, &b.Refused)
+		&b.Opinions, &b.Refused, &b.thinkingTokens)
 	b.Index, b.Done, b.Failed = keyBatch(b.key), bits(done).indexes(), bits(failed).indexes()
 	b.QueuedAt, b.DoneAt = fromMillis(queued), fromMillis(doneAt)
 	return b, err
@@ -163,6 +163,6 @@ func (s *sqliteStore) changeBatches(ctx context.Context, run string, indexes []i
 
 func (b *batchRow) update(ctx context.Context, stmt *sql.Stmt) error {
 	_, err := stmt.ExecContext(ctx, string(b.State), b.Round, []byte(newBits(b.Done)), len(b.Done), []byte(newBits(b.Failed)),
-		b.promptTokens, b.outputTokens, millis(b.QueuedAt), millis(b.DoneAt), b.Error, b.Opinions, b.Refused, b.key)
+		b.promptTokens, b.outputTokens, millis(b.QueuedAt), millis(b.DoneAt), b.Error, b.Opinions, b.Refused, b.thinkingTokens, b.key)
 	return err
 }

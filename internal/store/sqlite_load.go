@@ -36,7 +36,7 @@ func (s *sqliteStore) PutBatches(ctx context.Context, batches []pipeline.Batch) 
 		stmt := tx.StmtContext(ctx, s.stmts.insertBatch)
 		for _, b := range batches {
 			_, err := stmt.ExecContext(ctx, batchKey(run, b.Index), run, b.First, b.Count, string(b.State), b.Round,
-				[]byte(newBits(b.Done)), len(b.Done), []byte(newBits(b.Failed)), 0, 0, millis(b.QueuedAt), millis(b.DoneAt), b.Error, b.Opinions, b.Refused)
+				[]byte(newBits(b.Done)), len(b.Done), []byte(newBits(b.Failed)), 0, 0, millis(b.QueuedAt), millis(b.DoneAt), b.Error, b.Opinions, b.Refused, 0)
 			if err != nil {
 				return err
 			}

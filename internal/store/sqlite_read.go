@@ -21,7 +21,7 @@ func (s *sqliteStore) Progress(ctx context.Context, name string, since time.Time
 		return pipeline.Progress{}, s.fail(ctx, err, what)
 	}
 	counts, err := selectRows(ctx, s.readers, scanCount,
-		`SELECT state, COUNT(*), SUM(generations), SUM(stored), SUM(prompt_tokens), SUM(output_tokens), MIN(NULLIF(done_at, 0)), MAX(done_at),
+		`SELECT state, COUNT(*), SUM(generations), SUM(stored), SUM(prompt_tokens), SUM(output_tokens), SUM(thinking_tokens), MIN(NULLIF(done_at, 0)), MAX(done_at),
 			SUM(iif(done_at >= ?1, generations, 0)), SUM(iif(done_at >= ?1, output_tokens, 0)), SUM(refused > 0)
 			FROM batches WHERE id >= ?2 AND id < ?3 GROUP BY state`,
 		max(1, millis(since)), run<<runShift, keyEnd(run))
@@ -31,7 +31,7 @@ func (s *sqliteStore) Progress(ctx context.Context, name string, since time.Time
 func scanCount(rows *sql.Rows) (stateCount, error) {
 	var c stateCount
 	var first, last sql.NullInt64
-	err := rows.Scan(&c.State, &c.Batches, &c.Generations, &c.Stored, &c.PromptTokens, &c.OutputTokens, &first, &last, &c.RecentGenerations, &c.RecentTokens, &c.Refused)
+	err := rows.Scan(&c.State, &c.Batches, &c.Generations, &c.Stored, &c.PromptTokens, &c.OutputTokens, &c.ThinkingTokens, &first, &last, &c.RecentGenerations, &c.RecentTokens, &c.Refused)
 	c.FirstDone, c.LastDone = fromMillis(first.Int64), fromMillis(last.Int64)
 	return c, err
 }
@@ -62,7 +62,7 @@ func (s *sqliteStore) resultPage(ctx context.Context, name string, from generati
 			var key, created int64
 			var reasoning any
 			err := rows.Scan(&key, &r.Batch, &r.Index, &r.Round, &r.Text, &r.Finish, &r.Seed, &r.PromptTokens, &r.OutputTokens, &r.DurationMS,
-				&r.Consumer, &r.GPU, &created, &r.Engine, &r.Digest, &reasoning)
+				&r.Consumer, &r.GPU, &created, &r.Engine, &r.Digest, &reasoning, &r.ThinkingTokens)
 			if err == nil {
 				r.Reasoning, err = s.packer.unpack(reasoning)
 			}

@@ -111,8 +111,9 @@ func (w *resultWriter) add(b *batchRow, m pipeline.Results) {
 		b.Done = slices.Insert(b.Done, at, r.Index)
 		b.promptTokens += r.PromptTokens
 		b.outputTokens += r.OutputTokens
+		b.thinkingTokens += r.ThinkingTokens
 		w.values = append(w.values, resultKey(run, generation{r.Item, r.Sample}), m.Batch, r.Index, m.Round, r.Text, r.Finish, r.Seed,
-			r.PromptTokens, r.OutputTokens, r.DurationMS, m.Consumer, m.GPU, millis(r.CreatedAt), string(m.Engine), m.Digest, w.packer.pack(r.Reasoning))
+			r.PromptTokens, r.OutputTokens, r.DurationMS, m.Consumer, m.GPU, millis(r.CreatedAt), string(m.Engine), m.Digest, w.packer.pack(r.Reasoning), r.ThinkingTokens)
 	}
 	before := b.State
 	b.State = b.Settle()

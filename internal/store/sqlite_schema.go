@@ -8,7 +8,7 @@ import "gleaner/internal/pipeline"
 // sets with one bit for each generation of the batch; stored is the number of bits set in done.
 const schema = `
 PRAGMA application_id = 0x476c6e72;
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;
 CREATE TABLE runs (
 	id          INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again
 	name        TEXT NOT NULL UNIQUE,
@@ -44,7 +44,8 @@ CREATE TABLE batches (
 	done_at       INTEGER NOT NULL,
 	error         TEXT NOT NULL,
 	opinions      INTEGER NOT NULL DEFAULT 0,
-	refused       INTEGER NOT NULL DEFAULT 0
+	refused       INTEGER NOT NULL DEFAULT 0,
+	thinking_tokens INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX batches_by_state ON batches (run, state);
 CREATE TABLE results (
@@ -63,7 +64,8 @@ CREATE TABLE results (
 	created_at    INTEGER NOT NULL,
 	engine        TEXT NOT NULL DEFAULT '',
 	digest        TEXT NOT NULL DEFAULT '',
-	reasoning     BLOB NOT NULL DEFAULT ''  -- a text, or bytes as a packer makes them
+	reasoning     BLOB NOT NULL DEFAULT '', -- a text, or bytes as a packer makes them
+	thinking_tokens INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE consumers (
 	id   TEXT PRIMARY KEY,
@@ -105,6 +107,11 @@ ALTER TABLE results ADD COLUMN reasoning BLOB NOT NULL DEFAULT '';
 	upgrade4 = `
 PRAGMA user_version = 5;
 ALTER TABLE runs ADD COLUMN pause TEXT NOT NULL DEFAULT '';
+`
+	upgrade5 = `
+PRAGMA user_version = 6;
+ALTER TABLE batches ADD COLUMN thinking_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN thinking_tokens INTEGER NOT NULL DEFAULT 0;
 `
 )
 
@@ -166,5 +173,5 @@ func (b bits) indexes() []int {
 type batchRow struct {
 	key int64
 	pipeline.Batch
-	promptTokens, outputTokens int
+	promptTokens, outputTokens, thinkingTokens int
 }

@@ -18,9 +18,9 @@ type statements struct {
 }
 
 const (
-	resultColumns = 16
+	resultColumns = 17
 	itemColumns   = 2
-	batchColumns  = "id, first, generations, state, round, done, failed, prompt_tokens, output_tokens, queued_at, done_at, error, opinions, refused"
+	batchColumns  = "id, first, generations, state, round, done, failed, prompt_tokens, output_tokens, queued_at, done_at, error, opinions, refused, thinking_tokens"
 )
 
 func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
@@ -33,10 +33,10 @@ func (s *statements) prepare(ctx context.Context, db *sql.DB) error {
 		{&s.results.many, insertSQL("results", resultColumns, insertRows)},
 		{&s.items.one, insertSQL("items", itemColumns, 1)},
 		{&s.items.many, insertSQL("items", itemColumns, insertRows)},
-		{&s.insertBatch, insertSQL("batches", 16, 1)},
+		{&s.insertBatch, insertSQL("batches", 17, 1)},
 		{&s.selectBatch, "SELECT " + batchColumns + " FROM batches WHERE id = ?"},
 		{&s.updateBatch, `UPDATE batches SET state = ?, round = ?, done = ?, stored = ?, failed = ?, prompt_tokens = ?, output_tokens = ?,
-			queued_at = ?, done_at = ?, error = ?, opinions = ?, refused = ? WHERE id = ?`},
+			queued_at = ?, done_at = ?, error = ?, opinions = ?, refused = ?, thinking_tokens = ? WHERE id = ?`},
 	} {
 		var err error
 		if *p.stmt, err = db.PrepareContext(ctx, p.query); err != nil {

@@ -104,6 +104,9 @@ func (f *fixture) queue(indexes ...int) *fixture {
 // is.
 func thinking(index int) string { return strings.Repeat("hm, é\n", index%3*300) }
 
+// thinkingTokens returns how many tokens of an answer are thinking: none, half or all.
+func thinkingTokens(index int, text string) int { return index % 3 * len(text) / 2 }
+
 // results returns a message with answers for some generations of a batch. Each has 10 prompt
 // tokens and as many output tokens as its text has bytes.
 func (f *fixture) results(batch int, text string, indexes ...int) pipeline.Results {
@@ -116,7 +119,7 @@ func (f *fixture) results(batch int, text string, indexes ...int) pipeline.Resul
 		m.Results = append(m.Results, pipeline.Result{
 			Reasoning: thinking(index),
 			Index:     index, Item: item, Sample: sample, Text: text, Finish: "stop", Seed: index, PromptTokens: 10, OutputTokens: len(text),
-			DurationMS: 1234, CreatedAt: start().Add(time.Duration(index) * time.Second),
+			ThinkingTokens: thinkingTokens(index, text), DurationMS: 1234, CreatedAt: start().Add(time.Duration(index) * time.Second),
 		})
 	}
 	return m

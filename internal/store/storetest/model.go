@@ -33,6 +33,7 @@ type machine struct {
 	batches []pipeline.Batch
 	stored  map[int]pipeline.StoredResult // by item; there is one sample
 	tokens  int                           // output tokens of stored
+	thought int                           // thinking tokens of stored
 	now     time.Time
 }
 
@@ -68,6 +69,7 @@ func (m *machine) writeResults(t *rapid.T) {
 			}
 			want.New++
 			m.tokens += r.OutputTokens
+			m.thought += r.ThinkingTokens
 			m.stored[r.Item] = pipeline.StoredResult{Result: r, Batch: b.Index, Round: message.Round, Consumer: message.Consumer, GPU: message.GPU, Engine: message.Engine, Digest: message.Digest}
 			b.Done = append(b.Done, r.Index)
 			slices.Sort(b.Done)
@@ -155,7 +157,7 @@ func (m *machine) check(t *rapid.T) {
 	slices.SortFunc(all, func(a, b pipeline.Batch) int { return a.Index - b.Index })
 	equal(t, all, m.batches)
 
-	want := pipeline.Progress{Batches: map[pipeline.BatchState]int{}, Stored: len(m.stored), PromptTokens: 10 * len(m.stored), OutputTokens: m.tokens}
+	want := pipeline.Progress{Batches: map[pipeline.BatchState]int{}, Stored: len(m.stored), PromptTokens: 10 * len(m.stored), OutputTokens: m.tokens, ThinkingTokens: m.thought}
 	for _, b := range m.batches {
 		want.Batches[b.State]++
 		want.Generations += b.Count

@@ -33,7 +33,7 @@ func firstAnswerStays(t *testing.T, s *suite) {
 	}
 	same(t, answers[3], pipeline.Answer{Item: 3, Input: f.items[3].Input})
 	p := f.progress()
-	same(t, []int{p.Stored, p.PromptTokens, p.OutputTokens}, []int{3, 30, 2*len("first") + len("the second")})
+	same(t, []int{p.Stored, p.PromptTokens, p.OutputTokens, p.ThinkingTokens}, []int{3, 30, 2*len("first") + len("the second"), len("first")/2 + len("the second")})
 }
 
 func twiceInOneCall(t *testing.T, s *suite) {
@@ -44,6 +44,7 @@ func twiceInOneCall(t *testing.T, s *suite) {
 	same(t, []string{answers[0].Result.Text, answers[1].Result.Text}, []string{"one", "three"})
 	same(t, f.batch(0).State, pipeline.Done)
 	same(t, f.progress().OutputTokens, len("one")+len("three")+len("x"))
+	same(t, f.progress().ThinkingTokens, len("three")/2)
 }
 
 func resultsSettle(t *testing.T, s *suite) {
@@ -166,15 +167,16 @@ func manySinks(t *testing.T, s *suite) {
 		sum.Duplicate += w.Duplicate
 	}
 	same(t, sum, pipeline.Written{New: 120, Duplicate: 4*(120+len(f.cut)) - 120})
-	tokens := 0
+	tokens, thought := 0, 0
 	for _, a := range f.answers() {
 		if a.Result == nil {
 			t.Fatalf("item %d sample %d has no result", a.Item, a.Sample)
 		}
 		tokens += a.Result.OutputTokens
+		thought += a.Result.ThinkingTokens
 	}
 	p := f.progress()
-	same(t, []int{p.Batches[pipeline.Done], p.Stored, p.OutputTokens, p.PromptTokens}, []int{len(f.cut), 120, tokens, 1200})
+	same(t, []int{p.Batches[pipeline.Done], p.Stored, p.OutputTokens, p.ThinkingTokens, p.PromptTokens}, []int{len(f.cut), 120, tokens, thought, 1200})
 }
 
 func progress(t *testing.T, s *suite) {
@@ -202,7 +204,8 @@ func progress(t *testing.T, s *suite) {
 	same(t, p, pipeline.Progress{
 		Batches:     map[pipeline.BatchState]int{pipeline.Planned: 1, pipeline.Done: 2, pipeline.Dead: 1, pipeline.Dropped: 1},
 		Generations: 20, Stored: 9, Failed: 3, Dropped: 4, PromptTokens: 90, OutputTokens: 4*3 + 2*4 + 2*8 + 2,
-		FirstDone: start().Add(time.Minute), LastDone: start().Add(3 * time.Minute), RecentGenerations: 4, RecentTokens: 2*4 + 2*8,
+		ThinkingTokens: (1 + 3) + 2 + 8,
+		FirstDone:      start().Add(time.Minute), LastDone: start().Add(3 * time.Minute), RecentGenerations: 4, RecentTokens: 2*4 + 2*8,
 	})
 	p, err = f.store.Progress(f.ctx, f.run.Name, start().Add(3*time.Minute))
 	f.ok(err)
