@@ -226,7 +226,10 @@ func (e *Encoder) provenance(answers []pipeline.Answer, rowID string) []column {
 	}
 	value := from.appendProvenance(make([]byte, 0, 512), answers[0])
 	if e.config.Provenance == ProvenanceFlat {
-		return flat(value, name, e.run.Spec.ID != "", e.config.Layout == LayoutRows && (e.config.All || answers[0].Failure != nil))
+		return flat(value, name, flatParts{
+			rowIDs: e.run.Spec.ID != "", thinking: e.config.Thought != nil,
+			failures: e.config.Layout == LayoutRows && (e.config.All || answers[0].Failure != nil),
+		})
 	}
 	return []column{{name, value}}
 }

@@ -172,6 +172,24 @@ func TestAProvenanceIsNestedFlatOrLeftOut(t *testing.T) {
 	}
 }
 
+func TestAProvenanceSaysHowManyTokensWereThinking(t *testing.T) {
+	a := answered([]string{`{"q": 1}`}, "A.")[0]
+	a.Result.ThinkingTokens = 2
+	thought := func(pipeline.Answer) string { return "" }
+	for kind, want := range map[string]string{
+		ProvenanceNested: `"output_tokens":3,"thinking_tokens":2,"engine":"ollama"`,
+		ProvenanceFlat:   `"gleaner_output_tokens": 3, "gleaner_thinking_tokens": 2, "gleaner_duration_ms": null`,
+	} {
+		if got := line(t, testRun(), Config{Provenance: kind, Thought: thought}, nil, a); !strings.Contains(got, want) {
+			t.Errorf("%s:\n%s\nwithout\n%s", kind, got, want)
+		}
+	}
+	a.Result.ThinkingTokens = 0
+	if got := line(t, testRun(), Config{Provenance: ProvenanceFlat, Thought: thought}, nil, a); !strings.Contains(got, `"gleaner_thinking_tokens": null`) {
+		t.Errorf("a run that may think has no column for it: %s", got)
+	}
+}
+
 func TestAConversationInARunOfSingleQuestionsIsNamed(t *testing.T) {
 	for _, layout := range []string{LayoutAlpaca, LayoutPromptCompletion} {
 		c, names := settled(t, testRun(), Config{Layout: layout}, `{"q": 1}`)

@@ -36,6 +36,7 @@ func (s source) appendProvenance(dst []byte, a pipeline.Answer) []byte {
 		o.text("finish", string(r.Finish))
 		o.number("prompt_tokens", r.PromptTokens)
 		o.number("output_tokens", r.OutputTokens)
+		o.number(provenanceThinking, r.ThinkingTokens)
 		o.number("duration_ms", r.DurationMS)
 		o.number("round", r.Round)
 		o.text("consumer", r.Consumer)
@@ -89,27 +90,33 @@ func (o *object) number(name string, n int) {
 // flatColumns returns the ends of the names that a flat provenance has, in their order.
 func flatColumns() []string {
 	return append([]string{"id", provenanceRow, "model", "simulated", "options", "seed", "sample", "finish", "prompt_tokens", "output_tokens",
-		"duration_ms", "round", "consumer", "gpu", "engine", "digest", "created_at"}, failedColumns()...)
+		provenanceThinking, "duration_ms", "round", "consumer", "gpu", "engine", "digest", "created_at"}, failedColumns()...)
 }
 
 // provenanceRow is the id by which the user knows the row. Only a run that names a column for it
 // has that.
 const provenanceRow = "row"
 
+// provenanceThinking is about how many of the output tokens were thinking.
+const provenanceThinking = "thinking_tokens"
+
 // failedColumns returns those that only a generation without an answer has.
 func failedColumns() []string { return []string{"failed", "message", "partial"} }
+
+// flatParts says which columns a flat provenance has that not every run needs.
+type flatParts struct{ rowIDs, thinking, failures bool }
 
 // flat returns a provenance as columns of their own, in the same order in every line. What is not
 // known is null, so that each reader finds all of them in the first line. The options are one text
 // of JSON: their names change with what is asked for.
-func flat(nested []byte, prefix string, rowIDs, failures bool) []column {
+func flat(nested []byte, prefix string, has flatParts) []column {
 	names := flatColumns()
-	if !rowIDs {
-		names = slices.DeleteFunc(names, func(name string) bool { return name == provenanceRow })
-	}
-	if !failures {
+	if !has.failures {
 		names = names[:len(names)-len(failedColumns())]
 	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		return name == provenanceRow && !has.rowIDs || name == provenanceThinking && !has.thinking
+	})
 	fields := scanValid(nested, nil)
 	columns := make([]column, 0, len(names))
 	for _, name := range names {
