@@ -203,7 +203,7 @@ func (c *Publish) summary(t *cli.Terminal, snapshot status.Snapshot, published i
 	_, err := fmt.Fprintf(t.Out, "run %s: %s published; %s of %s generations done\n", c.Name,
 		view.Plural(published, "batch", "batches"), view.Count(snapshot.Stored), view.Count(snapshot.Generations))
 	if worked := view.Worked(snapshot); c.Follow && worked != "" {
-		fmt.Fprintf(t.Out, "%s: %s out, %s in; %s\n", snapshot.State, view.Plural(snapshot.OutputTokens, "token", "tokens"), view.Count(snapshot.PromptTokens), worked)
+		fmt.Fprintf(t.Out, "%s: %s; %s\n", snapshot.State, view.Tokens(snapshot), worked)
 	}
 	return err
 }

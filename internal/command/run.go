@@ -210,8 +210,8 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(talk, "\n%s of %s in %s: %s out, %s in\n", view.Plural(s.Stored, "answer", "answers"), view.Count(s.Generations),
-			view.Duration(s.Took), view.Plural(s.OutputTokens, "token", "tokens"), view.Count(s.PromptTokens))
+		fmt.Fprintf(talk, "\n%s of %s in %s: %s\n", view.Plural(s.Stored, "answer", "answers"), view.Count(s.Generations),
+			view.Duration(s.Took), view.Tokens(s.Snapshot))
 		if s.Generated < s.Stored {
 			fmt.Fprintf(talk, "%s made just now (%s), the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"),
 				view.Plural(s.Tokens, "token", "tokens"))

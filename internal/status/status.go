@@ -50,7 +50,8 @@ type Snapshot struct {
 
 	PromptTokens    int           `json:"prompt_tokens"`
 	OutputTokens    int           `json:"output_tokens"`
-	TokensPerSecond float64       `json:"tokens_per_second"` // output tokens, lately
+	ThinkingTokens  int           `json:"thinking_tokens,omitempty"` // about how many of the output tokens were thinking
+	TokensPerSecond float64       `json:"tokens_per_second"`         // output tokens, lately
 	PerSecond       float64       `json:"generations_per_second"`
 	ETA             time.Duration `json:"-"`                     // at the present rate; 0: unknown or nothing left
 	ETASeconds      float64       `json:"eta_seconds,omitempty"` // the same
@@ -248,7 +249,7 @@ func base(run pipeline.Run, p pipeline.Progress) Snapshot {
 		Run: run.Name, StoredState: run.State, Model: run.Spec.Model, Simulated: run.Spec.Simulated, Pins: run.Pins, Dataset: run.Spec.Dataset.Name,
 		Items: run.Items, Skipped: run.Spec.Dataset.Skipped, Generations: run.Generations,
 		Stored: p.Stored, Failed: p.Failed, Dropped: p.Dropped, Refused: p.Refused, Batches: p.Batches,
-		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
+		PromptTokens: p.PromptTokens, OutputTokens: p.OutputTokens, ThinkingTokens: p.ThinkingTokens, FirstDone: p.FirstDone, LastDone: p.LastDone,
 		Consumers: []pipeline.Presence{}, // without consumers the JSON has an empty list
 	}
 	if s.Batches == nil {

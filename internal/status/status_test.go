@@ -110,7 +110,7 @@ func (s fakeStream) Consumers(context.Context) ([]pipeline.Presence, error) {
 func halfway() pipeline.Progress {
 	return pipeline.Progress{
 		Batches:     map[pipeline.BatchState]int{pipeline.Planned: 50, pipeline.Queued: 50, pipeline.Done: 98, pipeline.Dead: 1, pipeline.Dropped: 1},
-		Generations: 1000, Stored: 690, Failed: 6, Dropped: 4, PromptTokens: 7000, OutputTokens: 90000,
+		Generations: 1000, Stored: 690, Failed: 6, Dropped: 4, PromptTokens: 7000, OutputTokens: 90000, ThinkingTokens: 60000,
 		FirstDone: now.Add(-time.Hour), LastDone: now.Add(-time.Second), RecentGenerations: 60, RecentTokens: 9000,
 	}
 }
@@ -269,6 +269,7 @@ func TestTheFormOfJSONStays(t *testing.T) {
  },
  "prompt_tokens": 7000,
  "output_tokens": 90000,
+ "thinking_tokens": 60000,
  "tokens_per_second": 30,
  "generations_per_second": 0.2,
  "eta_seconds": 1500,

@@ -84,7 +84,7 @@ func Answer(run, rowID string, answer pipeline.Answer, messages []pipeline.Messa
 	if len(messages) > 1 && pipeline.Prefill(messages) != "" { // it is part of the answer
 		messages = messages[:len(messages)-1]
 	}
-	return fmt.Sprintf("── %s ── %s in %s on %s\n%s\n%s\n\n", withRowID(pipeline.GenerationID(run, answer.Item, answer.Sample), rowID), Plural(r.OutputTokens, "token", "tokens"),
+	return fmt.Sprintf("── %s ── %s%s in %s on %s\n%s\n%s\n\n", withRowID(pipeline.GenerationID(run, answer.Item, answer.Sample), rowID), Plural(r.OutputTokens, "token", "tokens"), ofThem(r.ThinkingTokens),
 		Duration(time.Duration(r.DurationMS)*time.Millisecond), from, indent(said(messages[len(messages)-1]), columns), r.Text)
 }
 

@@ -41,9 +41,9 @@ func TestWhatHoldsForAllAnswersIsSaidOnce(t *testing.T) {
 }
 
 func TestAnAnswerIsShownWithWhatWasAsked(t *testing.T) {
-	answer := pipeline.Answer{Item: 7, Sample: 1, Result: &pipeline.StoredResult{GPU: "T4\n2", Result: pipeline.Result{Text: "42\n", OutputTokens: 1, DurationMS: 1200}}}
+	answer := pipeline.Answer{Item: 7, Sample: 1, Result: &pipeline.StoredResult{GPU: "T4\n2", Result: pipeline.Result{Text: "42\n", OutputTokens: 9, ThinkingTokens: 5, DurationMS: 1200}}}
 	got := Answer("r", "", answer, []pipeline.Message{{Role: pipeline.RoleSystem, Content: "Be brief."}, {Role: pipeline.RoleUser, Content: "How many?"}}, 0)
-	want := "── r/000000007.001 ── 1 token in 1.2s on T4 2\n  │ How many?\n42\n\n\n"
+	want := "── r/000000007.001 ── 9 tokens (about 5 of them thinking) in 1.2s on T4 2\n  │ How many?\n42\n\n\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -27,14 +27,15 @@ type Previewed struct {
 
 // Replied is what a model has answered, once.
 type Replied struct {
-	Text         string          `json:"text"` // with a failure: what there was of it
-	ToolCalls    json.RawMessage `json:"tool_calls,omitempty"`
-	Thinking     string          `json:"thinking,omitempty"`
-	Seconds      float64         `json:"seconds"`
-	InputTokens  int             `json:"input_tokens"`
-	OutputTokens int             `json:"output_tokens"`
-	Finish       pipeline.Finish `json:"finish,omitempty"`
-	Failure      *Failed         `json:"failure,omitempty"` // why it is no answer
+	Text           string          `json:"text"` // with a failure: what there was of it
+	ToolCalls      json.RawMessage `json:"tool_calls,omitempty"`
+	Thinking       string          `json:"thinking,omitempty"`
+	Seconds        float64         `json:"seconds"`
+	InputTokens    int             `json:"input_tokens"`
+	OutputTokens   int             `json:"output_tokens"`
+	ThinkingTokens int             `json:"thinking_tokens,omitempty"` // about how many of the output tokens were thinking
+	Finish         pipeline.Finish `json:"finish,omitempty"`
+	Failure        *Failed         `json:"failure,omitempty"` // why it is no answer
 }
 
 // Failed is why there is no answer.
@@ -50,7 +51,7 @@ func RepliedOf(c pipeline.Completion, tools pipeline.JSON, err error) *Replied {
 	said := pipeline.AnswerMessage(c.Text, tools)
 	r := &Replied{
 		Text: said.Content, ToolCalls: json.RawMessage(said.ToolCalls), Thinking: c.Reasoning, Seconds: float64(c.Duration.Milliseconds()) / 1000,
-		InputTokens: c.PromptTokens, OutputTokens: c.OutputTokens, Finish: c.Finish,
+		InputTokens: c.PromptTokens, OutputTokens: c.OutputTokens, ThinkingTokens: c.ThinkingTokens, Finish: c.Finish,
 	}
 	if err != nil {
 		class := pipeline.ClassOf(err)
@@ -155,7 +156,9 @@ func (s PreviewStyle) Show(p Previewed) string {
 		s.part(&b, part)
 	}
 	if p.Answer != nil {
-		fmt.Fprintf(&b, "%s   %s\n", strings.Repeat(" ", nameColumns), p.Answer.figures())
+		for _, line := range text.Fold(p.Answer.figures(), s.partColumns()) {
+			fmt.Fprintf(&b, "%s   %s\n", strings.Repeat(" ", nameColumns), line)
+		}
 	}
 	return b.String() + "\n"
 }
@@ -202,7 +205,7 @@ func (r *Replied) figures() string {
 		words = append(words, Plural(r.InputTokens, "token", "tokens")+" in")
 	}
 	if r.OutputTokens > 0 {
-		words = append(words, Count(r.OutputTokens)+" out")
+		words = append(words, Count(r.OutputTokens)+" out"+ofThem(r.ThinkingTokens))
 	}
 	return strings.Join(words, ", ")
 }
@@ -210,9 +213,12 @@ func (r *Replied) figures() string {
 // nameColumns is how wide the names of parts are.
 const nameColumns = 9
 
+// partColumns returns how wide the lines of a part may be.
+func (s PreviewStyle) partColumns() int { return max(s.Columns-nameColumns-3, 20) }
+
 // part shows a text behind its name, in lines that fit.
 func (s PreviewStyle) part(b *strings.Builder, p part) {
-	lines := text.Fold(strings.TrimRight(p.text, "\n"), max(s.Columns-nameColumns-3, 20))
+	lines := text.Fold(strings.TrimRight(p.text, "\n"), s.partColumns())
 	shown := lines
 	if !s.Full && len(lines) > mostLines+1 { // one line more is no longer than saying so
 		shown = lines[:mostLines]

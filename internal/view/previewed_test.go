@@ -22,7 +22,7 @@ func previewed(text string) Previewed {
 			Tools: `[{"type":"function"}]`,
 		}),
 		Reference: "It is 42.",
-		Answer:    RepliedOf(pipeline.Completion{Text: "Well, 42.", Reasoning: "Hm.", PromptTokens: 1234, OutputTokens: 1, Duration: 1500 * time.Millisecond, Finish: pipeline.FinishStop}, "", nil),
+		Answer:    RepliedOf(pipeline.Completion{Text: "Well, 42.", Reasoning: "Hm.", PromptTokens: 1234, OutputTokens: 1, ThinkingTokens: 1, Duration: 1500 * time.Millisecond, Finish: pipeline.FinishStop}, "", nil),
 	}
 }
 
@@ -40,7 +40,9 @@ tools     │ [{"type":"function"}]
 reference │ It is 42.
 thinking  │ Hm.
 answer    │ Well, 42.
-            ended by itself, 1.5s, 1,234 tokens in, 1 out
+            ended by itself, 1.5s, 1,234
+            tokens in, 1 out (about 1 of
+            them thinking)
 
 `
 	if diff := cmp.Diff(want, got); diff != "" {

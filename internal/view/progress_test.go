@@ -240,4 +240,8 @@ func TestARunThatIsCompleteIsALineWithTheCommandThatExportsIt(t *testing.T) {
 	if got := Completed(s); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
+	s.ThinkingTokens = 1000
+	if got := Completed(s); !strings.Contains(got, " done, 1,234 tokens out (about 1,000 of them thinking), 1 in. Export") {
+		t.Errorf("with thinking it is %q", got)
+	}
 }

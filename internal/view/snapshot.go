@@ -85,7 +85,7 @@ func Snapshot(s status.Snapshot, columns int) string {
 	for _, h := range s.Overdue {
 		g.command("overdue", Overdue(s.Run, h))
 	}
-	g.row("tokens", "%s out, %s in", Count(s.OutputTokens), Count(s.PromptTokens))
+	g.row("tokens", "%s out%s, %s in", Count(s.OutputTokens), ofThem(s.ThinkingTokens), Count(s.PromptTokens))
 	if said := Worked(s); said != "" {
 		g.row("so far", "%s", said)
 	}

@@ -17,7 +17,7 @@ func snapshot() status.Snapshot {
 	return status.Snapshot{
 		Run: "gsm8k", State: status.State{Word: status.Running}, Model: "tiny", Dataset: "train.jsonl", Items: 7473, Generations: 14946, Stored: 7000, Failed: 12, Dropped: 3,
 		Batches:      map[pipeline.BatchState]int{pipeline.Planned: 900, pipeline.Queued: 100, pipeline.Done: 1000, pipeline.Dead: 2},
-		PromptTokens: 700000, OutputTokens: 1400000, TokensPerSecond: 1234.5, PerSecond: 8.04, ETA: 16*time.Minute + 30*time.Second,
+		PromptTokens: 700000, OutputTokens: 1400000, ThinkingTokens: 900000, TokensPerSecond: 1234.5, PerSecond: 8.04, ETA: 16*time.Minute + 30*time.Second,
 		Stream:       &pipeline.StreamDepth{Waiting: 90, Held: 10, Results: 1},
 		AwaitOpinion: 2, Resting: &status.Resting{Batches: 5, Seconds: 43, Because: "the server answers 500"},
 		Failures: []failures.Group{
@@ -77,7 +77,7 @@ no answer       12 failed, 3 dropped
 second opinion  2 failed ones wait for another GPU
 batches         900 planned, 100 queued, 1,000 done, 2 dead
 resting         5 rest, next try in 43s (the server answers 500)
-tokens          1,400,000 out, 700,000 in
+tokens          1,400,000 out (about 900,000 of them thinking), 700,000 in
 rate            1,234 tok/s, 8.0 generations/s
 ETA             16m30s
 stream          90 waiting, 10 held by workers, 1 message on the way back

@@ -10,12 +10,24 @@ import (
 
 // Completed says in a line how a run ended, and which command writes its answers.
 func Completed(s status.Snapshot) string {
-	said := fmt.Sprintf("run %s: %s; %s of %s generations done, %s out, %s in", s.Run, s.State.Describe(), Count(s.Stored), Count(s.Generations),
-		Plural(s.OutputTokens, "token", "tokens"), Count(s.PromptTokens))
+	said := fmt.Sprintf("run %s: %s; %s of %s generations done, %s", s.Run, s.State.Describe(), Count(s.Stored), Count(s.Generations), Tokens(s))
 	if worked := Worked(s); worked != "" {
 		said += "; " + worked
 	}
 	return said + ". Export: `" + advice.Command("export", "--run", s.Run, "--out", s.Run+".jsonl") + "`"
+}
+
+// Tokens says how many tokens the answers of a run took, and how many the prompts.
+func Tokens(s status.Snapshot) string {
+	return fmt.Sprintf("%s out%s, %s in", Plural(s.OutputTokens, "token", "tokens"), ofThem(s.ThinkingTokens), Count(s.PromptTokens))
+}
+
+// ofThem says behind a number of tokens how many of them were thinking, if any were.
+func ofThem(thinking int) string {
+	if thinking == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (about %s of them thinking)", Count(thinking))
 }
 
 // Worked says how long was worked for the answers of a run, how fast they were made in that time,
