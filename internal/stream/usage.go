@@ -46,9 +46,9 @@ func (c *client) streamUsage(ctx context.Context, stream string) streamUsage {
 	return u
 }
 
-// NoRoom says which stream is full of those to which a run publishes next, and how full, or nothing:
-// for a run of which batches are on the queue these are the results and the dead letters, else the
-// batches, too.
+// NoRoom says which stream is full of those to which a run publishes next, and how full, or
+// nothing. With batches on the queue these are the results and the dead letters, else the batches,
+// too.
 func (c *Conn) NoRoom(ctx context.Context, queued bool) string {
 	streams := []string{WorkStream, ResultsStream, DeadStream}
 	if queued {
