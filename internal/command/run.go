@@ -100,6 +100,7 @@ func (c *RunLocal) Run(ctx context.Context, t *cli.Terminal, inForce cli.InForce
 			}
 			return err
 		}
+		progress.End(answered(summary), summary.Snapshot)
 		if done = append(done, summary); summary.Left > 0 {
 			break // the time is over for the others, too
 		}
@@ -200,6 +201,11 @@ func (c *RunLocal) dataset(ctx context.Context, t *cli.Terminal, progress *view.
 	return &input{Dataset: local.Problems(c.Limit), bad: &badRows{}}, nil
 }
 
+// answered says in one line what a run has made.
+func answered(s local.Summary) string {
+	return fmt.Sprintf("%s of %s in %s: %s", view.Plural(s.Stored, "answer", "answers"), view.Count(s.Generations), view.Duration(s.Took), view.Tokens(s.Snapshot))
+}
+
 func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 	talk := t.Out
 	if c.Out == "-" {
@@ -210,8 +216,7 @@ func (c *RunLocal) summary(t *cli.Terminal, s local.Summary) error {
 			return err
 		}
 	} else {
-		fmt.Fprintf(talk, "\n%s of %s in %s: %s\n", view.Plural(s.Stored, "answer", "answers"), view.Count(s.Generations),
-			view.Duration(s.Took), view.Tokens(s.Snapshot))
+		fmt.Fprintf(talk, "\n%s\n", answered(s))
 		if s.Generated < s.Stored {
 			fmt.Fprintf(talk, "%s made just now (%s), the others were there already\n", view.Plural(s.Generated, "answer was", "answers were"),
 				view.Plural(s.Tokens, "token", "tokens"))

@@ -172,6 +172,24 @@ type Step struct {
 	Snapshot *status.Snapshot `json:"snapshot,omitempty"`
 }
 
+// End says how a run ended, where what was shown before would stay: a program draws what it was
+// told last.
+func (p *Progress) End(line string, s status.Snapshot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mode == cli.ProgressJSON {
+		p.tell(line, &s)
+	}
+}
+
+// tell prints an object. The caller holds mu.
+func (p *Progress) tell(line string, s *status.Snapshot) {
+	var e ProgressEvent
+	e.Progress.Text, e.Progress.Snapshot = shown(line), s
+	e.Progress.Seconds = time.Since(p.began).Round(100 * time.Millisecond).Seconds()
+	_ = cli.PrintJSON(p.term.Err, e) // a program that is gone reads nothing
+}
+
 func (p *Progress) show(line, plain string, others []string, s *status.Snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,10 +204,7 @@ func (p *Progress) show(line, plain string, others []string, s *status.Snapshot)
 	case !p.due():
 		return
 	case p.mode == cli.ProgressJSON:
-		var e ProgressEvent
-		e.Progress.Text, e.Progress.Snapshot = shown(line), s
-		e.Progress.Seconds = now.Sub(p.began).Round(100 * time.Millisecond).Seconds()
-		_ = cli.PrintJSON(p.term.Err, e) // a program that is gone reads nothing
+		p.tell(line, s)
 	case p.mode == cli.ProgressPlain && plain != p.plain:
 		p.plain, p.said = plain, now
 		fmt.Fprintf(p.term.Err, "%6s  %s\n", now.Sub(p.began).Round(time.Second), shown(plain))

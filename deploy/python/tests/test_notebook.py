@@ -66,6 +66,7 @@ class Jupyter(InFolder):
         self.assertIn("&lt;script&gt;alert(0)", page)
         self.assertNotIn("<script", page)
         self.assertIn("60 rows", text)
+        self.assertIn("60 answers of 60 in ", text)
         self.assertEqual("".join(outputs[1][1]["data"]["text/plain"]), "True")
         self.assertEqual(outputs[2][1]["ename"], "UsageError")
         self.assertIn('no row has a column "nothing"', outputs[2][1]["evalue"])
