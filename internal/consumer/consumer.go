@@ -252,17 +252,21 @@ func (c *Consumer) Snapshot() pipeline.Presence {
 	return p
 }
 
-// report tells the others that this consumer is there, once a lease, when there is news, and once
-// more when it stops. A report is kept for three leases.
+// report tells the others that this consumer is there, once a lease, when there is news, soon after
+// the start, since the first report says that no slot is busy, and when it stops. A report is kept
+// for three leases.
 func (c *Consumer) report(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.Lease)
 	defer ticker.Stop()
+	early := time.NewTimer(secondReport)
+	defer early.Stop()
 	for {
 		c.put(ctx)
 		outage.Sleep(ctx, newsPause)
 		select {
 		case <-ticker.C:
 		case <-c.news:
+		case <-early.C:
 		case <-ctx.Done():
 			for _, l := range c.lanes {
 				l.breaker.Show(pipeline.GPUStopped, "")
@@ -276,8 +280,9 @@ func (c *Consumer) report(ctx context.Context) {
 }
 
 const (
-	lastPresence = 2 * time.Second // what the last report may take
-	newsPause    = time.Second     // between two reports
+	lastPresence = 2 * time.Second  // what the last report may take
+	newsPause    = time.Second      // between two reports
+	secondReport = 10 * time.Second // after the first one
 )
 
 func (c *Consumer) put(ctx context.Context) {

@@ -265,8 +265,8 @@ func TestTheConsumerSaysWhoAndHowItIs(t *testing.T) {
 		}
 		time.Sleep(95 * time.Second)
 		synctest.Wait()
-		if _, n := w.calls(); n != 1+3 {
-			t.Errorf("%d reports in 95 s, want one at once and one each lease of 30 s", n)
+		if _, n := w.calls(); n != 2+3 {
+			t.Errorf("%d reports in 95 s, want one at once, one soon after, and one each lease of 30 s", n)
 		}
 		if err := r.end(); err != nil {
 			t.Error(err)

@@ -138,7 +138,7 @@ func (p *Planner) addTraffic(e *Estimate, scale float64) error {
 		{"batches to the GPUs", work},
 		{"answers to the store", results},
 		{"leases renewed", p.traffic.Renewal(run).Times(s.renewals * scale)},
-		{"consumers' reports", presence.Plus(heard.Times(listeners)).Times(n * (often(lease) + 2)).Plus(p.traffic.Look(run).Times(n * (often(engines.RunAsk) + 1)))},
+		{"consumers' reports", presence.Plus(heard.Times(listeners)).Times(n * (often(lease) + 3)).Plus(p.traffic.Look(run).Times(n * (often(engines.RunAsk) + 1)))},
 		{"the sink asks", p.traffic.SinkPull(engines.SinkFlush).Times(often(engines.SinkFlush) + 1).Plus(p.traffic.MirrorPull(engines.MirrorPull).Times(often(engines.MirrorPull) + 1)).
 			Plus(p.traffic.Look("sink").Times(2 * (often(engines.DurableRefresh) + 1)))},
 		{"the producer watches the queue", p.watching(e.Seconds)},

@@ -124,7 +124,7 @@ func TestAnEstimateIsTheSumOfItsParts(t *testing.T) {
 		// A batch takes 80 s of a slot and is held for 100 s, as 10 workers share 8 slots: 3.3
 		// thirds of a lease.
 		"leases renewed":     2 * 1000 * (100./30 - 0.5),
-		"consumers' reports": (2+2)*(5000./90+2) + 2*(5000./120+1), // each is heard twice
+		"consumers' reports": (2+2)*(5000./90+3) + 2*(5000./120+1), // each is heard twice
 		"the sink asks":      2*5001 + 2*501 + 2*2*(5000./300+1),
 		// Reconcile lists the queue, and searches for batches on their way, when batches are 3, 6,
 		// 12, 24, 36 and 48 leases old.
