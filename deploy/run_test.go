@@ -89,13 +89,10 @@ func TestTheCommandsOfTheComposeFileAnswerADataset(t *testing.T) {
 		return processtest.Start(t, cmd)
 	}
 	command("load").Ends(0)
-	sink := command("sink")
-	sink.WaitFor("writing results to the store")
-	consumer := command("consumer")
-	command("producer").Ends(0)
+	serve := command("serve")
+	command("consumer").Ends(0) // by itself, once the run is complete
 	answers := command("export").Ends(0)
-	consumer.Stops()
-	sink.Stops()
+	serve.Stops()
 
 	rows := strings.Count(text(t, "../internal/local/problems.jsonl"), "\n")
 	if got := strings.Count(answers, `"response"`); got != rows || strings.Count(answers, "\n") != rows {
