@@ -70,7 +70,8 @@ func (l *logger) Warnf(format string, args ...any) {
 // mendsItself recognizes what the server says after a kill: the index of a stream is older than its
 // messages, from which the server makes it again (recoverFullState in filestore.go of NATS 2.15).
 func mendsItself(line string) bool {
-	return strings.HasPrefix(line, "Filestore [") && (strings.Contains(line, "] Stream state ") || strings.Contains(line, " from index errored"))
+	return strings.HasPrefix(line, "Filestore [") && !strings.HasSuffix(line, " on write") &&
+		(strings.Contains(line, "] Stream state ") || strings.Contains(line, " from index errored"))
 }
 
 func (l *logger) Noticef(string, ...any) {}

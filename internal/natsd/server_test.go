@@ -138,6 +138,22 @@ func TestServerPassesItsWarningsOn(t *testing.T) {
 	}
 }
 
+// What a start after a kill mends is no warning; what goes wrong while the server runs is one.
+func TestOnlyWhatMendsItselfIsLeftOut(t *testing.T) {
+	for line, mends := range map[string]bool{
+		"Filestore [GLEANER_WORK] Stream state outdated, last block has additional entries, will rebuild": true,
+		"Filestore [GLEANER_WORK] Stream state detected prior state, could not locate msg block 3":        true,
+		"Filestore [GLEANER_WORK] Recovering stream state from index errored: prior state file":           true,
+		"Filestore [GLEANER_WORK] Stream state encountered internal inconsistency on write":               false,
+		"Filestore [GLEANER_WORK] loadBlock error: no space left on device":                               false,
+		"JetStream resource limits exceeded for server":                                                   false,
+	} {
+		if got := mendsItself(line); got != mends {
+			t.Errorf("%q mends itself: %v, want %v", line, got, mends)
+		}
+	}
+}
+
 func BenchmarkStart(b *testing.B) {
 	dir := b.TempDir()
 	for b.Loop() {
