@@ -144,6 +144,33 @@ func TestATestIsSkippedInOnePlace(t *testing.T) {
 	}
 }
 
+// A script is skipped, or stops, only on systems that CI is not.
+func TestAScriptIsSkippedOnlyOnOtherSystems(t *testing.T) {
+	skip := regexp.MustCompile(`(?m)^(?:\[[^\]]*\]\s*)*(?:skip|stop)(?: .*)?$`)
+	scripts := 0
+	for _, pattern := range []string{"*/testdata/*.txtar", "*/*/testdata/*.txtar", "*/*/*/testdata/*.txtar"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			scripts++
+			for _, line := range skip.FindAllString(string(data), -1) {
+				if !strings.HasPrefix(line, "[!unix] ") && !strings.HasPrefix(line, "[!linux] ") {
+					t.Errorf("%s: %q: CI would not see it", path, line)
+				}
+			}
+		}
+	}
+	if scripts == 0 {
+		t.Error("there are no scripts")
+	}
+}
+
 func TestFilesFunctionsAndInterfacesStaySmall(t *testing.T) {
 	fset := token.NewFileSet()
 	for folder, files := range program(t, fset) {
