@@ -106,10 +106,13 @@ func connect(ctx context.Context, runs cli.RunsFlags, flags cli.NATSFlags, log *
 // forgetConsumers removes the presence of all consumers from a queue that no other process has: a
 // killed one would be seen as working until three leases are over. It then is, if this fails.
 func forgetConsumers(ctx context.Context, conn *stream.Conn) {
-	present, err := conn.Consumers(ctx)
+	present, _ := conn.Consumers(ctx)
 	for _, p := range present {
-		if err == nil && !p.Left() { // what one has done that ended in order is worth a look
-			err = conn.ForgetConsumer(ctx, p.ID)
+		if p.Left() { // what one has done that ended in order is worth a look
+			continue
+		}
+		if conn.ForgetConsumer(ctx, p.ID) != nil {
+			return
 		}
 	}
 }

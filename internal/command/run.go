@@ -145,7 +145,7 @@ func (c *RunLocal) generate(ctx context.Context, t *cli.Terminal, deadline time.
 	if err != nil {
 		return local.Summary{}, err
 	}
-	servers, err := c.servers(ctx, t, progress, log)
+	servers, err := c.servers(ctx, progress, log)
 	if err != nil {
 		return local.Summary{}, err
 	}

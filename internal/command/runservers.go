@@ -43,7 +43,7 @@ func (c *RunLocal) serversConfig(progress *view.Progress) local.ServersConfig {
 }
 
 // servers returns the model servers.
-func (c *RunLocal) servers(ctx context.Context, t *cli.Terminal, progress *view.Progress, log *zap.Logger) (*local.Servers, error) {
+func (c *RunLocal) servers(ctx context.Context, progress *view.Progress, log *zap.Logger) (*local.Servers, error) {
 	config := c.serversConfig(progress)
 	config.Log = log
 	servers, err := local.ChooseServers(ctx, config)

@@ -258,15 +258,14 @@ func (c *Consumer) Snapshot() pipeline.Presence {
 func (c *Consumer) report(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.Lease)
 	defer ticker.Stop()
-	early := time.NewTimer(secondReport)
-	defer early.Stop()
+	early := time.After(secondReport)
 	for {
 		c.put(ctx)
 		outage.Sleep(ctx, newsPause)
 		select {
 		case <-ticker.C:
 		case <-c.news:
-		case <-early.C:
+		case <-early:
 		case <-ctx.Done():
 			for _, l := range c.lanes {
 				l.breaker.Show(pipeline.GPUStopped, "")
